@@ -1,0 +1,160 @@
+"""The command line: `python -m microllm train`, `generate` and `runs`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+from . import texts
+from .builtin import BUILTIN_TEXTS, TRANSFORMS
+from .config import PRESETS, configs_from, knobs, problems
+from .home import runs_dir
+from .runs import Run, RunProblem, all_runs
+from .sample import Sampling, stream
+from .slots import Slots
+from .training import Training
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"microllm: {message}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns 0 on success, 2 after one sentence about bad input."""
+    options = _parser().parse_args(arguments)
+    if options.runs_dir:
+        os.environ["MICROLLM_RUNS_DIR"] = options.runs_dir
+    try:
+        return options.command(options)
+    except ValueError as error:  # every problem with a text, a run, weights or a setting is one
+        print(f"microllm: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m microllm", description="A small language model, from scratch.")
+    commands = parser.add_subparsers(required=True, metavar="train | generate | runs")
+
+    train = commands.add_parser("train", help="train a model and write a run folder")
+    train.set_defaults(command=_train)
+    train.add_argument("--preset", default="quick", choices=PRESETS)
+    train.add_argument(
+        "--text", default="book", help=f"book (Pride and Prejudice), {', '.join(BUILTIN_TEXTS)}, or the path of a file"
+    )
+    train.add_argument("--transform", default="none", choices=TRANSFORMS, help="what to do to the text first")
+    train.add_argument("--first", type=int, help="use only the first so many characters")
+    train.add_argument("--threads", type=int, help="torch threads (default: by a rule of the model's size)")
+    for name, knob in knobs().items():
+        help = f"{knob.metadata['plain']}: {knob.metadata['help']}".replace("%", "%%")
+        train.add_argument(f"--{name}", type=type(knob.default), default=argparse.SUPPRESS, help=help)
+
+    generate = commands.add_parser("generate", help="write with a trained model")
+    generate.set_defaults(command=_generate)
+    generate.add_argument("--run", required=True, help="the run's id, as `runs` lists it")
+    generate.add_argument("--step", type=int, help="a snapshot's step (default: the newest)")
+    generate.add_argument("--prompt", default="It is a truth")
+    generate.add_argument("--length", type=int, default=400, help="characters to write")
+    generate.add_argument("--temperature", type=float, default=0.8)
+    generate.add_argument("--top_k", type=int, default=0)
+    generate.add_argument("--top_p", type=float, default=1.0)
+    generate.add_argument("--seed", type=int, default=0)
+
+    commands.add_parser("runs", help="list the runs").set_defaults(command=_runs)
+    for command in commands.choices.values():
+        command.add_argument("--runs_dir", metavar="DIR", help="the folder of runs (default: in MICROLLM_HOME)")
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    given = {name: value for name, value in vars(options).items() if name in knobs()}
+    model, train = configs_from(given, options.preset)
+    if found := problems(model, train):  # before anything is fetched
+        raise ValueError(" ".join(found.values()))
+    text = texts.choose(options.text, how=options.transform, first=options.first)
+    if text.notice:
+        print(text.notice)
+    run = Run.create(model, train, text, preset=options.preset, threads=options.threads)
+    print(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}", flush=True)
+
+    training = Training(run, Slots(count=1))
+    _stop_on_signals(training)
+    training.start()
+    shown = -1
+    while training.is_alive():
+        training.join(0.5)
+        shown = _show_progress(run, shown)
+    info = run.info
+    print(f"\n{info.state}. {info.message}".rstrip())
+    if info.full_val_loss is not None:
+        print(f"validation loss on all held-out text: {info.full_val_loss:.4f} nats a character")
+    print(f"Look inside: streamlit run app.py, then open /train?run={run.id}")
+    return 0 if info.state in ("finished", "stopped") else 1
+
+
+def _stop_on_signals(training: Training) -> None:
+    def on_signal(number: int, _frame) -> None:
+        training.stop(f"Stopped by {signal.Signals(number).name}.")
+        for which in (signal.SIGINT, signal.SIGTERM):  # a second one ends the program at once
+            signal.signal(which, signal.SIG_DFL)
+
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, on_signal)
+
+
+def _show_progress(run: Run, shown: int) -> int:
+    """On a terminal one line that is written over; elsewhere a line an exam. Returns the last step shown."""
+    history = run.history.read()
+    last, exams = history.last, history.exams
+    if not last or not exams or (exams[-1][0] if not sys.stdout.isatty() else last["step"]) == shown:
+        return shown
+    step, val_loss = exams[-1]
+    speed = history.steps_per_second() or 0.0
+    line = (
+        f"step {last['step']:>7,} / {run.info.train.max_steps:,}   training loss {last['smoothed']:.3f}   "
+        f"validation loss {val_loss:.4f}   {speed:.1f} steps/s   {last['seconds']:.1f} s"
+    )
+    if sys.stdout.isatty():
+        print(f"\r{line}", end="", flush=True)
+        return last["step"]
+    print(line, flush=True)
+    return step
+
+
+def _generate(options: argparse.Namespace) -> int:
+    run = Run.open(options.run)
+    steps = run.snapshots
+    if not steps:
+        raise RunProblem(f"{run.info.name} has no weights yet.")
+    step = steps[-1] if options.step is None else options.step
+    if step not in steps:
+        raise RunProblem(f"{run.info.name} kept no weights of step {step}: it has {', '.join(map(str, steps))}.")
+    tokenizer = run.tokenizer
+    idx = torch.tensor([tokenizer.encode(options.prompt)], dtype=torch.long)
+    sampling = Sampling(options.temperature, options.top_k, options.top_p)
+    print(options.prompt, end="", flush=True)
+    for chosen in stream(run.model_at(step), idx, options.length, sampling, options.seed):
+        print(tokenizer.decode(chosen), end="", flush=True)
+    print()
+    return 0
+
+
+def _runs(options: argparse.Namespace) -> int:
+    for run in all_runs():
+        info, exams = run.info, run.history.read().exams
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
+        loss = f"step {exams[-1][0]:,}, validation loss {exams[-1][1]:.4f}" if exams else "not scored yet"
+        print(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
+    print(f"in {Path(runs_dir())}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,291 @@
+"""Every knob, once: its default, its range, its plain words, its check; and the presets.
+
+Sliders, command-line flags, the values of a link and all checks are made from the metadata of these two dataclasses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, field, fields, replace
+from typing import Any
+
+
+def _knob(default, plain: str, help: str, *, low=None, high=None, step=None, choices=None, live=False) -> Any:
+    """A dataclass field that also knows its range, its words and whether it may change while training ("live")."""
+    metadata = {
+        "plain": plain,
+        "help": help,
+        "low": low,
+        "high": high,
+        "step": step,
+        "choices": choices,
+        "live": live,
+    }
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model. `problems` tells what is wrong with one; nothing is checked on construction."""
+
+    block_size: int = _knob(
+        32,
+        "how far back it can see",
+        "The number of characters the model looks at to guess the next one (the context).",
+        low=1,
+        high=256,
+        step=1,
+    )
+    n_embd: int = _knob(
+        64,
+        "numbers that describe a character",
+        "The width of the model: each character is carried through it as this many numbers (the embedding size).",
+        low=8,
+        high=384,
+        step=8,
+    )
+    n_head: int = _knob(
+        4,
+        "places it can look at once",
+        "Attention heads in each layer. They share the width, so n_head must divide n_embd.",
+        low=1,
+        high=16,
+        step=1,
+    )
+    n_layer: int = _knob(
+        3,
+        "rounds of looking and thinking",
+        "Transformer blocks, one after another. Each looks back (attention), then thinks (feed-forward).",
+        low=1,
+        high=12,
+        step=1,
+    )
+    dropout: float = _knob(
+        0.0,
+        "share of signals silenced while training",
+        "Random forgetting that keeps a model from learning by heart. 0 switches it off; small models need none.",
+        low=0.0,
+        high=0.9,
+        step=0.05,
+    )
+    initialization: str = _knob(
+        "even",
+        "how the weights start",
+        "torch: PyTorch's defaults, as in the article. even: the same, but the last layer starts at a tenth, so that "
+        "the untrained model bets evenly on all characters and its first loss is that of blind guessing.",
+        choices=("torch", "even"),
+    )
+
+    @property
+    def head_size(self) -> int:
+        """The width of one head: n_embd / n_head."""
+        return self.n_embd // self.n_head
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained. `problems` tells what is wrong with one; nothing is checked on construction."""
+
+    batch_size: int = _knob(
+        32,
+        "pieces of text a step",
+        "Each step learns from this many windows of block_size characters, drawn at random.",
+        low=1,
+        high=512,
+        step=1,
+    )
+    learning_rate: float = _knob(
+        3e-3,
+        "how big each correction is",
+        "The size of a step downhill (the peak, when a schedule lowers it). Too small crawls, too large explodes. "
+        "May be changed while the model trains.",
+        low=1e-6,
+        high=1.0,
+        live=True,
+    )
+    max_steps: int = _knob(
+        2_000,
+        "steps in all",
+        "Training ends after this many steps.",
+        low=1,
+        high=1_000_000,
+        step=100,
+    )
+    schedule: str = _knob(
+        "linear",
+        "how the learning rate moves",
+        "constant: the same to the end, as in the article. linear: down in a straight line to 5 % of the peak.",
+        choices=("constant", "linear"),
+    )
+    warmup_steps: int = _knob(
+        30,
+        "steps to get up to speed",
+        "The learning rate grows from nothing to its peak during the first steps (warm-up).",
+        low=0,
+        high=10_000,
+        step=10,
+    )
+    eval_interval: int = _knob(
+        200,
+        "steps between two exams",
+        "Every so many steps (and more often at the start) the model is scored on text it never trains on.",
+        low=1,
+        high=10_000,
+        step=10,
+    )
+    stop_at_loss: float = _knob(
+        0.0,
+        "stop at this validation loss",
+        "Training ends at the first exam that reaches this loss, in nats a character. 0 means: do not stop early. "
+        "May be changed while the model trains.",
+        low=0.0,
+        high=10.0,
+        step=0.05,
+        live=True,
+    )
+    seed: int = _knob(
+        1337,
+        "the dice",
+        "Start weights and batches are drawn from this number: the same seed gives the same run.",
+        low=0,
+        high=2**31 - 1,
+        step=1,
+    )
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named pair of configurations, with a sentence for the person who chooses."""
+
+    title: str
+    sentence: str
+    model: ModelConfig
+    train: TrainConfig
+
+
+PRESETS = {
+    "quick": Preset(
+        "Quick",
+        "About a minute on two cores: readable words on the real book.",
+        ModelConfig(),
+        TrainConfig(),
+    ),
+    "article": Preset(
+        "Article",
+        "Exactly the recipe of “Building a Micro-LLM from Scratch”: 10,000 steps from a loss of about 4.6 to 1.78.",
+        ModelConfig(block_size=8, n_embd=32, n_head=4, n_layer=3, initialization="torch"),
+        TrainConfig(
+            batch_size=32,
+            learning_rate=1e-3,
+            max_steps=10_000,
+            schedule="constant",
+            warmup_steps=0,
+            eval_interval=500,
+        ),
+    ),
+}
+
+LIVE = tuple(f.name for f in fields(TrainConfig) if f.metadata["live"])
+
+
+def knobs() -> dict[str, Field]:
+    """All fields of both configurations by name; their names do not overlap."""
+    return {f.name: f for config in (ModelConfig, TrainConfig) for f in fields(config)}
+
+
+def configs_from(values: Mapping[str, Any], preset: str = "quick") -> tuple[ModelConfig, TrainConfig]:
+    """The preset's configurations with `values` (flat, by field name) on top; not yet checked.
+
+    Raises ValueError for a name that is no knob and for an unknown preset.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")
+    base = PRESETS[preset]
+    merged = asdict(base.model) | asdict(base.train)
+    for name in values:
+        if name not in merged:
+            raise ValueError(f"There is no setting {name!r}: the settings are {', '.join(merged)}.")
+    merged.update(values)
+    model = ModelConfig(**{f.name: merged[f.name] for f in fields(ModelConfig)})
+    return model, TrainConfig(**{f.name: merged[f.name] for f in fields(TrainConfig)})
+
+
+def problems(model: ModelConfig, train: TrainConfig, text_length: int | None = None) -> dict[str, str]:
+    """What is wrong, `{field: sentence}`; empty when a run can start. The one validator of slider, flag, link and file.
+
+    `text_length` is the number of characters of the text, when it is known.
+    """
+    found = {}
+    for name, value in (asdict(model) | asdict(train)).items():
+        sentence = _value_problem(knobs()[name], value)
+        if sentence:
+            found[name] = sentence
+    if not {"n_embd", "n_head"} & found.keys() and model.n_embd % model.n_head:
+        heads = " or ".join(str(n) for n in valid_heads(model.n_embd, near=model.n_head))
+        found["n_head"] = (
+            f"{model.n_head} heads cannot share {model.n_embd} numbers evenly: n_head must divide n_embd. Try {heads}."
+        )
+    if text_length is not None and "block_size" not in found:
+        longest = longest_block_size(text_length)
+        if longest < 1:
+            found["text"] = (
+                f"The text has {text_length:,} characters: too short to hold a tenth of it out. It needs at least 20."
+            )
+        elif model.block_size > longest:
+            found["block_size"] = (
+                f"The text has {text_length:,} characters, and the tenth that is held out must be longer than "
+                f"block_size: here at most {longest}, not {model.block_size}."
+            )
+    return found
+
+
+def with_live_changes(model: ModelConfig, train: TrainConfig, changes: Mapping[str, float]) -> TrainConfig:
+    """`train` with some of its live settings changed. Raises ValueError when one is not live or out of range."""
+    if frozen := sorted(changes.keys() - set(LIVE)):
+        raise ValueError(f"{', '.join(frozen)} cannot change while a model trains; {' and '.join(LIVE)} can.")
+    changed = replace(train, **changes)
+    found = problems(model, changed)
+    if wrong := [found[name] for name in changes if name in found]:
+        raise ValueError(" ".join(wrong))
+    return changed
+
+
+def _value_problem(knob: Field, value: Any) -> str | None:
+    name, meta = knob.name, knob.metadata
+    if meta["choices"]:
+        return None if value in meta["choices"] else f"{name} is {value!r}: choose {' or '.join(meta['choices'])}."
+    whole = knob.type == "int"
+    low, high = meta["low"], meta["high"]
+    span = f"a {'whole ' if whole else ''}number from {low:,} to {high:,}"
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return f"{name} is {value!r}: it must be {span}."
+    if not math.isfinite(value) or not low <= value <= high:
+        return f"{name} is {value:,}: it must be {span}."
+    return None
+
+
+def valid_heads(n_embd: int, near: int) -> list[int]:
+    """The nearest valid numbers of heads below and above `near`, in order (one when there is no other)."""
+    meta = knobs()["n_head"].metadata
+    valid = [n for n in range(meta["low"], meta["high"] + 1) if n_embd % n == 0]
+    below = [n for n in valid if n <= near][-1:]
+    above = [n for n in valid if n > near][:1]
+    return below + above
+
+
+def longest_block_size(text_length: int) -> int:
+    """The longest context for which both parts of a text (9 tenths, 1 tenth) hold one window and its next character."""
+    held_out = text_length - int(0.9 * text_length)
+    return min(held_out, text_length - held_out) - 1
+
+
+def nearest_valid(name: str, model: ModelConfig, text_length: int | None = None) -> Any | None:
+    """A value of `name` close to the one chosen that `problems` accepts; None when no value of it would do."""
+    meta, value = knobs()[name].metadata, getattr(model, name, None)
+    if name == "n_head":
+        return min(valid_heads(model.n_embd, near=value), key=lambda n: abs(n - value))
+    if name == "block_size" and text_length is not None:
+        longest = longest_block_size(text_length)
+        return max(meta["low"], min(value, meta["high"], longest)) if longest >= meta["low"] else None
+    return None

@@ -1,0 +1,116 @@
+"""The curve of a run, read from its `metrics.jsonl` while somebody else writes it."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+AXES = {"log": "step (log)", "step": "step", "seconds": "seconds of training"}
+
+_PER_DOUBLING = 64
+_MOST_POINTS = 1_000
+_COLUMNS = ("step", "seconds", "train_loss", "smoothed", "val_loss", "learning_rate", "tokens_per_second")
+
+
+class History:
+    """Rows of `metrics.jsonl` as columns. `read` takes in what was appended since the last time, from a byte offset.
+
+    `rows[name]` is a list with one entry a logged step; losses are nats a character, None where there is none.
+    A last line that is not whole yet is left for the next time; a file that got shorter is read anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+        self._offset = 0
+        self._mean = 0.0
+
+    def __len__(self) -> int:
+        return len(self.rows["step"])
+
+    def read(self) -> History:
+        """Take in what is new, and return itself."""
+        with self._lock:
+            try:
+                if self.path.stat().st_size < self._offset:
+                    self._forget()
+                with self.path.open("rb") as file:
+                    file.seek(self._offset)
+                    data = file.read()
+            except FileNotFoundError:
+                return self
+            whole = data.rfind(b"\n") + 1
+            self._offset += whole
+            for line in data[:whole].splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:  # a line torn by a crash, that a later start wrote on after
+                    continue
+                self._append(row)
+        return self
+
+    def _append(self, row: dict[str, Any]) -> None:
+        loss = row.get("train_loss")
+        if loss is not None:
+            # a forgetting mean of the last tenth of the steps, of 50 at most: smooth late, not late early
+            share = 1 / min(50, 1 + len(self) / 10)
+            self._mean += share * (loss - self._mean)
+        row["smoothed"] = self._mean if loss is not None else None
+        for name in _COLUMNS:
+            self.rows[name].append(row.get(name))
+
+    @property
+    def last(self) -> dict[str, Any] | None:
+        """The newest row, None before the first."""
+        return {name: column[-1] for name, column in self.rows.items()} if len(self) else None
+
+    @property
+    def exams(self) -> list[tuple[int, float]]:
+        """(step, validation loss) of every exam so far."""
+        pairs = zip(self.rows["step"], self.rows["val_loss"], strict=True)
+        return [(step, loss) for step, loss in pairs if loss is not None]
+
+    def steps_per_second(self) -> float | None:
+        """The rate over the last few seconds of training, None before the second step."""
+        seconds, steps = self.rows["seconds"], self.rows["step"]
+        start = len(seconds) - 1
+        while start > 0 and seconds[-1] - seconds[start] < 3:
+            start -= 1
+        spent = seconds[-1] - seconds[start] if seconds else 0
+        return (steps[-1] - steps[start]) / spent if spent > 0 else None
+
+    def points(self, axis: str = "log") -> dict[str, list[Any]]:
+        """At most about a thousand rows to draw, as columns, the newest among them and every exam.
+
+        A row that was chosen stays chosen as the curve grows (on even axes until a doubling), so nothing shimmers.
+        """
+        count = len(self)
+        steps = self.rows["step"]
+        chosen_by = _on_log_axis if axis == "log" else _on_even_axis(count)
+        val_loss = self.rows["val_loss"]
+        exams = sum(loss is not None for loss in val_loss)
+        exam_stride = max(1, exams // 200)
+        kept, seen = [], 0
+        for i in range(count):
+            seen += val_loss[i] is not None
+            is_shown_exam = val_loss[i] is not None and seen % exam_stride == 0
+            if is_shown_exam or i == count - 1 or chosen_by(steps[i]):
+                kept.append(i)
+        return {name: [column[i] for i in kept] for name, column in self.rows.items()}
+
+
+def _on_log_axis(step: int) -> bool:
+    return step % (1 << max(0, step.bit_length() - _PER_DOUBLING.bit_length())) == 0
+
+
+def _on_even_axis(count: int) -> Callable[[int], bool]:
+    stride = 1 << max(0, math.ceil(math.log2(max(1, count) / _MOST_POINTS)))
+    return lambda step: step % stride == 0

@@ -1,0 +1,257 @@
+"""A run is a folder: what was asked, what was measured, and the weights of many moments."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from .checkpoint import SNAPSHOT_BUDGET, load_weights, save_weights, thin
+from .config import ModelConfig, TrainConfig, problems
+from .corpus import Corpus
+from .history import History
+from .home import runs_dir, write_atomically
+from .model import MicroLLM
+from .texts import Text, load_corpus
+from .tokenizer import CharTokenizer
+from .train import Progress, thread_count
+
+ACTIVE = ("waiting", "training", "paused")
+ENDED = ("finished", "stopped", "failed", "interrupted")
+
+_ID = re.compile(r"[0-9a-f]{16}")
+_ADJECTIVES = """
+    amiable brave bright candid civil clever eager easy fond gentle glad grave happy keen kind lively merry modest
+    noble patient plain polite proud quick quiet rapid sober steady warm wise
+"""
+_NAMES = """
+    bennet bingley brandon charlotte collins crawford darcy dashwood elinor elliot emma fanny harriet highbury jane
+    kitty knightley lizzy longbourn lucas lydia marianne mary meryton norland pemberley rosings tilney weston wickham
+"""
+
+
+class RunProblem(ValueError):
+    """A run that cannot be opened; the sentence says why."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What stands in `run.json`.
+
+    `message` is the sentence that goes with the state, `references` are losses to beat, and `full_val_loss` is the loss
+    on all held-out characters, scored when a run has finished; losses are nats a character.
+    """
+
+    id: str
+    name: str
+    state: str
+    message: str
+    created: float
+    preset: str
+    model: ModelConfig
+    train: TrainConfig
+    threads: int
+    torch: str
+    text: Text
+    references: dict[str, float]
+    full_val_loss: float | None = None
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RunInfo:
+        """The inverse of `asdict`. Raises KeyError or TypeError when a part is missing or of another shape."""
+        parts = {"model": ModelConfig(**data["model"]), "train": TrainConfig(**data["train"])}
+        return cls(**data | parts | {"text": Text(**data["text"])})
+
+
+class Run:
+    """One run's folder, to read by anybody and to write by the one who holds `writing`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.history = History(folder / "metrics.jsonl")
+        self._lock = FileLock(folder / "lock", thread_local=False)
+        self._info: RunInfo | None = None
+        self._info_stamp = 0
+
+    @property
+    def id(self) -> str:
+        """The folder's name, which also stands in the link."""
+        return self.folder.name
+
+    @classmethod
+    def create(
+        cls, model: ModelConfig, train: TrainConfig, text: Text, *, preset: str, threads: int | None = None
+    ) -> Run:
+        """Make the folder of a new run. Raises ValueError for a configuration with problems, OSError on a full disk."""
+        if found := problems(model, train, text.characters):
+            raise ValueError(" ".join(found.values()))
+        corpus = load_corpus(text.sha256)
+        run = cls(runs_dir() / secrets.token_hex(8))
+        run.folder.mkdir(parents=True)
+        references = corpus.reference_losses(model.block_size)
+        if text.floor is not None:
+            references["floor"] = text.floor
+        run._write(
+            RunInfo(
+                id=run.id,
+                name=new_name(),
+                state="waiting",
+                message="",
+                created=time.time(),
+                preset=preset,
+                model=model,
+                train=train,
+                threads=threads or thread_count(model, train, corpus.vocab_size),
+                torch=torch.__version__,
+                text=text,
+                references=references,
+            )
+        )
+        write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
+        return run
+
+    @classmethod
+    def open(cls, run_id: str) -> Run:
+        """The run with this id. Raises RunProblem when there is none or its `run.json` cannot be understood."""
+        if not _ID.fullmatch(run_id) or not (runs_dir() / run_id / "run.json").is_file():
+            raise RunProblem(f"There is no run {run_id[:40]!r} here: deleted, or the link is cut short?")
+        run = cls(runs_dir() / run_id)
+        _ = run.info  # a damaged run is refused here, not at its first use
+        return run
+
+    # ---- reading
+
+    @property
+    def info(self) -> RunInfo:
+        """What `run.json` says now. A run whose writer is gone without a word is "interrupted"."""
+        path = self.folder / "run.json"
+        try:
+            stamp = path.stat().st_mtime_ns
+            if self._info is None or stamp != self._info_stamp:
+                self._info = RunInfo.from_json(json.loads(path.read_text("utf-8")))
+                self._info_stamp = stamp
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunProblem(f"Run {self.id} is damaged: its run.json cannot be understood.") from error
+        if self._info.state in ACTIVE and not self.is_being_written():
+            return replace(self._info, state="interrupted", message="The program that trained it is gone.")
+        return self._info
+
+    def is_being_written(self) -> bool:
+        """True while some thread, here or in another process, holds `writing`."""
+        if self._lock.is_locked:
+            return True
+        try:
+            with FileLock(self.folder / "lock", timeout=0, thread_local=False):
+                return False
+        except Timeout:
+            return True
+
+    @property
+    def tokenizer(self) -> CharTokenizer:
+        """The characters of the run's text."""
+        return CharTokenizer(json.loads((self.folder / "vocab.json").read_text("utf-8")))
+
+    @property
+    def corpus(self) -> Corpus:
+        """The text of the run. Raises download.TextProblem when it is gone."""
+        return load_corpus(self.info.text.sha256)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """The steps whose weights are kept, in order."""
+        return sorted(int(path.stem.removeprefix("step-")) for path in self.folder.glob("snapshots/step-*.safetensors"))
+
+    def model_at(self, step: int) -> MicroLLM:
+        """The model of a snapshot, in eval mode. Raises checkpoint.WeightsProblem."""
+        return load_weights(self._snapshot_path(step), self.info.model, self.tokenizer.vocab_size)
+
+    def _snapshot_path(self, step: int) -> Path:
+        return self.folder / "snapshots" / f"step-{step}.safetensors"
+
+    # ---- writing
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Be the one writer of this folder. Raises RunProblem when it has one already."""
+        try:
+            self._lock.acquire(timeout=1)
+        except Timeout:
+            raise RunProblem(f"{self.info.name} is being trained already, here or in another process.") from None
+        try:
+            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
+                yield Writer(self, metrics)
+        finally:
+            self._lock.release()
+
+    def update(self, **changes) -> None:
+        """Write some fields of RunInfo to `run.json`."""
+        self._write(replace(self.info, **changes))
+
+    def _write(self, info: RunInfo) -> None:
+        write_atomically(self.folder / "run.json", json.dumps(asdict(info), indent=1))
+
+    def save_snapshot(self, step: int, state: dict[str, torch.Tensor]) -> None:
+        """Keep the weights of `step`; the least telling snapshots go when all take more than SNAPSHOT_BUDGET."""
+        path = self._snapshot_path(step)
+        save_weights(state, path)
+        kept = thin(self.snapshots, keep=SNAPSHOT_BUDGET // path.stat().st_size)
+        for other in set(self.snapshots) - set(kept):
+            self._snapshot_path(other).unlink(missing_ok=True)
+
+
+class Writer:
+    """Appends to a run's `metrics.jsonl` and `events.jsonl`."""
+
+    def __init__(self, run: Run, metrics) -> None:
+        self._run, self._metrics = run, metrics
+        self._flushed = 0.0
+
+    def log(self, progress: Progress) -> None:
+        """Append a line. It reaches readers within a fifth of a second, an exam's at once."""
+        row = {name: value for name, value in asdict(progress).items() if value is not None}
+        bad = sorted(name for name, value in row.items() if not math.isfinite(value))
+        for name in bad:
+            row[name] = None  # JSON has no NaN and no infinity
+        if bad:
+            row["not_finite"] = bad
+        self._metrics.write(json.dumps(row) + "\n")
+        if progress.val_loss is not None or bad or time.monotonic() - self._flushed > 0.2:
+            self.flush()
+
+    def flush(self) -> None:
+        """Let readers see everything that was logged."""
+        self._metrics.flush()
+        self._flushed = time.monotonic()
+
+    def event(self, step: int, changes: dict[str, float]) -> None:
+        """Append a live change and the step at which it takes effect; call it before the change is made."""
+        with (self._run.folder / "events.jsonl").open("a", encoding="utf-8") as events:
+            events.write(json.dumps({"step": step, **changes}) + "\n")
+
+
+def all_runs() -> list[Run]:
+    """Every run that can be opened, the newest first."""
+    runs = []
+    for path in runs_dir().glob("*/run.json"):
+        try:
+            runs.append(Run.open(path.parent.name))
+        except RunProblem:  # one damaged folder does not hide the others
+            continue
+    return sorted(runs, key=lambda run: run.info.created, reverse=True)
+
+
+def new_name() -> str:
+    """A name that a person can remember. A label only: folders go by id."""
+    dice = random.SystemRandom()
+    return f"{dice.choice(_ADJECTIVES.split())}-{dice.choice(_NAMES.split())}"

@@ -1,0 +1,90 @@
+"""Which text to learn: the book, one made here, a file or what somebody pasted; whole, turned around or cut short."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import builtin, download
+from .corpus import EXAM_CHARACTERS, Corpus
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that is kept under its SHA-256, ready for a run.
+
+    `floor` is what no model can do better than on the held-out part, in nats a character, where that is known exactly.
+    `notice` is a sentence for the person when something had to be assumed.
+    """
+
+    name: str
+    sha256: str
+    characters: int
+    floor: float | None = None
+    notice: str | None = None
+
+
+def book(progress: Callable[[float], None] | None = None) -> str:
+    """*Pride and Prejudice*, from the keep or fetched now. Raises download.TextProblem when it cannot be had."""
+    return download.fetch_book(progress)
+
+
+def prepare(
+    content: str,
+    name: str,
+    *,
+    how: str = "none",
+    first: int | None = None,
+    builtin_key: str | None = None,
+    notice: str | None = None,
+) -> Text:
+    """Cut and turn `content` (`how` and `first` as in builtin.transform), keep it, and describe it.
+
+    Raises download.TextProblem for a text that no model could learn from: too short, or too many different characters.
+    """
+    changed = builtin.transform(content, how, first)
+    if len(changed) < 20:
+        raise download.TextProblem(
+            f"{name} has {len(changed)} characters: too short to learn from. It needs 20, better 10,000 or more."
+        )
+    label = name
+    if first is not None and first < len(content):
+        label += f", first {first:,} characters"
+    if how != "none":
+        label += f", {builtin.TRANSFORMS[how].label}"
+    sha256 = download.keep_text(changed)
+    try:
+        load_corpus(sha256)
+    except ValueError as error:
+        raise download.TextProblem(str(error)) from error
+    return Text(label, sha256, len(changed), _floor(changed, how, builtin_key), notice)
+
+
+def _floor(text: str, how: str, builtin_key: str | None) -> float | None:
+    if builtin_key is None or how not in ("none", "reversed"):
+        return None
+    held_out = text[int(0.9 * len(text)) :][:EXAM_CHARACTERS]
+    # a chain of chances has the same product from either end
+    return builtin.BUILTIN_TEXTS[builtin_key].floor(held_out if how == "none" else held_out[::-1])
+
+
+def choose(source: str, *, how: str = "none", first: int | None = None) -> Text:
+    """The text a command line or a link names: "book", a built-in text's key, or the path of a file.
+
+    Raises download.TextProblem.
+    """
+    if source == "book":
+        return prepare(book(), download.BOOK, how=how, first=first)
+    if source in builtin.BUILTIN_TEXTS:
+        made = builtin.BUILTIN_TEXTS[source]
+        return prepare(made.make(made.length, 0), made.name, how=how, first=first, builtin_key=source)
+    content, notice = download.read_text_file(Path(source))
+    return prepare(content, Path(source).name, how=how, first=first, notice=notice)
+
+
+@functools.lru_cache(maxsize=4)
+def load_corpus(sha256: str) -> Corpus:
+    """The kept text as ids. Cached: a text is encoded once, however many runs and pages use it."""
+    return Corpus(download.load_text(sha256))

@@ -1,0 +1,148 @@
+"""Training: one loop, an iterator of progress, that knows nothing of who watches it."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from .config import ModelConfig, TrainConfig, problems, with_live_changes
+from .corpus import EXAM_CHARACTERS, Corpus
+from .model import MicroLLM, parameter_count
+from .optim import learning_rate_at, make_optimizer
+
+_EXAM_TOKENS = 8_192
+_TWO_THREADS_PAY_FROM = 20e9
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands after `step` updates. Losses are nats a character, both of these very weights.
+
+    `seconds` is the sum of step times (exams are off the clock); `val_loss` is None between exams; `learning_rate` is
+    the one of the update that follows.
+    """
+
+    step: int
+    seconds: float
+    train_loss: float
+    learning_rate: float
+    tokens_per_second: float
+    val_loss: float | None = None
+
+
+class Diverged(ArithmeticError):
+    """The loss is no longer a number. `step` and `learning_rate` say where."""
+
+    def __init__(self, step: int, learning_rate: float) -> None:
+        self.step, self.learning_rate = step, learning_rate
+        super().__init__(
+            f"The loss stopped being a number at step {step:,}, with learning rate {learning_rate:g}. "
+            f"Start again with a smaller one, such as {learning_rate / 10:.1g}."
+        )
+
+
+class Trainer:
+    """Iterate it to train: it yields the Progress of step 0, 1, 2, ... up to max_steps or the chosen loss.
+
+    Between two of them nothing runs: not asking for the next one is a pause, and leaving the loop is a stop. All that
+    is random in step t comes from (seed, t) alone, so the same seed gives the same run, whatever runs beside it.
+    Raises ValueError for a configuration with `problems`; iterating raises Diverged when the loss is no number.
+    """
+
+    def __init__(self, model_config: ModelConfig, train_config: TrainConfig, corpus: Corpus) -> None:
+        if found := problems(model_config, train_config, len(corpus)):
+            raise ValueError(" ".join(found.values()))
+        self.config, self.corpus = train_config, corpus
+        self.generator = torch.Generator()
+        self.generator.manual_seed(stream_seed(train_config.seed, "weights"))
+        self.model = MicroLLM(model_config, corpus.vocab_size, generator=self.generator)
+        self.model.use_generator(self.generator)
+        self.optimizer = make_optimizer(self.model, train_config)
+        self.step = 0
+        self.seconds = 0.0
+
+    def change(self, **live: float) -> None:
+        """Change a live setting (`learning_rate`, `stop_at_loss`) from the next step on. Raises ValueError."""
+        self.config = with_live_changes(self.model.config, self.config, live)
+
+    def __iter__(self) -> Iterator[Progress]:
+        while True:
+            val_loss = self.exam() if self._exam_is_due() else None
+
+            started = time.perf_counter()
+            self.generator.manual_seed(stream_seed(self.config.seed, self.step))
+            self.model.train()
+            idx, targets = self.corpus.get_batch(
+                "train", self.config.batch_size, self.model.config.block_size, self.generator
+            )
+            _, loss = self.model(idx, targets)
+            train_loss = loss.item()
+            learning_rate = learning_rate_at(self.step, self.config)
+            elapsed = time.perf_counter() - started
+
+            speed = self.step * idx.numel() / self.seconds if self.seconds else 0.0
+            yield Progress(self.step, self.seconds, train_loss, learning_rate, speed, val_loss)
+            if not math.isfinite(train_loss):
+                raise Diverged(self.step, learning_rate)
+            if self.step >= self.config.max_steps or self._loss_is_reached(val_loss):
+                return
+
+            started = time.perf_counter()
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate
+            self.optimizer.step()
+            self.step += 1
+            self.seconds += elapsed + time.perf_counter() - started
+
+    def exam(self, characters: int | None = EXAM_CHARACTERS) -> float:
+        """The validation loss now, on the first `characters` held-out ones (None: on all)."""
+        return validation_loss(self.model, self.corpus, characters)
+
+    def _exam_is_due(self) -> bool:
+        """At every eval_interval, at the powers of two before the first (most happens early), and at the end."""
+        step, interval = self.step, self.config.eval_interval
+        early = step < interval and step.bit_count() == 1 and step >= 8
+        return step % interval == 0 or early or step == self.config.max_steps
+
+    def _loss_is_reached(self, val_loss: float | None) -> bool:
+        return val_loss is not None and val_loss <= self.config.stop_at_loss
+
+
+@torch.no_grad()
+def validation_loss(model: MicroLLM, corpus: Corpus, characters: int | None = EXAM_CHARACTERS) -> float:
+    """The mean of -ln p over the exam windows of `corpus`, in nats a character. Deterministic."""
+    inputs, targets = corpus.exam(model.config.block_size, characters)
+    was_training, total = model.training, 0.0
+    model.eval()
+    rows = max(1, _EXAM_TOKENS // model.config.block_size)
+    for x, y in zip(inputs.split(rows), targets.split(rows), strict=True):
+        _, loss = model(x.long(), y.long())
+        total += loss.item() * y.numel()
+    model.train(was_training)
+    return total / targets.numel()
+
+
+def stream_seed(seed: int, place: int | str) -> int:
+    """A 32-bit seed for one step (or for the start weights) of a run.
+
+    Hashed, because torch's CPU generator looks at the low 32 bits of a seed only.
+    """
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{place}".encode(), digest_size=4).digest(), "big")
+
+
+def thread_count(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int:
+    """How many torch threads a run should use: one, unless a step is so large that two pay even on a busy machine.
+
+    A rule of size and cores alone, never a timing: with another count the same sums come out in another order.
+    """
+    tokens = train.batch_size * model.block_size
+    operations = 6 * parameter_count(model, vocab_size) * tokens
+    return 1 if operations < _TWO_THREADS_PAY_FROM else max(1, min(4, (os.cpu_count() or 1)))

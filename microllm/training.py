@@ -1,0 +1,265 @@
+"""Runs that train in this process: a thread each, what a person can tell it, and the end of it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+
+import torch
+
+from .checkpoint import model_from, snapshot_is_due
+from .config import with_live_changes
+from .model import MicroLLM
+from .runs import Run, RunProblem, Writer
+from .slots import Slots
+from .train import Diverged, Trainer
+
+_POLL = 0.05
+_log = logging.getLogger(__name__)
+
+
+class _Stop(Exception):
+    """The run is to end now; the sentence says why."""
+
+
+class Training(threading.Thread):
+    """Trains one run in its own thread. All public methods may be called from any other thread.
+
+    Orders wait in one queue, which is emptied between steps and while the run is paused or waits for its turn. With
+    `grace` seconds, a run that no window has held for so long stops; None lets it train unwatched.
+    """
+
+    def __init__(self, run: Run, slots: Slots, grace: float | None = None) -> None:
+        super().__init__(name=f"training-{run.id}", daemon=True)
+        self.folder = run
+        self.state = "waiting"
+        self.config = run.info.train
+        """The configuration with all live changes so far."""
+        self._slots, self._grace = slots, grace
+        self._orders: queue.SimpleQueue[Callable[[Trainer, Writer], None]] = queue.SimpleQueue()
+        self._stop_reason: str | None = None
+        self._paused = self._one_step = False
+        self._windows: set[str] = set()
+        self._last_window_left = time.monotonic()
+        self._beaten: set[str] = set()
+        self._copy: tuple[int, MicroLLM] | None = None
+        self._copy_made = -float("inf")
+        self._copy_order: Future | None = None
+        self._copy_lock = threading.Lock()
+
+    # ---- what others may ask of it
+
+    def pause(self) -> None:
+        """Stop after the current step, keep everything, and give the place to somebody else."""
+        self._orders.put(lambda *_: self._set_pause(True))
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._orders.put(lambda *_: self._set_pause(False))
+
+    def one_step(self) -> None:
+        """Make one step, then pause."""
+        self._orders.put(lambda *_: self._set_pause(True, one_step=True))
+
+    def stop(self, reason: str = "Stopped by hand.") -> None:
+        """End the run after the current step; its weights are kept."""
+        self._orders.put(lambda *_: setattr(self, "_stop_reason", reason))
+
+    def change(self, **live: float) -> None:
+        """Change live settings from the next step on. Raises ValueError at once for a value that is out of range."""
+        self.config = with_live_changes(self.folder.info.model, self.config, live)
+        self._orders.put(lambda trainer, writer: self._change(trainer, writer, live))
+
+    def copy(self, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
+        """(step, model): a copy to read from, in eval mode, at most `max_age` seconds old if it comes within `wait`.
+
+        Else the one before; None when there is none yet. The model that is being trained is never handed out.
+        """
+        with self._copy_lock:
+            if time.monotonic() - self._copy_made <= max_age:
+                return self._copy
+            if self._copy_order is None:
+                self._copy_order = Future()
+                self._orders.put(lambda trainer, _: self._make_copy(trainer))
+            order = self._copy_order
+        with contextlib.suppress(NotYet):
+            order.result(timeout=wait)
+        return self._copy
+
+    def hold(self, window: str) -> None:
+        """Count `window` among those that keep the run alive."""
+        self._windows.add(window)
+
+    def let_go(self, window: str) -> None:
+        """Count `window` no more; with the last one the grace time begins."""
+        self._windows.discard(window)
+        self._last_window_left = time.monotonic()
+
+    def seconds_to_turn(self) -> float | None:
+        """About how long the run waits for its turn; None when it does not wait."""
+        return self._slots.seconds_to_turn(self.folder.id)
+
+    # ---- the thread
+
+    def run(self) -> None:
+        """Train to the end, and leave the run's folder saying how it ended."""
+        state, message, full_val_loss = "failed", "", None
+        try:
+            torch.set_num_threads(self.folder.info.threads)  # torch keeps this number for each thread
+            with self.folder.writing() as writer:
+                try:
+                    full_val_loss = self._train(writer)
+                    state = "finished"
+                except _Stop as stop:
+                    state, message = "stopped", str(stop)
+                except Diverged as error:
+                    message = str(error)
+                except Exception as error:
+                    _log.exception("run %s failed", self.folder.id)
+                    message = _plain_words(error)
+                self.folder.update(state=state, message=message, full_val_loss=full_val_loss)
+        except (OSError, RunProblem) as error:  # nothing can be written: the folder tells nothing, this object does
+            _log.exception("run %s cannot be written", self.folder.id)
+            message = str(error)
+        finally:
+            self._slots.leave(self.folder.id)
+            self.state = state
+            self._copy = None
+
+    def _train(self, writer: Writer) -> float:
+        """All of the run; the loss on all held-out text at its end. Raises _Stop when it is told to."""
+        info = self.folder.info
+        trainer = Trainer(info.model, info.train, self.folder.corpus)
+        progress = iter(trainer)
+        try:
+            while True:
+                self._wait_for_turn(trainer, writer)
+                now = next(progress, None)
+                if now is None:
+                    return trainer.exam(None)
+                writer.log(now)
+                if snapshot_is_due(now.step) or self._beats_a_reference(now.val_loss):
+                    self.folder.save_snapshot(now.step, trainer.model.state_dict())
+        finally:
+            self.folder.save_snapshot(trainer.step, trainer.model.state_dict())
+
+    def _wait_for_turn(self, trainer: Trainer, writer: Writer) -> None:
+        """Obey what was ordered, and return when the next step may be made. Raises _Stop."""
+        while True:
+            while not self._orders.empty():
+                self._orders.get()(trainer, writer)
+            if self._stop_reason:
+                raise _Stop(self._stop_reason)
+            if self._is_abandoned():
+                raise _Stop("Stopped because its last window was closed.")
+            if self._paused and not self._one_step:
+                self._slots.leave(self.folder.id)
+                self._enter("paused", writer)
+            elif self._slots.may_train(self.folder.id):
+                self._one_step = False
+                self._enter("training", writer)
+                return
+            else:
+                self._enter("waiting", writer)
+            with contextlib.suppress(queue.Empty):
+                self._orders.get(timeout=_POLL)(trainer, writer)
+
+    def _enter(self, state: str, writer: Writer) -> None:
+        if state == self.state:
+            return
+        self.state = state
+        writer.flush()
+        on_disk = "paused" if state == "paused" else "training"  # turns change every few seconds and are no news
+        if self.folder.info.state != on_disk:
+            self.folder.update(state=on_disk)
+
+    def _set_pause(self, paused: bool, one_step: bool = False) -> None:
+        self._paused, self._one_step = paused, one_step
+
+    def _change(self, trainer: Trainer, writer: Writer, live: dict[str, float]) -> None:
+        writer.event(trainer.step + 1, live)
+        trainer.change(**live)
+
+    def _make_copy(self, trainer: Trainer) -> None:
+        state = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+        model = model_from(state, trainer.model.config, trainer.corpus.vocab_size)
+        with self._copy_lock:
+            self._copy, self._copy_made = (trainer.step, model), time.monotonic()
+            order, self._copy_order = self._copy_order, None
+        order.set_result(None)
+
+    def _is_abandoned(self) -> bool:
+        return self._grace is not None and not self._windows and time.monotonic() - self._last_window_left > self._grace
+
+    def _beats_a_reference(self, val_loss: float | None) -> bool:
+        if val_loss is None:
+            return False
+        beaten = {name for name, loss in self.folder.info.references.items() if val_loss < loss}
+        is_news = not beaten <= self._beaten
+        self._beaten |= beaten
+        return is_news
+
+
+def _plain_words(error: Exception) -> str:
+    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+        return "There was not enough memory. A smaller batch_size, block_size or n_embd needs less."
+    if isinstance(error, OSError):
+        return f"The run's folder could not be written: {error.strerror or error}."
+    return f"Training broke off: {type(error).__name__}: {error}"
+
+
+class Workshop:
+    """All runs that train in this process. One a process; ended when the program ends, so that nothing stays behind."""
+
+    def __init__(self, slots: Slots | None = None, grace: float | None = None) -> None:
+        self.slots, self._grace = slots or Slots(), grace
+        self._trainings: dict[str, Training] = {}
+        atexit.register(self.close)
+
+    def start(self, run: Run) -> Training:
+        """Begin to train a new run."""
+        self._trainings = {key: training for key, training in self._trainings.items() if training.is_alive()}
+        training = Training(run, self.slots, self._grace)
+        self._trainings[run.id] = training
+        training.start()
+        return training
+
+    def training(self, run_id: str) -> Training | None:
+        """The training of a run, while it goes on in this process."""
+        training = self._trainings.get(run_id)
+        return training if training and training.is_alive() else None
+
+    def model_now(self, run: Run, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
+        """(step, model) of a run as it stands: of the training in this process, else the newest snapshot.
+
+        None before there is either. Raises checkpoint.WeightsProblem.
+        """
+        if (training := self.training(run.id)) and (copy := training.copy(max_age, wait)):
+            return copy
+        steps = run.snapshots
+        return (steps[-1], run.model_at(steps[-1])) if steps else None
+
+    def close(self, seconds: float = 8.0) -> None:
+        """Stop all runs and wait for their threads, `seconds` at most."""
+        atexit.unregister(self.close)
+        deadline = time.monotonic() + seconds
+        for training in self._trainings.values():
+            training.stop("Stopped because the program ended.")
+        for training in self._trainings.values():
+            training.join(max(0.0, deadline - time.monotonic()))
+
+
+def grace_seconds() -> float:
+    """`MICROLLM_GRACE`, else 60: how long a run outlives its last window, in seconds."""
+    try:
+        return float(os.environ["MICROLLM_GRACE"])
+    except (KeyError, ValueError):
+        return 60.0

@@ -1,0 +1,638 @@
+"""Texts: fetched from servers that misbehave, cleaned, decoded, kept."""
+
+import codecs
+import gzip
+import hashlib
+import random
+import socket
+import struct
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import microllm.home
+from microllm import download
+from microllm.download import (
+    TextProblem,
+    clean_gutenberg,
+    decode_text,
+    fetch_book,
+    keep_text,
+    load_text,
+    read_text_file,
+)
+
+START = "*** START OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
+END = "*** END OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
+
+rng = random.Random(1)
+BOOK = "\n".join("".join(rng.choices("abcdefghij“” .;", k=60)) for _ in range(2_000)).strip()
+
+
+def gutenberg(book: str = BOOK) -> bytes:
+    """A file as Project Gutenberg serves it, around a made book."""
+    text = f"\ufeffTitle: A Made Book\n\n{START}\n\n\n{book}\n\n   {END}\n\nLicence\n"
+    return text.replace("\n", "\r\n").encode()
+
+
+# A server that can do everything wrong. Each of its paths is one behaviour.
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.0"
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        getattr(self, self.path.strip("/").replace(".", "_").replace("-", "_"))()
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, body: bytes, status: int = 200, **headers: str):
+        self.send_response(status)
+        for name, value in ({"Content_Type": "text/plain", "Content_Length": str(len(body))} | headers).items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def drip(self, data: bytes):
+        """A byte every 50 ms, until the other side has gone: no single read waits long."""
+        for byte in data:
+            if self.server.closing.wait(0.05):
+                return
+            self.wfile.write(bytes([byte]))
+
+    def book(self):
+        self.answer(gutenberg())
+
+    pg1342_txt = book
+
+    def slow_book(self):
+        self.server.closing.wait(0.3)
+        self.book()
+
+    def gzipped_book(self):
+        self.answer(gzip.compress(gutenberg()), Content_Encoding="gzip")
+
+    def book_of_unknown_length(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(gutenberg())
+
+    def missing(self):
+        self.answer(gutenberg(), 404)
+
+    def failing(self):
+        self.answer(gutenberg(), 500)
+
+    def come_back_in_an_hour(self):
+        self.answer(b"", 503, Retry_After="3600")
+
+    def failing_once(self):
+        self.failing() if self.server.asked.count(self.path) == 1 else self.book()
+
+    def web_page_by_type(self):
+        self.answer(gutenberg(), Content_Type="text/html; charset=utf-8")
+
+    def web_page_by_content(self):
+        self.answer(b"\xef\xbb\xbf\r\n <!DOCTYPE html>" + gutenberg())
+
+    def short(self):
+        self.answer(gutenberg(BOOK[:99_000]))
+
+    def without_markers(self):
+        self.answer(BOOK.encode())
+
+    def not_utf_8(self):
+        self.answer(gutenberg().replace(b"a;", b"\xe4;", 1))
+
+    def broken_off(self):
+        self.answer(gutenberg()[:110_000], Content_Length=str(len(gutenberg())))
+
+    def reset(self):
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def redirect_loop(self):
+        self.answer(b"", 302, Location=self.path)
+
+    def moved(self):
+        self.answer(b"", 301, Location="/book")
+
+    def redirect_with_a_bomb(self):
+        self.answer(bomb(), 302, Content_Encoding="gzip", Location="/book")
+
+    def bomb_of_gzip(self):
+        self.answer(bomb(), Content_Encoding="gzip")
+
+    def hang(self):
+        self.server.closing.wait(20)
+
+    def drip_headers(self):
+        self.drip(b"HTTP/1.0 200 OK\r\nX-Padding: " + bytes(1_000))
+
+    def half_then_hang(self):
+        self.answer(gutenberg()[:60_000], Content_Length=str(len(gutenberg())))
+        self.hang()
+
+    def drip_body(self):
+        self.send_response(200)
+        self.end_headers()
+        self.drip(gutenberg())
+
+    def drip_chunks(self):
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.drip(b"1\r\nx\r\n" * 1_000)
+
+
+def bomb() -> bytes:
+    """30 MB with the markers of a book in 30 kB."""
+    return gzip.compress(f"{START}\n{'o' * 30_000_000}\n{END}\n".encode(), 1)
+
+
+class Server(ThreadingHTTPServer):
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str] = []
+        self.closing = threading.Event()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{path}"
+
+    def handle_error(self, *_):
+        pass  # whoever fetches may hang up
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server
+    server.closing.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def texts(tmp_path, monkeypatch):
+    """The folder of texts of a home of its own; no mirror, no proxy."""
+    monkeypatch.setenv("MICROLLM_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MICROLLM_MIRROR", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    microllm.home.home.cache_clear()
+    yield tmp_path / "home" / "texts"
+    microllm.home.home.cache_clear()
+
+
+def workers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("fetch ")]
+
+
+def assert_no_worker_stays():
+    end = time.monotonic() + 1
+    while workers() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert workers() == []
+
+
+# Fetching
+
+REFUSED = {
+    "missing": "error 404",
+    "failing": "error 500",
+    "web_page_by_type": "a web page",
+    "web_page_by_content": "a web page",
+    "short": "only a part",
+    "without_markers": "START or END line is missing",
+    "not_utf_8": "a broken answer",
+    "broken_off": "a broken answer",
+    "reset": "a broken answer",
+    "redirect_loop": "a redirect loop",
+    "bomb_of_gzip": "far more than a book",
+}
+SILENT = ["hang", "drip_headers", "drip_body", "drip_chunks", "come_back_in_an_hour"]
+
+
+@pytest.mark.parametrize("fault", [*REFUSED, *SILENT])
+def test_after_a_source_that_fails_the_next_one_is_asked(server, texts, fault):
+    assert fetch_book(sources=[server.url(fault), server.url("book")], seconds=1.5) == BOOK
+    assert server.asked[-1] == "/book"
+    assert (texts / "pg1342.txt").read_bytes() == BOOK.encode()
+
+
+@pytest.mark.parametrize(("fault", "reason"), REFUSED.items())
+def test_what_is_not_the_whole_book_is_refused_in_one_sentence_and_not_kept(server, texts, fault, reason):
+    with pytest.raises(TextProblem) as problem:
+        fetch_book(sources=[server.url(fault)], seconds=5)
+    assert str(problem.value).startswith("Pride and Prejudice could not be fetched: ")
+    assert reason in str(problem.value)
+    assert str(problem.value).endswith("(1 address tried). The built-in texts work offline.")
+    assert not (texts / "pg1342.txt").exists()
+
+
+def test_an_html_error_page_is_not_taken_for_the_book(server):
+    with pytest.raises(TextProblem, match="a web page instead of the book"):
+        fetch_book(sources=[server.url("web_page_by_type"), server.url("web_page_by_content")], seconds=5)
+
+
+@pytest.mark.parametrize("fault", SILENT)
+def test_a_source_that_gives_nothing_in_time_is_left_within_the_limit_and_nothing_goes_on_behind(server, fault):
+    begin = time.monotonic()
+    with pytest.raises(TextProblem, match=r"could not be fetched: (no answer in time|error 503) \(1 address tried\)"):
+        fetch_book(sources=[server.url(fault)], seconds=0.5)
+    assert time.monotonic() - begin < 1
+    assert_no_worker_stays()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_server_that_accepts_and_never_speaks_is_left_even_in_a_tls_handshake(scheme):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begin = time.monotonic()
+        with pytest.raises(TextProblem, match="no answer in time"):
+            fetch_book(sources=[f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/"], seconds=0.3)
+        assert time.monotonic() - begin < 0.8
+        assert_no_worker_stays()
+
+
+def test_a_tls_handshake_that_trickles_is_cut():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def trickle():
+            connection, _ = listener.accept()
+            with connection:
+                connection.send(b"\x16\x03\x03\x40\x00")  # the head of a handshake record of 16 kB
+                try:
+                    while True:
+                        connection.send(b"\x02")
+                        time.sleep(0.05)
+                except OSError:
+                    pass
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        with pytest.raises(TextProblem):
+            fetch_book(sources=[f"https://127.0.0.1:{listener.getsockname()[1]}/"], seconds=0.5)
+        assert_no_worker_stays()
+        thread.join()
+
+
+def test_a_name_that_is_looked_up_for_ever_does_not_hold_us(monkeypatch, server):
+    look_up = socket.getaddrinfo
+    release = threading.Event()
+
+    def slow_for_strangers(host, *args, **kwargs):
+        if host == "book.invalid":
+            release.wait(10)
+            raise socket.gaierror("no such name")
+        return look_up(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow_for_strangers)
+    try:
+        assert fetch_book(sources=["http://book.invalid/", server.url("book")], seconds=1) == BOOK
+    finally:
+        release.set()
+    assert_no_worker_stays()
+
+
+def test_all_sources_together_end_within_the_limit(server):
+    begin = time.monotonic()
+    with pytest.raises(TextProblem, match=r"no answer in time, error 404 \(4 addresses tried\)"):
+        fetch_book(sources=[server.url(path) for path in ("hang", "drip_body", "missing", "drip_headers")], seconds=1)
+    assert time.monotonic() - begin < 1.5
+    assert_no_worker_stays()
+
+
+def test_without_a_network_one_sentence_says_so():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]  # closed again: nobody listens there
+    with pytest.raises(TextProblem) as problem:
+        fetch_book(sources=[f"http://127.0.0.1:{port}/{n}" for n in range(3)], seconds=5)
+    assert str(problem.value) == (
+        "Pride and Prejudice could not be fetched: no network (3 addresses tried). The built-in texts work offline."
+    )
+
+
+@pytest.mark.parametrize("path", ["gzipped_book", "book_of_unknown_length", "moved", "failing_once", "slow_book"])
+def test_the_book_is_had_compressed_without_a_length_moved_and_after_a_hiccup(server, path):
+    assert fetch_book(sources=[server.url(path)], seconds=5) == BOOK
+
+
+def test_the_body_of_a_redirect_is_not_unpacked(server, monkeypatch):
+    unpacked = []
+    iter_content = download.requests.Response.iter_content
+
+    def counted(response, *args, **kwargs):
+        for chunk in iter_content(response, *args, **kwargs):
+            unpacked.append(len(chunk))
+            yield chunk
+
+    monkeypatch.setattr(download.requests.Response, "iter_content", counted)
+    assert fetch_book(sources=[server.url("redirect_with_a_bomb")], seconds=5) == BOOK
+    assert sum(unpacked) == len(gutenberg())
+
+
+@pytest.mark.parametrize("path", ["book", "gzipped_book", "book_of_unknown_length"])
+def test_progress_grows_to_one_in_the_thread_of_the_caller(server, path):
+    shares, threads = [], set()
+
+    def progress(share: float):
+        shares.append(share)
+        threads.add(threading.current_thread())
+
+    fetch_book(progress, sources=[server.url("broken_off"), server.url(path)], seconds=5)
+    assert len(shares) > 3
+    assert shares == sorted(set(shares))
+    assert shares[0] > 0 and shares[-2] < 1 and shares[-1] == 1
+    assert threads == {threading.current_thread()}
+
+
+def test_a_caller_who_leaves_in_the_middle_takes_the_download_along(server, texts):
+    class Left(BaseException):
+        pass
+
+    def progress(share: float):
+        raise Left
+
+    with pytest.raises(Left):
+        fetch_book(progress, sources=[server.url("half_then_hang")], seconds=5)
+    assert_no_worker_stays()
+    assert fetch_book(sources=[server.url("book")], seconds=5) == BOOK
+
+
+def test_a_kept_book_is_not_fetched_again(server):
+    fetch_book(sources=[server.url("book")], seconds=5)
+    shares = []
+    assert fetch_book(shares.append, sources=[server.url("book")], seconds=5) == BOOK
+    assert server.asked == ["/book"]
+    assert shares == [1]
+
+
+@pytest.mark.parametrize("damage", [b"", b"Chapter 1", b"\xff" * 200_000])
+def test_a_damaged_kept_book_is_fetched_anew(server, texts, damage):
+    texts.mkdir(parents=True)
+    (texts / "pg1342.txt").write_bytes(damage)
+    assert fetch_book(sources=[server.url("book")], seconds=5) == BOOK
+    assert (texts / "pg1342.txt").read_bytes() == BOOK.encode()
+
+
+def test_two_downloads_at_once_make_one_whole_file(server, texts):
+    books = []
+    threads = [
+        threading.Thread(target=lambda: books.append(fetch_book(sources=[server.url("slow_book")], seconds=5)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert books == [BOOK, BOOK]
+    assert server.asked == ["/slow_book"]
+    assert (texts / "pg1342.txt").read_bytes() == BOOK.encode()
+
+
+def test_a_download_that_is_ahead_and_never_ends_does_not_hold_us_past_the_limit(server, texts):
+    texts.mkdir(parents=True)
+    begin = time.monotonic()
+    with download.filelock.FileLock(texts / "pg1342.txt.lock"), pytest.raises(TextProblem):
+        fetch_book(sources=[server.url("book")], seconds=0.3)
+    assert time.monotonic() - begin < 0.8
+
+
+def test_a_folder_that_cannot_be_written_does_not_lose_the_book(server, texts):
+    texts.parent.mkdir(parents=True, exist_ok=True)
+    texts.write_text("a file stands where the folder should be")
+    assert fetch_book(sources=[server.url("book")], seconds=5) == BOOK
+
+
+def test_a_full_disk_does_not_lose_the_book(server, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(download, "write_atomically", full)
+    assert fetch_book(sources=[server.url("book")], seconds=5) == BOOK
+
+
+def test_the_operators_folder_is_asked_first(server, tmp_path, monkeypatch):
+    (tmp_path / "pg1342.txt").write_bytes(gutenberg())
+    monkeypatch.setenv("MICROLLM_MIRROR", str(tmp_path))
+    assert fetch_book(sources=[server.url("book")], seconds=5) == BOOK
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_operators_address_is_asked_first(server, monkeypatch, slash):
+    monkeypatch.setenv("MICROLLM_MIRROR", server.url("").rstrip("/") + slash)
+    assert fetch_book(sources=[server.url("book")], seconds=5) == BOOK
+    assert server.asked == ["/pg1342.txt"]
+
+
+def test_a_mirror_without_the_book_is_passed_over(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("MICROLLM_MIRROR", str(tmp_path / "nowhere"))
+    assert fetch_book(sources=[server.url("book")], seconds=5) == BOOK
+    with pytest.raises(TextProblem, match=r"no such file, error 404 \(2 addresses tried\)"):
+        (tmp_path / "home/texts/pg1342.txt").unlink()
+        fetch_book(sources=[server.url("missing")], seconds=5)
+
+
+# Cleaning
+
+
+@pytest.mark.parametrize("article", ["THE", "THIS"])
+@pytest.mark.parametrize("indent", ["", "            ", "\t"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_what_stands_between_the_markers_is_the_book(article, indent, line_end, mark):
+    inside = "Chapter 1\n\n  [Illustration]\n\n* * *\n\n_It_ is a “truth” ***"
+    text = (
+        f"{mark}Header\n\n{indent}*** START OF {article} PROJECT GUTENBERG EBOOK A MADE BOOK ***\n\n{inside}\n \n"
+        f"{indent}*** END OF {article} PROJECT GUTENBERG EBOOK A MADE BOOK ***\nLicence"
+    )
+    assert clean_gutenberg(text.replace("\n", line_end)) == inside
+
+
+def test_older_markers_without_a_space_and_in_mixed_case_are_known():
+    text = "***START OF THE PROJECT GUTENBERG EBOOK A***\nOnce.\n***END OF THE PROJECT GUTENBERG EBOOK A***"
+    assert clean_gutenberg(text) == "Once."
+    assert clean_gutenberg(text.replace("EBOOK", "eBook")) == "Once."
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Once.", f"{START}\nOnce.", f"Once.\n{END}", f"{END}\nOnce.\n{START}", f"so: {START}\nOnce.\n{END}"]
+)
+def test_a_text_without_both_markers_in_order_is_no_gutenberg_text(text):
+    with pytest.raises(TextProblem, match="START or END line is missing"):
+        clean_gutenberg(text)
+
+
+# A person's own text
+
+WORDS = "Naïve “tea” — 茶 🫖"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        WORDS.encode(),
+        codecs.BOM_UTF8 + WORDS.encode(),
+        codecs.BOM_UTF16_LE + WORDS.encode("utf-16-le"),
+        codecs.BOM_UTF16_BE + WORDS.encode("utf-16-be"),
+        codecs.BOM_UTF32_LE + WORDS.encode("utf-32-le"),
+        codecs.BOM_UTF32_BE + WORDS.encode("utf-32-be"),
+    ],
+)
+def test_unicode_is_read_with_and_without_a_byte_order_mark(data):
+    assert decode_text(data, "notes.txt") == (WORDS, None)
+
+
+def test_western_european_is_read_with_a_notice_never_silently():
+    text, notice = decode_text("Café “tea”".encode("cp1252"), "notes.txt")
+    assert text == "Café “tea”"
+    assert notice == (
+        "notes.txt is not UTF-8; it was read as Western European (cp1252). If letters look wrong, save it as UTF-8."
+    )
+    text, notice = decode_text(b"a\x81b caf\xe9", "notes.txt")
+    assert text == "a\x81b café"
+    assert "Western European (latin-1)" in notice
+
+
+def test_a_chosen_encoding_is_followed_without_a_notice():
+    data = "Война и мир".encode("cp1251")
+    assert decode_text(data, "tolstoy.txt")[1] is not None
+    assert decode_text(data, "tolstoy.txt", encoding="cp1251") == ("Война и мир", None)
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [(b"caf\xe9", "utf-8"), (b"text", "klingon"), (b"text", "rot13"), (b"text", "utf\0"), (b"odd", "utf-16-le")],
+)
+def test_an_encoding_that_does_not_fit_is_refused(data, encoding):
+    with pytest.raises(TextProblem, match=r"^notes\.txt cannot be read as "):
+        decode_text(data, "notes.txt", encoding=encoding)
+
+
+@pytest.mark.parametrize("data", [codecs.BOM_UTF16_LE + b"odd", codecs.BOM_UTF8 + b"caf\xe9"])
+def test_a_byte_order_mark_that_lies_is_named_and_not_read_as_western_european(data):
+    with pytest.raises(TextProblem, match=r"^notes\.txt cannot be read as utf-(16|8)"):
+        decode_text(data, "notes.txt")
+
+
+@pytest.mark.parametrize("data", [b"", codecs.BOM_UTF8, codecs.BOM_UTF16_LE, f"{START}\n \n{END}".encode()])
+def test_an_empty_file_is_refused(data):
+    with pytest.raises(TextProblem, match=r"^notes\.txt is empty: choose a file"):
+        decode_text(data, "notes.txt")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+        (b"\xff\xd8\xff\xe0", "a JPEG picture"),
+        (b"GIF89a", "a GIF picture"),
+        (b"%PDF-1.7\n%", "a PDF document"),
+        (gzip.compress(b"text"), "a gzip archive"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"text\0text", "control characters"),
+        ("UTF-16 without its mark".encode("utf-16-le"), "control characters"),
+        (bytes(range(1, 256)) * 4, "control characters"),
+    ],
+)
+def test_a_binary_file_called_txt_is_refused_and_its_kind_named(data, kind):
+    with pytest.raises(TextProblem) as problem:
+        decode_text(data, "picture.txt")
+    assert str(problem.value).startswith(f"picture.txt looks binary ({kind}")
+
+
+def test_escape_sequences_and_a_stray_control_character_are_text():
+    text = "\x1b[31mred\x1b[0m\f" + "a long line " * 10 + "\x01"
+    assert decode_text(text.encode(), "log.txt") == (text, None)
+
+
+def test_line_ends_become_lf_and_nothing_else_is_removed():
+    assert decode_text(b"\xef\xbb\xbf  one\r\ntwo\rthree\n\n ", "notes.txt") == ("  one\ntwo\nthree\n\n ", None)
+
+
+def test_a_gutenberg_file_of_ones_own_is_cleaned_like_the_book():
+    assert decode_text(gutenberg(), "pg1342.txt") == (BOOK, None)
+
+
+def test_a_text_over_the_limit_is_refused_with_both_sizes(tmp_path, monkeypatch):
+    with open(tmp_path / "huge.txt", "wb") as file:
+        file.truncate(250_000_000)  # a hole: no disk, no memory
+    with pytest.raises(TextProblem, match=r"^huge\.txt is 250 MB; at most 200 MB can be read\.$"):
+        read_text_file(tmp_path / "huge.txt")
+    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000_000)
+    assert decode_text(b"a" * 1_000_000, "big.txt")[1] is None
+    with pytest.raises(TextProblem, match=r"^big\.txt is 2 MB; at most 1 MB can be read\.$"):
+        decode_text(b"a" * 1_000_001, "big.txt")
+
+
+def test_a_local_file_is_read_and_called_by_its_name(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"caf\xe9")
+    text, notice = read_text_file(str(path))
+    assert text == "café"
+    assert notice.startswith("notes.txt is not UTF-8")
+
+
+def test_a_path_that_is_no_file_is_named(tmp_path):
+    with pytest.raises(TextProblem, match=r"nothing\.txt: check its name"):
+        read_text_file(tmp_path / "nothing.txt")
+    with pytest.raises(TextProblem, match="is a folder"):
+        read_text_file(tmp_path)
+    with pytest.raises(TextProblem, match="There is no file"):
+        read_text_file("nul\0.txt")
+    with pytest.raises(TextProblem, match="cannot be read: File name too long"):
+        read_text_file("x" * 10_000)
+
+
+# Keeping
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(st.text(st.characters(exclude_categories=())))
+def test_a_kept_text_comes_back_exactly(text):
+    assert load_text(keep_text(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "\ufeffa\rb\r\nc\n\x85\u2028", "\0\x1b[0m", "\ud83d alone \udc00", "👩‍👩‍👧"])
+def test_line_ends_marks_and_lone_surrogates_survive_keeping(texts, text):
+    sha256 = keep_text(text)
+    assert load_text(sha256) == text
+    assert sha256 == hashlib.sha256((texts / f"{sha256}.txt").read_bytes()).hexdigest()
+
+
+def test_a_text_is_written_once(texts, monkeypatch):
+    keep_text("once")
+    monkeypatch.setattr(download, "write_atomically", lambda *_: pytest.fail("written again"))
+    keep_text("once")
+
+
+def test_keeping_a_text_again_heals_a_damaged_copy(texts):
+    sha256 = keep_text("a text")
+    (texts / f"{sha256}.txt").write_text("a test")
+    assert load_text(keep_text("a text")) == "a text"
+
+
+def test_a_kept_text_that_was_changed_or_is_gone_is_refused(texts):
+    sha256 = keep_text("a text")
+    (texts / f"{sha256}.txt").write_text("a test")
+    with pytest.raises(TextProblem, match="is damaged"):
+        load_text(sha256)
+    (texts / f"{sha256}.txt").unlink()
+    with pytest.raises(TextProblem, match="is not kept here"):
+        load_text(sha256)
+
+
+@pytest.mark.parametrize("name", ["", "../../etc/passwd", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", "é"])
+def test_only_a_sha256_names_a_kept_text(name):
+    with pytest.raises(TextProblem, match="64 hexadecimal digits"):
+        load_text(name)
