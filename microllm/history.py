@@ -20,6 +20,7 @@ class History:
     """Rows of `metrics.jsonl` as columns. `read` takes in what was appended since the last time, from a byte offset.
 
     `rows[name]` is a list with one entry a logged step; losses are nats a character, None where there is none.
+    `exams` lists (step, validation loss) of every exam so far.
     A last line that is not whole yet is left for the next time; a file that got shorter is read anew.
     """
 
@@ -30,6 +31,7 @@ class History:
 
     def _forget(self) -> None:
         self.rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+        self.exams: list[tuple[int, float]] = []
         self._offset = 0
         self._mean = 0.0
 
@@ -66,17 +68,13 @@ class History:
         row["smoothed"] = self._mean if loss is not None else None
         for name in _COLUMNS:
             self.rows[name].append(row.get(name))
+        if row.get("val_loss") is not None:
+            self.exams.append((row["step"], row["val_loss"]))
 
     @property
     def last(self) -> dict[str, Any] | None:
         """The newest row, None before the first."""
         return {name: column[-1] for name, column in self.rows.items()} if len(self) else None
-
-    @property
-    def exams(self) -> list[tuple[int, float]]:
-        """(step, validation loss) of every exam so far."""
-        pairs = zip(self.rows["step"], self.rows["val_loss"], strict=True)
-        return [(step, loss) for step, loss in pairs if loss is not None]
 
     def steps_per_second(self) -> float | None:
         """The rate over the last few seconds of training, None before the second step."""
@@ -92,19 +90,13 @@ class History:
 
         A row that was chosen stays chosen as the curve grows (on even axes until a doubling), so nothing shimmers.
         """
-        count = len(self)
-        steps = self.rows["step"]
-        chosen_by = _on_log_axis if axis == "log" else _on_even_axis(count)
-        val_loss = self.rows["val_loss"]
-        exams = sum(loss is not None for loss in val_loss)
-        exam_stride = max(1, exams // 200)
-        kept, seen = [], 0
-        for i in range(count):
-            seen += val_loss[i] is not None
-            is_shown_exam = val_loss[i] is not None and seen % exam_stride == 0
-            if is_shown_exam or i == count - 1 or chosen_by(steps[i]):
-                kept.append(i)
-        return {name: [column[i] for i in kept] for name, column in self.rows.items()}
+        with self._lock:
+            count = len(self)
+            is_chosen = _on_log_axis if axis == "log" else _on_even_axis(count)
+            exams = {step for step, _ in self.exams[:: max(1, len(self.exams) // 200)]}
+            steps = enumerate(self.rows["step"])
+            kept = [i for i, step in steps if is_chosen(step) or step in exams or i == count - 1]
+            return {name: [column[i] for i in kept] for name, column in self.rows.items()}
 
 
 def _on_log_axis(step: int) -> bool:

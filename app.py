@@ -1,0 +1,22 @@
+"""The router: `streamlit run app.py`."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from microllm.ui import frame
+
+st.set_page_config(
+    page_title="MicroLLM", page_icon=str(Path(__file__).parent / "microllm" / "ui" / "icon.png"), layout="wide"
+)
+
+TRAIN = st.Page("pages/train.py", title="Train", icon=":material/model_training:", url_path="train")
+PAGES = [
+    # the front door has its own address, so that no link moves when another page becomes the first
+    st.Page(lambda: st.switch_page(TRAIN), title="MicroLLM", url_path="home", default=True, visibility="hidden"),
+    TRAIN,
+    st.Page("pages/attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),
+    st.Page("pages/generate.py", title="Generate", icon=":material/edit_note:", url_path="generate"),
+]
+
+frame.show(st.navigation(PAGES, position="top"))

@@ -1,0 +1,304 @@
+"""Figures from arrays: Vega-Lite specs for what changes with time, Plotly figures for what changes on a click.
+
+A Vega spec is the same from tick to tick and only its data change, so that the browser keeps the chart where it is.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import pandas
+import plotly.graph_objects as go
+import torch
+
+from .corpus import REFERENCE_NAMES
+from .history import AXES, History
+from .tokenizer import visible
+
+# One meaning a colour, safe for the colour-blind (Okabe & Ito 2008); the dark twins keep a contrast of 4.5 or more.
+PALETTE = {
+    "light": {
+        "training": "#0072B2",
+        "validation": "#E69F00",
+        "reference": "#6B7280",
+        "attention": "#009E73",
+        "cut": "#C3C7CF",
+        "ground": "#FFFFFF",
+        "text": "#1F2937",
+    },
+    "dark": {
+        "training": "#4DA6E8",
+        "validation": "#E69F00",
+        "reference": "#9CA3AF",
+        "attention": "#1FC79A",
+        "cut": "#4B5563",
+        "ground": "#0E1117",
+        "text": "#F3F4F6",
+    },
+}
+
+_TRAINING, _SMOOTHED, _VALIDATION = "training, each step", "training, smoothed", "validation (held-out text)"
+
+
+# ---- the loss
+
+
+def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
+    """The Vega-Lite spec of the loss curves over `axis` (see history.AXES); `mode` is "light" or "dark".
+
+    An axis of steps has room for the whole run from the start, so that the curve grows and the axis stands still.
+    """
+    colors = PALETTE[mode]
+    scale: dict[str, Any] = {"zero": False, "nice": False}
+    if axis == "log":
+        scale |= {"type": "log", "domain": [1, max(10, max_steps)]}
+    elif axis == "step":
+        scale |= {"domain": [0, max_steps]}
+    x = {
+        "field": "x",
+        "type": "quantitative",
+        "title": AXES[axis],
+        "scale": scale,
+        "axis": {"grid": False, "tickCount": 8, "format": "~s" if axis == "log" else ",~f"},
+    }
+
+    def y(field: str, **axis_options) -> dict[str, Any]:
+        axis = {"title": "loss, nats a character", "format": ".1f", **axis_options} if axis_options else None
+        return {"field": field, "type": "quantitative", "scale": {"zero": False, "nice": True}, "axis": axis}
+
+    legend = {"orient": "top", "title": None, "symbolType": "stroke", "symbolOpacity": 1, "symbolStrokeWidth": 3}
+
+    def color(name: str) -> dict[str, Any]:
+        shown = {_TRAINING: colors["training"], _SMOOTHED: colors["training"], _VALIDATION: colors["validation"]}
+        scale = {"domain": list(shown), "range": list(shown.values())}
+        return {"datum": name, "type": "nominal", "scale": scale, "legend": legend}
+
+    def only(field: str) -> list[dict[str, Any]]:
+        return [{"filter": f"isValid(datum.{field})"}]
+
+    choices = {
+        "orient": "right",
+        "title": "choices: as unsure as among so many (e^loss)",
+        "labelExpr": "format(exp(datum.value), exp(datum.value) < 10 ? '.1f' : '.0f')",
+        "grid": False,
+    }
+    tooltip = [
+        {"field": "step", "type": "quantitative", "title": "step", "format": ","},
+        {"field": "val", "type": "quantitative", "title": "validation loss", "format": ".4f"},
+        {"field": "raw", "type": "quantitative", "title": "training loss", "format": ".4f"},
+    ]
+    reference = {"color": {"value": colors["reference"]}}
+    return {
+        "height": 380,
+        "resolve": {"axis": {"y": "independent"}},
+        "encoding": {"x": x},
+        "layer": [
+            {
+                "transform": only("raw"),
+                "mark": {"type": "line", "strokeWidth": 1, "opacity": 0.3},
+                "encoding": {"y": y("raw", orient="left", grid=True), "color": color(_TRAINING)},
+                "params": [{"name": "zoom", "select": "interval", "bind": "scales"}],
+            },
+            {
+                "transform": only("smoothed"),
+                "mark": {"type": "line", "strokeWidth": 2.5},
+                "encoding": {"y": y("smoothed"), "color": color(_SMOOTHED)},
+            },
+            {
+                "transform": only("val"),
+                "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 45, "filled": True}},
+                "encoding": {"y": y("val"), "color": color(_VALIDATION), "tooltip": tooltip},
+            },
+            {
+                "transform": only("reference"),
+                "mark": {"type": "rule", "strokeDash": [5, 4]},
+                "encoding": {"x": None, "y": y("reference", **choices), **reference},
+            },
+            {
+                "transform": only("reference"),
+                "mark": {"type": "text", "align": "right", "baseline": "bottom", "dx": -4, "dy": -3, "fontSize": 12},
+                "encoding": {
+                    "x": {"value": "width"},
+                    "y": y("reference"),
+                    "text": {"field": "label", "type": "nominal"},
+                    **reference,
+                },
+            },
+        ],
+    }
+
+
+def loss_frame(history: History, references: dict[str, float], axis: str) -> pandas.DataFrame:
+    """The rows that `loss_spec` draws: x, step, the three curves, and the reference lines (see `shown_references`)."""
+    points = history.points(axis)
+    frame = pandas.DataFrame(
+        {
+            "x": points["seconds" if axis == "seconds" else "step"],
+            "step": points["step"],
+            "raw": points["train_loss"],
+            "smoothed": points["smoothed"],
+            "val": points["val_loss"],
+        },
+        dtype="float32",
+    )
+    if axis == "log":
+        frame = frame[frame["x"] > 0]
+    best = min((loss for _, loss in history.exams), default=None)
+    lines = [(loss, f"{name} · {loss:.2f}") for name, loss in shown_references(references, best)]
+    lines = pandas.DataFrame(lines, columns=["reference", "label"]).astype({"reference": "float32"})
+    return pandas.concat([frame, lines], ignore_index=True)
+
+
+def shown_references(references: dict[str, float], best: float | None) -> list[tuple[str, float]]:
+    """The lines to draw, (label, loss): the last one that a validation loss of `best` has beaten, the next one to beat,
+    and the floor if it is known. All of them before the first exam (None).
+    """
+    lines = sorted(((loss, key) for key, loss in references.items() if key != "floor"), reverse=True)
+    floor = [(REFERENCE_NAMES["floor"], references["floor"])] if "floor" in references else []
+    if best is None:
+        return [(REFERENCE_NAMES[key], loss) for loss, key in lines] + floor
+    beaten = [(f"{REFERENCE_NAMES[key]}: beaten", loss) for loss, key in lines if best < loss]
+    ahead = [(f"{REFERENCE_NAMES[key]}: next to beat", loss) for loss, key in lines if best >= loss]
+    return beaten[-1:] + ahead[:1] + floor
+
+
+# ---- attention
+
+
+def _heat_scale(mode: str) -> list[list[Any]]:
+    return [[0, PALETTE[mode]["ground"]], [1, PALETTE[mode]["attention"]]]
+
+
+def _literal(text: str) -> str:
+    """Text for Plotly, which would take <b> and the like as markup."""
+    return html.escape(visible(text))
+
+
+def attention_figure(pattern: torch.Tensor, sentence: str, mode: str) -> go.Figure:
+    """The heatmap of one head, `pattern` (N, N): each row is a character, and its columns are what it looks at."""
+    names = [_literal(character) for character in sentence]
+    places = list(range(len(names)))
+    future = torch.ones_like(pattern, dtype=torch.bool).triu(1)
+    figure = go.Figure(
+        go.Heatmap(
+            z=pattern.masked_fill(future, torch.nan).numpy(),
+            x=places,
+            y=places,
+            customdata=[[f"“{key}” at {k + 1}" for k, key in enumerate(names)]] * len(names),
+            text=[[f"“{query}” at {q + 1}"] * len(names) for q, query in enumerate(names)],
+            hovertemplate="%{text} looks at %{customdata}: %{z:.1%}<extra></extra>",
+            hoverongaps=False,
+            colorscale=_heat_scale(mode),
+            zmin=0,
+            zmax=1,
+            xgap=1,
+            ygap=1,
+            colorbar={"title": {"text": "share of attention", "side": "right"}, "tickformat": ".0%", "thickness": 12},
+        )
+    )
+    ticks = {"tickmode": "array", "tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
+    font = {"family": "monospace", "size": 13 if len(names) <= 40 else 9}
+    figure.update_xaxes(title="looked at", side="top", tickangle=0, tickfont=font, **ticks)
+    figure.update_yaxes(title="looking", autorange="reversed", tickfont=font, **ticks)
+    figure.update_layout(height=max(420, min(900, 16 * len(names) + 120)), margin={"l": 10, "r": 10, "t": 60, "b": 10})
+    return figure
+
+
+def heads_figure(pattern: torch.Tensor, chosen: tuple[int, int], mode: str) -> go.Figure:
+    """All heads (L, H, N, N) as small tiles, layers from top to bottom; `chosen` (layer, head) is framed."""
+    layers, heads, size, _ = pattern.shape
+    gap = max(1, size // 8)
+    cell = size + gap
+    tiles = torch.full((layers * cell - gap, heads * cell - gap), torch.nan)
+    future = torch.ones(size, size, dtype=torch.bool).triu(1)
+    for layer in range(layers):
+        for head in range(heads):
+            rows, columns = slice(layer * cell, layer * cell + size), slice(head * cell, head * cell + size)
+            tiles[rows, columns] = pattern[layer, head].masked_fill(future, torch.nan)
+    figure = go.Figure(
+        go.Heatmap(z=tiles.numpy(), colorscale=_heat_scale(mode), zmin=0, zmax=1, showscale=False, hoverinfo="skip")
+    )
+    for layer in range(layers):
+        for head in range(heads):
+            is_chosen = (layer, head) == chosen
+            left, top = head * cell - 0.5, layer * cell - 0.5
+            line = {
+                "color": PALETTE[mode]["text" if is_chosen else "cut"],
+                "width": 3 if is_chosen else 1,
+            }
+            figure.add_shape(type="rect", x0=left, x1=left + size, y0=top, y1=top + size, line=line)
+    middle = (size - 1) / 2
+    figure.update_xaxes(
+        title="head",
+        tickmode="array",
+        tickvals=[head * cell + middle for head in range(heads)],
+        ticktext=[str(head + 1) for head in range(heads)],
+        showgrid=False,
+        zeroline=False,
+        side="top",
+    )
+    figure.update_yaxes(
+        title="layer",
+        tickmode="array",
+        tickvals=[layer * cell + middle for layer in range(layers)],
+        ticktext=[str(layer + 1) for layer in range(layers)],
+        showgrid=False,
+        zeroline=False,
+        autorange="reversed",
+        scaleanchor="x",
+        constrain="domain",
+    )
+    figure.update_layout(height=min(760, 110 * layers + 90), margin={"l": 10, "r": 10, "t": 50, "b": 10})
+    return figure
+
+
+# ---- the next character
+
+
+def chances_spec(mode: str) -> dict[str, Any]:
+    """The Vega-Lite spec of the bars of the likeliest next characters."""
+    colors = PALETTE[mode]
+    y = {
+        "field": "character",
+        "type": "nominal",
+        "sort": {"field": "rank", "order": "ascending"},
+        "title": "next character",
+        "axis": {"labelFont": "monospace", "labelFontSize": 14, "ticks": False},
+    }
+    x = {
+        "type": "quantitative",
+        "title": "chance",
+        "axis": {"format": ".0%", "tickCount": 5},
+        "scale": {"domainMin": 0},
+    }
+    label = {"field": "label", "type": "nominal"}
+    return {
+        "height": {"step": 21},
+        "encoding": {"y": y},
+        "layer": [
+            {
+                "mark": {"type": "bar", "color": colors["cut"], "cornerRadiusEnd": 2},
+                "encoding": {"x": {"field": "model", **x}, "tooltip": [label]},
+            },
+            {
+                "mark": {"type": "bar", "color": colors["training"], "height": {"band": 0.45}},
+                "encoding": {"x": {"field": "kept", **x}, "tooltip": [label]},
+            },
+            {
+                "mark": {"type": "text", "align": "left", "dx": 4, "fontSize": 12, "color": colors["text"]},
+                "encoding": {"x": {"field": "longer", **x}, "text": label},
+            },
+        ],
+    }
+
+
+def chances_frame(model: torch.Tensor, kept: torch.Tensor, vocab: str, most: int = 15) -> pandas.DataFrame:
+    """The likeliest characters: their chance as the model gives it (V,), and after temperature and cuts (V,)."""
+    top = model.topk(min(most, len(vocab)))
+    rows = []
+    for rank, i in enumerate(top.indices.tolist()):
+        before, after = model[i].item(), kept[i].item()
+        label = f"{after:.1%}" if after > 0 else "cut off"
+        rows.append((visible(vocab[i]), rank, before, after, max(before, after), label))
+    return pandas.DataFrame(rows, columns=["character", "rank", "model", "kept", "longer", "label"])

@@ -1,0 +1,308 @@
+"""Controls made from the table of knobs, and the choice of a text."""
+
+from __future__ import annotations
+
+from dataclasses import Field
+
+import streamlit as st
+
+from .. import texts
+from ..builtin import BUILTIN_TEXTS, TRANSFORMS
+from ..config import LIVE, PRESETS, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
+from ..cost import memory_bytes
+from ..download import BOOK, TextProblem, decode_text
+from ..model import parameter_count
+from ..sample import Sampling
+from ..tokenizer import visible
+from . import session
+from .frame import duration, live
+
+_MAIN = ("block_size", "n_embd", "n_head", "n_layer")
+_MORE = tuple(name for name in knobs() if name not in _MAIN)
+
+_TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "My own text"}
+
+
+def mode() -> str:
+    """ "light" or "dark", as the browser shows the app."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+# ---- the text
+
+
+def text() -> texts.Text | None:
+    """The choice of a text. None while there is none to train on; the reason is on the page then."""
+    choice = session.text_choice()
+    choice["source"] = st.selectbox(
+        "Text to learn",
+        list(_TEXTS),
+        index=list(_TEXTS).index(choice["source"]),
+        format_func=_TEXTS.get,
+        key="text",
+        persist_state="session",
+    )
+    if choice["source"] == "book":
+        _book_status()
+    elif choice["source"] == "own":
+        _own_text()
+    else:
+        st.caption(BUILTIN_TEXTS[choice["source"]].purpose)
+    with st.expander("Change the text first"):
+        choice["how"] = st.selectbox(
+            "Take it",
+            list(TRANSFORMS),
+            index=list(TRANSFORMS).index(choice["how"]),
+            format_func=lambda how: TRANSFORMS[how].label,
+            key="text-how",
+            persist_state="session",
+            help="Shuffle the letters, and only their frequencies can be learned; shuffle the words, and only spelling.",
+        )
+        choice["first"] = st.number_input(
+            "Only the first characters (empty: all)",
+            min_value=20,
+            value=choice["first"],
+            step=1_000,
+            key="text-first",
+            persist_state="session",
+        )
+    try:
+        chosen = session.text()
+    except TextProblem as problem:
+        st.error(str(problem), icon=":material/description:")
+        return None
+    if chosen:
+        characters = texts.load_corpus(chosen.sha256).vocab_size
+        st.caption(f"{chosen.characters:,} characters, {characters} different; the last tenth is held out.")
+        if chosen.notice:
+            st.warning(chosen.notice, icon=":material/translate:")
+    return chosen
+
+
+def _book_status() -> None:
+    book = session.book()
+    book.wait(0.3)  # a kept book is here at once
+    if book.is_busy:
+        live(_book_progress, 0.5, key="book-progress")
+    elif book.problem:
+        st.warning(
+            f"{book.problem} Until then Start uses {BUILTIN_TEXTS['drawing-room'].name}.", icon=":material/wifi_off:"
+        )
+        st.button("Try again", key="book-again", on_click=session.book.clear)
+
+
+def _book_progress() -> None:
+    book = session.book()
+    if not book.is_busy:
+        st.rerun()
+    st.progress(book.share, text=f"Fetching *{BOOK}* from Project Gutenberg")
+
+
+def _own_text() -> None:
+    uploaded = st.file_uploader("A plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200)
+    pasted = st.text_area("… or paste some text", key="pasted", height=120, persist_state="session")
+    if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
+        st.session_state["uploaded_id"] = uploaded.file_id
+        _take(lambda: decode_text(uploaded.getvalue(), uploaded.name), uploaded.name)
+    elif pasted and pasted != st.session_state.get("pasted_text"):
+        st.session_state["pasted_text"] = pasted
+        _take(lambda: (pasted.replace("\r\n", "\n"), None), "Pasted text")
+    if problem := st.session_state.get("own_text_problem"):
+        st.error(problem, icon=":material/description:")
+    if own := st.session_state.get("own_text"):
+        st.text(f"Using: {own.name}")
+
+
+def _take(read, name: str) -> None:
+    st.session_state["own_text_problem"] = None
+    try:
+        content, notice = read()
+        session.keep_own_text(content, name, notice)
+    except (TextProblem, OSError) as problem:
+        st.session_state["own_text_problem"] = str(problem)
+
+
+# ---- the knobs
+
+
+def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[str, str]]:
+    """Preset and sliders: what they say, and what is wrong with it. It is remembered as the draft of the next run."""
+    preset, model, train = session.draft()
+    chosen = st.segmented_control(
+        "Preset",
+        list(PRESETS),
+        default=preset,
+        format_func=lambda key: PRESETS[key].title,
+        key="preset",
+        required=True,
+        persist_state="session",
+        width="stretch",
+    )
+    if chosen != preset:
+        preset, (model, train) = chosen, configs_from({}, chosen)
+        for name in knobs():
+            st.session_state[name] = getattr(model, name, None) if hasattr(model, name) else getattr(train, name)
+    st.caption(PRESETS[preset].sentence)
+    values = {name: getattr(model if hasattr(model, name) else train, name) for name in knobs()}
+    marks = {name: st.container(gap="xsmall") for name in _MAIN}
+    for name, mark in marks.items():
+        with mark:
+            values[name] = _knob(knobs()[name], values[name])
+            st.caption(knobs()[name].metadata["plain"])
+    with st.expander("More"):
+        for name in _MORE:
+            marks[name] = st.container(gap="xsmall")
+            with marks[name]:
+                values[name] = _knob(knobs()[name], values[name])
+                st.caption(knobs()[name].metadata["plain"])
+    session.remember_draft(preset, values)
+    _, model, train = session.draft()
+    found = problems(model, train, text_length)
+    for name, sentence in found.items():
+        if name in marks:
+            with marks[name]:
+                _offer(name, sentence, nearest_valid(name, model, text_length))
+    return model, train, found
+
+
+def _knob(knob: Field, value):
+    meta = knob.metadata
+    shared = {"key": knob.name, "help": meta["help"], "persist_state": "session"}
+    if knob.name not in st.session_state:
+        st.session_state[knob.name] = value
+    if meta["choices"]:
+        return st.segmented_control(knob.name, meta["choices"], required=True, **shared)
+    if knob.name in _MAIN or knob.name == "dropout":
+        return st.slider(knob.name, meta["low"], meta["high"], step=meta["step"], **shared)
+    if knob.name == "learning_rate":
+        return st.number_input(knob.name, meta["low"], meta["high"], step=1e-4, format="%g", **shared)
+    return st.number_input(knob.name, meta["low"], meta["high"], step=meta["step"], **shared)
+
+
+def _offer(name: str, sentence: str, value) -> None:
+    st.error(sentence, icon=":material/error:")
+    if value is not None:
+
+        def take() -> None:
+            st.session_state[name] = value
+
+        st.button(f"Use {value}", key=f"use-{name}", on_click=take)
+
+
+# ---- what it costs
+
+
+def cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
+    """What a model that is not trained yet will cost: parameters, memory, time."""
+    if problems(model, train):
+        return
+    live(lambda: _cost(model, train, text), 0.5, key="cost", when=session.speed() is None)
+
+
+def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
+    vocab_size = texts.load_corpus(text.sha256).vocab_size
+    memory = memory_bytes(model, train, vocab_size) / 1e6
+    st.markdown(f"**{parameter_count(model, vocab_size):,}** parameters · about **{memory:,.0f} MB** of memory")
+    run = session.run()
+    is_alike = run and (run.info.model, run.info.train.batch_size) == (model, train.batch_size)
+    if is_alike and (rate := run.history.read().steps_per_second()):
+        step, source = 1 / rate, "as this run goes"
+    elif speed := session.speed():
+        step, source = speed.seconds_per_step(model, train, vocab_size), "measured on this server"
+    else:
+        st.markdown("Measuring how fast this server is …")
+        return
+    st.markdown(f"**{1000 * step:.0f} ms** a step, **{duration(step * train.max_steps)}** in all ({source})")
+
+
+# ---- while it trains
+
+
+def live_settings() -> None:
+    """The settings that may change while the run on show trains."""
+    training = session.training()
+    if training is None:
+        return
+    with st.form("live", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        values = {
+            name: st.number_input(
+                f"{name} from now on",
+                value=getattr(training.config, name),
+                step=knobs()[name].metadata["step"] or 1e-4,
+                format="%g",
+                key=f"live-{name}",
+                help=knobs()[name].metadata["help"],
+            )
+            for name in LIVE
+        }
+        is_applied = st.form_submit_button("Apply", key="live-apply")
+    if is_applied:
+        try:
+            training.change(**values)
+            st.caption(f"From the next step on: {', '.join(f'{name} {value:g}' for name, value in values.items())}.")
+        except ValueError as problem:
+            st.error(str(problem), icon=":material/error:")
+
+
+# ---- a sentence, a prompt, dice
+
+
+def nothing_to_see(sentence: str) -> None:
+    """What a page shows that needs a model when there is none: what it is for, and the way to one."""
+    st.info(sentence, icon=":material/model_training:")
+    st.page_link("pages/train.py", label="Train a model", icon=":material/arrow_forward:")
+
+
+def sentence() -> str:
+    """The sentence that all pages look at. Characters the model never met are named and left out."""
+    return _text_input("Your sentence", "sentence", session.SENTENCE)
+
+
+def prompt() -> str:
+    """What the model goes on from. Characters it never met are named and left out."""
+    return _text_input("Prompt", "prompt", session.PROMPT)
+
+
+def _text_input(label: str, key: str, default: str) -> str:
+    st.session_state.setdefault(key, default)
+    written = st.text_input(label, key=key, max_chars=200, persist_state="session")
+    tokenizer = session.run().tokenizer
+    unknown = tokenizer.unknown(written)
+    if unknown:
+        st.text(f"Left out, because the model has never met them: {' '.join(visible(c) for c in unknown)}")
+    known = "".join(c for c in written if c not in unknown)
+    if not known:
+        st.warning("There is nothing to go on from: write at least one character that the model knows.")
+    elif len(known) > (size := session.run().info.model.block_size):
+        st.caption(f"The model sees the last {size} characters before each guess (block_size).")
+    return known
+
+
+def sampling() -> tuple[int, Sampling, int]:
+    """Length, the way of choosing, and the dice."""
+    temperature = st.slider(
+        "temperature",
+        0.0,
+        2.0,
+        0.8,
+        0.05,
+        key="temperature",
+        persist_state="session",
+        help="0: always the likeliest character. 1: as the model bets. Above: bolder, and soon nonsense.",
+    )
+    with st.expander("More: length, top-k, top-p, seed"):
+        length = st.slider("length, in characters", 50, 2_000, 400, 50, key="length", persist_state="session")
+        top_k = st.slider(
+            "top-k: keep only so many of the likeliest (0: all)", 0, 50, 0, key="top_k", persist_state="session"
+        )
+        top_p = st.slider(
+            "top-p: keep the fewest that reach this chance together (1: all)",
+            0.05,
+            1.0,
+            1.0,
+            0.05,
+            key="top_p",
+            persist_state="session",
+        )
+        seed = st.number_input("seed: the dice", 0, 2**31 - 1, 0, key="sampling-seed", persist_state="session")
+    return length, Sampling(temperature, top_k, top_p), seed

@@ -1,0 +1,185 @@
+"""What stands around every page: the way in, the strip at the bottom edge, and the one way to tick."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextvars import ContextVar
+
+import streamlit as st
+
+from ..runs import ACTIVE, RunInfo, all_runs
+from . import session
+
+_is_inside = ContextVar("a page runs inside the frame", default=False)
+
+_STATES = {
+    "waiting": "waiting for its turn",
+    "training": "training",
+    "paused": "paused",
+    "finished": "finished",
+    "stopped": "stopped",
+    "failed": "failed",
+    "interrupted": "interrupted",
+}
+
+
+# ---- the way in
+
+
+def enter(page: str) -> None:
+    """The first statement of each page: without the frame around it, take the way through `app.py` and come back.
+
+    On a fresh server Streamlit runs the script of a deep link alone, as if `app.py` did not exist.
+    """
+    if not _is_inside.get():
+        st.session_state["detour"] = page, st.query_params.to_dict()
+        st.switch_page("app.py")
+
+
+def show(page) -> None:
+    """Run the page that navigation chose, with the strip around it."""
+    if "detour" in st.session_state:
+        target, query_params = st.session_state.pop("detour")
+        st.switch_page(target, query_params=query_params)
+    problem = session.follow_the_link()
+    strip()
+    if problem:
+        st.warning(problem, icon=":material/link_off:")
+    token = _is_inside.set(True)
+    try:
+        page.run()
+    finally:
+        _is_inside.reset(token)
+
+
+# ---- ticking
+
+
+def live(part: Callable[[], None], every: float, *, key: str, when: bool = True) -> None:
+    """Show `part`, and again every so many seconds `when` asked to: the only way in which anything here ticks.
+
+    In a container of its own, because a click at the moment of a tick makes the element after a ticking fragment
+    vanish (streamlit #16708).
+    """
+    with st.container(key=key):
+        st.fragment(part, run_every=every if when else None)()
+
+
+def is_active() -> bool:
+    """True while the run on show trains, waits or is paused, here or in another process: while pages tick."""
+    run = session.run()
+    return run is not None and (session.training() is not None or run.info.state in ACTIVE)
+
+
+# ---- the strip
+
+
+def strip() -> None:
+    """The run, its numbers and its buttons, at the bottom edge of every page."""
+    run = session.run()
+    with st.bottom, st.container(key="strip", horizontal=True, vertical_alignment="center", gap="small"):
+        _menu(run.info.name if run else "No run yet")
+        live(_numbers_and_buttons, 0.5, key="strip-live", when=is_active())
+
+
+def _menu(name: str) -> None:
+    menu = st.popover(name, icon=":material/folder_open:", key="runs-menu", on_change="rerun", help="Choose a run")
+    if not menu.open:
+        return
+    with menu:
+        st.caption("Runs on this server. Those that other windows train are not listed.")
+        listed = 0
+        for run in all_runs():
+            info = run.info
+            if listed == 12 or (info.state in ACTIVE and not session.window().holds(run.id)):
+                continue
+            listed += 1
+            exams = run.history.read().exams
+            loss = f"validation loss {exams[-1][1]:.2f}" if exams else "not scored yet"
+            st.button(
+                f"{info.name} · {_STATES[info.state]} · {loss}",
+                key=f"open-{run.id}",
+                on_click=session.show,
+                args=(run.id,),
+                width="stretch",
+            )
+        if not listed:
+            st.caption("None yet.")
+
+
+def _numbers_and_buttons() -> None:
+    run, training = session.run(), session.training()
+    info = run.info if run else None
+    state = training.state if training else info.state if info else None
+    is_over = st.session_state.get("strip_state") in ACTIVE and state not in ACTIVE
+    is_another = st.session_state.get("strip_run") != (run.id if run else None)
+    st.session_state["strip_state"], st.session_state["strip_run"] = state, run.id if run else None
+    if st.session_state.pop("strip_started", False) or (is_over and not is_another):
+        st.rerun()  # the whole page: timers begin and end only then
+    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="strip-row")
+    with row:
+        st.markdown(_numbers(info, state, training) if info else "Nothing trains yet: press **Start**.")
+        _buttons(state, training)
+
+
+def _numbers(info: RunInfo, state: str, training) -> str:
+    history = session.run().history.read()
+    last = history.last
+    parts = [f"**{_STATES[state]}**"]
+    if state == "waiting" and (seconds := training and training.seconds_to_turn()):
+        parts = [f"**your turn in {math.ceil(seconds)} s**"]
+    if last:
+        parts.append(f"step **{last['step']:,}** / {info.train.max_steps:,}")
+    if history.exams:
+        loss = history.exams[-1][1]
+        parts.append(f"validation **{loss:.3f}** ({choices(loss)})")
+    if (rate := history.steps_per_second()) and state in ("training", "waiting"):
+        parts.append(f"{rate:.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s")
+        parts.append(f"{duration((info.train.max_steps - last['step']) / rate)} left")
+    return " · ".join(parts)
+
+
+def _buttons(state: str | None, training) -> None:
+    if training is None:
+        st.button(
+            "Start",
+            key="strip-start",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=_start,
+            help="Train a new model with the settings of the Train page",
+        )
+        return
+    if state == "paused":
+        st.button("Resume", key="strip-resume", icon=":material/play_arrow:", on_click=training.resume)
+    else:
+        st.button("Pause", key="strip-pause", icon=":material/pause:", on_click=training.pause)
+    st.button(
+        "Step", key="strip-step", icon=":material/skip_next:", on_click=training.one_step, help="One step, then pause"
+    )
+    st.button("Stop", key="strip-stop", icon=":material/stop:", on_click=training.stop, help="End this run; it is kept")
+
+
+def _start() -> None:
+    session.start()
+    st.session_state["strip_started"] = True
+
+
+# ---- words for numbers
+
+
+def choices(loss: float) -> str:
+    """A loss in words: e^loss, the number of equally likely characters that would leave one as unsure."""
+    number = math.exp(min(loss, 20))
+    return f"{number:.1f} choices" if number < 10 else f"{number:.0f} choices"
+
+
+def duration(seconds: float) -> str:
+    """A time in words: 43 s, 2 min 5 s, 3 h 20 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

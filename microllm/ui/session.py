@@ -1,0 +1,230 @@
+"""What a browser window looks at and holds, and what all windows share. Only ids and choices live in a session."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+
+import streamlit as st
+import torch
+
+from .. import texts
+from ..config import ModelConfig, TrainConfig, configs_from, problems
+from ..cost import Speed, measure_speed
+from ..download import BOOK, TextProblem, load_text
+from ..model import MicroLLM
+from ..runs import Run, RunProblem
+from ..training import Training, Workshop, grace_seconds
+from ..writing import Writing
+
+SENTENCE = "It is a truth universally ack"
+PROMPT = "It is a truth"
+
+# ---- what all windows share
+
+
+@st.cache_resource(on_release=Workshop.close, show_spinner=False)
+def workshop() -> Workshop:
+    """The runs that train in this server."""
+    return Workshop(grace=grace_seconds())
+
+
+class Background:
+    """Something slow that is done once, in a thread, while pages show that it is being done."""
+
+    def __init__(self, work) -> None:
+        self.share, self.result, self.problem = 0.0, None, None
+
+        def run() -> None:
+            try:
+                self.result = work(self)
+            except TextProblem as problem:
+                self.problem = str(problem)
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_busy(self) -> bool:
+        """True until there is a result or a problem."""
+        return self._thread.is_alive()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end, `seconds` at most."""
+        self._thread.join(seconds)
+
+
+@st.cache_resource(show_spinner=False)
+def book() -> Background:
+    """*Pride and Prejudice*: kept already, or on its way. `book.clear()` tries again."""
+    return Background(lambda it: texts.book(lambda share: setattr(it, "share", share)))
+
+
+@st.cache_resource(show_spinner=False)
+def _speed() -> Background:
+    return Background(lambda it: measure_speed())
+
+
+def speed() -> Speed | None:
+    """How fast this server trains; None while that is being measured."""
+    return _speed().result
+
+
+# ---- this window
+
+
+class Window:
+    """What one browser window keeps alive: the runs it opened, and what is written for it (in the background)."""
+
+    def __init__(self) -> None:
+        self.token = secrets.token_hex(8)
+        self.writing: Writing | None = None
+        self.samples: dict = {}
+        self._held: dict[str, Training] = {}
+
+    def hold(self, training: Training) -> None:
+        """Keep a run alive until this window closes."""
+        if self._held.get(training.folder.id) is not training:
+            self._held[training.folder.id] = training
+            training.hold(self.token)
+
+    def holds(self, run_id: str) -> bool:
+        """True for a run that this window has opened while it trained."""
+        return run_id in self._held
+
+    def close(self) -> None:
+        """Let everything go: the window was closed, reloaded, or lost its connection."""
+        for training in self._held.values():
+            training.let_go(self.token)
+        if self.writing:
+            self.writing.stop()
+
+
+@st.cache_resource(scope="session", on_release=Window.close, show_spinner=False)
+def window() -> Window:
+    """The browser window that this script runs for."""
+    return Window()
+
+
+# ---- the run on show
+
+
+def run() -> Run | None:
+    """The run that all pages of this window look at. None before the first."""
+    run_id = st.session_state.get("run_id")
+    return _opened(run_id) if run_id else None
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _opened(run_id: str) -> Run:
+    return Run.open(run_id)  # shared by all windows, so that a curve is read once
+
+
+def training() -> Training | None:
+    """The training of the run on show, while it goes on in this server."""
+    run_id = st.session_state.get("run_id")
+    return workshop().training(run_id) if run_id else None
+
+
+def show(run_id: str) -> None:
+    """Look at another run, from now on and on every page. Raises RunProblem."""
+    _opened(run_id)
+    st.session_state["run_id"] = run_id
+    st.query_params["run"] = run_id
+
+
+def follow_the_link() -> str | None:
+    """Make the link and the session agree on the run: the link wins, and gets what it lacks. A sentence on failure."""
+    problem = None
+    linked = st.query_params.get("run")
+    if linked and linked != st.session_state.get("run_id"):
+        try:
+            show(linked)
+        except RunProblem as error:
+            problem = str(error)
+            del st.query_params["run"]
+    if "run" not in st.query_params and st.session_state.get("run_id"):
+        st.query_params["run"] = st.session_state["run_id"]
+    if going := training():
+        window().hold(going)
+    return problem
+
+
+def model_now(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
+    """(step, model) of the run on show, to read from. None when it has no weights yet. Raises WeightsProblem."""
+    torch.set_num_threads(1)  # a page's small products must not take threads from training
+    shown = run()
+    return workshop().model_now(shown, max_age, wait) if shown else None
+
+
+# ---- what a new run would be
+
+
+def draft() -> tuple[str, ModelConfig, TrainConfig]:
+    """The preset and the configuration that the controls of the train page say, on whichever page one is."""
+    preset = st.session_state.get("draft_preset", "quick")
+    values = st.session_state.get("draft", {})
+    return preset, *configs_from(values, preset)
+
+
+def remember_draft(preset: str, values: dict) -> None:
+    """Keep what the controls say: Streamlit forgets widgets of a page that is not shown."""
+    st.session_state["draft_preset"], st.session_state["draft"] = preset, values
+
+
+def text_choice() -> dict:
+    """What the text controls say: source, how it is turned, and how much of it is taken."""
+    return st.session_state.setdefault("text_choice", {"source": "book", "how": "none", "first": None})
+
+
+def text() -> texts.Text | None:
+    """The chosen text, ready for a run. None while the book is still on its way. Raises TextProblem."""
+    choice = text_choice()
+    source, how, first = choice["source"], choice["how"], choice["first"]
+    if source == "book" and book().is_busy:
+        return None
+    if source == "book" and book().problem:
+        source = "drawing-room"
+    if source == "own":
+        own = st.session_state.get("own_text")
+        if own is None:
+            raise TextProblem("No text yet: upload a file or paste some text.")
+        return _prepared("own", how, first, own.sha256, own.name)
+    return _prepared(source, how, first)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def _prepared(source: str, how: str, first: int | None, sha256: str = "", name: str = "") -> texts.Text:
+    if source == "book":
+        return texts.prepare(book().result, BOOK, how=how, first=first)
+    if source == "own":
+        return texts.prepare(load_text(sha256), name, how=how, first=first)
+    return texts.choose(source, how=how, first=first)
+
+
+def keep_own_text(content: str, name: str, notice: str | None = None) -> None:
+    """Take a person's text as the one to choose. Raises TextProblem for one that no model could learn from."""
+    st.session_state["own_text"] = texts.prepare(content, name, notice=notice)
+
+
+def start() -> None:
+    """Start a run of the draft on the chosen text, and look at it. One that this window trains already is stopped.
+
+    What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
+    """
+    st.session_state.pop("start_problem", None)
+    try:
+        preset, model, train = draft()
+        chosen = text()
+        if chosen is None:
+            raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
+        if found := problems(model, train, chosen.characters):
+            raise TextProblem(" ".join(found.values()))
+        new = Run.create(model, train, chosen, preset=preset)
+    except (ValueError, OSError) as error:
+        st.session_state["start_problem"] = str(error)
+        return
+    if going := training():
+        going.stop("Stopped because a new run was started.")
+    window().hold(workshop().start(new))
+    show(new.id)

@@ -1,0 +1,23 @@
+"""Where each character looks: the heads of the model, as it is now, on a sentence of one's own."""
+
+import streamlit as st
+
+from microllm.ui import charts, controls, frame, session
+
+frame.enter("pages/attention.py")
+
+st.markdown("### Where each character looks (attention)")
+if session.run() is None:
+    controls.nothing_to_see(
+        "Attention is what a model learns to look at. Train one first: it takes a few seconds to see some."
+    )
+    st.stop()
+
+sentence = controls.sentence()
+if sentence:
+    charts.attention(sentence)
+    st.caption(
+        "To guess what follows a character, each head looks back at the characters before it and mixes what it finds. "
+        "A row's shares add up to 100 %. Look for a stripe just below the diagonal (a head that looks one back) or for "
+        "columns that many rows share, such as the last space ␠. The blank half is the future, which nobody may see."
+    )

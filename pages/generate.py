@@ -1,0 +1,22 @@
+"""Write with the model as it is now, and see what it would choose next."""
+
+import streamlit as st
+
+from microllm.ui import charts, controls, frame, session, writer
+
+frame.enter("pages/generate.py")
+
+st.markdown("### Write with the model")
+if session.run() is None:
+    controls.nothing_to_see(
+        "A model writes one character after another. Train one first: in half a minute it writes words."
+    )
+    st.stop()
+
+prompt = controls.prompt()
+choices, bars = st.columns([3, 2], gap="medium")
+with choices:
+    length, sampling, seed = controls.sampling()
+    writer.panel(prompt, length, sampling, seed)
+with bars:
+    charts.next_character(prompt, sampling)

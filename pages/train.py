@@ -1,0 +1,34 @@
+"""Choose a text and a size, start, and watch the loss fall."""
+
+import streamlit as st
+
+from microllm.ui import charts, controls, frame, session
+
+frame.enter("pages/train.py")
+
+st.markdown("### Train a language model, one character at a time")
+picture, panel = st.columns([2, 1], gap="medium")
+
+with panel, st.container(border=True, key="panel"):
+    text = controls.text()
+    model, train, problems = controls.settings(text.characters if text else None)
+    if text:
+        controls.cost(model, train, text)
+    st.button(
+        "Start a new run" if session.training() else "Start",
+        key="start",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        on_click=session.start,
+        disabled=bool(problems) or text is None,
+        help="The run that trains now is stopped and kept" if session.training() else None,
+    )
+    if problem := st.session_state.get("start_problem"):
+        st.error(problem, icon=":material/error:")
+
+with picture:
+    charts.loss(text, model.block_size, train.max_steps)
+    charts.outcome()
+    controls.live_settings()
+    charts.writes_now()
