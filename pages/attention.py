@@ -8,9 +8,7 @@ frame.enter("pages/attention.py")
 
 st.markdown("### Where each character looks (attention)")
 if session.run() is None:
-    controls.nothing_to_see(
-        "Attention is what a model learns to look at. Train one first: it takes a few seconds to see some."
-    )
+    controls.nothing_to_see("Attention is what a model has learned to look at. Train one first, for a few seconds.")
     st.stop()
 
 sentence = controls.sentence()

@@ -8,9 +8,7 @@ frame.enter("pages/generate.py")
 
 st.markdown("### Write with the model")
 if session.run() is None:
-    controls.nothing_to_see(
-        "A model writes one character after another. Train one first: in half a minute it writes words."
-    )
+    controls.nothing_to_see("A model writes one character after another. Train one first, for half a minute.")
     st.stop()
 
 prompt = controls.prompt()

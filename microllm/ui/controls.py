@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import Field
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from .. import texts
 from ..builtin import BUILTIN_TEXTS, TRANSFORMS
@@ -56,7 +57,7 @@ def text() -> texts.Text | None:
             format_func=lambda how: TRANSFORMS[how].label,
             key="text-how",
             persist_state="session",
-            help="Shuffle the letters, and only their frequencies can be learned; shuffle the words, and only spelling.",
+            help="With the letters shuffled, only their frequencies can be learned; with the words, only spelling.",
         )
         choice["first"] = st.number_input(
             "Only the first characters (empty: all)",
@@ -144,17 +145,13 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
             st.session_state[name] = getattr(model, name, None) if hasattr(model, name) else getattr(train, name)
     st.caption(PRESETS[preset].sentence)
     values = {name: getattr(model if hasattr(model, name) else train, name) for name in knobs()}
-    marks = {name: st.container(gap="xsmall") for name in _MAIN}
+    marks = _grid(_MAIN)
+    with st.expander("More"):
+        marks |= _grid(_MORE)
     for name, mark in marks.items():
         with mark:
             values[name] = _knob(knobs()[name], values[name])
             st.caption(knobs()[name].metadata["plain"])
-    with st.expander("More"):
-        for name in _MORE:
-            marks[name] = st.container(gap="xsmall")
-            with marks[name]:
-                values[name] = _knob(knobs()[name], values[name])
-                st.caption(knobs()[name].metadata["plain"])
     session.remember_draft(preset, values)
     _, model, train = session.draft()
     found = problems(model, train, text_length)
@@ -163,6 +160,15 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
             with marks[name]:
                 _offer(name, sentence, nearest_valid(name, model, text_length))
     return model, train, found
+
+
+def _grid(names: tuple[str, ...]) -> dict[str, DeltaGenerator]:
+    """A place for each knob, two in a row."""
+    places = {}
+    for i in range(0, len(names), 2):
+        for name, column in zip(names[i : i + 2], st.columns(2), strict=False):
+            places[name] = column.container(gap="xsmall")
+    return places
 
 
 def _knob(knob: Field, value):
