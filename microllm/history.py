@@ -62,8 +62,8 @@ class History:
     def _append(self, row: dict[str, Any]) -> None:
         loss = row.get("train_loss")
         if loss is not None:
-            # a forgetting mean of the last tenth of the steps, of 50 at most: smooth late, not late early
-            share = 1 / min(50, 1 + len(self) / 10)
+            # a forgetting mean of the last twentieth of the steps, of 50 at most: smooth late, not late early
+            share = 1 / min(50, 1 + len(self) / 20)
             self._mean += share * (loss - self._mean)
         row["smoothed"] = self._mean if loss is not None else None
         for name in _COLUMNS:

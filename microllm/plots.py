@@ -64,7 +64,7 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
     }
 
     def y(field: str, **axis_options) -> dict[str, Any]:
-        axis = {"title": "loss, nats a character", "format": ".1f", **axis_options} if axis_options else None
+        axis = {"title": "loss, nats a character", "format": ".2~f", **axis_options} if axis_options else None
         return {"field": field, "type": "quantitative", "scale": {"zero": False, "nice": True}, "axis": axis}
 
     legend = {"orient": "top", "title": None, "symbolType": "stroke", "symbolOpacity": 1, "symbolStrokeWidth": 3}
@@ -117,9 +117,9 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
             },
             {
                 "transform": only("reference"),
-                "mark": {"type": "text", "align": "right", "baseline": "bottom", "dx": -4, "dy": -3, "fontSize": 12},
+                "mark": {"type": "text", "align": "left", "baseline": "bottom", "dx": 6, "dy": -3, "fontSize": 12},
                 "encoding": {
-                    "x": {"value": "width"},
+                    "x": {"value": 0},
                     "y": y("reference"),
                     "text": {"field": "label", "type": "nominal"},
                     **reference,
