@@ -1,0 +1,84 @@
+"""How much of the command line's speed training keeps in the app while its page is open.
+
+    python -m benchmarks.beside_the_page
+
+Trains the same model for the same time on the command line and in the app with a browser on the train page, by turns,
+and compares steps a second of the wall clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from .server import ROOT, browse, open_page, serve, start
+
+_WARM_UP = 20
+
+
+def steps_per_second(metrics: Path, seconds: float) -> float:
+    """Steps a second of the wall clock over `seconds`, from the moment when step 20 is logged."""
+    begin = None
+    while True:
+        time.sleep(0.05)
+        now = time.monotonic()
+        lines = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+        step = json.loads([line for line in lines if line.endswith("\n")][-1])["step"] if lines else 0
+        if begin is None and step >= _WARM_UP:
+            begin = now, step
+        if begin and now - begin[0] >= seconds:
+            return (step - begin[1]) / (now - begin[0])
+
+
+def on_the_command_line(preset: str, seconds: float) -> float:
+    """The rate of `python -m microllm train`."""
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "microllm", "train", "--text", "drawing-room", "--preset", preset]
+        training = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | {"MICROLLM_HOME": home}, stdout=subprocess.DEVNULL
+        )
+        try:
+            while not (metrics := list(Path(home).glob("runs/*/metrics.jsonl"))):
+                time.sleep(0.05)
+            return steps_per_second(metrics[0], seconds)
+        finally:
+            training.terminate()
+            training.wait()
+
+
+def in_the_app(preset: str, seconds: float) -> float:
+    """The rate in a server whose train page is open in a browser."""
+    with serve() as (address, home), browse() as browser:
+        page = open_page(browser, address)
+        page.locator(".st-key-preset").get_by_role("radio", name=preset.title()).click()
+        page.wait_for_timeout(2_000)
+        run = start(page)
+        return steps_per_second(home / "runs" / run / "metrics.jsonl", seconds)
+
+
+def main() -> None:
+    """Print a table, one row a round, and the median ratio."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--preset", default="quick", choices=("quick", "article"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    options = parser.parse_args()
+    print(f"{options.preset}: steps a second, {options.seconds:g} s each\n  command line      in the app      ratio")
+    ratios = []
+    for _ in range(options.rounds):
+        alone = on_the_command_line(options.preset, options.seconds)
+        beside = in_the_app(options.preset, options.seconds)
+        ratios.append(beside / alone)
+        print(f"  {alone:12.1f}  {beside:14.1f}  {ratios[-1]:9.2f}", flush=True)
+    print(f"median ratio {statistics.median(ratios):.2f}")
+
+
+if __name__ == "__main__":
+    main()

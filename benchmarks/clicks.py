@@ -1,0 +1,77 @@
+"""How soon a click is answered on the page while a model trains.
+
+    python -m benchmarks.clicks
+
+Clicks a hundred times, in turn on what a person clicks while training, and measures in the browser the time from the
+click to the frame in which its answer stands on the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+
+from playwright.sync_api import Page
+
+from .server import browse, idle, open_page, serve, start
+
+# name, CSS of what is clicked, and a condition on the page that its answer makes true
+CLICKS = [
+    ("Train: pause", ".st-key-strip-pause button", "exists('.st-key-strip-resume button')"),
+    ("Train: resume", ".st-key-strip-resume button", "exists('.st-key-strip-pause button')"),
+    ("Train: even steps", ".st-key-axis button >> nth=1", "pressed('.st-key-axis', 1) && idle()"),
+    ("Train: log steps", ".st-key-axis button >> nth=0", "pressed('.st-key-axis', 0) && idle()"),
+    ("to Attention", "a[href*='attention'] >> visible=true", "exists('.st-key-sentence input')"),
+    ("Attention: layer 2", ".st-key-layer-of-3 button >> nth=1", "text('Layer 2, head')"),
+    ("Attention: head 3", ".st-key-head-of-4 button >> nth=2", "text('head 3')"),
+    ("to Generate", "a[href*='generate'] >> visible=true", "exists('.st-key-generate button')"),
+    ("Generate: generate", ".st-key-generate button", "exists('.st-key-stop-writing button')"),
+    ("to Train", "a[href*='train'] >> visible=true", "exists('.st-key-start button')"),
+]
+
+_MEASURE = """([element, condition]) => new Promise(resolve => {
+    const exists = css => document.querySelector(css) !== null;
+    const text = words => document.querySelector('[data-testid=stMain]').innerText.includes(words);
+    const idle = () => exists('[data-testid=stApp][data-test-script-state=notRunning]');
+    const pressed = (css, i) =>
+        document.querySelectorAll(css + ' button')[i].getAttribute('aria-checked') === 'true';
+    const holds = new Function('exists', 'text', 'idle', 'pressed', 'return ' + condition);
+    const began = performance.now();
+    element.click();
+    const look = () => holds(exists, text, idle, pressed) || performance.now() - began > 10000
+        ? resolve(performance.now() - began) : requestAnimationFrame(look);
+    requestAnimationFrame(look);
+})"""
+
+
+def click(page: Page, css: str, condition: str) -> float:
+    """Milliseconds from the click to the answer."""
+    element = page.locator(css).first
+    element.wait_for(state="visible")
+    return page.evaluate(_MEASURE, [element.element_handle(), condition])
+
+
+def main() -> None:
+    """Print the median and the 95th percentile of each kind of click, and of all."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=10, help="of ten clicks each")
+    options = parser.parse_args()
+    times: dict[str, list[float]] = {name: [] for name, _, _ in CLICKS}
+    with serve() as (address, _), browse() as browser:
+        page = open_page(browser, address)
+        start(page)
+        page.wait_for_timeout(3_000)
+        for _ in range(options.rounds):
+            for name, css, condition in CLICKS:
+                times[name].append(click(page, css, condition))
+                page.wait_for_timeout(700)  # a person looks at the answer
+            idle(page)
+    print(f"{'click':24} {'median':>8} {'95 %':>8}   milliseconds, click to answer")
+    for name, row in [*times.items(), ("all", [t for row in times.values() for t in row])]:
+        print(f"{name:24} {statistics.median(row):8.0f} {sorted(row)[int(0.95 * len(row)) - 1]:8.0f}")
+    all_times = [t for row in times.values() for t in row]
+    print(f"{sum(t <= 500 for t in all_times)} of {len(all_times)} within 500 ms")
+
+
+if __name__ == "__main__":
+    main()

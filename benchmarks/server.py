@@ -1,0 +1,83 @@
+"""A server of the app and a browser that looks at it, for the benchmarks of the page."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import requests
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[tuple[str, Path]]:
+    """(address, MICROLLM_HOME) of a fresh server with an empty home; it is ended with Ctrl-C."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--global.e2eTest=true"]
+        environment = os.environ | {"MICROLLM_HOME": home}
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            address = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + 60
+            while True:
+                with contextlib.suppress(requests.ConnectionError):
+                    if requests.get(f"{address}/_stcore/health", timeout=1).ok:
+                        break
+                if time.monotonic() > deadline:
+                    raise TimeoutError("the server did not start within a minute")
+                time.sleep(0.1)
+            yield address, Path(home)
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait(20)
+
+
+@contextlib.contextmanager
+def browse() -> Iterator[Browser]:
+    """The machine's own Chromium."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        raise SystemExit("No browser found: install Chromium, for example with apt-get install chromium.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+def open_page(browser: Browser, address: str, text: str = "Drawing-room sentences") -> Page:
+    """The train page with a text chosen that needs no network, ready for a click on Start."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(address)
+    page.locator(".st-key-text input").click(timeout=60_000)
+    page.get_by_role("option", name=text).click()
+    idle(page)
+    return page
+
+
+def idle(page: Page) -> None:
+    """Wait until the app is connected and no script runs."""
+    page.wait_for_selector("[data-testid=stApp][data-test-connection-state=CONNECTED]")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def start(page: Page) -> str:
+    """Click Start; the id of the new run."""
+    before = page.url
+    page.locator(".st-key-start button").click()
+    page.wait_for_function("before => location.href !== before && location.search.includes('run=')", arg=before)
+    return page.url.partition("run=")[2][:16]
