@@ -19,8 +19,8 @@ from .server import browse, idle, open_page, serve, start
 CLICKS = [
     ("Train: pause", ".st-key-strip-pause button", "exists('.st-key-strip-resume button')"),
     ("Train: resume", ".st-key-strip-resume button", "exists('.st-key-strip-pause button')"),
-    ("Train: even steps", ".st-key-axis button >> nth=1", "pressed('.st-key-axis', 1) && idle()"),
-    ("Train: log steps", ".st-key-axis button >> nth=0", "pressed('.st-key-axis', 0) && idle()"),
+    ("Train: preset Article", ".st-key-preset button >> nth=1", "text('Exactly the recipe')"),
+    ("Train: preset Quick", ".st-key-preset button >> nth=0", "text('About a minute')"),
     ("to Attention", "a[href*='attention'] >> visible=true", "exists('.st-key-sentence input')"),
     ("Attention: layer 2", ".st-key-layer-of-3 button >> nth=1", "text('Layer 2, head')"),
     ("Attention: head 3", ".st-key-head-of-4 button >> nth=2", "text('head 3')"),
@@ -32,13 +32,10 @@ CLICKS = [
 _MEASURE = """([element, condition]) => new Promise(resolve => {
     const exists = css => document.querySelector(css) !== null;
     const text = words => document.querySelector('[data-testid=stMain]').innerText.includes(words);
-    const idle = () => exists('[data-testid=stApp][data-test-script-state=notRunning]');
-    const pressed = (css, i) =>
-        document.querySelectorAll(css + ' button')[i].getAttribute('aria-checked') === 'true';
-    const holds = new Function('exists', 'text', 'idle', 'pressed', 'return ' + condition);
+    const holds = new Function('exists', 'text', 'return ' + condition);
     const began = performance.now();
     element.click();
-    const look = () => holds(exists, text, idle, pressed) || performance.now() - began > 10000
+    const look = () => holds(exists, text) || performance.now() - began > 10000
         ? resolve(performance.now() - began) : requestAnimationFrame(look);
     requestAnimationFrame(look);
 })"""

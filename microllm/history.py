@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,10 @@ class History:
         self.exams: list[tuple[int, float]] = []
         self._offset = 0
         self._mean = 0.0
+        self._exam_rows: list[int] = []
+        self._on_log_axis: list[int] = []
+        self._on_even_axis: list[int] = []
+        self._stride = 1
 
     def __len__(self) -> int:
         return len(self.rows["step"])
@@ -68,8 +70,11 @@ class History:
         row["smoothed"] = self._mean if loss is not None else None
         for name in _COLUMNS:
             self.rows[name].append(row.get(name))
+        i = len(self) - 1
+        self._choose(i, row["step"])
         if row.get("val_loss") is not None:
             self.exams.append((row["step"], row["val_loss"]))
+            self._exam_rows.append(i)
 
     @property
     def last(self) -> dict[str, Any] | None:
@@ -86,23 +91,22 @@ class History:
         return (steps[-1] - steps[start]) / spent if spent > 0 else None
 
     def points(self, axis: str = "log") -> dict[str, list[Any]]:
-        """At most about a thousand rows to draw, as columns, the newest among them and every exam.
+        """Some hundred rows to draw, a thousand or so at most, as columns: the newest among them, and the exams.
 
         A row that was chosen stays chosen as the curve grows (on even axes until a doubling), so nothing shimmers.
         """
         with self._lock:
-            count = len(self)
-            is_chosen = _on_log_axis if axis == "log" else _on_even_axis(count)
-            exams = {step for step, _ in self.exams[:: max(1, len(self.exams) // 200)]}
-            steps = enumerate(self.rows["step"])
-            kept = [i for i, step in steps if is_chosen(step) or step in exams or i == count - 1]
+            chosen = self._on_log_axis if axis == "log" else self._on_even_axis
+            exams = self._exam_rows[:: max(1, len(self._exam_rows) // 200)]
+            kept = sorted({*chosen, *exams, *range(len(self))[-1:]})
             return {name: [column[i] for i in kept] for name, column in self.rows.items()}
 
-
-def _on_log_axis(step: int) -> bool:
-    return step % (1 << max(0, step.bit_length() - _PER_DOUBLING.bit_length())) == 0
-
-
-def _on_even_axis(count: int) -> Callable[[int], bool]:
-    stride = 1 << max(0, math.ceil(math.log2(max(1, count) / _MOST_POINTS)))
-    return lambda step: step % stride == 0
+    def _choose(self, i: int, step: int) -> None:
+        """Note the new row i among those to draw: 64 a doubling of the step, or every so many steps."""
+        if step % (1 << max(0, step.bit_length() - _PER_DOUBLING.bit_length())) == 0:
+            self._on_log_axis.append(i)
+        if i % self._stride == 0:
+            self._on_even_axis.append(i)
+        if len(self._on_even_axis) > _MOST_POINTS:
+            self._stride *= 2
+            self._on_even_axis = self._on_even_axis[::2]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
+import numpy
 import pandas
 import plotly.graph_objects as go
 import torch
@@ -74,8 +75,8 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
         scale = {"domain": list(shown), "range": list(shown.values())}
         return {"datum": name, "type": "nominal", "scale": scale, "legend": legend}
 
-    def only(field: str) -> list[dict[str, Any]]:
-        return [{"filter": f"isValid(datum.{field})"}]
+    def only(*fields: str) -> list[dict[str, Any]]:
+        return [{"filter": " && ".join(f"isValid(datum.{field})" for field in fields)}]
 
     choices = {
         "orient": "right",
@@ -95,18 +96,18 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
         "encoding": {"x": x},
         "layer": [
             {
-                "transform": only("raw"),
+                "transform": only("x", "raw"),
                 "mark": {"type": "line", "strokeWidth": 1, "opacity": 0.3},
                 "encoding": {"y": y("raw", orient="left", grid=True), "color": color(_TRAINING)},
                 "params": [{"name": "zoom", "select": "interval", "bind": "scales"}],
             },
             {
-                "transform": only("smoothed"),
+                "transform": only("x", "smoothed"),
                 "mark": {"type": "line", "strokeWidth": 2.5},
                 "encoding": {"y": y("smoothed"), "color": color(_SMOOTHED)},
             },
             {
-                "transform": only("val"),
+                "transform": only("x", "val"),
                 "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 45, "filled": True}},
                 "encoding": {"y": y("val"), "color": color(_VALIDATION), "tooltip": tooltip},
             },
@@ -132,22 +133,26 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
 def loss_frame(history: History, references: dict[str, float], axis: str) -> pandas.DataFrame:
     """The rows that `loss_spec` draws: x, step, the three curves, and the reference lines (see `shown_references`)."""
     points = history.points(axis)
-    frame = pandas.DataFrame(
-        {
-            "x": points["seconds" if axis == "seconds" else "step"],
-            "step": points["step"],
-            "raw": points["train_loss"],
-            "smoothed": points["smoothed"],
-            "val": points["val_loss"],
-        },
-        dtype="float32",
-    )
-    if axis == "log":
-        frame = frame[frame["x"] > 0]
     best = min((loss for _, loss in history.exams), default=None)
-    lines = [(loss, f"{name} · {loss:.2f}") for name, loss in shown_references(references, best)]
-    lines = pandas.DataFrame(lines, columns=["reference", "label"]).astype({"reference": "float32"})
-    return pandas.concat([frame, lines], ignore_index=True)
+    lines = shown_references(references, best)
+    x = points["seconds" if axis == "seconds" else "step"]
+    if axis == "log":
+        x = [at or None for at in x]  # a logarithm has no place for step 0
+
+    def column(curve: list[float | None], reference: list[float] | None = None) -> numpy.ndarray:
+        return numpy.array(curve + (reference or [None] * len(lines)), dtype="float32")
+
+    return pandas.DataFrame(
+        {
+            "x": column(x),
+            "step": column(points["step"]),
+            "raw": column(points["train_loss"]),
+            "smoothed": column(points["smoothed"]),
+            "val": column(points["val_loss"]),
+            "reference": column([None] * len(x), [loss for _, loss in lines]),
+            "label": [None] * len(x) + [f"{name} · {loss:.2f}" for name, loss in lines],
+        }
+    )
 
 
 def shown_references(references: dict[str, float], best: float | None) -> list[tuple[str, float]]:
