@@ -5,7 +5,7 @@ Sliders, command-line flags, the values of a link and all checks are made from t
 
 from __future__ import annotations
 
-import math
+import hashlib
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any
@@ -72,8 +72,8 @@ class ModelConfig:
     initialization: str = _knob(
         "even",
         "how the weights start",
-        "torch: PyTorch's defaults, as in the article. even: the same, but the last layer starts at a tenth, so that "
-        "the untrained model bets evenly on all characters and its first loss is that of blind guessing.",
+        "torch: PyTorch's defaults, as in the article. even: the same, but the last layer starts at a twentieth: "
+        "the untrained model bets evenly on all characters, and its first loss is that of blind guessing.",
         choices=("torch", "even"),
     )
 
@@ -186,6 +186,9 @@ PRESETS = {
     ),
 }
 
+SHORTEST_TEXT = 20
+"""Characters that a text needs at least."""
+
 LIVE = tuple(f.name for f in fields(TrainConfig) if f.metadata["live"])
 
 
@@ -216,11 +219,7 @@ def problems(model: ModelConfig, train: TrainConfig, text_length: int | None = N
 
     `text_length` is the number of characters of the text, when it is known.
     """
-    found = {}
-    for name, value in (asdict(model) | asdict(train)).items():
-        sentence = _value_problem(knobs()[name], value)
-        if sentence:
-            found[name] = sentence
+    found = _value_problems(model) | _value_problems(train)
     if not {"n_embd", "n_head"} & found.keys() and model.n_embd % model.n_head:
         heads = " or ".join(str(n) for n in valid_heads(model.n_embd, near=model.n_head))
         found["n_head"] = (
@@ -228,9 +227,10 @@ def problems(model: ModelConfig, train: TrainConfig, text_length: int | None = N
         )
     if text_length is not None and "block_size" not in found:
         longest = longest_block_size(text_length)
-        if longest < 1:
+        if text_length < SHORTEST_TEXT:
             found["text"] = (
-                f"The text has {text_length:,} characters: too short to hold a tenth of it out. It needs at least 20."
+                f"The text has {text_length:,} characters: too short to learn from. It needs {SHORTEST_TEXT}, "
+                "better 10,000 or more."
             )
         elif model.block_size > longest:
             found["block_size"] = (
@@ -251,18 +251,32 @@ def with_live_changes(model: ModelConfig, train: TrainConfig, changes: Mapping[s
     return changed
 
 
+def _value_problems(config: ModelConfig | TrainConfig) -> dict[str, str]:
+    sentences = {f.name: _value_problem(f, getattr(config, f.name)) for f in fields(config)}
+    return {name: sentence for name, sentence in sentences.items() if sentence}
+
+
 def _value_problem(knob: Field, value: Any) -> str | None:
     name, meta = knob.name, knob.metadata
     if meta["choices"]:
-        return None if value in meta["choices"] else f"{name} is {value!r}: choose {' or '.join(meta['choices'])}."
+        return (
+            None if value in meta["choices"] else f"{name} is {_shown(value)}: choose {' or '.join(meta['choices'])}."
+        )
     whole = knob.type == "int"
     low, high = meta["low"], meta["high"]
+    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if is_number and low <= value <= high:  # NaN is not
+        return None
     span = f"a {'whole ' if whole else ''}number from {low:,} to {high:,}"
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-        return f"{name} is {value!r}: it must be {span}."
-    if not math.isfinite(value) or not low <= value <= high:
-        return f"{name} is {value:,}: it must be {span}."
-    return None
+    return f"{name} is {_shown(value)}: it must be {span}."
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out whole numbers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def valid_heads(n_embd: int, near: int) -> list[int]:
@@ -281,11 +295,23 @@ def longest_block_size(text_length: int) -> int:
 
 
 def nearest_valid(name: str, model: ModelConfig, text_length: int | None = None) -> Any | None:
-    """A value of `name` close to the one chosen that `problems` accepts; None when no value of it would do."""
-    meta, value = knobs()[name].metadata, getattr(model, name, None)
+    """The value of n_head or block_size, nearest to the one chosen, that `problems` accepts; None without one."""
+    value = getattr(model, name, None)
+    if name not in ("n_head", "block_size") or not isinstance(value, int):
+        return None
+    meta = knobs()[name].metadata
     if name == "n_head":
-        return min(valid_heads(model.n_embd, near=value), key=lambda n: abs(n - value))
-    if name == "block_size" and text_length is not None:
-        longest = longest_block_size(text_length)
-        return max(meta["low"], min(value, meta["high"], longest)) if longest >= meta["low"] else None
-    return None
+        heads = [] if "n_embd" in _value_problems(model) else valid_heads(model.n_embd, near=value)
+        return min(heads, key=lambda n: abs(n - value), default=None)
+    longest = meta["high"]
+    if text_length is not None:
+        longest = min(longest, longest_block_size(text_length) if text_length >= SHORTEST_TEXT else 0)
+    return max(meta["low"], min(value, longest)) if longest >= meta["low"] else None
+
+
+def stream_seed(seed: int, place: int | str) -> int:
+    """A 32-bit seed for one use of a run's dice: the start weights, a step, a sample.
+
+    Hashed, because torch's CPU generator looks at the low 32 bits of a seed only.
+    """
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{place}".encode(), digest_size=4).digest(), "big")

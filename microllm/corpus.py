@@ -53,7 +53,7 @@ class Corpus:
 
         The targets are the inputs one character later: every position is a question with its answer.
         """
-        ids = self.train if split == "train" else self.val
+        ids = {"train": self.train, "val": self.val}[split]
         starts = torch.randint(len(ids) - block_size, (batch_size, 1), generator=generator)
         windows = ids[starts + torch.arange(block_size + 1)].long()  # one gather: (B, T + 1)
         return windows[:, :-1], windows[:, 1:]

@@ -5,7 +5,9 @@ Shapes: B sequences, T characters each, C = n_embd numbers a character, H heads 
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -138,11 +140,11 @@ class MicroLLM(nn.Module):
     def init_weights(self, generator: torch.Generator) -> None:
         """Draw the start weights.
 
-        | layer     | torch                                             | even                               |
-        |-----------|---------------------------------------------------|------------------------------------|
-        | Embedding | normal, deviation 1                               | the same                           |
-        | Linear    | uniform within 1 / sqrt(inputs), weights and bias | the same; `head` a tenth, no bias  |
-        | LayerNorm | weight 1, bias 0                                  | the same                           |
+        | layer     | torch                                             | even                                  |
+        |-----------|---------------------------------------------------|---------------------------------------|
+        | Embedding | normal, deviation 1                               | the same                              |
+        | Linear    | uniform within 1 / sqrt(inputs), weights and bias | the same; `head` a twentieth, no bias |
+        | LayerNorm | weight 1, bias 0                                  | the same                              |
         """
         for module in self.modules():
             if isinstance(module, nn.Embedding):
@@ -155,7 +157,7 @@ class MicroLLM(nn.Module):
                 for parameter in module.parameters(recurse=False):
                     parameter.uniform_(-bound, bound, generator=generator)
         if self.config.initialization == "even":
-            self.head.weight.mul_(0.1)
+            self.head.weight.mul_(0.05)
             self.head.bias.zero_()
 
     def use_generator(self, generator: torch.Generator) -> None:
@@ -192,6 +194,20 @@ class MicroLLM(nn.Module):
         from .sample import generate  # sampling is built on the model, not the other way round
 
         return generate(self, idx, max_new_tokens, **choices)
+
+
+@contextlib.contextmanager
+def evaluating(model: MicroLLM) -> Iterator[None]:
+    """Without dropout and without gradients, inside; as it was, after."""
+    was_training = model.training
+    if was_training:
+        model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        if was_training:
+            model.train()
 
 
 def parameter_count(config: ModelConfig, vocab_size: int) -> int:

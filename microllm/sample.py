@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .model import MicroLLM
+from .config import stream_seed
+from .model import MicroLLM, evaluating
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return torch.zeros_like(p).scatter(-1, order, p)
 
 
-@torch.no_grad()
 def next_logits(model: MicroLLM, idx: torch.Tensor) -> torch.Tensor:
     """The scores (B, V) of the character after idx (B, T), seen through the last block_size characters."""
-    logits, _ = model(idx[:, -model.config.block_size :])
+    with evaluating(model):
+        logits, _ = model(idx[:, -model.config.block_size :])
     return logits[:, -1]
 
 
@@ -80,7 +81,7 @@ def stream(
         raise ValueError(problem)
     if not idx.shape[1]:
         raise ValueError("There is nothing to go on from: give at least one character.")
-    generator = torch.Generator(idx.device).manual_seed(seed)
+    generator = torch.Generator(idx.device).manual_seed(stream_seed(seed, "sample"))
     for _ in range(max_new_tokens):
         idx = idx[:, -model.config.block_size :]
         p = probabilities(next_logits(model, idx), sampling)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import builtin, download
+from .config import SHORTEST_TEXT
 from .corpus import EXAM_CHARACTERS, Corpus
 
 
@@ -45,9 +46,10 @@ def prepare(
     Raises download.TextProblem for a text that no model could learn from: too short, or too many different characters.
     """
     changed = builtin.transform(content, how, first)
-    if len(changed) < 20:
+    if len(changed) < SHORTEST_TEXT:
         raise download.TextProblem(
-            f"{name} has {len(changed)} characters: too short to learn from. It needs 20, better 10,000 or more."
+            f"{name} has {len(changed)} characters: too short to learn from. It needs {SHORTEST_TEXT}, better 10,000 "
+            "or more."
         )
     label = name
     if first is not None and first < len(content):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .model import MicroLLM
+from .model import MicroLLM, evaluating
 
 _CHUNK = 32
 
@@ -23,9 +23,8 @@ class Trace:
     logits: torch.Tensor
 
 
-@torch.no_grad()
 def trace(model: MicroLLM, idx: torch.Tensor) -> Trace:
-    """Follow one sentence idx (N,) through the readable heads of `model`, which should be in eval mode.
+    """Follow one sentence idx (N,) through the readable heads of `model`, without dropout.
 
     A sentence longer than block_size is computed as when writing: each row from its own last block_size characters.
     Raises ValueError for an empty sentence.
@@ -50,9 +49,10 @@ def trace(model: MicroLLM, idx: torch.Tensor) -> Trace:
 
 def _windows(model: MicroLLM, idx: torch.Tensor) -> Trace:
     """The same for a batch of windows (B, T): `pattern` (B, L, H, T, T), `logits` (B, T, V)."""
-    x, layers = model.embed(idx), []
-    for block in model.blocks:
-        normed = block.ln1(x)
-        layers.append(torch.stack([head(normed)[1] for head in block.attention.heads], dim=1))
-        x = block(x)
-    return Trace(torch.stack(layers, dim=1), model.head(model.ln(x)))
+    with evaluating(model):
+        x, layers = model.embed(idx), []
+        for block in model.blocks:
+            normed = block.ln1(x)
+            layers.append(torch.stack([head(normed)[1] for head in block.attention.heads], dim=1))
+            x = block(x)
+        return Trace(torch.stack(layers, dim=1), model.head(model.ln(x)))

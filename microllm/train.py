@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import time
@@ -11,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
-from .config import ModelConfig, TrainConfig, problems, with_live_changes
+from .config import ModelConfig, TrainConfig, problems, stream_seed, with_live_changes
 from .corpus import EXAM_CHARACTERS, Corpus
-from .model import MicroLLM, parameter_count
+from .model import MicroLLM, evaluating, parameter_count
 from .optim import learning_rate_at, make_optimizer
 
 _EXAM_TOKENS = 8_192
@@ -74,6 +73,7 @@ class Trainer:
     def __iter__(self) -> Iterator[Progress]:
         while True:
             val_loss = self.exam() if self._exam_is_due() else None
+            is_over = self.step >= self.config.max_steps or self._loss_is_reached(val_loss)
 
             started = time.perf_counter()
             self.generator.manual_seed(stream_seed(self.config.seed, self.step))
@@ -90,7 +90,7 @@ class Trainer:
             yield Progress(self.step, self.seconds, train_loss, learning_rate, speed, val_loss)
             if not math.isfinite(train_loss):
                 raise Diverged(self.step, learning_rate)
-            if self.step >= self.config.max_steps or self._loss_is_reached(val_loss):
+            if is_over:
                 return
 
             started = time.perf_counter()
@@ -107,35 +107,24 @@ class Trainer:
         return validation_loss(self.model, self.corpus, characters)
 
     def _exam_is_due(self) -> bool:
-        """At every eval_interval, at the powers of two before the first (most happens early), and at the end."""
+        """At every eval_interval, at 8, 16, 32 ... before the first (most happens early), and at the end."""
         step, interval = self.step, self.config.eval_interval
         early = step < interval and step.bit_count() == 1 and step >= 8
         return step % interval == 0 or early or step == self.config.max_steps
 
     def _loss_is_reached(self, val_loss: float | None) -> bool:
-        return val_loss is not None and val_loss <= self.config.stop_at_loss
+        return val_loss is not None and val_loss <= self.config.stop_at_loss and self.config.stop_at_loss > 0
 
 
-@torch.no_grad()
 def validation_loss(model: MicroLLM, corpus: Corpus, characters: int | None = EXAM_CHARACTERS) -> float:
     """The mean of -ln p over the exam windows of `corpus`, in nats a character. Deterministic."""
     inputs, targets = corpus.exam(model.config.block_size, characters)
-    was_training, total = model.training, 0.0
-    model.eval()
-    rows = max(1, _EXAM_TOKENS // model.config.block_size)
-    for x, y in zip(inputs.split(rows), targets.split(rows), strict=True):
-        _, loss = model(x.long(), y.long())
-        total += loss.item() * y.numel()
-    model.train(was_training)
+    rows, total = max(1, _EXAM_TOKENS // model.config.block_size), 0.0
+    with evaluating(model):
+        for x, y in zip(inputs.split(rows), targets.split(rows), strict=True):
+            _, loss = model(x.long(), y.long())
+            total += loss.item() * y.numel()
     return total / targets.numel()
-
-
-def stream_seed(seed: int, place: int | str) -> int:
-    """A 32-bit seed for one step (or for the start weights) of a run.
-
-    Hashed, because torch's CPU generator looks at the low 32 bits of a seed only.
-    """
-    return int.from_bytes(hashlib.blake2b(f"{seed}/{place}".encode(), digest_size=4).digest(), "big")
 
 
 def thread_count(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int:

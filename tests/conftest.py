@@ -1,0 +1,27 @@
+"""What all tests share: a home of their own, one torch thread, the same examples every time."""
+
+import pytest
+import torch
+from hypothesis import settings
+
+import microllm.home
+
+settings.register_profile("microllm", derandomize=True, deadline=None)
+settings.load_profile("microllm")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """The last digits of a sum depend on the number of threads, and the tests promise the same digits everywhere."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def home_of_its_own(tmp_path, monkeypatch):
+    """Nothing is read from or written to the home of the person who runs the tests."""
+    monkeypatch.setenv("MICROLLM_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MICROLLM_MIRROR", raising=False)
+    monkeypatch.delenv("MICROLLM_RUNS_DIR", raising=False)
+    microllm.home.home.cache_clear()
+    yield
+    microllm.home.home.cache_clear()

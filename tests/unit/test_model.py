@@ -1,0 +1,371 @@
+"""The model against slow arithmetic of the tests' own: attention, causality, gradients, dropout, start weights."""
+
+import copy
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from microllm.config import PRESETS, ModelConfig
+from microllm.model import Block, Dropout, FeedForward, Head, MicroLLM, MultiHeadAttention, parameter_count
+
+SMALL = ModelConfig(block_size=6, n_embd=12, n_head=3, n_layer=2, initialization="torch")
+V = 7
+
+
+def dice(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def small_model(seed: int = 0, **changes) -> MicroLLM:
+    return MicroLLM(replace(SMALL, **changes), V, generator=dice(seed)).eval()
+
+
+def some_idx(batch: int = 2, length: int = 6, seed: int = 0) -> torch.Tensor:
+    return torch.randint(V, (batch, length), generator=dice(seed))
+
+
+# ---------------------------------------------------------------- attention
+
+
+def loop_attention(x: list[list[float]], query, key, value) -> tuple[list[list[float]], list[list[float]]]:
+    """One head for one sequence in plain Python: what each character finds, and where it looks."""
+
+    def times(matrix, vector):
+        return [sum(w * a for w, a in zip(row, vector, strict=True)) for row in matrix]
+
+    found, looks = [], []
+    for t in range(len(x)):
+        q = times(query, x[t])
+        scores = []
+        for s in range(t + 1):
+            k = times(key, x[s])
+            scores.append(sum(a * b for a, b in zip(q, k, strict=True)) / math.sqrt(len(q)))
+        exps = [math.exp(score) for score in scores]
+        weights = [e / sum(exps) for e in exps]
+        values = [times(value, x[s]) for s in range(t + 1)]
+        found.append([sum(w * v[d] for w, v in zip(weights, values, strict=True)) for d in range(len(q))])
+        looks.append(weights + [0.0] * (len(x) - t - 1))
+    return found, looks
+
+
+def test_a_head_is_softmax_attention_written_with_loops():
+    query, key, value = torch.randn(3, 4, 12, generator=dice(1), dtype=torch.float64)
+    x = torch.randn(2, 6, 12, generator=dice(2), dtype=torch.float64)
+    out, weights = Head(query, key, value)(x)
+    for b in range(2):
+        found, looks = loop_attention(x[b].tolist(), query.tolist(), key.tolist(), value.tolist())
+        torch.testing.assert_close(out[b], torch.tensor(found, dtype=torch.float64))
+        torch.testing.assert_close(weights[b], torch.tensor(looks, dtype=torch.float64))
+
+
+def test_where_a_character_looks_sums_to_one_and_is_zero_in_the_future():
+    x = 30 * torch.randn(2, 6, 12, generator=dice())  # large scores too
+    for head in small_model().blocks[0].attention.heads:
+        _, weights = head(x)
+        torch.testing.assert_close(weights.sum(-1), torch.ones(2, 6))
+        assert (weights >= 0).all()
+        assert (weights.triu(1) == 0).all()
+
+
+def slow_attention(attention: MultiHeadAttention, x: torch.Tensor) -> torch.Tensor:
+    """The same attention, head by head, from the readable ones."""
+    return attention.proj(torch.cat([head(x)[0] for head in attention.heads], dim=-1))
+
+
+def test_fused_attention_and_the_readable_heads_find_the_same():
+    attention = small_model().blocks[0].attention.double()
+    x = torch.randn(2, 6, 12, generator=dice(1), dtype=torch.float64)
+    torch.testing.assert_close(attention(x), slow_attention(attention, x))
+
+
+def test_fused_attention_and_the_readable_heads_have_the_same_gradients():
+    attention = small_model().blocks[0].attention.double()
+    x = torch.randn(2, 6, 12, generator=dice(1), dtype=torch.float64, requires_grad=True)
+    toward = torch.randn(2, 6, 12, generator=dice(2), dtype=torch.float64)
+    inputs = [x, *attention.parameters()]
+    fast = torch.autograd.grad((attention(x) * toward).sum(), inputs)
+    slow = torch.autograd.grad((slow_attention(attention, x) * toward).sum(), inputs)
+    assert all(gradient.abs().max() > 1e-3 for gradient in fast)
+    torch.testing.assert_close(fast, slow)
+
+
+def test_a_change_of_the_trained_weights_is_a_change_of_the_readable_heads():
+    attention = small_model().blocks[0].attention
+    heads = attention.heads
+    for matrix in (heads[1].query, heads[1].key, heads[1].value):
+        assert matrix.untyped_storage().data_ptr() == attention.qkv.weight.untyped_storage().data_ptr()
+    with torch.no_grad():
+        attention.qkv.weight.zero_()
+    assert (heads[2].value == 0).all()
+
+
+def test_the_readable_heads_cover_each_weight_once_and_register_nothing():
+    attention = small_model().blocks[0].attention
+    before = [name for name, _ in attention.named_parameters()]
+    matrices = [m for head in attention.heads for m in (head.query, head.key, head.value)]
+    assert sorted(x for m in matrices for x in m.flatten().tolist()) == sorted(attention.qkv.weight.flatten().tolist())
+    assert [name for name, _ in attention.named_parameters()] == before == ["qkv.weight", "proj.weight", "proj.bias"]
+    assert not attention.state_dict().keys() - set(before)
+
+
+# ---------------------------------------------------------------- the whole model
+
+
+def by_hand(model: MicroLLM, idx: list[int]) -> torch.Tensor:
+    """The whole forward pass for one sequence, from the weights alone and with no module of torch's."""
+    w = {name: parameter.detach().double() for name, parameter in model.named_parameters()}
+
+    def linear(x, name):
+        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    def norm(x, name):
+        x = x - x.mean(-1, keepdim=True)
+        return x / ((x**2).mean(-1, keepdim=True) + 1e-5).sqrt() * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    x = torch.stack([w["token_embedding.weight"][c] + w["position_embedding.weight"][t] for t, c in enumerate(idx)])
+    for block in (f"blocks.{i}" for i in range(model.config.n_layer)):
+        matrices, found = w[f"{block}.attention.qkv.weight"].split(model.config.n_embd), []
+        for h in range(model.config.n_head):
+            rows = slice(h * model.config.head_size, (h + 1) * model.config.head_size)
+            out, _ = loop_attention(norm(x, f"{block}.ln1").tolist(), *(matrix[rows].tolist() for matrix in matrices))
+            found.append(torch.tensor(out, dtype=torch.float64))
+        x = x + linear(torch.cat(found, dim=-1), f"{block}.attention.proj")
+        wide = linear(norm(x, f"{block}.ln2"), f"{block}.feed_forward.expand")
+        x = x + linear(torch.where(wide > 0, wide, 0.0), f"{block}.feed_forward.proj")
+    return linear(norm(x, "ln"), "head")
+
+
+def test_the_scores_are_those_of_the_arithmetic_written_out():
+    model, noise = small_model(), dice(3)
+    with torch.no_grad():  # away from 1 and 0, so that no LayerNorm can hide
+        for name, parameter in model.named_parameters():
+            if "ln" in name:
+                parameter.add_(torch.randn(parameter.shape, generator=noise) / 4)
+    idx = some_idx()
+    logits, _ = model(idx)
+    assert logits.shape == (2, 6, V)
+    for row, sequence in zip(logits, idx.tolist(), strict=True):
+        torch.testing.assert_close(row.double(), by_hand(model, sequence), atol=1e-5, rtol=1e-5)
+
+
+def test_the_loss_is_the_mean_surprise_at_the_targets():
+    model, idx, targets = small_model(), some_idx(seed=1), some_idx(seed=2)
+    logits, loss = model(idx, targets)
+    surprises = []
+    for scores, target in zip(logits.flatten(0, 1).tolist(), targets.flatten().tolist(), strict=True):
+        surprises.append(math.log(sum(math.exp(score) for score in scores)) - scores[target])
+    assert loss.item() == pytest.approx(sum(surprises) / 12, abs=1e-6)
+    assert torch.equal(model(idx)[0], logits)
+    assert model(idx)[1] is None
+
+
+def test_a_character_cannot_see_the_future():
+    model, seen = small_model(), []
+    model.token_embedding.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    logits, _ = model(some_idx())
+    for t in range(6):
+        (gradient,) = torch.autograd.grad(logits[:, t].square().sum(), seen[0], retain_graph=True)
+        assert (gradient[:, t + 1 :] == 0).all()
+        assert (gradient[:, : t + 1].abs().amax(-1) > 0).all()  # and it does see all of the past
+
+
+def test_a_sequence_cannot_see_its_neighbours_in_the_batch():
+    model, seen = small_model(), []
+    model.token_embedding.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    logits, _ = model(some_idx())
+    (gradient,) = torch.autograd.grad(logits[0].square().sum(), seen[0])
+    assert (gradient[1] == 0).all() and (gradient[0] != 0).any()
+
+
+def test_the_same_character_is_something_else_at_another_place():
+    logits, _ = small_model()(torch.zeros(1, 6, dtype=torch.long))
+    assert not torch.allclose(logits[0, 0], logits[0, 1], atol=0.01)
+
+
+def test_a_shorter_text_gives_the_same_scores_as_the_beginning_of_a_longer_one():
+    model, idx = small_model(), some_idx()
+    torch.testing.assert_close(model(idx[:, :3])[0], model(idx)[0][:, :3])
+
+
+def test_more_characters_than_the_context_holds_are_refused_with_both_numbers():
+    with pytest.raises(ValueError, match="7 characters at once; this model sees 6"):
+        small_model()(torch.zeros(1, 7, dtype=torch.long))
+
+
+def test_the_gradient_of_the_loss_is_its_slope():
+    model, idx, targets = small_model().double(), some_idx(seed=1), some_idx(seed=2)
+    model(idx, targets)[1].backward()
+    width = 1e-6
+    for name, parameter in model.named_parameters():
+        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
+        for i in torch.randint(len(flat), (4,), generator=dice(len(flat))).tolist():
+            here, losses = flat[i].item(), []
+            for flat[i] in (here + width, here - width):
+                losses.append(model(idx, targets)[1].item())
+            flat[i] = here
+            slope = (losses[0] - losses[1]) / (2 * width)
+            assert gradient[i].item() == pytest.approx(slope, rel=1e-5, abs=1e-8), name
+
+
+# ---------------------------------------------------------------- its size
+
+
+@pytest.mark.parametrize("config", [SMALL, PRESETS["quick"].model, PRESETS["article"].model], ids=str)
+def test_the_number_of_parameters_is_that_of_the_formula(config):
+    C, T = config.n_embd, config.block_size
+    attention = 3 * C * C + (C * C + C)
+    feed_forward = (C * 4 * C + 4 * C) + (4 * C * C + C)
+    layer = 2 * C + attention + 2 * C + feed_forward
+    assert parameter_count(config, 91) == 91 * C + T * C + config.n_layer * layer + 2 * C + (C * 91 + 91)
+    assert parameter_count(config, 91) == sum(p.numel() for p in MicroLLM(config, 91).parameters())
+
+
+def test_the_article_s_model_has_as_many_parameters_as_counted_by_hand():
+    # 91*32 + 8*32 + 3 * (64 + 3072 + 1056 + 64 + 4224 + 4128) + 64 + 32*91 + 91
+    assert parameter_count(PRESETS["article"].model, 91) == 44_059
+
+
+def test_counting_the_parameters_of_a_huge_model_allocates_nothing():
+    huge = ModelConfig(block_size=2**20, n_embd=2**20, n_head=16, n_layer=12)
+    assert parameter_count(huge, 2**20) > 12 * 12 * 2**40  # half a petabyte
+    assert all(p.is_meta for p in MicroLLM(huge, 2**20, device="meta").parameters())
+
+
+# ---------------------------------------------------------------- start weights
+
+
+def test_building_and_calling_a_model_leaves_the_global_dice_alone():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    small_model()(some_idx(), some_idx())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_start_weights_are_a_function_of_the_generator_alone():
+    first = small_model(seed=1).state_dict()
+    torch.manual_seed(99)
+    again, other = small_model(seed=1).state_dict(), small_model(seed=2).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["blocks.0.attention.qkv.weight"], other["blocks.0.attention.qkv.weight"])
+
+
+@pytest.mark.parametrize("initialization", ["torch", "even"])
+def test_the_start_weights_have_the_ranges_of_torch_s_defaults(initialization):
+    config = ModelConfig(block_size=64, n_embd=64, n_head=4, n_layer=2, initialization=initialization)
+    model = MicroLLM(config, 91)
+    for name, parameter in model.named_parameters():
+        values = parameter.detach().double()
+        if "embedding" in name:  # normal with deviation 1
+            assert abs(values.mean()) < 5 / math.sqrt(values.numel())
+            assert values.std().item() == pytest.approx(1, rel=0.05)
+            assert 3 < values.abs().max() < 6
+        elif "ln" in name:
+            assert (values == (1 if name.endswith("weight") else 0)).all()
+        elif name == "head.bias" and initialization == "even":
+            assert (values == 0).all()
+        else:  # uniform within 1 / sqrt(inputs)
+            inputs = 256 if "feed_forward.proj" in name else 64
+            bound = 1 / math.sqrt(inputs) * (0.05 if name == "head.weight" and initialization == "even" else 1)
+            assert 0.9 * bound < values.abs().max() <= bound * (1 + 1e-6), name
+            assert values.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15 if values.dim() == 1 else 0.02)
+
+
+def test_the_two_ways_to_start_differ_in_the_last_layer_only():
+    torch_way, even = (small_model(initialization=way).state_dict() for way in ("torch", "even"))
+    different = {name for name in even if not torch.equal(even[name], torch_way[name])}
+    assert different == {"head.weight", "head.bias"}
+
+
+# ---------------------------------------------------------------- dropout
+
+
+def test_dropout_does_nothing_outside_training_and_nothing_at_zero():
+    x = torch.randn(100, generator=dice())
+    assert Dropout(0.5).eval()(x) is x
+    assert Dropout(0.0).train()(x) is x
+
+
+def test_dropout_silences_its_share_and_keeps_the_mean():
+    dropout = Dropout(0.3).train()
+    dropout.generator = dice()
+    out = dropout(torch.ones(100_000))
+    assert set(out.tolist()) == {0.0, torch.tensor(1 / 0.7).item()}
+    assert (out == 0).float().mean().item() == pytest.approx(0.3, abs=0.007)
+    assert out.mean().item() == pytest.approx(1, abs=0.01)
+
+
+def test_dropout_lets_the_gradient_through_where_it_let_the_number_through():
+    dropout, x = Dropout(0.5).train(), torch.ones(50, requires_grad=True)
+    dropout.generator = dice()
+    out = dropout(x)
+    out.sum().backward()
+    assert torch.equal(x.grad, out.detach())
+
+
+def test_dropout_throws_its_own_dice():
+    model = small_model(dropout=0.5).train()
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    outs = []
+    for seed in (1, 1, 2):
+        model.use_generator(dice(seed))
+        outs.append(model(some_idx())[0])
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(outs[0], outs[1]) and not torch.equal(outs[0], outs[2])
+
+
+def test_dropout_stands_behind_the_embeddings_and_each_sub_layer_and_nowhere_else():
+    model = small_model(dropout=0.5)
+    assert [name for name, module in model.named_modules() if isinstance(module, Dropout)] == [
+        "dropout",
+        "blocks.0.attention.dropout",
+        "blocks.0.feed_forward.dropout",
+        "blocks.1.attention.dropout",
+        "blocks.1.feed_forward.dropout",
+    ]
+    model.train().use_generator(dice())
+    x = torch.randn(2, 6, 12, generator=dice(1))
+    for module, rows in ((model.blocks[0].attention, x), (model.blocks[0].feed_forward, x), (model, some_idx())):
+        call = module.embed if isinstance(module, MicroLLM) else module
+        quiet = copy.deepcopy(module).eval()
+        expected = (quiet.embed if isinstance(module, MicroLLM) else quiet)(rows)
+        out = call(rows)
+        kept = out != 0  # where nothing was silenced, the number is exactly the doubled one: none was lost on the way
+        assert 0.3 < kept.float().mean() < 0.7
+        torch.testing.assert_close(out[kept], 2 * expected[kept])
+
+
+def test_a_model_with_dropout_is_deterministic_outside_training():
+    model, plain = small_model(dropout=0.9), small_model(dropout=0.0)
+    assert torch.equal(model(some_idx())[0], plain(some_idx())[0])
+
+
+# ---------------------------------------------------------------- its parts
+
+
+def test_a_block_adds_its_findings_to_what_comes_in():
+    block = Block(SMALL)
+    with torch.no_grad():
+        for layer in (block.attention.proj, block.feed_forward.proj):
+            layer.weight.zero_()
+            layer.bias.zero_()
+    x = torch.randn(2, 6, 12, generator=dice())
+    assert torch.equal(block(x), x)
+
+
+def test_the_feed_forward_part_treats_each_character_for_itself():
+    part = FeedForward(SMALL)
+    x = torch.randn(2, 6, 12, generator=dice())
+    together = part(x)
+    for t in range(6):
+        torch.testing.assert_close(together[:, t], part(x[:, t]))
+
+
+def test_attention_uses_torch_s_fused_kernel(monkeypatch):
+    calls, fused = [], F.scaled_dot_product_attention
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *a, **k: calls.append(k) or fused(*a, **k))
+    small_model()(some_idx())
+    assert calls == [{"is_causal": True}] * 2

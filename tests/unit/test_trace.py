@@ -1,0 +1,73 @@
+"""What a trace writes down is what the model computes."""
+
+import pytest
+import torch
+
+from microllm.config import ModelConfig
+from microllm.model import MicroLLM
+from microllm.trace import trace
+
+SIZE = 8
+
+
+@pytest.fixture(scope="module")
+def model() -> MicroLLM:
+    config = ModelConfig(block_size=SIZE, n_embd=16, n_head=4, n_layer=3, initialization="torch")
+    return MicroLLM(config, 11, generator=torch.Generator().manual_seed(1)).eval()
+
+
+def sentence(length: int) -> torch.Tensor:
+    return torch.randint(11, (length,), generator=torch.Generator().manual_seed(length))
+
+
+@pytest.mark.parametrize("length", [1, 3, SIZE])
+def test_the_traced_scores_are_the_model_s(model, length):
+    idx = sentence(length)
+    torch.testing.assert_close(trace(model, idx).logits, model(idx[None])[0][0])
+
+
+@pytest.mark.parametrize("length", [1, 5, SIZE, SIZE + 1, 60])
+def test_every_row_of_a_pattern_sums_to_one_and_is_zero_in_the_future_and_beyond_the_context(model, length):
+    pattern = trace(model, sentence(length)).pattern
+    assert pattern.shape == (3, 4, length, length)
+    torch.testing.assert_close(pattern.sum(-1), torch.ones(3, 4, length))
+    for query in range(length):
+        in_sight = set(range(max(0, query + 1 - SIZE), query + 1))
+        assert (pattern[:, :, query, sorted(in_sight)] > 0).all()
+        assert (pattern[:, :, query, sorted(set(range(length)) - in_sight)] == 0).all()
+
+
+def test_the_patterns_are_where_the_fused_attention_looked(model):
+    idx = sentence(SIZE)
+    pattern, x = trace(model, idx).pattern, model.embed(idx[None])
+    for block, looks in zip(model.blocks, pattern, strict=True):
+        normed = block.ln1(x)
+        values = block.attention.qkv(normed)[0, :, 32:].view(SIZE, 4, 4)  # (T, H, D)
+        found = torch.einsum("hqk,khd->qhd", looks, values).reshape(SIZE, 16)
+        torch.testing.assert_close(block.attention.proj(found)[None], block.attention(normed))
+        x = block(x)
+
+
+@pytest.mark.parametrize("length", [SIZE + 1, 39, 40, 41, 75])  # around one and two rounds of 32 windows
+def test_in_a_long_sentence_each_row_is_that_of_its_own_last_characters(model, length):
+    idx = sentence(length)
+    whole = trace(model, idx)
+    assert whole.logits.shape == (length, 11)
+    for end in range(1, length + 1):
+        start = max(0, end - SIZE)
+        alone = trace(model, idx[start:end])
+        torch.testing.assert_close(whole.logits[end - 1], alone.logits[-1])
+        torch.testing.assert_close(whole.pattern[:, :, end - 1, start:end], alone.pattern[:, :, -1])
+
+
+def test_an_empty_sentence_is_refused(model):
+    with pytest.raises(ValueError, match="at least one character"):
+        trace(model, sentence(0))
+
+
+def test_a_trace_keeps_no_gradients_and_changes_nothing(model):
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    seen = trace(model, sentence(12))
+    assert not seen.logits.requires_grad and not seen.pattern.requires_grad
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
