@@ -39,8 +39,6 @@ PALETTE = {
     },
 }
 
-_TRAINING, _SMOOTHED, _VALIDATION = "training, each step", "training, smoothed", "validation (held-out text)"
-
 
 # ---- the loss
 
@@ -66,13 +64,13 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
 
     def y(field: str, **axis_options) -> dict[str, Any]:
         axis = {"title": "loss, nats a character", "format": ".2~f", **axis_options} if axis_options else None
-        return {"field": field, "type": "quantitative", "scale": {"zero": False, "nice": True}, "axis": axis}
+        return {"field": field, "type": "quantitative", "scale": {"zero": False, "nice": False, "padding": 20}, "axis": axis}
 
     legend = {"orient": "top", "title": None, "symbolType": "stroke", "symbolOpacity": 1, "symbolStrokeWidth": 3}
 
     def color(name: str) -> dict[str, Any]:
-        shown = {_TRAINING: colors["training"], _SMOOTHED: colors["training"], _VALIDATION: colors["validation"]}
-        scale = {"domain": list(shown), "range": list(shown.values())}
+        curves = ["training", "validation"]
+        scale = {"domain": curves, "range": [colors[curve] for curve in curves]}
         return {"datum": name, "type": "nominal", "scale": scale, "legend": legend}
 
     def only(*fields: str) -> list[dict[str, Any]]:
@@ -80,7 +78,7 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
 
     choices = {
         "orient": "right",
-        "title": "choices: as unsure as among so many (e^loss)",
+        "title": "choices (e^loss)",
         "labelExpr": "format(exp(datum.value), exp(datum.value) < 10 ? '.1f' : '.0f')",
         "grid": False,
     }
@@ -98,18 +96,18 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
             {
                 "transform": only("x", "raw"),
                 "mark": {"type": "line", "strokeWidth": 1, "opacity": 0.3},
-                "encoding": {"y": y("raw", orient="left", grid=True), "color": color(_TRAINING)},
+                "encoding": {"y": y("raw", orient="left", grid=True), "color": color("training")},
                 "params": [{"name": "zoom", "select": "interval", "bind": "scales"}],
             },
             {
                 "transform": only("x", "smoothed"),
                 "mark": {"type": "line", "strokeWidth": 2.5},
-                "encoding": {"y": y("smoothed"), "color": color(_SMOOTHED)},
+                "encoding": {"y": y("smoothed"), "color": color("training")},
             },
             {
                 "transform": only("x", "val"),
                 "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 45, "filled": True}},
-                "encoding": {"y": y("val"), "color": color(_VALIDATION), "tooltip": tooltip},
+                "encoding": {"y": y("val"), "color": color("validation"), "tooltip": tooltip},
             },
             {
                 "transform": only("reference"),

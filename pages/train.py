@@ -30,5 +30,6 @@ with panel, st.container(border=True, key="panel"):
 with picture:
     charts.loss(text, model.block_size, train.max_steps)
     charts.outcome()
+    charts.ways_on()
     controls.live_settings()
     charts.writes_now()

@@ -43,9 +43,9 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
     if run:
         live(lambda: _loss_tick(run, axis), 0.4, key="loss-live", when=is_active())
         st.caption(
-            "Lower is better. First it learns how often each character occurs; under the line of pairs it uses what "
-            "came before. If validation rises while training falls, it learns by heart. Scroll to zoom, double-click "
-            "to go back."
+            "Lower is better. Pale: the loss of each step; bold: its mean. Validation is text that it never trains on. "
+            "On the right the same as choices: as unsure as guessing among so many characters. If validation rises "
+            "while training falls, it learns by heart. Scroll to zoom, double-click to go back."
         )
     elif chosen:
         references = texts.load_corpus(chosen.sha256).reference_losses(block_size)
@@ -93,6 +93,14 @@ def outcome() -> None:
         )
     elif info.message:
         st.info(info.message, icon=":material/info:")
+
+
+def ways_on() -> None:
+    """Links to the pages that look at the run: on a phone the navigation is folded away."""
+    if session.run():
+        with st.container(horizontal=True):
+            st.page_link("pages/attention.py", label="See where it looks", icon=":material/visibility:")
+            st.page_link("pages/generate.py", label="Let it write", icon=":material/edit_note:")
 
 
 # ---- what it writes

@@ -209,15 +209,14 @@ def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     vocab_size = texts.load_corpus(text.sha256).vocab_size
     memory = memory_bytes(model, train, vocab_size) / 1e6
     st.markdown(f"**{parameter_count(model, vocab_size):,}** parameters · about **{memory:,.0f} MB** of memory")
-    run = session.run()
-    is_alike = run and (run.info.model, run.info.train.batch_size) == (model, train.batch_size)
-    if is_alike and (rate := run.history.read().steps_per_second()):
-        step, source = 1 / rate, "as this run goes"
-    elif speed := session.speed():
-        step, source = speed.seconds_per_step(model, train, vocab_size), "measured on this server"
-    else:
+    if not (speed := session.speed()):
         st.markdown("Measuring how fast this server is …")
         return
+    step, source = speed.seconds_per_step(model, train, vocab_size), "measured on this server"
+    run = session.run()
+    if run and (rate := run.history.read().steps_per_second()):  # what a run really took corrects the estimate
+        expected = speed.seconds_per_step(run.info.model, run.info.train, len(run.tokenizer.vocab))
+        step, source = step / (expected * rate), f"at the speed of {run.info.name}"
     st.markdown(f"**{1000 * step:.0f} ms** a step, **{duration(step * train.max_steps)}** in all ({source})")
 
 

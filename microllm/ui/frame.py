@@ -77,18 +77,31 @@ def is_active() -> bool:
 
 def strip() -> None:
     """The run, its numbers and its buttons, at the bottom edge of every page."""
-    run = session.run()
-    with st.bottom, st.container(key="strip", horizontal=True, vertical_alignment="center", gap="small"):
-        _menu(run.info.name if run else "No run yet")
-        live(_numbers_and_buttons, 0.5, key="strip-live", when=is_active())
+    shown = session.run_id(), is_active()
+    with st.bottom:
+        live(lambda: _strip_tick(shown), 0.5, key="strip", when=is_active())
+
+
+def _strip_tick(shown: tuple[str | None, bool]) -> None:
+    if (session.run_id(), is_active()) != shown:
+        st.rerun()  # another run, or the end of this one, concerns the whole page: timers begin and end only there
+    run, training = session.run(), session.training()
+    info = run.info if run else None
+    state = training.state if training else info.state if info else None
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _menu(info.name if info else "No run yet")
+        st.markdown(
+            _numbers(info, state, training) if info else "Nothing trains yet: press **Start**.", width="content"
+        )
+        _buttons(state, training)
 
 
 def _menu(name: str) -> None:
-    menu = st.popover(name, icon=":material/folder_open:", key="runs-menu", on_change="rerun", help="Choose a run")
+    menu = st.popover(name, icon=":material/folder_open:", key="runs-menu", on_change="rerun")
     if not menu.open:
         return
     with menu:
-        st.caption("Runs on this server. Those that other windows train are not listed.")
+        st.caption("Runs on this server, the newest first. Those that train in other windows are not listed.")
         listed = 0
         for run in all_runs():
             info = run.info
@@ -96,31 +109,11 @@ def _menu(name: str) -> None:
                 continue
             listed += 1
             exams = run.history.read().exams
-            loss = f"validation loss {exams[-1][1]:.2f}" if exams else "not scored yet"
-            st.button(
-                f"{info.name} · {_STATES[info.state]} · {loss}",
-                key=f"open-{run.id}",
-                on_click=session.show,
-                args=(run.id,),
-                width="stretch",
-            )
+            loss = f"validation {exams[-1][1]:.2f}" if exams else "not scored yet"
+            label = f"{info.name} · {_STATES[info.state]} · {loss}"
+            st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
-
-
-def _numbers_and_buttons() -> None:
-    run, training = session.run(), session.training()
-    info = run.info if run else None
-    state = training.state if training else info.state if info else None
-    is_over = st.session_state.get("strip_state") in ACTIVE and state not in ACTIVE
-    is_another = st.session_state.get("strip_run") != (run.id if run else None)
-    st.session_state["strip_state"], st.session_state["strip_run"] = state, run.id if run else None
-    if st.session_state.pop("strip_started", False) or (is_over and not is_another):
-        st.rerun()  # the whole page: timers begin and end only then
-    row = st.container(horizontal=True, vertical_alignment="center", gap="small", key="strip-row")
-    with row:
-        st.markdown(_numbers(info, state, training) if info else "Nothing trains yet: press **Start**.")
-        _buttons(state, training)
 
 
 def _numbers(info: RunInfo, state: str, training) -> str:
@@ -147,8 +140,7 @@ def _buttons(state: str | None, training) -> None:
             key="strip-start",
             type="primary",
             icon=":material/play_arrow:",
-            on_click=_start,
-            help="Train a new model with the settings of the Train page",
+            on_click=session.start,
         )
         return
     if state == "paused":
@@ -159,11 +151,6 @@ def _buttons(state: str | None, training) -> None:
         "Step", key="strip-step", icon=":material/skip_next:", on_click=training.one_step, help="One step, then pause"
     )
     st.button("Stop", key="strip-stop", icon=":material/stop:", on_click=training.stop, help="End this run; it is kept")
-
-
-def _start() -> None:
-    session.start()
-    st.session_state["strip_started"] = True
 
 
 # ---- words for numbers

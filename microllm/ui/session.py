@@ -109,10 +109,14 @@ def window() -> Window:
 # ---- the run on show
 
 
+def run_id() -> str | None:
+    """The id of the run that all pages of this window look at. None before the first."""
+    return st.session_state.get("run_id")
+
+
 def run() -> Run | None:
     """The run that all pages of this window look at. None before the first."""
-    run_id = st.session_state.get("run_id")
-    return _opened(run_id) if run_id else None
+    return _opened(run_id()) if run_id() else None
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -122,29 +126,28 @@ def _opened(run_id: str) -> Run:
 
 def training() -> Training | None:
     """The training of the run on show, while it goes on in this server."""
-    run_id = st.session_state.get("run_id")
-    return workshop().training(run_id) if run_id else None
+    return workshop().training(run_id()) if run_id() else None
 
 
-def show(run_id: str) -> None:
+def show(new_id: str) -> None:
     """Look at another run, from now on and on every page. Raises RunProblem."""
-    _opened(run_id)
-    st.session_state["run_id"] = run_id
-    st.query_params["run"] = run_id
+    _opened(new_id)
+    st.session_state["run_id"] = new_id
+    st.query_params["run"] = new_id
 
 
 def follow_the_link() -> str | None:
     """Make the link and the session agree on the run: the link wins, and gets what it lacks. A sentence on failure."""
     problem = None
     linked = st.query_params.get("run")
-    if linked and linked != st.session_state.get("run_id"):
+    if linked and linked != run_id():
         try:
             show(linked)
         except RunProblem as error:
             problem = str(error)
             del st.query_params["run"]
-    if "run" not in st.query_params and st.session_state.get("run_id"):
-        st.query_params["run"] = st.session_state["run_id"]
+    if "run" not in st.query_params and run_id():
+        st.query_params["run"] = run_id()
     if going := training():
         window().hold(going)
     return problem
