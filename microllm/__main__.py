@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ from .sample import Sampling, stream
 from .slots import Slots
 from .training import Training
 
+_MOST_THREADS = 256
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -35,8 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.command(options)
     except ValueError as error:  # every problem with a text, a run, weights or a setting is one
-        print(f"microllm: {error}", file=sys.stderr)
-        return 2
+        sentence = str(error)
+    except OSError as error:
+        sentence = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+    print(f"microllm: {sentence}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,6 +84,8 @@ def _train(options: argparse.Namespace) -> int:
     model, train = configs_from(given, options.preset)
     if found := problems(model, train):  # before anything is fetched
         raise ValueError(" ".join(found.values()))
+    if options.threads is not None and not 1 <= options.threads <= _MOST_THREADS:
+        raise ValueError(f"threads is {options.threads}: it must be a whole number from 1 to {_MOST_THREADS}.")
     text = texts.choose(options.text, how=options.transform, first=options.first)
     if text.notice:
         print(text.notice)
@@ -118,7 +126,8 @@ def _show_progress(run: Run, shown: int) -> int:
     step, val_loss = exams[-1]
     speed = history.steps_per_second() or 0.0
     line = (
-        f"step {last['step']:>7,} / {run.info.train.max_steps:,}   training loss {last['smoothed']:.3f}   "
+        f"step {last['step']:>7,} / {run.info.train.max_steps:,}   "
+        f"training loss {math.nan if last['smoothed'] is None else last['smoothed']:.3f}   "
         f"validation loss {val_loss:.4f}   {speed:.1f} steps/s   {last['seconds']:.1f} s"
     )
     if sys.stdout.isatty():
@@ -136,11 +145,13 @@ def _generate(options: argparse.Namespace) -> int:
     step = steps[-1] if options.step is None else options.step
     if step not in steps:
         raise RunProblem(f"{run.info.name} kept no weights of step {step}: it has {', '.join(map(str, steps))}.")
-    tokenizer = run.tokenizer
-    idx = torch.tensor([tokenizer.encode(options.prompt)], dtype=torch.long)
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
+    if problem := sampling.problem():
+        raise ValueError(problem)
+    tokenizer, model = run.tokenizer, run.model_at(step)
+    idx = torch.tensor([tokenizer.encode(options.prompt)], dtype=torch.long)
     print(options.prompt, end="", flush=True)
-    for chosen in stream(run.model_at(step), idx, options.length, sampling, options.seed):
+    for chosen in stream(model, idx, options.length, sampling, options.seed):
         print(tokenizer.decode(chosen), end="", flush=True)
     print()
     return 0

@@ -64,7 +64,12 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
 
     def y(field: str, **axis_options) -> dict[str, Any]:
         axis = {"title": "loss, nats a character", "format": ".2~f", **axis_options} if axis_options else None
-        return {"field": field, "type": "quantitative", "scale": {"zero": False, "nice": False, "padding": 20}, "axis": axis}
+        return {
+            "field": field,
+            "type": "quantitative",
+            "scale": {"zero": False, "nice": False, "padding": 20},
+            "axis": axis,
+        }
 
     legend = {"orient": "top", "title": None, "symbolType": "stroke", "symbolOpacity": 1, "symbolStrokeWidth": 3}
 

@@ -159,8 +159,11 @@ class Run:
 
     @property
     def tokenizer(self) -> CharTokenizer:
-        """The characters of the run's text."""
-        return CharTokenizer(json.loads((self.folder / "vocab.json").read_text("utf-8")))
+        """The characters of the run's text. Raises RunProblem when they cannot be read."""
+        try:
+            return CharTokenizer(json.loads((self.folder / "vocab.json").read_text("utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise RunProblem(f"Run {self.id} is damaged: its vocab.json cannot be understood.") from error
 
     @property
     def corpus(self) -> Corpus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import math
 import os
 import queue
 import threading
@@ -126,9 +127,8 @@ class Training(threading.Thread):
                     _log.exception("run %s failed", self.folder.id)
                     message = _plain_words(error)
                 self.folder.update(state=state, message=message, full_val_loss=full_val_loss)
-        except (OSError, RunProblem) as error:  # nothing can be written: the folder tells nothing, this object does
+        except (OSError, RunProblem):  # then the folder cannot tell how it ended either
             _log.exception("run %s cannot be written", self.folder.id)
-            message = str(error)
         finally:
             self._slots.leave(self.folder.id)
             self.state = state
@@ -144,12 +144,16 @@ class Training(threading.Thread):
                 self._wait_for_turn(trainer, writer)
                 now = next(progress, None)
                 if now is None:
+                    self.folder.save_snapshot(trainer.step, trainer.model.state_dict())
                     return trainer.exam(None)
                 writer.log(now)
+                if not math.isfinite(now.train_loss):
+                    continue  # Diverged comes next, and weights like these are not worth keeping
                 if snapshot_is_due(now.step) or self._beats_a_reference(now.val_loss):
                     self.folder.save_snapshot(now.step, trainer.model.state_dict())
-        finally:
+        except _Stop:
             self.folder.save_snapshot(trainer.step, trainer.model.state_dict())
+            raise
 
     def _wait_for_turn(self, trainer: Trainer, writer: Writer) -> None:
         """Obey what was ordered, and return when the next step may be made. Raises _Stop."""
