@@ -29,7 +29,10 @@ def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:
 def load_weights(path: Path, config: ModelConfig, vocab_size: int) -> MicroLLM:
     """The model of this shape with the weights of `path`, in eval mode. Raises WeightsProblem."""
     try:
-        return model_from(load(path.read_bytes()), config, vocab_size)
+        state = load(path.read_bytes())
+        if not all(tensor.isfinite().all() for tensor in state.values()):
+            raise WeightsProblem(f"{path.name} holds weights that are no numbers: training had gone wrong by then.")
+        return model_from(state, config, vocab_size)
     except OSError as error:
         raise WeightsProblem(f"{path.name} cannot be read: {error.strerror}.") from error
     except SafetensorError as error:

@@ -58,7 +58,8 @@ class History:
                     row = json.loads(line)
                 except ValueError:  # a line torn by a crash, that a later start wrote on after
                     continue
-                self._append(row)
+                if isinstance(row, dict) and isinstance(row.get("step"), int):
+                    self._append(row)
         return self
 
     def _append(self, row: dict[str, Any]) -> None:

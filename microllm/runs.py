@@ -7,6 +7,7 @@ import math
 import random
 import re
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,12 @@ from .train import Progress, thread_count
 ACTIVE = ("waiting", "training", "paused")
 ENDED = ("finished", "stopped", "failed", "interrupted")
 
+_PARTS = {
+    **dict.fromkeys(("id", "name", "state", "message", "preset", "torch"), str),
+    **dict.fromkeys(("model", "train", "text", "references"), dict),
+    "created": (int, float),
+    "threads": int,
+}
 _ID = re.compile(r"[0-9a-f]{16}")
 _ADJECTIVES = """
     amiable brave bright candid civil clever eager easy fond gentle glad grave happy keen kind lively merry modest
@@ -39,6 +46,9 @@ _NAMES = """
     bennet bingley brandon charlotte collins crawford darcy dashwood elinor elliot emma fanny harriet highbury jane
     kitty knightley lizzy longbourn lucas lydia marianne mary meryton norland pemberley rosings tilney weston wickham
 """
+
+
+_looking = threading.Lock()
 
 
 class RunProblem(ValueError):
@@ -69,7 +79,10 @@ class RunInfo:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunInfo:
-        """The inverse of `asdict`. Raises KeyError or TypeError when a part is missing or of another shape."""
+        """The inverse of `asdict`. Raises KeyError or TypeError when a part is missing or of another type."""
+        for name, kind in _PARTS.items():
+            if not isinstance(data[name], kind):
+                raise TypeError(f"{name} is {type(data[name]).__name__}")
         parts = {"model": ModelConfig(**data["model"]), "train": TrainConfig(**data["train"])}
         return cls(**data | parts | {"text": Text(**data["text"])})
 
@@ -99,6 +112,7 @@ class Run:
         corpus = load_corpus(text.sha256)
         run = cls(runs_dir() / secrets.token_hex(8))
         run.folder.mkdir(parents=True)
+        write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
         references = corpus.reference_losses(model.block_size)
         if text.floor is not None:
             references["floor"] = text.floor
@@ -118,7 +132,6 @@ class Run:
                 references=references,
             )
         )
-        write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
         return run
 
     @classmethod
@@ -151,11 +164,12 @@ class Run:
         """True while some thread, here or in another process, holds `writing`."""
         if self._lock.is_locked:
             return True
-        try:
-            with FileLock(self.folder / "lock", timeout=0, thread_local=False):
-                return False
-        except Timeout:
-            return True
+        with _looking:  # whoever looks holds the lock for a moment, and must not be taken for the writer
+            try:
+                with FileLock(self.folder / "lock", timeout=0, thread_local=False):
+                    return False
+            except Timeout:
+                return True
 
     @property
     def tokenizer(self) -> CharTokenizer:
@@ -187,10 +201,13 @@ class Run:
     @contextmanager
     def writing(self) -> Iterator[Writer]:
         """Be the one writer of this folder. Raises RunProblem when it has one already."""
+        sentence = f"{self.info.name} is being trained already, here or in another process."
+        if self._lock.is_locked:  # acquiring it once more would only count
+            raise RunProblem(sentence)
         try:
             self._lock.acquire(timeout=1)
         except Timeout:
-            raise RunProblem(f"{self.info.name} is being trained already, here or in another process.") from None
+            raise RunProblem(sentence) from None
         try:
             with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
                 yield Writer(self, metrics)

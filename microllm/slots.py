@@ -67,9 +67,10 @@ class Slots:
             return
         new_ones = sum(other not in self._served for other in self._waiting)
         self._waiting.insert(new_ones, run)
-        # one that has had its first seconds makes room at once
-        settled = [other for other in self._ends if other not in self._on_first_turn]
-        if len(self._ends) >= self.count and settled:
+        # for each new one, one that has had its first seconds makes room at once
+        leaving = sum(end <= now for end in self._ends.values())
+        settled = [other for other, end in self._ends.items() if end > now and other not in self._on_first_turn]
+        if len(self._ends) >= self.count and leaving <= new_ones and settled:
             self._ends[min(settled, key=self._ends.__getitem__)] = now
 
     def _vacate(self, run: str) -> None:

@@ -47,7 +47,8 @@ class Training(threading.Thread):
         self._slots, self._grace = slots, grace
         self._orders: queue.SimpleQueue[Callable[[Trainer, Writer], None]] = queue.SimpleQueue()
         self._stop_reason: str | None = None
-        self._paused = self._one_step = False
+        self._paused, self._steps_granted = False, 0
+        self._next_step = 0
         self._windows: set[str] = set()
         self._last_window_left = time.monotonic()
         self._beaten: set[str] = set()
@@ -55,20 +56,21 @@ class Training(threading.Thread):
         self._copy_made = -float("inf")
         self._copy_order: Future | None = None
         self._copy_lock = threading.Lock()
+        self._is_over = False
 
     # ---- what others may ask of it
 
     def pause(self) -> None:
         """Stop after the current step, keep everything, and give the place to somebody else."""
-        self._orders.put(lambda *_: self._set_pause(True))
+        self._orders.put(lambda *_: self._set_pause(True, steps=0))
 
     def resume(self) -> None:
         """Go on after a pause."""
-        self._orders.put(lambda *_: self._set_pause(False))
+        self._orders.put(lambda *_: self._set_pause(False, steps=0))
 
     def one_step(self) -> None:
         """Make one step, then pause."""
-        self._orders.put(lambda *_: self._set_pause(True, one_step=True))
+        self._orders.put(lambda *_: self._set_pause(True, steps=self._steps_granted + 1))
 
     def stop(self, reason: str = "Stopped by hand.") -> None:
         """End the run after the current step; its weights are kept."""
@@ -82,10 +84,10 @@ class Training(threading.Thread):
     def copy(self, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
         """(step, model): a copy to read from, in eval mode, at most `max_age` seconds old if it comes within `wait`.
 
-        Else the one before; None when there is none yet. The model that is being trained is never handed out.
+        Else the one before; None before the first and after the end. The model that is trained is never handed out.
         """
         with self._copy_lock:
-            if time.monotonic() - self._copy_made <= max_age:
+            if self._is_over or time.monotonic() - self._copy_made <= max_age:
                 return self._copy
             if self._copy_order is None:
                 self._copy_order = Future()
@@ -132,7 +134,10 @@ class Training(threading.Thread):
         finally:
             self._slots.leave(self.folder.id)
             self.state = state
-            self._copy = None
+            with self._copy_lock:
+                self._is_over, self._copy = True, None
+                if self._copy_order:
+                    self._copy_order.set_result(None)
 
     def _train(self, writer: Writer) -> float:
         """All of the run; the loss on all held-out text at its end. Raises _Stop when it is told to."""
@@ -147,9 +152,11 @@ class Training(threading.Thread):
                     self.folder.save_snapshot(trainer.step, trainer.model.state_dict())
                     return trainer.exam(None)
                 writer.log(now)
+                self._next_step = now.step + 1
+                is_news = self._beats_a_reference(now.val_loss)
                 if not math.isfinite(now.train_loss):
                     continue  # Diverged comes next, and weights like these are not worth keeping
-                if snapshot_is_due(now.step) or self._beats_a_reference(now.val_loss):
+                if is_news or snapshot_is_due(now.step):
                     self.folder.save_snapshot(now.step, trainer.model.state_dict())
         except _Stop:
             self.folder.save_snapshot(trainer.step, trainer.model.state_dict())
@@ -164,11 +171,11 @@ class Training(threading.Thread):
                 raise _Stop(self._stop_reason)
             if self._is_abandoned():
                 raise _Stop("Stopped because its last window was closed.")
-            if self._paused and not self._one_step:
+            if self._paused and not self._steps_granted:
                 self._slots.leave(self.folder.id)
                 self._enter("paused", writer)
             elif self._slots.may_train(self.folder.id):
-                self._one_step = False
+                self._steps_granted = max(0, self._steps_granted - 1)
                 self._enter("training", writer)
                 return
             else:
@@ -185,11 +192,11 @@ class Training(threading.Thread):
         if self.folder.info.state != on_disk:
             self.folder.update(state=on_disk)
 
-    def _set_pause(self, paused: bool, one_step: bool = False) -> None:
-        self._paused, self._one_step = paused, one_step
+    def _set_pause(self, paused: bool, steps: int) -> None:
+        self._paused, self._steps_granted = paused, steps
 
     def _change(self, trainer: Trainer, writer: Writer, live: dict[str, float]) -> None:
-        writer.event(trainer.step + 1, live)
+        writer.event(self._next_step, live)
         trainer.change(**live)
 
     def _make_copy(self, trainer: Trainer) -> None:
@@ -226,15 +233,18 @@ class Workshop:
     def __init__(self, slots: Slots | None = None, grace: float | None = None) -> None:
         self.slots, self._grace = slots or Slots(), grace
         self._trainings: dict[str, Training] = {}
+        self._lock = threading.Lock()
         atexit.register(self.close)
 
     def start(self, run: Run) -> Training:
-        """Begin to train a new run."""
-        self._trainings = {key: training for key, training in self._trainings.items() if training.is_alive()}
-        training = Training(run, self.slots, self._grace)
-        self._trainings[run.id] = training
-        training.start()
-        return training
+        """Begin to train a run, unless it is trained here already."""
+        with self._lock:
+            if training := self.training(run.id):
+                return training
+            self._trainings = {key: training for key, training in self._trainings.items() if training.is_alive()}
+            training = self._trainings[run.id] = Training(run, self.slots, self._grace)
+            training.start()
+            return training
 
     def training(self, run_id: str) -> Training | None:
         """The training of a run, while it goes on in this process."""

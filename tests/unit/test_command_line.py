@@ -1,0 +1,373 @@
+"""What is typed, what is printed, and the exit code."""
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import torch
+
+import microllm.train
+from microllm import ModelConfig, TrainConfig, download, generate
+from microllm.__main__ import main
+from microllm.builtin import drawing_room, words_twice
+from microllm.config import knobs
+from microllm.runs import all_runs
+from microllm.sample import Sampling, stream
+
+SMALL = ["--n_embd=16", "--n_layer=1", "--n_head=2", "--block_size=8", "--batch_size=4"]
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(monkeypatch, tmp_path):
+    """The command line sets a variable and two signal handlers, which the next test must not find."""
+    monkeypatch.setenv("MICROLLM_RUNS_DIR", str(tmp_path / "runs"))
+    handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for which, handler in handlers.items():
+        signal.signal(which, handler)
+
+
+@pytest.fixture
+def text_file(tmp_path):
+    path = tmp_path / "made.txt"
+    path.write_text(words_twice(2_000))
+    return path
+
+
+@pytest.fixture
+def train(text_file):
+    """Train a tiny model on a tiny file, with more flags; the exit code."""
+    return lambda *flags: command("train", f"--text={text_file}", *SMALL, "--max_steps=12", *flags)
+
+
+@pytest.fixture
+def run(train, capsys):
+    assert train() == 0
+    capsys.readouterr()
+    return all_runs()[0]
+
+
+def command(*arguments: str) -> int:
+    """The exit code of `python -m microllm` with these arguments."""
+    try:
+        return main(list(arguments))
+    except SystemExit as end:
+        return end.code
+
+
+def sentence(capsys) -> str:
+    """The one line that was printed to explain a refusal."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("microllm: ")
+    return line
+
+
+# train
+
+
+def test_train_writes_a_run_where_it_is_told(train, tmp_path, capsys):
+    assert train("--runs_dir", str(tmp_path / "mine")) == 0
+    (folder,) = (tmp_path / "mine").iterdir()
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(13))
+    out, err = capsys.readouterr()
+    assert folder.name in out and "finished" in out and err == ""
+    assert re.search(r"validation loss on all held-out text: \d\.\d{4} nats a character", out)
+
+
+def test_without_a_folder_runs_go_home(train, tmp_path, monkeypatch):
+    monkeypatch.delenv("MICROLLM_RUNS_DIR")
+    assert train() == 0
+    assert len(list((tmp_path / "home" / "runs").iterdir())) == 1
+
+
+def test_every_setting_is_a_flag(text_file):
+    model = ModelConfig(block_size=9, n_embd=24, n_head=3, n_layer=2, dropout=0.2, initialization="torch")
+    settings = TrainConfig(
+        batch_size=3,
+        learning_rate=0.002,
+        max_steps=2,
+        schedule="constant",
+        warmup_steps=1,
+        eval_interval=2,
+        stop_at_loss=0.25,
+        seed=7,
+    )
+    asked = dataclasses.asdict(model) | dataclasses.asdict(settings)
+    assert all(asked[name] != knob.default for name, knob in knobs().items())  # no knob is forgotten here
+    flags = [f"--{name}={value}" for name, value in asked.items()]
+    assert command("train", f"--text={text_file}", *flags) == 0
+    assert (all_runs()[0].info.model, all_runs()[0].info.train) == (model, settings)
+
+
+def test_flags_stand_above_the_preset(train):
+    assert train("--preset=article", "--max_steps=1") == 0
+    info = all_runs()[0].info
+    assert (info.preset, info.train.schedule, info.model.initialization) == ("article", "constant", "torch")
+    assert (info.train.max_steps, info.model.n_embd) == (1, 16)
+
+
+def test_the_number_of_threads_can_be_chosen(train):
+    assert train("--threads=2") == 0
+    assert all_runs()[0].info.threads == 2
+
+
+def test_a_built_in_text_can_be_cut_and_turned(capsys):
+    assert command("train", "--text=drawing-room", "--first=2000", "--transform=reversed", *SMALL, "--max_steps=2") == 0
+    (run,) = all_runs()
+    assert run.info.text.name == "Drawing-room sentences, first 2,000 characters, reversed"
+    assert download.load_text(run.info.text.sha256) == drawing_room(2_000)[::-1]
+
+
+def test_the_same_command_gives_the_same_run(train):
+    train("--dropout=0.2")
+    train("--dropout=0.2")
+    train("--dropout=0.2", "--seed=5")
+    third, second, first = (run.history.read().rows["train_loss"] for run in all_runs())
+    assert first == second != third
+
+
+def test_a_text_in_another_encoding_is_read_with_a_notice(tmp_path, capsys):
+    path = tmp_path / "lettres.txt"
+    path.write_bytes("une soirée à la fenêtre, ".encode("cp1252") * 40)
+    assert command("train", f"--text={path}", *SMALL, "--max_steps=1") == 0
+    assert "not UTF-8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--n_head=3"], "3 heads cannot share 16 numbers evenly"),
+        (["--n_head=two"], "invalid int value: 'two'"),
+        (["--learning_rate=nan"], "learning_rate is nan"),
+        (["--max_steps=0"], "max_steps is 0"),
+        (["--schedule=cosine"], "schedule is 'cosine'"),
+        (["--colour=red"], "unrecognized arguments: --colour=red"),
+        (["--preset=gigantic"], "invalid choice: 'gigantic'"),
+        (["--transform=sideways"], "invalid choice: 'sideways'"),
+        (["--first=0"], "keep at least 1"),
+        (["--first=15"], "has 15 characters: too short"),
+        (["--block_size=256"], "at most 199"),  # of 2,000 characters, 200 are held out
+    ],
+)
+def test_a_bad_flag_is_answered_with_one_sentence_and_no_run(flags, says, train, capsys):
+    assert train(*flags) == 2
+    assert says in sentence(capsys)
+    assert all_runs() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "There is no file"),
+        (b"", "is empty"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "looks binary (a PNG picture)"),
+        (bytes(range(256)) * 20, "looks binary"),
+        (b"Yes.", "too short to learn from"),
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 6_001))).encode(), "6,001 different characters"),
+    ],
+)
+def test_a_bad_text_is_answered_with_one_sentence_and_no_run(content, says, tmp_path, capsys):
+    path = tmp_path / "bad.txt"
+    if content is not None:
+        path.write_bytes(content)
+    assert command("train", f"--text={path}", *SMALL) == 2
+    assert says in sentence(capsys)
+    assert all_runs() == []
+
+
+def test_a_wrong_setting_is_refused_before_any_text_is_fetched(monkeypatch, capsys):
+    monkeypatch.setattr(download, "fetch_book", lambda *_: pytest.fail("fetched"))
+    assert command("train", "--n_head=3") == 2
+    assert "n_head" in sentence(capsys)
+
+
+@pytest.mark.parametrize("arguments", [[], ["teach"], ["generate"]])
+def test_a_command_that_is_none_is_answered_with_one_sentence(arguments, capsys):
+    assert command(*arguments) == 2
+    sentence(capsys)
+
+
+def has_begun() -> bool:
+    return any(run.history.read().exams for run in all_runs())
+
+
+def wait_until(condition, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_a_signal_stops_the_run_and_keeps_what_it_learned(text_file):
+    arguments = ["train", f"--text={text_file}", *SMALL, "--max_steps=1000000"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "microllm", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_until(has_begun)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert "stopped. Stopped by SIGINT." in out
+    (run,) = all_runs()
+    assert run.info.state == "stopped"
+    assert run.snapshots[-1] == run.history.read().last["step"]
+
+
+def test_the_end_of_a_service_stops_the_run_as_well(train, capsys):
+    def end_it():
+        wait_until(has_begun)
+        if has_begun():  # else nobody listens for the signal yet, and it would end the tests
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_it).start()
+    assert train("--max_steps=1000000") == 0
+    assert "stopped. Stopped by SIGTERM." in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a second one ends the program at once
+
+
+# generate
+
+
+def test_generate_prints_the_prompt_and_as_many_characters_as_asked(run, capsys):
+    assert command("generate", "--run", run.id, "--prompt", "ab ", "--length", "50") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("ab ")
+    assert len(out) == len("ab ") + 50 + 1  # and the end of the line
+
+
+def test_the_same_seed_writes_the_same_text(run, capsys):
+    texts = []
+    for seed in ("1", "1", "2"):
+        command("generate", "--run", run.id, "--prompt", "ab", "--seed", seed)
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_the_command_line_writes_what_a_script_would(run, capsys):
+    command(
+        "generate", f"--run={run.id}", "--prompt=ab", "--length=30", "--temperature=0.7", "--top_k=9", "--top_p=0.9"
+    )
+    idx = torch.tensor([run.tokenizer.encode("ab")])
+    ids = generate(run.model_at(12), idx, 30, temperature=0.7, top_k=9, top_p=0.9)
+    assert capsys.readouterr().out == run.tokenizer.decode(ids[0]) + "\n"
+
+
+def test_an_earlier_moment_can_be_asked(run, capsys):
+    command("generate", f"--run={run.id}", "--prompt=ab", "--step=8", "--temperature=1")
+    idx = torch.tensor([run.tokenizer.encode("ab")])
+    ids = [run.tokenizer.decode(c) for c in stream(run.model_at(8), idx, 400, Sampling())]
+    assert capsys.readouterr().out == "ab" + "".join(ids) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--prompt=É"], "has never met É"),
+        (["--prompt="], "nothing to go on from"),
+        (["--prompt=a", "--step=7"], "kept no weights of step 7: it has 0, 8,"),
+        (["--prompt=a", "--top_k=few"], "invalid int value: 'few'"),
+    ],
+)
+def test_what_cannot_be_written_is_answered_with_one_sentence(flags, says, run, capsys):
+    assert command("generate", "--run", run.id, *flags) == 2
+    assert says in sentence(capsys)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        ("--temperature=-1", "temperature is -1.0"),
+        ("--temperature=nan", "temperature is nan"),
+        ("--top_k=-1", "top_k is -1"),
+        ("--top_p=0", "top_p is 0.0"),
+    ],
+)
+def test_a_bad_sampling_is_answered_with_one_sentence(flags, says, run, capsys):
+    assert command("generate", "--run", run.id, "--prompt=a", flags) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"microllm: {says}")
+
+
+def test_a_bad_sampling_prints_nothing_but_the_sentence(run, capsys):
+    assert command("generate", "--run", run.id, "--prompt=a", "--temperature=-1") == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("run_id", ["0" * 16, "../../etc", "nonsense"])
+def test_an_unknown_run_is_answered_with_one_sentence(run_id, capsys):
+    assert command("generate", "--run", run_id) == 2
+    assert "There is no run" in sentence(capsys)
+
+
+def test_a_run_without_weights_and_one_with_broken_ones_say_so(run, capsys):
+    (run.folder / "snapshots" / "step-12.safetensors").write_bytes(b"broken")
+    assert command("generate", "--run", run.id, "--prompt=a") == 2
+    assert "step-12.safetensors is not a whole safetensors file" in capsys.readouterr().err
+    for path in (run.folder / "snapshots").iterdir():
+        path.unlink()
+    assert command("generate", "--run", run.id, "--prompt=a") == 2
+    assert "has no weights yet" in sentence(capsys)
+
+
+# runs
+
+
+def test_runs_lists_every_run_with_its_state_and_loss(train, capsys, tmp_path):
+    train()
+    train("--seed=2")
+    ids = [run.id for run in all_runs()]
+    capsys.readouterr()
+    assert command("runs") == 0
+    *lines, where = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ids
+    assert all("finished" in line and "step 12, validation loss" in line and "made.txt" in line for line in lines)
+    assert where == f"in {tmp_path / 'runs'}"
+
+
+def test_runs_of_another_folder_can_be_listed(run, tmp_path, capsys):
+    assert command("runs", "--runs_dir", str(tmp_path / "other")) == 0
+    assert capsys.readouterr().out == f"in {tmp_path / 'other'}\n"
+
+
+# What still ends in a traceback
+
+
+def test_a_run_that_diverges_says_so(train, monkeypatch, capsys):
+    monkeypatch.setattr(microllm.train, "learning_rate_at", lambda step, config: 1e30 if step == 3 else 0.5)
+    assert train() == 1
+    assert "failed. The loss stopped being a number" in capsys.readouterr().out
+
+
+def test_weights_that_are_no_numbers_are_answered_with_one_sentence(run, capsys):
+    run.save_snapshot(13, {name: tensor * torch.nan for name, tensor in run.model_at(12).state_dict().items()})
+    assert command("generate", "--run", run.id, "--prompt=a") == 2
+    sentence(capsys)
+
+
+def test_a_folder_that_cannot_be_written_is_answered_with_one_sentence(train, text_file, capsys):
+    assert train("--runs_dir", str(text_file / "runs")) == 2
+    sentence(capsys)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bad_number_of_threads_is_answered_with_one_sentence(train, capsys):
+    assert train("--threads=-1") == 2
+    sentence(capsys)
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_a_damaged_vocabulary_is_named(content, run, capsys):
+    (run.folder / "vocab.json").unlink()
+    if content is not None:
+        (run.folder / "vocab.json").write_text(content)
+    assert command("generate", "--run", run.id, "--prompt=a") == 2
+    assert "vocab.json" in sentence(capsys)

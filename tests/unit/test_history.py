@@ -1,0 +1,236 @@
+"""The curve of a run, read while somebody else writes it."""
+
+import json
+import math
+
+import pytest
+
+from microllm.history import AXES, History
+
+STEPS = 100_000
+
+
+def line(step: int, train_loss: float | None = 2.0, **more) -> str:
+    row = {"step": step, "seconds": step / 10, "train_loss": train_loss, "learning_rate": 1e-3, **more}
+    return json.dumps(row) + "\n"
+
+
+def append(path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "metrics.jsonl"
+
+
+SIZES = (1, 2, 10, 100, 127, 128, 129, 500, 999, 1_024, 5_000, 33_333, 40_000, 50_000, 60_000, 70_000, STEPS + 1)
+
+
+@pytest.fixture(scope="module")
+def growing(tmp_path_factory):
+    """A history of 100,001 steps with an exam every 500, and what was drawn of it: {axis: {rows so far: points}}."""
+    path = tmp_path_factory.mktemp("long") / "metrics.jsonl"
+    history, drawn, written = History(path), {axis: {} for axis in AXES}, 0
+    for rows in SIZES:
+        steps = range(written, rows)
+        append(path, "".join(line(step, **({} if step % 500 else {"val_loss": 2.5})) for step in steps))
+        history.read()
+        for axis in AXES:
+            drawn[axis][rows] = history.points(axis)
+        written = rows
+    return history, drawn
+
+
+@pytest.fixture(scope="module")
+def long_history(growing):
+    return growing[0]
+
+
+@pytest.fixture(scope="module")
+def drawn(growing):
+    return growing[1]
+
+
+# Reading
+
+
+def test_a_run_that_has_not_begun_has_no_rows(path):
+    history = History(path).read()
+    assert (len(history), history.last, history.exams, history.steps_per_second()) == (0, None, [], None)
+    assert history.points() == {name: [] for name in history.rows}
+
+
+def test_a_row_becomes_an_entry_of_each_column(path):
+    append(path, line(0, 3.0, val_loss=3.1, tokens_per_second=50.0) + line(1, 2.5))
+    history = History(path).read()
+    assert history.rows["step"] == [0, 1]
+    assert history.rows["val_loss"] == [3.1, None]
+    assert history.rows["tokens_per_second"] == [50.0, None]
+    assert history.last["train_loss"] == 2.5
+
+
+def test_what_was_read_once_is_not_read_again(path):
+    append(path, line(0, 3.0))
+    history = History(path).read()
+    path.write_text("#" * (path.stat().st_size - 1) + "\n" + line(1, 2.0))
+    assert history.read().rows["train_loss"] == [3.0, 2.0]
+
+
+def test_nothing_new_changes_nothing(path):
+    append(path, line(0) + line(1))
+    history = History(path).read()
+    assert history.read().read().rows["step"] == [0, 1]
+
+
+def test_bytes_that_arrive_one_by_one_make_the_same_rows(path):
+    text = line(0, 3.25, val_loss=3.5) + line(1, 3.0) + "torn {\n" + line(2, None) + line(3, 2.5)
+    history = History(path)
+    for character in text:
+        append(path, character)
+        history.read()
+    (whole := path.with_name("whole.jsonl")).write_text(text)
+    assert history.rows == History(whole).read().rows
+    assert history.rows["step"] == [0, 1, 2, 3]
+
+
+def test_a_last_line_that_is_not_whole_is_left_for_the_next_time(path):
+    torn = line(1, 2.0)
+    append(path, line(0) + torn[:20])
+    history = History(path).read()
+    assert history.rows["step"] == [0]
+    append(path, torn[20:])
+    assert history.read().rows["step"] == [0, 1]
+
+
+@pytest.mark.parametrize("garbage", [line(1)[:20] + line(2), "\0\0\0\n", "\n", "é\n"])
+def test_a_garbage_line_is_skipped(garbage, path):
+    append(path, line(0) + garbage + line(3))
+    assert History(path).read().rows["step"] == [0, 3]
+
+
+def test_bytes_that_are_no_text_are_skipped(path):
+    path.write_bytes(line(0).encode() + b'{"step": \xff\xfe}\n' + line(1).encode())
+    assert History(path).read().rows["step"] == [0, 1]
+
+
+def test_a_file_that_got_shorter_is_read_anew(path):
+    append(path, line(0, 9.0) + line(1, 9.0) + line(2, 9.0))
+    history = History(path).read()
+    path.write_text(line(0, 1.0) + line(1, 1.0))
+    history.read()
+    assert history.rows["step"] == [0, 1]
+    assert history.rows["smoothed"] == [1.0, 1.0]  # nothing is left of the old mean
+
+
+# What is made of the rows
+
+
+def test_exams_are_the_rows_with_a_validation_loss(path):
+    append(path, line(0, val_loss=3.0) + line(1) + line(2, val_loss=2.5))
+    assert History(path).read().exams == [(0, 3.0), (2, 2.5)]
+
+
+def test_a_level_loss_is_level_when_smoothed(path):
+    append(path, "".join(line(step, 2.0) for step in range(300)))
+    assert History(path).read().rows["smoothed"] == pytest.approx([2.0] * 300)
+
+
+def test_smoothing_takes_the_noise_and_keeps_the_fall(path):
+    losses = [4 / math.sqrt(step + 1) + (0.3 if step % 2 else -0.3) for step in range(1_000)]
+    append(path, "".join(line(step, loss) for step, loss in enumerate(losses)))
+    smoothed = History(path).read().rows["smoothed"]
+    assert smoothed[0] == losses[0]
+    for step in range(300, 1_000):
+        assert smoothed[step] == pytest.approx(4 / math.sqrt(step + 1), abs=0.05)
+
+
+def test_a_loss_that_is_no_number_leaves_a_gap_and_no_trace_in_the_mean(path):
+    append(path, line(0, 3.0) + line(1, None, not_finite=["train_loss"]) + line(2, 3.0))
+    assert History(path).read().rows["smoothed"] == [3.0, None, 3.0]
+
+
+def test_speed_is_that_of_the_last_few_seconds(path):
+    slow = [{"step": step, "seconds": step * 1.0} for step in range(100)]
+    fast = [{"step": 99 + step, "seconds": 99 + step * 0.1} for step in range(1, 100)]
+    append(path, "".join(json.dumps(row) + "\n" for row in slow + fast))
+    assert History(path).read().steps_per_second() == pytest.approx(10, rel=0.05)
+
+
+@pytest.mark.parametrize("rows", [[], [0.0], [0.0, 0.0]])
+def test_speed_is_unknown_before_any_time_was_spent(rows, path):
+    append(path, "".join(json.dumps({"step": i, "seconds": s}) + "\n" for i, s in enumerate(rows)))
+    assert History(path).read().steps_per_second() is None
+
+
+# Points to draw
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_a_hundred_thousand_rows_are_drawn_with_about_a_thousand_points(axis, long_history):
+    points = long_history.points(axis)
+    assert {len(column) for column in points.values()} == {len(points["step"])}
+    assert 300 <= len(points["step"]) <= 1_200
+    assert points["step"] == sorted(set(points["step"]))
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_a_row_is_drawn_as_it_was_logged(axis, long_history):
+    points = long_history.points(axis)
+    for i, step in enumerate(points["step"]):
+        assert {name: column[i] for name, column in points.items()} == {
+            name: column[step] for name, column in long_history.rows.items()
+        }
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_a_short_curve_is_drawn_whole(axis, drawn):
+    assert drawn[axis][100]["step"] == list(range(100))
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_the_first_and_the_newest_row_are_drawn(axis, drawn):
+    for rows, points in drawn[axis].items():
+        assert (points["step"][0], points["step"][-1]) == (0, rows - 1)
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_two_hundred_exams_are_all_drawn(axis, long_history):
+    points = long_history.points(axis)
+    drawn = [step for step, loss in zip(points["step"], points["val_loss"], strict=True) if loss is not None]
+    assert drawn == [step for step, _ in long_history.exams]
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_an_exam_at_each_step_does_not_swamp_the_drawing(axis, path):
+    append(path, "".join(line(step, val_loss=2.5) for step in range(20_000)))
+    assert 200 <= len(History(path).read().points(axis)["step"]) <= 1_400
+
+
+def test_on_the_log_axis_a_chosen_row_stays_chosen_as_the_curve_grows(drawn):
+    before: set[int] = set()
+    for rows, points in drawn["log"].items():
+        assert before <= set(points["step"]), rows
+        before = set(points["step"][:-1])  # the newest is there only as long as it is the newest
+
+
+@pytest.mark.parametrize("axis", ["step", "seconds"])
+def test_on_an_even_axis_a_chosen_row_stays_chosen_until_the_curve_has_doubled(axis, drawn):
+    chosen = {rows: {s for s in points["step"][:-1] if s % 500} for rows, points in drawn[axis].items()}
+    assert chosen[40_000] < chosen[50_000] < chosen[60_000]
+    assert {step for step in chosen[70_000] if step < 60_000} < chosen[60_000]  # every other one
+
+
+def test_points_on_the_log_axis_lie_evenly_in_each_doubling(long_history):
+    steps = long_history.points("log")["step"]
+    for power in range(7, 16):
+        inside = [step for step in steps if 2**power <= step < 2 ** (power + 1) and step % 500]
+        assert 55 <= len(inside) <= 64, power
+
+
+@pytest.mark.parametrize("odd", ["null", "7", '"text"', "[]", "{}"])
+def test_a_line_of_json_that_is_no_row_is_skipped(odd, path):
+    append(path, line(0) + odd + "\n" + line(2))
+    history = History(path).read()
+    assert history.points()["step"] == [0, 2]

@@ -1,0 +1,416 @@
+"""A run is a folder: written by one, read by many, and never believed blindly."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from microllm import MicroLLM, ModelConfig, TrainConfig, runs, texts
+from microllm.builtin import drawing_room, words_twice
+from microllm.checkpoint import WeightsProblem
+from microllm.download import TextProblem
+from microllm.home import runs_dir
+from microllm.runs import Run, RunProblem, all_runs, new_name
+from microllm.train import Progress
+
+MODEL = ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1)
+TRAIN = TrainConfig(batch_size=4, max_steps=20, eval_interval=10)
+
+
+@pytest.fixture
+def text():
+    return texts.prepare(words_twice(1_000), "made")
+
+
+@pytest.fixture
+def run(text):
+    return Run.create(MODEL, TRAIN, text, preset="quick", threads=1)
+
+
+@pytest.fixture
+def weights(run):
+    return MicroLLM(MODEL, run.corpus.vocab_size).state_dict()
+
+
+def progress(step: int = 0, train_loss: float = 2.5, **more) -> Progress:
+    return Progress(step, step / 10, train_loss, 1e-3, 100.0, **more)
+
+
+def lines(path) -> list[dict]:
+    return [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
+
+
+def damage(run: Run, **changes) -> None:
+    """Change run.json behind everybody's back; None takes a part away."""
+    path = run.folder / "run.json"
+    data = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({name: value for name, value in data.items() if value is not None}))
+
+
+# Create and open
+
+
+def test_a_run_that_was_created_can_be_opened(run):
+    with run.writing():
+        opened = Run.open(run.id)
+        assert opened.info == run.info
+    assert opened.corpus is run.corpus
+    assert opened.tokenizer.vocab == run.tokenizer.vocab == run.corpus.tokenizer.vocab
+
+
+def test_run_json_tells_what_was_asked(run, text):
+    told = json.loads((run.folder / "run.json").read_text())
+    assert told["id"] == run.folder.name
+    assert told["state"] == "waiting"
+    assert told["preset"] == "quick"
+    assert told["model"] == dataclasses.asdict(MODEL)
+    assert told["train"] == dataclasses.asdict(TRAIN)
+    assert told["threads"] == 1
+    assert told["torch"] == torch.__version__
+    assert told["text"] == dataclasses.asdict(text)
+
+
+def test_a_run_knows_what_there_is_to_beat(text):
+    floored = texts.prepare(drawing_room(5_000), "made", builtin_key="drawing-room")
+    references = Run.create(MODEL, TRAIN, floored, preset="quick").info.references
+    counted = texts.load_corpus(floored.sha256).reference_losses(MODEL.block_size)
+    assert references == counted | {"floor": floored.floor}
+    assert "floor" not in Run.create(MODEL, TRAIN, text, preset="quick").info.references
+
+
+def test_a_run_without_a_wish_gets_the_threads_of_the_rule(text):
+    assert Run.create(MODEL, TRAIN, text, preset="quick").info.threads == 1
+    assert Run.create(MODEL, TRAIN, text, preset="quick", threads=3).info.threads == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "train", "sentence"),
+    [
+        (dataclasses.replace(MODEL, n_head=3), TRAIN, "n_head must divide n_embd"),
+        (MODEL, dataclasses.replace(TRAIN, batch_size=0), "batch_size is 0"),
+        (dataclasses.replace(MODEL, block_size=256), TRAIN, "at most 99"),  # what is held out of 1,000 characters
+    ],
+)
+def test_a_configuration_with_problems_makes_no_folder(model, train, sentence, text):
+    with pytest.raises(ValueError, match=sentence):
+        Run.create(model, train, text, preset="quick")
+    assert not list(runs_dir().glob("*"))
+
+
+def test_ids_are_made_here_and_never_twice(text):
+    ids = {Run.create(MODEL, TRAIN, text, preset="../../etc").id for _ in range(20)}
+    assert len(ids) == 20
+    assert all(len(run_id) == 16 and set(run_id) <= set("0123456789abcdef") for run_id in ids)
+
+
+def test_names_are_two_words_to_remember():
+    for _ in range(50):
+        adjective, noun = new_name().split("-")
+        assert adjective.isalpha() and noun.isalpha()
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    [
+        "",
+        ".",
+        "..",
+        "../../etc",
+        "/etc/passwd",
+        "0" * 16,
+        "0" * 15,
+        "0" * 17,
+        "ABCDEF0123456789",
+        "0" * 16 + "\n",
+        "?" * 999,
+    ],
+)
+def test_an_id_that_is_none_is_refused_in_a_short_sentence(run_id, run):
+    with pytest.raises(RunProblem, match="There is no run") as refused:
+        Run.open(run_id)
+    assert len(str(refused.value)) < 120
+
+
+def test_an_id_cannot_lead_out_of_the_folder_of_runs(run, tmp_path):
+    run.folder.rename(tmp_path / "home" / ("a" * 16))
+    with pytest.raises(RunProblem, match="There is no run"):
+        Run.open("../" + "a" * 16)
+
+
+def test_a_folder_whose_name_is_no_id_is_no_run(run):
+    renamed = run.folder.rename(run.folder.with_name(f"{run.id}-copy"))
+    with pytest.raises(RunProblem, match="There is no run"):
+        Run.open(renamed.name)
+
+
+# Damage
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "null", "[]", "{}", "\0" * 50, '{"model": {"n_embd": 8, "new_knob": 1}, "train": {}, "text": {}}'],
+)
+def test_a_damaged_run_json_is_named_and_does_not_hide_the_others(content, run, text):
+    damaged = Run.create(MODEL, TRAIN, text, preset="quick")
+    (damaged.folder / "run.json").write_text(content)
+    with pytest.raises(RunProblem, match=f"Run {damaged.id} is damaged: its run.json"):
+        Run.open(damaged.id)
+    assert [other.id for other in all_runs()] == [run.id]
+
+
+@pytest.mark.parametrize("missing", ["id", "state", "created", "model", "text", "references"])
+def test_a_run_json_that_lacks_a_part_is_damaged(missing, run):
+    damage(run, **{missing: None})
+    with pytest.raises(RunProblem, match="damaged"):
+        Run.open(run.id)
+
+
+def test_a_run_json_that_breaks_while_it_is_open_is_noticed(run):
+    (run.folder / "run.json").write_text("{")
+    with pytest.raises(RunProblem, match="damaged"):
+        _ = run.info
+
+
+def test_weights_that_do_not_fit_are_a_problem_and_not_a_crash(run, weights):
+    run.save_snapshot(0, weights)
+    damage(run, model=dataclasses.asdict(dataclasses.replace(MODEL, n_embd=32)))
+    with pytest.raises(WeightsProblem, match="does not fit"):
+        Run.open(run.id).model_at(0)
+
+
+def test_a_text_that_is_gone_is_a_problem_and_not_a_crash(run):
+    texts.load_corpus.cache_clear()
+    (texts.download.texts_dir() / f"{run.info.text.sha256}.txt").unlink()
+    with pytest.raises(TextProblem, match="not kept here"):
+        _ = run.corpus
+
+
+@pytest.mark.parametrize("wrong", [{"created": "yesterday"}, {"name": 7}, {"references": []}, {"message": {}}])
+def test_a_run_json_with_a_part_of_another_type_is_damaged(wrong, run):
+    damage(run, **wrong)
+    with pytest.raises(RunProblem, match="damaged"):
+        Run.open(run.id)
+
+
+def test_a_run_that_others_can_see_is_whole(text, monkeypatch):
+    write, seen = runs.write_atomically, []
+
+    def write_and_look(path, data):
+        write(path, data)
+        seen.extend(run.tokenizer.vocab_size for run in all_runs())
+
+    monkeypatch.setattr(runs, "write_atomically", write_and_look)
+    Run.create(MODEL, TRAIN, text, preset="quick")
+    assert seen
+
+
+# The list of runs
+
+
+def test_runs_are_listed_the_newest_first(text):
+    ids = [Run.create(MODEL, TRAIN, text, preset="quick").id for _ in range(4)]
+    for age, run_id in enumerate(ids):
+        damage(Run.open(run_id), created=1e9 - age)
+    assert [run.id for run in all_runs()] == ids
+
+
+def test_without_a_folder_of_runs_there_are_none(tmp_path):
+    assert all_runs() == []
+
+
+def test_other_folders_among_the_runs_are_no_runs(run):
+    (runs_dir() / "notes").mkdir()
+    (runs_dir() / "notes" / "run.json").write_text("{}")
+    (runs_dir() / ("b" * 16)).mkdir()
+    assert [other.id for other in all_runs()] == [run.id]
+
+
+# Who writes, and who is gone
+
+
+@pytest.mark.parametrize("state", ["waiting", "training", "paused"])
+def test_a_run_without_a_writer_was_interrupted(state, run):
+    with run.writing():
+        run.update(state=state)
+        assert Run.open(run.id).info.state == state
+    assert Run.open(run.id).info.state == run.info.state == "interrupted"
+    assert run.info.message
+
+
+@pytest.mark.parametrize("state", ["finished", "stopped", "failed"])
+def test_a_run_that_has_ended_stays_as_it_ended(state, run):
+    run.update(state=state, message="The end.")
+    assert (Run.open(run.id).info.state, Run.open(run.id).info.message) == (state, "The end.")
+
+
+def test_a_run_whose_program_was_killed_was_interrupted(run):
+    program = f"""
+import sys
+from microllm.runs import Run
+run = Run.open({run.id!r})
+with run.writing():
+    run.update(state="training")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+    writer = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with writer:
+        assert writer.stdout.readline() == b"writing\n"
+        assert run.info.state == "training"
+        with pytest.raises(RunProblem, match="is being trained already, here or in another process"), run.writing():
+            pass
+        os.kill(writer.pid, signal.SIGKILL)
+    assert run.info.state == "interrupted"
+    with run.writing():  # nothing is left in the way
+        pass
+
+
+def test_a_second_writer_is_refused(run):
+    other = Run.open(run.id)
+    with run.writing(), pytest.raises(RunProblem, match="is being trained already"), other.writing():
+        pass
+
+
+def test_a_second_writer_with_the_same_run_object_is_refused(run):
+    with run.writing(), pytest.raises(RunProblem, match="is being trained already"), run.writing():
+        pass
+
+
+def test_readers_do_not_take_each_other_for_the_writer(run):
+    seen = set()
+
+    def look():
+        mine = Run.open(run.id)
+        seen.update(mine.info.state for _ in range(300))
+
+    readers = [threading.Thread(target=look) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert seen == {"interrupted"}
+
+
+def test_an_update_changes_what_it_names_and_nothing_else(run):
+    with run.writing():
+        before = run.info
+        run.update(state="training", message="On its way.")
+        assert Run.open(run.id).info == dataclasses.replace(before, state="training", message="On its way.")
+
+
+def test_an_open_run_sees_what_others_write(run):
+    reader = Run.open(run.id)
+    with run.writing():
+        for state in ("training", "paused", "training"):
+            run.update(state=state)
+            assert reader.info.state == state
+
+
+# What is written
+
+
+def test_what_is_logged_can_be_read(run):
+    with run.writing() as writer:
+        writer.log(progress(0, 3.0, val_loss=3.25))
+        writer.log(progress(1, 2.5))
+    first, second = lines(run.folder / "metrics.jsonl")
+    assert first == dataclasses.asdict(progress(0, 3.0, val_loss=3.25))
+    assert second == {name: value for name, value in dataclasses.asdict(progress(1, 2.5)).items() if value is not None}
+    assert run.history.read().rows["train_loss"] == [3.0, 2.5]
+
+
+@pytest.mark.parametrize("news", [{"val_loss": 3.0}, {"train_loss": float("nan")}], ids=["an exam", "no number"])
+def test_news_reach_readers_at_once_and_a_step_when_asked(news, run, monkeypatch):
+    monkeypatch.setattr(runs.time, "monotonic", lambda: 100.0)
+    with run.writing() as writer:
+        writer.log(progress(0))
+        writer.log(progress(1, **news))
+        assert run.history.read().rows["step"] == [0, 1]
+        writer.log(progress(2))
+        assert run.history.read().rows["step"] == [0, 1]
+        writer.flush()
+        assert run.history.read().rows["step"] == [0, 1, 2]
+
+
+def test_a_step_reaches_readers_within_a_fifth_of_a_second(run, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(runs.time, "monotonic", lambda: now)
+    with run.writing() as writer:
+        writer.log(progress(0))
+        now += 0.1
+        writer.log(progress(1))
+        assert run.history.read().rows["step"] == [0]
+        now += 0.11
+        writer.log(progress(2))
+        assert run.history.read().rows["step"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_no_number_is_logged_as_null_and_flagged(bad, run):
+    with run.writing() as writer:
+        writer.log(progress(3, bad, val_loss=bad))
+        (row,) = lines(run.folder / "metrics.jsonl")  # at once: it is news
+    assert row["train_loss"] is None and row["val_loss"] is None
+    assert row["not_finite"] == ["train_loss", "val_loss"]
+    assert (row["step"], row["learning_rate"]) == (3, 1e-3)
+
+
+def test_writing_again_goes_on_after_what_is_there(run):
+    for step in (0, 1):
+        with run.writing() as writer:
+            writer.log(progress(step))
+    assert run.history.read().rows["step"] == [0, 1]
+
+
+def test_events_are_written_one_a_line_and_at_once(run):
+    with run.writing() as writer:
+        writer.event(3, {"learning_rate": 0.01})
+        writer.event(5, {"stop_at_loss": 1.5})
+        assert lines(run.folder / "events.jsonl") == [
+            {"step": 3, "learning_rate": 0.01},
+            {"step": 5, "stop_at_loss": 1.5},
+        ]
+
+
+# Snapshots
+
+
+def test_a_snapshot_comes_back_bit_for_bit(run, weights):
+    run.save_snapshot(8, weights)
+    for name, tensor in run.model_at(8).state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
+
+
+def test_snapshots_are_listed_in_order(run, weights):
+    for step in (0, 16, 8, 128):
+        run.save_snapshot(step, weights)
+    assert run.snapshots == [0, 8, 16, 128]
+
+
+def test_a_snapshot_that_was_not_kept_is_a_problem_and_not_a_crash(run):
+    with pytest.raises(WeightsProblem, match=r"step-7\.safetensors cannot be read"):
+        run.model_at(7)
+
+
+def test_snapshots_keep_to_their_budget(run, weights, monkeypatch):
+    run.save_snapshot(0, weights)
+    (file,) = (run.folder / "snapshots").iterdir()
+    monkeypatch.setattr(runs, "SNAPSHOT_BUDGET", int(4.5 * file.stat().st_size))
+    for step in (8, 12, 16, 24, 32, 48, 64):
+        run.save_snapshot(step, weights)
+        assert len(run.snapshots) <= 4
+        assert (run.snapshots[0], run.snapshots[-1]) == (0, step)
+    assert len(run.snapshots) == len(list((run.folder / "snapshots").iterdir())) == 4
+
+
+def test_a_snapshot_larger_than_the_budget_is_kept_beside_the_first(run, weights, monkeypatch):
+    monkeypatch.setattr(runs, "SNAPSHOT_BUDGET", 1)
+    for step in (0, 8, 12):
+        run.save_snapshot(step, weights)
+    assert run.snapshots == [0, 12]

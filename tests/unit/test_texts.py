@@ -1,0 +1,135 @@
+"""Which text a run learns: the book, one made here, or a file; whole, turned around or cut short."""
+
+import pytest
+
+from microllm import texts
+from microllm.builtin import drawing_room, drawing_room_nats, words_twice, words_twice_entropy
+from microllm.download import BOOK_FILE, TextProblem, load_text
+from microllm.home import texts_dir
+from microllm.texts import choose, load_corpus, prepare
+
+BEGINNING = "*** START OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
+END = "*** END OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
+MADE_BOOK = drawing_room(120_000).strip()
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A folder that stands in for Project Gutenberg."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    file = f"Title: A Made Book\n\n{BEGINNING}\n\n{MADE_BOOK}\n\n{END}\n\nLicence\n"
+    (folder / BOOK_FILE).write_bytes(file.replace("\n", "\r\n").encode())
+    monkeypatch.setenv("MICROLLM_MIRROR", str(folder))
+    return folder
+
+
+def test_the_book_comes_from_the_mirror_without_licence_and_header(mirror):
+    text = choose("book")
+    assert text.name == "Pride and Prejudice"
+    assert load_text(text.sha256) == MADE_BOOK
+    assert (text.characters, text.floor, text.notice) == (len(MADE_BOOK), None, None)
+
+
+def test_the_book_is_fetched_once(mirror):
+    before = choose("book")
+    (mirror / BOOK_FILE).unlink()
+    assert choose("book") == before
+
+
+def test_whoever_waits_for_the_book_is_told_how_far_it_is(mirror):
+    shares = []
+    assert texts.book(shares.append) == MADE_BOOK
+    assert shares[-1] == 1.0
+
+
+@pytest.mark.parametrize(("key", "name"), [("drawing-room", "Drawing-room"), ("words-twice", "Words said twice")])
+def test_a_built_in_text_is_named_by_its_key(key, name):
+    text = choose(key)
+    assert text.name.startswith(name)
+    assert text.characters == 300_000
+
+
+def test_a_file_is_named_by_its_path(tmp_path):
+    path = tmp_path / "letters.txt"
+    path.write_text("Dear Jane, it rained all day. " * 10)
+    text = choose(str(path))
+    assert text.name == "letters.txt"
+    assert load_text(text.sha256) == path.read_text()
+    assert text.notice is None
+
+
+def test_a_file_whose_encoding_had_to_be_guessed_brings_a_notice(tmp_path):
+    path = tmp_path / "lettres.txt"
+    path.write_bytes("une soirée à la fenêtre, ".encode("cp1252") * 10)
+    assert "not UTF-8" in choose(str(path)).notice
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(TextProblem, match=r"There is no file .*nowhere\.txt"):
+        choose(str(tmp_path / "nowhere.txt"))
+
+
+def test_the_name_tells_what_was_done_to_the_text():
+    content = words_twice(3_000)
+    assert prepare(content, "made").name == "made"
+    assert prepare(content, "made", how="reversed").name == "made, reversed"
+    assert prepare(content, "made", how="words", first=2_000).name == "made, first 2,000 characters, words shuffled"
+    assert prepare(content, "made", first=3_000).name == "made"  # nothing was cut off
+
+
+def test_a_text_is_cut_before_it_is_turned_around():
+    content = words_twice(3_000)
+    text = prepare(content, "made", how="reversed", first=1_000)
+    assert text.characters == 1_000
+    assert load_text(text.sha256) == content[:1_000][::-1]
+
+
+def test_drawing_room_sentences_know_their_floor_on_the_held_out_part():
+    content = drawing_room(20_000)
+    nats, characters = drawing_room_nats(content[18_000:])
+    assert prepare(content, "made", builtin_key="drawing-room").floor == nats / characters
+
+
+def test_reversed_sentences_have_the_floor_of_the_part_that_is_now_held_out():
+    content = drawing_room(20_000)
+    nats, characters = drawing_room_nats(content[:2_000])
+    assert prepare(content, "made", how="reversed", builtin_key="drawing-room").floor == nats / characters
+
+
+@pytest.mark.parametrize("how", ["words", "letters"])
+def test_shuffled_sentences_have_no_known_floor(how):
+    assert choose("drawing-room", how=how, first=20_000).floor is None
+
+
+def test_the_floor_is_given_whichever_way_a_text_is_chosen():
+    assert choose("words-twice").floor == words_twice_entropy()
+    assert choose("drawing-room", first=20_000).floor is not None
+    assert choose("drawing-room", how="reversed", first=20_000).floor is not None
+
+
+def test_the_same_words_without_the_key_of_a_built_in_text_have_no_floor():
+    assert prepare(words_twice(1_000), "made").floor is None
+
+
+@pytest.mark.parametrize("length", [1, 19])
+def test_a_text_that_is_too_short_says_how_long_it_is(length):
+    with pytest.raises(TextProblem, match=f"scrap has {length} characters: too short"):
+        prepare("abcdefghij" * 2, "scrap", first=length)
+
+
+def test_a_text_with_too_many_different_characters_says_how_many():
+    with pytest.raises(TextProblem, match="6,001 different characters"):
+        prepare("".join(map(chr, range(0x4E00, 0x4E00 + 6_001))), "dictionary")
+
+
+def test_an_unknown_transformation_is_refused():
+    with pytest.raises(ValueError, match="No transformation is called 'sideways'"):
+        prepare(words_twice(100), "made", how="sideways")
+
+
+def test_two_runs_of_the_same_text_share_its_file_and_its_corpus():
+    first, second = (prepare(words_twice(500), name) for name in ("made", "made again"))
+    assert first.sha256 == second.sha256
+    assert [path.name for path in texts_dir().iterdir()] == [f"{first.sha256}.txt"]
+    assert load_corpus(first.sha256) is load_corpus(second.sha256)

@@ -1,0 +1,719 @@
+"""Runs that train side by side in threads, and everything a person can tell them meanwhile."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import microllm.runs
+import microllm.train
+import microllm.training
+from microllm import Trainer, configs_from, texts
+from microllm.builtin import drawing_room
+from microllm.runs import Run, Writer
+from microllm.slots import Slots
+from microllm.training import Training, Workshop, grace_seconds
+
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10, "dropout": 0.1}
+ENDLESS = 1_000_000
+SHORT_TURN = 0.15
+
+
+def new_run(max_steps: int = 30, **settings) -> Run:
+    text = texts.prepare(drawing_room(2_000), "made")
+    model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
+    return Run.create(model, train, text, preset="quick", threads=1)
+
+
+@pytest.fixture
+def workshop():
+    """One place, and turns so short that a test sees some."""
+    workshop = Workshop(Slots(1, turn=SHORT_TURN, first=SHORT_TURN))
+    yield workshop
+    workshop.close()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of windows and grace, which only the test moves."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(microllm.training, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
+
+
+def wait_until(condition, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+def step_of(training: Training) -> int:
+    """The step at which the thread answers, after all orders that were given before."""
+    step, _ = training.copy(max_age=-1, wait=20)
+    return step
+
+
+def goes_on(training: Training) -> bool:
+    """Wait until the thread has made some steps more."""
+    start = step_of(training)
+    wait_until(lambda: step_of(training) >= start + 3)
+    return training.is_alive()
+
+
+def pause(training: Training) -> int:
+    """The step at which the run is paused."""
+    training.pause()
+    wait_until(lambda: training.state == "paused")
+    return step_of(training)
+
+
+def finish(training: Training) -> None:
+    training.stop()
+    training.join()
+
+
+def rows(run: Run) -> dict[str, list]:
+    return Run.open(run.id).history.read().rows
+
+
+def events(run: Run) -> list[dict]:
+    path = run.folder / "events.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def losses(run: Run) -> list[tuple]:
+    return list(zip(rows(run)["step"], rows(run)["train_loss"], rows(run)["val_loss"], strict=True))
+
+
+def alone(run: Run, until: int | None = None, change: dict | None = None) -> tuple[list[tuple], Trainer]:
+    """The losses of the same configuration in a bare Trainer, up to step `until`, and the trainer as it is then.
+
+    `change` is a line of events.jsonl.
+    """
+    trainer, seen = Trainer(run.info.model, run.info.train, run.corpus), []
+    change = dict(change or {})
+    first = change.pop("step", None)
+    for progress in trainer:
+        seen.append((progress.step, progress.train_loss, progress.val_loss))
+        if progress.step == until:
+            break
+        if first is not None and progress.step + 1 == first:
+            trainer.change(**change)
+    return seen, trainer
+
+
+def have_equal_weights(model, other) -> bool:
+    pairs = zip(model.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+# Training to the end
+
+
+def test_a_run_trains_to_the_end_and_says_so(workshop):
+    run = new_run()
+    training = workshop.start(run)
+    training.join()
+    assert training.state == run.info.state == "finished"
+    assert run.info.message == ""
+    assert rows(run)["step"] == list(range(31))
+    assert {0, 8, 12, 16, 24, 30} <= set(run.snapshots)
+
+
+def test_a_run_in_a_thread_is_the_run_of_a_bare_trainer_bit_for_bit(workshop):
+    run = new_run()
+    workshop.start(run).join()
+    seen, trainer = alone(run)
+    assert losses(run) == seen
+    assert run.info.full_val_loss == trainer.exam(None)
+    assert have_equal_weights(run.model_at(30), trainer.model)
+
+
+@pytest.mark.parametrize("places", [1, 2])
+def test_two_runs_at_once_do_not_disturb_each_other(places):
+    slots = Slots(places, turn=SHORT_TURN, first=SHORT_TURN)
+    runs = [new_run(150, seed=seed, dropout=0.3) for seed in (1, 2)]
+    trainings = [Training(run, slots) for run in runs]
+    for training in trainings:
+        training.start()
+    for training in trainings:
+        training.join()
+    for run in runs:
+        assert losses(run) == alone(run)[0]
+
+
+def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(workshop):
+    run = new_run(30, learning_rate=0.01, warmup_steps=0)
+    exams = {step: loss for step, _, loss in alone(run)[0] if loss is not None}
+    assert exams[30] < exams[20] < exams[10]
+    with run.writing():
+        run.update(references={"hard": (exams[10] + exams[20]) / 2, "floor": 0.1})
+    workshop.start(run).join()
+    assert run.snapshots == [0, 8, 12, 16, 20, 24, 30]
+
+
+def test_a_reference_that_was_beaten_at_a_scheduled_snapshot_is_no_news_later(workshop):
+    run = new_run(30)
+    with run.writing():
+        run.update(references={"beaten from the start": 99.0})
+    workshop.start(run).join()
+    assert run.snapshots == [0, 8, 12, 16, 24, 30]
+
+
+def test_a_run_stops_at_the_loss_it_was_told(workshop):
+    run = new_run(ENDLESS, stop_at_loss=3.2)
+    workshop.start(run).join()
+    assert run.info.state == "finished"
+    *before, last = [loss for loss in rows(run)["val_loss"] if loss is not None]
+    assert last <= 3.2 < min(before)
+    assert run.snapshots[-1] == rows(run)["step"][-1]
+
+
+# Pause, one step, stop
+
+
+def test_a_paused_run_makes_no_steps_and_goes_on_where_it_was(workshop):
+    run = new_run(ENDLESS)
+    training = workshop.start(run)
+    goes_on(training)
+    step = pause(training)
+    assert [step_of(training) for _ in range(5)] == [step] * 5
+    assert rows(run)["step"][-1] == step  # readers see everything up to the pause
+    assert run.info.state == "paused"
+    training.resume()
+    assert goes_on(training)
+    finish(training)
+    assert losses(run) == alone(run, until=run.snapshots[-1])[0]
+
+
+def test_ten_orders_to_pause_pause_once(workshop, monkeypatch):
+    states, update = [], Run.update
+
+    def update_and_remember(run, **changes):
+        states.append(changes.get("state"))
+        update(run, **changes)
+
+    monkeypatch.setattr(Run, "update", update_and_remember)
+    training = workshop.start(new_run(ENDLESS))
+    goes_on(training)
+    for _ in range(10):
+        training.pause()
+    wait_until(lambda: training.state == "paused")
+    step = step_of(training)
+    assert step_of(training) == step
+    assert states == ["training", "paused"]
+    training.resume()
+    assert goes_on(training)
+
+
+def test_one_step_is_exactly_one_step(workshop):
+    training = workshop.start(new_run(ENDLESS))
+    goes_on(training)
+    step = pause(training)
+    for expected in (step + 1, step + 2):
+        training.one_step()
+        wait_until(lambda expected=expected: step_of(training) == expected)
+        wait_until(lambda: training.state == "paused")
+        assert [step_of(training) for _ in range(5)] == [expected] * 5
+
+
+def test_one_step_of_a_run_that_trains_pauses_it(workshop):
+    training = workshop.start(new_run(ENDLESS))
+    goes_on(training)
+    training.one_step()
+    wait_until(lambda: training.state == "paused")
+    assert step_of(training) == step_of(training)
+
+
+def test_three_orders_for_one_step_make_three_steps(workshop):
+    training = workshop.start(new_run(ENDLESS))
+    goes_on(training)
+    step = pause(training)
+    for _ in range(3):
+        training._orders.put(lambda *_: training.one_step())  # they arrive together
+    wait_until(lambda: step_of(training) == step + 3)
+    wait_until(lambda: training.state == "paused")
+    assert step_of(training) == step + 3
+
+
+@pytest.mark.parametrize("paused", [False, True], ids=["training", "paused"])
+def test_a_stopped_run_keeps_the_weights_of_its_very_last_step(paused, workshop):
+    run = new_run(ENDLESS)
+    training = workshop.start(run)
+    goes_on(training)
+    if paused:
+        pause(training)
+    finish(training)
+    assert training.state == run.info.state == "stopped"
+    assert run.info.message == "Stopped by hand."
+    step = run.snapshots[-1]
+    seen, trainer = alone(run, until=step)
+    assert losses(run) == seen
+    assert have_equal_weights(run.model_at(step), trainer.model)
+
+
+def test_a_run_that_is_stopped_before_it_starts_keeps_its_first_weights(workshop):
+    run = new_run(ENDLESS)
+    training = Training(run, workshop.slots)
+    training.stop("Changed my mind.")
+    training.start()
+    training.join()
+    assert (run.info.state, run.info.message) == ("stopped", "Changed my mind.")
+    assert have_equal_weights(run.model_at(0), alone(run, until=0)[1].model)
+
+
+# Live changes
+
+
+def test_a_change_takes_effect_at_the_step_that_its_event_names(workshop):
+    run = new_run(ENDLESS, schedule="constant", warmup_steps=0)
+    training = workshop.start(run)
+    goes_on(training)
+    training.change(learning_rate=0.02)
+    goes_on(training)
+    finish(training)
+    (event,) = events(run)
+    rates = rows(run)["learning_rate"]
+    assert set(rates[: event["step"]]) == {3e-3}
+    assert set(rates[event["step"] :]) == {0.02}
+    assert losses(run) == alone(run, until=run.snapshots[-1], change=event)[0]  # so a replay gives the same run
+
+
+def test_a_change_is_written_before_it_is_made(workshop, monkeypatch):
+    run = new_run(ENDLESS)
+    change, written = Trainer.change, []
+
+    def look_and_change(trainer, **live):
+        written.append(events(run))
+        change(trainer, **live)
+
+    monkeypatch.setattr(Trainer, "change", look_and_change)
+    training = workshop.start(run)
+    goes_on(training)
+    step = pause(training)
+    training.change(learning_rate=0.01)
+    assert step_of(training) == step
+    assert written == [[{"step": step + 1, "learning_rate": 0.01}]]
+
+
+@pytest.mark.parametrize(
+    ("live", "sentence"),
+    [
+        ({"learning_rate": 5.0}, "learning_rate is 5"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan"),
+        ({"batch_size": 8}, "batch_size cannot change while a model trains"),
+        ({"learning_rate": 0.01, "stop_at_loss": -1.0}, "stop_at_loss is -1"),
+    ],
+)
+def test_a_bad_change_is_refused_at_once_and_changes_nothing(live, sentence, workshop):
+    run = new_run(ENDLESS)
+    training = workshop.start(run)
+    goes_on(training)
+    with pytest.raises(ValueError, match=sentence):
+        training.change(**live)
+    assert training.config == run.info.train
+    assert goes_on(training)
+    assert events(run) == []
+
+
+def test_changes_add_up(workshop):
+    training = workshop.start(new_run(ENDLESS))
+    training.change(learning_rate=0.01)
+    training.change(stop_at_loss=0.5)
+    assert (training.config.learning_rate, training.config.stop_at_loss) == (0.01, 0.5)
+
+
+def test_a_loss_to_stop_at_can_be_named_while_the_run_trains(workshop):
+    run = new_run(ENDLESS)
+    training = workshop.start(run)
+    goes_on(training)
+    training.change(stop_at_loss=9.0)
+    training.join()
+    assert run.info.state == "finished"
+    assert rows(run)["val_loss"][-1] is not None
+
+
+def test_a_change_before_the_first_step_takes_effect_at_the_step_that_its_event_names(workshop):
+    run = new_run(5, schedule="constant", warmup_steps=0)
+    training = Training(run, workshop.slots)
+    training.change(learning_rate=0.02)
+    training.start()
+    training.join()
+    (event,) = events(run)
+    assert rows(run)["learning_rate"].index(0.02) == event["step"]
+
+
+def test_a_loss_to_stop_at_takes_effect_at_the_step_that_its_event_names(workshop):
+    run = new_run(ENDLESS, eval_interval=1)
+    training = workshop.start(run)
+    goes_on(training)
+    pause(training)
+    training.change(stop_at_loss=9.0)
+    training.resume()
+    training.join()
+    (event,) = events(run)
+    assert rows(run)["step"][-1] == event["step"]
+
+
+# Copies
+
+
+def test_a_copy_holds_the_weights_of_the_step_it_names(workshop):
+    run = new_run(ENDLESS)
+    training = workshop.start(run)
+    goes_on(training)
+    step, model = training.copy(max_age=-1)
+    assert have_equal_weights(model, alone(run, until=step)[1].model)
+    assert not any(module.training for module in model.modules())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_copy_does_not_train_on(workshop):
+    training = workshop.start(new_run(ENDLESS, warmup_steps=0))
+    goes_on(training)
+    _, model = training.copy(max_age=-1)
+    before = [tensor.clone() for tensor in model.state_dict().values()]
+    goes_on(training)
+    assert not have_equal_weights(training.copy(max_age=-1)[1], model)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True))
+
+
+def test_a_copy_can_be_spoilt_without_harm(workshop):
+    run = new_run(ENDLESS)
+    training = workshop.start(run)
+    pause(training)
+    for parameter in training.copy()[1].parameters():
+        parameter.fill_(float("nan"))
+    training.resume()
+    goes_on(training)
+    finish(training)
+    assert losses(run) == alone(run, until=run.snapshots[-1])[0]
+
+
+def test_a_copy_that_is_young_enough_serves_everybody(workshop, clock):
+    training = workshop.start(new_run(ENDLESS))
+    pause(training)
+    copy = training.copy(max_age=0.5)
+    clock.now += 0.4
+    assert training.copy(max_age=0.5) is copy
+    clock.now += 0.2
+    assert training.copy(max_age=0.5) is not copy
+
+
+def test_readers_who_ask_at_the_same_time_share_one_copy(workshop, clock, monkeypatch):
+    made, make = [], Training._make_copy
+    monkeypatch.setattr(Training, "_make_copy", lambda training, trainer: (made.append(1), make(training, trainer)))
+    training = Training(new_run(ENDLESS), workshop.slots)
+    copies: list = []
+    readers = [threading.Thread(target=lambda: copies.append(training.copy(wait=20))) for _ in range(5)]
+    for reader in readers:
+        reader.start()
+    wait_until(lambda: training._copy_order)
+    training.start()
+    for reader in readers:
+        reader.join()
+    finish(training)
+    assert len({id(copy) for copy in copies}) == len(made) == 1
+
+
+def test_there_is_no_copy_before_the_thread_can_make_one(workshop):
+    assert Training(new_run(), workshop.slots).copy(wait=0) is None
+
+
+def test_asking_a_run_that_has_ended_for_a_copy_takes_no_time(workshop):
+    training = workshop.start(new_run(1))
+    training.join()
+    started = time.monotonic()
+    assert training.copy(wait=0.5) is None
+    assert time.monotonic() - started < 0.25
+
+
+# Places
+
+
+def test_a_paused_run_gives_its_place_to_another():
+    slots = Slots(1, turn=1_000, first=1_000)
+    first, second = (Training(new_run(ENDLESS, seed=seed), slots) for seed in (1, 2))
+    first.start()
+    goes_on(first)
+    second.start()
+    wait_until(lambda: second.seconds_to_turn() is not None)
+    assert step_of(second) == 0
+    assert second.state == "waiting"
+    pause(first)
+    assert goes_on(second)
+    first.resume()
+    wait_until(lambda: first.state == "waiting")
+    assert first.seconds_to_turn() == pytest.approx(1_000, abs=100)
+    second.stop()
+    assert goes_on(first)
+    first.stop()
+    first.join()
+    second.join()
+
+
+def test_a_run_that_waits_for_its_turn_obeys(workshop):
+    workshop.slots.turn = workshop.slots.first = 1_000
+    busy = workshop.start(new_run(ENDLESS))
+    goes_on(busy)
+    run = new_run(ENDLESS)
+    waiting = workshop.start(run)
+    wait_until(lambda: waiting.seconds_to_turn() is not None)
+    assert Run.open(run.id).info.state == "waiting"
+    waiting.stop()
+    waiting.join()
+    assert run.info.state == "stopped"
+    assert workshop.slots.seconds_to_turn(run.id) is None
+
+
+# Windows
+
+
+def test_a_run_without_a_window_stops_after_the_grace(workshop, clock):
+    run = new_run(ENDLESS)
+    training = Training(run, workshop.slots, grace=60)
+    training.start()
+    clock.now += 59
+    assert goes_on(training)
+    clock.now += 2
+    training.join(20)
+    assert run.info.state == "stopped"
+    assert "last window" in run.info.message
+
+
+def test_one_window_of_two_keeps_the_run_alive(workshop, clock):
+    training = Training(new_run(ENDLESS), workshop.slots, grace=60)
+    training.hold("laptop")
+    training.hold("telephone")
+    training.start()
+    training.let_go("telephone")
+    clock.now += 1_000
+    assert goes_on(training)
+    training.let_go("laptop")
+    clock.now += 59
+    assert goes_on(training)
+    clock.now += 2
+    training.join(20)
+    assert training.state == "stopped"
+
+
+def test_a_reloaded_page_keeps_its_run(workshop, clock):
+    training = Training(new_run(ENDLESS), workshop.slots, grace=60)
+    training.hold("before")
+    training.start()
+    goes_on(training)
+    training.let_go("before")
+    clock.now += 50
+    training.hold("after")
+    clock.now += 1_000
+    assert goes_on(training)
+    finish(training)
+
+
+def test_a_paused_run_is_abandoned_like_any_other(workshop, clock):
+    run = new_run(ENDLESS)
+    training = Training(run, workshop.slots, grace=60)
+    training.start()
+    pause(training)
+    clock.now += 61
+    training.join(20)
+    assert run.info.state == "stopped"
+
+
+def test_without_a_grace_a_run_trains_unwatched(workshop, clock):
+    training = workshop.start(new_run(ENDLESS))
+    clock.now += 1e6
+    assert goes_on(training)
+
+
+@pytest.mark.parametrize(("wish", "seconds"), [(None, 60), ("2", 2), ("0.5", 0.5), ("soon", 60)])
+def test_the_grace_can_be_wished_for(wish, seconds, monkeypatch):
+    monkeypatch.delenv("MICROLLM_GRACE", raising=False)
+    if wish is not None:
+        monkeypatch.setenv("MICROLLM_GRACE", wish)
+    assert grace_seconds() == seconds
+
+
+# What can go wrong
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(workshop, monkeypatch):
+    monkeypatch.setattr(microllm.train, "learning_rate_at", lambda step, config: 1e30 if step == 3 else 0.5)
+    run = new_run(ENDLESS)
+    workshop.start(run).join()
+    assert run.info.state == "failed"
+    assert run.info.message == (
+        "The loss stopped being a number at step 4, with learning rate 0.5. "
+        "Start again with a smaller one, such as 0.05."
+    )
+    assert (rows(run)["step"][-1], rows(run)["train_loss"][-1]) == (4, None)
+
+
+def refuse_metrics(monkeypatch, run: Run) -> None:
+    log = Writer.log
+
+    def refuse(writer, progress):
+        if writer._run.id == run.id and progress.step == 5:
+            raise OSError(28, "No space left on device")
+        log(writer, progress)
+
+    monkeypatch.setattr(Writer, "log", refuse)
+
+
+def refuse_weights(monkeypatch, run: Run) -> None:
+    save = microllm.runs.save_weights
+
+    def refuse(state, path):
+        if run.id in path.parts:
+            raise OSError(28, "No space left on device")
+        save(state, path)
+
+    monkeypatch.setattr(microllm.runs, "save_weights", refuse)
+
+
+@pytest.mark.parametrize("refuse", [refuse_metrics, refuse_weights])
+def test_a_full_disk_ends_the_run_with_a_sentence_and_no_other_run(refuse, workshop, monkeypatch):
+    unlucky, lucky = new_run(50, seed=1), new_run(50, seed=2)
+    refuse(monkeypatch, unlucky)
+    for training in [workshop.start(unlucky), workshop.start(lucky)]:
+        training.join()
+    assert unlucky.info.state == "failed"
+    assert unlucky.info.message == "The run's folder could not be written: No space left on device."
+    assert lucky.info.state == "finished"
+    assert losses(lucky) == alone(lucky)[0]
+
+
+def test_a_run_that_cannot_write_a_word_still_gives_its_place_back(workshop, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    run = new_run()
+    monkeypatch.setattr(Run, "update", refuse)
+    training = workshop.start(run)
+    training.join()
+    assert training.state == "failed"
+    assert workshop.slots.may_train("another")
+
+
+def test_a_run_that_another_program_trains_is_left_alone(workshop):
+    run = new_run()
+    with Run.open(run.id).writing():
+        training = workshop.start(run)
+        training.join()
+        assert training.state == "failed"
+        assert run.info.state == "waiting"
+    assert rows(run)["step"] == []
+
+
+def test_a_lack_of_memory_is_told_in_plain_words(workshop, monkeypatch):
+    def run_out(*_):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes.")
+
+    run = new_run()
+    monkeypatch.setattr(Writer, "log", run_out)
+    workshop.start(run).join()
+    assert (run.info.state, run.info.message[:30]) == ("failed", "There was not enough memory. A")
+
+
+# The workshop
+
+
+def test_a_workshop_knows_the_trainings_that_go_on(workshop):
+    run = new_run(ENDLESS)
+    training = workshop.start(run)
+    assert workshop.training(run.id) is training
+    assert workshop.training("another") is None
+    finish(training)
+    assert workshop.training(run.id) is None
+
+
+def test_the_model_now_is_the_one_that_trains_or_else_the_newest_snapshot(workshop):
+    run = new_run(ENDLESS)
+    assert workshop.model_now(run) is None
+    training = workshop.start(run)
+    goes_on(training)
+    step, model = workshop.model_now(run, max_age=-1)
+    assert have_equal_weights(model, alone(run, until=step)[1].model)
+    finish(training)
+    step, model = workshop.model_now(run)
+    assert step == run.snapshots[-1]
+    assert have_equal_weights(model, run.model_at(step))
+
+
+def test_a_closed_workshop_leaves_no_thread():
+    workshop = Workshop(Slots(1, turn=SHORT_TURN, first=SHORT_TURN))
+    runs = [new_run(ENDLESS, seed=seed) for seed in range(3)]
+    training, paused, _ = (workshop.start(run) for run in runs)
+    goes_on(training)
+    pause(paused)
+    workshop.close()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("training-")]
+    for run in runs:
+        assert (run.info.state, run.info.message) == ("stopped", "Stopped because the program ended.")
+
+
+def test_a_program_that_ends_while_a_run_trains_ends_cleanly():
+    run = new_run(ENDLESS)
+    program = f"""
+import signal, sys, time
+from microllm.runs import Run
+from microllm.training import Workshop
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+workshop, run = Workshop(), Run.open({run.id!r})
+workshop.start(run)
+while len(run.history.read()) < 3:
+    time.sleep(0.01)
+print("trains", flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "trains\n"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert (run.info.state, run.info.message) == ("stopped", "Stopped because the program ended.")
+    assert run.snapshots[-1] == rows(run)["step"][-1]
+
+
+def test_two_runs_that_are_started_at_the_same_moment_are_both_known(workshop, monkeypatch):
+    old, first, second = (new_run(ENDLESS, seed=seed) for seed in range(3))
+    workshop.start(old)
+    is_alive, others = Training.is_alive, []
+
+    def be_interrupted(training):
+        if not others:
+            others.append(None)
+            others[0] = thread = threading.Thread(target=lambda: others.append(workshop.start(second)))
+            thread.start()
+            thread.join(1)
+        return is_alive(training)
+
+    monkeypatch.setattr(Training, "is_alive", be_interrupted)
+    workshop.start(first)
+    others[0].join()
+    try:
+        assert {run.id for run in (old, first, second) if workshop.training(run.id)} == {old.id, first.id, second.id}
+    finally:
+        others[1].stop()
+        others[1].join()
+
+
+def test_a_run_that_is_started_twice_has_one_training(workshop):
+    run = new_run(ENDLESS)
+    first = workshop.start(run)
+    goes_on(first)
+    try:
+        assert workshop.start(run) is first
+    finally:
+        first.stop()
+        first.join()
