@@ -16,7 +16,7 @@ import torch
 from . import texts
 from .builtin import BUILTIN_TEXTS, TRANSFORMS
 from .config import PRESETS, configs_from, knobs, problems
-from .home import runs_dir
+from .home import home, home_is_temporary, runs_dir
 from .runs import Run, RunProblem, all_runs
 from .sample import Sampling, stream
 from .slots import Slots
@@ -89,6 +89,8 @@ def _train(options: argparse.Namespace) -> int:
     text = texts.choose(options.text, how=options.transform, first=options.first)
     if text.notice:
         print(text.notice)
+    if home_is_temporary():
+        print(f"Runs are kept in {home()} until this machine is cleaned: MICROLLM_HOME cannot be written.")
     run = Run.create(model, train, text, preset=options.preset, threads=options.threads)
     print(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}", flush=True)
 

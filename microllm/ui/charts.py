@@ -57,6 +57,8 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
             f"What plain counting achieves on {chosen.name} with {block_size} characters in sight: the lines that your "
             "model will have to beat. Press Start and watch its curve come down through them."
         )
+    else:
+        st.info("The lines to beat appear here as soon as there is a text.", icon=":material/hourglass_empty:")
 
 
 def _loss_tick(run: Run, axis: str) -> None:
@@ -215,7 +217,7 @@ def _number(name: str, count: int) -> int:
 def _attention_tick(run: Run, sentence: str, layer: int, head: int) -> None:
     now = session.model_now(max_age=1.0)
     if now is None:
-        st.caption("The model is being made.")
+        st.caption("The model has no weights to show yet.")
         return
     step, model = now
     idx = known_ids(run.tokenizer, sentence)

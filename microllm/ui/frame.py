@@ -8,6 +8,7 @@ from contextvars import ContextVar
 
 import streamlit as st
 
+from ..home import home, home_is_temporary
 from ..runs import ACTIVE, RunInfo, all_runs
 from . import session
 
@@ -46,6 +47,8 @@ def show(page) -> None:
     strip()
     if problem:
         st.warning(problem, icon=":material/link_off:")
+    if home_is_temporary():
+        st.warning(f"Runs are kept in {home()} until this machine is cleaned: MICROLLM_HOME cannot be written.")
     token = _is_inside.set(True)
     try:
         page.run()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 import threading
+from dataclasses import asdict
 
 import streamlit as st
 import torch
 
 from .. import texts
+from ..checkpoint import WeightsProblem
 from ..config import ModelConfig, TrainConfig, configs_from, problems
 from ..cost import Speed, measure_speed
 from ..download import BOOK, TextProblem, load_text
@@ -138,26 +140,34 @@ def show(new_id: str) -> None:
 
 def follow_the_link() -> str | None:
     """Make the link and the session agree on the run: the link wins, and gets what it lacks. A sentence on failure."""
-    problem = None
-    linked = st.query_params.get("run")
-    if linked and linked != run_id():
-        try:
+    linked = st.query_params.get("run", run_id())
+    if linked is None:
+        return None
+    try:
+        if linked != run_id():
             show(linked)
-        except RunProblem as error:
-            problem = str(error)
-            del st.query_params["run"]
-    if "run" not in st.query_params and run_id():
-        st.query_params["run"] = run_id()
+        info = run().info
+    except RunProblem as problem:
+        st.session_state.pop("run_id", None)
+        st.query_params.pop("run", None)
+        return str(problem)
+    if "run" not in st.query_params:
+        st.query_params["run"] = linked
+    if "draft" not in st.session_state:  # after a reload the controls say what the run was
+        remember_draft(info.preset, asdict(info.model) | asdict(info.train))
     if going := training():
         window().hold(going)
-    return problem
+    return None
 
 
 def model_now(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
-    """(step, model) of the run on show, to read from. None when it has no weights yet. Raises WeightsProblem."""
+    """(step, model) of the run on show, to read from. None when it has no weights to show."""
     torch.set_num_threads(1)  # a page's small products must not take threads from training
-    shown = run()
-    return workshop().model_now(shown, max_age, wait) if shown else None
+    try:
+        return workshop().model_now(run(), max_age, wait)
+    except WeightsProblem as problem:
+        st.error(str(problem), icon=":material/error:")
+        return None
 
 
 # ---- what a new run would be
