@@ -140,24 +140,29 @@ def show(new_id: str) -> None:
 
 def follow_the_link() -> str | None:
     """Make the link and the session agree on the run: the link wins, and gets what it lacks. A sentence on failure."""
-    linked = st.query_params.get("run", run_id())
-    if linked is None:
-        return None
-    try:
-        if linked != run_id():
+    problem = None
+    linked = st.query_params.get("run")
+    if linked and linked != run_id():
+        try:
             show(linked)
+        except RunProblem as error:
+            problem = str(error)
+            del st.query_params["run"]
+    if run_id() is None:
+        return problem
+    try:
         info = run().info
-    except RunProblem as problem:
-        st.session_state.pop("run_id", None)
+    except RunProblem as error:  # deleted or damaged since it was opened
+        del st.session_state["run_id"]
         st.query_params.pop("run", None)
-        return str(problem)
+        return str(error)
     if "run" not in st.query_params:
-        st.query_params["run"] = linked
+        st.query_params["run"] = info.id
     if "draft" not in st.session_state:  # after a reload the controls say what the run was
         remember_draft(info.preset, asdict(info.model) | asdict(info.train))
     if going := training():
         window().hold(going)
-    return None
+    return problem
 
 
 def model_now(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:

@@ -338,7 +338,7 @@ def test_runs_of_another_folder_can_be_listed(run, tmp_path, capsys):
     assert capsys.readouterr().out == f"in {tmp_path / 'other'}\n"
 
 
-# What still ends in a traceback
+# Never a traceback
 
 
 def test_a_run_that_diverges_says_so(train, monkeypatch, capsys):
@@ -358,7 +358,6 @@ def test_a_folder_that_cannot_be_written_is_answered_with_one_sentence(train, te
     sentence(capsys)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_bad_number_of_threads_is_answered_with_one_sentence(train, capsys):
     assert train("--threads=-1") == 2
     sentence(capsys)

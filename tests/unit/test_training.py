@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
@@ -20,15 +21,17 @@ from microllm.runs import Run, Writer
 from microllm.slots import Slots
 from microllm.training import Training, Workshop, grace_seconds
 
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10, "dropout": 0.1}
 ENDLESS = 1_000_000
 SHORT_TURN = 0.15
 
 
-def new_run(max_steps: int = 30, **settings) -> Run:
+def new_run(max_steps: int = 30, threads: int = 1, **settings) -> Run:
     text = texts.prepare(drawing_room(2_000), "made")
     model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return Run.create(model, train, text, preset="quick", threads=1)
+    return Run.create(model, train, text, preset="quick", threads=threads)
 
 
 @pytest.fixture
@@ -45,6 +48,19 @@ def clock(monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(microllm.training, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
+
+
+@pytest.fixture
+def written_states(monkeypatch):
+    """{run id: every state that was written to its run.json}"""
+    states, update = defaultdict(list), Run.update
+
+    def update_and_remember(run, **changes):
+        states[run.id].append(changes.get("state"))
+        update(run, **changes)
+
+    monkeypatch.setattr(Run, "update", update_and_remember)
+    return states
 
 
 def wait_until(condition, seconds: float = 20.0) -> None:
@@ -150,13 +166,13 @@ def test_two_runs_at_once_do_not_disturb_each_other(places):
 
 
 def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(workshop):
-    run = new_run(30, learning_rate=0.01, warmup_steps=0)
+    run = new_run(50, learning_rate=0.01, warmup_steps=0)
     exams = {step: loss for step, _, loss in alone(run)[0] if loss is not None}
-    assert exams[30] < exams[20] < exams[10]
+    assert exams[10] > exams[20] > max(exams[30], exams[40])
     with run.writing():
         run.update(references={"hard": (exams[10] + exams[20]) / 2, "floor": 0.1})
     workshop.start(run).join()
-    assert run.snapshots == [0, 8, 12, 16, 20, 24, 30]
+    assert run.snapshots == [0, 8, 12, 16, 20, 24, 32, 48, 50]
 
 
 def test_a_reference_that_was_beaten_at_a_scheduled_snapshot_is_no_news_later(workshop):
@@ -176,6 +192,31 @@ def test_a_run_stops_at_the_loss_it_was_told(workshop):
     assert run.snapshots[-1] == rows(run)["step"][-1]
 
 
+def test_only_the_last_exam_takes_all_of_the_held_out_text(workshop, monkeypatch):
+    asked, exam = [], Trainer.exam
+
+    def remember(trainer, *characters):
+        asked.append(characters)
+        return exam(trainer, *characters)
+
+    monkeypatch.setattr(Trainer, "exam", remember)
+    workshop.start(new_run(10)).join()
+    assert asked == [(), (), (), (None,)]  # at 0, 8 and 10, and in the end
+
+
+def test_a_run_uses_the_threads_that_its_folder_names_and_only_there(workshop, monkeypatch):
+    used, log = set(), Writer.log
+
+    def look(writer, progress):
+        used.add(torch.get_num_threads())
+        log(writer, progress)
+
+    monkeypatch.setattr(Writer, "log", look)
+    workshop.start(new_run(threads=2)).join()
+    assert used == {2}
+    assert torch.get_num_threads() == 1
+
+
 # Pause, one step, stop
 
 
@@ -193,22 +234,16 @@ def test_a_paused_run_makes_no_steps_and_goes_on_where_it_was(workshop):
     assert losses(run) == alone(run, until=run.snapshots[-1])[0]
 
 
-def test_ten_orders_to_pause_pause_once(workshop, monkeypatch):
-    states, update = [], Run.update
-
-    def update_and_remember(run, **changes):
-        states.append(changes.get("state"))
-        update(run, **changes)
-
-    monkeypatch.setattr(Run, "update", update_and_remember)
-    training = workshop.start(new_run(ENDLESS))
+def test_ten_orders_to_pause_pause_once(workshop, written_states):
+    run = new_run(ENDLESS)
+    training = workshop.start(run)
     goes_on(training)
     for _ in range(10):
         training.pause()
     wait_until(lambda: training.state == "paused")
     step = step_of(training)
     assert step_of(training) == step
-    assert states == ["training", "paused"]
+    assert written_states[run.id] == ["training", "paused"]
     training.resume()
     assert goes_on(training)
 
@@ -457,6 +492,15 @@ def test_a_paused_run_gives_its_place_to_another():
     first.stop()
     first.join()
     second.join()
+
+
+def test_turns_are_no_news_for_the_disk(workshop, written_states):
+    first, second = (workshop.start(new_run(ENDLESS, seed=seed)) for seed in (1, 2))
+    for _ in range(2):
+        wait_until(lambda: (first.state, second.state) == ("training", "waiting"))
+        wait_until(lambda: (first.state, second.state) == ("waiting", "training"))
+    assert list(written_states.values()) == [["training"], ["training"]]
+    assert first.folder.info.state == second.folder.info.state == "training"
 
 
 def test_a_run_that_waits_for_its_turn_obeys(workshop):
