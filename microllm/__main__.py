@@ -150,6 +150,8 @@ def _generate(options: argparse.Namespace) -> int:
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
     if problem := sampling.problem():
         raise ValueError(problem)
+    if options.length < 0:
+        raise ValueError(f"length is {options.length}: it must be 0 or more characters.")
     tokenizer, model = run.tokenizer, run.model_at(step)
     idx = torch.tensor([tokenizer.encode(options.prompt)], dtype=torch.long)
     print(options.prompt, end="", flush=True)

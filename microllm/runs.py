@@ -166,7 +166,7 @@ class Run:
             return True
         with _looking:  # whoever looks holds the lock for a moment, and must not be taken for the writer
             try:
-                with FileLock(self.folder / "lock", timeout=0, thread_local=False):
+                with FileLock(self.folder / "lock", timeout=0.005, poll_interval=0.001, thread_local=False):
                     return False
             except Timeout:
                 return True

@@ -57,9 +57,14 @@ class Slots:
             if run not in self._waiting:
                 return None
             now = self._clock()
-            free_in = sorted(max(0.0, end - now) for end in self._ends.values())
-            rounds, place = divmod(self._waiting.index(run), self.count)
-            return (free_in[place] if place < len(free_in) else 0.0) + rounds * self.turn
+            free_in = [max(0.0, end - now) for end in self._ends.values()]
+            for other in self._waiting:
+                soonest = min(free_in, default=0.0)
+                if other == run:
+                    return soonest
+                free_in.remove(soonest)
+                free_in.append(soonest + (self.turn if other in self._served else self.first))
+            return None
 
     def _arrive(self, run: str, now: float) -> None:
         if run in self._served:

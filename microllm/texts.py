@@ -10,6 +10,7 @@ from pathlib import Path
 from . import builtin, download
 from .config import SHORTEST_TEXT
 from .corpus import EXAM_CHARACTERS, Corpus
+from .tokenizer import CharTokenizer
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ def prepare(
         label += f", first {first:,} characters"
     if how != "none":
         label += f", {builtin.TRANSFORMS[how].label}"
-    sha256 = download.keep_text(changed)
     try:
-        load_corpus(sha256)
+        CharTokenizer.from_text(changed)
     except ValueError as error:
         raise download.TextProblem(str(error)) from error
+    sha256 = download.keep_text(changed)
     return Text(label, sha256, len(changed), _floor(changed, how, builtin_key), notice)
 
 

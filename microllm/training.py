@@ -158,7 +158,9 @@ class Training(threading.Thread):
                     continue  # Diverged comes next, and weights like these are not worth keeping
                 if is_news or snapshot_is_due(now.step):
                     self.folder.save_snapshot(now.step, trainer.model.state_dict())
-        except _Stop:
+        except Diverged:
+            raise
+        except BaseException:  # told to stop, or out of luck: the work so far is kept
             self.folder.save_snapshot(trainer.step, trainer.model.state_dict())
             raise
 

@@ -24,11 +24,9 @@ with panel, st.container(border=True, key="panel"):
         disabled=bool(problems) or text is None,
         help="The run that trains now is stopped and kept" if session.training() else None,
     )
-    if problem := st.session_state.get("start_problem"):
-        st.error(problem, icon=":material/error:")
 
 with picture:
-    charts.loss(text, model.block_size, train.max_steps)
+    charts.loss(None if problems else text, model.block_size, train.max_steps)
     charts.outcome()
     charts.ways_on()
     controls.live_settings()

@@ -58,7 +58,10 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
             "model will have to beat. Press Start and watch its curve come down through them."
         )
     else:
-        st.info("The lines to beat appear here as soon as there is a text.", icon=":material/hourglass_empty:")
+        st.info(
+            "The lines to beat appear here as soon as there is a text that fits the settings.",
+            icon=":material/hourglass_empty:",
+        )
 
 
 def _loss_tick(run: Run, axis: str) -> None:

@@ -43,10 +43,12 @@ def show(page) -> None:
     if "detour" in st.session_state:
         target, query_params = st.session_state.pop("detour")
         st.switch_page(target, query_params=query_params)
-    problem = session.follow_the_link()
+    link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
     strip()
-    if problem:
-        st.warning(problem, icon=":material/link_off:")
+    if link_problem:
+        st.warning(link_problem, icon=":material/link_off:")
+    if start_problem:
+        st.error(start_problem, icon=":material/error:")
     if home_is_temporary():
         st.warning(f"Runs are kept in {home()} until this machine is cleaned: MICROLLM_HOME cannot be written.")
     token = _is_inside.set(True)
@@ -86,7 +88,7 @@ def strip() -> None:
 
 
 def _strip_tick(shown: tuple[str | None, bool]) -> None:
-    if (session.run_id(), is_active()) != shown:
+    if (session.run_id(), is_active()) != shown or "start_problem" in st.session_state:
         st.rerun()  # another run, or the end of this one, concerns the whole page: timers begin and end only there
     run, training = session.run(), session.training()
     info = run.info if run else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import streamlit as st
 import torch
@@ -80,7 +80,7 @@ class Window:
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(8)
-        self.writing: Writing | None = None
+        self.writings: dict[str, Writing] = {}
         self.samples: dict = {}
         self._held: dict[str, Training] = {}
 
@@ -98,8 +98,8 @@ class Window:
         """Let everything go: the window was closed, reloaded, or lost its connection."""
         for training in self._held.values():
             training.let_go(self.token)
-        if self.writing:
-            self.writing.stop()
+        for writing in self.writings.values():
+            writing.stop()
 
 
 @st.cache_resource(scope="session", on_release=Window.close, show_spinner=False)
@@ -207,7 +207,7 @@ def text() -> texts.Text | None:
         own = st.session_state.get("own_text")
         if own is None:
             raise TextProblem("No text yet: upload a file or paste some text.")
-        return _prepared("own", how, first, own.sha256, own.name)
+        return replace(_prepared("own", how, first, own.sha256, own.name), notice=own.notice)
     return _prepared(source, how, first)
 
 

@@ -12,7 +12,7 @@ from .frame import live
 
 def panel(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
     """The buttons, the text so far, and the way to take it along."""
-    writing = session.window().writing
+    writing = session.window().writings.get(session.run_id())
     is_writing = writing is not None and writing.is_alive()
     with st.container(horizontal=True):
         st.button(
@@ -45,8 +45,9 @@ def panel(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
 
 def _begin(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
     st.session_state.pop("writing_problem", None)
-    if session.window().writing:
-        session.window().writing.stop()
+    writings = session.window().writings
+    if before := writings.get(session.run_id()):
+        before.stop()
     now = session.model_now(max_age=0.0)
     if now is None:
         st.session_state["writing_problem"] = "The model is still being made: try again in a second."
@@ -57,7 +58,7 @@ def _begin(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
     except ValueError as problem:
         st.session_state["writing_problem"] = str(problem)
         return
-    session.window().writing = writing
+    writings[session.run_id()] = writing
     writing.start()
 
 
