@@ -17,7 +17,8 @@ from ..trace import trace
 from ..writing import Writing, known_ids
 from . import session
 from .controls import mode
-from .frame import choices, is_active, live
+from .frame import is_active, live
+from .words import choices, literal
 
 _SAMPLE = Sampling(temperature=0.8)
 _SAMPLE_LENGTH = 160
@@ -54,8 +55,8 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
         with st.container(key="loss-live"):
             _draw_loss(plots.loss_frame(History(Path("none yet")), references, axis), axis, max_steps)
         st.caption(
-            f"What plain counting achieves on {chosen.name} with {block_size} characters in sight: the lines that your "
-            "model will have to beat. Press Start and watch its curve come down through them."
+            f"What plain counting achieves on {literal(chosen.name)} with {block_size} characters in sight: the lines "
+            "that your model will have to beat. Press Start and watch its curve come down through them."
         )
     else:
         st.info(
@@ -88,7 +89,7 @@ def outcome() -> None:
         return
     info = run.info
     if info.state == "failed":
-        st.error(info.message, icon=":material/error:")
+        st.error(literal(info.message), icon=":material/error:")
     elif info.full_val_loss is not None:
         loss = info.full_val_loss
         st.success(
@@ -97,7 +98,7 @@ def outcome() -> None:
             icon=":material/flag:",
         )
     elif info.message:
-        st.info(info.message, icon=":material/info:")
+        st.info(literal(info.message), icon=":material/info:")
 
 
 def ways_on() -> None:

@@ -16,7 +16,8 @@ from ..model import parameter_count
 from ..sample import Sampling
 from ..tokenizer import visible
 from . import session
-from .frame import duration, live
+from .frame import live
+from .words import duration, literal
 
 _MAIN = ("block_size", "n_embd", "n_head", "n_layer")
 _MORE = tuple(name for name in knobs() if name not in _MAIN)
@@ -70,13 +71,13 @@ def text() -> texts.Text | None:
     try:
         chosen = session.text()
     except TextProblem as problem:
-        st.error(str(problem), icon=":material/description:")
+        st.error(literal(str(problem)), icon=":material/description:")
         return None
     if chosen:
         characters = texts.load_corpus(chosen.sha256).vocab_size
         st.caption(f"{chosen.characters:,} characters, {characters} different; the last tenth is held out.")
         if chosen.notice:
-            st.warning(chosen.notice, icon=":material/translate:")
+            st.warning(literal(chosen.notice), icon=":material/translate:")
     return chosen
 
 
@@ -87,7 +88,8 @@ def _book_status() -> None:
         live(_book_progress, 0.5, key="book-progress")
     elif book.problem:
         st.warning(
-            f"{book.problem} Until then Start uses {BUILTIN_TEXTS['drawing-room'].name}.", icon=":material/wifi_off:"
+            f"{literal(book.problem)} Until then Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
+            icon=":material/wifi_off:",
         )
         st.button("Try again", key="book-again", on_click=session.book.clear)
 
@@ -109,7 +111,7 @@ def _own_text() -> None:
         st.session_state["pasted_text"] = pasted
         _take(lambda: (pasted.replace("\r\n", "\n"), None), "Pasted text")
     if problem := st.session_state.get("own_text_problem"):
-        st.error(problem, icon=":material/description:")
+        st.error(literal(problem), icon=":material/description:")
     if own := st.session_state.get("own_text"):
         st.text(f"Using: {own.name}")
 
@@ -246,7 +248,7 @@ def live_settings() -> None:
             training.change(**values)
             st.caption(f"From the next step on: {', '.join(f'{name} {value:g}' for name, value in values.items())}.")
         except ValueError as problem:
-            st.error(str(problem), icon=":material/error:")
+            st.error(literal(str(problem)), icon=":material/error:")
 
 
 # ---- a sentence, a prompt, dice

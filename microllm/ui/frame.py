@@ -11,6 +11,7 @@ import streamlit as st
 from ..home import home, home_is_temporary
 from ..runs import ACTIVE, RunInfo, all_runs
 from . import session
+from .words import choices, duration, literal
 
 _is_inside = ContextVar("a page runs inside the frame", default=False)
 
@@ -46,11 +47,13 @@ def show(page) -> None:
     link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
     strip()
     if link_problem:
-        st.warning(link_problem, icon=":material/link_off:")
+        st.warning(literal(link_problem), icon=":material/link_off:")
     if start_problem:
-        st.error(start_problem, icon=":material/error:")
+        st.error(literal(start_problem), icon=":material/error:")
     if home_is_temporary():
-        st.warning(f"Runs are kept in {home()} until this machine is cleaned: MICROLLM_HOME cannot be written.")
+        st.warning(
+            f"Runs are kept in {literal(str(home()))} until this machine is cleaned: MICROLLM_HOME cannot be written."
+        )
     token = _is_inside.set(True)
     try:
         page.run()
@@ -156,22 +159,3 @@ def _buttons(state: str | None, training) -> None:
         "Step", key="strip-step", icon=":material/skip_next:", on_click=training.one_step, help="One step, then pause"
     )
     st.button("Stop", key="strip-stop", icon=":material/stop:", on_click=training.stop, help="End this run; it is kept")
-
-
-# ---- words for numbers
-
-
-def choices(loss: float) -> str:
-    """A loss in words: e^loss, the number of equally likely characters that would leave one as unsure."""
-    number = math.exp(min(loss, 20))
-    return f"{number:.1f} choices" if number < 10 else f"{number:.0f} choices"
-
-
-def duration(seconds: float) -> str:
-    """A time in words: 43 s, 2 min 5 s, 3 h 20 min."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

@@ -18,6 +18,7 @@ from ..model import MicroLLM
 from ..runs import Run, RunProblem
 from ..training import Training, Workshop, grace_seconds
 from ..writing import Writing
+from .words import literal
 
 SENTENCE = "It is a truth universally ack"
 PROMPT = "It is a truth"
@@ -171,7 +172,7 @@ def model_now(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] |
     try:
         return workshop().model_now(run(), max_age, wait)
     except WeightsProblem as problem:
-        st.error(str(problem), icon=":material/error:")
+        st.error(literal(str(problem)), icon=":material/error:")
         return None
 
 

@@ -8,6 +8,7 @@ from ..sample import Sampling
 from ..writing import Writing
 from . import session
 from .frame import live
+from .words import literal
 
 
 def panel(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
@@ -26,7 +27,7 @@ def panel(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
         if is_writing:
             st.button("Stop writing", key="stop-writing", icon=":material/stop:", on_click=writing.stop)
     if problem := st.session_state.get("writing_problem"):
-        st.error(problem, icon=":material/error:")
+        st.error(literal(problem), icon=":material/error:")
     if writing is None:
         st.caption("Press Generate: it goes on from your prompt, character by character.")
         return

@@ -1,0 +1,27 @@
+"""Words for numbers, and text of others shown as it is."""
+
+from __future__ import annotations
+
+import math
+import re
+
+
+def literal(text: str) -> str:
+    """Text for Streamlit's Markdown, in which nothing is markup: a file may be called `![](http://...)`."""
+    return re.sub(r"[\\`*\[\]<>$#~]|:(?=\w)|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
+
+
+def choices(loss: float) -> str:
+    """A loss in words: e^loss, the number of equally likely characters that would leave one as unsure."""
+    number = math.exp(min(loss, 20))
+    return f"{number:.1f} choices" if number < 10 else f"{number:.0f} choices"
+
+
+def duration(seconds: float) -> str:
+    """A time in words: 43 s, 2 min 5 s, 3 h 20 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
