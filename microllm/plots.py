@@ -206,7 +206,7 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str) -> go.Figu
         )
     )
     ticks = {"tickmode": "array", "tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
-    font = {"family": "monospace", "size": 13 if len(names) <= 40 else 9}
+    font = {"family": "monospace", "size": 15 if len(names) <= 32 else 11}
     figure.update_xaxes(title="looked at", side="top", tickangle=0, tickfont=font, **ticks)
     figure.update_yaxes(title="looking", autorange="reversed", tickfont=font, **ticks)
     figure.update_layout(height=max(420, min(900, 16 * len(names) + 120)), margin={"l": 10, "r": 10, "t": 60, "b": 10})
@@ -272,7 +272,7 @@ def chances_spec(mode: str) -> dict[str, Any]:
         "type": "nominal",
         "sort": {"field": "rank", "order": "ascending"},
         "title": "next character",
-        "axis": {"labelFont": "monospace", "labelFontSize": 14, "ticks": False},
+        "axis": {"labelFont": "monospace", "labelFontSize": 16, "ticks": False},
     }
     x = {
         "type": "quantitative",

@@ -14,7 +14,7 @@ if session.run() is None:
 prompt = controls.prompt()
 choices, bars = st.columns([3, 2], gap="medium")
 with choices:
-    length, sampling, seed = controls.sampling()
-    writer.panel(prompt, length, sampling, seed)
+    controls.sampling()
+    writer.panel()
 with bars:
-    charts.next_character(prompt, sampling)
+    charts.next_character(prompt)

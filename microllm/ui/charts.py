@@ -242,16 +242,23 @@ def _attention_tick(run: Run, sentence: str, layer: int, head: int) -> None:
 # ---- the next character
 
 
-def next_character(prompt: str, sampling: Sampling) -> None:
+def next_character(prompt: str) -> None:
     """Bars of the likeliest next characters after `prompt`, as the model gives them and after what the sliders cut."""
+    if not prompt:
+        return
+    _, _, sampling, _ = session.wish()
+    live(lambda: _next_character_tick(prompt, sampling), 1.0, key="chances-live", when=is_active())
+
+
+def _next_character_tick(prompt: str, sampling: Sampling) -> None:
     run, now = session.run(), session.model_now(max_age=1.0)
-    idx = known_ids(run.tokenizer, prompt)
-    if now is None or not len(idx) or sampling.problem():
+    if now is None:
+        st.caption("The model has no weights to show yet.")
         return
     step, model = now
+    idx = known_ids(run.tokenizer, prompt)
     logits = next_logits(model, idx[None])[0]
     frame = plots.chances_frame(probabilities(logits, Sampling()), probabilities(logits, sampling), run.tokenizer.vocab)
-    st.vega_lite_chart(
-        frame, plots.chances_spec(mode()), width="stretch", key="chances", alt="Chances of the next character"
-    )
+    alt = "Chances of the next character"
+    st.vega_lite_chart(frame, plots.chances_spec(mode()), width="stretch", key="chances", alt=alt)
     st.caption(f"After the prompt, at step {step:,}. Blue: the chance it is drawn with. Grey: what the model gave it.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import Field
+from dataclasses import Field, asdict
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -13,7 +13,6 @@ from ..config import LIVE, PRESETS, ModelConfig, TrainConfig, configs_from, knob
 from ..cost import memory_bytes
 from ..download import BOOK, TextProblem, decode_text
 from ..model import parameter_count
-from ..sample import Sampling
 from ..tokenizer import visible
 from . import session
 from .frame import live
@@ -103,26 +102,15 @@ def _book_progress() -> None:
 
 def _own_text() -> None:
     uploaded = st.file_uploader("A plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200)
-    pasted = st.text_area("… or paste some text", key="pasted", height=120, persist_state="session")
+    st.text_area("… or paste some text", key="pasted", height=120, persist_state="session")
     if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
         st.session_state["uploaded_id"] = uploaded.file_id
-        _take(lambda: decode_text(uploaded.getvalue(), uploaded.name), uploaded.name)
-    elif pasted and pasted != st.session_state.get("pasted_text"):
-        st.session_state["pasted_text"] = pasted
-        _take(lambda: (pasted.replace("\r\n", "\n"), None), "Pasted text")
+        session.take(lambda: decode_text(uploaded.getvalue(), uploaded.name), uploaded.name)
+    session.take_pasted()
     if problem := st.session_state.get("own_text_problem"):
         st.error(literal(problem), icon=":material/description:")
     if own := st.session_state.get("own_text"):
         st.text(f"Using: {own.name}")
-
-
-def _take(read, name: str) -> None:
-    st.session_state["own_text_problem"] = None
-    try:
-        content, notice = read()
-        session.keep_own_text(content, name, notice)
-    except (TextProblem, OSError) as problem:
-        st.session_state["own_text_problem"] = str(problem)
 
 
 # ---- the knobs
@@ -143,10 +131,9 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     )
     if chosen != preset:
         preset, (model, train) = chosen, configs_from({}, chosen)
-        for name in knobs():
-            st.session_state[name] = getattr(model, name, None) if hasattr(model, name) else getattr(train, name)
+        st.session_state.update(asdict(model) | asdict(train))
     st.caption(PRESETS[preset].sentence)
-    values = {name: getattr(model if hasattr(model, name) else train, name) for name in knobs()}
+    values = asdict(model) | asdict(train)
     marks = _grid(_MAIN)
     with st.expander("More"):
         marks |= _grid(_MORE)
@@ -285,9 +272,9 @@ def _text_input(label: str, key: str, default: str) -> str:
     return known
 
 
-def sampling() -> tuple[int, Sampling, int]:
-    """Length, the way of choosing, and the dice."""
-    temperature = st.slider(
+def sampling() -> None:
+    """Length, the way of choosing, and the dice: what `session.wish` reads."""
+    st.slider(
         "temperature",
         0.0,
         2.0,
@@ -298,11 +285,9 @@ def sampling() -> tuple[int, Sampling, int]:
         help="0: always the likeliest character. 1: as the model bets. Above: bolder, and soon nonsense.",
     )
     with st.expander("More: length, top-k, top-p, seed"):
-        length = st.slider("length, in characters", 50, 2_000, 400, 50, key="length", persist_state="session")
-        top_k = st.slider(
-            "top-k: keep only so many of the likeliest (0: all)", 0, 50, 0, key="top_k", persist_state="session"
-        )
-        top_p = st.slider(
+        st.slider("length, in characters", 50, 2_000, 400, 50, key="length", persist_state="session")
+        st.slider("top-k: keep only so many of the likeliest (0: all)", 0, 50, 0, key="top_k", persist_state="session")
+        st.slider(
             "top-p: keep the fewest that reach this chance together (1: all)",
             0.05,
             1.0,
@@ -311,5 +296,4 @@ def sampling() -> tuple[int, Sampling, int]:
             key="top_p",
             persist_state="session",
         )
-        seed = st.number_input("seed: the dice", 0, 2**31 - 1, 0, key="sampling-seed", persist_state="session")
-    return length, Sampling(temperature, top_k, top_p), seed
+        st.number_input("seed: the dice", 0, 2**31 - 1, 0, key="sampling-seed", persist_state="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import streamlit as st
@@ -11,11 +12,12 @@ import torch
 
 from .. import texts
 from ..checkpoint import WeightsProblem
-from ..config import ModelConfig, TrainConfig, configs_from, problems
+from ..config import ModelConfig, TrainConfig, configs_from, knobs, problems
 from ..cost import Speed, measure_speed
 from ..download import BOOK, TextProblem, load_text
 from ..model import MicroLLM
 from ..runs import Run, RunProblem
+from ..sample import Sampling
 from ..training import Training, Workshop, grace_seconds
 from ..writing import Writing
 from .words import literal
@@ -180,10 +182,13 @@ def model_now(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] |
 
 
 def draft() -> tuple[str, ModelConfig, TrainConfig]:
-    """The preset and the configuration that the controls of the train page say, on whichever page one is."""
+    """The preset and the configuration that the controls of the train page say, on whichever page one is.
+
+    The widgets come first: in the callback of a button, what was typed just before the click stands only there.
+    """
     preset = st.session_state.get("draft_preset", "quick")
-    values = st.session_state.get("draft", {})
-    return preset, *configs_from(values, preset)
+    typed = {name: st.session_state[name] for name in knobs() if st.session_state.get(name) is not None}
+    return preset, *configs_from(st.session_state.get("draft", {}) | typed, preset)
 
 
 def remember_draft(preset: str, values: dict) -> None:
@@ -193,7 +198,10 @@ def remember_draft(preset: str, values: dict) -> None:
 
 def text_choice() -> dict:
     """What the text controls say: source, how it is turned, and how much of it is taken."""
-    return st.session_state.setdefault("text_choice", {"source": "book", "how": "none", "first": None})
+    choice = st.session_state.setdefault("text_choice", {"source": "book", "how": "none", "first": None})
+    for name, key in (("source", "text"), ("how", "text-how"), ("first", "text-first")):
+        choice[name] = st.session_state.get(key, choice[name])
+    return choice
 
 
 def text() -> texts.Text | None:
@@ -205,6 +213,7 @@ def text() -> texts.Text | None:
     if source == "book" and book().problem:
         source = "drawing-room"
     if source == "own":
+        take_pasted()
         own = st.session_state.get("own_text")
         if own is None:
             raise TextProblem("No text yet: upload a file or paste some text.")
@@ -221,9 +230,29 @@ def _prepared(source: str, how: str, first: int | None, sha256: str = "", name: 
     return texts.choose(source, how=how, first=first)
 
 
-def keep_own_text(content: str, name: str, notice: str | None = None) -> None:
-    """Take a person's text as the one to choose. Raises TextProblem for one that no model could learn from."""
-    st.session_state["own_text"] = texts.prepare(content, name, notice=notice)
+def take_pasted() -> None:
+    """Take what was pasted since the last time as the person's own text."""
+    pasted = st.session_state.get("pasted")
+    if pasted and pasted != st.session_state.get("pasted_text"):
+        st.session_state["pasted_text"] = pasted
+        take(lambda: (pasted.replace("\r\n", "\n"), None), "Pasted text")
+
+
+def take(read: Callable[[], tuple[str, str | None]], name: str) -> None:
+    """Take a person's text, which `read` gives with a notice. Why it cannot be used is left in `own_text_problem`."""
+    st.session_state["own_text_problem"] = None
+    try:
+        content, notice = read()
+        st.session_state["own_text"] = texts.prepare(content, name, notice=notice)
+    except (TextProblem, OSError) as problem:
+        st.session_state["own_text_problem"] = str(problem)
+
+
+def wish() -> tuple[str, int, Sampling, int]:
+    """What the controls of the generate page say: prompt, length, the way of choosing, seed."""
+    said = st.session_state
+    sampling = Sampling(said["temperature"], said["top_k"], said["top_p"])
+    return said["prompt"], said["length"], sampling, said["sampling-seed"]
 
 
 def start() -> None:

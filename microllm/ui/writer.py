@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ..sample import Sampling
 from ..writing import Writing
 from . import session
 from .frame import live
 from .words import literal
 
 
-def panel(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
+def panel() -> None:
     """The buttons, the text so far, and the way to take it along."""
     writing = session.window().writings.get(session.run_id())
     is_writing = writing is not None and writing.is_alive()
@@ -22,7 +21,6 @@ def panel(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
             type="primary",
             icon=":material/edit_note:",
             on_click=_begin,
-            args=(prompt, length, sampling, seed),
         )
         if is_writing:
             st.button("Stop writing", key="stop-writing", icon=":material/stop:", on_click=writing.stop)
@@ -44,7 +42,7 @@ def panel(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
         )
 
 
-def _begin(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
+def _begin() -> None:
     st.session_state.pop("writing_problem", None)
     writings = session.window().writings
     if before := writings.get(session.run_id()):
@@ -55,7 +53,7 @@ def _begin(prompt: str, length: int, sampling: Sampling, seed: int) -> None:
         return
     step, model = now
     try:
-        writing = Writing(model, session.run().tokenizer, prompt, length, sampling, seed, step)
+        writing = Writing(model, session.run().tokenizer, *session.wish(), step)
     except ValueError as problem:
         st.session_state["writing_problem"] = str(problem)
         return

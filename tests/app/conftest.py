@@ -1,0 +1,81 @@
+"""The app, played page by page without a browser: a server of its own for each test, and a book that is made here."""
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from play import new_run, step_of, training_threads, wait_for
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import app_test
+
+from microllm import download
+from microllm.builtin import drawing_room
+from microllm.cost import Speed
+from microllm.runs import Run
+from microllm.ui import session
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory) -> Path:
+    """A folder with a "book": Gutenberg's markers, and between them sentences that nobody wrote."""
+    folder = tmp_path_factory.mktemp("mirror")
+    marker = "*** {} OF THE PROJECT GUTENBERG EBOOK PRIDE AND PREJUDICE ***"
+    book = "\n".join([marker.format("START"), drawing_room(120_000), marker.format("END"), ""])
+    (folder / download.BOOK_FILE).write_text(book, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def server_of_its_own(home_of_its_own, mirror, monkeypatch):
+    """Caches outlive an AppTest, and all AppTests are one session to Streamlit: both end here, and so does training.
+
+    No address but the mirror is asked for the book, and no time is spent on measuring how fast this machine is.
+    """
+    monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
+    monkeypatch.setattr(download, "SOURCES", ())
+    monkeypatch.setattr(session, "measure_speed", lambda: Speed(1e-3, 1e-12))
+    yield
+    session.workshop().close()
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    assert not training_threads()
+
+
+class _Warm(PagesManager):
+    """What a server knows after its first visitor: that pages are run by `app.py`."""
+
+    def __init__(self, *arguments, **options) -> None:
+        super().__init__(*arguments, **options)
+        PagesManager.uses_pages_directory = False
+
+
+@pytest.fixture(autouse=True)
+def warm_server(request, monkeypatch):
+    """AppTest plays each rerun as the first one of a fresh server; that is rare, so only `fresh_server` tests do it."""
+    if "fresh_server" not in request.fixturenames:
+        monkeypatch.setattr(app_test, "PagesManager", _Warm)
+
+
+@pytest.fixture
+def fresh_server():
+    """Streamlit runs the script of a page as if there were no `app.py`, at each rerun."""
+
+
+@pytest.fixture
+def finished_run() -> Run:
+    """A run that was trained to its end before anybody looked."""
+    run = new_run(max_steps=20)
+    session.workshop().start(run).join(60)
+    assert run.info.state == "finished"
+    return run
+
+
+@pytest.fixture
+def live_run() -> Run:
+    """A run that trains and has its first exam behind it; paused, so that pages are not slowed down."""
+    run = new_run()
+    training = session.workshop().start(run)
+    wait_for(lambda: step_of(training) > 0)
+    training.pause()
+    wait_for(lambda: training.state == "paused")
+    return run

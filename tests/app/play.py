@@ -1,0 +1,83 @@
+"""What the tests of pages share: runs to look at, and what a page says and offers."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+from microllm import texts
+from microllm.builtin import words_twice
+from microllm.config import configs_from
+from microllm.runs import Run
+from microllm.training import Training
+
+APP = str(Path(__file__).parents[2] / "app.py")
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 4, "eval_interval": 10}
+ENDLESS = 1_000_000
+
+
+def new_run(text: str | None = None, **settings) -> Run:
+    """A run of a tiny model, not yet started."""
+    made = texts.prepare(text or words_twice(2_000), "made here")
+    model, train = configs_from(TINY | {"max_steps": ENDLESS} | settings)
+    return Run.create(model, train, made, preset="quick", threads=1)
+
+
+def open_app(page: str | None = None, **query: str) -> AppTest:
+    """Open the app as a browser does: its first page, or the link to a page."""
+    at = AppTest.from_file(APP, default_timeout=60)
+    for name, value in query.items():
+        at.query_params[name] = value
+    return go_to(at, page) if page else at.run()
+
+
+def go_to(at: AppTest, page: str) -> AppTest:
+    """Open another page, by its name."""
+    at.switch_page(f"pages/{page}.py")
+    return at.run()
+
+
+def click(at: AppTest, key: str) -> AppTest:
+    """Click a button; the page must survive that."""
+    at.button(key=key).click().run()
+    assert not at.exception
+    return at
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until it is true."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def step_of(training: Training) -> int:
+    """The step at which the training answers, after all that it was told before."""
+    step, _ = training.copy(max_age=0, wait=30)
+    return step
+
+
+def training_threads() -> list[threading.Thread]:
+    """The threads that train now."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("training-")]
+
+
+def said(at: AppTest) -> str:
+    """All that the page says in words, literal text included."""
+    kinds = ("markdown", "caption", "text", "code", "error", "warning", "info", "success")
+    return "\n".join(element.value for kind in kinds for element in at.get(kind))
+
+
+def complaints(at: AppTest) -> str:
+    """What the page complains about."""
+    return "\n".join(element.value for kind in ("error", "warning") for element in at.get(kind))
+
+
+def keys(at: AppTest) -> set[str]:
+    """The keys of all that can be used on the page."""
+    fields = ["button", "slider", "number_input", "text_input", "text_area", "selectbox", "button_group"]
+    others = ["file_uploader", "download_button", "select_slider", "vega_lite_chart", "plotly_chart", "page_link"]
+    return {element.key for kind in fields + others for element in at.get(kind) if element.key}

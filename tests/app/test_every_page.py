@@ -1,0 +1,183 @@
+"""What holds on all pages: they open, they stand in the frame, and they look at the same run."""
+
+import json
+
+import pytest
+from play import click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
+
+from microllm.runs import Run
+from microllm.ui import session
+
+PAGES = ("train", "attention", "generate")
+OF_THE_PAGE = {
+    "train": {"start", "text", "preset", "n_embd", "loss"},
+    "attention": {"sentence", "attention-one", "attention-all"},
+    "generate": {"prompt", "generate", "temperature"},
+}
+
+
+def has_the_strip(at) -> bool:
+    return bool({"strip-start", "strip-stop"} & keys(at))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_without_a_run_says_what_it_is_for_and_leads_to_one(page):
+    at = open_app(page)
+    assert not at.exception
+    assert has_the_strip(at)
+    if page == "train":
+        assert keys(at) >= OF_THE_PAGE["train"]
+    else:
+        assert at.get("page_link")
+        assert at.info[0].value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_a_finished_run(page, finished_run):
+    at = open_app(page, run=finished_run.id)
+    assert not at.exception
+    assert keys(at) >= OF_THE_PAGE[page] | {"strip-start"}
+    assert "finished" in said(at)
+    assert at.query_params["run"] == finished_run.id
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_a_run_that_trains(page, live_run):
+    at = open_app(page, run=live_run.id)
+    assert not at.exception
+    assert keys(at) >= OF_THE_PAGE[page] | {"strip-resume", "strip-step", "strip-stop"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_a_run_before_its_first_step(page):
+    run = new_run()  # as one that waits for its turn: no curve, no weights yet
+    with run.writing():
+        at = open_app(page, run=run.id)
+    assert not at.exception
+    assert "waiting" in said(at)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_run_whose_program_is_gone_is_called_interrupted(page):
+    at = open_app(page, run=new_run().id)
+    assert not at.exception
+    assert "interrupted" in said(at)
+
+
+def test_a_failed_run_says_why():
+    run = new_run(learning_rate=1.0, schedule="constant", warmup_steps=0)
+    run.update(state="failed", message="The loss stopped being a number at step 7.")
+    at = open_app("train", run=run.id)
+    assert "The loss stopped being a number at step 7." in at.error[0].value
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_that_streamlit_runs_alone_comes_back_into_its_frame(page, finished_run, fresh_server):
+    at = open_app(page, run=finished_run.id)
+    assert has_the_strip(at)
+    assert keys(at) >= OF_THE_PAGE[page]
+    assert at.query_params["run"] == finished_run.id
+    assert not any(name.startswith("detour") for name in at.session_state)
+
+
+def test_all_pages_look_at_the_same_run(live_run):
+    at = open_app("train", run=live_run.id)
+    for page in ("attention", "generate", "train"):
+        go_to(at, page)
+        assert not at.exception
+        assert at.query_params["run"] == live_run.id
+        assert "paused" in said(at)
+
+
+@pytest.mark.parametrize("link", ["0123456789abcdef", "nonsense", "../../etc/passwd", "x" * 5_000, ""])
+def test_a_link_to_no_run_says_so_and_the_page_works(link):
+    at = open_app("train", run=link)
+    assert not at.exception
+    assert has_the_strip(at)
+    assert "start" in keys(at)
+    if link:
+        assert "no run" in complaints(at)
+        assert "run" not in at.query_params
+        assert link[:16] in complaints(at)
+
+
+def test_a_link_to_a_damaged_run_says_so():
+    run = new_run()
+    (run.folder / "run.json").write_text('{"id": ')
+    at = open_app("train", run=run.id)
+    assert not at.exception
+    assert "damaged" in complaints(at)
+
+
+def test_a_bad_link_says_so_and_does_not_lose_the_run_on_show(live_run):
+    at = open_app("train", run=live_run.id)
+    at.query_params["run"] = "nonsense"
+    at.run()
+    assert not at.exception
+    assert "no run" in complaints(at)
+    assert at.query_params["run"] == live_run.id
+    assert "paused" in said(at)
+
+
+def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
+    training = session.workshop().training(live_run.id)
+    step = step_of(training)
+    at = open_app("generate", run=live_run.id)
+    for made in (1, 2):
+        click(at, "strip-step")
+        wait_for(lambda made=made: training.state == "paused" and step_of(training) == step + made)
+
+    at.run()
+    click(at, "strip-resume")
+    wait_for(lambda: step_of(training) > step + 3)
+    at.run()
+    assert "strip-pause" in keys(at)
+    click(at, "strip-pause")
+    wait_for(lambda: training.state == "paused")
+    at.run()
+    assert "strip-resume" in keys(at)
+
+    click(at, "strip-stop")
+    training.join(30)
+    at.run()
+    assert "stopped" in said(at)
+    assert "strip-start" in keys(at)
+    assert Run.open(live_run.id).info.state == "stopped"
+
+
+def test_a_learning_rate_is_changed_for_the_next_step(live_run):
+    training = session.workshop().training(live_run.id)
+    at = open_app("train", run=live_run.id)
+    at.number_input(key="live-learning_rate").set_value(0.0123)
+    click(at, "live-apply")
+    step_of(training)  # it has obeyed
+    event = json.loads((live_run.folder / "events.jsonl").read_text().splitlines()[-1])
+    assert event["learning_rate"] == training.config.learning_rate == 0.0123
+    assert event["step"] == len(live_run.history.read())
+
+
+def test_a_learning_rate_out_of_range_is_refused_with_the_range(live_run):
+    at = open_app("train", run=live_run.id)
+    at.number_input(key="live-learning_rate").set_value(5.0)
+    click(at, "live-apply")
+    assert "learning_rate is 5.0" in complaints(at)
+    assert session.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+
+
+def test_heads_are_offered_as_many_as_the_run_has(finished_run):
+    at = open_app("attention", run=finished_run.id)
+    assert at.button_group(key="layer-of-2").options == ["1", "2"]
+    at.button_group(key="head-of-2").set_value(1).run()
+    assert not at.exception
+    assert "head 2" in said(at)
+
+
+def test_a_sentence_of_markup_is_drawn_as_it_is_written():
+    text = '<b onload="x">&amp;</b> $x$ ![i](u) ' * 60
+    run = new_run(text, max_steps=1)
+    session.workshop().start(run).join(60)
+    at = open_app("attention", run=run.id)
+    at.text_input(key="sentence").set_value("<b>&amp;").run()
+    assert not at.exception
+    figure = json.loads(at.get("plotly_chart")[0].proto.spec)
+    assert figure["layout"]["xaxis"]["ticktext"] == ["&lt;", "b", "&gt;", "&amp;", "a", "m", "p", ";"]

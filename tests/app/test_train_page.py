@@ -1,0 +1,290 @@
+"""The train page: a text and a size are chosen, what they cost is said, and a run starts with exactly that."""
+
+import re
+
+import pytest
+from play import TINY, click, complaints, go_to, keys, open_app, said, training_threads
+
+from microllm import download, texts
+from microllm.builtin import BUILTIN_TEXTS, drawing_room, transform
+from microllm.config import PRESETS, configs_from, knobs, problems
+from microllm.model import parameter_count
+from microllm.runs import Run, all_runs
+from microllm.ui import session
+
+SETTINGS = {
+    "block_size": 16,
+    "n_embd": 24,
+    "n_head": 3,
+    "n_layer": 2,
+    "dropout": 0.1,
+    "batch_size": 7,
+    "learning_rate": 2e-3,
+    "max_steps": 123_456,
+    "warmup_steps": 5,
+    "eval_interval": 50,
+    "stop_at_loss": 0.25,
+    "seed": 99,
+}
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(500)
+
+
+def choose(at, settings):
+    """Turn the knobs to these settings."""
+    for name, value in settings.items():
+        if knobs()[name].metadata["choices"]:
+            at.button_group(key=name).set_value(value)
+        else:
+            widgets = [w for w in (*at.slider, *at.number_input) if w.key == name]
+            widgets[0].set_value(value)
+    at.run()
+    assert not at.exception
+    return at
+
+
+def shown_settings(at):
+    return {widget.key: widget.value for widget in (*at.slider, *at.number_input) if widget.key in knobs()}
+
+
+def new_run_of(at) -> Run:
+    return Run.open(at.session_state["run_id"])
+
+
+def upload(at, name, data):
+    at.selectbox(key="text").set_value("own").run()
+    at.file_uploader(key="upload").set_value((name, data, "text/plain")).run()
+    assert not at.exception
+    return at
+
+
+# ---- the knobs
+
+
+def test_the_page_opens_with_the_quick_preset():
+    at = open_app("train")
+    _, model, train = "quick", PRESETS["quick"].model, PRESETS["quick"].train
+    shown = shown_settings(at)
+    assert {name: shown[name] for name in ("block_size", "n_embd", "n_head", "n_layer")} == {
+        name: getattr(model, name) for name in ("block_size", "n_embd", "n_head", "n_layer")
+    }
+    assert shown["max_steps"] == train.max_steps
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_sets_every_control_and_starts_exactly_that(preset):
+    at = open_app("train")
+    choose(at, {"block_size": 77, "n_layer": 5, "learning_rate": 0.05, "seed": 1})
+    other = next(key for key in PRESETS if key != preset)
+    at.button_group(key="preset").set_value(other).run()
+    at.button_group(key="preset").set_value(preset).run()
+    chosen = PRESETS[preset]
+    for name, value in shown_settings(at).items():
+        expected = getattr(chosen.model, name) if hasattr(chosen.model, name) else getattr(chosen.train, name)
+        assert value == pytest.approx(expected), name
+    click(at, "start")
+    info = new_run_of(at).info
+    assert (info.preset, info.model, info.train) == (preset, chosen.model, chosen.train)
+
+
+def test_start_makes_a_run_of_exactly_what_the_controls_say():
+    at = choose(open_app("train"), SETTINGS | {"initialization": "torch", "schedule": "constant"})
+    click(at, "start")
+    info = new_run_of(at).info
+    model, train = configs_from(SETTINGS | {"initialization": "torch", "schedule": "constant"})
+    assert (info.model, info.train) == (model, train)
+    assert info.text.name == download.BOOK
+    assert at.query_params["run"] == info.id
+    assert "strip-stop" in keys(at)
+
+
+def test_every_knob_of_the_engine_is_on_the_page():
+    assert keys(open_app("train")) >= set(knobs())
+
+
+def test_the_strip_of_another_page_starts_what_the_train_page_says(finished_run):
+    at = choose(open_app("train", run=finished_run.id), SETTINGS)
+    go_to(at, "attention")
+    click(at, "strip-start")
+    assert new_run_of(at).id != finished_run.id
+    assert new_run_of(at).info.model == configs_from(SETTINGS)[0]
+
+
+def test_a_draft_survives_a_page_switch():
+    at = choose(open_app("train"), SETTINGS)
+    at.button_group(key="axis").set_value("seconds").run()
+    at.selectbox(key="text").set_value("words-twice").run()
+    at.number_input(key="text-first").set_value(30_000).run()
+    for page in ("generate", "attention", "train"):
+        go_to(at, page)
+        assert not at.exception
+    assert shown_settings(at) == pytest.approx(SETTINGS)
+    assert at.selectbox(key="text").value == "words-twice"
+    assert at.number_input(key="text-first").value == 30_000
+    assert at.button_group(key="axis").value == "seconds"
+
+
+def test_a_draft_survives_a_start():
+    at = choose(open_app("train"), SETTINGS)
+    click(at, "start")
+    at.run()
+    assert shown_settings(at) == pytest.approx(SETTINGS)
+
+
+def test_start_twice_leaves_one_training_in_the_window():
+    at = choose(open_app("train"), TINY)
+    click(at, "start")
+    first = new_run_of(at)
+    training = session.workshop().training(first.id)
+    click(at, "start")
+    training.join(30)
+    assert [thread.folder.id for thread in training_threads()] == [new_run_of(at).id]
+    assert first.info.state == "stopped"
+    assert "new run" in first.info.message
+    assert len(all_runs()) == 2
+
+
+# ---- what it costs, and what cannot be
+
+
+def parameters_said(at) -> int:
+    return int(re.search(r"\*\*([\d,]+)\*\* parameters", said(at))[1].replace(",", ""))
+
+
+def test_the_cost_follows_the_sliders():
+    at = open_app("train")
+    characters = len(set(texts.book()))
+    seconds = []
+    for n_embd in (32, 64, 128):
+        choose(at, {"n_embd": n_embd})
+        assert parameters_said(at) == parameter_count(configs_from({"n_embd": n_embd})[0], characters)
+        seconds.append(float(re.search(r"\*\*(\d+) ms\*\* a step", said(at))[1]))
+    assert seconds == sorted(seconds)
+    assert seconds[0] < seconds[-1]
+
+
+def test_heads_that_cannot_share_the_width_are_named_at_the_knob_and_one_click_repairs_it():
+    at = choose(open_app("train"), {"n_head": 5})
+    model, train = configs_from({"n_head": 5})
+    assert problems(model, train)["n_head"] in complaints(at)
+    assert at.button(key="start").disabled
+    click(at, "use-n_head")
+    assert at.slider(key="n_head").value == 4
+    assert not at.button(key="start").disabled
+    assert not complaints(at)
+
+
+def test_a_context_longer_than_the_held_out_text_is_named_and_repaired():
+    at = open_app("train")
+    at.number_input(key="text-first").set_value(200).run()
+    assert not at.exception
+    assert "block_size" in complaints(at)
+    assert at.button(key="start").disabled
+    click(at, "use-block_size")
+    assert at.slider(key="block_size").value == 19
+    assert not at.button(key="start").disabled
+    click(at, "start")
+    assert new_run_of(at).info.text.characters == 200
+
+
+def test_the_strip_refuses_what_the_start_button_refuses():
+    at = choose(open_app("train"), {"n_head": 5})
+    go_to(at, "generate")
+    click(at, "strip-start")
+    assert not all_runs()
+    assert "n_head must divide n_embd" in said(at)
+
+
+# ---- the text
+
+
+def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirror, monkeypatch):
+    monkeypatch.setenv("MICROLLM_MIRROR", str(mirror / "nothing here"))
+    at = open_app("train")
+    assert download.BOOK in complaints(at)
+    assert BUILTIN_TEXTS["drawing-room"].name in complaints(at)
+    assert not at.button(key="start").disabled
+    choose(at, TINY)
+    click(at, "start")
+    assert new_run_of(at).info.text.name == BUILTIN_TEXTS["drawing-room"].name
+
+    monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
+    click(at, "book-again")
+    session.book().wait(20)
+    at.run()
+    assert not complaints(at)
+
+
+@pytest.mark.parametrize("key", BUILTIN_TEXTS)
+def test_a_built_in_text_is_learned_with_its_floor(key):
+    at = choose(open_app("train"), TINY)
+    at.selectbox(key="text").set_value(key).run()
+    click(at, "start")
+    info = new_run_of(at).info
+    assert info.text.name == BUILTIN_TEXTS[key].name
+    assert info.references["floor"] == info.text.floor > 0
+
+
+@pytest.mark.parametrize("how", ["reversed", "words", "letters"])
+def test_a_text_is_turned_before_it_is_learned(how):
+    at = choose(open_app("train"), TINY)
+    at.selectbox(key="text-how").set_value(how)
+    at.number_input(key="text-first").set_value(5_000).run()
+    click(at, "start")
+    text = new_run_of(at).info.text
+    assert download.load_text(text.sha256) == transform(texts.book(), how, 5_000)
+    assert "5,000" in text.name
+
+
+def test_an_uploaded_text_is_learned():
+    content = "Über café ☕ <b>&amp;</b>\n" * 100
+    at = choose(upload(open_app("train"), "mine.txt", content.encode()), TINY)
+    assert "Using: mine.txt" in said(at)
+    click(at, "start")
+    text = new_run_of(at).info.text
+    assert (text.name, download.load_text(text.sha256)) == ("mine.txt", content)
+
+
+def test_a_pasted_text_is_learned():
+    at = choose(open_app("train"), TINY)
+    at.selectbox(key="text").set_value("own").run()
+    assert at.button(key="start").disabled
+    at.text_area(key="pasted").set_value("to be or not to be, " * 100).run()
+    click(at, "start")
+    text = new_run_of(at).info.text
+    assert download.load_text(text.sha256) == "to be or not to be, " * 100
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "word"),
+    [("empty.txt", b"", "empty"), ("picture.txt", PNG, "PNG"), ("short.txt", b"abc", "too short")],
+)
+def test_a_file_that_cannot_be_learned_is_refused_and_the_text_before_it_stays(name, data, word):
+    content = drawing_room(3_000)
+    at = choose(upload(open_app("train"), "good.txt", content.encode()), TINY)
+    upload(at, name, data)
+    assert word in complaints(at)
+    assert name in complaints(at)
+    assert "Using: good.txt" in said(at)
+    click(at, "start")
+    assert download.load_text(new_run_of(at).info.text.sha256) == content
+
+
+def test_a_text_too_short_for_the_context_says_what_would_fit():
+    at = upload(open_app("train"), "short.txt", drawing_room(300).encode())
+    assert "300 characters" in complaints(at)
+    assert "at most 29" in complaints(at)
+    assert at.button(key="start").disabled
+
+
+def test_an_own_text_survives_a_page_switch():
+    at = upload(open_app("train"), "mine.txt", drawing_room(3_000).encode())
+    go_to(at, "generate")
+    go_to(at, "train")
+    assert "Using: mine.txt" in said(at)
+    assert not at.button(key="start").disabled
+
+
+def test_an_encoding_that_was_guessed_is_said():
+    at = upload(open_app("train"), "old.txt", ("Käse und Brot. " * 300).encode("cp1252"))
+    assert "cp1252" in complaints(at)
+    assert not at.button(key="start").disabled

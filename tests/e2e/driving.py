@@ -1,0 +1,285 @@
+"""What the browser tests share: a server, a person's hands, and a look into the folder where the runs are."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from playwright.sync_api import Locator, Page, expect
+
+from microllm.config import PRESETS
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60.0  # seconds, for a busy machine; nothing waits longer than it must
+
+
+class Server:
+    """The app as a program of its own, on a home of its own."""
+
+    def __init__(self, home: Path, mirror: Path, **environment: str) -> None:
+        self.home = home
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        arguments = f"-m streamlit run app.py --server.port {self.port} --server.address 127.0.0.1"
+        arguments += " --server.fileWatcherType none --global.e2eTest true"
+        self._log = (home.parent / f"{home.name}-{self.port}.log").open("w+")
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments.split()],
+            cwd=ROOT,
+            env=surroundings(home, MICROLLM_GRACE="2", MICROLLM_MIRROR=str(mirror), **environment),
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait_until_it_answers(self) -> Server:
+        """Wait for the port. That is no visit: the first page is still the first."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            assert self._process.poll() is None, self.log
+            try:
+                with urlopen(f"{self.url}/_stcore/health", timeout=1):
+                    return self
+            except OSError:
+                assert time.monotonic() < deadline, self.log
+                self._process_may_go_on(0.05)
+
+    def _process_may_go_on(self, seconds: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+
+    def end(self) -> int:
+        """Press Ctrl-C; the exit code. A server that is not gone in 15 seconds is killed and fails the test."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"The server did not end within 15 seconds.\n{self.log}") from None
+
+    @property
+    def log(self) -> str:
+        """What the server has printed."""
+        self._log.seek(0)
+        return self._log.read()
+
+    # ---- what it has written
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """What stands in `run.json`."""
+        return json.loads((self.home / "runs" / run_id / "run.json").read_text("utf-8"))
+
+    def lines(self, run_id: str, name: str = "metrics") -> list[dict[str, Any]]:
+        """The whole lines of `metrics.jsonl` or `events.jsonl`."""
+        path = self.home / "runs" / run_id / f"{name}.jsonl"
+        whole = path.read_text("utf-8").rpartition("\n")[0] if path.exists() else ""
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def steps(self, run_id: str) -> int:
+        """How many lines the run has logged."""
+        return len(self.lines(run_id))
+
+
+def surroundings(home: Path, **environment: str) -> dict[str, str]:
+    """The environment of a program that keeps everything in `home`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MICROLLM_")}
+    return inherited | {"MICROLLM_HOME": str(home), "PYTHONPATH": str(ROOT)} | environment
+
+
+def command_line_training(home: Path, **settings: Any) -> subprocess.Popen:
+    """`python -m microllm train`, on its way; its first line names the run."""
+    tiny = {"text": "words-twice", "first": 20_000, "block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}
+    flags = [part for name, value in (tiny | settings).items() for part in (f"--{name}", str(value))]
+    return subprocess.Popen(
+        [sys.executable, "-m", "microllm", "train", *flags],
+        cwd=ROOT,
+        env=surroundings(home),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_id_of(training: subprocess.Popen) -> str:
+    """The id in the first line of a training on the command line."""
+    return re.search(r"\(([0-9a-f]{16})\)", training.stdout.readline())[1]
+
+
+# ---- waiting
+
+
+def until(page: Page, condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    """Ask again and again until the answer is true; that answer."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        page.wait_for_timeout(40)
+    return answer
+
+
+def settle(page: Page) -> None:
+    """Wait until the script has run and is not about to run again."""
+    connected = "[data-testid=stApp][data-test-connection-state=CONNECTED]"
+    expect(page.locator(f"{connected}[data-test-script-state=notRunning]")).to_be_attached(timeout=PATIENCE * 1000)
+
+
+def visit(page: Page, url: str) -> None:
+    """Open a page and wait for its strip."""
+    page.goto(url, wait_until="commit")
+    expect(at(page, "strip")).to_be_visible(timeout=PATIENCE * 1000)
+    settle(page)
+
+
+# ---- hands and eyes
+
+
+def at(page: Page, key: str) -> Locator:
+    """The element or container with this key."""
+    return page.locator(f".st-key-{key}")
+
+
+def button(page: Page, key: str) -> Locator:
+    """The button with this key. (One with a help text is in the page twice, and shown once.)"""
+    return at(page, key).locator("button:visible").first
+
+
+def press(page: Page, key: str) -> None:
+    """Click a button."""
+    button(page, key).click(timeout=PATIENCE * 1000)
+
+
+def thumb(page: Page, key: str) -> Locator:
+    """A slider's thumb, which takes the keys."""
+    return at(page, key).locator("input[type=range]")
+
+
+def slide(page: Page, key: str, value: float) -> None:
+    """Move a slider to a value with the arrow keys, one press a step of it."""
+    handle = thumb(page, key)
+    handle.focus()
+    step = float(handle.get_attribute("step"))
+    presses = round((value - float(handle.input_value())) / step)
+    for _ in range(abs(presses)):
+        handle.press("ArrowRight" if presses > 0 else "ArrowLeft")
+    assert float(handle.input_value()) == value
+    settle(page)
+
+
+def fill(page: Page, key: str, value: Any) -> None:
+    """Write into a field, and leave it with Enter or, where Enter is a new line, with its shortcut."""
+    field = at(page, key).locator("input, textarea").first
+    field.fill(str(value))
+    field.press("Control+Enter")
+    settle(page)
+
+
+def unfold(page: Page, key_within: str) -> None:
+    """Open the fold that holds this element."""
+    fold = page.locator("details", has=page.locator(f".st-key-{key_within}"))
+    if fold.get_attribute("open") is None:
+        fold.locator("summary").click()
+    expect(at(page, key_within)).to_be_visible()
+
+
+def choose(page: Page, key: str, option: int) -> None:
+    """Choose the option of this number, from the top, in a list that folds down."""
+    at(page, key).locator("[data-testid=stSelectbox] input, input").first.click()
+    page.locator("[role=option]").nth(option).click()
+    settle(page)
+
+
+def choose_preset(page: Page, preset: str) -> None:
+    """Choose a preset, and wait until the sliders have moved to it."""
+    at(page, "preset").locator("button").nth(list(PRESETS).index(preset)).click()
+    model = PRESETS[preset].model
+    for name in ("block_size", "n_embd"):
+        expect(thumb(page, name)).to_have_value(str(getattr(model, name)), timeout=PATIENCE * 1000)
+    settle(page)
+
+
+BOOK, DRAWING_ROOM, WORDS_TWICE, OWN = range(4)
+
+
+def start(page: Page, *, preset: str = "article", max_steps: int = 200_000) -> str:
+    """Start a run on the train page, long enough to outlive the test; its id."""
+    choose_preset(page, preset)
+    unfold(page, "max_steps")
+    duration = at(page, "cost").inner_text()
+    fill(page, "max_steps", max_steps)
+    until(page, lambda: at(page, "cost").inner_text() != duration, "what so many steps cost")
+    return press_start(page)
+
+
+def press_start(page: Page) -> str:
+    """Press Start and wait for the first steps; the run's id."""
+    before = run_id(page)
+    press(page, "start")
+    until(page, lambda: run_id(page) not in (None, before), "a run id in the address")
+    expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
+    until(page, lambda: step(page) is not None, "a step in the strip")
+    return run_id(page)
+
+
+def run_id(page: Page) -> str | None:
+    """The run in the address."""
+    found = re.search(r"[?&]run=([0-9a-f]{16})\b", page.evaluate("location.href"))
+    return found and found[1]
+
+
+def step(page: Page) -> int | None:
+    """The step that the strip shows."""
+    found = re.search(r"([\d,]+) / [\d,]+", at(page, "strip").inner_text())
+    return int(found[1].replace(",", "")) if found else None
+
+
+def wait_for_more_steps(page: Page, than: int | None = None) -> int:
+    """Wait until the strip shows a later step; that step."""
+    than = step(page) if than is None else than
+    return until(page, lambda: (now := step(page)) is not None and now > than and now, f"a step after {than}")
+
+
+def wait_until_it_stands_still(page: Page, server: Server) -> int:
+    """Wait until the run is paused and the strip says its last step; that step."""
+    until(page, lambda: server.run(run_id(page))["state"] == "paused", "a pause")
+    last = server.lines(run_id(page))[-1]["step"]
+    until(page, lambda: step(page) == last, f"step {last} in the strip")
+    return last
+
+
+CHART = ".st-key-loss-live [data-testid=stVegaLiteChart]"
+
+
+def curve(page: Page) -> dict[str, Any]:
+    """The loss plot as it is drawn: where the curve begins and ends (pixels), its exams, and the labels of its axis."""
+    return page.evaluate(
+        """(chart) => {
+            const root = document.querySelector(chart);
+            const lines = [...root.querySelectorAll('.mark-line path')].map(path => path.getAttribute('d') || '');
+            const longest = lines.reduce((a, b) => b.length > a.length ? b : a, '');
+            const xs = [...longest.matchAll(/[ML](-?[\\d.e-]+),/g)].map(match => Number(match[1]));
+            return {
+                path: longest, points: xs.length, left: Math.min(...xs), right: Math.max(...xs),
+                exams: root.querySelectorAll('.mark-symbol.role-mark path').length,
+                width: root.querySelector('svg').getBoundingClientRect().width,
+                labels: [...root.querySelectorAll('.role-axis-label text')].map(text => text.textContent),
+            };
+        }""",
+        CHART,
+    )
+
+
+def alerts(page: Page) -> str:
+    """What the page complains about."""
+    return "\n".join(page.locator("[data-testid=stAlert]").all_inner_texts())

@@ -1,0 +1,176 @@
+"""Links, reloads, two windows, a closed one, and runs that were trained elsewhere."""
+
+import signal
+
+import pytest
+from driving import (
+    CHART,
+    PATIENCE,
+    at,
+    button,
+    command_line_training,
+    curve,
+    press,
+    run_id,
+    run_id_of,
+    settle,
+    start,
+    step,
+    until,
+    visit,
+    wait_for_more_steps,
+)
+from filelock import FileLock, Timeout
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.timeout(240)
+PAGES = ("train", "attention", "generate")
+
+
+def has_the_whole_curve(page, server, run) -> bool:
+    """True when the curve begins at step 1 (the left edge of the log axis) and all exams so far are drawn."""
+    exams = [line["step"] for line in server.lines(run) if "val_loss" in line and line["step"] > 0]
+    drawn = curve(page)
+    return drawn["left"] == 0 and drawn["exams"] >= len(exams) > 0
+
+
+def is_being_trained(server, run) -> bool:
+    """True while some thread anywhere is the run's writer."""
+    try:
+        with FileLock(server.home / "runs" / run / "lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def test_a_reload_comes_back_to_the_run_on_every_page_and_it_trains_on(page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page)
+    name = server.run(run)["name"]
+    before = wait_for_more_steps(page)
+    for address in PAGES:
+        page.locator(f"header a[href*='/{address}'], [data-testid=stTopNavLink][href*='/{address}']").first.click()
+        until(page, lambda address=address: f"/{address}" in page.url, "the page")
+        until(page, lambda: run_id(page) == run, "the run in the address")
+        settle(page)
+        page.reload(wait_until="commit")
+        expect(at(page, "strip")).to_contain_text(name, timeout=PATIENCE * 1000)
+        assert run_id(page) == run
+        before = wait_for_more_steps(page, before)
+        page.wait_for_timeout(2_500)  # longer than the grace time
+        before = wait_for_more_steps(page, before)
+        if address == "train":
+            expect(page.locator(f"{CHART} svg")).to_be_visible(timeout=PATIENCE * 1000)
+            until(page, lambda: has_the_whole_curve(page, server, run), "the whole curve")
+    assert server.run(run)["state"] == "training"
+    assert not page.errors
+
+
+def test_a_lost_connection_does_not_stop_the_run(page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page)
+    before = wait_for_more_steps(page)
+    page.evaluate("streamlitDebug.disconnectWebsocket()")
+    until(page, lambda: step(page) > before, "more steps")
+    settle(page)
+    page.wait_for_timeout(3_500)  # longer than the grace time
+    assert server.run(run)["state"] == "training"
+    wait_for_more_steps(page)
+
+
+def test_a_closed_window_stops_its_run_after_the_grace_time(page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page)
+    assert is_being_trained(server, run)
+    watcher = page.context.browser.new_page()
+    page.context.close()
+    try:
+        until(watcher, lambda: server.run(run)["state"] == "stopped", "the end of the run")
+        until(watcher, lambda: not is_being_trained(server, run), "the end of its thread")
+        last = server.lines(run)[-1]["step"]
+        assert (server.home / "runs" / run / "snapshots" / f"step-{last}.safetensors").is_file()
+        visit(watcher, f"{server.url}/train?run={run}")
+        until(watcher, lambda: step(watcher) == last, "the last step in the strip")
+    finally:
+        watcher.context.close()
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(address, fresh_server, page):
+    server = fresh_server()
+    training = command_line_training(server.home, max_steps=80)
+    run = run_id_of(training)
+    assert training.wait(PATIENCE) == 0
+
+    visit(page, f"{server.url}/{address}?run={run}")
+    expect(at(page, "strip")).to_contain_text(server.run(run)["name"])
+    assert run_id(page) == run
+    assert f"/{address}" in page.url
+    assert step(page) == 80
+    for other in PAGES:
+        assert page.locator(f"a[href*='/{other}']").count()
+    if address == "train":
+        expect(page.locator(f"{CHART} svg")).to_be_visible(timeout=PATIENCE * 1000)
+        until(page, lambda: has_the_whole_curve(page, server, run), "the whole curve")
+    if address == "attention":
+        expect(at(page, "attention-one").locator(".xtick text").first).to_be_visible(timeout=PATIENCE * 1000)
+    if address == "generate":
+        expect(button(page, "generate")).to_be_visible()
+    assert not page.errors
+
+
+def test_two_windows_train_two_runs_that_do_not_disturb_each_other(new_page, server):
+    windows = [new_page(), new_page()]
+    runs = []
+    for window in windows:
+        visit(window, f"{server.url}/train")
+        runs.append(start(window))
+    assert runs[0] != runs[1]
+    names = [server.run(run)["name"] for run in runs]
+    for window, run, name in zip(windows, runs, names, strict=True):
+        expect(at(window, "strip")).to_contain_text(name)
+        assert run_id(window) == run
+    seen = [step(window) for window in windows]
+    for _ in range(2):
+        for i, window in enumerate(windows):
+            seen[i] = wait_for_more_steps(window, seen[i])
+            assert run_id(window) == runs[i]
+    press(windows[0], "strip-stop")
+    until(windows[0], lambda: server.run(runs[0])["state"] == "stopped", "the end of the first run")
+    wait_for_more_steps(windows[1])
+    assert server.run(runs[1])["state"] == "training"
+
+    # the same settings and the same seed: to the last digit the same losses, whoever else trained meanwhile
+    losses = [{line["step"]: line["train_loss"] for line in server.lines(run)} for run in runs]
+    both = losses[0].keys() & losses[1].keys()
+    assert len(both) > 20
+    assert [losses[0][i] for i in sorted(both)] == [losses[1][i] for i in sorted(both)]
+
+
+def test_a_run_that_is_trained_next_door_is_shown_live_by_its_link(page, server):
+    training = command_line_training(server.home, max_steps=1_000_000)
+    try:
+        run = run_id_of(training)
+        visit(page, f"{server.url}/train?run={run}")
+        until(page, lambda: step(page) is not None, "a step in the strip")
+        wait_for_more_steps(page, wait_for_more_steps(page))
+        drawn = curve(page)["path"]
+        until(page, lambda: curve(page)["path"] != drawn, "a longer curve")
+    finally:
+        training.send_signal(signal.SIGINT)
+        assert training.wait(PATIENCE) == 0
+    last = server.lines(run)[-1]["step"]
+    until(page, lambda: step(page) == last, "the last step in the strip")
+    until(page, lambda: "stopped" in at(page, "strip").inner_text(), "its end in the strip")
+
+
+def test_the_menu_of_the_strip_leads_to_an_earlier_run(page, server):
+    training = command_line_training(server.home, max_steps=40)
+    run = run_id_of(training)
+    assert training.wait(PATIENCE) == 0
+    visit(page, f"{server.url}/generate")
+    at(page, "runs-menu").locator("button:visible").first.click()
+    at(page, f"open-{run}").locator("button:visible").first.click(timeout=PATIENCE * 1000)
+    until(page, lambda: run_id(page) == run, "the run in the address")
+    expect(at(page, "strip")).to_contain_text(server.run(run)["name"])
+    expect(button(page, "generate")).to_be_visible()
