@@ -48,7 +48,8 @@ class Training(threading.Thread):
         self._orders: queue.SimpleQueue[Callable[[Trainer, Writer], None]] = queue.SimpleQueue()
         self._stop_reason: str | None = None
         self._paused, self._steps_granted = False, 0
-        self._next_step = 0
+        self.reached = -1
+        """The last step that was logged."""
         self._windows: set[str] = set()
         self._last_window_left = time.monotonic()
         self._beaten: set[str] = set()
@@ -106,6 +107,12 @@ class Training(threading.Thread):
         self._windows.discard(window)
         self._last_window_left = time.monotonic()
 
+    def settle(self, condition: Callable[[], bool], seconds: float = 0.3) -> None:
+        """Wait until `condition` holds or the run is over, `seconds` at most: an order soon shows its effect."""
+        deadline = time.monotonic() + seconds
+        while self.is_alive() and not condition() and time.monotonic() < deadline:
+            time.sleep(0.005)
+
     def seconds_to_turn(self) -> float | None:
         """About how long the run waits for its turn; None when it does not wait."""
         return self._slots.seconds_to_turn(self.folder.id)
@@ -152,7 +159,7 @@ class Training(threading.Thread):
                     self.folder.save_snapshot(trainer.step, trainer.model.state_dict())
                     return trainer.exam(None)
                 writer.log(now)
-                self._next_step = now.step + 1
+                self.reached = now.step
                 is_news = self._beats_a_reference(now.val_loss)
                 if not math.isfinite(now.train_loss):
                     continue  # Diverged comes next, and weights like these are not worth keeping
@@ -198,7 +205,7 @@ class Training(threading.Thread):
         self._paused, self._steps_granted = paused, steps
 
     def _change(self, trainer: Trainer, writer: Writer, live: dict[str, float]) -> None:
-        writer.event(self._next_step, live)
+        writer.event(self.reached + 1, live)
         trainer.change(**live)
 
     def _make_copy(self, trainer: Trainer) -> None:

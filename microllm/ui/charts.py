@@ -21,8 +21,8 @@ from .frame import is_active, live
 from .words import choices, literal
 
 _SAMPLE = Sampling(temperature=0.8)
-_SAMPLE_LENGTH = 160
-_SAMPLE_EVERY = 3.0
+_SAMPLE_LENGTH = 120
+_SAMPLE_EVERY = 4.0
 
 
 # ---- the loss
@@ -42,7 +42,7 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
     )
     run = session.run()
     if run:
-        live(lambda: _loss_tick(run, axis), 0.4, key="loss-live", when=is_active())
+        live(lambda: _loss_tick(run, axis), 0.45, key="loss-live", when=is_active())
         st.caption(
             "Lower is better. Pale: the loss of each step; bold: its mean. Validation is text that it never trains on. "
             "On the right the same as choices: as unsure as guessing among so many characters. If validation rises "
@@ -157,7 +157,7 @@ def writes_now() -> None:
     if run is None:
         return
     st.markdown("**What it writes now**")
-    live(lambda: _sample_tick(run), 1.0, key="sample-live", when=is_active())
+    live(lambda: _sample_tick(run), 2.0, key="sample-live", when=is_active())
     with st.container(key="sample-past"):
         st.fragment(lambda: _sample_past(run))()
 

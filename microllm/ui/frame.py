@@ -10,6 +10,7 @@ import streamlit as st
 
 from ..home import home, home_is_temporary
 from ..runs import ACTIVE, RunInfo, all_runs
+from ..training import Training
 from . import session
 from .words import choices, duration, literal
 
@@ -87,7 +88,7 @@ def strip() -> None:
     """The run, its numbers and its buttons, at the bottom edge of every page."""
     shown = session.run_id(), is_active()
     with st.bottom:
-        live(lambda: _strip_tick(shown), 0.5, key="strip", when=is_active())
+        live(lambda: _strip_tick(shown), 1.0, key="strip", when=is_active())
 
 
 def _strip_tick(shown: tuple[str | None, bool]) -> None:
@@ -124,7 +125,7 @@ def _menu(name: str) -> None:
             st.caption("None yet.")
 
 
-def _numbers(info: RunInfo, state: str, training) -> str:
+def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
     history = session.run().history.read()
     last = history.last
     parts = [f"**{_STATES[state]}**"]
@@ -141,7 +142,7 @@ def _numbers(info: RunInfo, state: str, training) -> str:
     return " · ".join(parts)
 
 
-def _buttons(state: str | None, training) -> None:
+def _buttons(state: str | None, training: Training | None) -> None:
     if training is None:
         st.button(
             "Start",
@@ -152,10 +153,29 @@ def _buttons(state: str | None, training) -> None:
         )
         return
     if state == "paused":
-        st.button("Resume", key="strip-resume", icon=":material/play_arrow:", on_click=training.resume)
+        st.button("Resume", key="strip-resume", icon=":material/play_arrow:", on_click=_resume, args=(training,))
     else:
-        st.button("Pause", key="strip-pause", icon=":material/pause:", on_click=training.pause)
-    st.button(
-        "Step", key="strip-step", icon=":material/skip_next:", on_click=training.one_step, help="One step, then pause"
-    )
-    st.button("Stop", key="strip-stop", icon=":material/stop:", on_click=training.stop, help="End this run; it is kept")
+        st.button("Pause", key="strip-pause", icon=":material/pause:", on_click=_pause, args=(training,))
+    st.button("Step", key="strip-step", icon=":material/skip_next:", on_click=_one_step, args=(training,))
+    st.button("Stop", key="strip-stop", icon=":material/stop:", on_click=_stop, args=(training,))
+
+
+def _pause(training: Training) -> None:
+    training.pause()
+    training.settle(lambda: training.state == "paused")
+
+
+def _resume(training: Training) -> None:
+    training.resume()
+    training.settle(lambda: training.state != "paused")
+
+
+def _one_step(training: Training) -> None:
+    before = training.reached
+    training.one_step()
+    training.settle(lambda: training.reached > before and training.state == "paused")
+
+
+def _stop(training: Training) -> None:
+    training.stop()
+    training.settle(lambda: False)
