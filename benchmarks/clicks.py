@@ -56,6 +56,10 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name, _, _ in CLICKS}
     with serve() as (address, _), browse() as browser:
         page = open_page(browser, address)
+        page.get_by_text("More", exact=True).click()
+        page.locator(".st-key-max_steps input").fill("100000")  # longer than the clicks take
+        page.keyboard.press("Enter")
+        idle(page)
         start(page)
         page.wait_for_timeout(3_000)
         for _ in range(options.rounds):
