@@ -93,8 +93,7 @@ def outcome() -> None:
     elif info.full_val_loss is not None:
         loss = info.full_val_loss
         st.success(
-            f"Finished. On all of the held-out text: {loss:.4f} nats a character, as unsure as choosing among "
-            f"{choices(loss)}.",
+            f"Finished. On all of the held-out text: {loss:.4f} nats a character ({choices(loss)}).",
             icon=":material/flag:",
         )
     elif info.message:
@@ -158,8 +157,7 @@ def writes_now() -> None:
         return
     st.markdown("**What it writes now**")
     live(lambda: _sample_tick(run), 2.0, key="sample-live", when=is_active())
-    with st.container(key="sample-past"):
-        st.fragment(lambda: _sample_past(run))()
+    live(lambda: _sample_past(run), 5.0, key="sample-past", when=is_active())
 
 
 def _sample_tick(run: Run) -> None:
@@ -181,12 +179,13 @@ def _sample_past(run: Run) -> None:
     steps = run.snapshots
     if len(steps) < 2:
         return
-    step = st.select_slider(
+    remembered = st.session_state.get("past_step", 0)
+    step = st.session_state["past_step"] = st.select_slider(
         "Back in time: what it wrote at step",
         steps,
-        value=steps[0],
+        value=max((step for step in steps if step <= remembered), default=steps[0]),
         format_func="{:,}".format,
-        key=f"past-{run.id}-{len(steps)}",
+        key=f"past-{run.id}-{len(steps)}",  # a slider with other options is another slider
     )
     st.code(_sample_at(run.id, step), language=None, wrap_lines=True)
 
