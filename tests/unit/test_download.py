@@ -669,9 +669,9 @@ def test_line_ends_marks_and_lone_surrogates_survive_keeping(texts, text):
 
 
 def test_a_text_is_written_once(texts, monkeypatch):
-    keep_text("once")
+    sha256 = keep_text("once")
     monkeypatch.setattr(download, "write_atomically", lambda *_: pytest.fail("written again"))
-    keep_text("once")
+    assert keep_text("once") == sha256
 
 
 def test_keeping_a_text_again_heals_a_damaged_copy(texts):
