@@ -15,7 +15,7 @@ from ..download import BOOK, TextProblem, decode_text
 from ..model import parameter_count
 from ..tokenizer import visible
 from . import session
-from .frame import live
+from .frame import is_active, live
 from .words import duration, literal
 
 _MAIN = ("block_size", "n_embd", "n_head", "n_layer")
@@ -132,6 +132,7 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     if chosen != preset:
         preset, (model, train) = chosen, configs_from({}, chosen)
         st.session_state.update(asdict(model) | asdict(train))
+        session.remember_draft(preset, {})  # now, so that a run of this script that is cut short is not repeated
     st.caption(PRESETS[preset].sentence)
     values = asdict(model) | asdict(train)
     marks = _grid(_MAIN)
@@ -191,7 +192,8 @@ def cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     """What a model that is not trained yet will cost: parameters, memory, time."""
     if problems(model, train):
         return
-    live(lambda: _cost(model, train, text), 0.5, key="cost", when=session.speed() is None)
+    is_measuring = session.speed() is None
+    live(lambda: _cost(model, train, text), 0.5 if is_measuring else 5.0, key="cost", when=is_measuring or is_active())
 
 
 def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:

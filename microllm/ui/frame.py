@@ -16,17 +16,6 @@ from .words import choices, duration, literal
 
 _is_inside = ContextVar("a page runs inside the frame", default=False)
 
-_STATES = {
-    "waiting": "waiting for its turn",
-    "training": "training",
-    "paused": "paused",
-    "finished": "finished",
-    "stopped": "stopped",
-    "failed": "failed",
-    "interrupted": "interrupted",
-}
-
-
 # ---- the way in
 
 
@@ -119,7 +108,7 @@ def _menu(name: str) -> None:
             listed += 1
             exams = run.history.read().exams
             loss = f"validation {exams[-1][1]:.2f}" if exams else "not scored yet"
-            label = f"{info.name} · {_STATES[info.state]} · {loss}"
+            label = f"{info.name} · {info.state} · {loss}"
             st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
@@ -128,7 +117,7 @@ def _menu(name: str) -> None:
 def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
     history = session.run().history.read()
     last = history.last
-    parts = [f"**{_STATES[state]}**"]
+    parts = [f"**{state}**"]
     if state == "waiting" and (seconds := training and training.seconds_to_turn()):
         parts = [f"**your turn in {math.ceil(seconds)} s**"]
     if last:
