@@ -22,7 +22,7 @@ from .words import choices, literal
 
 _SAMPLE = Sampling(temperature=0.8)
 _SAMPLE_LENGTH = 120
-_SAMPLE_EVERY = 4.0
+_SAMPLE_EVERY = 6.0
 
 
 # ---- the loss
@@ -42,7 +42,7 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
     )
     run = session.run()
     if run:
-        live(lambda: _loss_tick(run, axis), 0.45, key="loss-live", when=is_active())
+        live(lambda: _loss_tick(run, axis), 0.48, key="loss-live", when=is_active())
         st.caption(
             "Lower is better. Pale: the loss of each step; bold: its mean. Validation is text that it never trains on. "
             "On the right the same as choices: as unsure as guessing among so many characters. If validation rises "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -31,6 +32,7 @@ PROMPT = "It is a truth"
 @st.cache_resource(on_release=Workshop.close, show_spinner=False)
 def workshop() -> Workshop:
     """The runs that train in this server."""
+    sys.setswitchinterval(0.0005)  # seconds: a training thread needs the interpreter often, but each time briefly
     return Workshop(grace=grace_seconds())
 
 
