@@ -183,6 +183,10 @@ def _literal(text: str) -> str:
     return html.escape(visible(text))
 
 
+def _ticks(places: list[float], names: list[str]) -> dict[str, Any]:
+    return {"tickmode": "array", "tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
+
+
 def attention_figure(pattern: torch.Tensor, sentence: str, mode: str) -> go.Figure:
     """The heatmap of one head, `pattern` (N, N): each row is a character, and its columns are what it looks at."""
     names = [_literal(character) for character in sentence]
@@ -205,7 +209,7 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str) -> go.Figu
             colorbar={"title": {"text": "share of attention", "side": "right"}, "tickformat": ".0%", "thickness": 12},
         )
     )
-    ticks = {"tickmode": "array", "tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
+    ticks = _ticks(places, names)
     font = {"family": "monospace", "size": 15 if len(names) <= 32 else 11}
     figure.update_xaxes(title="looked at", side="top", tickangle=0, tickfont=font, **ticks)
     figure.update_yaxes(title="looking", autorange="reversed", tickfont=font, **ticks)
@@ -236,27 +240,13 @@ def heads_figure(pattern: torch.Tensor, chosen: tuple[int, int], mode: str) -> g
                 "width": 3 if is_chosen else 1,
             }
             figure.add_shape(type="rect", x0=left, x1=left + size, y0=top, y1=top + size, line=line)
-    middle = (size - 1) / 2
-    figure.update_xaxes(
-        title="head",
-        tickmode="array",
-        tickvals=[head * cell + middle for head in range(heads)],
-        ticktext=[str(head + 1) for head in range(heads)],
-        showgrid=False,
-        zeroline=False,
-        side="top",
-    )
-    figure.update_yaxes(
-        title="layer",
-        tickmode="array",
-        tickvals=[layer * cell + middle for layer in range(layers)],
-        ticktext=[str(layer + 1) for layer in range(layers)],
-        showgrid=False,
-        zeroline=False,
-        autorange="reversed",
-        scaleanchor="x",
-        constrain="domain",
-    )
+
+    def numbered(count: int) -> dict[str, Any]:
+        middles = [i * cell + (size - 1) / 2 for i in range(count)]
+        return _ticks(middles, [str(i + 1) for i in range(count)])
+
+    figure.update_xaxes(title="head", side="top", **numbered(heads))
+    figure.update_yaxes(title="layer", autorange="reversed", scaleanchor="x", constrain="domain", **numbered(layers))
     figure.update_layout(height=min(760, 110 * layers + 90), margin={"l": 10, "r": 10, "t": 50, "b": 10})
     return figure
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ from .tokenizer import CharTokenizer
 from .train import Progress, thread_count
 
 ACTIVE = ("waiting", "training", "paused")
-ENDED = ("finished", "stopped", "failed", "interrupted")
 
 _PARTS = {
     **dict.fromkeys(("id", "name", "state", "message", "preset", "torch"), str),
@@ -94,8 +94,7 @@ class Run:
         self.folder = folder
         self.history = History(folder / "metrics.jsonl")
         self._lock = FileLock(folder / "lock", thread_local=False)
-        self._info: RunInfo | None = None
-        self._info_stamp = 0
+        self._read: tuple[int, RunInfo] | None = None  # in one piece: threads share a run
 
     @property
     def id(self) -> str:
@@ -150,15 +149,15 @@ class Run:
         """What `run.json` says now. A run whose writer is gone without a word is "interrupted"."""
         path = self.folder / "run.json"
         try:
-            stamp = path.stat().st_mtime_ns
-            if self._info is None or stamp != self._info_stamp:
-                self._info = RunInfo.from_json(json.loads(path.read_text("utf-8")))
-                self._info_stamp = stamp
+            stamp, read = path.stat().st_mtime_ns, self._read
+            if read is None or read[0] != stamp:
+                read = self._read = stamp, RunInfo.from_json(json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunProblem(f"Run {self.id} is damaged: its run.json cannot be understood.") from error
-        if self._info.state in ACTIVE and not self.is_being_written():
-            return replace(self._info, state="interrupted", message="The program that trained it is gone.")
-        return self._info
+        info = read[1]
+        if info.state in ACTIVE and not self.is_being_written():
+            return replace(info, state="interrupted", message="The program that trained it is gone.")
+        return info
 
     def is_being_written(self) -> bool:
         """True while some thread, here or in another process, holds `writing`."""
@@ -171,7 +170,7 @@ class Run:
             except Timeout:
                 return True
 
-    @property
+    @cached_property
     def tokenizer(self) -> CharTokenizer:
         """The characters of the run's text. Raises RunProblem when they cannot be read."""
         try:

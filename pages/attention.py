@@ -2,15 +2,12 @@
 
 import streamlit as st
 
-from microllm.ui import charts, controls, frame, session
+from microllm.ui import charts, controls, frame
 
 frame.enter("pages/attention.py")
 
 st.markdown("### Where each character looks (attention)")
-if session.run() is None:
-    controls.nothing_to_see("Attention is what a model has learned to look at. Train one first, for a few seconds.")
-    st.stop()
-
+controls.need_a_run("Attention is what a model has learned to look at. Train one first, for a few seconds.")
 sentence = controls.sentence()
 if sentence:
     charts.attention(sentence)

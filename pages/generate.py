@@ -2,15 +2,12 @@
 
 import streamlit as st
 
-from microllm.ui import charts, controls, frame, session, writer
+from microllm.ui import charts, controls, frame, writer
 
 frame.enter("pages/generate.py")
 
 st.markdown("### Write with the model")
-if session.run() is None:
-    controls.nothing_to_see("A model writes one character after another. Train one first, for half a minute.")
-    st.stop()
-
+controls.need_a_run("A model writes one character after another. Train one first, for half a minute.")
 prompt = controls.prompt()
 choices, bars = st.columns([3, 2], gap="medium")
 with choices:

@@ -197,7 +197,6 @@ def attention(sentence: str) -> None:
     """The heads of the run on show on the person's sentence, again every few seconds while it trains."""
     run = session.run()
     info = run.info
-    layer = head = 0
     left, right = st.columns(2)
     with left:
         layer = _number("layer", info.model.n_layer)
@@ -207,7 +206,7 @@ def attention(sentence: str) -> None:
         lambda: _attention_tick(run, sentence, layer, head),
         3.0,
         key="attention-live",
-        when=is_active() and st.session_state.get("follow", True),
+        when=is_active(),
     )
 
 

@@ -243,10 +243,13 @@ def live_settings() -> None:
 # ---- a sentence, a prompt, dice
 
 
-def nothing_to_see(sentence: str) -> None:
-    """What a page shows that needs a model when there is none: what it is for, and the way to one."""
+def need_a_run(sentence: str) -> None:
+    """Without a run to look at, end the page here: say what it is for, and show the way to one."""
+    if session.run():
+        return
     st.info(sentence, icon=":material/model_training:")
     st.page_link("pages/train.py", label="Train a model", icon=":material/arrow_forward:")
+    st.stop()
 
 
 def sentence() -> str:

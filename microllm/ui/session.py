@@ -270,7 +270,7 @@ def start() -> None:
             raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
-        new = Run.create(model, train, chosen, preset=preset)
+        new = _opened(Run.create(model, train, chosen, preset=preset).id)  # one object to write and to look at
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
