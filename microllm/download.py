@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import functools
 import hashlib
@@ -41,21 +42,22 @@ class TextProblem(ValueError):
     """A text cannot be had or used. Its message is for the person: what is wrong, and what would be right."""
 
 
-# Cleaning
+# Cleaning. It is done to bytes in UTF-8 or another encoding that holds ASCII as it is, before they become a string:
+# one emoji makes a string of 200 MB take 800, so there should be one such string and no copies of it.
 
-_START = re.compile(r"^[ \t]*\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK\b.*$", re.MULTILINE | re.IGNORECASE)
-_END = re.compile(r"^[ \t]*\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK\b.*$", re.MULTILINE | re.IGNORECASE)
+_START = re.compile(rb"^[ \t]*\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK\b.*$", re.MULTILINE | re.IGNORECASE)
+_END = re.compile(rb"^[ \t]*\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK\b.*$", re.MULTILINE | re.IGNORECASE)
 
 
-def _plain(text: str) -> str:
+def _plain(data: bytes) -> bytes:
     """The text without a leading byte-order mark, each line end one LF."""
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _between_markers(text: str) -> str | None:
-    start = _START.search(text)
-    end = start and _END.search(text, start.end())
-    return text[start.end() : end.start()].strip() if start and end else None
+def _between_markers(data: bytes) -> bytes | None:
+    start = _START.search(data)
+    end = start and _END.search(data, start.end())
+    return data[start.end() : end.start()].strip() if start and end else None
 
 
 def clean_gutenberg(text: str) -> str:
@@ -63,10 +65,10 @@ def clean_gutenberg(text: str) -> str:
 
     Raises TextProblem where a marker is missing, as in a book that broke off.
     """
-    inside = _between_markers(_plain(text))
+    inside = _between_markers(_plain(text.encode("utf-8", "surrogatepass")))
     if inside is None:
         raise TextProblem("Project Gutenberg's START or END line is missing")
-    return inside
+    return inside.decode("utf-8", "surrogatepass").strip()
 
 
 # A person's own text
@@ -86,7 +88,7 @@ _BINARY_STARTS = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"PK\x03\x04", "a ZIP archive, or a Word or EPUB file"),
 )
-_CONTROLS = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")  # less what the log of a terminal holds: \b to \r, escape
+_CONTROLS = re.compile(rb"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")  # less what the log of a terminal holds: \b to \r, escape
 
 
 def _refuse_too_large(size: int, name: str) -> None:
@@ -94,9 +96,9 @@ def _refuse_too_large(size: int, name: str) -> None:
         raise TextProblem(f"{name} is {math.ceil(size / 1e6)} MB; at most {MAX_TEXT_BYTES / 1e6:g} MB can be read.")
 
 
-def _refuse_binary(text: str, name: str) -> None:
-    sample = text[:1_000_000]
-    if "\0" in text or len(_CONTROLS.findall(sample)) > 0.05 * len(sample):
+def _refuse_binary(data: bytes, name: str) -> None:
+    sample = data[:1_000_000]
+    if b"\0" in data or len(_CONTROLS.findall(sample)) > 0.05 * len(sample):
         raise TextProblem(f"{name} looks binary (control characters): choose a plain text file, saved as UTF-8.")
 
 
@@ -112,27 +114,34 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
     for start, kind in _BINARY_STARTS:
         if data.startswith(start):
             raise TextProblem(f"{name} looks binary ({kind}): choose a plain text file.")
-    notice = None
     encoding = encoding or next((marked for mark, marked in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
-    try:
-        text = data.decode(encoding or "utf-8")
-    except (LookupError, ValueError) as error:
-        if encoding:
-            raise TextProblem(f"{name} cannot be read as {encoding}: save it as UTF-8 and choose it again.") from error
+    if encoding:
         try:
-            text, guess = data.decode("cp1252"), "cp1252"
-        except UnicodeDecodeError:  # five bytes mean nothing in cp1252; in Latin-1 every byte is a character
-            text, guess = data.decode("latin-1"), "latin-1"
-        notice = (
-            f"{name} is not UTF-8; it was read as Western European ({guess}). If letters look wrong, save it as UTF-8."
-        )
-    _refuse_binary(text, name)
-    text = _plain(text)
-    inside = _between_markers(text)
-    text = text if inside is None else inside
+            data = data.decode(encoding).encode("utf-8")
+        except (LookupError, ValueError) as error:
+            raise TextProblem(f"{name} cannot be read as {encoding}: save it as UTF-8 and choose it again.") from error
+    _refuse_binary(data, name)
+    data = _plain(data)
+    inside = _between_markers(data)
+    data = data if inside is None else inside  # and let go of the whole
+    text, guess = _decoded(data)
+    if inside is not None:
+        text = text.strip()  # of the spaces that only Unicode knows
     if not text:
         raise TextProblem(f"{name} is empty: choose a file with some text in it.")
+    notice = guess and (
+        f"{name} is not UTF-8; it was read as Western European ({guess}). If letters look wrong, save it as UTF-8."
+    )
     return text, notice
+
+
+def _decoded(data: bytes) -> tuple[str, str | None]:
+    """The text in `data`, and the encoding that was guessed where it is not UTF-8."""
+    with contextlib.suppress(UnicodeDecodeError):
+        return data.decode("utf-8"), None
+    with contextlib.suppress(UnicodeDecodeError):
+        return data.decode("cp1252"), "cp1252"
+    return data.decode("latin-1"), "latin-1"  # five bytes mean nothing in cp1252; here every byte is a character
 
 
 def read_text_file(path: str | os.PathLike[str]) -> tuple[str, str | None]:
@@ -158,9 +167,14 @@ def keep_text(text: str) -> str:
     data = text.encode("utf-8", "surrogatepass")
     sha256 = hashlib.sha256(data).hexdigest()
     path = texts_dir() / f"{sha256}.txt"
-    if not (path.is_file() and path.read_bytes() == data):  # a damaged copy is healed
+    if not (path.is_file() and _sha256_of(path) == sha256):  # a damaged copy is healed
         write_atomically(path, data)
     return sha256
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_text(sha256: str) -> str:
@@ -257,10 +271,9 @@ def _download(url: str, line: _Line, seconds: float, report: Callable[[float], N
 
 
 def _checked_book(data: bytes) -> str:
-    text = data.decode("utf-8")
-    if _plain(text).lstrip().startswith("<"):
+    if _plain(data).lstrip().startswith(b"<"):
         raise TextProblem("a web page instead of the book")
-    book = clean_gutenberg(text)
+    book = clean_gutenberg(data.decode("utf-8"))
     if len(book) < MIN_BOOK_CHARACTERS:
         raise TextProblem("only a part of the book")
     return book

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import threading
 import time
+import tracemalloc
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -633,6 +634,31 @@ def test_a_text_over_the_limit_is_refused_with_both_sizes(tmp_path, monkeypatch)
         decode_text(b"a" * 1_000_001, "big.txt")
 
 
+def peak_bytes(do) -> int:
+    """The most memory that Python took while `do()` ran."""
+    tracemalloc.start()
+    try:
+        do()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["notes", "book"])
+def test_one_string_is_made_of_a_long_file_and_no_copies(tmp_path, name):
+    words = "It rained all day, and nobody called.\r\n" * 50_000 + "“😀”"  # the emoji makes it 4 bytes a character
+    path = tmp_path / f"{name}.txt"
+    path.write_bytes((f"{START}\r\n{words}\r\n{END}" if name == "book" else words).encode())
+    peak = peak_bytes(lambda: read_text_file(path))
+    assert 4 < peak / path.stat().st_size < 8.5  # while it decodes: the file, 2 bytes a character and 4
+
+
+def test_a_file_of_exactly_the_limit_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000)
+    (tmp_path / "big.txt").write_bytes(b"a" * 1_000)
+    assert read_text_file(tmp_path / "big.txt") == ("a" * 1_000, None)
+
+
 def test_a_local_file_is_read_and_called_by_its_name(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_bytes(b"caf\xe9")
@@ -672,6 +698,12 @@ def test_a_text_is_written_once(texts, monkeypatch):
     sha256 = keep_text("once")
     monkeypatch.setattr(download, "write_atomically", lambda *_: pytest.fail("written again"))
     assert keep_text("once") == sha256
+
+
+def test_a_text_that_is_kept_already_is_not_read_into_memory_to_compare():
+    text = "It rained all day. " * 100_000
+    keep_text(text)
+    assert peak_bytes(lambda: keep_text(text)) < 1.5 * len(text)  # its own bytes
 
 
 def test_keeping_a_text_again_heals_a_damaged_copy(texts):
