@@ -136,8 +136,7 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
 def loss_frame(history: History, references: dict[str, float], axis: str) -> pandas.DataFrame:
     """The rows that `loss_spec` draws: x, step, the three curves, and the reference lines (see `shown_references`)."""
     points = history.points(axis)
-    best = min((loss for _, loss in history.exams), default=None)
-    lines = shown_references(references, best)
+    lines = shown_references(references, history.best)
     x = points["seconds" if axis == "seconds" else "step"]
     if axis == "log":
         x = [at or None for at in x]  # a logarithm has no place for step 0

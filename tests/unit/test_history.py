@@ -2,10 +2,12 @@
 
 import json
 import math
+import time
 
 import pytest
 
 from microllm.history import AXES, History
+from microllm.plots import loss_frame
 
 STEPS = 100_000
 
@@ -110,6 +112,13 @@ def test_a_garbage_line_is_skipped(garbage, path):
     assert History(path).read().rows["step"] == [0, 3]
 
 
+def test_a_torn_line_among_thousands_costs_only_itself(path):
+    lines = [line(step) for step in range(3_000)]
+    lines[1_500] = lines[1_500][:20] + "\n"
+    append(path, "".join(lines))
+    assert History(path).read().rows["step"] == [step for step in range(3_000) if step != 1_500]
+
+
 def test_bytes_that_are_no_text_are_skipped(path):
     path.write_bytes(line(0).encode() + b'{"step": \xff\xfe}\n' + line(1).encode())
     assert History(path).read().rows["step"] == [0, 1]
@@ -130,6 +139,14 @@ def test_a_file_that_got_shorter_is_read_anew(path):
 def test_exams_are_the_rows_with_a_validation_loss(path):
     append(path, line(0, val_loss=3.0) + line(1) + line(2, val_loss=2.5))
     assert History(path).read().exams == [(0, 3.0), (2, 2.5)]
+
+
+def test_the_best_loss_is_the_lowest_of_all_exams_and_of_no_training_loss(path):
+    history = History(path).read()
+    assert history.best is None
+    for step, val_loss in enumerate([3.0, 2.5, None, 2.75]):
+        append(path, line(step, 1.0, val_loss=val_loss))
+    assert history.read().best == 2.5
 
 
 def test_a_level_loss_is_level_when_smoothed(path):
@@ -206,6 +223,34 @@ def test_two_hundred_exams_are_all_drawn(axis, long_history):
 def test_an_exam_at_each_step_does_not_swamp_the_drawing(axis, path):
     append(path, "".join(line(step, val_loss=2.5) for step in range(20_000)))
     assert 200 <= len(History(path).read().points(axis)["step"]) <= 1_400
+
+
+def test_of_many_exams_one_that_is_drawn_stays_until_they_have_doubled(path):
+    history, drawn = History(path), {}
+    for exams in range(1, 900):  # rows between them that are no exam, so that these are not drawn for another reason
+        rows = [line(11 * exams + i, **({"val_loss": 2.5} if i == 5 else {})) for i in range(11)]
+        append(path, "".join(rows))
+        points = history.read().points("log")
+        drawn[exams] = {s for s, loss in zip(points["step"], points["val_loss"], strict=True) if loss is not None}
+    assert all(len(drawn[exams]) == exams for exams in range(1, 256))
+    assert drawn[256] <= drawn[400] <= drawn[511] and drawn[512] <= drawn[700] <= drawn[899]
+    assert len(drawn[899]) >= 128
+
+
+def test_a_tick_on_a_hundred_thousand_rows_costs_about_as_much_as_on_a_thousand(path):
+    def tick_seconds(rows: int) -> float:
+        file = path.with_name(f"{rows}.jsonl")
+        append(file, "".join(line(step, val_loss=2.5) for step in range(rows)))
+        history, times = History(file).read(), []
+        for step in range(rows, rows + 15):
+            append(file, line(step))
+            begin = time.process_time()
+            loss_frame(history.read(), {"uniform": 4.5}, "log")
+            history.steps_per_second()
+            times.append(time.process_time() - begin)
+        return min(times)
+
+    assert tick_seconds(100_000) < 4 * tick_seconds(1_000)
 
 
 def test_on_the_log_axis_a_chosen_row_stays_chosen_as_the_curve_grows(drawn):
