@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -102,9 +102,9 @@ class Trainer:
             self.step += 1
             self.seconds += elapsed + time.perf_counter() - started
 
-    def exam(self, characters: int | None = EXAM_CHARACTERS) -> float:
-        """The validation loss now, on the first `characters` held-out ones (None: on all)."""
-        return validation_loss(self.model, self.corpus, characters)
+    def exam(self, characters: int | None = EXAM_CHARACTERS, before_each: Callable[[], None] | None = None) -> float:
+        """The validation loss now, on the first `characters` held-out ones (None: on all). See `validation_loss`."""
+        return validation_loss(self.model, self.corpus, characters, before_each)
 
     def _exam_is_due(self) -> bool:
         """At every eval_interval, at 8, 16, 32 ... before the first (most happens early), and at the end."""
@@ -116,14 +116,24 @@ class Trainer:
         return val_loss is not None and val_loss <= self.config.stop_at_loss and self.config.stop_at_loss > 0
 
 
-def validation_loss(model: MicroLLM, corpus: Corpus, characters: int | None = EXAM_CHARACTERS) -> float:
-    """The mean of -ln p over the exam windows of `corpus`, in nats a character. Deterministic."""
+def validation_loss(
+    model: MicroLLM,
+    corpus: Corpus,
+    characters: int | None = EXAM_CHARACTERS,
+    before_each: Callable[[], None] | None = None,
+) -> float:
+    """The mean of -ln p over the exam windows of `corpus`, in nats a character. Deterministic.
+
+    `before_each` is called before each of its batches: what it raises ends a long exam early.
+    """
     inputs, targets = corpus.exam(model.config.block_size, characters)
     rows, total = max(1, _EXAM_TOKENS // model.config.block_size), 0.0
-    with evaluating(model):
-        for x, y in zip(inputs.split(rows), targets.split(rows), strict=True):
+    for x, y in zip(inputs.split(rows), targets.split(rows), strict=True):
+        if before_each:
+            before_each()
+        with evaluating(model):
             _, loss = model(x.long(), y.long())
-            total += loss.item() * y.numel()
+        total += loss.item() * y.numel()
     return total / targets.numel()
 
 

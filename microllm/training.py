@@ -157,7 +157,8 @@ class Training(threading.Thread):
                 now = next(progress, None)
                 if now is None:
                     self.folder.save_snapshot(trainer.step, trainer.model.state_dict())
-                    return trainer.exam(None)
+                    self._set_pause(False, steps=0)  # no step is left that could be waited for
+                    return trainer.exam(None, lambda: self._wait_for_turn(trainer, writer))
                 writer.log(now)
                 self.reached = now.step
                 is_news = self._beats_a_reference(now.val_loss)

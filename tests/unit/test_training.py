@@ -17,6 +17,7 @@ import microllm.train
 import microllm.training
 from microllm import Trainer, configs_from, texts
 from microllm.builtin import drawing_room
+from microllm.corpus import Corpus
 from microllm.runs import Run, Writer
 from microllm.slots import Slots
 from microllm.training import Training, Workshop, grace_seconds
@@ -195,9 +196,9 @@ def test_a_run_stops_at_the_loss_it_was_told(workshop):
 def test_only_the_last_exam_takes_all_of_the_held_out_text(workshop, monkeypatch):
     asked, exam = [], Trainer.exam
 
-    def remember(trainer, *characters):
-        asked.append(characters)
-        return exam(trainer, *characters)
+    def remember(trainer, *characters_and_what_to_do_between):
+        asked.append(characters_and_what_to_do_between[:1])
+        return exam(trainer, *characters_and_what_to_do_between)
 
     monkeypatch.setattr(Trainer, "exam", remember)
     workshop.start(new_run(10)).join()
@@ -302,6 +303,50 @@ def test_a_run_that_is_stopped_before_it_starts_keeps_its_first_weights(workshop
     training.join()
     assert (run.info.state, run.info.message) == ("stopped", "Changed my mind.")
     assert have_equal_weights(run.model_at(0), alone(run, until=0)[1].model)
+
+
+@pytest.fixture
+def endless_exam(monkeypatch):
+    """All of the held-out text takes minutes to score."""
+    exam = Corpus.exam
+
+    def repeated(corpus, block_size, *characters):
+        return tuple(part.repeat(50_000 if characters == (None,) else 1, 1) for part in exam(corpus, block_size))
+
+    monkeypatch.setattr(Corpus, "exam", repeated)
+
+
+def test_a_stop_ends_the_last_exam_too(workshop, endless_exam):
+    run = new_run(10)
+    training = workshop.start(run)
+    wait_until(lambda: training.reached == 10)
+    time.sleep(0.1)
+    assert training.is_alive()
+    training.stop()
+    training.join(2)
+    assert not training.is_alive()
+    assert (run.info.state, run.info.full_val_loss, run.snapshots[-1]) == ("stopped", None, 10)
+
+
+def test_orders_are_obeyed_during_the_last_exam(workshop, endless_exam):
+    training = workshop.start(new_run(10))
+    wait_until(lambda: training.reached == 10)
+    assert pause(training) == 10
+    training.resume()
+    wait_until(lambda: training.state == "training")
+    finish(training)
+
+
+def test_a_run_made_of_single_steps_ends_like_any_other(workshop):
+    run = new_run(2)
+    training = Training(run, workshop.slots)
+    training.pause()
+    for _ in range(4):  # steps 0, 1 and 2, and the end
+        training.one_step()
+    training.start()
+    training.join(20)
+    assert run.info.state == "finished"
+    assert run.info.full_val_loss is not None
 
 
 # Live changes
