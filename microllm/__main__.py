@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--threads", type=int, help="torch threads (default: by a rule of the model's size)")
     for name, knob in knobs().items():
         help = f"{knob.metadata['plain']}: {knob.metadata['help']}".replace("%", "%%")
-        train.add_argument(f"--{name}", type=type(knob.default), default=argparse.SUPPRESS, help=help)
+        kind = _truth if knob.type == "bool" else type(knob.default)
+        train.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=help)
 
     generate = commands.add_parser("generate", help="write with a trained model")
     generate.set_defaults(command=_generate)
@@ -77,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     for command in commands.choices.values():
         command.add_argument("--runs_dir", metavar="DIR", help="the folder of runs (default: in MICROLLM_HOME)")
     return parser
+
+
+def _truth(word: str) -> bool:
+    if word.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{word!r} is neither true nor false")
+    return word.lower() == "true"
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -69,12 +69,42 @@ class ModelConfig:
         high=0.9,
         step=0.05,
     )
+    position: str = _knob(
+        "none",
+        "how it knows where a character stands",
+        "none: it does not, beyond what the order of looking gives away. learned: a vector for each place is added "
+        "(Vaswani et al. 2017), as in the article. rotary: queries and keys turn with their place, so that distance "
+        "counts (Su et al. 2021).",
+        choices=("none", "learned", "rotary"),
+    )
+    lookback: int = _knob(
+        4,
+        "earlier characters handed over with each",
+        "The vectors of so many characters before it are added to each character's own (neighbours, as in Bengio et "
+        "al. 2003). 0: none, as in the article; then the first layer has to find them by attention.",
+        low=0,
+        high=8,
+        step=1,
+    )
+    causal: bool = _knob(
+        True,
+        "no looking at the answer",
+        "Each character sees only those before it (the causal mask, Vaswani et al. 2017). Off is cheating: the next "
+        "character, the very one to guess, is in sight.",
+        choices=(True, False),
+    )
+    activation: str = _knob(
+        "relu2",
+        "what thinking does to a number",
+        "relu: below zero becomes zero, as in the article. relu2: the same, then squared (So et al. 2021, Primer).",
+        choices=("relu", "relu2"),
+    )
     initialization: str = _knob(
-        "even",
+        "zero",
         "how the weights start",
-        "torch: PyTorch's defaults, as in the article. even: the same, but the last layer starts at a twentieth: "
-        "the untrained model bets evenly on all characters, and its first loss is that of blind guessing.",
-        choices=("torch", "even"),
+        "torch: PyTorch's defaults, as in the article. zero: what each layer adds, and the scores, begin at zero "
+        "(Zhang et al. 2019, Fixup), so that the first loss is exactly that of blind guessing.",
+        choices=("torch", "zero"),
     )
 
     @property
@@ -95,8 +125,16 @@ class TrainConfig:
         high=512,
         step=1,
     )
+    optimizer: str = _knob(
+        "muon",
+        "how corrections are made",
+        "adamw: each number for itself, with torch's settings (Loshchilov & Hutter 2019), as in the article. muon: the "
+        "matrices inside the layers are turned as a whole, every direction alike (Jordan et al. 2024); AdamW does the "
+        "rest.",
+        choices=("adamw", "muon"),
+    )
     learning_rate: float = _knob(
-        3e-3,
+        0.02,
         "how big each correction is",
         "The size of a step downhill (the peak, when a schedule lowers it). Too small crawls, too large explodes. "
         "May be changed while the model trains.",
@@ -105,7 +143,7 @@ class TrainConfig:
         live=True,
     )
     max_steps: int = _knob(
-        2_000,
+        1_500,
         "steps in all",
         "Training ends after this many steps.",
         low=1,
@@ -119,7 +157,7 @@ class TrainConfig:
         choices=("constant", "linear"),
     )
     warmup_steps: int = _knob(
-        30,
+        0,
         "steps to get up to speed",
         "The learning rate grows from nothing to its peak during the first steps (warm-up).",
         low=0,
@@ -174,9 +212,19 @@ PRESETS = {
     "article": Preset(
         "Article",
         "Exactly the recipe of “Building a Micro-LLM from Scratch”: 10,000 steps from a loss of about 4.6 to 1.78.",
-        ModelConfig(block_size=8, n_embd=32, n_head=4, n_layer=3, initialization="torch"),
+        ModelConfig(
+            block_size=8,
+            n_embd=32,
+            n_head=4,
+            n_layer=3,
+            position="learned",
+            lookback=0,
+            activation="relu",
+            initialization="torch",
+        ),
         TrainConfig(
             batch_size=32,
+            optimizer="adamw",
             learning_rate=1e-3,
             max_steps=10_000,
             schedule="constant",
@@ -220,11 +268,18 @@ def problems(model: ModelConfig, train: TrainConfig, text_length: int | None = N
     `text_length` is the number of characters of the text, when it is known.
     """
     found = _value_problems(model) | _value_problems(train)
-    if not {"n_embd", "n_head"} & found.keys() and model.n_embd % model.n_head:
-        heads = " or ".join(str(n) for n in valid_heads(model.n_embd, near=model.n_head))
-        found["n_head"] = (
-            f"{model.n_head} heads cannot share {model.n_embd} numbers evenly: n_head must divide n_embd. Try {heads}."
-        )
+    if not {"n_embd", "n_head"} & found.keys():
+        heads, is_rotary = valid_heads(model, near=model.n_head), model.position == "rotary"
+        if not heads:
+            found["n_embd"] = (
+                f"n_embd is {model.n_embd}: rotary positions turn pairs of numbers, so it must be even. "
+                f"Try {model.n_embd - 1} or {model.n_embd + 1}."
+            )
+        elif model.n_head not in heads:
+            found["n_head"] = (
+                f"{model.n_head} heads cannot share {model.n_embd} numbers evenly: n_head must divide n_embd"
+                f"{', into even parts for rotary positions' if is_rotary else ''}. Try {' or '.join(map(str, heads))}."
+            )
     if text_length is not None and "block_size" not in found:
         longest = longest_block_size(text_length)
         if text_length < SHORTEST_TEXT:
@@ -258,10 +313,9 @@ def _value_problems(config: ModelConfig | TrainConfig) -> dict[str, str]:
 
 def _value_problem(knob: Field, value: Any) -> str | None:
     name, meta = knob.name, knob.metadata
-    if meta["choices"]:
-        return (
-            None if value in meta["choices"] else f"{name} is {_shown(value)}: choose {' or '.join(meta['choices'])}."
-        )
+    if choices := meta["choices"]:
+        is_one = type(value) is type(choices[0]) and value in choices  # 1 is not True here
+        return None if is_one else f"{name} is {_shown(value)}: choose {' or '.join(map(str, choices))}."
     whole = knob.type == "int"
     low, high = meta["low"], meta["high"]
     is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
@@ -279,10 +333,10 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
-def valid_heads(n_embd: int, near: int) -> list[int]:
-    """The nearest valid numbers of heads below and above `near`, in order (one when there is no other)."""
-    meta = knobs()["n_head"].metadata
-    valid = [n for n in range(meta["low"], meta["high"] + 1) if n_embd % n == 0]
+def valid_heads(model: ModelConfig, near: int) -> list[int]:
+    """The nearest valid numbers of heads below and above `near`, in order (one, or none, when there are no others)."""
+    meta, size = knobs()["n_head"].metadata, 2 if model.position == "rotary" else 1
+    valid = [n for n in range(meta["low"], meta["high"] + 1) if model.n_embd % (n * size) == 0]
     below = [n for n in valid if n <= near][-1:]
     above = [n for n in valid if n > near][:1]
     return below + above
@@ -301,7 +355,7 @@ def nearest_valid(name: str, model: ModelConfig, text_length: int | None = None)
         return None
     meta = knobs()[name].metadata
     if name == "n_head":
-        heads = [] if "n_embd" in _value_problems(model) else valid_heads(model.n_embd, near=value)
+        heads = [] if "n_embd" in _value_problems(model) else valid_heads(model, near=value)
         return min(heads, key=lambda n: abs(n - value), default=None)
     longest = meta["high"]
     if text_length is not None:

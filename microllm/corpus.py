@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import cached_property
 
@@ -44,19 +45,34 @@ class Corpus:
         """The number of different characters, V."""
         return self.tokenizer.vocab_size
 
+    def to(self, device: torch.device) -> Corpus:
+        """The same corpus with its ids on another device; itself when they are there already."""
+        if self.train.device == device:
+            return self
+        moved = copy.copy(self)
+        moved.train, moved.val = self.train.to(device), self.val.to(device)
+        return moved
+
     def __len__(self) -> int:
         return len(self.train) + len(self.val)
 
     def get_batch(
-        self, split: str, batch_size: int, block_size: int, generator: torch.Generator
+        self,
+        split: str,
+        batch_size: int,
+        block_size: int,
+        generator: torch.Generator,
+        rows: slice = slice(None),
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """`batch_size` windows drawn at random from "train" or "val": inputs and targets, both (B, T) int64.
 
-        The targets are the inputs one character later: every position is a question with its answer.
+        The targets are the inputs one character later: every position is a question with its answer. Of a batch that
+        several processes share, `rows` are the windows of this one. The dice are a CPU's; the gather is done where the
+        text is.
         """
         ids = {"train": self.train, "val": self.val}[split]
-        starts = torch.randint(len(ids) - block_size, (batch_size, 1), generator=generator)
-        windows = ids[starts + torch.arange(block_size + 1)].long()  # one gather: (B, T + 1)
+        starts = torch.randint(len(ids) - block_size, (batch_size, 1), generator=generator)[rows].to(ids.device)
+        windows = ids[starts + torch.arange(block_size + 1, device=ids.device)].long()  # one gather: (B, T + 1)
         return windows[:, :-1], windows[:, 1:]
 
     def exam(self, block_size: int, characters: int | None = EXAM_CHARACTERS) -> tuple[torch.Tensor, torch.Tensor]:

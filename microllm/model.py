@@ -6,6 +6,7 @@ Shapes: B sequences, T characters each, C = n_embd numbers a character, H heads 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator
 
@@ -16,14 +17,40 @@ from torch.nn import functional as F
 from .config import ModelConfig
 
 
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)  # kept, and used while training too
+def turns(length: int, head_size: int, device: torch.device) -> torch.Tensor:
+    """How far `rotate` turns each pair of numbers at each place: (length, head_size / 2), complex, of size one.
+
+    The first pair turns by one radian a place, the last by about 1 / 10,000 (Su et al. 2021, section 3.2.2).
+    """
+    pace = 10_000 ** -(torch.arange(0, head_size, 2, device=device, dtype=torch.float64) / head_size)
+    angle = torch.arange(length, device=device)[:, None] * pace
+    return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
+
+
+def rotate(x: torch.Tensor, start: int = 0) -> torch.Tensor:
+    """Rotary positions: x (..., T, D) with each pair of numbers, a point of the plane, turned by an angle that grows
+    with its place (the first one's is `start`). The match of two turned vectors then depends on their distance alone.
+    """
+    T, D = x.shape[-2:]
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # there are no complex numbers of 16 bits
+    pairs = torch.view_as_complex(wide.unflatten(-1, (D // 2, 2)))
+    turned = pairs * turns(start + T, D, x.device)[start:]
+    return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+
+
 class Head:
     """One attention head, in the article's own steps: slow, and short enough to read.
 
     Its three matrices (D, C) are slices of the weights that `MultiHeadAttention` trains, not copies.
     """
 
-    def __init__(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
+    def __init__(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, causal: bool = True, rotary: bool = False
+    ) -> None:
         self.query, self.key, self.value = query, key, value
+        self.causal, self.rotary = causal, rotary
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """From x (B, T, C) to what the head found (B, T, D), and where each character looked (B, T, T).
@@ -33,10 +60,13 @@ class Head:
         q = x @ self.query.T  # what each character is looking for   (B, T, D)
         k = x @ self.key.T  # what each character offers to be found by   (B, T, D)
         v = x @ self.value.T  # what it hands over when it is found   (B, T, D)
+        if self.rotary:
+            q, k = rotate(q), rotate(k)
 
         scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # every pair's match   (B, T, T)
-        future = torch.ones_like(scores, dtype=torch.bool).triu(diagonal=1)
-        scores = scores.masked_fill(future, -torch.inf)  # nobody may look at what comes later
+        if self.causal:
+            future = torch.ones_like(scores, dtype=torch.bool).triu(diagonal=1)
+            scores = scores.masked_fill(future, -torch.inf)  # nobody may look at what comes later
         weights = scores.softmax(dim=-1)
         return weights @ v, weights
 
@@ -56,20 +86,67 @@ class Dropout(nn.Module):
         return x * kept / (1 - self.p)
 
 
+class LayerCache:
+    """What one layer keeps of the characters that were read, their keys and values, in memory taken beforehand."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        self.keys, self.values, self.length = keys, values, 0  # (B, H, block_size, D)
+
+    def update(self, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add those of new characters (B, H, T, D), and return all so far (B, H, length, D)."""
+        start, self.length = self.length, self.length + k.shape[2]
+        self.keys[:, :, start : self.length] = k
+        self.values[:, :, start : self.length] = v
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+
+class Cache:
+    """What a model keeps of a context, so that one more character costs the work of one (Pope et al. 2022).
+
+    `idx` (B, length) are the characters in it. Memory is taken for all block_size at once, and never more. To be used
+    without gradients.
+    """
+
+    def __init__(self, model: MicroLLM, batch_size: int) -> None:
+        config, weight = model.config, model.token_embedding.weight
+        shape = (2, config.n_layer, batch_size, config.n_head, config.block_size, config.head_size)
+        keys, values = weight.new_zeros(shape)
+        self.layers = [LayerCache(*pair) for pair in zip(keys, values, strict=True)]
+        self.idx = torch.empty(batch_size, 0, dtype=torch.long, device=weight.device)
+
+    @property
+    def length(self) -> int:
+        """How many characters of the context are in it."""
+        return self.idx.shape[1]
+
+    def clear(self) -> None:
+        """Forget everything; the memory stays taken."""
+        self.idx = self.idx[:, :0]
+        for layer in self.layers:
+            layer.length = 0
+
+
 class MultiHeadAttention(nn.Module):
     """All heads at once: one projection for every query, key and value, and torch's fused attention."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.n_head = config.n_head
+        self.n_head, self.causal, self.rotary = config.n_head, config.causal, config.position == "rotary"
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.proj = nn.Linear(config.n_embd, config.n_embd)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, cache: LayerCache | None = None) -> torch.Tensor:
+        """From x (B, T, C) to what all heads found, (B, T, C). With a `cache`, x goes on after what that holds."""
         B, T, C = x.shape
         q, k, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if self.rotary:
+            start = cache.length if cache else 0
+            q, k = rotate(q, start), rotate(k, start)
+        if cache:
+            k, v = cache.update(k, v)
+        # one character, the newest, may look at all: there is no future yet
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal and T > 1)
         return self.dropout(self.proj(out.transpose(1, 2).reshape(B, T, C)))
 
     @property
@@ -77,20 +154,24 @@ class MultiHeadAttention(nn.Module):
         """The same weights as separate, readable heads. Built at each access; nothing is stored twice."""
         C = self.qkv.in_features
         matrices = self.qkv.weight.view(3, self.n_head, C // self.n_head, C)
-        return [Head(*matrices[:, h]) for h in range(self.n_head)]
+        return [Head(*matrices[:, h], causal=self.causal, rotary=self.rotary) for h in range(self.n_head)]
 
 
 class FeedForward(nn.Module):
-    """Each character thinks for itself: four times as wide, a ReLU, and back."""
+    """Each character thinks for itself: four times as wide, nothing below zero, and back."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.squared = config.activation == "relu2"
         self.expand = nn.Linear(config.n_embd, 4 * config.n_embd)
         self.proj = nn.Linear(4 * config.n_embd, config.n_embd)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.dropout(self.proj(self.expand(x).relu()))
+        x = self.expand(x).relu()
+        if self.squared:
+            x = x.square()
+        return self.dropout(self.proj(x))
 
 
 class Block(nn.Module):
@@ -103,8 +184,8 @@ class Block(nn.Module):
         self.ln2 = nn.LayerNorm(config.n_embd)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.attention(self.ln1(x))
+    def forward(self, x: torch.Tensor, cache: LayerCache | None = None) -> torch.Tensor:
+        x = x + self.attention(self.ln1(x), cache)
         x = x + self.feed_forward(self.ln2(x))
         return x
 
@@ -124,10 +205,13 @@ class MicroLLM(nn.Module):
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.vocab_size = config, vocab_size
         with torch.device("meta"):  # shapes only: torch's own constructors would draw from its global random state
             self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
-            self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
+            if config.lookback:  # a table for each place: its V characters, and "nothing stands there"
+                self.lookback_embedding = nn.Embedding(config.lookback * (vocab_size + 1), config.n_embd)
+            if config.position == "learned":
+                self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
             self.dropout = Dropout(config.dropout)
             self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
             self.ln = nn.LayerNorm(config.n_embd)
@@ -140,25 +224,28 @@ class MicroLLM(nn.Module):
     def init_weights(self, generator: torch.Generator) -> None:
         """Draw the start weights.
 
-        | layer     | torch                                             | even                                  |
-        |-----------|---------------------------------------------------|---------------------------------------|
-        | Embedding | normal, deviation 1                               | the same                              |
-        | Linear    | uniform within 1 / sqrt(inputs), weights and bias | the same; `head` a twentieth, no bias |
-        | LayerNorm | weight 1, bias 0                                  | the same                              |
+        | layer                | torch                                             | zero                      |
+        |----------------------|---------------------------------------------------|---------------------------|
+        | Embedding            | normal, deviation 1                               | the same                  |
+        | `lookback_embedding` | normal, deviation 0.3                             | the same                  |
+        | Linear               | uniform within 1 / sqrt(inputs), weights and bias | the same                  |
+        | `proj` and `head`    | as every Linear                                   | 0, weights and bias       |
+        | LayerNorm            | weight 1, bias 0                                  | the same                  |
+
+        With zeros each block begins by adding nothing, and the whole model by betting evenly on all characters
+        (Zhang et al. 2019, "Fixup", for the blocks).
         """
-        for module in self.modules():
+        for name, module in self.named_modules():
             if isinstance(module, nn.Embedding):
-                module.weight.normal_(generator=generator)
+                module.weight.normal_(std=0.3 if name == "lookback_embedding" else 1.0, generator=generator)
             elif isinstance(module, nn.LayerNorm):
                 module.weight.fill_(1)
                 module.bias.zero_()
             elif isinstance(module, nn.Linear):
-                bound = 1 / math.sqrt(module.in_features)
+                is_last = name.endswith(("proj", "head"))
+                bound = 0 if is_last and self.config.initialization == "zero" else 1 / math.sqrt(module.in_features)
                 for parameter in module.parameters(recurse=False):
                     parameter.uniform_(-bound, bound, generator=generator)
-        if self.config.initialization == "even":
-            self.head.weight.mul_(0.05)
-            self.head.bias.zero_()
 
     def use_generator(self, generator: torch.Generator) -> None:
         """Let every dropout draw from `generator`, which the trainer seeds anew for each step."""
@@ -166,24 +253,44 @@ class MicroLLM(nn.Module):
             if isinstance(module, Dropout):
                 module.generator = generator
 
-    def embed(self, idx: torch.Tensor) -> torch.Tensor:
-        """Which character, plus where it stands: (B, T) to (B, T, C)."""
-        where = torch.arange(idx.shape[1], device=idx.device)
-        return self.dropout(self.token_embedding(idx) + self.position_embedding(where))
+    def embed(self, idx: torch.Tensor, before: torch.Tensor | None = None) -> torch.Tensor:
+        """Which character, which ones stand before it, and where: (B, T) to (B, T, C).
+
+        `before` (B, P) is what stands in the context before idx. The vectors of the last `lookback` characters are
+        added to each one's own (a window of neighbours, as in Bengio et al. 2003).
+        """
+        T = idx.shape[1]
+        x, k = self.token_embedding(idx), self.config.lookback
+        start = before.shape[1] if before is not None else 0
+        if k:
+            seen = idx if before is None else torch.cat([before[:, -k:], idx], dim=1)
+            seen = F.pad(seen, (k + T - seen.shape[1], 0), value=self.vocab_size)
+            neighbours = seen[:, :-1].unfold(1, k, 1)  # what stands k, ..., 1 places back   (B, T, k)
+            table = torch.arange(k, device=idx.device) * (self.vocab_size + 1)
+            x = x + self.lookback_embedding(neighbours + table).sum(dim=2)
+        if self.config.position == "learned":
+            x = x + self.position_embedding.weight[start : start + T]
+        return self.dropout(x)
 
     def forward(
-        self, idx: torch.Tensor, targets: torch.Tensor | None = None
+        self, idx: torch.Tensor, targets: torch.Tensor | None = None, cache: Cache | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Scores of the next character at every position, and how wrong they are.
 
         idx and targets are (B, T) int64 with T <= block_size; logits are (B, T, V); the loss is the mean of -ln p of
-        the targets, in nats a character (None without targets). Raises ValueError when T exceeds block_size.
+        the targets, in nats a character (None without targets). With a `cache`, idx goes on after what that holds: the
+        whole of a context into an empty one, or one more character. Raises ValueError for more than block_size.
         """
-        if idx.shape[1] > self.config.block_size:
-            raise ValueError(f"{idx.shape[1]} characters at once; this model sees {self.config.block_size}.")
-        x = self.embed(idx)
-        for block in self.blocks:
-            x = block(x)
+        kept = cache.length if cache else 0
+        if kept + idx.shape[1] > self.config.block_size:
+            raise ValueError(f"{kept + idx.shape[1]} characters at once; this model sees {self.config.block_size}.")
+        if kept and (idx.shape[1] > 1 or not self.config.causal):
+            raise ValueError("A cache that holds something takes one more character at a time, of a causal model.")
+        x = self.embed(idx, cache.idx if cache else None)
+        for i, block in enumerate(self.blocks):
+            x = block(x, cache.layers[i] if cache else None)
+        if cache:
+            cache.idx = torch.cat([cache.idx, idx], dim=1)
         logits = self.head(self.ln(x))
         if targets is None:
             return logits, None
@@ -203,7 +310,7 @@ def evaluating(model: MicroLLM) -> Iterator[None]:
     if was_training:
         model.eval()
     try:
-        with torch.no_grad():
+        with torch.inference_mode():
             yield
     finally:
         if was_training:

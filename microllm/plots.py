@@ -186,14 +186,19 @@ def _ticks(places: list[float], names: list[str]) -> dict[str, Any]:
     return {"tickmode": "array", "tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
 
 
+def _without_future(pattern: torch.Tensor) -> torch.Tensor:
+    """A pattern (N, N) with nothing where a row could not look; a model that cheats has looked there."""
+    is_future = torch.ones_like(pattern, dtype=torch.bool).triu(1)
+    return pattern.masked_fill(is_future & (pattern == 0), torch.nan)
+
+
 def attention_figure(pattern: torch.Tensor, sentence: str, mode: str) -> go.Figure:
     """The heatmap of one head, `pattern` (N, N): each row is a character, and its columns are what it looks at."""
     names = [_literal(character) for character in sentence]
     places = list(range(len(names)))
-    future = torch.ones_like(pattern, dtype=torch.bool).triu(1)
     figure = go.Figure(
         go.Heatmap(
-            z=pattern.masked_fill(future, torch.nan).numpy(),
+            z=_without_future(pattern).numpy(),
             x=places,
             y=places,
             customdata=[[f"“{key}” at {k + 1}" for k, key in enumerate(names)]] * len(names),
@@ -222,11 +227,10 @@ def heads_figure(pattern: torch.Tensor, chosen: tuple[int, int], mode: str) -> g
     gap = max(1, size // 8)
     cell = size + gap
     tiles = torch.full((layers * cell - gap, heads * cell - gap), torch.nan)
-    future = torch.ones(size, size, dtype=torch.bool).triu(1)
     for layer in range(layers):
         for head in range(heads):
             rows, columns = slice(layer * cell, layer * cell + size), slice(head * cell, head * cell + size)
-            tiles[rows, columns] = pattern[layer, head].masked_fill(future, torch.nan)
+            tiles[rows, columns] = _without_future(pattern[layer, head])
     figure = go.Figure(
         go.Heatmap(z=tiles.numpy(), colorscale=_heat_scale(mode), zmin=0, zmax=1, showscale=False, hoverinfo="skip")
     )

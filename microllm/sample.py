@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from .config import stream_seed
-from .model import MicroLLM, evaluating
+from .model import Cache, MicroLLM, evaluating
 
 
 @dataclass(frozen=True)
@@ -42,26 +42,51 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """
     if problem := sampling.problem():
         raise ValueError(problem)
-    scores, order = logits.double().sort(dim=-1, descending=True, stable=True)
-    scores = scores - scores[..., :1]  # the likeliest at 0, so that no temperature can overflow
-    if sampling.temperature == 0:
-        scores = torch.where(torch.arange(scores.shape[-1], device=scores.device) == 0, scores, -torch.inf)
-    else:
+    top_k = sampling.top_k if sampling.temperature > 0 else 1
+    scores, order = logits.double(), None
+    if top_k or sampling.top_p < 1:
+        scores, order = scores.sort(dim=-1, descending=True, stable=True)
+    scores = scores - scores.amax(dim=-1, keepdim=True)  # the likeliest at 0, so that no temperature can overflow
+    if sampling.temperature > 0:
         scores = scores / sampling.temperature
-    if sampling.top_k:
-        scores[..., sampling.top_k :] = -torch.inf
+    if top_k:
+        scores[..., top_k:] = -torch.inf
     p = scores.softmax(dim=-1)
     if sampling.top_p < 1:
         enough = p.cumsum(dim=-1) - p >= sampling.top_p  # those before it reach top_p already
         p = p.masked_fill(enough, 0)
         p = p / p.sum(dim=-1, keepdim=True)
-    return torch.zeros_like(p).scatter(-1, order, p)
+    return p if order is None else torch.zeros_like(p).scatter(-1, order, p)
+
+
+def draw(p: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """One id for each row of chances p (B, V), as (B, 1): where the sum of the chances passes a number from the dice."""
+    so_far = p.cumsum(dim=-1)
+    dice = torch.rand(len(p), 1, generator=generator, device=p.device, dtype=p.dtype)
+    return torch.searchsorted(so_far, dice * so_far[:, -1:], right=True)
 
 
 def next_logits(model: MicroLLM, idx: torch.Tensor) -> torch.Tensor:
     """The scores (B, V) of the character after idx (B, T), seen through the last block_size characters."""
     with evaluating(model):
         logits, _ = model(idx[:, -model.config.block_size :])
+    return logits[:, -1]
+
+
+def read_on(model: MicroLLM, cache: Cache, idx: torch.Tensor) -> torch.Tensor:
+    """Add idx (B, T) to the context in `cache`: the scores (B, V) of the character after it.
+
+    One more character costs the work of one. When the cache is full, the oldest quarter of the context is dropped and
+    the rest is read anew: every character is then scored from 3/4 to all of block_size characters. Each time the scores
+    are those of the model on `cache.idx`, which is the context afterwards.
+    """
+    size = model.config.block_size
+    if cache.length and (cache.length + idx.shape[1] > size or not model.config.causal):
+        kept = cache.idx[:, max(1, size // 4) :] if cache.length == size else cache.idx
+        idx = torch.cat([kept, idx], dim=1)
+        cache.clear()
+    with evaluating(model):
+        logits, _ = model(idx[:, -size:], cache=cache)
     return logits[:, -1]
 
 
@@ -82,12 +107,11 @@ def stream(
     if not idx.shape[1]:
         raise ValueError("There is nothing to go on from: give at least one character.")
     generator = torch.Generator(idx.device).manual_seed(stream_seed(seed, "sample"))
+    cache = Cache(model, idx.shape[0])
     for _ in range(max_new_tokens):
-        idx = idx[:, -model.config.block_size :]
-        p = probabilities(next_logits(model, idx), sampling)
-        chosen = torch.multinomial(p, num_samples=1, generator=generator)
-        idx = torch.cat([idx, chosen], dim=1)
-        yield chosen[:, 0]
+        p = probabilities(read_on(model, cache, idx), sampling)
+        idx = draw(p, generator)
+        yield idx[:, 0]
 
 
 def generate(
@@ -101,4 +125,4 @@ def generate(
 ) -> torch.Tensor:
     """idx (B, T) followed by `max_new_tokens` sampled characters: (B, T + max_new_tokens)."""
     steps = list(stream(model, idx, max_new_tokens, Sampling(temperature, top_k, top_p), seed))
-    return torch.cat([idx, *(s[:, None] for s in steps)], dim=1)
+    return torch.cat([idx, *(chosen[:, None] for chosen in steps)], dim=1)

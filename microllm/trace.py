@@ -15,8 +15,8 @@ _CHUNK = 32
 class Trace:
     """What a model computed for one sentence of N characters.
 
-    `pattern` [layer, head, query, key] (L, H, N, N) is where each character looked: rows sum to one, and are 0 in the
-    future and beyond block_size. `logits` (N, V) are the scores of the character after each.
+    `pattern` [layer, head, query, key] (L, H, N, N) is where each character looked: rows sum to one, and are 0 beyond
+    block_size and, in a causal model, in the future. `logits` (N, V) are the scores of the character after each.
     """
 
     pattern: torch.Tensor

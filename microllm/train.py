@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from .config import ModelConfig, TrainConfig, problems, stream_seed, with_live_changes
 from .corpus import EXAM_CHARACTERS, Corpus
 from .model import MicroLLM, evaluating, parameter_count
-from .optim import learning_rate_at, make_optimizer
+from .optim import learning_rate_at, make_optimizers
 
 _EXAM_TOKENS = 8_192
 _TWO_THREADS_PAY_FROM = 20e9
@@ -52,17 +53,35 @@ class Trainer:
     Between two of them nothing runs: not asking for the next one is a pause, and leaving the loop is a stop. All that
     is random in step t comes from (seed, t) alone, so the same seed gives the same run, whatever runs beside it.
     Raises ValueError for a configuration with `problems`; iterating raises Diverged when the loss is no number.
+
+    `device` is a GPU when there is one: there the same code runs compiled, and its products in bfloat16. Of several
+    processes that train together, each learns from its `share`, (which, of how many), of every batch, and `together`
+    wraps the model into one that averages the gradients of all (see distributed.py).
     """
 
-    def __init__(self, model_config: ModelConfig, train_config: TrainConfig, corpus: Corpus) -> None:
+    def __init__(
+        self,
+        model_config: ModelConfig,
+        train_config: TrainConfig,
+        corpus: Corpus,
+        *,
+        device: torch.device | str | None = None,
+        share: tuple[int, int] = (0, 1),
+        together: Callable[[MicroLLM], nn.Module] | None = None,
+    ) -> None:
         if found := problems(model_config, train_config, len(corpus)):
             raise ValueError(" ".join(found.values()))
-        self.config, self.corpus = train_config, corpus
-        self.generator = torch.Generator()
-        self.generator.manual_seed(stream_seed(train_config.seed, "weights"))
-        self.model = MicroLLM(model_config, corpus.vocab_size, generator=self.generator)
-        self.model.use_generator(self.generator)
-        self.optimizer = make_optimizer(self.model, train_config)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.config, self.corpus, self.share = train_config, corpus.to(self.device), share
+        self.dice = torch.Generator().manual_seed(stream_seed(train_config.seed, "weights"))
+        self.noise = torch.Generator(self.device)  # dropout draws where the model is
+        self.model = MicroLLM(model_config, corpus.vocab_size, generator=self.dice).to(self.device).train()
+        self.model.use_generator(self.noise)
+        self.learner = together(self.model) if together else self.model
+        if self.device.type == "cuda":
+            self.learner = torch.compile(self.learner)
+        self.optimizers = make_optimizers(self.model, train_config)
+        self._parameters = list(self.model.parameters())
         self.step = 0
         self.seconds = 0.0
 
@@ -76,17 +95,13 @@ class Trainer:
             is_over = self.step >= self.config.max_steps or self._loss_is_reached(val_loss)
 
             started = time.perf_counter()
-            self.generator.manual_seed(stream_seed(self.config.seed, self.step))
-            self.model.train()
-            idx, targets = self.corpus.get_batch(
-                "train", self.config.batch_size, self.model.config.block_size, self.generator
-            )
-            _, loss = self.model(idx, targets)
+            loss = self._forward()
             train_loss = loss.item()
             learning_rate = learning_rate_at(self.step, self.config)
             elapsed = time.perf_counter() - started
 
-            speed = self.step * idx.numel() / self.seconds if self.seconds else 0.0
+            characters = self.step * self.config.batch_size * self.model.config.block_size
+            speed = characters / self.seconds if self.seconds else 0.0
             yield Progress(self.step, self.seconds, train_loss, learning_rate, speed, val_loss)
             if not math.isfinite(train_loss):
                 raise Diverged(self.step, learning_rate)
@@ -94,13 +109,31 @@ class Trainer:
                 return
 
             started = time.perf_counter()
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate
-            self.optimizer.step()
+            self._update(loss, learning_rate)
             self.step += 1
             self.seconds += elapsed + time.perf_counter() - started
+
+    def _forward(self) -> torch.Tensor:
+        """The loss on this process's share of the batch of this step."""
+        seed, (which, many) = self.config.seed, self.share
+        self.dice.manual_seed(stream_seed(seed, self.step))
+        self.noise.manual_seed(stream_seed(seed, f"dropout {self.step} {which}"))
+        idx, targets = self.corpus.get_batch(
+            "train", self.config.batch_size, self.model.config.block_size, self.dice, rows=slice(which, None, many)
+        )
+        if not self.model.training:  # somebody looked at it and left it so
+            self.learner.train()
+        with mixed_precision(self.device):
+            return self.learner(idx, targets)[1]
+
+    def _update(self, loss: torch.Tensor, learning_rate: float) -> None:
+        for parameter in self._parameters:
+            parameter.grad = None
+        loss.backward()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate
+            optimizer.step()
 
     def exam(self, characters: int | None = EXAM_CHARACTERS, before_each: Callable[[], None] | None = None) -> float:
         """The validation loss now, on the first `characters` held-out ones (None: on all). See `validation_loss`."""
@@ -131,10 +164,15 @@ def validation_loss(
     for x, y in zip(inputs.split(rows), targets.split(rows), strict=True):
         if before_each:
             before_each()
-        with evaluating(model):
+        with evaluating(model), mixed_precision(inputs.device):
             _, loss = model(x.long(), y.long())
         total += loss.item() * y.numel()
     return total / targets.numel()
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Products in bfloat16 on a GPU, inside; on CPUs everything stays float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
 
 def thread_count(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int:

@@ -210,7 +210,7 @@ class Training(threading.Thread):
         trainer.change(**live)
 
     def _make_copy(self, trainer: Trainer) -> None:
-        state = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+        state = {name: tensor.to("cpu", copy=True) for name, tensor in trainer.model.state_dict().items()}
         model = model_from(state, trainer.model.config, trainer.corpus.vocab_size)
         with self._copy_lock:
             self._copy, self._copy_made = (trainer.step, model), time.monotonic()

@@ -166,6 +166,8 @@ def _knob(knob: Field, value):
     shared = {"key": knob.name, "help": meta["help"], "persist_state": "session"}
     if knob.name not in st.session_state:
         st.session_state[knob.name] = value
+    if knob.type == "bool":
+        return st.toggle(knob.name, **shared)
     if meta["choices"]:
         return st.segmented_control(knob.name, meta["choices"], required=True, **shared)
     if knob.name in _MAIN or knob.name == "dropout":

@@ -61,10 +61,10 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
     wait_for_more_steps(page, paused + 1)
 
     rate = at(page, "live-learning_rate").locator("input")
-    rate.fill("0.0123")
+    rate.fill("0.0523")
     press(page, "live-apply")
     event = until(page, lambda: server.lines(run, "events"), "an event")[-1]
-    assert event["learning_rate"] == 0.0123
+    assert event["learning_rate"] == 0.0523
     assert event["step"] > paused + 1
     # the quick preset's rate falls in a straight line, and a change lifts all of it
     rates = {}
@@ -74,8 +74,8 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
         return max(rates) > event["step"]
 
     until(page, has_taken_effect, "steps with the new rate")
-    assert max(rate for at, rate in rates.items() if at < event["step"] - 1) <= 0.003
-    assert rates[event["step"]] > 0.01
+    assert max(rate for at, rate in rates.items() if at < event["step"] - 1) <= 0.02
+    assert rates[event["step"]] > 0.04
 
     press(page, "strip-stop")
     expect(button(page, "strip-start")).to_be_visible(timeout=PATIENCE * 1000)

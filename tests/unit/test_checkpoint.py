@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from microllm import MicroLLM, ModelConfig
 from microllm.checkpoint import WeightsProblem, load_weights, model_from, save_weights, snapshot_is_due, thin
 
-CONFIG = ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1)
+CONFIG = ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1, position="learned")
 VOCAB_SIZE = 11
 SCHEDULE = [step for step in range(100_001) if snapshot_is_due(step)]
 
@@ -134,9 +134,9 @@ def test_a_missing_file_is_named(path):
     ("config", "vocab_size"),
     [
         (CONFIG, VOCAB_SIZE + 1),
-        (ModelConfig(block_size=8, n_embd=32, n_head=2, n_layer=1), VOCAB_SIZE),
-        (ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=2), VOCAB_SIZE),
-        (ModelConfig(block_size=16, n_embd=16, n_head=2, n_layer=1), VOCAB_SIZE),
+        (ModelConfig(block_size=8, n_embd=32, n_head=2, n_layer=1, position="learned"), VOCAB_SIZE),
+        (ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=2, position="learned"), VOCAB_SIZE),
+        (ModelConfig(block_size=16, n_embd=16, n_head=2, n_layer=1, position="learned"), VOCAB_SIZE),
     ],
     ids=["another text", "wider", "deeper", "longer context"],
 )

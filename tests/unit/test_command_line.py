@@ -91,9 +91,21 @@ def test_without_a_folder_runs_go_home(train, tmp_path, monkeypatch):
 
 
 def test_every_setting_is_a_flag(text_file):
-    model = ModelConfig(block_size=9, n_embd=24, n_head=3, n_layer=2, dropout=0.2, initialization="torch")
+    model = ModelConfig(
+        block_size=9,
+        n_embd=24,
+        n_head=3,
+        n_layer=2,
+        dropout=0.2,
+        position="rotary",
+        lookback=2,
+        causal=False,
+        activation="relu",
+        initialization="torch",
+    )
     settings = TrainConfig(
         batch_size=3,
+        optimizer="adamw",
         learning_rate=0.002,
         max_steps=2,
         schedule="constant",
@@ -146,6 +158,7 @@ def test_a_text_in_another_encoding_is_read_with_a_notice(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
+        (["--causal=perhaps"], "'perhaps' is neither true nor false"),
         (["--n_head=3"], "3 heads cannot share 16 numbers evenly"),
         (["--n_head=two"], "invalid int value: 'two'"),
         (["--learning_rate=nan"], "learning_rate is nan"),

@@ -48,12 +48,17 @@ def test_the_article_preset_is_exactly_the_article():
         "n_head": 4,
         "n_layer": 3,
         "dropout": 0.0,
+        "position": "learned",
+        "lookback": 0,
+        "causal": True,
+        "activation": "relu",
         "initialization": "torch",
     }
     recipe = asdict(PRESETS["article"].train)
     del recipe["seed"]
     assert recipe == {
         "batch_size": 32,
+        "optimizer": "adamw",
         "learning_rate": 1e-3,
         "max_steps": 10_000,
         "schedule": "constant",
@@ -104,9 +109,9 @@ def test_both_ends_of_a_range_are_accepted(name, end):
 def test_each_choice_is_accepted_and_another_is_refused_with_all_of_them(name):
     choices = knobs()[name].metadata["choices"]
     assert all(problems_with(name, choice) == {} for choice in choices)
-    for wrong in ("", "other", 0, None, math.nan, ["torch"]):
+    for wrong in ("", "other", 0, 1, None, math.nan, ["torch"]):  # 1 is not True
         sentence = problems_with(name, wrong)[name]
-        assert all(word in sentence for word in (name, repr(wrong), *choices))
+        assert all(str(word) in sentence for word in (name, repr(wrong), *choices))
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -164,10 +169,20 @@ def test_heads_are_refused_exactly_when_they_do_not_divide_the_width(n_embd, n_h
     assert ("n_head" in found) == (n_embd / n_head != n_embd // n_head)
 
 
-@given(n_embd=st.integers(8, 384), near=st.integers(1, 16))
-def test_the_heads_on_offer_are_the_nearest_valid_ones_on_both_sides(n_embd, near):
-    divisors = [n for n in range(1, 17) if n_embd % n == 0]
-    offered = valid_heads(n_embd, near)
+def test_rotary_positions_need_heads_of_an_even_share_and_the_others_do_not():
+    assert problems(*configs_from({"n_embd": 24, "n_head": 8})) == {}
+    assert problems(*configs_from({"n_embd": 24, "n_head": 8, "position": "rotary"}))["n_head"] == (
+        "8 heads cannot share 24 numbers evenly: n_head must divide n_embd, into even parts for rotary positions. "
+        "Try 6 or 12."
+    )
+    odd = problems(*configs_from({"n_embd": 25, "n_head": 5, "position": "rotary"}))
+    assert odd == {"n_embd": "n_embd is 25: rotary positions turn pairs of numbers, so it must be even. Try 24 or 26."}
+
+
+@given(n_embd=st.integers(8, 384).map(lambda n: n + n % 2), near=st.integers(1, 16), is_rotary=st.booleans())
+def test_the_heads_on_offer_are_the_nearest_valid_ones_on_both_sides(n_embd, near, is_rotary):
+    divisors = [n for n in range(1, 17) if n_embd % n == 0 and not (is_rotary and n_embd // n % 2)]
+    offered = valid_heads(ModelConfig(n_embd=n_embd, position="rotary" if is_rotary else "learned"), near)
     assert set(offered) <= set(divisors)
     assert not [n for n in divisors if offered[0] < n < offered[-1] and n != near]
     assert offered[0] <= near and (offered[-1] > near or near >= divisors[-1])

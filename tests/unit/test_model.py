@@ -9,10 +9,42 @@ import torch
 from torch.nn import functional as F
 
 from microllm.config import PRESETS, ModelConfig
-from microllm.model import Block, Dropout, FeedForward, Head, MicroLLM, MultiHeadAttention, parameter_count
+from microllm.model import (
+    Block,
+    Cache,
+    Dropout,
+    FeedForward,
+    Head,
+    MicroLLM,
+    MultiHeadAttention,
+    parameter_count,
+    rotate,
+)
 
-SMALL = ModelConfig(block_size=6, n_embd=12, n_head=3, n_layer=2, initialization="torch")
+SMALL = ModelConfig(
+    block_size=6,
+    n_embd=12,
+    n_head=3,
+    n_layer=2,
+    position="learned",
+    lookback=0,
+    activation="relu",
+    initialization="torch",
+)
 V = 7
+
+# one ingredient at a time, and all together
+RECIPES = [
+    {},
+    {"position": "none"},
+    {"position": "rotary"},
+    {"lookback": 1},
+    {"lookback": 8},
+    {"activation": "relu2"},
+    {"causal": False},
+    {"position": "rotary", "lookback": 3, "activation": "relu2"},
+]
+each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=str)
 
 
 def dice(seed: int = 0) -> torch.Generator:
@@ -30,35 +62,49 @@ def some_idx(batch: int = 2, length: int = 6, seed: int = 0) -> torch.Tensor:
 # ---------------------------------------------------------------- attention
 
 
-def loop_attention(x: list[list[float]], query, key, value) -> tuple[list[list[float]], list[list[float]]]:
+def turned(vector: list[float], place: int) -> list[float]:
+    """Rotary positions with sines and cosines: numbers 2i and 2i + 1 turn by place / 10,000^(2i / D)."""
+    out = []
+    for i in range(0, len(vector), 2):
+        angle = place / 10_000 ** (i / len(vector))
+        a, b = vector[i : i + 2]
+        out += [a * math.cos(angle) - b * math.sin(angle), a * math.sin(angle) + b * math.cos(angle)]
+    return out
+
+
+def loop_attention(
+    x: list[list[float]], query, key, value, causal=True, rotary=False
+) -> tuple[list[list[float]], list[list[float]]]:
     """One head for one sequence in plain Python: what each character finds, and where it looks."""
 
-    def times(matrix, vector):
-        return [sum(w * a for w, a in zip(row, vector, strict=True)) for row in matrix]
+    def times(matrix, place):
+        return [sum(w * a for w, a in zip(row, x[place], strict=True)) for row in matrix]
 
+    turn = turned if rotary else lambda vector, place: vector
     found, looks = [], []
     for t in range(len(x)):
-        q = times(query, x[t])
+        q = turn(times(query, t), t)
         scores = []
-        for s in range(t + 1):
-            k = times(key, x[s])
+        for s in range(t + 1 if causal else len(x)):
+            k = turn(times(key, s), s)
             scores.append(sum(a * b for a, b in zip(q, k, strict=True)) / math.sqrt(len(q)))
         exps = [math.exp(score) for score in scores]
         weights = [e / sum(exps) for e in exps]
-        values = [times(value, x[s]) for s in range(t + 1)]
+        values = [times(value, s) for s in range(len(scores))]
         found.append([sum(w * v[d] for w, v in zip(weights, values, strict=True)) for d in range(len(q))])
-        looks.append(weights + [0.0] * (len(x) - t - 1))
+        looks.append(weights + [0.0] * (len(x) - len(scores)))
     return found, looks
 
 
-def test_a_head_is_softmax_attention_written_with_loops():
+@pytest.mark.parametrize("ways", [{}, {"causal": False}, {"rotary": True}], ids=str)
+def test_a_head_is_softmax_attention_written_with_loops(ways):
     query, key, value = torch.randn(3, 4, 12, generator=dice(1), dtype=torch.float64)
     x = torch.randn(2, 6, 12, generator=dice(2), dtype=torch.float64)
-    out, weights = Head(query, key, value)(x)
+    out, weights = Head(query, key, value, **ways)(x)
     for b in range(2):
-        found, looks = loop_attention(x[b].tolist(), query.tolist(), key.tolist(), value.tolist())
-        torch.testing.assert_close(out[b], torch.tensor(found, dtype=torch.float64))
-        torch.testing.assert_close(weights[b], torch.tensor(looks, dtype=torch.float64))
+        found, looks = loop_attention(x[b].tolist(), query.tolist(), key.tolist(), value.tolist(), **ways)
+        torch.testing.assert_close(out[b], torch.tensor(found, dtype=torch.float64), atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(weights[b], torch.tensor(looks, dtype=torch.float64), atol=1e-6, rtol=1e-6)
 
 
 def test_where_a_character_looks_sums_to_one_and_is_zero_in_the_future():
@@ -75,14 +121,16 @@ def slow_attention(attention: MultiHeadAttention, x: torch.Tensor) -> torch.Tens
     return attention.proj(torch.cat([head(x)[0] for head in attention.heads], dim=-1))
 
 
-def test_fused_attention_and_the_readable_heads_find_the_same():
-    attention = small_model().blocks[0].attention.double()
+@each_recipe
+def test_fused_attention_and_the_readable_heads_find_the_same(recipe):
+    attention = small_model(**recipe).blocks[0].attention.double()
     x = torch.randn(2, 6, 12, generator=dice(1), dtype=torch.float64)
     torch.testing.assert_close(attention(x), slow_attention(attention, x))
 
 
-def test_fused_attention_and_the_readable_heads_have_the_same_gradients():
-    attention = small_model().blocks[0].attention.double()
+@each_recipe
+def test_fused_attention_and_the_readable_heads_have_the_same_gradients(recipe):
+    attention = small_model(**recipe).blocks[0].attention.double()
     x = torch.randn(2, 6, 12, generator=dice(1), dtype=torch.float64, requires_grad=True)
     toward = torch.randn(2, 6, 12, generator=dice(2), dtype=torch.float64)
     inputs = [x, *attention.parameters()]
@@ -117,6 +165,7 @@ def test_the_readable_heads_cover_each_weight_once_and_register_nothing():
 def by_hand(model: MicroLLM, idx: list[int]) -> torch.Tensor:
     """The whole forward pass for one sequence, from the weights alone and with no module of torch's."""
     w = {name: parameter.detach().double() for name, parameter in model.named_parameters()}
+    config = model.config
 
     def linear(x, name):
         return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
@@ -125,21 +174,37 @@ def by_hand(model: MicroLLM, idx: list[int]) -> torch.Tensor:
         x = x - x.mean(-1, keepdim=True)
         return x / ((x**2).mean(-1, keepdim=True) + 1e-5).sqrt() * w[f"{name}.weight"] + w[f"{name}.bias"]
 
-    x = torch.stack([w["token_embedding.weight"][c] + w["position_embedding.weight"][t] for t, c in enumerate(idx)])
-    for block in (f"blocks.{i}" for i in range(model.config.n_layer)):
-        matrices, found = w[f"{block}.attention.qkv.weight"].split(model.config.n_embd), []
-        for h in range(model.config.n_head):
-            rows = slice(h * model.config.head_size, (h + 1) * model.config.head_size)
-            out, _ = loop_attention(norm(x, f"{block}.ln1").tolist(), *(matrix[rows].tolist() for matrix in matrices))
+    rows = []
+    for t, character in enumerate(idx):
+        row = w["token_embedding.weight"][character].clone()
+        for back in range(1, config.lookback + 1):  # the table of the farthest place comes first
+            neighbour = idx[t - back] if t >= back else V
+            row += w["lookback_embedding.weight"][(config.lookback - back) * (V + 1) + neighbour]
+        if config.position == "learned":
+            row += w["position_embedding.weight"][t]
+        rows.append(row)
+    x = torch.stack(rows)
+    for block in (f"blocks.{i}" for i in range(config.n_layer)):
+        matrices, found = w[f"{block}.attention.qkv.weight"].split(config.n_embd), []
+        for h in range(config.n_head):
+            rows = slice(h * config.head_size, (h + 1) * config.head_size)
+            out, _ = loop_attention(
+                norm(x, f"{block}.ln1").tolist(),
+                *(matrix[rows].tolist() for matrix in matrices),
+                causal=config.causal,
+                rotary=config.position == "rotary",
+            )
             found.append(torch.tensor(out, dtype=torch.float64))
         x = x + linear(torch.cat(found, dim=-1), f"{block}.attention.proj")
         wide = linear(norm(x, f"{block}.ln2"), f"{block}.feed_forward.expand")
-        x = x + linear(torch.where(wide > 0, wide, 0.0), f"{block}.feed_forward.proj")
+        wide = torch.where(wide > 0, wide, 0.0) ** (2 if config.activation == "relu2" else 1)
+        x = x + linear(wide, f"{block}.feed_forward.proj")
     return linear(norm(x, "ln"), "head")
 
 
-def test_the_scores_are_those_of_the_arithmetic_written_out():
-    model, noise = small_model(), dice(3)
+@each_recipe
+def test_the_scores_are_those_of_the_arithmetic_written_out(recipe):
+    model, noise = small_model(**recipe), dice(3)
     with torch.no_grad():  # away from 1 and 0, so that no LayerNorm can hide
         for name, parameter in model.named_parameters():
             if "ln" in name:
@@ -162,14 +227,64 @@ def test_the_loss_is_the_mean_surprise_at_the_targets():
     assert model(idx)[1] is None
 
 
-def test_a_character_cannot_see_the_future():
-    model, seen = small_model(), []
+def honest(recipes: list[dict]) -> list[dict]:
+    return [recipe for recipe in recipes if recipe.get("causal", True)]
+
+
+@pytest.mark.parametrize("recipe", honest(RECIPES), ids=str)
+def test_a_character_cannot_see_the_future(recipe):
+    model, seen = small_model(**recipe), []
     model.token_embedding.register_forward_hook(lambda module, inputs, output: seen.append(output))
     logits, _ = model(some_idx())
     for t in range(6):
         (gradient,) = torch.autograd.grad(logits[:, t].square().sum(), seen[0], retain_graph=True)
         assert (gradient[:, t + 1 :] == 0).all()
         assert (gradient[:, : t + 1].abs().amax(-1) > 0).all()  # and it does see all of the past
+
+
+@pytest.mark.parametrize("recipe", honest(RECIPES), ids=str)
+def test_what_comes_later_changes_no_score(recipe):
+    model, idx = small_model(**recipe), some_idx()
+    changed = idx.clone()
+    changed[:, 3:] = (changed[:, 3:] + 1) % V
+    torch.testing.assert_close(model(idx)[0][:, :3], model(changed)[0][:, :3])
+
+
+def test_a_model_that_cheats_sees_the_answer():
+    model, idx = small_model(causal=False), some_idx()
+    changed = idx.clone()
+    changed[:, 1] = (changed[:, 1] + 1) % V
+    assert not torch.allclose(model(idx)[0][:, 0], model(changed)[0][:, 0], atol=1e-3)
+
+
+def test_rotary_positions_count_the_distance_and_not_the_place():
+    q, k = torch.randn(2, 1, 8, generator=dice(), dtype=torch.float64)
+    matches = {}
+    for i in range(5):
+        for j in range(5):
+            match = (rotate(q, start=i) * rotate(k, start=j)).sum().item()
+            assert matches.setdefault(i - j, match) == pytest.approx(match, abs=1e-5)
+    assert max(matches.values()) - min(matches.values()) > 0.1
+    assert rotate(q, start=3).norm().item() == pytest.approx(q.norm().item(), rel=1e-6)
+
+
+def test_lookback_hands_over_the_neighbours_and_nobody_farther_away():
+    model, seen = small_model(lookback=2), []
+    idx = some_idx()
+    x = model.embed(idx)
+    for t in range(6):
+        changed = idx.clone()
+        changed[:, t] = (changed[:, t] + 1) % V
+        different = (model.embed(changed) != x).any(-1).all(0)
+        seen.append(different.nonzero().flatten().tolist())
+    assert seen == [[0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [4, 5], [5]]
+
+
+def test_embedding_the_rest_of_a_context_is_the_rest_of_its_embedding():
+    for recipe in ({}, {"lookback": 1}, {"lookback": 3}, {"lookback": 8}):
+        model, idx = small_model(**recipe), some_idx()
+        for start in range(6):
+            torch.testing.assert_close(model.embed(idx[:, start:], before=idx[:, :start]), model.embed(idx)[:, start:])
 
 
 def test_a_sequence_cannot_see_its_neighbours_in_the_batch():
@@ -185,8 +300,9 @@ def test_the_same_character_is_something_else_at_another_place():
     assert not torch.allclose(logits[0, 0], logits[0, 1], atol=0.01)
 
 
-def test_a_shorter_text_gives_the_same_scores_as_the_beginning_of_a_longer_one():
-    model, idx = small_model(), some_idx()
+@pytest.mark.parametrize("recipe", honest(RECIPES), ids=str)
+def test_a_shorter_text_gives_the_same_scores_as_the_beginning_of_a_longer_one(recipe):
+    model, idx = small_model(**recipe), some_idx()
     torch.testing.assert_close(model(idx[:, :3])[0], model(idx)[0][:, :3])
 
 
@@ -195,8 +311,9 @@ def test_more_characters_than_the_context_holds_are_refused_with_both_numbers():
         small_model()(torch.zeros(1, 7, dtype=torch.long))
 
 
-def test_the_gradient_of_the_loss_is_its_slope():
-    model, idx, targets = small_model().double(), some_idx(seed=1), some_idx(seed=2)
+@each_recipe
+def test_the_gradient_of_the_loss_is_its_slope(recipe):
+    model, idx, targets = small_model(**recipe).double(), some_idx(seed=1), some_idx(seed=2)
     model(idx, targets)[1].backward()
     width = 1e-6
     for name, parameter in model.named_parameters():
@@ -219,7 +336,8 @@ def test_the_number_of_parameters_is_that_of_the_formula(config):
     attention = 3 * C * C + (C * C + C)
     feed_forward = (C * 4 * C + 4 * C) + (4 * C * C + C)
     layer = 2 * C + attention + 2 * C + feed_forward
-    assert parameter_count(config, 91) == 91 * C + T * C + config.n_layer * layer + 2 * C + (C * 91 + 91)
+    embedding = 91 * C + (T * C if config.position == "learned" else 0) + config.lookback * 92 * C
+    assert parameter_count(config, 91) == embedding + config.n_layer * layer + 2 * C + (C * 91 + 91)
     assert parameter_count(config, 91) == sum(p.numel() for p in MicroLLM(config, 91).parameters())
 
 
@@ -252,31 +370,32 @@ def test_the_start_weights_are_a_function_of_the_generator_alone():
     assert not torch.equal(first["blocks.0.attention.qkv.weight"], other["blocks.0.attention.qkv.weight"])
 
 
-@pytest.mark.parametrize("initialization", ["torch", "even"])
-def test_the_start_weights_have_the_ranges_of_torch_s_defaults(initialization):
-    config = ModelConfig(block_size=64, n_embd=64, n_head=4, n_layer=2, initialization=initialization)
-    model = MicroLLM(config, 91)
+@pytest.mark.parametrize("initialization", ["torch", "zero"])
+def test_the_start_weights_have_the_ranges_of_the_table(initialization):
+    config = ModelConfig(n_embd=64, n_head=4, n_layer=2, position="learned", initialization=initialization)
+    model = MicroLLM(replace(config, block_size=64), 91)
     for name, parameter in model.named_parameters():
         values = parameter.detach().double()
-        if "embedding" in name:  # normal with deviation 1
-            assert abs(values.mean()) < 5 / math.sqrt(values.numel())
-            assert values.std().item() == pytest.approx(1, rel=0.05)
-            assert 3 < values.abs().max() < 6
+        if "embedding" in name:  # normal
+            deviation = 0.3 if "lookback" in name else 1
+            assert abs(values.mean()) < 5 * deviation / math.sqrt(values.numel())
+            assert values.std().item() == pytest.approx(deviation, rel=0.05)
+            assert 3 * deviation < values.abs().max() < 6 * deviation
         elif "ln" in name:
             assert (values == (1 if name.endswith("weight") else 0)).all()
-        elif name == "head.bias" and initialization == "even":
+        elif initialization == "zero" and ("proj" in name or "head" in name):
             assert (values == 0).all()
         else:  # uniform within 1 / sqrt(inputs)
-            inputs = 256 if "feed_forward.proj" in name else 64
-            bound = 1 / math.sqrt(inputs) * (0.05 if name == "head.weight" and initialization == "even" else 1)
+            bound = 1 / math.sqrt(256 if "feed_forward.proj" in name else 64)
             assert 0.9 * bound < values.abs().max() <= bound * (1 + 1e-6), name
             assert values.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15 if values.dim() == 1 else 0.02)
 
 
-def test_the_two_ways_to_start_differ_in_the_last_layer_only():
-    torch_way, even = (small_model(initialization=way).state_dict() for way in ("torch", "even"))
-    different = {name for name in even if not torch.equal(even[name], torch_way[name])}
-    assert different == {"head.weight", "head.bias"}
+def test_a_model_that_starts_at_zero_bets_evenly_and_adds_nothing_to_what_comes_in():
+    model = small_model(initialization="zero")
+    assert (model(some_idx())[0] == 0).all()
+    x = torch.randn(2, 6, 12, generator=dice())
+    assert all(torch.equal(block(x), x) for block in model.blocks)
 
 
 # ---------------------------------------------------------------- dropout
@@ -369,3 +488,46 @@ def test_attention_uses_torch_s_fused_kernel(monkeypatch):
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *a, **k: calls.append(k) or fused(*a, **k))
     small_model()(some_idx())
     assert calls == [{"is_causal": True}] * 2
+
+
+# ---------------------------------------------------------------- the cache
+
+
+@pytest.mark.parametrize("recipe", honest(RECIPES), ids=str)
+@torch.no_grad()
+def test_read_one_by_one_every_character_has_the_scores_of_the_whole(recipe):
+    model, idx = small_model(**recipe), some_idx()
+    whole = model(idx)[0]
+    for at_once in range(1, 7):
+        cache = Cache(model, batch_size=2)
+        parts = [model(idx[:, :at_once], cache=cache)[0]]
+        parts += [model(idx[:, t : t + 1], cache=cache)[0] for t in range(at_once, 6)]
+        torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-5, rtol=0)
+        assert torch.equal(cache.idx, idx)
+
+
+@torch.no_grad()
+def test_a_cleared_cache_remembers_nothing_and_takes_no_new_memory():
+    model, idx = small_model(), some_idx()
+    cache = Cache(model, batch_size=2)
+    place = cache.layers[0].keys.data_ptr()
+    model(idx, cache=cache)
+    cache.clear()
+    torch.testing.assert_close(model(idx.flip(1), cache=cache)[0], model(idx.flip(1))[0])
+    assert cache.layers[0].keys.data_ptr() == place
+
+
+@torch.no_grad()
+def test_a_cache_takes_no_more_than_the_context_and_later_ones_one_at_a_time():
+    model, idx = small_model(), some_idx()
+    cache = Cache(model, batch_size=2)
+    with pytest.raises(ValueError, match="7 characters at once; this model sees 6"):
+        model(torch.zeros(2, 7, dtype=torch.long), cache=cache)
+    model(idx[:, :3], cache=cache)
+    with pytest.raises(ValueError, match="one more character at a time"):
+        model(idx[:, 3:5], cache=cache)
+    model(idx[:, 3:4], cache=cache)
+    model(idx[:, 4:5], cache=cache)
+    model(idx[:, 5:6], cache=cache)
+    with pytest.raises(ValueError, match="7 characters at once; this model sees 6"):
+        model(idx[:, :1], cache=cache)

@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from microllm.config import ModelConfig
-from microllm.model import MicroLLM
-from microllm.sample import Sampling, generate, next_logits, probabilities, stream
+from microllm.model import Cache, MicroLLM
+from microllm.sample import Sampling, draw, generate, next_logits, probabilities, read_on, stream
 
 V = 9
 
@@ -156,6 +156,73 @@ def test_a_value_out_of_range_is_refused_with_its_name_and_value(wrong, model):
         generate(model, prompt(), 1, **wrong)
 
 
+# ---------------------------------------------------------------- the dice
+
+
+def test_a_character_is_drawn_as_often_as_its_chance_says():
+    p = torch.tensor([0.0, 0.5, 0.0, 0.2, 0.3, 0.0], dtype=torch.float64)
+    drawn = draw(p.expand(50_000, 6), torch.Generator().manual_seed(1)).flatten().bincount(minlength=6)
+    for count, chance in zip(drawn.tolist(), p.tolist(), strict=True):
+        assert abs(count - 50_000 * chance) <= 4 * math.sqrt(50_000 * chance * (1 - chance))
+
+
+def test_dice_at_either_end_never_draw_what_has_no_chance(monkeypatch):
+    p = torch.tensor([[0.0, 0.1, 0.2, 0.0, 0.7 - 1e-9, 0.0]], dtype=torch.float64)  # as little rounding leaves it
+    for number, expected in ((0.0, 1), (1 - 2**-53, 4)):
+        dice = torch.tensor([[number]], dtype=torch.float64)
+        monkeypatch.setattr(torch, "rand", lambda *_, dice=dice, **__: dice)
+        assert draw(p, torch.Generator()).tolist() == [[expected]]
+
+
+# ---------------------------------------------------------------- reading on
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {},
+        {"position": "learned", "lookback": 0},
+        {"position": "rotary"},
+        {"causal": False},
+        {"block_size": 1},
+        {"block_size": 2},
+    ],
+    ids=str,
+)
+def test_each_time_the_scores_are_those_of_the_model_on_the_whole_context(recipe):
+    shape = {"block_size": 12, "n_embd": 16, "n_head": 2, "n_layer": 2, "initialization": "torch"}
+    config = ModelConfig(**shape | recipe)
+    model = MicroLLM(config, V, generator=torch.Generator().manual_seed(1)).eval()
+    text = torch.randint(V, (3, 60), generator=torch.Generator().manual_seed(2))
+    cache, size = Cache(model, batch_size=3), config.block_size
+    for t in range(60):
+        scores = read_on(model, cache, text[:, t : t + 1])
+        assert torch.equal(cache.idx, text[:, t + 1 - cache.length : t + 1])
+        assert min(t + 1, 1 + 3 * size // 4) <= cache.length <= size
+        with torch.no_grad():
+            torch.testing.assert_close(scores, model(cache.idx)[0][:, -1], atol=1e-5, rtol=0)
+
+
+def test_a_full_context_loses_its_oldest_quarter_and_only_then():
+    config = ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1)
+    model, lengths = MicroLLM(config, V).eval(), []
+    cache = Cache(model, batch_size=1)
+    for t in range(14):
+        read_on(model, cache, torch.tensor([[t % V]]))
+        lengths.append(cache.length)
+    assert lengths == [1, 2, 3, 4, 5, 6, 7, 8, 7, 8, 7, 8, 7, 8]
+
+
+def test_one_more_character_costs_the_work_of_one(model):
+    cache, given = Cache(model, batch_size=1), []
+    hook = model.blocks[0].register_forward_hook(lambda module, inputs, output: given.append(inputs[0].shape[1]))
+    read_on(model, cache, prompt())
+    for _ in range(3):
+        read_on(model, cache, prompt([4]))
+    hook.remove()
+    assert given == [3, 1, 1, 5]  # the last one found the five places taken
+
+
 # ---------------------------------------------------------------- writing
 
 
@@ -177,10 +244,11 @@ def test_a_model_generates_like_the_function(model):
 
 
 def test_greedy_writing_takes_the_likeliest_each_time(model):
-    idx = prompt()
+    idx, context = prompt(), prompt()
     for _ in range(12):
-        logits, _ = model(idx[:, -5:])
-        idx = torch.cat([idx, logits[:, -1].argmax(-1, keepdim=True)], dim=1)
+        likeliest = model(context)[0][:, -1].argmax(-1, keepdim=True)
+        idx = torch.cat([idx, likeliest], dim=1)
+        context = torch.cat([context[:, 1:] if context.shape[1] == 5 else context, likeliest], dim=1)
     assert torch.equal(generate(model, prompt(), 12, temperature=0), idx)
     assert torch.equal(generate(model, prompt(), 12, top_k=1, seed=9), idx)
 

@@ -10,9 +10,16 @@ from microllm.trace import trace
 SIZE = 8
 
 
-@pytest.fixture(scope="module")
-def model() -> MicroLLM:
-    config = ModelConfig(block_size=SIZE, n_embd=16, n_head=4, n_layer=3, initialization="torch")
+RECIPES = [
+    {"position": "learned", "lookback": 0, "activation": "relu"},
+    {"position": "rotary", "lookback": 0},
+    {"position": "none", "lookback": 3},
+]
+
+
+@pytest.fixture(scope="module", params=RECIPES, ids=str)
+def model(request) -> MicroLLM:
+    config = ModelConfig(block_size=SIZE, n_embd=16, n_head=4, n_layer=3, initialization="torch", **request.param)
     return MicroLLM(config, 11, generator=torch.Generator().manual_seed(1)).eval()
 
 
@@ -71,3 +78,12 @@ def test_a_trace_keeps_no_gradients_and_changes_nothing(model):
     assert not seen.logits.requires_grad and not seen.pattern.requires_grad
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_model_that_cheats_is_seen_to_look_into_the_future():
+    config = ModelConfig(block_size=SIZE, n_embd=16, n_head=4, n_layer=2, initialization="torch", causal=False)
+    cheat, idx = MicroLLM(config, 11).eval(), sentence(5)
+    traced = trace(cheat, idx)
+    assert (traced.pattern > 0).all()
+    torch.testing.assert_close(traced.pattern.sum(-1), torch.ones(2, 4, 5))
+    torch.testing.assert_close(traced.logits, cheat(idx[None])[0][0])

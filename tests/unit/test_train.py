@@ -260,7 +260,7 @@ def test_a_run_leaves_the_global_dice_alone(corpus):
 
 
 def test_another_seed_gives_other_start_weights_other_batches_and_other_dropout(corpus):
-    first, second = (new_trainer(corpus, dropout=0.5, seed=seed) for seed in (1, 2))
+    first, second = (new_trainer(corpus, dropout=0.5, seed=seed, initialization="torch") for seed in (1, 2))
     assert not same(weights(first), weights(second))
     assert not torch.equal(batch_of(first, 0)[0], batch_of(second, 0)[0])
     assert next(iter(first)).train_loss != next(iter(second)).train_loss
@@ -269,8 +269,8 @@ def test_another_seed_gives_other_start_weights_other_batches_and_other_dropout(
 class Recorder(Corpus):
     """A corpus that writes down the batches it gave."""
 
-    def get_batch(self, *args):
-        self.given = [*getattr(self, "given", ()), super().get_batch(*args)]
+    def get_batch(self, *args, **options):
+        self.given = [*getattr(self, "given", ()), super().get_batch(*args, **options)]
         return self.given[-1]
 
 
@@ -286,14 +286,17 @@ def test_the_batches_depend_on_the_seed_and_the_step_and_on_nothing_else():
         assert torch.equal(batch[0], batch_of(trainer, step)[0])
 
 
-def test_a_run_that_goes_on_elsewhere_needs_the_weights_the_optimizer_and_the_step_but_no_dice(corpus):
-    losses = [p.train_loss for p in new_trainer(corpus, dropout=0.3, max_steps=8)]
-    old, new = (new_trainer(corpus, dropout=0.3, max_steps=8) for _ in range(2))
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_that_goes_on_elsewhere_needs_the_weights_the_optimizers_and_the_step_but_no_dice(corpus, optimizer):
+    settings = {"dropout": 0.3, "max_steps": 8, "optimizer": optimizer}
+    losses = [p.train_loss for p in new_trainer(corpus, **settings)]
+    old, new = (new_trainer(corpus, **settings) for _ in range(2))
     for progress in old:
         if progress.step == 5:
             break
     new.model.load_state_dict(old.model.state_dict())
-    new.optimizer.load_state_dict(old.optimizer.state_dict())
+    for mine, others in zip(new.optimizers, old.optimizers, strict=True):
+        mine.load_state_dict(others.state_dict())
     new.step = old.step
     assert [p.train_loss for p in new] == losses[5:]
 
@@ -316,8 +319,16 @@ def test_seeds_that_agree_in_their_low_bits_do_not_give_the_same_dice():
 # ---------------------------------------------------------------- one update
 
 
+def gradients(trainer: Trainer, step: int) -> dict[str, torch.Tensor]:
+    """Those of the weights as they stand, on the batch of `step`, in float64."""
+    twin = copy.deepcopy(trainer.model).double()
+    twin(*batch_of(trainer, step))[1].backward()
+    return {name: parameter.grad for name, parameter in twin.named_parameters()}
+
+
 def test_an_update_is_adamw_written_out(corpus):
-    trainer = new_trainer(corpus, max_steps=3, warmup_steps=2, learning_rate=0.01, schedule="constant")
+    article = {"optimizer": "adamw", "initialization": "torch", "activation": "relu", "schedule": "constant"}
+    trainer = new_trainer(corpus, **article, max_steps=3, warmup_steps=2, learning_rate=0.01)
     rates, decay, beta1, beta2, tiny = [0.005, 0.01, 0.01], 0.01, 0.9, 0.999, 1e-8
     expected = {name: p.detach().double() for name, p in trainer.model.named_parameters()}
     m = {name: torch.zeros_like(p) for name, p in expected.items()}
@@ -328,19 +339,39 @@ def test_an_update_is_adamw_written_out(corpus):
         if progress.step == 3:
             break
         assert progress.learning_rate == rates[progress.step]
-        twin = copy.deepcopy(trainer.model).double()
-        twin(*batch_of(trainer, progress.step))[1].backward()
         t, rate = progress.step + 1, rates[progress.step]
-        for name, parameter in twin.named_parameters():
-            m[name] = beta1 * m[name] + (1 - beta1) * parameter.grad
-            v[name] = beta2 * v[name] + (1 - beta2) * parameter.grad**2
+        for name, gradient in gradients(trainer, progress.step).items():
+            m[name] = beta1 * m[name] + (1 - beta1) * gradient
+            v[name] = beta2 * v[name] + (1 - beta2) * gradient**2
             step = (m[name] / (1 - beta1**t)) / ((v[name] / (1 - beta2**t)).sqrt() + tiny)
             expected[name] = expected[name] * (1 - rate * decay) - rate * step
 
 
-def test_the_optimizer_knows_each_weight_once(corpus):
-    trainer = new_trainer(corpus)
-    held = [id(p) for group in trainer.optimizer.param_groups for p in group["params"]]
+def test_muon_turns_the_matrices_inside_alike_in_all_directions_and_leaves_the_rest_to_adamw(corpus):
+    trainer = new_trainer(corpus, optimizer="muon", initialization="torch", learning_rate=0.01)
+    steps = iter(trainer)
+    next(steps)
+    before, gradient = weights(trainer), gradients(trainer, 0)
+    next(steps)
+    matrices = {name for name, p in trainer.model.named_parameters() if p.ndim == 2 and "blocks" in name}
+    assert len(matrices) == 8  # of two layers: qkv, proj, expand, proj
+    for name, after in weights(trainer).items():
+        change = (before[name] - after).double() / 0.01
+        if name in matrices:  # U V^T of the gradient U S V^T, scaled by the shape (Jordan et al. 2024)
+            u, s, v = torch.linalg.svd(gradient[name], full_matrices=False)
+            change = change / max(1, change.shape[0] / change.shape[1]) ** 0.5
+            strengths = (u.T @ change @ v.T).diagonal()[s > 0.1 * s[0]]
+            assert strengths.min() > 0.5 and strengths.max() < 1.3, name  # three rounds of Newton-Schulz come so near
+        else:  # the first step of Adam is the sign of the gradient
+            clear = gradient[name].abs() > 1e-5
+            torch.testing.assert_close(change[clear], gradient[name][clear].sign(), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_optimizers_hold_each_weight_once(corpus, optimizer):
+    trainer = new_trainer(corpus, optimizer=optimizer)
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    held = [id(p) for group in groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in trainer.model.parameters())
 
 
@@ -370,7 +401,7 @@ def test_a_run_shorter_than_its_warm_up_only_climbs():
 
 
 def test_a_new_learning_rate_takes_effect_with_the_next_progress_and_not_before(corpus):
-    plain, changed = (new_trainer(corpus, schedule="constant", warmup_steps=0, max_steps=6) for _ in range(2))
+    plain, changed = (new_trainer(corpus, schedule="constant", learning_rate=3e-3, max_steps=6) for _ in range(2))
     for before, after in zip(plain, changed, strict=True):
         assert after.learning_rate == (3e-3 if after.step <= 2 else 1e-2)
         assert same(weights(plain), weights(changed)) == (after.step <= 3)  # the update from 2 to 3 was announced

@@ -353,7 +353,7 @@ def test_a_run_made_of_single_steps_ends_like_any_other(workshop):
 
 
 def test_a_change_takes_effect_at_the_step_that_its_event_names(workshop):
-    run = new_run(ENDLESS, schedule="constant", warmup_steps=0)
+    run = new_run(ENDLESS, schedule="constant", learning_rate=3e-3)
     training = workshop.start(run)
     goes_on(training)
     training.change(learning_rate=0.02)
