@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 import unicodedata
 from pathlib import Path
 
@@ -134,3 +135,18 @@ def test_encoding_takes_at_most_two_bytes_a_character_beyond_the_text():
     root = Path(microllm.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", MEASURE], cwd=root, capture_output=True, text=True, check=True)
     assert 0.5 < float(done.stdout) <= 2  # the ids themselves take one
+
+
+def test_a_long_text_is_encoded_without_a_loop_over_its_characters():
+    text = "It rained all day, “and nobody called”.\n" * 50_000
+    tokenizer = CharTokenizer.from_text(text)
+
+    def seconds(encode) -> float:
+        times = []
+        for _ in range(5):
+            begin = time.process_time()
+            encode(text)
+            times.append(time.process_time() - begin)
+        return min(times)
+
+    assert seconds(tokenizer.encode_tensor) < seconds(tokenizer.encode) / 2
