@@ -8,38 +8,44 @@
 True
 """
 
-from .config import PRESETS, ModelConfig, Preset, TrainConfig, configs_from, problems
-from .corpus import Corpus, CountingTables
-from .model import Block, FeedForward, Head, MicroLLM, MultiHeadAttention, parameter_count
-from .sample import Sampling, generate, probabilities, stream
-from .tokenizer import CharTokenizer
-from .trace import Trace, trace
-from .train import Diverged, Progress, Trainer, validation_loss
+from __future__ import annotations
 
-__all__ = [
-    "PRESETS",
-    "Block",
-    "CharTokenizer",
-    "Corpus",
-    "CountingTables",
-    "Diverged",
-    "FeedForward",
-    "Head",
-    "MicroLLM",
-    "ModelConfig",
-    "MultiHeadAttention",
-    "Preset",
-    "Progress",
-    "Sampling",
-    "Trace",
-    "TrainConfig",
-    "Trainer",
-    "configs_from",
-    "generate",
-    "parameter_count",
-    "probabilities",
-    "problems",
-    "stream",
-    "trace",
-    "validation_loss",
-]
+import importlib
+import sys
+import types
+
+# Imported when it is first asked for: the command line's `--help`, or the frame of a page, needs no torch.
+_HOMES = {
+    "config": ("PRESETS", "ModelConfig", "Preset", "TrainConfig", "configs_from", "problems"),
+    "corpus": ("Corpus", "CountingTables"),
+    "model": ("Block", "FeedForward", "Head", "MicroLLM", "MultiHeadAttention", "parameter_count"),
+    "sample": ("Sampling", "generate", "probabilities", "stream"),
+    "tokenizer": ("CharTokenizer",),
+    "trace": ("Trace", "trace"),
+    "train": ("Diverged", "Progress", "Trainer", "validation_loss"),
+}
+
+__all__ = sorted(name for names in _HOMES.values() for name in names)
+
+
+def __getattr__(name: str):
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(importlib.import_module(f".{home}", __name__), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(types.ModuleType):
+    def __setattr__(self, name: str, value) -> None:
+        """An import of the module `trace` sets it here, and would hide the function of that name."""
+        if not (name in __all__ and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

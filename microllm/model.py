@@ -190,6 +190,11 @@ class Block(nn.Module):
         return x
 
 
+def _embedding(rows: int, width: int) -> nn.Embedding:
+    """Without start values: drawing them on "meta" imports all of torch's compiler, which takes more than a second."""
+    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
+
+
 class MicroLLM(nn.Module):
     """A character-level Transformer: embeddings, n_layer blocks, and one score for every possible next character.
 
@@ -207,11 +212,11 @@ class MicroLLM(nn.Module):
         super().__init__()
         self.config, self.vocab_size = config, vocab_size
         with torch.device("meta"):  # shapes only: torch's own constructors would draw from its global random state
-            self.token_embedding = nn.Embedding(vocab_size, config.n_embd)
+            self.token_embedding = _embedding(vocab_size, config.n_embd)
             if config.lookback:  # a table for each place: its V characters, and "nothing stands there"
-                self.lookback_embedding = nn.Embedding(config.lookback * (vocab_size + 1), config.n_embd)
+                self.lookback_embedding = _embedding(config.lookback * (vocab_size + 1), config.n_embd)
             if config.position == "learned":
-                self.position_embedding = nn.Embedding(config.block_size, config.n_embd)
+                self.position_embedding = _embedding(config.block_size, config.n_embd)
             self.dropout = Dropout(config.dropout)
             self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
             self.ln = nn.LayerNorm(config.n_embd)
