@@ -160,6 +160,8 @@ class Training(threading.Thread):
                     self._set_pause(False, steps=0)  # no step is left that could be waited for
                     return trainer.exam(None, lambda: self._wait_for_turn(trainer, writer))
                 writer.log(now)
+                if now.step <= 2:
+                    writer.flush()  # the curve begins at once
                 self.reached = now.step
                 is_news = self._beats_a_reference(now.val_loss)
                 if not math.isfinite(now.train_loss):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 
 import torch
@@ -42,14 +43,21 @@ class Writing(threading.Thread):
     def run(self) -> None:
         """Write until the length is reached or `stop` is called."""
         torch.set_num_threads(1)  # small products: more threads would only disturb training
+        atexit.register(self._end)
         for chosen in stream(self._model, self._idx[None], self._length, self._sampling, self._seed):
             if self._stopped.is_set():
                 break
             self.text += self._tokenizer.decode(chosen)
+        atexit.unregister(self._end)
 
     def stop(self) -> None:
         """End after the character that is being written."""
         self._stopped.set()
+
+    def _end(self) -> None:
+        """A thread that still computes when the program ends would abort it."""
+        self.stop()
+        self.join(5)
 
 
 def known_ids(tokenizer: CharTokenizer, text: str) -> torch.Tensor:

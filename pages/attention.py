@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from microllm.ui import charts, controls, frame
+from microllm.ui import frame
 
-frame.enter("pages/attention.py")
+frame.enter("pages/attention.py", "Where each character looks (attention)")
 
-st.markdown("### Where each character looks (attention)")
+from microllm.ui import charts, controls
+
 controls.need_a_run("Attention is what a model has learned to look at. Train one first, for a few seconds.")
 sentence = controls.sentence()
 if sentence:

@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from microllm.ui import charts, controls, frame, writer
+from microllm.ui import frame
 
-frame.enter("pages/generate.py")
+frame.enter("pages/generate.py", "Write with the model")
 
-st.markdown("### Write with the model")
+from microllm.ui import charts, controls, writer
+
 controls.need_a_run("A model writes one character after another. Train one first, for half a minute.")
 prompt = controls.prompt()
 choices, bars = st.columns([3, 2], gap="medium")

@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from microllm.ui import charts, controls, frame, session
+from microllm.ui import frame
 
-frame.enter("pages/train.py")
+frame.enter("pages/train.py", "Train a language model, one character at a time")
 
-st.markdown("### Train a language model, one character at a time")
+from microllm.ui import charts, controls, session
+
 picture, panel = st.columns([2, 1], gap="medium")
 
 with panel, st.container(border=True, key="panel"):

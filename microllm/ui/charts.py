@@ -17,7 +17,8 @@ from ..trace import trace
 from ..writing import Writing, known_ids
 from . import session
 from .controls import mode
-from .frame import is_active, live
+from .frame import live
+from .session import is_active
 from .words import choices, literal
 
 _SAMPLE = Sampling(temperature=0.8)

@@ -15,7 +15,8 @@ from ..download import BOOK, TextProblem, decode_text
 from ..model import parameter_count
 from ..tokenizer import visible
 from . import session
-from .frame import is_active, live
+from .frame import live
+from .session import is_active
 from .words import duration, literal
 
 _MAIN = ("block_size", "n_embd", "n_head", "n_layer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import secrets
 import sys
 import threading
@@ -17,7 +18,7 @@ from ..config import ModelConfig, TrainConfig, configs_from, knobs, problems
 from ..cost import Speed, measure_speed
 from ..download import BOOK, TextProblem, load_text
 from ..model import MicroLLM
-from ..runs import Run, RunProblem
+from ..runs import ACTIVE, Run, RunProblem
 from ..sample import Sampling
 from ..training import Training, Workshop, grace_seconds
 from ..writing import Writing
@@ -69,7 +70,9 @@ def book() -> Background:
 
 @st.cache_resource(show_spinner=False)
 def _speed() -> Background:
-    return Background(lambda it: measure_speed())
+    measuring = Background(lambda it: measure_speed())
+    atexit.register(measuring.wait, 8.0)  # a thread that still computes when the program ends would abort it
+    return measuring
 
 
 def speed() -> Speed | None:
@@ -136,6 +139,18 @@ def training() -> Training | None:
     return workshop().training(run_id()) if run_id() else None
 
 
+def is_active() -> bool:
+    """True while the run on show trains, waits or is paused, here or in another process: while pages tick."""
+    shown = run()
+    return shown is not None and (training() is not None or shown.info.state in ACTIVE)
+
+
+def has_a_curve() -> bool:
+    """True when the run on show has made two steps: enough to draw a line on every axis."""
+    shown = run()
+    return shown is not None and len(shown.history.read()) > 2
+
+
 def show(new_id: str) -> None:
     """Look at another run, from now on and on every page. Raises RunProblem."""
     _opened(new_id)
@@ -172,12 +187,20 @@ def follow_the_link() -> str | None:
 
 def model_now(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
     """(step, model) of the run on show, to read from. None when it has no weights to show."""
-    torch.set_num_threads(1)  # a page's small products must not take threads from training
+    _be_modest()
     try:
         return workshop().model_now(run(), max_age, wait)
     except WeightsProblem as problem:
         st.error(literal(str(problem)), icon=":material/error:")
         return None
+
+
+def _be_modest() -> None:
+    """A page's small products must not take threads from training, nor wait for cores that are busy.
+
+    Torch keeps the number for each thread, and pages run in many.
+    """
+    torch.set_num_threads(1)
 
 
 # ---- what a new run would be
@@ -208,6 +231,7 @@ def text_choice() -> dict:
 
 def text() -> texts.Text | None:
     """The chosen text, ready for a run. None while the book is still on its way. Raises TextProblem."""
+    _be_modest()
     choice = text_choice()
     source, how, first = choice["source"], choice["how"], choice["first"]
     if source == "book" and book().is_busy:

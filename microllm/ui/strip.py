@@ -1,0 +1,125 @@
+"""The strip at the bottom edge of every page: the run on show, its numbers and its buttons."""
+
+from __future__ import annotations
+
+import math
+
+import streamlit as st
+
+from ..home import home, home_is_temporary
+from ..runs import ACTIVE, RunInfo, all_runs
+from ..training import Training
+from . import session
+from .frame import live
+from .words import choices, duration, literal
+
+
+def show() -> None:
+    """The run, its numbers and its buttons, at the bottom edge of every page, and what stands in a run's way above."""
+    link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
+    shown = _whole_page()
+    with st.bottom:
+        live(lambda: _tick(shown), 1.0 if session.has_a_curve() else 0.2, key="strip", when=session.is_active())
+    if link_problem:
+        st.warning(literal(link_problem), icon=":material/link_off:")
+    if start_problem:
+        st.error(literal(start_problem), icon=":material/error:")
+    if home_is_temporary():
+        st.warning(
+            f"Runs are kept in {literal(str(home()))} until this machine is cleaned: MICROLLM_HOME cannot be written."
+        )
+
+
+def _whole_page() -> tuple:
+    """What concerns the whole page: another run, its first points, its end. Timers begin and end only there."""
+    return session.run_id(), session.has_a_curve(), session.is_active()
+
+
+def _tick(shown: tuple) -> None:
+    if _whole_page() != shown or "start_problem" in st.session_state:
+        st.rerun()
+    run, training = session.run(), session.training()
+    info = run.info if run else None
+    state = training.state if training else info.state if info else None
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _menu(info.name if info else "No run yet")
+        st.markdown(
+            _numbers(info, state, training) if info else "Nothing trains yet: press **Start**.", width="content"
+        )
+        _buttons(state, training)
+
+
+def _menu(name: str) -> None:
+    menu = st.popover(name, icon=":material/folder_open:", key="runs-menu", on_change="rerun")
+    if not menu.open:
+        return
+    with menu:
+        st.caption("Runs on this server, the newest first. Those that train in other windows are not listed.")
+        listed = 0
+        for run in all_runs():
+            info = run.info
+            if listed == 12 or (info.state in ACTIVE and not session.window().holds(run.id)):
+                continue
+            listed += 1
+            exams = run.history.read().exams
+            loss = f"validation {exams[-1][1]:.2f}" if exams else "not scored yet"
+            label = f"{info.name} · {info.state} · {loss}"
+            st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
+        if not listed:
+            st.caption("None yet.")
+
+
+def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
+    history = session.run().history.read()
+    last = history.last
+    parts = [f"**{state}**"]
+    if state == "waiting" and (seconds := training and training.seconds_to_turn()):
+        parts = [f"**your turn in {math.ceil(seconds)} s**"]
+    if last:
+        parts.append(f"step **{last['step']:,}** / {info.train.max_steps:,}")
+    if history.exams:
+        loss = history.exams[-1][1]
+        parts.append(f"validation **{loss:.3f}** ({choices(loss)})")
+    if (rate := history.steps_per_second()) and state in ("training", "waiting"):
+        parts.append(f"{rate:.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s")
+        parts.append(f"{duration((info.train.max_steps - last['step']) / rate)} left")
+    return " · ".join(parts)
+
+
+def _buttons(state: str | None, training: Training | None) -> None:
+    if training is None:
+        st.button(
+            "Start",
+            key="strip-start",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=session.start,
+        )
+        return
+    if state == "paused":
+        st.button("Resume", key="strip-resume", icon=":material/play_arrow:", on_click=_resume, args=(training,))
+    else:
+        st.button("Pause", key="strip-pause", icon=":material/pause:", on_click=_pause, args=(training,))
+    st.button("Step", key="strip-step", icon=":material/skip_next:", on_click=_one_step, args=(training,))
+    st.button("Stop", key="strip-stop", icon=":material/stop:", on_click=_stop, args=(training,))
+
+
+def _pause(training: Training) -> None:
+    training.pause()
+    training.settle(lambda: training.state == "paused")
+
+
+def _resume(training: Training) -> None:
+    training.resume()
+    training.settle(lambda: training.state != "paused")
+
+
+def _one_step(training: Training) -> None:
+    before = training.reached
+    training.one_step()
+    training.settle(lambda: training.reached > before and training.state == "paused")
+
+
+def _stop(training: Training) -> None:
+    training.stop()
+    training.settle(lambda: False)
