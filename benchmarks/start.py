@@ -1,0 +1,117 @@
+"""How soon one can begin: the import, the first paint of a fresh server, and the first step after a click on Start.
+
+    python -m benchmarks.start
+
+Each round is a fresh server and a fresh browser window. Set MICROLLM_MIRROR to a folder with pg1342.txt to measure with
+the book as the chosen text, kept already as on every visit but the very first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from .server import ROOT, browse, idle, serve, start
+
+# What is noted, and the condition on the page that must hold. The frame is all of the first three.
+MILESTONES = {
+    "navigation": "document.querySelector('[data-testid=stTopNavLink]')",
+    "title": "document.querySelector('[data-testid=stMain] h3')",
+    "strip": "document.querySelector('[data-testid=stBottom]')?.innerText.trim()",
+    "start": "document.querySelector('.st-key-start button:enabled')",
+    "plot": "document.querySelector('.st-key-loss-live svg')",
+    "step": "/step\\s+[\\d,]+ \\//.test(document.querySelector('.st-key-strip')?.innerText)",
+    "curve": "document.querySelector('.st-key-loss-live .mark-line path[d*=L]')",
+}
+
+# One look a frame; what holds in one frame is on the screen with the next.
+_WATCH = """
+    window.painted = {};
+    window.holds = %s;
+    const look = () => {
+        for (const [name, holds] of Object.entries(window.holds))
+            if (!(name in painted) && holds())
+                painted[name] = null, requestAnimationFrame(() => painted[name] = Date.now());
+        requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+""" % ("{" + ", ".join(f"{name}: () => {condition}" for name, condition in MILESTONES.items()) + "}")
+
+
+def import_seconds(module: str) -> float:
+    """The time of `python -c "import MODULE"`, from the start of the program to its end."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, check=True)
+    return time.perf_counter() - began
+
+
+def painted(page: Page, name: str) -> float:
+    """When the milestone was painted: seconds since the epoch."""
+    return page.wait_for_function("name => painted[name]", arg=name, timeout=120_000).json_value() / 1000
+
+
+def one_server(browser: Browser, wait: float) -> dict[str, float]:
+    """Seconds from the server's first answer to each part of its first page, and from a click on Start to the run."""
+    with serve() as (address, _):
+        answered = time.time()
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.add_init_script(_WATCH)
+        page.goto(address, wait_until="commit")
+        row = {name: painted(page, name) - answered for name in ("navigation", "title", "strip", "start", "plot")}
+        row["frame"] = max(row["navigation"], row["title"], row["strip"])
+        idle(page)
+        page.wait_for_timeout(1000 * wait)  # a person looks around
+        page.evaluate("""() => addEventListener('click', () => {
+            for (const name of ['step', 'curve']) delete painted[name];
+            painted.click ??= Date.now();
+        }, {capture: true})""")
+        start(page)
+        clicked = painted(page, "click")
+        row |= {f"click to {name}": painted(page, name) - clicked for name in ("step", "curve")}
+        row["click to either"] = min(row["click to step"], row["click to curve"])
+        page.close()
+    return row
+
+
+def table(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The median and the worst of each column."""
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return {name: {"median": statistics.median(times), "worst": max(times)} for name, times in columns.items()}
+
+
+def main() -> None:
+    """Print what was measured, in seconds; with `--json FILE`, write it there too."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--imports", type=int, default=7, help="runs of each import, by turns")
+    parser.add_argument("--servers", type=int, default=5, help="fresh servers")
+    parser.add_argument("--wait", type=float, default=5.0, help="seconds between the first page and the click on Start")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
+    options = parser.parse_args()
+
+    measured: dict = {}
+    if options.imports:
+        pairs = [{name: import_seconds(name) for name in ("torch", "microllm")} for _ in range(options.imports)]
+        measured["imports"] = imports = table(pairs)
+        imports["difference"] = {"median": imports["microllm"]["median"] - imports["torch"]["median"]}
+        imports["ratio"] = {"median": imports["microllm"]["median"] / imports["torch"]["median"]}
+        measured["all_imports"] = pairs
+    if options.servers:
+        with browse() as browser:
+            rows = [one_server(browser, options.wait) for _ in range(options.servers)]
+        measured["servers"], measured["all_servers"] = table(rows), rows
+    for part in ("imports", "servers"):
+        for name, numbers in measured.get(part, {}).items():
+            print(f"{name:16}", "  ".join(f"{key} {value:6.2f}" for key, value in numbers.items()))
+    if options.json:
+        options.json.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
