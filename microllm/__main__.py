@@ -9,18 +9,15 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import torch
-
-from . import texts
 from .builtin import BUILTIN_TEXTS, TRANSFORMS
 from .config import PRESETS, configs_from, knobs, problems
 from .home import home, home_is_temporary, runs_dir
-from .runs import Run, RunProblem, all_runs
-from .sample import Sampling, stream
-from .slots import Slots
-from .training import Training
+
+if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: each command imports what it uses
+    from .runs import Run
+    from .training import Training
 
 _MOST_THREADS = 256
 
@@ -87,6 +84,14 @@ def _truth(word: str) -> bool:
 
 
 def _train(options: argparse.Namespace) -> int:
+    import torch
+
+    from . import texts
+    from .runs import Run
+    from .slots import Slots
+    from .training import Training
+
+    torch.set_num_threads(1)  # before the run's own thread there are small products only, slowest on busy cores
     given = {name: value for name, value in vars(options).items() if name in knobs()}
     model, train = configs_from(given, options.preset)
     if found := problems(model, train):  # before anything is fetched
@@ -147,6 +152,11 @@ def _show_progress(run: Run, shown: int) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
+    import torch
+
+    from .runs import Run, RunProblem
+    from .sample import Sampling, stream
+
     run = Run.open(options.run)
     steps = run.snapshots
     if not steps:
@@ -169,6 +179,8 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace) -> int:
+    from .runs import all_runs
+
     for run in all_runs():
         info, exams = run.info, run.history.read().exams
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
