@@ -45,10 +45,13 @@ _WATCH = """
 """ % ("{" + ", ".join(f"{name}: () => {condition}" for name, condition in MILESTONES.items()) + "}")
 
 
-def import_seconds(module: str) -> float:
-    """The time of `python -c "import MODULE"`, from the start of the program to its end."""
+IMPORTS = {"torch": "import torch", "microllm": "import microllm", "all names": "from microllm import *"}
+
+
+def import_seconds(statement: str) -> float:
+    """The time of `python -c STATEMENT`, from the start of the program to its end."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", statement], cwd=ROOT, check=True)
     return time.perf_counter() - began
 
 
@@ -97,11 +100,11 @@ def main() -> None:
 
     measured: dict = {}
     if options.imports:
-        pairs = [{name: import_seconds(name) for name in ("torch", "microllm")} for _ in range(options.imports)]
-        measured["imports"] = imports = table(pairs)
-        imports["difference"] = {"median": imports["microllm"]["median"] - imports["torch"]["median"]}
-        imports["ratio"] = {"median": imports["microllm"]["median"] / imports["torch"]["median"]}
-        measured["all_imports"] = pairs
+        rounds = [{name: import_seconds(code) for name, code in IMPORTS.items()} for _ in range(options.imports)]
+        measured["imports"], measured["all_imports"] = imports, _ = table(rounds), rounds
+        for name in ("microllm", "all names"):
+            imports[name]["less torch"] = imports[name]["median"] - imports["torch"]["median"]
+            imports[name]["of torch"] = imports[name]["median"] / imports["torch"]["median"]
     if options.servers:
         with browse() as browser:
             rows = [one_server(browser, options.wait) for _ in range(options.servers)]
