@@ -101,10 +101,11 @@ def main() -> None:
     measured: dict = {}
     if options.imports:
         rounds = [{name: import_seconds(code) for name, code in IMPORTS.items()} for _ in range(options.imports)]
-        measured["imports"], measured["all_imports"] = imports, _ = table(rounds), rounds
+        imports = table(rounds)
         for name in ("microllm", "all names"):
             imports[name]["less torch"] = imports[name]["median"] - imports["torch"]["median"]
             imports[name]["of torch"] = imports[name]["median"] / imports["torch"]["median"]
+        measured["imports"], measured["all_imports"] = imports, rounds
     if options.servers:
         with browse() as browser:
             rows = [one_server(browser, options.wait) for _ in range(options.servers)]
