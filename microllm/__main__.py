@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -17,13 +18,14 @@ from .home import home, home_is_temporary, runs_dir
 
 if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: each command imports what it uses
     from .runs import Run
-    from .training import Training
 
 _MOST_THREADS = 256
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        if os.environ.get("LOCAL_RANK", "0") != "0":  # of the processes of torchrun here, the first says it
+            self.exit()
         self.exit(2, f"microllm: {message}\n")
 
 
@@ -83,13 +85,11 @@ def _truth(word: str) -> bool:
     return word.lower() == "true"
 
 
-def _train(options: argparse.Namespace) -> int:
+def _new_run(options: argparse.Namespace) -> Run:
     import torch
 
     from . import texts
     from .runs import Run
-    from .slots import Slots
-    from .training import Training
 
     torch.set_num_threads(1)  # before the run's own thread there are small products only, slowest on busy cores
     given = {name: value for name, value in vars(options).items() if name in knobs()}
@@ -98,18 +98,39 @@ def _train(options: argparse.Namespace) -> int:
         raise ValueError(" ".join(found.values()))
     if options.threads is not None and not 1 <= options.threads <= _MOST_THREADS:
         raise ValueError(f"threads is {options.threads}: it must be a whole number from 1 to {_MOST_THREADS}.")
+    if train.batch_size % _processes():
+        raise ValueError(f"{_processes()} processes cannot share a batch_size of {train.batch_size} evenly.")
     text = texts.choose(options.text, how=options.transform, first=options.first)
     if text.notice:
         print(text.notice)
     if home_is_temporary():
         print(f"Runs are kept in {home()} until this machine is cleaned: MICROLLM_HOME cannot be written.")
-    run = Run.create(model, train, text, preset=options.preset, threads=options.threads)
+    threads = options.threads or (1 if _processes() > 1 else None)
+    run = Run.create(model, train, text, preset=options.preset, threads=threads)
     print(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}", flush=True)
+    return run
 
-    training = Training(run, Slots(count=1))
-    _stop_on_signals(training)
+
+def _processes() -> int:
+    """How many processes train together, as torchrun tells each of them."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from .slots import Slots
+    from .training import Training
+
+    if _processes() > 1:
+        from . import distributed  # which one process alone need not wait for
+
+        training = distributed.take_part(lambda: _new_run(options), _stop_on_signals)
+        if training is None:  # not the first process: what there is to say, that one says
+            return 0
+    else:
+        training = Training(_new_run(options), Slots(count=1))
+        _stop_on_signals(training.stop)
     training.start()
-    shown = -1
+    run, shown = training.folder, -1
     while training.is_alive():
         training.join(0.5)
         shown = _show_progress(run, shown)
@@ -121,9 +142,9 @@ def _train(options: argparse.Namespace) -> int:
     return 0 if info.state in ("finished", "stopped") else 1
 
 
-def _stop_on_signals(training: Training) -> None:
+def _stop_on_signals(stop: Callable[[str], None]) -> None:
     def on_signal(number: int, _frame) -> None:
-        training.stop(f"Stopped by {signal.Signals(number).name}.")
+        stop(f"Stopped by {signal.Signals(number).name}.")
         for which in (signal.SIGINT, signal.SIGTERM):  # a second one ends the program at once
             signal.signal(which, signal.SIG_DFL)
 

@@ -35,16 +35,19 @@ class Training(threading.Thread):
     """Trains one run in its own thread. All public methods may be called from any other thread.
 
     Orders wait in one queue, which is emptied between steps and while the run is paused or waits for its turn. With
-    `grace` seconds, a run that no window has held for so long stops; None lets it train unwatched.
+    `grace` seconds, a run that no window has held for so long stops; None lets it train unwatched. `make_trainer` makes
+    what trains it, a Trainer or one of several (see distributed.py).
     """
 
-    def __init__(self, run: Run, slots: Slots, grace: float | None = None) -> None:
+    def __init__(
+        self, run: Run, slots: Slots, grace: float | None = None, make_trainer: Callable[..., Trainer] = Trainer
+    ) -> None:
         super().__init__(name=f"training-{run.id}", daemon=True)
         self.folder = run
         self.state = "waiting"
         self.config = run.info.train
         """The configuration with all live changes so far."""
-        self._slots, self._grace = slots, grace
+        self._slots, self._grace, self._make_trainer = slots, grace, make_trainer
         self._orders: queue.SimpleQueue[Callable[[Trainer, Writer], None]] = queue.SimpleQueue()
         self._stop_reason: str | None = None
         self._paused, self._steps_granted = False, 0
@@ -149,7 +152,7 @@ class Training(threading.Thread):
     def _train(self, writer: Writer) -> float:
         """All of the run; the loss on all held-out text at its end. Raises _Stop when it is told to."""
         info = self.folder.info
-        trainer = Trainer(info.model, info.train, self.folder.corpus)
+        trainer = self._make_trainer(info.model, info.train, self.folder.corpus)
         progress = iter(trainer)
         try:
             while True:

@@ -1,0 +1,100 @@
+"""Two processes under torchrun do what one does, step by step, and end together."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from microllm import Trainer
+from microllm.runs import Run
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "microllm"]
+TINY = ["--preset=article", "--text=drawing-room", "--first=20000", "--n_embd=16", "--n_layer=2", "--n_head=2"]
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Begin a training in two processes, with more flags."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # torchrun would set it, and say so
+    monkeypatch.setenv("MICROLLM_RUNS_DIR", str(tmp_path / "runs"))
+    started = []
+
+    def start(*flags: str) -> subprocess.Popen:
+        command = [*TORCHRUN, "train", *TINY, "--batch_size=4", *flags]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:  # the test has failed: torchrun ends its processes when it is told to end
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """All runs that were made so far."""
+    return lambda: [Run(path.parent) for path in (tmp_path / "runs").glob("*/run.json")]
+
+
+def rows(run: Run) -> list[dict]:
+    """The whole lines of metrics.jsonl, whatever History would make of them."""
+    path = run.folder / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def one_process(run: Run) -> Trainer:
+    """The same training, to be done here and alone."""
+    return Trainer(run.info.model, run.info.train, run.corpus)
+
+
+def test_two_processes_learn_with_adamw_what_one_learns_and_both_stop_at_the_chosen_loss(start, runs):
+    # relu2, because relu switches hard: at the edge one last digit decides, and Adam makes a whole step of it
+    process = start("--activation=relu2", "--eval_interval=100", "--stop_at_loss=3.3")
+    out, err = process.communicate(timeout=100)
+    assert (process.returncode, err) == (0, "")
+    (run,) = runs()
+    assert out.count("finished.") == 1  # the other process says nothing
+    assert run.info.state == "finished"
+
+    trainer, logged = one_process(run), rows(run)
+    for row, progress in zip(logged, trainer, strict=True):  # strict: each step once, and the same last one
+        assert row["step"] == progress.step
+        assert row["train_loss"] == pytest.approx(progress.train_loss, abs=1e-5)
+        assert row.get("val_loss") == pytest.approx(progress.val_loss, abs=1e-5)
+    assert trainer.step == 100
+    for name, tensor in run.model_at(100).state_dict().items():
+        torch.testing.assert_close(tensor, trainer.model.state_dict()[name], atol=1e-5, rtol=0)
+
+
+def test_two_processes_begin_with_muon_as_one_does_and_leave_after_the_same_step_when_told_to(start, runs):
+    process, deadline = start("--optimizer=muon", "--learning_rate=0.02", "--max_steps=1000000"), time.monotonic() + 60
+    while not (runs() and len(rows(runs()[0])) > 10):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    (run,) = runs()
+    assert run.info.state == "training" and run.is_being_written()  # as the app sees it
+
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert "stopped. Stopped by" in out and "broke off" not in err
+    assert run.info.state == "stopped"
+    logged = rows(run)
+    assert [row["step"] for row in logged] == list(range(len(logged)))
+    assert run.snapshots[-1] == logged[-1]["step"]
+    for row, progress in zip(logged[:11], one_process(run), strict=False):
+        assert row["train_loss"] == pytest.approx(progress.train_loss, abs=1e-3)
+
+
+def test_a_batch_that_two_processes_cannot_share_is_refused_once_and_there_is_no_run(start, runs):
+    process = start("--batch_size=5")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode != 0 and out == "" and runs() == []
+    sentences = [line for line in err.splitlines() if line.startswith("microllm:")]
+    assert sentences == ["microllm: 2 processes cannot share a batch_size of 5 evenly."]
+    assert "exitcode  : 2" in err
