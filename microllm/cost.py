@@ -10,23 +10,22 @@ from .builtin import drawing_room
 from .config import PRESETS, ModelConfig, TrainConfig
 from .corpus import Corpus
 from .model import parameter_count
-from .train import Trainer, thread_count
+from .train import EXAM_TOKENS, Trainer, thread_count
 
 _TIMED_STEPS = 9
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast this machine trains: a step takes so long for each layer, and so long for each operation."""
+    """How fast this machine trains. `seconds[optimizer]` is (for each layer of a step, for each operation of it)."""
 
-    seconds_per_layer: float
-    seconds_per_operation: float
+    seconds: dict[str, tuple[float, float]]
 
     def seconds_per_step(self, model: ModelConfig, train: TrainConfig, vocab_size: int) -> float:
         """The expected time of one training step."""
-        threads = thread_count(model, train, vocab_size)
-        work = operations_per_step(model, train, vocab_size) * self.seconds_per_operation / threads
-        return (model.n_layer + 1) * self.seconds_per_layer + work
+        per_layer, per_operation = self.seconds[train.optimizer]
+        work = operations_per_step(model, train, vocab_size) / thread_count(model, train, vocab_size)
+        return (model.n_layer + 1) * per_layer + work * per_operation
 
 
 def operations_per_step(model: ModelConfig, train: TrainConfig, vocab_size: int) -> float:
@@ -37,30 +36,35 @@ def operations_per_step(model: ModelConfig, train: TrainConfig, vocab_size: int)
 
 
 def memory_bytes(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int:
-    """About how much memory training takes: weights, gradients, AdamW's two averages, and what backward needs.
+    """About how much memory training takes: weights, gradients, an optimiser's two averages, and the larger of what
+    the backward pass needs and what an exam needs; all in float32.
 
-    Per layer and character about 16 vectors of n_embd are kept (two norms, query, key, value, the heads' sum, the
-    hidden layer before and after ReLU, the residuals), and two of the vocabulary at the end; all in float32.
+    Counted for each layer and character: some 28 vectors of n_embd (norms, queries, keys, values, what the heads find,
+    the hidden layer before and after its activation, the residuals, and a copy of most while gradients are made).
     """
-    kept = train.batch_size * model.block_size * (16 * model.n_layer * model.n_embd + 2 * vocab_size)
-    return 4 * (4 * parameter_count(model, vocab_size) + kept)
+    step = train.batch_size * model.block_size * (28 * model.n_layer * model.n_embd + 3 * vocab_size)
+    exam = EXAM_TOKENS * (30 * model.n_embd + 2 * vocab_size)
+    return 4 * (4 * parameter_count(model, vocab_size) + max(step, exam))
 
 
 def measure_speed() -> Speed:
-    """Time real training steps of two shapes, about half a second in all, and solve for the two unknowns of Speed.
+    """Time real steps of the recipes of `article` and `quick`, in two shapes each: a second or so in all.
 
     Run it in a thread of its own: it sets that thread's torch threads to one.
     """
     torch.set_num_threads(1)
-    corpus = Corpus(drawing_room(20_000))
-    small = PRESETS["article"]
-    large = replace(small.model, block_size=32, n_embd=64), small.train
-    (t1, layers, w1), (t2, _, w2) = (
-        (_step_time(model, train, corpus), model.n_layer + 1, operations_per_step(model, train, corpus.vocab_size))
-        for model, train in ((small.model, small.train), large)
-    )
-    per_operation = max(0.0, (t2 - t1) / (w2 - w1))
-    return Speed(max(0.0, (t1 - per_operation * w1) / layers), per_operation)
+    corpus, seconds = Corpus(drawing_room(20_000)), {}
+    for name in ("article", "quick"):
+        preset, points = PRESETS[name], []
+        for shape in ({"block_size": 8, "n_embd": 32}, {"block_size": 32, "n_embd": 64}):
+            model = replace(preset.model, **shape)
+            work = operations_per_step(model, preset.train, corpus.vocab_size)
+            points.append((work, _step_time(model, preset.train, corpus)))
+        (small, short), (large, long) = points
+        per_operation = max(0.0, (long - short) / (large - small))
+        per_layer = max(0.0, short - per_operation * small) / (preset.model.n_layer + 1)
+        seconds[preset.train.optimizer] = per_layer, per_operation
+    return Speed(seconds)
 
 
 def _step_time(model: ModelConfig, train: TrainConfig, corpus: Corpus) -> float:

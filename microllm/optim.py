@@ -7,9 +7,6 @@ import torch
 from .config import TrainConfig
 from .model import MicroLLM
 
-FINAL_SHARE = 0.05
-"""A falling curve ends at this share of its peak."""
-
 
 def make_optimizers(model: MicroLLM, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """What corrects the weights after each step; together they hold every parameter exactly once.
@@ -34,11 +31,11 @@ def make_optimizers(model: MicroLLM, config: TrainConfig) -> list[torch.optim.Op
 def learning_rate_at(step: int, config: TrainConfig) -> float:
     """The learning rate of the update after `step` updates: a function of the step alone.
 
-    Up in a straight line during `warmup_steps`, then level ("constant") or down to FINAL_SHARE at max_steps ("linear").
+    Up in a straight line during `warmup_steps`, then level ("constant") or down to nothing at max_steps ("linear").
     """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     if config.schedule == "constant":
         return config.learning_rate
     done = (step - config.warmup_steps) / max(1, config.max_steps - config.warmup_steps)
-    return config.learning_rate * (1 - (1 - FINAL_SHARE) * min(1.0, done))
+    return config.learning_rate * max(0.0, 1 - done)

@@ -13,8 +13,10 @@ import pandas
 import plotly.graph_objects as go
 import torch
 
+from .config import TrainConfig
 from .corpus import REFERENCE_NAMES
 from .history import AXES, History
+from .optim import learning_rate_at
 from .tokenizer import visible
 
 # One meaning a colour, safe for the colour-blind (Okabe & Ito 2008); the dark twins keep a contrast of 4.5 or more.
@@ -168,6 +170,34 @@ def shown_references(references: dict[str, float], best: float | None) -> list[t
     beaten = [(f"{REFERENCE_NAMES[key]}: beaten", loss) for loss, key in lines if best < loss]
     ahead = [(f"{REFERENCE_NAMES[key]}: next to beat", loss) for loss, key in lines if best >= loss]
     return beaten[-1:] + ahead[:1] + floor
+
+
+# ---- the learning rate
+
+
+def learning_rate_spec(mode: str) -> dict[str, Any]:
+    """The Vega-Lite spec of the learning-rate curve of a run that has not started."""
+    return {
+        "height": 110,
+        "mark": {"type": "line", "color": PALETTE[mode]["training"], "strokeWidth": 2},
+        "encoding": {
+            "x": {"field": "step", "type": "quantitative", "title": "step", "axis": {"grid": False, "tickCount": 5}},
+            "y": {
+                "field": "rate",
+                "type": "quantitative",
+                "title": "learning rate",
+                "scale": {"zero": True},
+                "axis": {"tickCount": 3, "format": "~g"},
+            },
+        },
+    }
+
+
+def learning_rate_frame(train: TrainConfig) -> pandas.DataFrame:
+    """The rows that `learning_rate_spec` draws: the curve at a hundred steps or so, its corner among them."""
+    steps = {*range(0, train.max_steps, max(1, train.max_steps // 100)), train.warmup_steps, train.max_steps}
+    steps = sorted(step for step in steps if step <= train.max_steps)
+    return pandas.DataFrame({"step": steps, "rate": [learning_rate_at(step, train) for step in steps]})
 
 
 # ---- attention

@@ -60,7 +60,7 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 
 
 def draw(p: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """One id for each row of chances p (B, V), as (B, 1): where the sum of the chances passes a number from the dice."""
+    """One id for each row of chances p (B, V), as (B, 1): where their running sum passes a number from the dice."""
     so_far = p.cumsum(dim=-1)
     dice = torch.rand(len(p), 1, generator=generator, device=p.device, dtype=p.dtype)
     return torch.searchsorted(so_far, dice * so_far[:, -1:], right=True)

@@ -16,7 +16,9 @@ from .corpus import EXAM_CHARACTERS, Corpus
 from .model import MicroLLM, evaluating, parameter_count
 from .optim import learning_rate_at, make_optimizers
 
-_EXAM_TOKENS = 8_192
+EXAM_TOKENS = 8_192
+"""An exam reads so many characters at once."""
+
 _TWO_THREADS_PAY_FROM = 20e9
 
 
@@ -54,7 +56,7 @@ class Trainer:
     is random in step t comes from (seed, t) alone, so the same seed gives the same run, whatever runs beside it.
     Raises ValueError for a configuration with `problems`; iterating raises Diverged when the loss is no number.
 
-    `device` is a GPU when there is one: there the same code runs compiled, and its products in bfloat16. Of several
+    `device` is a GPU when there is one: there the same code runs compiled. Of several
     processes that train together, each learns from its `share`, (which, of how many), of every batch, and `together`
     wraps the model into one that averages the gradients of all (see distributed.py).
     """
@@ -72,6 +74,7 @@ class Trainer:
         if found := problems(model_config, train_config, len(corpus)):
             raise ValueError(" ".join(found.values()))
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.in_bfloat16 = train_config.precision == "bfloat16" and has_fast_bfloat16(self.device)
         self.config, self.corpus, self.share = train_config, corpus.to(self.device), share
         self.dice = torch.Generator().manual_seed(stream_seed(train_config.seed, "weights"))
         self.noise = torch.Generator(self.device)  # dropout draws where the model is
@@ -123,7 +126,7 @@ class Trainer:
         )
         if not self.model.training:  # somebody looked at it and left it so
             self.learner.train()
-        with mixed_precision(self.device):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             return self.learner(idx, targets)[1]
 
     def _update(self, loss: torch.Tensor, learning_rate: float) -> None:
@@ -160,19 +163,22 @@ def validation_loss(
     `before_each` is called before each of its batches: what it raises ends a long exam early.
     """
     inputs, targets = corpus.exam(model.config.block_size, characters)
-    rows, total = max(1, _EXAM_TOKENS // model.config.block_size), 0.0
+    rows, total = max(1, EXAM_TOKENS // model.config.block_size), 0.0
     for x, y in zip(inputs.split(rows), targets.split(rows), strict=True):
         if before_each:
             before_each()
-        with evaluating(model), mixed_precision(inputs.device):
+        with evaluating(model):
             _, loss = model(x.long(), y.long())
         total += loss.item() * y.numel()
     return total / targets.numel()
 
 
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """Products in bfloat16 on a GPU, inside; on CPUs everything stays float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether products of matrices are faster in bfloat16 than in float32 there: it takes instructions for it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = torch.cpu.get_capabilities()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def thread_count(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int:

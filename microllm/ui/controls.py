@@ -7,7 +7,7 @@ from dataclasses import Field, asdict
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from .. import texts
+from .. import plots, texts
 from ..builtin import BUILTIN_TEXTS, TRANSFORMS
 from ..config import LIVE, PRESETS, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
 from ..cost import memory_bytes
@@ -20,7 +20,19 @@ from .session import is_active
 from .words import duration, literal
 
 _MAIN = ("block_size", "n_embd", "n_head", "n_layer")
-_MORE = tuple(name for name in knobs() if name not in _MAIN)
+_RECIPE = (
+    "position",
+    "lookback",
+    "activation",
+    "initialization",
+    "optimizer",
+    "precision",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "causal",
+)
+_MORE = tuple(name for name in knobs() if name not in _MAIN + _RECIPE)
 
 _TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "My own text"}
 
@@ -137,6 +149,9 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     st.caption(PRESETS[preset].sentence)
     values = asdict(model) | asdict(train)
     marks = _grid(_MAIN)
+    with st.expander("The recipe"):
+        marks |= _grid(_RECIPE)
+        curve = st.container(key="learning-rate")
     with st.expander("More"):
         marks |= _grid(_MORE)
     for name, mark in marks.items():
@@ -150,6 +165,12 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
         if name in marks:
             with marks[name]:
                 _offer(name, sentence, nearest_valid(name, model, text_length))
+    if not model.causal:
+        with marks["causal"]:
+            st.warning("Cheating: the answer is in sight.", icon=":material/visibility:")
+    if not found:
+        with curve:
+            _learning_rate(train)
     return model, train, found
 
 
@@ -176,6 +197,17 @@ def _knob(knob: Field, value):
     if knob.name == "learning_rate":
         return st.number_input(knob.name, meta["low"], meta["high"], step=1e-4, format="%g", **shared)
     return st.number_input(knob.name, meta["low"], meta["high"], step=meta["step"], **shared)
+
+
+def _learning_rate(train: TrainConfig) -> None:
+    st.vega_lite_chart(
+        plots.learning_rate_frame(train),
+        plots.learning_rate_spec(mode()),
+        width="stretch",
+        key="learning-rate-curve",
+        alt="The learning rate of each step of the run",
+    )
+    st.caption("How big the corrections will be, from the first step to the last (learning-rate curve).")
 
 
 def _offer(name: str, sentence: str, value) -> None:

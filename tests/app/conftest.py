@@ -33,7 +33,7 @@ def server_of_its_own(home_of_its_own, mirror, monkeypatch):
     """
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     monkeypatch.setattr(download, "SOURCES", ())
-    monkeypatch.setattr(session, "measure_speed", lambda: Speed(1e-3, 1e-12))
+    monkeypatch.setattr(session, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (1e-3, 1e-12))))
     yield
     session.workshop().close()
     st.cache_resource.clear()

@@ -79,5 +79,13 @@ def complaints(at: AppTest) -> str:
 def keys(at: AppTest) -> set[str]:
     """The keys of all that can be used on the page."""
     fields = ["button", "slider", "number_input", "text_input", "text_area", "selectbox", "button_group"]
-    others = ["file_uploader", "download_button", "select_slider", "vega_lite_chart", "plotly_chart", "page_link"]
+    others = [
+        "toggle",
+        "file_uploader",
+        "download_button",
+        "select_slider",
+        "vega_lite_chart",
+        "plotly_chart",
+        "page_link",
+    ]
     return {element.key for kind in fields + others for element in at.get(kind) if element.key}

@@ -18,6 +18,7 @@ SETTINGS = {
     "n_head": 3,
     "n_layer": 2,
     "dropout": 0.1,
+    "lookback": 2,
     "batch_size": 7,
     "learning_rate": 2e-3,
     "max_steps": 123_456,
@@ -87,10 +88,13 @@ def test_a_preset_sets_every_control_and_starts_exactly_that(preset):
 
 
 def test_start_makes_a_run_of_exactly_what_the_controls_say():
-    at = choose(open_app("train"), SETTINGS | {"initialization": "torch", "schedule": "constant"})
+    recipe = {"position": "rotary", "activation": "relu", "initialization": "torch"}
+    recipe |= {"optimizer": "adamw", "precision": "float32", "schedule": "constant"}
+    at = choose(open_app("train"), SETTINGS | recipe)
+    at.toggle(key="causal").set_value(False).run()
     click(at, "start")
     info = new_run_of(at).info
-    model, train = configs_from(SETTINGS | {"initialization": "torch", "schedule": "constant"})
+    model, train = configs_from(SETTINGS | recipe | {"causal": False})
     assert (info.model, info.train) == (model, train)
     assert info.text.name == download.BOOK
     assert at.query_params["run"] == info.id

@@ -106,6 +106,7 @@ def test_every_setting_is_a_flag(text_file):
     settings = TrainConfig(
         batch_size=3,
         optimizer="adamw",
+        precision="float32",
         learning_rate=0.002,
         max_steps=2,
         schedule="constant",

@@ -59,6 +59,7 @@ def test_the_article_preset_is_exactly_the_article():
     assert recipe == {
         "batch_size": 32,
         "optimizer": "adamw",
+        "precision": "float32",
         "learning_rate": 1e-3,
         "max_steps": 10_000,
         "schedule": "constant",
