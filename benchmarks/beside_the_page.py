@@ -8,7 +8,6 @@ and compares steps a second of the wall clock.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -18,6 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from microllm import PRESETS
+
+from .report import parser, save
 from .server import ROOT, browse, open_page, serve, start
 
 _WARM_UP = 20
@@ -65,11 +67,11 @@ def in_the_app(preset: str, seconds: float) -> float:
 
 def main() -> None:
     """Print a table, one row a round, and the median ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--preset", default="quick", choices=("quick", "article"))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=15.0)
-    options = parser.parse_args()
+    flags = parser(__doc__)
+    flags.add_argument("--preset", default="quick", choices=PRESETS)
+    flags.add_argument("--rounds", type=int, default=5)
+    flags.add_argument("--seconds", type=float, default=15.0)
+    options = flags.parse_args()
     print(f"{options.preset}: steps a second, {options.seconds:g} s each\n  command line      in the app      ratio")
     ratios = []
     for _ in range(options.rounds):
@@ -78,6 +80,7 @@ def main() -> None:
         ratios.append(beside / alone)
         print(f"  {alone:12.1f}  {beside:14.1f}  {ratios[-1]:9.2f}", flush=True)
     print(f"median ratio {statistics.median(ratios):.2f}")
+    save(options.json, {"beside the page": {"preset": options.preset, "ratios": ratios}})
 
 
 if __name__ == "__main__":

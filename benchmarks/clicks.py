@@ -8,11 +8,11 @@ click to the frame in which its answer stands on the page.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 
 from playwright.sync_api import Page
 
+from .report import parser, save
 from .server import browse, idle, open_page, serve, start
 
 # name, CSS of what is clicked, and a condition on the page that its answer makes true
@@ -50,9 +50,9 @@ def click(page: Page, css: str, condition: str) -> float:
 
 def main() -> None:
     """Print the median and the 95th percentile of each kind of click, and of all."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=10, help="of ten clicks each")
-    options = parser.parse_args()
+    flags = parser(__doc__)
+    flags.add_argument("--rounds", type=int, default=10, help="of ten clicks each")
+    options = flags.parse_args()
     times: dict[str, list[float]] = {name: [] for name, _, _ in CLICKS}
     with serve() as (address, _), browse() as browser:
         page = open_page(browser, address)
@@ -72,6 +72,7 @@ def main() -> None:
     for name, row in times.items():
         print(f"{name:24} {statistics.median(row):8.0f} {sorted(row)[int(0.95 * len(row)) - 1]:8.0f}")
     print(f"{sum(t <= 500 for t in times['all'])} of {len(times['all'])} within 500 ms")
+    save(options.json, {"clicks, milliseconds": times})
 
 
 if __name__ == "__main__":

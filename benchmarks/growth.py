@@ -9,7 +9,6 @@ Reads the memory of processes from /proc, so it needs Linux. It measures the CPU
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import multiprocessing
@@ -36,6 +35,8 @@ from microllm.cost import measure_speed, memory_bytes
 from microllm.download import MAX_TEXT_BYTES
 from microllm.history import AXES, History
 from microllm.train import Trainer, thread_count
+
+from .report import parser, save
 
 if TYPE_CHECKING:  # what draws is imported where it is used: the children that train should hold what training holds
     import pandas
@@ -271,19 +272,17 @@ def _arrow(frame: pandas.DataFrame) -> int:
 
 def main() -> None:
     """Print the tables that were asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    what = parser.add_mutually_exclusive_group()
+    flags = parser(__doc__)
+    what = flags.add_mutually_exclusive_group()
     what.add_argument("--text", action="store_true", help="measure files of 200 MB instead of models")
     what.add_argument("--history", action="store_true", help="measure the live plot instead of models")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="draw step time and memory of the models")
-    options = parser.parse_args()
+    flags.add_argument("--html", type=Path, metavar="FILE", help="draw step time and memory of the models")
+    options = flags.parse_args()
     if options.html and (options.text or options.history):
-        parser.error("--html draws models only")
+        flags.error("--html draws models only")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     rows = of_the_text() if options.text else of_the_history() if options.history else of_the_model()
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    save(options.json, {"growth": rows})
     if options.html:
         drawn(rows).write_html(options.html)
 

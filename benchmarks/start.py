@@ -8,16 +8,14 @@ the book as the chosen text, kept already as on every visit but the very first.
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
+from .report import parser, save
 from .server import ROOT, browse, idle, serve, start
 
 # What is noted, and the condition on the page that must hold. The frame is all of the first three.
@@ -91,12 +89,11 @@ def table(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Print what was measured, in seconds; with `--json FILE`, write it there too."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--imports", type=int, default=7, help="runs of each import, by turns")
-    parser.add_argument("--servers", type=int, default=5, help="fresh servers")
-    parser.add_argument("--wait", type=float, default=5.0, help="seconds between the first page and the click on Start")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
-    options = parser.parse_args()
+    flags = parser(__doc__)
+    flags.add_argument("--imports", type=int, default=7, help="runs of each import, by turns")
+    flags.add_argument("--servers", type=int, default=5, help="fresh servers")
+    flags.add_argument("--wait", type=float, default=5.0, help="seconds between the first page and the click on Start")
+    options = flags.parse_args()
 
     measured: dict = {}
     if options.imports:
@@ -113,8 +110,7 @@ def main() -> None:
     for part in ("imports", "servers"):
         for name, numbers in measured.get(part, {}).items():
             print(f"{name:16}", "  ".join(f"{key} {value:6.2f}" for key, value in numbers.items()))
-    if options.json:
-        options.json.write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
+    save(options.json, measured)
 
 
 if __name__ == "__main__":

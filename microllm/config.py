@@ -78,7 +78,7 @@ class ModelConfig:
         choices=("none", "learned", "rotary"),
     )
     lookback: int = _knob(
-        4,
+        3,
         "earlier characters handed over with each",
         "The vectors of so many characters before it are added to each character's own (neighbours, as in Bengio et "
         "al. 2003). 0: none, as in the article; then the first layer has to find them by attention.",
@@ -242,9 +242,9 @@ PRESETS = {
     ),
     "long": Preset(
         "Long",
-        "Some minutes: sees four times as far, and writes most words right.",
+        "A few minutes: sees four times as far back, and ends at a loss of about 1.2 on the real book.",
         ModelConfig(block_size=128, n_embd=96, n_head=3, n_layer=3, position="rotary"),
-        TrainConfig(batch_size=8),
+        TrainConfig(batch_size=12, max_steps=1_450),
     ),
 }
 

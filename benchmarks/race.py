@@ -1,0 +1,160 @@
+"""How much sooner `quick` reaches the article's loss, and how far `long` comes in the article's time.
+
+    python -m benchmarks.race
+
+The article's own code (one head after another, 10,000 steps), `quick` and `long`, each on its own schedule and on one
+thread, take turns of a second, so that the machine's moods meet all three. Time is that of the steps; exams are off
+the clock. Both comparisons are made twice: on the exam of the app, where a model with a longer window has more in
+sight, and on equal context, the loss of a character with exactly 8 characters before it in sight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from microllm import PRESETS, Corpus, Trainer
+from microllm.corpus import EXAM_CHARACTERS
+from microllm.model import evaluating
+
+from .plain import PlainTraining
+from .report import Clock, corpus, parser, save, table
+
+GOAL = 1.7775
+"""Where the article's recipe ends on the book, nats a character."""
+
+CONTEXT = 8
+
+
+@dataclass
+class Runner:
+    """One of those that race: `step` makes one step, and `exams` are (step, seconds, CPU seconds, loss, loss at 8)."""
+
+    name: str
+    model: torch.nn.Module
+    block_size: int
+    max_steps: int
+    every: int
+    step: Callable[[], object]
+    made: int = 0
+    clock: Clock = field(default_factory=Clock)
+    exams: list[tuple[int, float, float, float, float]] = field(default_factory=list)
+
+    def run(self, text: Corpus, seconds: float) -> Iterator[None]:
+        """Train to the end; a pause each time `seconds` of steps are over."""
+        pause = seconds
+        while self.made < self.max_steps:
+            with self.clock:
+                self.step()
+            self.made += 1
+            if self.made % self.every == 0 or self.made == self.max_steps:
+                loss, at_8 = exam_loss(self.model, text, self.block_size), equal_context_loss(self.model, text)
+                self.exams.append((self.made, self.clock.wall, self.clock.cpu, loss, at_8))
+            if self.clock.wall >= pause:
+                pause += seconds
+                yield
+
+    def first(self, column: int, goal: float) -> tuple[int, float, float] | None:
+        """(step, seconds, CPU seconds) of the first exam that reached `goal`."""
+        return next((exam[:3] for exam in self.exams if exam[column] <= goal), None)
+
+    def best_within(self, column: int, cpu_seconds: float) -> float:
+        """The lowest loss of an exam within so many CPU seconds."""
+        return min(exam[column] for exam in self.exams if exam[2] <= cpu_seconds)
+
+
+def exam_loss(model: torch.nn.Module, text: Corpus, block_size: int) -> float:
+    """The validation loss as the app has it: windows of block_size over the first 32,000 held-out characters."""
+    inputs, targets = text.exam(block_size)
+    return _loss(model, inputs, targets, slice(None))
+
+
+def equal_context_loss(model: torch.nn.Module, text: Corpus) -> float:
+    """The loss of every second held-out character with the 8 before it in sight and no more."""
+    windows = text.val[:EXAM_CHARACTERS].unfold(0, CONTEXT + 1, 2)
+    return _loss(model, windows[:, :-1], windows[:, 1:], slice(-1, None))
+
+
+def _loss(model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor, places: slice) -> float:
+    total, count = 0.0, 0
+    rows = 8_192 // inputs.shape[1]
+    with evaluating(model):
+        for x, y in zip(inputs.split(rows), targets.split(rows), strict=True):
+            logits, answers = model(x.long())[0][:, places], y.long()[:, places]
+            total += torch.nn.functional.cross_entropy(logits.flatten(0, 1), answers.flatten(), reduction="sum").item()
+            count += answers.numel()
+    return total / count
+
+
+def runners(text: Corpus, seed: int) -> list[Runner]:
+    """The three, ready to start."""
+    article = PRESETS["article"]
+    plain = PlainTraining(article.model, article.train.batch_size, text.train, text.vocab_size, "per head")
+    racing = [Runner("article, its own code", plain.model, 8, article.train.max_steps, 500, plain.step)]
+    for name, every in (("quick", 10), ("long", 50)):
+        preset = PRESETS[name]
+        trainer = Trainer(preset.model, replace(preset.train, seed=seed), text)
+        trainer.exam = lambda *_: None  # the race has its own
+        steps = iter(trainer)
+        next(steps)  # the forward pass of step 0: from here on a step is an update and what follows
+        racing.append(
+            Runner(name, trainer.model, preset.model.block_size, preset.train.max_steps, every, steps.__next__)
+        )
+    return racing
+
+
+def main() -> None:
+    """Print the losses along the way, and the two comparisons, each on both exams."""
+    flags = parser(__doc__)
+    flags.add_argument("--seed", type=int, default=1337)
+    options = flags.parse_args()
+    torch.set_num_threads(1)
+    text = corpus()
+    racing = runners(text, options.seed)
+    article, quick, long = racing
+    going = {runner.name: runner.run(text, seconds=1.0) for runner in racing}
+    while going:
+        for name, steps in list(going.items()):
+            if next(steps, steps) is steps:
+                del going[name]
+                print(f"{name} is through", flush=True)
+
+    print()
+    head = ["", "steps", "seconds", "CPU s", "exam of the app", f"{CONTEXT} in sight"]
+    table(
+        head,
+        [
+            [r.name, f"{e[0]:,}", f"{e[1]:.1f}", f"{e[2]:.1f}", f"{e[3]:.4f}", f"{e[4]:.4f}"]
+            for r in racing
+            for e in [r.exams[-1]]
+        ],
+    )
+    _, wall, cpu, _, at_8 = article.exams[-1]
+    numbers = {runner.name: runner.exams for runner in racing}
+    rows = []
+    for title, column, goal in (("exam of the app", 3, GOAL), (f"{CONTEXT} in sight", 4, at_8)):
+        sooner = quick.first(column, goal)
+        reached = long.best_within(column, cpu)
+        ratio = cpu / sooner[2] if sooner else float("nan")
+        rows.append(
+            [
+                title,
+                f"{goal:.4f}",
+                f"{sooner[0]:,}" if sooner else "never",
+                f"{sooner[2]:.2f}" if sooner else "",
+                f"{ratio:.1f}",
+                f"{wall / sooner[1]:.1f}" if sooner else "",
+                f"{reached:.4f}",
+            ]
+        )
+        numbers[title] = {"goal": goal, "quick": sooner, "times sooner": ratio, "long in the article's time": reached}
+    print()
+    head = ["", "goal", "quick: step", "CPU s", "times sooner", "by the wall clock", "long in the article's CPU time"]
+    table(head, rows)
+    save(options.json, {"race": numbers})
+
+
+if __name__ == "__main__":
+    main()

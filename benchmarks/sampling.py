@@ -1,0 +1,69 @@
+"""Writing with a cache against the article's way, which reads the whole context again for each character.
+
+    python -m benchmarks.sampling
+
+Untrained models of equal shape, one thread, one sequence, by turns; and how many characters a second many samples at
+once give. CPU time, medians of the rounds.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+
+from microllm import MicroLLM, configs_from, generate
+
+from .plain import PerHead, PlainModel
+from .report import Clock, parser, save, table
+
+VOCAB = 91
+# block_size, n_embd, n_head, n_layer, characters that MicroLLM and the article's way write
+SHAPES = {"article": (8, 32, 4, 3, 1_000, 400), "large": (256, 384, 6, 6, 1_000, 60)}
+
+
+def main() -> None:
+    """Print characters a second of both, and the ratio; then of batches of 1, 4 and 16 samples."""
+    flags = parser(__doc__)
+    flags.add_argument("--rounds", type=int, default=5)
+    options = flags.parse_args()
+    torch.set_num_threads(1)
+    rows, numbers = [], {}
+    for name, (block_size, n_embd, n_head, n_layer, many, few) in SHAPES.items():
+        shape = {"block_size": block_size, "n_embd": n_embd, "n_head": n_head, "n_layer": n_layer}
+        config, _ = configs_from(shape, "article")
+        ours, plain = MicroLLM(config, VOCAB).eval(), PlainModel(config, VOCAB, PerHead).eval()
+        # the article's context is full after block_size characters: it is full from the start here
+        prompt = torch.randint(VOCAB, (1, block_size), generator=torch.Generator().manual_seed(1))
+        clocks = {"article's way": Clock(), "without gradients": Clock(), "MicroLLM": Clock()}
+        for _ in range(options.rounds):
+            with clocks["article's way"]:
+                plain.generate(prompt, few)
+            with clocks["without gradients"], torch.no_grad():
+                plain.generate(prompt, few)
+            with clocks["MicroLLM"]:
+                generate(ours, prompt, many)
+        written = {"article's way": few, "without gradients": few, "MicroLLM": many}
+        rates = {who: written[who] / statistics.median(clock.cpus) for who, clock in clocks.items()}
+        batches = {}
+        for samples in (1, 4, 16):
+            with Clock() as clock:
+                generate(ours, prompt.expand(samples, -1), many // 4)
+            batches[samples] = samples * (many // 4) / clock.cpu
+        numbers[name] = {"characters a second": rates, "samples at once": batches}
+        rows.append(
+            [
+                f"{name}: {block_size}, {n_embd}, {n_head}, {n_layer}",
+                *(f"{rate:,.0f}" for rate in rates.values()),
+                *(f"{rates['MicroLLM'] / rates[who]:.1f}" for who in ("article's way", "without gradients")),
+                *(f"{rate:,.0f}" for rate in batches.values()),
+            ]
+        )
+    print("characters a second of CPU time")
+    head = ["block_size, n_embd, n_head, n_layer", "article's way", "without gradients", "MicroLLM"]
+    table([*head, "times", "times", "1 sample", "4 at once", "16 at once"], rows)
+    save(options.json, {"sampling": numbers})
+
+
+if __name__ == "__main__":
+    main()
