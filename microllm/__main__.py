@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: 
     from .runs import Run
 
 _MOST_THREADS = 256
+_MOST_SAMPLES = 1_000
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--top_k", type=int, default=0)
     generate.add_argument("--top_p", type=float, default=1.0)
     generate.add_argument("--seed", type=int, default=0)
+    generate.add_argument("--samples", type=int, default=1, help="texts to write at once, one below the other")
 
     commands.add_parser("runs", help="list the runs").set_defaults(command=_runs)
     for command in commands.choices.values():
@@ -176,7 +179,7 @@ def _generate(options: argparse.Namespace) -> int:
     import torch
 
     from .runs import Run, RunProblem
-    from .sample import Sampling, stream
+    from .sample import Sampling, generate, stream
 
     run = Run.open(options.run)
     steps = run.snapshots
@@ -190,8 +193,16 @@ def _generate(options: argparse.Namespace) -> int:
         raise ValueError(problem)
     if options.length < 0:
         raise ValueError(f"length is {options.length}: it must be 0 or more characters.")
+    if not 1 <= options.samples <= _MOST_SAMPLES:
+        raise ValueError(f"samples is {options.samples}: it must be from 1 to {_MOST_SAMPLES}.")
     tokenizer, model = run.tokenizer, run.model_at(step)
     idx = torch.tensor([tokenizer.encode(options.prompt)], dtype=torch.long)
+    if options.samples > 1:
+        written = generate(
+            model, idx.expand(options.samples, -1), options.length, **asdict(sampling), seed=options.seed
+        )
+        print("\n\n".join(map(tokenizer.decode, written)))
+        return 0
     print(options.prompt, end="", flush=True)
     for chosen in stream(model, idx, options.length, sampling, options.seed):
         print(tokenizer.decode(chosen), end="", flush=True)

@@ -49,6 +49,12 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
             "On the right the same as choices: as unsure as guessing among so many characters. If validation rises "
             "while training falls, it learns by heart. Scroll to zoom, double-click to go back."
         )
+        if not run.info.model.causal:
+            st.warning(
+                "This run cheats (causal is off): each character sees the next one, the very answer. Its loss is no "
+                "achievement; look at what it writes.",
+                icon=":material/visibility:",
+            )
     elif chosen:
         references = texts.load_corpus(chosen.sha256).reference_losses(block_size)
         if chosen.floor is not None:

@@ -65,4 +65,8 @@ def _show(writing: Writing, was_writing: bool) -> None:
     if was_writing and not writing.is_alive():
         st.rerun()  # the end of the timer, and the download
     st.code(writing.prompt + writing.text, language=None, wrap_lines=True)
-    st.caption(f"{len(writing.text):,} characters, written by the model of step {writing.step:,}.")
+    st.caption(
+        f"{len(writing.text):,} characters, written by the model of step {writing.step:,}. When the "
+        f"{session.run().info.model.block_size} characters that it can see are full, the oldest quarter is dropped and "
+        "the rest read anew; in between it reads only the newest one (key-value cache)."
+    )

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from play import TINY, click, complaints, go_to, keys, open_app, said, training_threads
+from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
 from microllm import download, texts
 from microllm.builtin import BUILTIN_TEXTS, drawing_room, transform
@@ -292,3 +293,20 @@ def test_an_encoding_that_was_guessed_is_said():
     at = upload(open_app("train"), "old.txt", ("Käse und Brot. " * 300).encode("cp1252"))
     assert "cp1252" in complaints(at)
     assert not at.button(key="start").disabled
+
+
+def test_a_run_that_cheats_is_labelled_on_its_controls_and_on_its_curve():
+    at = open_app("train")
+    assert not [warning for warning in at.warning if "heat" in warning.value]
+    at.toggle(key="causal").set_value(False).run()
+    assert any("Cheating" in warning.value for warning in at.warning)
+    click(at, "start")
+    assert any("This run cheats" in warning.value for warning in at.run().warning)
+
+
+def test_the_learning_rate_curve_of_the_next_run_is_drawn():
+    at = choose(open_app("train"), {"max_steps": 100, "warmup_steps": 10, "learning_rate": 0.5})
+    (chart,) = [chart.proto for chart in at.get("vega_lite_chart") if '"learning rate"' in chart.proto.spec]
+    frame = convert_arrow_bytes_to_pandas_df(chart.data.data or chart.datasets[0].data.data)
+    assert frame.step.tolist() == list(range(101))
+    assert frame.rate.iloc[[0, 9, 10, 55, 100]].tolist() == pytest.approx([0.05, 0.5, 0.5, 0.25, 0.0])

@@ -282,9 +282,18 @@ def test_an_earlier_moment_can_be_asked(run, capsys):
     assert capsys.readouterr().out == "ab" + "".join(ids) + "\n"
 
 
+def test_several_samples_are_written_at_once_one_below_the_other(run, capsys):
+    command("generate", f"--run={run.id}", "--prompt=ab", "--length=30", "--samples=3")
+    idx = torch.tensor([run.tokenizer.encode("ab")] * 3)
+    written = [run.tokenizer.decode(ids) for ids in run.model_at(run.snapshots[-1]).generate(idx, 30, temperature=0.8)]
+    assert capsys.readouterr().out == "\n\n".join(written) + "\n"
+    assert len(set(written)) == 3
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
+        (["--samples=0"], "samples is 0"),
         (["--prompt=É"], "has never met É"),
         (["--prompt="], "nothing to go on from"),
         (["--prompt=a", "--step=7"], "kept no weights of step 7: it has 0, 8,"),
