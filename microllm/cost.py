@@ -13,6 +13,8 @@ from .model import parameter_count
 from .train import EXAM_TOKENS, Trainer, thread_count
 
 _TIMED_STEPS = 9
+_WORKSPACE = 15_000_000
+"""Bytes that torch's own kernels keep, whatever the model."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def memory_bytes(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int
     """
     step = train.batch_size * model.block_size * (28 * model.n_layer * model.n_embd + 3 * vocab_size)
     exam = EXAM_TOKENS * (30 * model.n_embd + 2 * vocab_size)
-    return 4 * (4 * parameter_count(model, vocab_size) + max(step, exam))
+    return _WORKSPACE + 4 * (4 * parameter_count(model, vocab_size) + max(step, exam))
 
 
 def measure_speed() -> Speed:

@@ -178,7 +178,7 @@ def shown_references(references: dict[str, float], best: float | None) -> list[t
 def learning_rate_spec(mode: str) -> dict[str, Any]:
     """The Vega-Lite spec of the learning-rate curve of a run that has not started."""
     return {
-        "height": 110,
+        "height": 150,
         "mark": {"type": "line", "color": PALETTE[mode]["training"], "strokeWidth": 2},
         "encoding": {
             "x": {"field": "step", "type": "quantitative", "title": "step", "axis": {"grid": False, "tickCount": 5}},
@@ -187,7 +187,7 @@ def learning_rate_spec(mode: str) -> dict[str, Any]:
                 "type": "quantitative",
                 "title": "learning rate",
                 "scale": {"zero": True},
-                "axis": {"tickCount": 3, "format": "~g"},
+                "axis": {"tickCount": 4, "format": "~g"},
             },
         },
     }

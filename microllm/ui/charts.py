@@ -23,7 +23,7 @@ from .words import choices, literal
 
 _SAMPLE = Sampling(temperature=0.8)
 _SAMPLE_LENGTH = 120
-_SAMPLE_EVERY = 6.0
+_SAMPLE_EVERY = 3.0
 
 
 # ---- the loss

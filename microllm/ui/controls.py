@@ -32,7 +32,7 @@ _RECIPE = (
     "warmup_steps",
     "causal",
 )
-_MORE = tuple(name for name in knobs() if name not in _MAIN + _RECIPE)
+_RUN = tuple(name for name in knobs() if name not in _MAIN + _RECIPE)
 
 _TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "My own text"}
 
@@ -149,11 +149,12 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     st.caption(PRESETS[preset].sentence)
     values = asdict(model) | asdict(train)
     marks = _grid(_MAIN)
-    with st.expander("The recipe"):
+    with st.expander("More"):
+        st.markdown("**The recipe**: what it is made of, and how it learns")
         marks |= _grid(_RECIPE)
         curve = st.container(key="learning-rate")
-    with st.expander("More"):
-        marks |= _grid(_MORE)
+        st.markdown("**The run**: how much, how often, how long")
+        marks |= _grid(_RUN)
     for name, mark in marks.items():
         with mark:
             values[name] = _knob(knobs()[name], values[name])
@@ -191,7 +192,7 @@ def _knob(knob: Field, value):
     if knob.type == "bool":
         return st.toggle(knob.name, **shared)
     if meta["choices"]:
-        return st.segmented_control(knob.name, meta["choices"], required=True, **shared)
+        return st.selectbox(knob.name, meta["choices"], **shared)
     if knob.name in _MAIN or knob.name == "dropout":
         return st.slider(knob.name, meta["low"], meta["high"], step=meta["step"], **shared)
     if knob.name == "learning_rate":

@@ -35,7 +35,7 @@ def choose(at, settings):
     """Turn the knobs to these settings."""
     for name, value in settings.items():
         if knobs()[name].metadata["choices"]:
-            at.button_group(key=name).set_value(value)
+            at.selectbox(key=name).set_value(value)
         else:
             widgets = [w for w in (*at.slider, *at.number_input) if w.key == name]
             widgets[0].set_value(value)
@@ -80,7 +80,10 @@ def test_a_preset_sets_every_control_and_starts_exactly_that(preset):
     at.button_group(key="preset").set_value(other).run()
     at.button_group(key="preset").set_value(preset).run()
     chosen = PRESETS[preset]
-    for name, value in shown_settings(at).items():
+    choices = {widget.key: widget.value for widget in (*at.selectbox, *at.toggle) if widget.key in knobs()}
+    shown = shown_settings(at) | choices
+    assert shown.keys() == knobs().keys()
+    for name, value in shown.items():
         expected = getattr(chosen.model, name) if hasattr(chosen.model, name) else getattr(chosen.train, name)
         assert value == pytest.approx(expected), name
     click(at, "start")
