@@ -70,7 +70,7 @@ class ModelConfig:
         step=0.05,
     )
     position: str = _knob(
-        "none",
+        "rotary",
         "how it knows where a character stands",
         "none: it does not, beyond what the order of looking gives away. learned: a vector for each place is added "
         "(Vaswani et al. 2017), as in the article. rotary: queries and keys turn with their place, so that distance "
@@ -78,7 +78,7 @@ class ModelConfig:
         choices=("none", "learned", "rotary"),
     )
     lookback: int = _knob(
-        3,
+        1,
         "earlier characters handed over with each",
         "The vectors of so many characters before it are added to each character's own (neighbours, as in Bengio et "
         "al. 2003). 0: none, as in the article; then the first layer has to find them by attention.",
@@ -243,7 +243,7 @@ PRESETS = {
     "long": Preset(
         "Long",
         "A few minutes: sees four times as far back, and ends at a loss of about 1.2 on the real book.",
-        ModelConfig(block_size=128, n_embd=96, n_head=3, n_layer=3, position="rotary"),
+        ModelConfig(block_size=128, n_embd=96, n_head=3, n_layer=3, lookback=3),
         TrainConfig(batch_size=12, max_steps=1_450),
     ),
 }

@@ -97,7 +97,7 @@ def test_every_setting_is_a_flag(text_file):
         n_head=3,
         n_layer=2,
         dropout=0.2,
-        position="rotary",
+        position="learned",
         lookback=2,
         causal=False,
         activation="relu",

@@ -159,19 +159,19 @@ def test_a_shape_of_astronomic_size_is_refused_without_being_built():
 
 
 def test_heads_that_cannot_share_the_width_are_refused_with_the_nearest_that_can():
-    assert problems(*configs_from({"n_embd": 48, "n_head": 5}))["n_head"] == (
+    assert problems(*configs_from({"n_embd": 48, "n_head": 5, "position": "learned"}))["n_head"] == (
         "5 heads cannot share 48 numbers evenly: n_head must divide n_embd. Try 4 or 6."
     )
 
 
 @given(n_embd=st.integers(8, 384), n_head=st.integers(1, 16))
 def test_heads_are_refused_exactly_when_they_do_not_divide_the_width(n_embd, n_head):
-    found = problems(*configs_from({"n_embd": n_embd, "n_head": n_head}))
+    found = problems(*configs_from({"n_embd": n_embd, "n_head": n_head, "position": "learned"}))
     assert ("n_head" in found) == (n_embd / n_head != n_embd // n_head)
 
 
 def test_rotary_positions_need_heads_of_an_even_share_and_the_others_do_not():
-    assert problems(*configs_from({"n_embd": 24, "n_head": 8})) == {}
+    assert problems(*configs_from({"n_embd": 24, "n_head": 8, "position": "none"})) == {}
     assert problems(*configs_from({"n_embd": 24, "n_head": 8, "position": "rotary"}))["n_head"] == (
         "8 heads cannot share 24 numbers evenly: n_head must divide n_embd, into even parts for rotary positions. "
         "Try 6 or 12."
@@ -216,7 +216,7 @@ def test_a_text_too_short_for_any_context_is_a_problem_of_the_text():
 
 @given(n_embd=st.integers(8, 384), n_head=st.integers(-3, 20))
 def test_the_nearest_valid_heads_are_valid_and_no_valid_ones_are_nearer(n_embd, n_head):
-    model = ModelConfig(n_embd=n_embd, n_head=n_head)
+    model = ModelConfig(n_embd=n_embd, n_head=n_head, position="learned")
     offer = nearest_valid("n_head", model)
     assert problems(replace(model, n_head=offer), TrainConfig()) == {}
     assert abs(offer - n_head) == min(abs(n - n_head) for n in range(1, 17) if n_embd % n == 0)

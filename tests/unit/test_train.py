@@ -487,7 +487,7 @@ def test_the_shortest_text_for_a_context_trains():
 @pytest.mark.parametrize("name", [name for name, knob in knobs().items() if not knob.metadata["choices"]])
 @pytest.mark.parametrize("end", ["low", "high"])
 def test_a_run_can_start_from_both_ends_of_every_range(name, end):
-    changes = {"n_layer": 1, "n_embd": 16, "n_head": 1, "batch_size": 2, name: knobs()[name].metadata[end]}
+    changes = {"n_layer": 1, "n_embd": 32, "n_head": 1, "batch_size": 2, name: knobs()[name].metadata[end]}
     trainer = new_trainer(Corpus(drawing_room(3_000)), **changes)
     for progress in trainer:
         assert math.isfinite(progress.train_loss)
