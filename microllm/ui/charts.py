@@ -23,7 +23,7 @@ from .words import choices, literal
 
 _SAMPLE = Sampling(temperature=0.8)
 _SAMPLE_LENGTH = 120
-_SAMPLE_EVERY = 3.0
+_SAMPLE_EVERY = 6.0
 
 
 # ---- the loss
@@ -130,7 +130,8 @@ class _LiveSample:
         """The newest whole sample, None before the first; begins another one when it is time."""
         if self._next and not self._next.is_alive():
             self.shown, self._next = self._next, None
-        if self._next is None and time.monotonic() - self._began > _SAMPLE_EVERY:
+        is_news = self.shown is None or self.shown.step == 0  # noise is not shown for long
+        if self._next is None and (is_news or time.monotonic() - self._began > _SAMPLE_EVERY):
             now = session.model_now(max_age=1.0, wait=0.05)
             if now and (self.shown is None or now[0] != self.shown.step):
                 self._began = time.monotonic()
