@@ -150,10 +150,10 @@ class MultiHeadAttention(nn.Module):
     def forward(self, x: torch.Tensor, cache: LayerCache | None = None) -> torch.Tensor:
         """From x (B, T, C) to what all heads found, (B, T, C). With a `cache`, x goes on after what that holds."""
         B, T, C = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
+        qk, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4).split((2, 1))
         if self.rotary:
-            start = cache.length if cache else 0
-            q, k = rotate(q, start), rotate(k, start)
+            qk = rotate(qk, start=cache.length if cache else 0)
+        (q, k), (v,) = qk, v  # each (B, H, T, D)
         if cache:
             k, v = cache.update(k, v)
         # one character, the newest, may look at all: there is no future yet
