@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from .config import ModelConfig
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=256)  # writing asks for every length up to block_size
 @torch.inference_mode(False)  # kept, and used while training too
 def turns(length: int, head_size: int, device: torch.device) -> torch.Tensor:
     """How far `rotate` turns each pair of numbers at each place: (length, head_size / 2), complex, of size one.
