@@ -132,7 +132,7 @@ class _LiveSample:
             self.shown, self._next = self._next, None
         is_news = self.shown is None or self.shown.step == 0  # noise is not shown for long
         if self._next is None and (is_news or time.monotonic() - self._began > _SAMPLE_EVERY):
-            now = session.model_now(max_age=1.0, wait=0.05)
+            now = session.workshop().model_now(run, max_age=1.0, wait=0.05)
             if now and (self.shown is None or now[0] != self.shown.step):
                 self._began = time.monotonic()
                 self._next = _sample(run, *now)
@@ -225,7 +225,7 @@ def _number(name: str, count: int) -> int:
 
 
 def _attention_tick(run: Run, sentence: str, layer: int, head: int) -> None:
-    now = session.model_now(max_age=1.0)
+    now = session.model_shown(max_age=1.0)
     if now is None:
         st.caption("The model has no weights to show yet.")
         return
@@ -257,7 +257,7 @@ def next_character(prompt: str) -> None:
 
 
 def _next_character_tick(prompt: str, sampling: Sampling) -> None:
-    run, now = session.run(), session.model_now(max_age=1.0)
+    run, now = session.run(), session.model_shown(max_age=1.0)
     if now is None:
         st.caption("The model has no weights to show yet.")
         return

@@ -155,6 +155,7 @@ def show(new_id: str) -> None:
     """Look at another run, from now on and on every page. Raises RunProblem."""
     _opened(new_id)
     st.session_state["run_id"] = new_id
+    st.session_state["moment"] = None
     st.query_params["run"] = new_id
 
 
@@ -185,14 +186,33 @@ def follow_the_link() -> str | None:
     return problem
 
 
-def model_now(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
-    """(step, model) of the run on show, to read from. None when it has no weights to show."""
+# ---- the moment on show
+
+
+def moment() -> int | None:
+    """The step of the past that all pages look at, a snapshot of the run on show; None: live.
+
+    Not a widget's value: one that Python wrote could be overwritten by a tick that is on its way.
+    """
+    chosen = st.session_state.get("moment")
+    return chosen if chosen is not None and chosen in run().snapshots else None
+
+
+def model_shown(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
+    """(step, model) of the run on show at the moment on show, to read from. None when it has no weights to show."""
     _be_modest()
     try:
+        if (step := moment()) is not None:
+            return step, _model_at(run_id(), step)
         return workshop().model_now(run(), max_age, wait)
     except WeightsProblem as problem:
         st.error(literal(str(problem)), icon=":material/error:")
         return None
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _model_at(run_id: str, step: int) -> MicroLLM:
+    return _opened(run_id).model_at(step)
 
 
 def _be_modest() -> None:

@@ -47,7 +47,7 @@ def _begin() -> None:
     writings = session.window().writings
     if before := writings.get(session.run_id()):
         before.stop()
-    now = session.model_now(max_age=0.0)
+    now = session.model_shown(max_age=0.0)
     if now is None:
         st.session_state["writing_problem"] = "The model is still being made: try again in a second."
         return
