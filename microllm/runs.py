@@ -59,8 +59,9 @@ class RunProblem(ValueError):
 class RunInfo:
     """What stands in `run.json`.
 
-    `message` is the sentence that goes with the state, `references` are losses to beat, and `full_val_loss` is the loss
-    on all held-out characters, scored when a run has finished; losses are nats a character.
+    `message` is the sentence that goes with the state, `references` are losses to beat, `full_val_loss` is the loss on
+    all held-out characters, scored when a run has finished, and `guess` is what a person expected the last validation
+    loss to be; losses are nats a character.
     """
 
     id: str
@@ -76,6 +77,7 @@ class RunInfo:
     text: Text
     references: dict[str, float]
     full_val_loss: float | None = None
+    guess: float | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunInfo:
@@ -103,7 +105,14 @@ class Run:
 
     @classmethod
     def create(
-        cls, model: ModelConfig, train: TrainConfig, text: Text, *, preset: str, threads: int | None = None
+        cls,
+        model: ModelConfig,
+        train: TrainConfig,
+        text: Text,
+        *,
+        preset: str,
+        threads: int | None = None,
+        guess: float | None = None,
     ) -> Run:
         """Make the folder of a new run. Raises ValueError for a configuration with problems, OSError on a full disk."""
         if found := problems(model, train, text.characters):
@@ -129,6 +138,7 @@ class Run:
                 torch=torch.__version__,
                 text=text,
                 references=references,
+                guess=guess,
             )
         )
         return run
