@@ -155,8 +155,8 @@ def show(new_id: str) -> None:
     """Look at another run, from now on and on every page. Raises RunProblem."""
     _opened(new_id)
     st.session_state["run_id"] = new_id
-    st.session_state["moment"] = None
     st.query_params["run"] = new_id
+    choose_moment(None)
 
 
 def follow_the_link() -> str | None:
@@ -196,6 +196,15 @@ def moment() -> int | None:
     """
     chosen = st.session_state.get("moment")
     return chosen if chosen is not None and chosen in run().snapshots else None
+
+
+def choose_moment(step: int | None) -> None:
+    """Let all pages look at the snapshot of `step`; None: at the newest moment. The link says so too."""
+    st.session_state["moment"] = step
+    if step is not None:
+        st.query_params["step"] = str(step)
+    else:
+        st.query_params.pop("step", None)
 
 
 def model_shown(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:

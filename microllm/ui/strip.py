@@ -6,10 +6,12 @@ import math
 
 import streamlit as st
 
+from .. import plots
 from ..home import home, home_is_temporary
 from ..runs import ACTIVE, RunInfo, all_runs
 from ..training import Training
 from . import session
+from .components.timeline import timeline
 from .frame import live
 from .words import choices, duration, literal
 
@@ -31,8 +33,8 @@ def show() -> None:
 
 
 def _whole_page() -> tuple:
-    """What concerns the whole page: another run, its first points, its end. Timers begin and end only there."""
-    return session.run_id(), session.has_a_curve(), session.is_active()
+    """What concerns the whole page: another run, its first points, its end, another moment. Timers begin and end there."""
+    return session.run_id(), session.has_a_curve(), session.is_active(), session.run() and session.moment()
 
 
 def _tick(shown: tuple) -> None:
@@ -47,6 +49,9 @@ def _tick(shown: tuple) -> None:
             _numbers(info, state, training) if info else "Nothing trains yet: press **Start**.", width="content"
         )
         _buttons(state, training)
+    if session.has_a_curve():
+        data = plots.timeline_data(run.history.read(), run.snapshots)
+        timeline(data, session.moment(), session.is_active(), session.choose_moment)
 
 
 def _menu(name: str) -> None:

@@ -1,0 +1,109 @@
+// The curve of a run on one line. Drag, click or arrow keys choose a snapshot; the far right is the newest moment.
+// `data`: x and y of the curve (0-1000, 0-255), the snapshots' steps and places (0-1000), the moment (-1: the newest).
+
+const PATIENCE = 2000 // milliseconds that a choice stands before the server has confirmed it
+const PACE = 120 // milliseconds between two choices while dragging
+
+export default function ({ data, parentElement: root, setTriggerValue }) {
+  const track = root.querySelector(".track")
+  const thumb = root.querySelector(".thumb")
+  const back = root.querySelector(".back")
+  const state = (track.state ??= { wish: null, wished: 0, sent: 0, timer: null, drawn: "" })
+  state.data = data
+
+  const shown = () => {
+    if (state.wish !== null && state.data.moment !== state.wish && Date.now() - state.wished < PATIENCE) return state.wish
+    state.wish = null
+    return state.data.moment
+  }
+
+  const draw = () => {
+    const { snapshots, places, is_live, last } = state.data
+    const moment = shown()
+    const i = snapshots.indexOf(moment)
+    const isPast = i >= 0
+    thumb.style.left = `${(isPast ? places[i] : 1000) / 10}%`
+    thumb.classList.toggle("past", isPast)
+    const newest = is_live ? "Live" : "The end"
+    const words = isPast ? `At step ${moment.toLocaleString("en")}, not ${is_live ? "live" : "the end"}` : newest
+    track.setAttribute("aria-valuemin", "0")
+    track.setAttribute("aria-valuemax", String(last))
+    track.setAttribute("aria-valuenow", String(isPast ? moment : last))
+    track.setAttribute("aria-valuetext", words)
+    back.classList.toggle("past", isPast)
+    back.disabled = !isPast
+    back.replaceChildren()
+    const line = document.createElement("span")
+    line.textContent = words
+    back.append(line)
+    if (isPast) {
+      const way = document.createElement("b")
+      way.textContent = is_live ? "Back to live" : "Back to the end"
+      back.append(way)
+    }
+  }
+
+  const send = () => {
+    state.timer = null
+    state.sent = Date.now()
+    setTriggerValue("chosen", state.wish)
+  }
+
+  const choose = (step) => {
+    if (step === shown()) return
+    state.wish = step
+    state.wished = Date.now()
+    draw()
+    clearTimeout(state.timer)
+    state.timer = setTimeout(send, Math.max(0, state.sent + PACE - Date.now()))
+  }
+
+  const nearest = (event) => {
+    const box = track.getBoundingClientRect()
+    const at = (1000 * (event.clientX - box.left)) / box.width
+    const { snapshots, places } = state.data
+    let best = -1
+    let distance = Math.abs(1000 - at)
+    places.forEach((place, i) => {
+      if (Math.abs(place - at) < distance) {
+        distance = Math.abs(place - at)
+        best = snapshots[i]
+      }
+    })
+    return best
+  }
+
+  track.onpointerdown = (event) => {
+    track.setPointerCapture(event.pointerId)
+    choose(nearest(event))
+  }
+  track.onpointermove = (event) => {
+    if (track.hasPointerCapture(event.pointerId)) choose(nearest(event))
+  }
+  track.onkeydown = (event) => {
+    const stops = [...state.data.snapshots, -1]
+    const i = stops.indexOf(shown())
+    const to = {
+      ArrowLeft: i - 1, ArrowDown: i - 1, ArrowRight: i + 1, ArrowUp: i + 1,
+      Home: 0, End: stops.length - 1, Escape: stops.length - 1,
+    }[event.key]
+    if (to === undefined) return
+    event.preventDefault()
+    choose(stops[Math.min(Math.max(to, 0), stops.length - 1)])
+  }
+  back.onclick = () => choose(-1)
+
+  const curve = data.x.map((x, i) => `${i ? "L" : "M"}${x},${data.y[i]}`).join("")
+  if (curve !== state.drawn) {
+    state.drawn = curve
+    root.querySelector(".curve").setAttribute("d", curve)
+    root.querySelector(".snapshots").replaceChildren(
+      ...data.places.map((place) => {
+        const mark = document.createElement("i")
+        mark.style.left = `${place / 10}%`
+        return mark
+      }),
+    )
+  }
+  draw()
+}

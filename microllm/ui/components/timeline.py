@@ -1,0 +1,42 @@
+"""The moment that all pages look at, chosen on the curve of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from . import declare
+
+_HTML = """
+<div class="timeline">
+  <div class="track" role="slider" tabindex="0" aria-label="Moment: the step that all pages look at">
+    <svg viewBox="0 0 1000 256" preserveAspectRatio="none" aria-hidden="true">
+      <path class="curve" vector-effect="non-scaling-stroke"></path>
+    </svg>
+    <div class="snapshots" aria-hidden="true"></div>
+    <div class="thumb" aria-hidden="true"></div>
+  </div>
+  <button class="back" type="button"></button>
+</div>
+"""
+_timeline = declare("timeline", _HTML)
+
+
+def timeline(data: dict[str, Any], moment: int | None, is_live: bool, choose: Callable[[int | None], None]) -> None:
+    """A strip with the curve of `plots.timeline_data`. `choose` is called with a step, or None for the newest.
+
+    `moment` is the step on show, None for the newest, which `is_live` while the run goes on.
+    """
+
+    def chosen() -> None:
+        step = st.session_state["timeline"].chosen
+        if step is not None:
+            choose(step if step >= 0 else None)
+
+    _timeline(
+        key="timeline",
+        data=data | {"moment": -1 if moment is None else moment, "is_live": is_live},
+        on_chosen_change=chosen,
+    )
