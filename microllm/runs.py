@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import math
 import random
@@ -61,7 +63,8 @@ class RunInfo:
 
     `message` is the sentence that goes with the state, `references` are losses to beat, `full_val_loss` is the loss on
     all held-out characters, scored when a run has finished, and `guess` is what a person expected the last validation
-    loss to be; losses are nats a character.
+    loss to be; losses are nats a character. `owner` is what is kept of the token of the one who may command the run in
+    the app (see `kept_of`); None for a run of the command line, which everybody may watch there and nobody command.
     """
 
     id: str
@@ -78,6 +81,7 @@ class RunInfo:
     references: dict[str, float]
     full_val_loss: float | None = None
     guess: float | None = None
+    owner: str | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunInfo:
@@ -85,8 +89,19 @@ class RunInfo:
         for name, kind in _PARTS.items():
             if not isinstance(data[name], kind):
                 raise TypeError(f"{name} is {type(data[name]).__name__}")
+        if not isinstance(data.get("owner"), (str, type(None))):
+            raise TypeError(f"owner is {type(data['owner']).__name__}")
         parts = {"model": ModelConfig(**data["model"]), "train": TrainConfig(**data["train"])}
         return cls(**data | parts | {"text": Text(**data["text"])})
+
+    def is_owned_with(self, token: str) -> bool:
+        """True when `token` is the owner's."""
+        return self.owner is not None and hmac.compare_digest(self.owner.encode(), kept_of(token).encode())
+
+
+def kept_of(token: str) -> str:
+    """What a run keeps of its owner's token: the SHA-256, in hexadecimal. Whoever reads it cannot command the run."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Run:
@@ -113,8 +128,12 @@ class Run:
         preset: str,
         threads: int | None = None,
         guess: float | None = None,
+        token: str | None = None,
     ) -> Run:
-        """Make the folder of a new run. Raises ValueError for a configuration with problems, OSError on a full disk."""
+        """Make the folder of a new run, owned by whoever has `token`.
+
+        Raises ValueError for a configuration with problems, OSError on a full disk.
+        """
         if found := problems(model, train, text.characters):
             raise ValueError(" ".join(found.values()))
         corpus = load_corpus(text.sha256)
@@ -139,6 +158,7 @@ class Run:
                 text=text,
                 references=references,
                 guess=guess,
+                owner=kept_of(token) if token else None,
             )
         )
         return run

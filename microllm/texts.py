@@ -18,7 +18,8 @@ class Text:
     """A text that is kept under its SHA-256, ready for a run.
 
     `floor` is what no model can do better than on the held-out part, in nats a character, where that is known exactly.
-    `notice` is a sentence for the person when something had to be assumed.
+    `notice` is a sentence for the person when something had to be assumed. `source`, `how` and `first` say how to get
+    the same text again, in the command line's words: "book", a built-in text's key, or a file (None: not known).
     """
 
     name: str
@@ -26,6 +27,9 @@ class Text:
     characters: int
     floor: float | None = None
     notice: str | None = None
+    source: str | None = None
+    how: str = "none"
+    first: int | None = None
 
 
 def book(progress: Callable[[float], None] | None = None) -> str:
@@ -39,10 +43,12 @@ def prepare(
     *,
     how: str = "none",
     first: int | None = None,
-    builtin_key: str | None = None,
+    source: str | None = None,
     notice: str | None = None,
 ) -> Text:
     """Cut and turn `content` (`how` and `first` as in builtin.transform), keep it, and describe it.
+
+    `source` is "book" or a built-in text's key; without one it is somebody's own text, a file called `name`.
 
     Raises download.TextProblem for a text that no model could learn from: too short, or too many different characters.
     """
@@ -62,15 +68,16 @@ def prepare(
     except ValueError as error:
         raise download.TextProblem(str(error)) from error
     sha256 = download.keep_text(changed)
-    return Text(label, sha256, len(changed), _floor(changed, how, builtin_key), notice)
+    floor = _floor(changed, how, source)
+    return Text(label, sha256, len(changed), floor, notice, source or f"./{name}", how, first)
 
 
-def _floor(text: str, how: str, builtin_key: str | None) -> float | None:
-    if builtin_key is None or how not in ("none", "reversed"):
+def _floor(text: str, how: str, source: str | None) -> float | None:
+    if source not in builtin.BUILTIN_TEXTS or how not in ("none", "reversed"):
         return None
     held_out = text[int(0.9 * len(text)) :][:EXAM_CHARACTERS]
     # a chain of chances has the same product from either end
-    return builtin.BUILTIN_TEXTS[builtin_key].floor(held_out if how == "none" else held_out[::-1])
+    return builtin.BUILTIN_TEXTS[source].floor(held_out if how == "none" else held_out[::-1])
 
 
 def choose(source: str, *, how: str = "none", first: int | None = None) -> Text:
@@ -79,10 +86,10 @@ def choose(source: str, *, how: str = "none", first: int | None = None) -> Text:
     Raises download.TextProblem.
     """
     if source == "book":
-        return prepare(book(), download.BOOK, how=how, first=first)
+        return prepare(book(), download.BOOK, how=how, first=first, source=source)
     if source in builtin.BUILTIN_TEXTS:
         made = builtin.BUILTIN_TEXTS[source]
-        return prepare(made.make(made.length, 0), made.name, how=how, first=first, builtin_key=source)
+        return prepare(made.make(made.length, 0), made.name, how=how, first=first, source=source)
     content, notice = download.read_text_file(Path(source))
     return prepare(content, Path(source).name, how=how, first=first, notice=notice)
 

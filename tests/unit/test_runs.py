@@ -77,7 +77,7 @@ def test_run_json_tells_what_was_asked(run, text):
 
 
 def test_a_run_knows_what_there_is_to_beat(text):
-    floored = texts.prepare(drawing_room(5_000), "made", builtin_key="drawing-room")
+    floored = texts.prepare(drawing_room(5_000), "made", source="drawing-room")
     references = Run.create(MODEL, TRAIN, floored, preset="quick").info.references
     counted = texts.load_corpus(floored.sha256).reference_losses(MODEL.block_size)
     assert references == counted | {"floor": floored.floor}

@@ -88,13 +88,13 @@ def test_a_text_is_cut_before_it_is_turned_around():
 def test_drawing_room_sentences_know_their_floor_on_the_held_out_part():
     content = drawing_room(20_000)
     nats, characters = drawing_room_nats(content[18_000:])
-    assert prepare(content, "made", builtin_key="drawing-room").floor == nats / characters
+    assert prepare(content, "made", source="drawing-room").floor == nats / characters
 
 
 def test_reversed_sentences_have_the_floor_of_the_part_that_is_now_held_out():
     content = drawing_room(20_000)
     nats, characters = drawing_room_nats(content[:2_000])
-    assert prepare(content, "made", how="reversed", builtin_key="drawing-room").floor == nats / characters
+    assert prepare(content, "made", how="reversed", source="drawing-room").floor == nats / characters
 
 
 @pytest.mark.parametrize("how", ["words", "letters"])
