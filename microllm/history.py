@@ -80,6 +80,14 @@ class History:
             self.best = val_loss if self.best is None else min(self.best, val_loss)
             self._exam_rows.append(i)
 
+    def changes(self) -> list[dict[str, Any]]:
+        """The live changes of the run, from the `events.jsonl` beside: the `step` of each, and what it set."""
+        try:
+            lines = self.path.with_name("events.jsonl").read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        return [row for row in _parsed(lines) if isinstance(row, dict) and isinstance(row.get("step"), int)]
+
     @property
     def last(self) -> dict[str, Any] | None:
         """The newest row, None before the first."""

@@ -333,6 +333,7 @@ def evaluating(model: MicroLLM) -> Iterator[None]:
             model.train()
 
 
+@functools.lru_cache(maxsize=1_024)
 def parameter_count(config: ModelConfig, vocab_size: int) -> int:
     """How many numbers a model of this shape learns. Nothing is allocated."""
     return sum(p.numel() for p in MicroLLM(config, vocab_size, device="meta").parameters())

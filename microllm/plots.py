@@ -5,8 +5,11 @@ A Vega spec is the same from tick to tick and only its data change, so that the 
 
 from __future__ import annotations
 
+import bisect
 import html
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
@@ -27,6 +30,7 @@ PALETTE = {
         "validation": "#E69F00",
         "reference": "#6B7280",
         "attention": "#009E73",
+        "past": "#B0568B",
         "cut": "#C3C7CF",
         "ground": "#FFFFFF",
         "text": "#1F2937",
@@ -36,6 +40,7 @@ PALETTE = {
         "validation": "#E69F00",
         "reference": "#9CA3AF",
         "attention": "#1FC79A",
+        "past": "#CC79A7",
         "cut": "#4B5563",
         "ground": "#0E1117",
         "text": "#F3F4F6",
@@ -44,6 +49,32 @@ PALETTE = {
 
 
 # ---- the loss
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something pinned to the loss plot at a step.
+
+    `kind` is "moment" (the one on show), "change" (of a live setting), "passed" (a reference line, at `loss`) or
+    "guess" (of the last validation loss); `note` says it in words.
+    """
+
+    kind: str
+    step: int
+    note: str
+    loss: float | None = None
+
+
+def passed_references(exams: list[tuple[int, float]], references: dict[str, float]) -> list[Mark]:
+    """The exams (step, validation loss) at which reference lines were beaten for the first time, and which ones."""
+    marks, ahead = [], {key: loss for key, loss in references.items() if key != "floor"}
+    for step, val_loss in exams:
+        beaten = [key for key, loss in ahead.items() if val_loss < loss]
+        if beaten and step:
+            names = ", ".join(REFERENCE_NAMES[key] for key in beaten)
+            marks.append(Mark("passed", step, f"{names}: beaten", val_loss))
+        ahead = {key: loss for key, loss in ahead.items() if key not in beaten}
+    return marks
 
 
 def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
@@ -84,6 +115,10 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
     def only(*fields: str) -> list[dict[str, Any]]:
         return [{"filter": " && ".join(f"isValid(datum.{field})" for field in fields)}]
 
+    def of_kind(kind: str) -> list[dict[str, Any]]:
+        return [{"filter": f"datum.kind === '{kind}' && isValid(datum.x)"}]
+
+    note = {"field": "note", "type": "nominal"}
     choices = {
         "orient": "right",
         "title": "choices (e^loss)",
@@ -122,42 +157,112 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
                 "mark": {"type": "rule", "strokeDash": [5, 4]},
                 "encoding": {"x": None, "y": y("reference", **choices), **reference},
             },
+            *(
+                {
+                    "transform": only("reference"),
+                    "mark": {
+                        "type": "text",
+                        "align": "left",
+                        "baseline": "bottom",
+                        "dx": 6,
+                        "dy": -3,
+                        "fontSize": 12,
+                        **look,
+                    },
+                    "encoding": {"x": {"value": 0}, "y": y("reference"), "text": {"field": "label", "type": "nominal"}},
+                }
+                for look in (
+                    {"stroke": colors["ground"], "strokeWidth": 4, "strokeOpacity": 0.8},  # where a curve runs under it
+                    {"color": colors["reference"]},
+                )
+            ),
             {
-                "transform": only("reference"),
-                "mark": {"type": "text", "align": "left", "baseline": "bottom", "dx": 6, "dy": -3, "fontSize": 12},
-                "encoding": {
-                    "x": {"value": 0},
-                    "y": y("reference"),
-                    "text": {"field": "label", "type": "nominal"},
-                    **reference,
+                "transform": of_kind("moment"),
+                "mark": {"type": "rule", "strokeWidth": 2.5, "color": colors["past"]},
+                "encoding": {"y": None, "tooltip": note},
+            },
+            {
+                "transform": of_kind("change"),
+                "mark": {"type": "rule", "strokeWidth": 1, "strokeDash": [2, 3], "color": colors["text"]},
+                "encoding": {"y": None, "tooltip": note},
+            },
+            {
+                "transform": of_kind("change"),
+                "mark": {"type": "text", "align": "left", "baseline": "top", "dx": 4, "color": colors["text"]},
+                "encoding": {"y": {"value": 4}, "text": note, "tooltip": note},
+            },
+            {
+                "transform": of_kind("passed"),
+                "mark": {
+                    "type": "point",
+                    "shape": "diamond",
+                    "size": 130,
+                    "filled": True,
+                    "color": colors["validation"],
+                    "stroke": colors["text"],
+                    "strokeWidth": 1.5,
+                    "opacity": 1,
                 },
+                "encoding": {"y": y("loss"), "tooltip": note},
+            },
+            {
+                "transform": of_kind("guess"),
+                "mark": {"type": "point", "shape": "triangle-down", "size": 130, "color": colors["text"]},
+                "encoding": {"y": y("loss"), "tooltip": note},
+            },
+            {
+                "transform": of_kind("guess"),
+                "mark": {"type": "text", "align": "right", "baseline": "bottom", "dy": -8, "color": colors["text"]},
+                "encoding": {"y": y("loss"), "text": note},
             },
         ],
     }
 
 
-def loss_frame(history: History, references: dict[str, float], axis: str) -> pandas.DataFrame:
-    """The rows that `loss_spec` draws: x, step, the three curves, and the reference lines (see `shown_references`)."""
+def loss_frame(
+    history: History, references: dict[str, float], axis: str, marks: Sequence[Mark] = ()
+) -> pandas.DataFrame:
+    """The rows that `loss_spec` draws: x, step, the three curves, the reference lines (see `shown_references`), and
+    the marks.
+    """
     points = history.points(axis)
     lines = shown_references(references, history.best)
-    x = points["seconds" if axis == "seconds" else "step"]
+    x = [*points["seconds" if axis == "seconds" else "step"], *(_x_of(mark.step, history, axis) for mark in marks)]
     if axis == "log":
         x = [at or None for at in x]  # a logarithm has no place for step 0
+    curve, rows = len(points["step"]), len(x) + len(lines)
 
-    def column(curve: list[float | None], reference: list[float] | None = None) -> numpy.ndarray:
-        return numpy.array(curve + (reference or [None] * len(lines)), dtype="float32")
+    def column(start: int, values: list[float | None]) -> numpy.ndarray:
+        column = numpy.full(rows, numpy.nan, dtype="float32")
+        column[start : start + len(values)] = values
+        return column
+
+    def words(start: int, values: list[str]) -> list[str | None]:
+        return [None] * start + values + [None] * (rows - start - len(values))
 
     return pandas.DataFrame(
         {
-            "x": column(x),
-            "step": column(points["step"]),
-            "raw": column(points["train_loss"]),
-            "smoothed": column(points["smoothed"]),
-            "val": column(points["val_loss"]),
-            "reference": column([None] * len(x), [loss for _, loss in lines]),
-            "label": [None] * len(x) + [f"{name} · {loss:.2f}" for name, loss in lines],
+            "x": column(0, x),
+            "step": column(0, points["step"] + [mark.step for mark in marks]),
+            "raw": column(0, points["train_loss"]),
+            "smoothed": column(0, points["smoothed"]),
+            "val": column(0, points["val_loss"]),
+            "kind": words(curve, [mark.kind for mark in marks]),
+            "note": words(curve, [mark.note for mark in marks]),
+            "loss": column(curve, [mark.loss for mark in marks]),
+            "reference": column(len(x), [loss for _, loss in lines]),
+            "label": words(len(x), [f"{name} · {loss:.2f}" for name, loss in lines]),
         }
     )
+
+
+def _x_of(step: int, history: History, axis: str) -> float:
+    """Where a step stands on an axis; beyond the last one, at the pace so far."""
+    if axis != "seconds":
+        return max(1, step) if axis == "log" else step
+    steps, seconds = history.rows["step"], history.rows["seconds"]
+    i = bisect.bisect_left(steps, step)
+    return seconds[i] if i < len(steps) else seconds[-1] * step / max(1, steps[-1]) if steps else 0.0
 
 
 def shown_references(references: dict[str, float], best: float | None) -> list[tuple[str, float]]:

@@ -6,7 +6,7 @@ from microllm.ui import frame
 
 frame.enter("pages/train.py", "Train a language model, one character at a time")
 
-from microllm.ui import charts, controls, session
+from microllm.ui import charts, controls, guess, session
 
 picture, panel = st.columns([2, 1], gap="medium")
 
@@ -15,6 +15,7 @@ with panel, st.container(border=True, key="panel"):
     model, train, problems = controls.settings(text.characters if text else None)
     if text:
         controls.cost(model, train, text)
+    controls.guess()
     st.button(
         "Start a new run" if session.training() else "Start",
         key="start",
@@ -29,6 +30,6 @@ with panel, st.container(border=True, key="panel"):
 with picture:
     charts.loss(None if problems else text, model.block_size, train.max_steps)
     charts.outcome()
+    guess.offer()
     charts.ways_on()
     controls.live_settings()
-    charts.writes_now()

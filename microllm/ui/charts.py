@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pandas
@@ -10,27 +9,26 @@ import streamlit as st
 
 from .. import plots, texts
 from ..history import AXES, History
-from ..model import MicroLLM
 from ..runs import Run
 from ..sample import Sampling, next_logits, probabilities
+from ..samples import Sample
+from ..tokenizer import visible
 from ..trace import trace
-from ..writing import Writing, known_ids
+from ..writing import known_ids
 from . import session
 from .controls import mode
 from .frame import live
 from .session import is_active
 from .words import choices, literal
 
-_SAMPLE = Sampling(temperature=0.8)
-_SAMPLE_LENGTH = 120
-_SAMPLE_EVERY = 6.0
+_MILESTONE = 64  # characters of a sample that show what was learned by then
 
 
 # ---- the loss
 
 
 def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
-    """The live plot of the run on show; before the first run, the lines that the chosen text offers to beat."""
+    """The live plot of the run on show and what it writes; before the first run, the lines that the text offers."""
     axis = st.segmented_control(
         "Axis",
         list(AXES),
@@ -43,12 +41,8 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
     )
     run = session.run()
     if run:
-        live(lambda: _loss_tick(run, axis), 0.48, key="loss-live", when=is_active())
-        st.caption(
-            "Lower is better. Pale: the loss of each step; bold: its mean. Validation is text that it never trains on. "
-            "On the right the same as choices: as unsure as guessing among so many characters. If validation rises "
-            "while training falls, it learns by heart. Scroll to zoom, double-click to go back."
-        )
+        # one tick for all of it: each costs the browser as much as the plot does
+        live(lambda: _tick(run, axis), 0.48, key="loss-live", when=is_active())
         if not run.info.model.causal:
             st.warning(
                 "This run cheats (causal is off): each character sees the next one, the very answer. Its loss is no "
@@ -59,8 +53,10 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
         references = texts.load_corpus(chosen.sha256).reference_losses(block_size)
         if chosen.floor is not None:
             references["floor"] = chosen.floor
+        guess = session.guess()
         with st.container(key="loss-live"):
-            _draw_loss(plots.loss_frame(History(Path("none yet")), references, axis), axis, max_steps)
+            frame = plots.loss_frame(History(Path("none yet")), references, axis, _guess_mark(guess, max_steps))
+            _draw_loss(frame, axis, max_steps)
         st.caption(
             f"What plain counting achieves on {literal(chosen.name)} with {block_size} characters in sight: the lines "
             "that your model will have to beat. Press Start and watch its curve come down through them."
@@ -72,9 +68,26 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
         )
 
 
-def _loss_tick(run: Run, axis: str) -> None:
-    info = run.info
-    _draw_loss(plots.loss_frame(run.history.read(), info.references, axis), axis, info.train.max_steps)
+def _tick(run: Run, axis: str) -> None:
+    info, history, moment = run.info, run.history.read(), session.moment()
+    passed = plots.passed_references(history.exams, info.references)
+    marks = passed + _guess_mark(info.guess, info.train.max_steps)
+    for change in history.changes():
+        said = ", ".join(f"{name} {value:g}" for name, value in change.items() if name != "step")
+        marks.append(plots.Mark("change", change["step"], said))
+    if moment is not None:
+        marks.append(plots.Mark("moment", moment, f"step {moment:,}: the moment on show"))
+    _draw_loss(plots.loss_frame(history, info.references, axis, marks), axis, info.train.max_steps)
+    st.caption(
+        "Lower is better. Pale: the loss of each step; bold: its mean. Validation is text that it never trains on; a "
+        "diamond is where it passed a line. On the right the same as choices: as unsure as guessing among so many "
+        "characters. Scroll to zoom, double-click to go back."
+    )
+    _writes(run, moment, passed)
+
+
+def _guess_mark(guess: float | None, max_steps: int) -> list[plots.Mark]:
+    return [] if guess is None else [plots.Mark("guess", max_steps, f"your guess {guess:.2f}", guess)]
 
 
 def _draw_loss(frame: pandas.DataFrame, axis: str, max_steps: int) -> None:
@@ -103,6 +116,13 @@ def outcome() -> None:
             f"Finished. On all of the held-out text: {loss:.4f} nats a character ({choices(loss)}).",
             icon=":material/flag:",
         )
+        if info.guess is not None and (exams := run.history.read().exams):
+            last = exams[-1][1]
+            where = "lower" if last < info.guess else "higher"
+            st.caption(
+                f"You guessed that validation would end at {info.guess:.2f}. It ended at {last:.2f}: "
+                f"{abs(last - info.guess):.2f} {where}."
+            )
     elif info.message:
         st.info(literal(info.message), icon=":material/info:")
 
@@ -118,84 +138,51 @@ def ways_on() -> None:
 # ---- what it writes
 
 
-class _LiveSample:
-    """The newest sample of a run that trains, written in the background every few seconds."""
-
-    def __init__(self) -> None:
-        self.shown: Writing | None = None
-        self._next: Writing | None = None
-        self._began = 0.0
-
-    def refresh(self, run: Run) -> Writing | None:
-        """The newest whole sample, None before the first; begins another one when it is time."""
-        if self._next and not self._next.is_alive():
-            self.shown, self._next = self._next, None
-        is_news = self.shown is None or self.shown.step == 0  # noise is not shown for long
-        if self._next is None and (is_news or time.monotonic() - self._began > _SAMPLE_EVERY):
-            now = session.workshop().model_now(run, max_age=1.0, wait=0.05)
-            if now and (self.shown is None or now[0] != self.shown.step):
-                self._began = time.monotonic()
-                self._next = _sample(run, *now)
-                self._next.start()
-        return self.shown
+def _writes(run: Run, moment: int | None, passed: list[plots.Mark]) -> None:
+    """A sample of the run at the moment on show, and what it wrote when it passed the lines."""
+    st.markdown("**What it writes**" + (" now" if moment is None else ""))
+    try:
+        sample = _sample(run, moment)
+        with st.container(key="sample-live"):
+            if sample is None:
+                st.caption("Its first words are on their way.")
+            else:
+                st.code(sample.text, language=None, wrap_lines=True)
+                st.caption(_judgement(sample))
+        _milestones(run, passed)
+    except ValueError as problem:  # its text or its weights cannot be read
+        st.error(literal(str(problem)), icon=":material/error:")
 
 
-def _sample(run: Run, step: int, model: MicroLLM) -> Writing:
-    return Writing(model, run.tokenizer, prompt_for(run), _SAMPLE_LENGTH, _SAMPLE, step=step)
-
-
-@st.cache_data(show_spinner=False, max_entries=500)
-def _sample_at(run_id: str, step: int) -> str:
-    run = Run.open(run_id)
-    writing = _sample(run, step, run.model_at(step))
-    writing.run()
-    return writing.prompt + writing.text
-
-
-def prompt_for(run: Run) -> str:
-    """The fixed beginning of every sample; where the text lacks its characters, the held-out text's own beginning."""
-    tokenizer = run.tokenizer
-    return tokenizer.decode(run.corpus.val[:12]) if tokenizer.unknown(session.PROMPT) else session.PROMPT
-
-
-def writes_now() -> None:
-    """A sample of the run as it stands, and a slider back through what it wrote at each snapshot."""
-    run = session.run()
-    if run is None:
-        return
-    st.markdown("**What it writes now**")
-    live(lambda: _sample_tick(run), 2.0, key="sample-live", when=is_active())
-    live(lambda: _sample_past(run), 5.0, key="sample-past", when=is_active())
-
-
-def _sample_tick(run: Run) -> None:
+def _sample(run: Run, moment: int | None) -> Sample | None:
+    if moment is None and session.training():
+        return session.samples().newest(run)
     steps = run.snapshots
-    if session.training():
-        samples = session.window().samples
-        sample = samples.setdefault(run.id, _LiveSample()).refresh(run)
-        step, text = (sample.step, sample.prompt + sample.text) if sample else (None, "")
-    else:
-        step, text = (steps[-1], _sample_at(run.id, steps[-1])) if steps else (None, "")
-    if step is None:
-        st.caption("Its first words are on their way.")
-        return
-    st.code(text, language=None, wrap_lines=True)
-    st.caption(f"Step {step:,}. Always the same beginning and the same dice, so that only the model changes.")
+    if not steps:
+        return None
+    return session.samples().at(run, steps[-1] if moment is None else moment, wait=2.0)
 
 
-def _sample_past(run: Run) -> None:
-    steps = run.snapshots
-    if len(steps) < 2:
+def _judgement(sample: Sample) -> str:
+    parts = [f"Step {sample.step:,}"]
+    if sample.real_words is not None:
+        parts.append(f"**{sample.real_words:.0%}** of its words are real: they stand in the text")
+    parts.append(f"its first guess of the next character is right **{sample.next_right:.0%}** of the time")
+    return " · ".join(parts) + ". Always the same beginning and the same dice, so that only the model changes."
+
+
+def _milestones(run: Run, passed: list[plots.Mark]) -> None:
+    kept = set(run.snapshots)
+    rows = [mark for mark in passed if mark.step in kept]
+    if not rows:
         return
-    remembered = st.session_state.get("past_step", 0)
-    step = st.session_state["past_step"] = st.select_slider(
-        "Back in time: what it wrote at step",
-        steps,
-        value=max((step for step in steps if step <= remembered), default=steps[0]),
-        format_func="{:,}".format,
-        key=f"past-{run.id}-{len(steps)}",  # a slider with other options is another slider
-    )
-    st.code(_sample_at(run.id, step), language=None, wrap_lines=True)
+    st.markdown("**As it passed the lines**")
+    told = []
+    for mark in rows:
+        sample = session.samples().at(run, mark.step)
+        text = visible(sample.text[:_MILESTONE]) if sample else "…"
+        told.append(f"step {mark.step:,}, {mark.note}\n  {text}")
+    st.code("\n".join(told), language=None, wrap_lines=True)
 
 
 # ---- attention

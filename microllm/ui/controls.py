@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import Field, asdict
 
 import streamlit as st
@@ -13,6 +14,7 @@ from ..config import LIVE, PRESETS, ModelConfig, TrainConfig, configs_from, knob
 from ..cost import memory_bytes
 from ..download import BOOK, TextProblem, decode_text
 from ..model import parameter_count
+from ..samples import PROMPT
 from ..tokenizer import visible
 from . import session
 from .frame import live
@@ -34,6 +36,8 @@ _RECIPE = (
 )
 _RUN = tuple(name for name in knobs() if name not in _MAIN + _RECIPE)
 
+_DURATIONS = {"15 s": 15, "1 min": 60, "5 min": 300}
+
 _TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "My own text"}
 
 
@@ -48,10 +52,11 @@ def mode() -> str:
 def text() -> texts.Text | None:
     """The choice of a text. None while there is none to train on; the reason is on the page then."""
     choice = session.text_choice()
+    for name, key in session.TEXT_KEYS.items():
+        st.session_state.setdefault(key, choice[name])
     choice["source"] = st.selectbox(
         "Text to learn",
         list(_TEXTS),
-        index=list(_TEXTS).index(choice["source"]),
         format_func=_TEXTS.get,
         key="text",
         persist_state="session",
@@ -66,7 +71,6 @@ def text() -> texts.Text | None:
         choice["how"] = st.selectbox(
             "Take it",
             list(TRANSFORMS),
-            index=list(TRANSFORMS).index(choice["how"]),
             format_func=lambda how: TRANSFORMS[how].label,
             key="text-how",
             persist_state="session",
@@ -75,7 +79,7 @@ def text() -> texts.Text | None:
         choice["first"] = st.number_input(
             "Only the first characters (empty: all)",
             min_value=20,
-            value=choice["first"],
+            value=None,
             step=1_000,
             key="text-first",
             persist_state="session",
@@ -132,10 +136,10 @@ def _own_text() -> None:
 def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[str, str]]:
     """Preset and sliders: what they say, and what is wrong with it. It is remembered as the draft of the next run."""
     preset, model, train = session.draft()
+    st.session_state.setdefault("preset", preset)
     chosen = st.segmented_control(
         "Preset",
         list(PRESETS),
-        default=preset,
         format_func=lambda key: PRESETS[key].title,
         key="preset",
         required=True,
@@ -149,12 +153,15 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     st.caption(PRESETS[preset].sentence)
     values = asdict(model) | asdict(train)
     marks = _grid(_MAIN)
-    with st.expander("More"):
-        st.markdown("**The recipe**: what it is made of, and how it learns")
-        marks |= _grid(_RECIPE)
-        curve = st.container(key="learning-rate")
-        st.markdown("**The run**: how much, how often, how long")
-        marks |= _grid(_RUN)
+    more = st.expander("More", key="more", on_change="rerun")
+    beneath = st.container()
+    if more.open:  # what is not seen costs the browser nothing at each tick
+        with more:
+            st.markdown("**The recipe**: what it is made of, and how it learns")
+            marks |= _grid(_RECIPE)
+            curve = st.container(key="learning-rate")
+            st.markdown("**The run**: how much, how often, how long")
+            marks |= _grid(_RUN)
     for name, mark in marks.items():
         with mark:
             values[name] = _knob(knobs()[name], values[name])
@@ -163,13 +170,13 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     _, model, train = session.draft()
     found = problems(model, train, text_length)
     for name, sentence in found.items():
-        if name in marks:
-            with marks[name]:
+        if name in knobs():
+            with marks.get(name, beneath):
                 _offer(name, sentence, nearest_valid(name, model, text_length))
     if not model.causal:
-        with marks["causal"]:
+        with marks.get("causal", beneath):
             st.warning("Cheating: the answer is in sight.", icon=":material/visibility:")
-    if not found:
+    if more.open and not found:
         with curve:
             _learning_rate(train)
     return model, train, found
@@ -229,7 +236,7 @@ def cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     if problems(model, train):
         return
     is_measuring = session.speed() is None
-    live(lambda: _cost(model, train, text), 0.5 if is_measuring else 5.0, key="cost", when=is_measuring or is_active())
+    live(lambda: _cost(model, train, text), 0.5 if is_measuring else 10.0, key="cost", when=is_measuring or is_active())
 
 
 def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
@@ -244,16 +251,55 @@ def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     if run and (rate := run.history.read().steps_per_second()):  # what a run really took corrects the estimate
         expected = speed.seconds_per_step(run.info.model, run.info.train, len(run.tokenizer.vocab))
         step, source = step / (expected * rate), f"at the speed of {run.info.name}"
-    st.markdown(f"**{1000 * step:.0f} ms** a step, **{duration(step * train.max_steps)}** in all ({source})")
+    st.markdown(
+        f"**{train.max_steps:,}** steps of **{1000 * step:.0f} ms**: **{duration(step * train.max_steps)}** ({source})"
+    )
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown("How long:", width="content", help="Sets max_steps, by the speed above.")
+        for name, seconds in _DURATIONS.items():
+            st.button(name, key=f"for-{seconds}", on_click=_last, args=(seconds, step))
+    if st.session_state.pop("max_steps_chosen", False):
+        st.rerun()  # more than this part of the page says how long
+
+
+def _last(seconds: int, step: float) -> None:
+    """Let the next run make about as many steps as fit into so many seconds, a round number of them."""
+    most = knobs()["max_steps"].metadata["high"]
+    steps = max(1, seconds / step)
+    digit = 10 ** max(0, int(math.log10(steps)) - 1)
+    st.session_state["max_steps"] = int(min(most, max(1, round(steps / digit) * digit)))
+    st.session_state["max_steps_chosen"] = True
+
+
+def guess() -> None:
+    """What the person expects, before it is known: drawn on the plot, and compared at the end."""
+    st.number_input(
+        "Your guess: how low will validation end?",
+        0.5,
+        6.0,
+        None,
+        0.05,
+        key="guess",
+        placeholder="nats a character; empty: no guess",
+        persist_state="session",
+        help="It is pinned to the plot, and at the end the run says how far off it was.",
+    )
 
 
 # ---- while it trains
 
 
 def live_settings() -> None:
-    """The settings that may change while the run on show trains."""
-    training = session.training()
+    """The settings that its owner may change while the run on show trains; to others, what they can do."""
+    training = session.commanded()
     if training is None:
+        if is_active():
+            st.info(
+                "You are watching: this run was started in another window or on the command line, and only there can "
+                "it be paused, changed or stopped. Look at it, let it write, or start one of your own: this one goes "
+                "on.",
+                icon=":material/visibility:",
+            )
         return
     with st.form("live", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         values = {
@@ -295,7 +341,7 @@ def sentence() -> str:
 
 def prompt() -> str:
     """What the model goes on from. Characters it never met are named and left out."""
-    return _text_input("Prompt", "prompt", session.PROMPT)
+    return _text_input("Prompt", "prompt", PROMPT)
 
 
 def _text_input(label: str, key: str, default: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -33,7 +34,7 @@ def show() -> None:
 
 
 def _whole_page() -> tuple:
-    """What concerns the whole page: another run, its first points, its end, another moment. Timers begin and end there."""
+    """What concerns the whole page: another run or moment, its first points, its end. Timers begin and end there."""
     return session.run_id(), session.has_a_curve(), session.is_active(), session.run() and session.moment()
 
 
@@ -45,17 +46,17 @@ def _tick(shown: tuple) -> None:
     state = training.state if training else info.state if info else None
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _menu(info.name if info else "No run yet")
+        _buttons(state, session.commanded())
         st.markdown(
             _numbers(info, state, training) if info else "Nothing trains yet: press **Start**.", width="content"
         )
-        _buttons(state, training)
     if session.has_a_curve():
         data = plots.timeline_data(run.history.read(), run.snapshots)
         timeline(data, session.moment(), session.is_active(), session.choose_moment)
 
 
 def _menu(name: str) -> None:
-    menu = st.popover(name, icon=":material/folder_open:", key="runs-menu", on_change="rerun")
+    menu = st.popover(name, key="runs-menu", on_change="rerun")
     if not menu.open:
         return
     with menu:
@@ -78,6 +79,8 @@ def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
     history = session.run().history.read()
     last = history.last
     parts = [f"**{state}**"]
+    if state in ACTIVE and not session.owns():
+        parts.append("you are watching")
     if state == "waiting" and (seconds := training and training.seconds_to_turn()):
         parts = [f"**your turn in {math.ceil(seconds)} s**"]
     if last:
@@ -102,11 +105,22 @@ def _buttons(state: str | None, training: Training | None) -> None:
         )
         return
     if state == "paused":
-        st.button("Resume", key="strip-resume", icon=":material/play_arrow:", on_click=_resume, args=(training,))
+        _icon("Resume", ":material/play_arrow:", _resume)
     else:
-        st.button("Pause", key="strip-pause", icon=":material/pause:", on_click=_pause, args=(training,))
-    st.button("Step", key="strip-step", icon=":material/skip_next:", on_click=_one_step, args=(training,))
-    st.button("Stop", key="strip-stop", icon=":material/stop:", on_click=_stop, args=(training,))
+        _icon("Pause", ":material/pause:", _pause)
+    _icon("Step", ":material/skip_next:", _one_step)
+    _icon("Stop", ":material/stop:", _stop)
+
+
+def _icon(name: str, icon: str, action: Callable[[Training], None]) -> None:
+    """A small button, so that all stand in one row on a phone."""
+    st.button(icon, key=f"strip-{name.lower()}", help=name, on_click=_command, args=(action,))
+
+
+def _command(action: Callable[[Training], None]) -> None:
+    """Do what a button says, if this window may (still): asked at the click, not when the button was drawn."""
+    if training := session.commanded():
+        action(training)
 
 
 def _pause(training: Training) -> None:

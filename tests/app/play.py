@@ -16,18 +16,20 @@ from microllm.training import Training
 APP = str(Path(__file__).parents[2] / "app.py")
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 4, "eval_interval": 10}
 ENDLESS = 1_000_000
+KEY = "the owner's token"
 
 
 def new_run(text: str | None = None, **settings) -> Run:
-    """A run of a tiny model, not yet started."""
+    """A run of a tiny model, not yet started, owned by who has KEY."""
     made = texts.prepare(text or words_twice(2_000), "made here")
     model, train = configs_from(TINY | {"max_steps": ENDLESS} | settings)
-    return Run.create(model, train, made, preset="quick", threads=1)
+    return Run.create(model, train, made, preset="quick", threads=1, token=KEY)
 
 
 def open_app(page: str | None = None, **query: str) -> AppTest:
-    """Open the app as a browser does: its first page, or the link to a page."""
+    """Open the app as a browser does: its first page, or the link to a page. The fold "More" is open."""
     at = AppTest.from_file(APP, default_timeout=60)
+    at.session_state["more"] = True
     for name, value in query.items():
         at.query_params[name] = value
     return go_to(at, page) if page else at.run()

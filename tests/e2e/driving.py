@@ -200,7 +200,8 @@ def fill(page: Page, key: str, value: Any) -> None:
 
 def unfold(page: Page, key_within: str) -> None:
     """Open the fold that holds this element."""
-    fold = page.locator("details", has=page.locator(f".st-key-{key_within}"))
+    holds = page.locator("details", has=page.locator(f".st-key-{key_within}"))
+    fold = holds if holds.count() else at(page, "more").locator("details")  # which is empty until it is opened
     if fold.get_attribute("open") is None:
         fold.locator("summary").click()
     expect(at(page, key_within)).to_be_visible()

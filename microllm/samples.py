@@ -1,0 +1,112 @@
+"""What a run writes as it learns: always the same beginning and the same dice, so that only the model changes."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from .model import MicroLLM
+from .reading import next_right, real_words, words
+from .runs import Run
+from .sample import Sampling, stream
+from .texts import load_corpus
+
+PROMPT = "It is a truth"
+
+_LENGTH = 120
+_SAMPLING = Sampling(temperature=0.8)
+_EVERY = 8.0
+_WORDS_FROM = 10_000_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the model of `step` writes after the beginning, which `text` includes.
+
+    `real_words` is the share of its words that stand in the training text (None without a whole word), `next_right` the
+    share of held-out characters that the model's first guess gets right.
+    """
+
+    step: int
+    text: str
+    real_words: float | None
+    next_right: float
+
+
+def write_sample(run: Run, step: int, model: MicroLLM) -> Sample:
+    """Let `model`, the one of `step`, write, and judge it. Takes as long as some training steps."""
+    torch.set_num_threads(1)  # small products: more threads would only disturb training
+    beginning, tokenizer, corpus = beginning_for(run), run.tokenizer, run.corpus
+    idx = torch.tensor(tokenizer.encode(beginning))
+    written = [chosen for (chosen,) in stream(model, idx[None], _LENGTH, _SAMPLING, seed=0)]
+    text = beginning + tokenizer.decode(written)
+    return Sample(step, text, real_words(text, _words_of(run.info.text.sha256)), next_right(model, corpus))
+
+
+def beginning_for(run: Run) -> str:
+    """The beginning of every sample; where the text lacks its characters, the held-out text's own first ones."""
+    tokenizer = run.tokenizer
+    return tokenizer.decode(run.corpus.val[: len(PROMPT)]) if tokenizer.unknown(PROMPT) else PROMPT
+
+
+@functools.lru_cache(maxsize=8)
+def _words_of(sha256: str) -> frozenset[str]:
+    corpus = load_corpus(sha256)
+    return words(corpus.tokenizer.decode(corpus.train[:_WORDS_FROM]))
+
+
+class Samples:
+    """The samples of all runs of this process, each written once, one after another, in the background.
+
+    `model_now` gives (step, model) of a run that trains, None before the first.
+    """
+
+    def __init__(self, model_now: Callable[[Run], tuple[int, MicroLLM] | None]) -> None:
+        self._model_now = model_now
+        self._hand = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="samples"
+        )  # ended with the program, unaborted
+        self._lock = threading.Lock()
+        self._past: dict[tuple[str, int], Future[Sample]] = {}
+        self._newest: dict[str, Sample] = {}
+        self._next: dict[str, Future[Sample]] = {}
+        self._began: dict[str, float] = {}
+
+    def newest(self, run: Run) -> Sample | None:
+        """The newest sample of a run that trains, None before the first. Begins another one when it is time."""
+        with self._lock:
+            following = self._next.get(run.id)
+            if following and following.done():
+                del self._next[run.id]
+                self._newest[run.id] = following.result()
+            shown = self._newest.get(run.id)
+            is_news = shown is None or shown.step == 0  # noise is not shown for long
+            is_time = is_news or time.monotonic() - self._began[run.id] > _EVERY
+            now = self._model_now(run) if is_time and run.id not in self._next else None
+            if now and (shown is None or now[0] != shown.step):
+                self._began[run.id] = time.monotonic()
+                self._next[run.id] = self._hand.submit(write_sample, run, *now)
+            return shown
+
+    def at(self, run: Run, step: int, wait: float = 0.0) -> Sample | None:
+        """The sample of a snapshot; None if it is not there within `wait` seconds. Raises checkpoint.WeightsProblem."""
+        with self._lock:
+            if (run.id, step) not in self._past:
+                while len(self._past) >= 1_000:
+                    del self._past[next(iter(self._past))]
+                self._past[run.id, step] = self._hand.submit(self._write_past, run, step)
+            writing = self._past[run.id, step]
+        try:
+            return writing.result(timeout=wait)
+        except TimeoutError:
+            return None
+
+    @staticmethod
+    def _write_past(run: Run, step: int) -> Sample:
+        return write_sample(run, step, run.model_at(step))
