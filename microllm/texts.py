@@ -10,6 +10,7 @@ from pathlib import Path
 from . import builtin, download
 from .config import SHORTEST_TEXT
 from .corpus import EXAM_CHARACTERS, Corpus
+from .home import texts_dir
 from .tokenizer import CharTokenizer
 
 
@@ -92,6 +93,11 @@ def choose(source: str, *, how: str = "none", first: int | None = None) -> Text:
         return prepare(made.make(made.length, 0), made.name, how=how, first=first, source=source)
     content, notice = download.read_text_file(Path(source))
     return prepare(content, Path(source).name, how=how, first=first, notice=notice)
+
+
+def is_kept(text: Text) -> bool:
+    """True while the text can be loaded: it has not been deleted with its runs."""
+    return (texts_dir() / f"{text.sha256}.txt").is_file()
 
 
 @functools.lru_cache(maxsize=4)

@@ -12,20 +12,24 @@ from dataclasses import asdict, replace
 import streamlit as st
 import torch
 
-from .. import texts
+from .. import link, texts
+from ..builtin import BUILTIN_TEXTS
 from ..checkpoint import WeightsProblem
 from ..config import ModelConfig, TrainConfig, configs_from, knobs, problems
 from ..cost import Speed, measure_speed
 from ..download import BOOK, TextProblem, load_text
 from ..model import MicroLLM
-from ..runs import ACTIVE, Run, RunProblem
+from ..runs import ACTIVE, Run, RunInfo, RunProblem
 from ..sample import Sampling
+from ..samples import Samples
 from ..training import Training, Workshop, grace_seconds
 from ..writing import Writing
 from .words import literal
 
 SENTENCE = "It is a truth universally ack"
-PROMPT = "It is a truth"
+
+TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
+"""The widgets of a text: source, how it is turned, how much of it is taken."""
 
 # ---- what all windows share
 
@@ -80,6 +84,12 @@ def speed() -> Speed | None:
     return _speed().result
 
 
+@st.cache_resource(show_spinner=False)
+def samples() -> Samples:
+    """What the runs write as they learn, for all windows."""
+    return Samples(lambda run: workshop().model_now(run, max_age=1.0, wait=0.05))
+
+
 # ---- this window
 
 
@@ -89,7 +99,6 @@ class Window:
     def __init__(self) -> None:
         self.token = secrets.token_hex(8)
         self.writings: dict[str, Writing] = {}
-        self.samples: dict = {}
         self._held: dict[str, Training] = {}
 
     def hold(self, training: Training) -> None:
@@ -153,37 +162,124 @@ def has_a_curve() -> bool:
 
 def show(new_id: str) -> None:
     """Look at another run, from now on and on every page. Raises RunProblem."""
+    _look_at(new_id)
+    _write_the_link()
+
+
+def _look_at(new_id: str) -> None:
     _opened(new_id)
-    st.session_state["run_id"] = new_id
-    st.query_params["run"] = new_id
-    choose_moment(None)
+    st.session_state["run_id"], st.session_state["moment"] = new_id, None
+
+
+# ---- whose run it is
+
+
+def _keys() -> dict[str, str]:
+    """The tokens of the runs that this window owns, by id. The runs themselves keep only a hash."""
+    return st.session_state.setdefault("keys", {})
+
+
+def owns(its_id: str | None = None) -> bool:
+    """True when this window may command a run (by default the one on show): it started it, or has its owner's link."""
+    its_id = its_id or run_id()
+    try:
+        return its_id in _keys() and _opened(its_id).info.is_owned_with(_keys()[its_id])
+    except RunProblem:  # deleted, or damaged: nothing is left to command
+        return False
+
+
+def commanded() -> Training | None:
+    """The training of the run on show, for its owner to command. None in the windows of those who watch.
+
+    Every order goes through here, when it is given and not only when its button is drawn.
+    """
+    return training() if owns() else None
+
+
+# ---- the link
+
+_ON_SHOW = ("run", "key", "step")
 
 
 def follow_the_link() -> str | None:
-    """Make the link and the session agree on the run: the link wins, and gets what it lacks. A sentence on failure."""
-    problem = None
-    linked = st.query_params.get("run")
-    if linked and linked != run_id():
+    """Make the link and the session agree: the link wins, and gets what it lacks. Sentences about what it cannot say.
+
+    What it says about the next run is followed once, so that what a person changes after that stays.
+    """
+    given = st.query_params.to_dict()
+    wrong = _follow(given)
+    rest = {name: value for name, value in given.items() if name not in _ON_SHOW}
+    if rest and rest != st.session_state.get("followed"):
+        st.session_state["followed"] = rest
+        wrong += _follow_settings(link.read(rest))
+    if run_id() is not None:
         try:
-            show(linked)
-        except RunProblem as error:
-            problem = str(error)
-            del st.query_params["run"]
-    if run_id() is None:
-        return problem
+            info = run().info
+        except RunProblem as error:  # deleted or damaged since it was opened
+            del st.session_state["run_id"]
+            wrong.append(str(error))
+        else:
+            if "draft" not in st.session_state:  # after a reload the controls say what the run was
+                adopt(info)
+            if going := training():
+                window().hold(going)
+    _write_the_link()
+    return " ".join(wrong) or None
+
+
+def _follow(given: dict[str, str]) -> list[str]:
+    """Look at what a link says. Sentences about what is wrong with it."""
+    wrong, linked = [], given.get("run")
     try:
-        info = run().info
-    except RunProblem as error:  # deleted or damaged since it was opened
-        del st.session_state["run_id"]
-        st.query_params.pop("run", None)
-        return str(error)
-    if "run" not in st.query_params:
-        st.query_params["run"] = info.id
-    if "draft" not in st.session_state:  # after a reload the controls say what the run was
-        remember_draft(info.preset, asdict(info.model) | asdict(info.train))
-    if going := training():
-        window().hold(going)
-    return problem
+        if linked and linked != run_id():
+            _look_at(linked)
+            wrong += _follow_step(given.get("step"))
+        if linked and given.get("key") != _keys().get(linked) and "key" in given:
+            if run().info.is_owned_with(given["key"]):
+                _keys()[linked] = given["key"]
+            else:
+                wrong.append("The key in this link is not the key of its run: you can watch, but not command it.")
+    except RunProblem as error:
+        wrong.append(str(error))
+    return wrong
+
+
+def _follow_settings(said: link.Link) -> list[str]:
+    """Let the controls say what a link says. Sentences about what is wrong with it."""
+    if said.preset or said.values:
+        preset = said.preset or "quick"
+        model, train = configs_from(said.values, preset)
+        set_draft(preset, asdict(model) | asdict(train))
+    if said.text:
+        choose_text(said.text, said.transform, said.first)
+    if said.sentence:
+        st.session_state["sentence"] = said.sentence
+    return list(said.wrong)
+
+
+def _follow_step(step: str | None) -> list[str]:
+    """Look at this moment of the run on show, or at the nearest."""
+    kept = run().snapshots
+    if step is None or not kept:
+        return []
+    if not (step.isdecimal() and len(step) < 10):
+        return [f"step is {step[:40]!r}: it must be a whole number."]
+    st.session_state["moment"] = nearest = min(kept, key=lambda it: abs(it - int(step)))
+    return [] if nearest == int(step) else [f"No weights of step {int(step):,} are kept: this is step {nearest:,}."]
+
+
+def _write_the_link() -> None:
+    """Let the address say what is on show, if it does not yet: each writing is an entry in the browser's history.
+
+    What else stands in it stays for a reload, until another run is on show than the link says.
+    """
+    given = st.query_params.to_dict()
+    says = {"run": run_id(), "key": _keys().get(run_id()), "step": run_id() and moment()}
+    says = {name: str(value) for name, value in says.items() if value is not None}
+    if given.get("run") == run_id():
+        says = {name: value for name, value in given.items() if name not in _ON_SHOW} | says
+    if says != given:
+        st.query_params.from_dict(says)
 
 
 # ---- the moment on show
@@ -201,10 +297,7 @@ def moment() -> int | None:
 def choose_moment(step: int | None) -> None:
     """Let all pages look at the snapshot of `step`; None: at the newest moment. The link says so too."""
     st.session_state["moment"] = step
-    if step is not None:
-        st.query_params["step"] = str(step)
-    else:
-        st.query_params.pop("step", None)
+    _write_the_link()
 
 
 def model_shown(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
@@ -250,10 +343,38 @@ def remember_draft(preset: str, values: dict) -> None:
     st.session_state["draft_preset"], st.session_state["draft"] = preset, values
 
 
+def adopt(info: RunInfo, **changes) -> None:
+    """Make the settings and the text of a run, with some changes, the draft of the next one."""
+    set_draft(info.preset, asdict(info.model) | asdict(info.train) | changes)
+    source = info.text.source
+    if source == "book" or source in BUILTIN_TEXTS:
+        choose_text(source, info.text.how, info.text.first)
+    elif texts.is_kept(info.text):
+        st.session_state["own_text"] = info.text
+        choose_text("own")
+
+
+def set_draft(preset: str, values: dict) -> None:
+    """Let the controls say this, on whichever page they stand."""
+    remember_draft(preset, values)
+    st.session_state.update(values | {"preset": preset})
+
+
+def choose_text(source: str, how: str = "none", first: int | None = None) -> None:
+    """Let the controls say this text."""
+    st.session_state["text_choice"] = choice = {"source": source, "how": how, "first": first}
+    st.session_state.update({key: choice[name] for name, key in TEXT_KEYS.items()})
+
+
+def guess() -> float | None:
+    """What the person expects the last validation loss of the next run to be, in nats a character."""
+    return st.session_state.get("guess")
+
+
 def text_choice() -> dict:
     """What the text controls say: source, how it is turned, and how much of it is taken."""
     choice = st.session_state.setdefault("text_choice", {"source": "book", "how": "none", "first": None})
-    for name, key in (("source", "text"), ("how", "text-how"), ("first", "text-first")):
+    for name, key in TEXT_KEYS.items():
         choice[name] = st.session_state.get(key, choice[name])
     return choice
 
@@ -272,6 +393,8 @@ def text() -> texts.Text | None:
         own = st.session_state.get("own_text")
         if own is None:
             raise TextProblem("No text yet: upload a file or paste some text.")
+        if how == "none" and first is None:
+            return own
         return replace(_prepared("own", how, first, own.sha256, own.name), notice=own.notice)
     return _prepared(source, how, first)
 
@@ -279,7 +402,7 @@ def text() -> texts.Text | None:
 @st.cache_data(show_spinner=False, max_entries=32)
 def _prepared(source: str, how: str, first: int | None, sha256: str = "", name: str = "") -> texts.Text:
     if source == "book":
-        return texts.prepare(book().result, BOOK, how=how, first=first)
+        return texts.prepare(book().result, BOOK, how=how, first=first, source="book")
     if source == "own":
         return texts.prepare(load_text(sha256), name, how=how, first=first)
     return texts.choose(source, how=how, first=first)
@@ -311,7 +434,7 @@ def wish() -> tuple[str, int, Sampling, int]:
 
 
 def start() -> None:
-    """Start a run of the draft on the chosen text, and look at it. One that this window trains already is stopped.
+    """Start a run of the draft on the chosen text, own it, and look at it. What this window trains already is stopped.
 
     What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
     """
@@ -323,11 +446,15 @@ def start() -> None:
             raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
-        new = _opened(Run.create(model, train, chosen, preset=preset).id)  # one object to write and to look at
+        token = secrets.token_urlsafe(16)
+        made = Run.create(model, train, chosen, preset=preset, token=token, guess=guess())
+        new = _opened(made.id)  # one object to write and to look at
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
-    if going := training():
-        going.stop("Stopped because a new run was started.")
+    for owned in filter(owns, _keys()):
+        if going := workshop().training(owned):
+            going.stop("Stopped because a new run was started.")
+    _keys()[new.id] = token
     window().hold(workshop().start(new))
     show(new.id)

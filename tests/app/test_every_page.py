@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from play import click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
+from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
 
 from microllm.runs import Run
 from microllm.ui import session
@@ -43,7 +43,7 @@ def test_a_page_shows_a_finished_run(page, finished_run):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_shows_a_run_that_trains(page, live_run):
-    at = open_app(page, run=live_run.id)
+    at = open_app(page, run=live_run.id, key=KEY)
     assert not at.exception
     assert keys(at) >= OF_THE_PAGE[page] | {"strip-resume", "strip-step", "strip-stop"}
 
@@ -81,7 +81,7 @@ def test_a_page_that_streamlit_runs_alone_comes_back_into_its_frame(page, finish
 
 
 def test_all_pages_look_at_the_same_run(live_run):
-    at = open_app("train", run=live_run.id)
+    at = open_app("train", run=live_run.id, key=KEY)
     for page in ("attention", "generate", "train"):
         go_to(at, page)
         assert not at.exception
@@ -110,7 +110,7 @@ def test_a_link_to_a_damaged_run_says_so():
 
 
 def test_a_bad_link_says_so_and_does_not_lose_the_run_on_show(live_run):
-    at = open_app("train", run=live_run.id)
+    at = open_app("train", run=live_run.id, key=KEY)
     at.query_params["run"] = "nonsense"
     at.run()
     assert not at.exception
@@ -122,7 +122,7 @@ def test_a_bad_link_says_so_and_does_not_lose_the_run_on_show(live_run):
 def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
     training = session.workshop().training(live_run.id)
     step = step_of(training)
-    at = open_app("generate", run=live_run.id)
+    at = open_app("generate", run=live_run.id, key=KEY)
     for made in (1, 2):
         click(at, "strip-step")
         wait_for(lambda made=made: training.state == "paused" and step_of(training) == step + made)
@@ -147,7 +147,7 @@ def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
 
 def test_a_learning_rate_is_changed_for_the_next_step(live_run):
     training = session.workshop().training(live_run.id)
-    at = open_app("train", run=live_run.id)
+    at = open_app("train", run=live_run.id, key=KEY)
     at.number_input(key="live-learning_rate").set_value(0.0123)
     click(at, "live-apply")
     step_of(training)  # it has obeyed
@@ -157,7 +157,7 @@ def test_a_learning_rate_is_changed_for_the_next_step(live_run):
 
 
 def test_a_learning_rate_out_of_range_is_refused_with_the_range(live_run):
-    at = open_app("train", run=live_run.id)
+    at = open_app("train", run=live_run.id, key=KEY)
     at.number_input(key="live-learning_rate").set_value(5.0)
     click(at, "live-apply")
     assert "learning_rate is 5.0" in complaints(at)
