@@ -1,0 +1,156 @@
+"""What a person takes along of a run: its curves for a spreadsheet, its folder, the command that repeats it."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+import re
+import shlex
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from .builtin import BUILTIN_TEXTS
+from .config import PRESETS, configs_from
+from .download import BOOK
+from .history import History
+from .runs import Run
+from .texts import Text
+from .train import thread_count
+
+_BITS = 1 / math.log(2)  # in a nat
+_COLUMNS = {  # in the CSV, and where each comes from: units stand in the names, where a spreadsheet keeps them
+    "step": ("step", 1),
+    "seconds": ("seconds", 1),
+    "train_loss_nats_per_character": ("train_loss", 1),
+    "train_loss_bits_per_character": ("train_loss", _BITS),
+    "val_loss_nats_per_character": ("val_loss", 1),
+    "val_loss_bits_per_character": ("val_loss", _BITS),
+    "learning_rate": ("learning_rate", 1),
+    "characters_per_second": ("tokens_per_second", 1),
+}
+_ABOUT = """{name}: a run of MicroLLM, {state} at step {step:,}.
+
+metrics.jsonl  a line a step: losses in nats a character, seconds, the learning rate
+snapshots/     the weights at {snapshots} moments, as safetensors
+run.json       settings, the text's name and SHA-256; vocab.json: its characters, in the order of their ids
+
+The text itself is not in here. To look at the run in another MicroLLM, put the folder {id} into the
+folder .microllm/runs of that one. To train it again:
+
+{command}
+"""
+
+
+def file_name(run: Run, ending: str) -> str:
+    """A file name that every system takes, after the run's own name."""
+    return f"{re.sub('[^a-z0-9]+', '-', run.info.name.lower()).strip('-')[:60] or run.id}.{ending}"
+
+
+def curves_csv(run: Run) -> str:
+    """All logged rows with a header; empty where there is no value, as of the validation loss between two exams."""
+    rows = History(run.folder / "metrics.jsonl").read().rows  # of its own: nobody appends while it is written out
+    columns = [
+        rows[source] if factor == 1 else [None if value is None else value * factor for value in rows[source]]
+        for source, factor in _COLUMNS.values()
+    ]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(zip(*columns, strict=True))
+    return file.getvalue()
+
+
+def folder_bytes(run: Run) -> int:
+    """About how large `folder_zip` is, in bytes."""
+    size = 0
+    for path in _files(run):
+        with contextlib.suppress(OSError):
+            size += path.stat().st_size
+    return size
+
+
+def folder_zip(run: Run) -> bytes:
+    """The folder of a run with all snapshots, as a zip that another MicroLLM can open; whose it was is left out.
+
+    A run that trains may go on meanwhile: it is taken as far as it is.
+    """
+    info = replace(run.info, owner=None)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("README.txt", _about(run))
+        archive.writestr(f"{run.id}/run.json", json.dumps(asdict(info), indent=1))
+        for path in _files(run):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:  # thinned out since it was listed
+                continue
+            if path.suffix == ".jsonl":
+                data = data[: data.rfind(b"\n") + 1]  # the last line may be half written
+            # deflating weights takes fifty times as long and saves a tenth
+            kind = zipfile.ZIP_STORED if path.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
+            archive.writestr(f"{run.id}/{path.relative_to(run.folder).as_posix()}", data, kind)
+    return file.getvalue()
+
+
+def _files(run: Run) -> Iterator[Path]:
+    """All that is read of a run, but run.json: no locks, nothing half-written."""
+    for pattern in ("vocab.json", "metrics.jsonl", "events.jsonl", "snapshots/step-*.safetensors"):
+        yield from sorted(run.folder.glob(pattern))
+
+
+def _about(run: Run) -> str:
+    info, last = run.info, run.history.read().last
+    return _ABOUT.format(
+        name=info.name,
+        state=info.state,
+        step=last["step"] if last else 0,
+        snapshots=len(run.snapshots),
+        id=run.id,
+        command=command_line(run),
+    )
+
+
+def command_line(run: Run) -> str:
+    """What repeats a run, quoted for a Unix shell: only flags that differ from its preset's settings."""
+    info = run.info
+    preset = info.preset if info.preset in PRESETS else "quick"
+    usual = _flat(*configs_from({}, preset))
+    flags = {"preset": preset}
+    flags |= {name: value for name, value in _flat(info.model, info.train).items() if value != usual[name]}
+    flags |= {"text": _source(info.text)}
+    if info.text.how != "none":
+        flags["transform"] = info.text.how
+    if info.text.first is not None:
+        flags["first"] = info.text.first
+    if info.threads > 1 or thread_count(info.model, info.train, run.tokenizer.vocab_size) > 1:
+        flags["threads"] = info.threads  # by the rule of another machine it could be another number
+    parts = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    return shlex.join(["python", "-m", "microllm", "train", *parts])
+
+
+def caveats(run: Run) -> list[str]:
+    """Sentences about what the command line of a run does not say."""
+    info, sentences = run.info, []
+    if _source(info.text).startswith("./"):
+        sentences.append("The text was your own: put the path of the file there.")
+    if changes := run.history.changes():
+        steps = ", ".join(f"{change['step']:,}" for change in changes[:3]) + (" …" if len(changes) > 3 else "")
+        sentences.append(f"Settings that were changed while it trained (at step {steps}) are not in it.")
+    if info.state in ("stopped", "interrupted"):
+        sentences.append(f"It goes on to step {info.train.max_steps:,}, where this run was {info.state} before.")
+    return sentences
+
+
+def _flat(*configs) -> dict:
+    return {name: value for config in configs for name, value in asdict(config).items()}
+
+
+def _source(text: Text) -> str:
+    """What the command line calls this text. A run of an earlier version knows its name only."""
+    names = {BOOK: "book"} | {made.name: key for key, made in BUILTIN_TEXTS.items()}
+    return text.source or names.get(text.name) or f"./{text.name}"

@@ -1,0 +1,216 @@
+"""What is taken along can be used elsewhere: by a spreadsheet, by another MicroLLM, by a shell."""
+
+import csv
+import io
+import json
+import math
+import shlex
+import zipfile
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from microllm import export, texts
+from microllm.__main__ import _parser
+from microllm.builtin import drawing_room, words_twice
+from microllm.config import PRESETS, configs_from, knobs, problems
+from microllm.home import runs_dir
+from microllm.runs import Run
+from microllm.slots import Slots
+from microllm.training import Training
+
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 30, "eval_interval": 10}
+
+
+@pytest.fixture
+def text():
+    return texts.prepare(words_twice(2_000), "mine.txt")
+
+
+def new_run(text, preset="quick", **values):
+    return Run.create(*configs_from(TINY | values, preset), text, preset=preset, threads=1, token="secret")
+
+
+@pytest.fixture
+def finished(text):
+    run = new_run(text)
+    training = Training(run, Slots(count=1))
+    training.start()
+    training.join(60)
+    assert run.info.state == "finished"
+    return run
+
+
+# ---- curves
+
+
+def test_the_csv_has_every_logged_row_and_the_losses_in_both_units(finished):
+    rows = list(csv.DictReader(io.StringIO(export.curves_csv(finished))))
+    logged = [json.loads(line) for line in (finished.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [int(row["step"]) for row in rows] == [line["step"] for line in logged] == list(range(31))
+    for row, line in zip(rows, logged, strict=True):
+        for name in ("train", "val"):
+            nats, bits = row[f"{name}_loss_nats_per_character"], row[f"{name}_loss_bits_per_character"]
+            if f"{name}_loss" in line:
+                assert float(nats) == line[f"{name}_loss"]
+                assert float(bits) == pytest.approx(line[f"{name}_loss"] / math.log(2))
+            else:
+                assert nats == bits == ""
+        assert float(row["seconds"]) == line["seconds"]
+        assert float(row["characters_per_second"]) == line["tokens_per_second"]
+
+
+def test_a_loss_that_is_no_number_is_an_empty_cell(text):
+    run = new_run(text)
+    (run.folder / "metrics.jsonl").write_text('{"step": 0, "train_loss": null, "not_finite": ["train_loss"]}\n')
+    (row,) = csv.DictReader(io.StringIO(export.curves_csv(run)))
+    assert row["train_loss_nats_per_character"] == row["train_loss_bits_per_character"] == ""
+
+
+def test_a_run_without_a_step_gives_a_header_only(text):
+    assert len(export.curves_csv(new_run(text)).splitlines()) == 1
+
+
+# ---- the folder
+
+
+def test_the_zip_opens_as_a_run_in_another_home(finished, tmp_path, monkeypatch):
+    data = export.folder_zip(finished)
+    assert abs(len(data) - export.folder_bytes(finished)) < 20_000
+    there = tmp_path / "elsewhere"
+    zipfile.ZipFile(io.BytesIO(data)).extractall(there)
+    monkeypatch.setenv("MICROLLM_RUNS_DIR", str(there))
+    assert runs_dir() == there
+    run = Run.open(finished.id)
+    assert run.folder != finished.folder
+    assert run.info.model == finished.info.model
+    assert run.snapshots == finished.snapshots
+    assert run.history.read().rows == finished.history.read().rows
+    assert run.tokenizer.vocab == finished.tokenizer.vocab
+    for step in run.snapshots:
+        ours, theirs = finished.model_at(step).state_dict(), run.model_at(step).state_dict()
+        assert all(ours[name].equal(theirs[name]) for name in ours)
+
+
+def test_the_zip_leaves_out_locks_temporary_files_half_lines_and_whose_it_was(finished):
+    (finished.folder / "snapshots" / ".step-9.safetensors.abc").write_bytes(b"half")
+    (finished.folder / "lock").touch()
+    with (finished.folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 31, "train_l')
+    archive = zipfile.ZipFile(io.BytesIO(export.folder_zip(finished)))
+    snapshots = {f"{finished.id}/snapshots/step-{step}.safetensors" for step in finished.snapshots}
+    rest = {f"{finished.id}/{name}" for name in ("run.json", "vocab.json", "metrics.jsonl")}
+    assert set(archive.namelist()) == snapshots | rest | {"README.txt"}
+    assert archive.read(f"{finished.id}/metrics.jsonl").endswith(b"}\n")
+    assert finished.info.owner
+    assert finished.info.owner.encode() not in b"".join(archive.read(name) for name in archive.namelist())
+    assert archive.testzip() is None
+
+
+def test_a_snapshot_that_goes_while_the_zip_is_made_is_left_out(finished, monkeypatch):
+    files = list(export._files(finished))
+    monkeypatch.setattr(export, "_files", lambda run: [*files, run.folder / "snapshots" / "step-99.safetensors"])
+    assert "step-99" not in str(zipfile.ZipFile(io.BytesIO(export.folder_zip(finished))).namelist())
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("brave-darcy", "brave-darcy.csv"), ("../../etc\0", "etc.csv"), ("é", None), ("x" * 999, None)]
+)
+def test_a_file_is_called_as_every_system_allows(name, file, text):
+    run = new_run(text)
+    run.update(name=name)
+    made = export.file_name(run, "csv")
+    assert made == file or (file is None and made.isascii() and 5 < len(made) < 70)
+
+
+# ---- the command line
+
+
+def understood(command: str):
+    """What the program makes of a command: preset, configurations, and its other options."""
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "microllm"]
+    options = vars(_parser().parse_args(words[3:]))
+    given = {name: value for name, value in options.items() if name in knobs()}
+    return options, configs_from(given, options["preset"])
+
+
+def a_value(knob):
+    meta = knob.metadata
+    if meta["choices"]:
+        return st.sampled_from(meta["choices"])
+    kind = st.integers if knob.type == "int" else st.floats
+    high = min(meta["high"], 16) if knob.name in ("block_size", "n_layer", "batch_size") else meta["high"]
+    return kind(meta["low"], high)
+
+
+values = st.fixed_dictionaries({}, optional={name: a_value(knob) for name, knob in knobs().items()})
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(preset=st.sampled_from(list(PRESETS)), values=values)
+def test_the_command_line_says_the_same_configuration(text, preset, values):
+    values = {"block_size": 8} | values
+    model, train = configs_from(values, preset)
+    if problems(model, train, text.characters):
+        return
+    run = Run.create(model, train, text, preset=preset, threads=1)
+    options, configs = understood(export.command_line(run))
+    assert configs == (model, train)
+    assert options["preset"] == preset
+
+
+def test_the_command_line_names_only_what_differs_from_the_preset():
+    text = texts.choose("drawing-room", first=30_000, how="reversed")
+    run = Run.create(*configs_from({"block_size": 16, "seed": 7}, "article"), text, preset="article", threads=1)
+    assert export.command_line(run) == (
+        "python -m microllm train --preset article --block_size 16 --seed 7 --text drawing-room --transform reversed "
+        "--first 30000"
+    )
+
+
+@pytest.mark.parametrize("how", ["none", "letters"])
+def test_the_command_line_leads_to_the_very_text(how):
+    text = texts.choose("words-twice", first=3_000, how=how)
+    options, _ = understood(export.command_line(new_run(text)))
+    assert texts.choose(options["text"], how=options["transform"], first=options["first"]) == text
+
+
+@pytest.mark.parametrize("name", ["mine.txt", "-rf", "book", "it's $HOME; rm -rf ~ `x`.txt", "two\nlines", "Ω ☕.txt"])
+def test_an_own_text_is_a_file_however_it_is_called(name):
+    run = new_run(texts.prepare(drawing_room(2_000), name))
+    options, _ = understood(export.command_line(run))
+    assert options["text"] == f"./{name}"
+    assert any("own" in sentence for sentence in export.caveats(run))
+
+
+def test_what_the_command_line_cannot_say_is_said_beside_it(finished):
+    assert len(export.caveats(finished)) == 1  # its text is somebody's own
+    (finished.folder / "events.jsonl").write_text('{"step": 12, "learning_rate": 0.1}\n')
+    finished.update(state="stopped")
+    said = " ".join(export.caveats(finished))
+    assert "step 12" in said
+    assert "goes on to step 30" in said
+
+
+def test_threads_are_named_where_a_machine_could_choose_another_number(text):
+    run = Run.create(*configs_from(TINY), text, preset="quick", threads=3)
+    assert "--threads 3" in export.command_line(run)
+    assert "--threads" not in export.command_line(new_run(text))
+
+
+def test_a_run_of_an_earlier_version_names_its_text_as_well_as_it_can(text):
+    run = new_run(text)
+    path = run.folder / "run.json"
+    data = json.loads(path.read_text())
+    for name in ("source", "how", "first"):
+        del data["text"][name]
+    for name, expected in {
+        "Pride and Prejudice": "book",
+        "Words said twice": "words-twice",
+        "a.txt": "./a.txt",
+    }.items():
+        path.write_text(json.dumps(data | {"text": data["text"] | {"name": name}}))
+        options, _ = understood(export.command_line(Run.open(run.id)))
+        assert options["text"] == expected
