@@ -50,7 +50,7 @@ class Background:
         def run() -> None:
             try:
                 self.result = work(self)
-            except TextProblem as problem:
+            except (TextProblem, RunProblem, OSError) as problem:
                 self.problem = str(problem)
 
         self._thread = threading.Thread(target=run, daemon=True)
@@ -99,6 +99,7 @@ class Window:
     def __init__(self) -> None:
         self.token = secrets.token_hex(8)
         self.writings: dict[str, Writing] = {}
+        self.packages: dict[str, Background] = {}
         self._held: dict[str, Training] = {}
 
     def hold(self, training: Training) -> None:

@@ -1,0 +1,154 @@
+"""What leaves the window: the link to a run for others, and the run itself for oneself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from .. import export
+from ..config import configs_from
+from ..link import Link, written
+from ..runs import Run, RunProblem
+from . import session
+from .frame import live
+from .words import literal
+
+# ---- for others
+
+
+def share_link() -> str:
+    """The address of this page with all that another person needs to see the same; never with the owner's key."""
+    says = {"run": session.run_id(), "step": session.run_id() and session.moment()}
+    says = {name: str(value) for name, value in says.items() if value is not None}
+    return f"{st.context.url or ''}?{urlencode(says | written(_next_run()))}"
+
+
+def _next_run() -> Link:
+    preset, model, train = session.draft()
+    usual = {name: value for config in configs_from({}, preset) for name, value in asdict(config).items()}
+    values = {name: value for name, value in (asdict(model) | asdict(train)).items() if value != usual[name]}
+    choice, sentence = session.text_choice(), st.session_state.get("sentence")
+    if sentence == session.SENTENCE:
+        sentence = None
+    if choice["source"] == "own":
+        return Link(preset, values, sentence=sentence)
+    return Link(preset, values, choice["source"], choice["how"], choice["first"], sentence)
+
+
+def share() -> None:
+    """A button that unfolds the link for others, and what they can and cannot do with it."""
+    menu = st.popover("Share", icon=":material/share:", key="share", on_change="rerun")
+    if not menu.open:
+        return
+    with menu:
+        st.code(share_link(), language=None, wrap_lines=True)
+        st.caption(" ".join(_what_it_gives()))
+
+
+def _what_it_gives() -> list[str]:
+    if session.run_id() is None:
+        sentences = ["Whoever opens this link finds the settings as you have them, ready to start."]
+    else:
+        moment = session.moment()
+        sentences = [
+            "Whoever opens this link sees this run"
+            + (", live while it trains" if moment is None else f" at step {moment:,}")
+            + ", with your sentence and your settings for the next one. They can look, let it write and start runs of "
+            "their own; they cannot pause, change or stop this one."
+        ]
+        if session.owns():
+            sentences.append(
+                "The address of your window can do that: it holds the key. Keep it, as a bookmark perhaps, and pass "
+                "on this link instead."
+            )
+    if session.text_choice()["source"] == "own":
+        sentences.append("Your own text stays here: a link does not carry it.")
+    return sentences
+
+
+# ---- for oneself
+
+
+@dataclass(frozen=True)
+class Package:
+    """What can be downloaded of a run, as it stood at a step."""
+
+    step: int
+    curves: str
+    folder: bytes
+
+
+def pack(run: Run) -> Package:
+    """The curves and the folder of a run as it stands. Raises OSError and RunProblem."""
+    last = run.history.read().last
+    return Package(last["step"] if last else 0, export.curves_csv(run), export.folder_zip(run))
+
+
+def take_away() -> None:
+    """A button that unfolds what can be taken along of the run on show. Not for a part that ticks.
+
+    It is packed when that is unfolded, in the background, and kept until it is folded. (Streamlit's downloads that are
+    made at the click are deleted again by the second tick after it, from whichever window, fetched or not.)
+    """
+    run, packages = session.run(), session.window().packages
+    if run is None:
+        return
+    menu = st.popover("Take it away", icon=":material/download:", key="take-away", on_change="rerun")
+    if not menu.open:
+        packages.clear()
+        return
+    if run.id not in packages:
+        packages.clear()
+        packages[run.id] = session.Background(lambda _: pack(run))
+    packing = packages[run.id]
+    packing.wait(0.2)  # most are done by then
+    with menu:
+        is_busy = packing.is_busy
+        live(lambda: _downloads(run, packing, is_busy), 0.3, key="packing", when=is_busy)
+        try:
+            command, caveats = export.command_line(run), export.caveats(run)
+        except RunProblem as problem:
+            st.error(literal(str(problem)), icon=":material/error:")
+            return
+        st.markdown("**The command that repeats it**")
+        st.code(command, language="bash", wrap_lines=True)
+        for sentence in caveats:
+            st.caption(sentence)
+
+
+def _downloads(run: Run, packing: session.Background, was_busy: bool) -> None:
+    if packing.is_busy:
+        st.caption(f"Packing about {export.folder_bytes(run) / 1e6:,.1f} MB …")
+        return
+    if was_busy:
+        st.rerun()  # the end of the timer
+    if packing.result is None:
+        st.error(literal(packing.problem or "It could not be packed."), icon=":material/error:")
+        return
+    package: Package = packing.result
+    st.download_button(
+        "Curves as CSV",
+        package.curves,
+        file_name=export.file_name(run, "csv"),
+        mime="text/csv",
+        key="take-curves",
+        icon=":material/table_chart:",
+        on_click="ignore",
+        width="stretch",
+    )
+    st.download_button(
+        f"The whole run as zip · {len(package.folder) / 1e6:,.1f} MB",
+        package.folder,
+        file_name=export.file_name(run, "zip"),
+        mime="application/zip",
+        key="take-folder",
+        icon=":material/folder_zip:",
+        on_click="ignore",
+        width="stretch",
+    )
+    st.caption(
+        f"As of step {package.step:,}. The CSV has a row a step: losses in nats and in bits a character. The zip has "
+        "settings, curves and the weights of every kept moment, to open in another MicroLLM; the text is not in it."
+    )
