@@ -6,12 +6,12 @@ from microllm.ui import frame
 
 frame.enter("pages/attention.py", "Where each character looks (attention)")
 
-from microllm.ui import charts, controls
+from microllm.ui import attention, controls
 
 controls.need_a_run("Attention is what a model has learned to look at. Train one first, for a few seconds.")
 sentence = controls.sentence()
 if sentence:
-    charts.attention(sentence)
+    attention.attention(sentence)
     st.caption(
         "To guess what follows a character, each head looks back at the characters before it and mixes what it finds. "
         "A row's shares add up to 100 %. Look for a stripe just below the diagonal (a head that looks one back) or for "
