@@ -1,0 +1,136 @@
+"""The timeline in the strip: keys, clicks and drags choose the moment that all pages look at."""
+
+import re
+
+import pytest
+from driving import PATIENCE, at, button, fill, press, run_id, settle, start, step, unfold, until, visit
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.timeout(180)
+
+SIZES = {"wide": {"width": 1280, "height": 1000}, "phone": {"width": 390, "height": 844}}
+
+
+def track(page: Page):
+    return at(page, "timeline").locator(".track")
+
+
+def moment(page: Page) -> str:
+    """What the timeline says is on show."""
+    return track(page).get_attribute("aria-valuetext")
+
+
+def step_in_the_link(page: Page) -> int | None:
+    found = re.search(r"[?&]step=(\d+)", page.evaluate("location.href"))
+    return found and int(found[1])
+
+
+def say(page: Page, words: str) -> None:
+    expect(track(page)).to_have_attribute("aria-valuetext", words, timeout=PATIENCE * 1000)
+
+
+@pytest.fixture(params=SIZES)
+def finished(request, new_page, server):
+    """A page that shows a run of 128 steps, finished."""
+    page = new_page(viewport=SIZES[request.param])
+    visit(page, f"{server.url}/train")
+    start(page, preset="article", max_steps=128)
+    expect(button(page, "strip-start")).to_be_visible(timeout=PATIENCE * 1000)
+    say(page, "The end")
+    return page
+
+
+def test_the_arrow_keys_walk_through_the_snapshots_and_escape_comes_back(finished):
+    page = finished
+    track(page).focus()
+    page.keyboard.press("Home")
+    say(page, "At step 0, not the end")
+    until(page, lambda: step_in_the_link(page) == 0, "step 0 in the link")
+    page.keyboard.press("ArrowRight")
+    say(page, "At step 8, not the end")
+    expect(at(page, "sample-live")).to_contain_text("Step 8", timeout=PATIENCE * 1000)
+    page.keyboard.press("Escape")
+    say(page, "The end")
+    until(page, lambda: step_in_the_link(page) is None, "no step in the link")
+    expect(at(page, "sample-live")).to_contain_text("Step 128", timeout=PATIENCE * 1000)
+    assert not page.errors
+
+
+def test_a_click_chooses_the_nearest_snapshot_and_the_badge_leads_back(finished):
+    page = finished
+    box = track(page).bounding_box()
+    page.mouse.click(box["x"] + 0.72 * box["width"], box["y"] + box["height"] / 2)
+    say(page, "At step 32, not the end")  # ln 33 / ln 129 is 0.72
+    until(page, lambda: step_in_the_link(page) == 32, "step 32 in the link")
+    at(page, "timeline").get_by_role("button", name="Back to the end").click()
+    say(page, "The end")
+    assert not page.errors
+
+
+def test_a_drag_moves_through_time_and_stays_where_it_is_let_go(finished):
+    page = finished
+    box = track(page).bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] - 1, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.46 * box["width"], middle, steps=12)
+    page.mouse.up()
+    say(page, "At step 8, not the end")  # ln 9 / ln 129 is 0.45
+    until(page, lambda: step_in_the_link(page) == 8, "step 8 in the link")
+    page.wait_for_timeout(2_500)  # longer than it waits for the server to confirm
+    assert moment(page) == "At step 8, not the end"
+
+
+def test_the_moment_goes_along_to_other_pages_and_survives_a_reload(finished, server):
+    page = finished
+    track(page).focus()
+    page.keyboard.press("Home")
+    until(page, lambda: step_in_the_link(page) == 0, "step 0 in the link")
+    if page.viewport_size["width"] > 400:
+        page.get_by_role("link", name="Attention").first.click()
+    else:
+        page.get_by_role("link", name="See where it looks").click()
+    expect(page.get_by_text(re.compile("step 0", re.IGNORECASE)).first).to_be_visible(timeout=PATIENCE * 1000)
+    say(page, "At step 0, not the end")
+    until(page, lambda: step_in_the_link(page) == 0, "step 0 in the link of the other page")
+    page.reload()
+    settle(page)
+    say(page, "At step 0, not the end")
+    assert not page.errors
+
+
+def test_while_it_trains_the_past_stands_still_and_live_snaps_back(new_page, server):
+    page = new_page()
+    visit(page, f"{server.url}/train")
+    start(page, preset="article")
+    until(page, lambda: (step(page) or 0) > 40, "some steps")
+    say(page, "Live")
+    marked = track(page).element_handle()
+    track(page).focus()
+    page.keyboard.press("Home")
+    expect(at(page, "sample-live")).to_contain_text("Step 0 ", timeout=PATIENCE * 1000)
+    noise = at(page, "sample-live").locator("code").inner_text()
+    reached = step(page)
+    until(page, lambda: step(page) > reached, "training goes on")
+    assert at(page, "sample-live").locator("code").inner_text() == noise
+    at(page, "timeline").get_by_role("button", name="Back to live").click()
+    say(page, "Live")
+    until(page, lambda: at(page, "sample-live").locator("code").inner_text() != noise, "a sample of now")
+    assert marked.evaluate("node => node.isConnected")  # it was never mounted anew
+    press(page, "strip-stop")
+
+
+def test_a_guess_is_compared_at_the_end_and_how_long_is_one_click(new_page, server):
+    page = new_page()
+    visit(page, f"{server.url}/train")
+    fill(page, "guess", "2.5")
+    until(page, lambda: at(page, "for-15").count(), "the speed of this server")
+    press(page, "for-15")
+    settle(page)
+    unfold(page, "max_steps")
+    chosen = int(at(page, "max_steps").locator("input").input_value())
+    assert 20 < chosen != 2_000
+    fill(page, "max_steps", 20)
+    press(page, "start")
+    expect(page.get_by_text("You guessed that validation would end at 2.50.")).to_be_visible(timeout=PATIENCE * 1000)
+    assert server.run(run_id(page))["guess"] == 2.5

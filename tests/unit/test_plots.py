@@ -1,0 +1,74 @@
+"""What is pinned to the loss plot, and the curve of the timeline."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microllm.corpus import REFERENCE_NAMES
+from microllm.history import History
+from microllm.plots import Mark, loss_frame, passed_references, timeline_data
+
+REFERENCES = {"uniform": 4.5, "table_1": 3.1, "table_2": 2.5, "table_3": 1.9, "table_5": 1.5, "floor": 0.9}
+
+
+@pytest.fixture
+def history(tmp_path):
+    """200 steps of a second each, the loss of step t being 4 / (1 + t / 50)."""
+    path = tmp_path / "metrics.jsonl"
+    rows = ({"step": t, "seconds": float(t), "train_loss": 4 / (1 + t / 50)} for t in range(201))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return History(path).read()
+
+
+@given(st.lists(st.floats(0.5, 6.0), max_size=12))
+def test_a_line_counts_as_passed_at_the_first_exam_below_it(losses):
+    exams = [(10 * (i + 1), loss) for i, loss in enumerate(losses)]
+    first = {}
+    for key, line in REFERENCES.items():
+        below = [step for step, loss in exams if loss < line]
+        if below and key != "floor":
+            first[key] = below[0]
+    marks = passed_references(exams, REFERENCES)
+    assert [mark.step for mark in marks] == sorted(set(first.values()))
+    for mark in marks:
+        named = {key for key, name in REFERENCE_NAMES.items() if name in mark.note.removesuffix(": beaten").split(", ")}
+        assert named == {key for key, step in first.items() if step == mark.step}
+        assert mark.loss == dict(exams)[mark.step]
+
+
+def test_an_untrained_model_has_passed_nothing():
+    assert passed_references([(0, 4.4)], REFERENCES) == []
+
+
+@pytest.mark.parametrize(("axis", "places"), [("log", [1, 80, 400]), ("step", [0, 80, 400]), ("seconds", [0, 80, 400])])
+def test_marks_stand_at_their_steps_on_every_axis(history, axis, places):
+    marks = [Mark("moment", 0, "here"), Mark("passed", 80, "a line", 1.5), Mark("guess", 400, "your guess", 1.2)]
+    frame = loss_frame(history, {}, axis, marks)
+    pinned = frame[frame["kind"].notna()]
+    assert list(pinned["kind"]) == ["moment", "passed", "guess"]
+    assert list(pinned["x"]) == pytest.approx(places)
+    assert list(pinned["loss"])[1:] == pytest.approx([1.5, 1.2])
+    assert pinned[["raw", "val", "reference"]].isna().all(axis=None)
+
+
+def test_the_timeline_stands_on_the_logarithm_of_the_step(history):
+    data = timeline_data(history, [0, 8, 64, 200])
+    assert data["last"] == 200
+    expected = [1_000 * math.log(1 + step) / math.log(201) for step in data["snapshots"]]
+    assert data["places"] == pytest.approx(expected, abs=0.5)
+    assert (min(data["x"]), max(data["x"])) == (0, 1_000)
+    assert data["x"] == sorted(set(data["x"])) and len(data["x"]) <= 251
+
+
+def test_the_timeline_falls_with_the_loss(history):
+    y = timeline_data(history, [])["y"]
+    assert (y[0], y[-1]) == (0, 255)
+    assert y == sorted(y)
+
+
+def test_the_timeline_of_a_run_without_steps_is_empty(tmp_path):
+    data = timeline_data(History(tmp_path / "none"), [])
+    assert data == {"x": [], "y": [], "snapshots": [], "places": [], "last": 1}

@@ -1,0 +1,112 @@
+"""What a run writes as it learns."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+import microllm.samples
+from microllm import configs_from, texts
+from microllm.builtin import drawing_room
+from microllm.reading import next_right, real_words
+from microllm.runs import Run
+from microllm.samples import PROMPT, Samples, beginning_for, write_sample
+from microllm.training import Workshop
+
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 20}
+
+
+def trained_run(text: str) -> Run:
+    model, train = configs_from(TINY)
+    run = Run.create(model, train, texts.prepare(text, "made"), preset="quick", threads=1)
+    Workshop().start(run).join(60)
+    assert run.info.state == "finished"
+    return run
+
+
+@pytest.fixture
+def run():
+    return trained_run(PROMPT + ", as I said. " + drawing_room(3_000))
+
+
+def test_a_sample_is_what_generate_writes_with_the_same_dice(run):
+    model, tokenizer = run.model_at(20), run.tokenizer
+    sample = write_sample(run, 20, model)
+    again = model.generate(torch.tensor([tokenizer.encode(PROMPT)]), 120, temperature=0.8, seed=0)
+    assert sample.text == tokenizer.decode(again[0])
+    assert sample.step == 20
+
+
+def test_a_sample_is_judged_by_the_training_text_and_the_held_out_one(run):
+    sample = write_sample(run, 20, run.model_at(20))
+    corpus = run.corpus
+    assert sample.real_words == real_words(sample.text, run.tokenizer.decode(corpus.train))
+    assert sample.next_right == next_right(run.model_at(20), corpus)
+
+
+def test_a_text_without_the_letters_of_the_beginning_has_one_of_its_own():
+    run = trained_run("0123456789 " * 200)
+    beginning = beginning_for(run)
+    assert len(beginning) == len(PROMPT)
+    assert run.tokenizer.decode(run.corpus.val).startswith(beginning)
+    assert write_sample(run, 20, run.model_at(20)).text.startswith(beginning)
+
+
+def wait_for(ask):
+    deadline = time.monotonic() + 30
+    while (answer := ask()) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return answer
+
+
+def test_the_sample_of_a_snapshot_is_written_once(run, monkeypatch):
+    written = []
+
+    def write(run, step, model):
+        written.append(step)
+        return write_sample(run, step, model)
+
+    monkeypatch.setattr(microllm.samples, "write_sample", write)
+    samples = Samples(lambda run: None)
+    first = samples.at(run, 8, wait=30)
+    assert first == write_sample(run, 8, run.model_at(8))
+    assert samples.at(run, 8) is first
+    assert written == [8]
+
+
+def test_the_sample_of_a_snapshot_that_is_gone_says_so(run):
+    with pytest.raises(ValueError, match="step-9"):
+        Samples(lambda run: None).at(run, 9, wait=30)
+
+
+def test_the_newest_sample_is_written_in_the_background_and_a_new_step_makes_a_new_one(run, monkeypatch):
+    monkeypatch.setattr(microllm.samples, "_EVERY", 0.0)
+    now = [(8, run.model_at(8))]
+    samples = Samples(lambda run: now[0])
+    assert samples.newest(run) is None
+    assert wait_for(lambda: samples.newest(run)).step == 8
+    now[0] = (20, run.model_at(20))
+    wait_for(lambda: samples.newest(run).step == 20 or None)
+    assert samples.newest(run) == write_sample(run, 20, run.model_at(20))
+
+
+def test_a_sample_of_noise_is_followed_at_once_and_one_of_a_model_after_a_while(run):
+    now = [(0, run.model_at(0))]
+    samples = Samples(lambda run: now[0])
+    wait_for(lambda: samples.newest(run))
+    now[0] = (8, run.model_at(8))
+    wait_for(lambda: samples.newest(run).step == 8 or None)
+    now[0] = (20, run.model_at(20))
+    samples.newest(run)
+    time.sleep(0.5)
+    assert samples.newest(run).step == 8
+
+
+def test_all_samples_are_written_by_one_hand(run):
+    samples = Samples(lambda run: None)
+    for step in (0, 8, 12, 16, 20):
+        samples.at(run, step)
+    assert sum(thread.name.startswith("samples") for thread in threading.enumerate()) == 1
+    assert samples.at(run, 20, wait=30).step == 20
