@@ -19,6 +19,7 @@ _HOMES = {
     "config": ("PRESETS", "ModelConfig", "Preset", "TrainConfig", "configs_from", "problems"),
     "corpus": ("Corpus", "CountingTables"),
     "model": ("Block", "FeedForward", "Head", "MicroLLM", "MultiHeadAttention", "parameter_count"),
+    "reading": ("Reading", "longest_copy", "next_right", "real_words", "surprise"),
     "sample": ("Sampling", "generate", "probabilities", "stream"),
     "tokenizer": ("CharTokenizer",),
     "trace": ("Trace", "trace"),

@@ -1,0 +1,173 @@
+"""Reading with a model: each number against the same done slowly, one character at a time."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from microllm import reading
+from microllm.config import ModelConfig
+from microllm.corpus import Corpus
+from microllm.model import MicroLLM
+from microllm.reading import longest_copy, next_right, real_words, surprise, words
+from microllm.sample import next_logits
+
+SIZE, V = 8, 11
+
+RECIPES = [
+    {"position": "learned", "lookback": 0},
+    {"position": "rotary", "lookback": 0},
+    {"position": "none", "lookback": 3},
+    {"causal": False},
+]
+
+
+def new_model(vocab_size: int = V, **recipe) -> MicroLLM:
+    shape = {"block_size": SIZE, "n_embd": 16, "n_head": 2, "n_layer": 2, "initialization": "torch"}
+    return MicroLLM(ModelConfig(**shape | recipe), vocab_size, generator=torch.Generator().manual_seed(1)).eval()
+
+
+@pytest.fixture(scope="module", params=RECIPES, ids=str)
+def model(request) -> MicroLLM:
+    return new_model(**request.param)
+
+
+def text(length: int) -> torch.Tensor:
+    return torch.randint(V, (length,), generator=torch.Generator().manual_seed(length))
+
+
+def slow_chances(model: MicroLLM, context: torch.Tensor) -> torch.Tensor:
+    return next_logits(model, context[None])[0].double().softmax(-1)
+
+
+# ---------------------------------------------------------------- surprise
+
+
+@pytest.mark.parametrize("length", [1, 2, SIZE, SIZE + 1, SIZE + 2, 30, 64 + SIZE, 65 + SIZE, 66 + SIZE])
+def test_each_character_is_read_from_its_own_last_characters_and_nothing_else(model, length):
+    ids = text(length)
+    read = surprise(model, ids, guesses=3)
+    assert read.nats.shape == (length,)
+    assert read.nats[0].isnan()
+    for t in range(1, length):
+        p = slow_chances(model, ids[:t])
+        assert read.nats[t].item() == pytest.approx(-math.log(p[ids[t]]), abs=1e-4)
+        best = sorted(range(V), key=lambda i: -p[i])[:3]
+        assert read.guesses[t].tolist() == best
+        assert read.chances[t].tolist() == pytest.approx([p[i].item() for i in best], abs=1e-5)
+
+
+@pytest.mark.parametrize("stride", range(1, SIZE + 1))
+@pytest.mark.parametrize("length", [1, 5, SIZE + 1, 31, 40])
+def test_with_a_stride_each_character_is_read_from_some_of_its_last_characters_and_enough_of_them(stride, length):
+    model, ids = new_model(), text(length)
+    read = surprise(model, ids, stride=stride)
+    assert read.nats.shape == (length,)
+    for t in range(1, length):
+        views = range(min(t, SIZE - stride + 1), min(t, SIZE) + 1)
+        possible = [-math.log(slow_chances(model, ids[t - seen : t])[ids[t]]) for seen in views]
+        assert min(abs(read.nats[t].item() - one) for one in possible) < 1e-4
+
+
+def test_a_model_that_cheats_cannot_see_the_answer_when_it_reads():
+    model, ids = new_model(causal=False), text(20)
+    other = ids.clone()
+    other[-1] = (ids[-1] + 1) % V
+    read, changed = (surprise(model, one, stride=SIZE) for one in (ids, other))
+    assert torch.equal(read.nats[1:-1], changed.nats[1:-1])
+    assert torch.equal(read.chances, changed.chances)
+
+
+def test_the_mean_leaves_the_first_character_out():
+    read = surprise(new_model(), text(12))
+    assert read.mean == pytest.approx(sum(read.nats[1:].tolist()) / 11)
+    assert math.isnan(surprise(new_model(), text(1)).mean)
+
+
+def test_no_more_guesses_are_given_than_there_are_characters():
+    assert surprise(new_model(), text(4), guesses=50).guesses.shape == (4, V)
+
+
+def test_reading_is_done_without_dropout_and_leaves_the_model_as_it_was():
+    model = new_model(dropout=0.5).train()
+    first, second = surprise(model, text(20)), surprise(model, text(20))
+    assert torch.equal(first.nats[1:], second.nats[1:])
+    assert model.training
+    assert not first.nats.requires_grad
+
+
+def test_nothing_to_read_and_an_impossible_stride_are_refused():
+    with pytest.raises(ValueError, match="at least one character"):
+        surprise(new_model(), text(0))
+    for stride in (0, SIZE + 1):
+        with pytest.raises(ValueError, match=f"stride is {stride}"):
+            surprise(new_model(), text(5), stride=stride)
+
+
+def test_the_share_of_right_first_guesses_is_that_of_the_windows_of_the_exam(monkeypatch):
+    corpus = Corpus("the cat sat on the mat. " * 100)
+    model = new_model(corpus.vocab_size)
+    monkeypatch.setattr(reading, "NEXT_RIGHT_CHARACTERS", 100)
+    right = total = 0
+    for start in range(0, 99 - SIZE + 1, SIZE):
+        for t in range(SIZE):
+            p = slow_chances(model, corpus.val[start : start + t + 1].long())
+            right += p.argmax().item() == corpus.val[start + t + 1].item()
+            total += 1
+    assert next_right(model, corpus) == pytest.approx(right / total)
+
+
+# ---------------------------------------------------------------- what a sample owes to its text
+
+
+def slow_longest(sample: str, text: str) -> int:
+    pieces = (sample[i:j] for i in range(len(sample)) for j in range(i + 1, len(sample) + 1))
+    return max((len(piece) for piece in pieces if piece in text), default=0)
+
+
+few_letters = st.text("ab", max_size=40) | st.text("abc ", max_size=40)
+
+
+@given(few_letters, few_letters, st.sampled_from([1, 2, 7, 1 << 16]))
+@example("", "", 7)
+@example("aaaaaaaab", "aaaaaaaaaaaaaaaaaaaa", 7)
+@example("☕ü😀", "x😀☕ü😀y", 1)
+@example("\ud800a", "b\ud800a", 2)
+def test_the_longest_copy_is_as_long_as_the_same_found_slowly_and_stands_where_it_says(sample, text, part):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "_PART", part)  # however the text is divided
+        start, length, place = longest_copy(sample, text)
+    assert length == slow_longest(sample, text)
+    assert sample[start : start + length] == text[place : place + length]
+    assert 0 <= start <= start + length <= len(sample)
+
+
+def test_a_piece_that_lies_across_two_parts_of_a_long_text_is_found():
+    text = "".join(chr(0x4E00 + i % 20_000) for i in range(3 * reading._PART))
+    at = 2 * reading._PART - 50
+    assert longest_copy("x" + text[at : at + 100] + "y", text)[1] == 100
+
+
+def test_pieces_with_the_same_number_are_not_taken_for_the_same(monkeypatch):
+    monkeypatch.setattr(reading, "_numbers", lambda codes, n: torch.zeros(max(0, len(codes) - n + 1), dtype=torch.long))
+    assert longest_copy("xxabcxx", "zabcdz") == (2, 3, 1)
+
+
+def test_words_are_runs_of_letters_with_an_apostrophe_inside_or_none():
+    assert words("It's a “truth”, isn’t it? 42 times; naïve_Jane’s") == {
+        *("it's", "a", "truth", "isn’t", "it", "times", "naïve", "jane’s"),
+    }
+
+
+def test_the_share_of_real_words_leaves_cut_ones_out_and_capitals_aside():
+    known = "It is a truth, universally acknowledged."
+    assert real_words("th is A truth ackno", known) == 1  # the first and the last may be cut
+    assert real_words(" is trooth a ", known) == pytest.approx(2 / 3)
+    assert real_words("e ‘IS’ zzz universal, a", words(known)) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("sample", ["", "cut", "3 + 4 = 7", "…—…", "half whole"])
+def test_a_sample_without_a_whole_word_has_no_share(sample):
+    assert real_words(sample, "half whole cut") is None
