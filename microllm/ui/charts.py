@@ -12,12 +12,12 @@ from ..history import AXES, History
 from ..runs import Run
 from ..sample import Sampling, next_logits, probabilities
 from ..samples import Sample
-from ..tokenizer import visible
 from ..writing import known_ids
 from . import session
 from .controls import mode
 from .frame import live
 from .session import is_active
+from .share import take_away
 from .words import choices, literal
 
 _MILESTONE = 64  # characters of a sample that show what was learned by then
@@ -127,11 +127,12 @@ def outcome() -> None:
 
 
 def ways_on() -> None:
-    """Links to the pages that look at the run: on a phone the navigation is folded away."""
+    """Links to the pages that look at the run, for on a phone the navigation is folded away; and a way to keep it."""
     if session.run():
         with st.container(horizontal=True):
             st.page_link("pages/attention.py", label="See where it looks", icon=":material/visibility:")
             st.page_link("pages/generate.py", label="Let it write", icon=":material/edit_note:")
+            take_away()
 
 
 # ---- what it writes
@@ -179,7 +180,7 @@ def _milestones(run: Run, passed: list[plots.Mark]) -> None:
     told = []
     for mark in rows:
         sample = session.samples().at(run, mark.step)
-        text = visible(sample.text[:_MILESTONE]) if sample else "…"
+        text = sample.text[:_MILESTONE].replace("\n", "⏎") if sample else "…"
         told.append(f"step {mark.step:,}, {mark.note}\n  {text}")
     st.code("\n".join(told), language=None, wrap_lines=True)
 
