@@ -1,0 +1,43 @@
+"""A passage whose next character a person guesses with one key or one tap, and how the last guess went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from . import declare
+
+_HTML = """
+<div class="guess">
+  <p class="passage" role="img"></p>
+  <div class="hands">
+    <label>Your guess <input type="text" aria-label="Your guess: type one character" autocomplete="off"
+      autocapitalize="none" autocorrect="off" spellcheck="false" enterkeyhint="enter" /></label>
+    <div class="options" role="group" aria-label="The commonest characters of this text"></div>
+  </div>
+  <div class="said" aria-live="polite">
+    <p class="notice"></p>
+    <p class="answer" role="img"></p>
+    <p class="yours"></p>
+    <p class="bet"></p>
+    <p class="score"></p>
+  </div>
+</div>
+"""
+_guess = declare("guess", _HTML)
+
+
+def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
+    """Show `data` (see guess.js). `made` is called with the number of the turn and the character that was guessed.
+
+    The number is that of the turn which was on show: a second key in the same turn can be told from the next guess.
+    """
+
+    def guessed() -> None:
+        it = st.session_state["guess"].made
+        if it is not None:
+            made(int(it["turn"]), str(it["character"]))
+
+    _guess(key="guess", data=data, on_made_change=guessed)

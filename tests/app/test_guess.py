@@ -1,0 +1,180 @@
+"""The guessing game on the train page: folded away, fair, and against whatever stands for the model."""
+
+import json
+
+import pytest
+from play import click, go_to, new_run, open_app, said, wait_for
+
+from microllm.guessing import chances_of_model, chances_of_tables
+from microllm.texts import load_corpus
+from microllm.ui import guess, session
+
+
+def shown(at) -> dict:
+    """What the game's component was given."""
+    for element in at.get("bidi_component"):
+        if element.proto.component_name == "microllm.guess":
+            return json.loads(element.proto.json)
+    raise AssertionError("the game is not on the page")
+
+
+def is_open(at) -> bool:
+    """True when the game is on the page."""
+    return any(element.proto.component_name == "microllm.guess" for element in at.get("bidi_component"))
+
+
+def unfold(at):
+    """Open the fold of the game."""
+    at.session_state["guess-fold"] = True
+    at.run()
+    assert not at.exception
+    return at
+
+
+def say(at, character: str, turn: int | None = None):
+    """Guess a character, as the browser reports it."""
+    at.session_state["guess_made"] = (shown(at)["turn"] if turn is None else turn), character
+    at.run()
+    assert not at.exception
+    return at
+
+
+@pytest.fixture
+def at(finished_run):
+    """The train page of a finished run, with the game unfolded."""
+    return unfold(open_app("train", run=finished_run.id))
+
+
+def test_the_game_is_folded_away_and_costs_nothing_until_it_is_opened(finished_run, monkeypatch):
+    monkeypatch.setattr(guess, "_play", lambda: pytest.fail("it was drawn"))
+    at = open_app("train", run=finished_run.id)
+    assert not is_open(at)
+    assert "Guess the next letter" in "".join(fold.label for fold in at.expander)
+
+
+def test_a_guess_is_scored_beside_the_bet_of_the_model_on_the_same_place(at, finished_run):
+    corpus, (step, model) = finished_run.corpus, session.workshop().model_now(finished_run)
+    expected_yours = expected_models = 0
+    for n in range(6):
+        play = at.session_state["guess_play"]
+        place = play.game.place
+        passage, truth = corpus.val[play.game.passage(place)], int(corpus.val[place])
+        bet = int(chances_of_model(model, passage).argmax())
+        mine = truth if n % 2 else (truth + 1) % corpus.vocab_size
+        expected_yours += mine == truth
+        expected_models += bet == truth
+        say(at, corpus.tokenizer.decode([mine]))
+        turn = at.session_state["guess_play"].game.turns[-1]
+        assert (turn.place, turn.truth, turn.yours, turn.bet) == (place, truth, mine, bet)
+        last = shown(at)["last"]
+        assert ("right" in last["yours"]) == (mine == truth)
+        assert f"The model of step {step:,}" in last["bet"]
+    assert shown(at)["score"] == f"Right so far: you {expected_yours} of 6, the model {expected_models} of 6."
+    assert "± 41 points" in said(at)
+
+
+def test_the_answer_is_not_sent_to_the_browser_before_the_guess(at):
+    play = at.session_state["guess_play"]
+    corpus = load_corpus(play.sha256)
+    data = shown(at)
+    passage = corpus.tokenizer.decode(corpus.val[play.game.passage(play.game.place)])
+    assert (data["before"] + data["sight"]).replace("␠", " ").replace("⏎", "\n") == passage
+    assert data["last"] is None
+    assert set(data) == {"turn", "before", "sight", "spoken", "options", "notice", "refused", "last", "score", "over"}
+    assert data["spoken"].endswith(passage)
+
+
+def test_only_the_last_block_size_characters_are_marked_as_seen_by_the_model(at, finished_run):
+    data = shown(at)
+    assert len(data["sight"]) == finished_run.info.model.block_size
+    assert data["before"]
+
+
+def test_a_second_key_in_the_same_turn_does_not_count(at):
+    say(at, " ")
+    assert shown(at)["turn"] == 1
+    say(at, "e", turn=0)
+    assert shown(at)["turn"] == 1
+
+
+def test_a_character_that_the_text_does_not_have_is_refused_and_not_counted(at):
+    say(at, "☃")
+    assert shown(at)["turn"] == 0
+    assert "☃ does not occur in this text" in shown(at)["notice"]
+    say(at, " ")
+    assert shown(at)["turn"] == 1
+    assert shown(at)["notice"] == ""
+
+
+def test_a_rerun_keeps_the_place_and_the_score_and_another_page_too(at):
+    say(at, " ")
+    before = shown(at)
+    at.run()
+    assert shown(at) == before
+    go_to(at, "generate")
+    unfold(go_to(at, "train"))
+    assert shown(at) == before
+
+
+def test_a_new_game_begins_at_nothing_with_other_places(at):
+    say(at, " ")
+    seed = at.session_state["guess_play"].game.seed
+    click(at, "guess-new")
+    assert shown(at)["turn"] == 0
+    assert shown(at)["score"] == ""
+    assert at.session_state["guess_play"].game.seed != seed
+
+
+def test_before_a_model_exists_counting_plays_and_is_named():
+    at = unfold(open_app("train"))
+    play = at.session_state["guess_play"]
+    corpus = load_corpus(play.sha256)
+    n, chances = chances_of_tables(corpus.tables, corpus.val[play.game.passage(play.game.place)])
+    say(at, "e")
+    turn = at.session_state["guess_play"].game.turns[0]
+    assert turn.bet == int(chances.argmax())
+    assert turn.chance_of_truth == pytest.approx(chances[turn.truth].item())
+    assert f"counting (table of {n})" in shown(at)["last"]["bet"]
+
+
+def test_the_moment_of_the_past_bets_when_it_is_on_show(at, finished_run):
+    past = finished_run.snapshots[1]
+    at.session_state["moment"] = past
+    at.run()
+    say(at, " ")
+    assert f"The model of step {past:,}" in shown(at)["last"]["bet"]
+
+
+def test_another_text_is_another_game(at):
+    say(at, " ")
+    other = new_run("a quite different text with letters " * 100, max_steps=5)
+    session.workshop().start(other).join(60)
+    at.query_params["run"] = other.id
+    unfold(at)
+    assert shown(at)["turn"] == 0
+    assert at.session_state["guess_play"].sha256 == other.info.text.sha256
+
+
+def test_all_places_of_a_short_text_can_be_guessed_and_then_the_game_is_over():
+    short = new_run("so short a text is soon read. " * 5, max_steps=5)
+    session.workshop().start(short).join(60)
+    at = unfold(open_app("train", run=short.id))
+    for _ in range(len(at.session_state["guess_play"].game.places)):
+        assert not shown(at)["over"]
+        say(at, " ")
+    assert shown(at)["over"]
+    say(at, " ")
+    assert not at.exception
+
+
+def test_a_run_that_has_to_wait_for_its_first_turn_opens_the_game(live_run, monkeypatch):
+    monkeypatch.setattr(type(session.workshop().training(live_run.id)), "seconds_to_turn", lambda self: 4.0)
+    at = open_app("train", run=live_run.id)
+    assert is_open(at)
+
+
+def test_a_run_that_trains_at_once_leaves_the_game_folded():
+    run = new_run()
+    training = session.workshop().start(run)
+    wait_for(lambda: training.reached > 3)
+    assert not is_open(open_app("train", run=run.id))
