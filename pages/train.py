@@ -17,14 +17,14 @@ with panel, st.container(border=True, key="panel"):
         controls.cost(model, train, text)
     controls.guess()
     st.button(
-        "Start a new run" if session.training() else "Start",
+        "Start a new run" if session.commanded() else "Start",
         key="start",
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
         on_click=session.start,
         disabled=bool(problems) or text is None,
-        help="The run that trains now is stopped and kept" if session.training() else None,
+        help="The run that trains now is stopped and kept" if session.commanded() else None,
     )
 
 with picture:

@@ -14,6 +14,7 @@ from ..training import Training
 from . import session
 from .components.timeline import timeline
 from .frame import live
+from .share import share
 from .words import choices, duration, literal
 
 
@@ -47,6 +48,7 @@ def _tick(shown: tuple) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         _menu(info.name if info else "No run yet")
         _buttons(state, session.commanded())
+        share()
         st.markdown(
             _numbers(info, state, training) if info else "Nothing trains yet: press **Start**.", width="content"
         )

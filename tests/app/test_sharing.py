@@ -1,0 +1,294 @@
+"""Whose a run is, what a link says, and what can be taken along."""
+
+import csv
+import io
+import json
+import shlex
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
+
+from microllm import download, texts
+from microllm.builtin import words_twice
+from microllm.config import PRESETS, configs_from
+from microllm.runs import Run, kept_of
+from microllm.ui import session
+
+COMMANDS = {"strip-pause", "strip-resume", "strip-step", "strip-stop", "live-learning_rate"}
+
+
+def started(at) -> Run:
+    """A run that this window started."""
+    for name in ("block_size", "n_embd", "n_head", "n_layer"):
+        at.slider(key=name).set_value(TINY[name])
+    at.run()
+    click(at, "start")
+    return Run.open(at.session_state["run_id"])
+
+
+def unfold(at, key):
+    """Open a popover."""
+    at.session_state[key] = True
+    at.run()
+    assert not at.exception
+    return at
+
+
+def shared_link(at) -> dict[str, str]:
+    """What the link says that Share gives."""
+    unfold(at, "share")
+    (link,) = [code.value for code in at.code if "?" in code.value and "=" in code.value]
+    return dict(parse_qsl(urlsplit(link).query, strict_parsing=True))
+
+
+# ---- whose it is
+
+
+def test_who_starts_a_run_owns_it_and_only_a_hash_is_kept():
+    at = open_app("train")
+    run = started(at)
+    token = at.query_params["key"]
+    assert len(token) > 20
+    assert run.info.owner == kept_of(token)
+    assert token not in (run.folder / "run.json").read_text()
+    assert COMMANDS - {"strip-resume"} <= keys(at.run())
+
+
+def test_a_reload_and_a_bookmark_keep_the_key(live_run):
+    at = open_app("train", run=live_run.id, key=KEY)
+    assert at.query_params == {"run": live_run.id, "key": KEY}
+    go_to(at, "generate")
+    assert at.query_params["key"] == KEY
+    click(at, "strip-stop")
+    wait_for(lambda: live_run.info.state == "stopped")
+
+
+@pytest.mark.parametrize("page", ["train", "attention", "generate"])
+def test_who_has_the_link_only_can_watch_and_is_offered_no_command(page, live_run):
+    at = open_app(page, run=live_run.id)
+    assert not COMMANDS & keys(at)
+    assert "strip-start" in keys(at)
+    assert "watching" in said(at)
+    assert "key" not in at.query_params
+
+
+def test_a_wrong_key_is_named_and_gives_nothing(live_run):
+    at = open_app("train", run=live_run.id, key="guessed")
+    assert "The key in this link is not the key of its run" in complaints(at)
+    assert "key" not in at.query_params
+    assert not COMMANDS & keys(at)
+
+
+@pytest.mark.parametrize("key", ["", "\0", "é" * 10_000, "\ud800"])
+def test_a_strange_key_is_a_wrong_key(key, live_run):
+    assert not live_run.info.is_owned_with(key)
+
+
+def test_the_key_of_one_run_is_not_the_key_of_another(live_run):
+    other = new_run()
+    other.update(owner=kept_of("another"))
+    at = open_app("train", run=other.id, key=KEY)
+    assert "not the key" in complaints(at)
+    assert live_run.info.is_owned_with(KEY)
+
+
+@pytest.mark.parametrize("button", ["strip-resume", "strip-step", "strip-stop"])
+def test_a_button_that_is_still_on_the_screen_commands_nothing_without_the_key(button, live_run):
+    at = open_app("train", run=live_run.id, key=KEY)
+    training = session.workshop().training(live_run.id)
+    reached = training.reached
+    live_run.update(owner=kept_of("another"))
+    at.button(key=button).click().run()
+    assert not at.exception
+    training.join(0.3)
+    assert (training.state, training.reached) == ("paused", reached)
+
+
+def test_a_form_that_is_still_on_the_screen_changes_nothing_without_the_key(live_run):
+    at = open_app("train", run=live_run.id, key=KEY)
+    live_run.update(owner=kept_of("another"))
+    at.number_input(key="live-learning_rate").set_value(0.5)
+    at.button(key="live-apply").click().run()
+    assert session.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+
+
+@pytest.mark.parametrize("token", [None, ""])
+def test_a_run_that_nobody_owns_is_watched_by_all_and_commanded_by_nobody(token, live_run):
+    live_run.update(owner=None)
+    assert not live_run.info.is_owned_with("")
+    at = open_app("train", run=live_run.id, **({} if token is None else {"key": token}))
+    assert not COMMANDS & keys(at)
+    assert "strip-start" in keys(at)
+
+
+def test_a_run_of_an_earlier_version_still_opens(finished_run):
+    path = finished_run.folder / "run.json"
+    data = json.loads(path.read_text())
+    del data["owner"]
+    path.write_text(json.dumps(data))
+    at = open_app("train", run=finished_run.id)
+    assert not at.exception
+    assert "finished" in said(at)
+
+
+@pytest.mark.parametrize("owner", [7, {}, True])
+def test_an_owner_that_is_no_text_is_a_damaged_run(owner, finished_run):
+    path = finished_run.folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"owner": owner}))
+    assert "damaged" in complaints(open_app("train", run=finished_run.id))
+
+
+def test_a_start_stops_the_windows_own_run_and_nobody_elses(live_run):
+    at = open_app("train", run=live_run.id)
+    first = started(at)
+    at.query_params.clear()
+    at.query_params["run"] = live_run.id  # and back to the other's run, while the own one trains
+    at.run()
+    assert at.session_state["run_id"] == live_run.id
+    second = started(at)
+    wait_for(lambda: first.info.state == "stopped")
+    assert {thread.folder.id for thread in training_threads()} == {live_run.id, second.id}
+    assert live_run.info.state == "paused"
+
+
+# ---- the link
+
+
+def test_the_shared_link_leads_a_stranger_to_the_same_view_but_for_the_key(live_run):
+    at = open_app("train", run=live_run.id, key=KEY)
+    at.slider(key="n_layer").set_value(5).run()
+    at.selectbox(key="text").set_value("words-twice").run()
+    at.number_input(key="text-first").set_value(30_000).run()
+    go_to(at, "attention")
+    at.text_input(key="sentence").set_value("ab & c=d").run()
+    step = live_run.snapshots[0]
+    at.session_state["moment"] = step
+    link = shared_link(at)
+    assert KEY not in str(link)
+    assert link.keys() >= {"run", "step", "preset", "n_layer", "text", "first", "sentence"}
+
+    other = open_app("train", **link)
+    assert not other.exception and not complaints(other)
+    assert other.session_state["run_id"] == live_run.id
+    assert other.session_state["moment"] == step
+    assert other.slider(key="n_layer").value == 5
+    assert other.slider(key="n_embd").value == TINY["n_embd"]
+    assert other.selectbox(key="text").value == "words-twice"
+    assert other.number_input(key="text-first").value == 30_000
+    assert go_to(other, "attention").text_input(key="sentence").value == "ab & c=d"
+    assert not COMMANDS & keys(other)
+
+
+def test_a_link_without_a_run_sets_the_train_page_and_one_click_starts_exactly_that():
+    says = {"preset": "article", "block_size": "16", "seed": "7", "optimizer": "muon", "text": "words-twice"}
+    at = open_app("train", **says)
+    assert not at.exception and not complaints(at)
+    assert at.slider(key="block_size").value == 16
+    assert at.button_group(key="preset").value == "article"
+    assert shared_link(at) == says
+    click(at, "start")
+    info = Run.open(at.session_state["run_id"]).info
+    assert (info.model, info.train) == configs_from({"block_size": 16, "seed": 7, "optimizer": "muon"}, "article")
+    assert (info.preset, info.text.source) == ("article", "words-twice")
+    assert at.query_params == {"run": info.id, "key": at.query_params["key"]}
+
+
+def test_what_a_link_said_stays_for_a_reload_and_does_not_come_back_over_what_was_changed():
+    at = open_app("train", preset="article", n_layer="2")
+    at.slider(key="n_layer").set_value(7).run()
+    at.slider(key="n_embd").set_value(64).run()
+    assert at.slider(key="n_layer").value == 7
+    assert at.query_params == {"preset": "article", "n_layer": "2"}
+
+
+def test_bad_values_of_a_link_are_named_once_and_replaced():
+    at = open_app("train", preset="best", block_size="1e9", n_layer="999", n_head="5", text="/etc/passwd", colour="red")
+    assert not at.exception
+    assert len(at.warning) == 1
+    for word in ("preset is 'best'", "block_size is '1e9'", "n_layer is 999", "n_head", "/etc/passwd"):
+        assert word in complaints(at)
+    assert "colour" not in complaints(at)
+    assert at.slider(key="n_layer").value == 12
+    assert not at.button(key="start").disabled
+    at.slider(key="n_embd").set_value(32).run()
+    assert not complaints(at)
+
+
+@pytest.mark.parametrize(("step", "word"), [("5", "this is step"), ("-1", "whole number"), ("9" * 5_000, "whole")])
+def test_a_moment_that_is_not_kept_is_named_and_the_nearest_shown(step, word, live_run):
+    at = open_app("train", run=live_run.id, step=step)
+    assert not at.exception
+    assert word in complaints(at)
+    if step == "5":
+        assert at.session_state["moment"] in live_run.snapshots
+        assert at.query_params["step"] == str(at.session_state["moment"])
+    else:
+        assert "step" not in at.query_params
+
+
+def test_a_long_sentence_in_a_link_is_cut():
+    run = new_run(max_steps=1)
+    session.workshop().start(run).join(60)
+    at = open_app("attention", run=run.id, sentence="word " * 100)
+    assert "500 characters" in complaints(at)
+    assert len(at.text_input(key="sentence").value) == 200
+
+
+def test_an_own_text_is_not_in_the_link_and_that_is_said():
+    at = open_app("train")
+    at.selectbox(key="text").set_value("own").run()
+    at.text_area(key="pasted").set_value("to be or not to be, " * 100).run()
+    assert "text" not in shared_link(at)
+    assert "Your own text stays here" in said(at)
+
+
+def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included():
+    text = words_twice(3_000)
+    run = new_run(text, max_steps=20)
+    session.workshop().start(run).join(60)
+    at = open_app("train", run=run.id)
+    click(at, "start")
+    again = Run.open(at.session_state["run_id"])
+    assert again.id != run.id
+    assert download.load_text(again.info.text.sha256) == text
+    assert (again.info.model, again.info.train) == (run.info.model, run.info.train)
+
+
+def test_a_run_whose_own_text_is_gone_does_not_keep_the_page_from_opening():
+    run = new_run(max_steps=20)
+    session.workshop().start(run).join(60)
+    (texts.texts_dir() / f"{run.info.text.sha256}.txt").unlink()
+    texts.load_corpus.cache_clear()
+    at = open_app("train", run=run.id)
+    assert at.selectbox(key="text").value == "book"
+
+
+# ---- taking it away
+
+
+def test_the_curves_the_folder_and_the_command_are_offered(finished_run):
+    at = unfold(open_app("train", run=finished_run.id), "take-away")
+    assert {"take-curves", "take-folder"} <= keys(at)
+    words = shlex.split(next(code.value for code in at.code if code.value.startswith("python ")))
+    assert words[words.index("--block_size") + 1] == str(TINY["block_size"])
+
+
+def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
+    from microllm.ui import share
+
+    packed = []
+    monkeypatch.setattr(share, "pack", lambda run: packed.append(run) or share.Package(1, "a,b", b"zip"))
+    at = unfold(open_app("train", run=finished_run.id), "take-away")
+    for n_embd in (32, 64):
+        at.slider(key="n_embd").set_value(n_embd).run()
+    assert len(packed) == 1
+
+
+def test_the_curves_have_a_row_a_step(finished_run):
+    from microllm.ui.share import pack
+
+    package = pack(finished_run)
+    assert package.step == 20
+    assert len(list(csv.reader(io.StringIO(package.curves)))) == 22
+    assert set(PRESETS) >= {finished_run.info.preset}
