@@ -1,0 +1,101 @@
+import pytest
+import torch
+
+from microllm.config import ModelConfig
+from microllm.model import MicroLLM
+from microllm.trace import trace
+from microllm.traits import Trait, sight, strongest, traits
+
+TEXT = "it is a truth universally"
+
+
+def pattern_of(text: str, block_size: int, causal: bool) -> torch.Tensor:
+    config = ModelConfig(
+        block_size=block_size, n_embd=16, n_head=2, n_layer=2, initialization="torch", causal=causal, position="learned"
+    )
+    vocab = sorted(set(text))
+    model = MicroLLM(config, len(vocab), generator=torch.Generator().manual_seed(3)).eval()
+    return trace(model, torch.tensor([vocab.index(c) for c in text])).pattern
+
+
+def by_loops(pattern, text, block_size, causal):
+    """The same numbers, one character and one head at a time, from what the pattern itself says is in sight."""
+    answers = {}
+    for place in ("one back", "at itself", "at the first in sight", "at the last space", "one ahead"):
+        shares, chances = [], []
+        for q in range(len(text)):
+            seen = [k for k in range(len(text)) if pattern[0, 0, q, k] > 0]
+            if place == "one back":
+                key = q - 1
+            elif place == "at itself":
+                key = q
+            elif place == "at the first in sight":
+                key = seen[0]
+            elif place == "at the last space":
+                key = text[:q].rfind(" ")
+            else:
+                key = q + 1
+            if key in seen and len(seen) > 1 and not (place == "one ahead" and causal):
+                shares.append([[pattern[layer, head, q, key].item() for head in range(2)] for layer in range(2)])
+                chances.append(1 / len(seen))
+        if shares:
+            answers[place] = torch.tensor(shares).mean(0), sum(chances) / len(chances)
+    return answers
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(("text", "block_size"), [(TEXT, 32), (TEXT, 8), (TEXT, 1), ("a", 8), ("a b", 8), ("ab", 2)])
+def test_traits_are_what_explicit_loops_find(text, block_size, causal):
+    pattern = pattern_of(text, block_size, causal)
+    found, expected = traits(pattern, text, block_size, causal=causal), by_loops(pattern, text, block_size, causal)
+    assert {trait.place for trait in found} == expected.keys()
+    for trait in found:
+        shares, chance = expected[trait.place]
+        torch.testing.assert_close(trait.shares, shares)
+        assert trait.chance == pytest.approx(chance)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("block_size", [1, 6, len(TEXT), 40])
+def test_sight_is_where_a_traced_model_looks(block_size, causal):
+    pattern = pattern_of(TEXT, block_size, causal)
+    first, last = sight(len(TEXT), block_size, causal=causal)
+    for q in range(len(TEXT)):
+        seen = (pattern[0, 0, q] > 0).nonzero().flatten().tolist()
+        assert seen == list(range(first[q], last[q] + 1))
+
+
+def test_a_head_that_looks_evenly_is_at_chance_everywhere_and_called_after_nothing():
+    n = len(TEXT)
+    even = torch.ones(n, n).tril()
+    even = (even / even.sum(-1, keepdim=True)).expand(1, 1, n, n)
+    found = traits(even, TEXT, n)
+    assert len(found) == 4
+    for trait in found:
+        assert trait.shares[0, 0].item() == pytest.approx(trait.chance)
+    assert strongest(found, 0, 0) is None
+
+
+def test_a_head_that_looks_one_back_is_called_so_and_its_neighbour_is_not():
+    n = len(TEXT)
+    back = torch.zeros(n, n)
+    back[0, 0] = 1
+    back[range(1, n), range(n - 1)] = 1
+    even = torch.ones(n, n).tril()
+    even = even / even.sum(-1, keepdim=True)
+    found = traits(torch.stack([back, even])[None], TEXT, n)
+    best = strongest(found, 0, 0)
+    assert best.place == "one back"
+    assert best.shares[0, 0].item() == 1
+    assert strongest(found, 0, 1) is None
+
+
+def test_a_head_is_called_after_what_it_does_only_when_that_is_clearly_above_chance():
+    def named(share: float, chance: float) -> bool:
+        return strongest([Trait("one back", torch.tensor([[share]]), chance)], 0, 0) is not None
+
+    assert named(0.25, 0.1)
+    assert not named(0.19, 0.1)  # not twice as much
+    assert not named(0.09, 0.02)  # hardly anything
+    assert not named(0.9, 0.5)
+    assert strongest([], 0, 0) is None
