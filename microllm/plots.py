@@ -16,6 +16,7 @@ import numpy
 import pandas
 import plotly.graph_objects as go
 import torch
+from torch.nn import functional
 
 from .config import TrainConfig
 from .corpus import REFERENCE_NAMES
@@ -336,8 +337,21 @@ def learning_rate_frame(train: TrainConfig) -> pandas.DataFrame:
 # ---- attention
 
 
+_SHADES = 16
+
+
 def _heat_scale(mode: str) -> list[list[Any]]:
-    return [[0, PALETTE[mode]["ground"]], [1, PALETTE[mode]["attention"]]]
+    """Colours of shares by their square root, as our components draw them (glow.js): one in a hundred is seen."""
+    ground, full = (_rgb(PALETTE[mode][name]) for name in ("ground", "attention"))
+    scale = []
+    for i in range(_SHADES + 1):
+        mixed = [round(low + (high - low) * i / _SHADES) for low, high in zip(ground, full, strict=True)]
+        scale.append([(i / _SHADES) ** 2, "rgb({}, {}, {})".format(*mixed)])
+    return scale
+
+
+def _rgb(color: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(color.removeprefix("#")))
 
 
 def _literal(text: str) -> str:
@@ -349,72 +363,66 @@ def _ticks(places: list[float], names: list[str]) -> dict[str, Any]:
     return {"tickmode": "array", "tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
 
 
-def _without_future(pattern: torch.Tensor) -> torch.Tensor:
-    """A pattern (N, N) with nothing where a row could not look; a model that cheats has looked there."""
-    is_future = torch.ones_like(pattern, dtype=torch.bool).triu(1)
-    return pattern.masked_fill(is_future & (pattern == 0), torch.nan)
-
-
-def attention_figure(pattern: torch.Tensor, sentence: str, mode: str) -> go.Figure:
+def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal: bool = True) -> go.Figure:
     """The heatmap of one head, `pattern` (N, N): each row is a character, and its columns are what it looks at."""
     names = [_literal(character) for character in sentence]
-    places = list(range(len(names)))
+    places = list(range(1, len(names) + 1))
+    if causal:  # nothing is drawn where nobody may look
+        pattern = pattern.masked_fill(torch.ones_like(pattern, dtype=torch.bool).triu(1), torch.nan)
     figure = go.Figure(
         go.Heatmap(
-            z=_without_future(pattern).numpy(),
+            z=pattern.numpy(),
             x=places,
             y=places,
-            customdata=[[f"“{key}” at {k + 1}" for k, key in enumerate(names)]] * len(names),
-            text=[[f"“{query}” at {q + 1}"] * len(names) for q, query in enumerate(names)],
-            hovertemplate="%{text} looks at %{customdata}: %{z:.1%}<extra></extra>",
+            hovertemplate="“%{y}” looks at “%{x}”: %{z:.1%}<extra></extra>",
             hoverongaps=False,
             colorscale=_heat_scale(mode),
             zmin=0,
             zmax=1,
             xgap=1,
             ygap=1,
-            colorbar={"title": {"text": "share of attention", "side": "right"}, "tickformat": ".0%", "thickness": 12},
+            colorbar={
+                "title": {"text": "share of attention", "side": "right"},
+                "tickformat": ".0%",
+                "tickvals": [0, 0.1, 0.25, 0.5, 1],
+                "thickness": 12,
+            },
         )
     )
     ticks = _ticks(places, names)
-    font = {"family": "monospace", "size": 15 if len(names) <= 32 else 11}
+    font = {"family": "monospace", "size": 15 if len(names) <= 32 else 12}
     figure.update_xaxes(title="looked at", side="top", tickangle=0, tickfont=font, **ticks)
     figure.update_yaxes(title="looking", autorange="reversed", tickfont=font, **ticks)
     figure.update_layout(height=max(420, min(900, 16 * len(names) + 120)), margin={"l": 10, "r": 10, "t": 60, "b": 10})
     return figure
 
 
-def heads_figure(pattern: torch.Tensor, chosen: tuple[int, int], mode: str) -> go.Figure:
-    """All heads (L, H, N, N) as small tiles, layers from top to bottom; `chosen` (layer, head) is framed."""
-    layers, heads, size, _ = pattern.shape
-    gap = max(1, size // 8)
-    cell = size + gap
-    tiles = torch.full((layers * cell - gap, heads * cell - gap), torch.nan)
-    for layer in range(layers):
-        for head in range(heads):
-            rows, columns = slice(layer * cell, layer * cell + size), slice(head * cell, head * cell + size)
-            tiles[rows, columns] = _without_future(pattern[layer, head])
-    figure = go.Figure(
-        go.Heatmap(z=tiles.numpy(), colorscale=_heat_scale(mode), zmin=0, zmax=1, showscale=False, hoverinfo="skip")
-    )
-    for layer in range(layers):
-        for head in range(heads):
-            is_chosen = (layer, head) == chosen
-            left, top = head * cell - 0.5, layer * cell - 0.5
-            line = {
-                "color": PALETTE[mode]["text" if is_chosen else "cut"],
-                "width": 3 if is_chosen else 1,
-            }
-            figure.add_shape(type="rect", x0=left, x1=left + size, y0=top, y1=top + size, line=line)
+def packed(pattern: torch.Tensor, *, causal: bool = True) -> numpy.ndarray:
+    """Patterns (..., N, N) as bytes, 0-255 for none to all, in one dimension: what our components are sent.
 
-    def numbered(count: int) -> dict[str, Any]:
-        middles = [i * cell + (size - 1) / 2 for i in range(count)]
-        return _ticks(middles, [str(i + 1) for i in range(count)])
+    Of a causal model the lower triangles alone, one after another: row q of each begins at q (q + 1) / 2.
+    """
+    shades = (255 * pattern).round().to(torch.uint8)
+    if causal:
+        rows, columns = torch.tril_indices(*pattern.shape[-2:])
+        shades = shades[..., rows, columns]
+    return shades.flatten().numpy()
 
-    figure.update_xaxes(title="head", side="top", **numbered(heads))
-    figure.update_yaxes(title="layer", autorange="reversed", scaleanchor="x", constrain="domain", **numbered(layers))
-    figure.update_layout(height=min(760, 110 * layers + 90), margin={"l": 10, "r": 10, "t": 50, "b": 10})
-    return figure
+
+def coarse(pattern: torch.Tensor, most: int) -> torch.Tensor:
+    """Patterns (..., N, N) with `most` rows and columns at most, for small pictures.
+
+    A row is the mean of some neighbours, and a column their sum: rows go on to add up to one.
+    """
+    size = pattern.shape[-1]
+    k = math.ceil(size / most)
+    if k == 1:
+        return pattern
+    padded = functional.pad(pattern, (0, -size % k, 0, -size % k))
+    sums = padded.unflatten(-1, (-1, k)).sum(-1).unflatten(-2, (-1, k)).sum(-2)
+    rows = torch.full((sums.shape[-2], 1), float(k))
+    rows[-1] = size - k * (len(rows) - 1)
+    return sums / rows
 
 
 # ---- the next character

@@ -9,11 +9,14 @@ import streamlit as st
 _FOLDER = Path(__file__).parent
 
 
-def declare(name: str, html: str):
+def declare(name: str, html: str, shared: tuple[str, ...] = ()):
     """The component whose script and style lie here as `name`.js and `name`.css; call the result to show it.
+
+    Scripts named in `shared` come before its own: what several components have in common.
 
     `html` is what stands in it before the script runs. It lives in a shadow root, so that no style leaks in or out;
     the theme's colours are there as --st-... variables.
     """
-    css, js = ((_FOLDER / f"{name}.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    css = (_FOLDER / f"{name}.css").read_text("utf-8")
+    js = "\n".join((_FOLDER / f"{script}.js").read_text("utf-8") for script in (*shared, name))
     return st.components.v2.component(f"microllm.{name}", html=html, css=css, js=js)

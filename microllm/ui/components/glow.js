@@ -1,0 +1,38 @@
+// The colours of shares of attention, 0-255: from the ground to one hue by the square root, so that 1 % is seen.
+// `colors` has the hue on light and on dark ground; ink is black or white, whichever is read better.
+
+const rgb = (color) => {
+  const context = document.createElement("canvas").getContext("2d")
+  context.fillStyle = color.trim()
+  const hex = context.fillStyle
+  return [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16))
+}
+
+// WCAG 2.2, relative luminance
+const luminance = (color) => {
+  const [r, g, b] = color.map((part) => (part <= 10 ? part / 3294 : ((part / 255 + 0.055) / 1.055) ** 2.4))
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b
+}
+
+function glow(element, colors) {
+  const theme = getComputedStyle(element).getPropertyValue("--st-background-color") || "#ffffff"
+  const ground = rgb(theme)
+  const isDark = luminance(ground) < 0.18
+  const hue = rgb(isDark ? colors.dark : colors.light)
+  const table = Array.from({ length: 256 }, (_, share) => {
+    const part = Math.sqrt(share / 255)
+    return ground.map((low, i) => Math.round(low + (hue[i] - low) * part))
+  })
+  return {
+    key: theme,
+    isDark,
+    table,
+    css: table.map((color) => `rgb(${color.join(" ")})`),
+    ink: table.map((color) => (luminance(color) > 0.179 ? "#000000" : "#ffffff")),
+  }
+}
+
+// An Arrow column of bytes as it comes from Python.
+const bytes = (table) => table.getChildAt(0).toArray()
+
+const percent = (share) => `${Math.round((100 * share) / 255)}\u00a0%`

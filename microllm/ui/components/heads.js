@@ -1,0 +1,129 @@
+// All heads as small pictures, layers as rows: a row of a picture looks at its columns. A click, or arrow keys and Enter,
+// choose one. `data`: layers, heads, size (rows of a picture), causal, chosen (layer * heads + head), notes (words for each
+// head), colors, and shares as bytes: of each head the lower triangle, or all rows of a model that looks ahead.
+
+const PATIENCE = 2000 // milliseconds that a choice stands before the server has confirmed it
+
+export default function ({ data, parentElement: root, setTriggerValue }) {
+  const grid = root.querySelector(".grid")
+  const note = root.querySelector(".note")
+  const state = (grid.state ??= { drawn: "", tiles: [], wish: null, wished: 0, hover: null, observer: null })
+  const { layers, heads, size, causal } = data
+  const shares = bytes(data.shares)
+  const { table } = glow(grid, data.colors)
+  const beyond = rgb(getComputedStyle(grid).getPropertyValue("--st-secondary-background-color") || "#eeeeee")
+
+  const chosen = () => {
+    if (state.wish !== null && state.wish !== data.chosen && Date.now() - state.wished < PATIENCE) return state.wish
+    state.wish = null
+    return data.chosen
+  }
+
+  const shape = `${layers} ${heads}`
+  if (shape !== state.drawn) {
+    Object.assign(state, { drawn: shape, wish: null, hover: null })
+    const label = (words, row, column) => {
+      const element = document.createElement("i")
+      element.textContent = words
+      element.ariaHidden = "true"
+      element.style.gridArea = `${row} / ${column}`
+      return element
+    }
+    state.tiles = Array.from({ length: layers * heads }, (_, i) => {
+      const [layer, head] = [Math.floor(i / heads), i % heads]
+      const tile = document.createElement("canvas")
+      tile.setAttribute("role", "radio")
+      tile.setAttribute("aria-label", `layer ${layer + 1}, head ${head + 1}`)
+      tile.style.gridArea = `${layer + 2} / ${head + 2}`
+      return tile
+    })
+    grid.style.setProperty("--heads", heads)
+    grid.replaceChildren(
+      ...Array.from({ length: heads }, (_, i) => label(i ? String(i + 1) : "head 1", 1, i + 2)),
+      ...Array.from({ length: layers }, (_, i) => label(i ? String(i + 1) : "layer 1", i + 2, 1)),
+      ...state.tiles,
+    )
+  }
+
+  const picture = document.createElement("canvas")
+  picture.width = picture.height = size
+  const pen = picture.getContext("2d")
+  const pixels = pen.createImageData(size, size)
+  const length = causal ? (size * (size + 1)) / 2 : size * size
+
+  const draw = (tile, i) => {
+    const edge = Math.round(tile.clientWidth * devicePixelRatio)
+    if (!edge) return
+    let at = i * length
+    for (let q = 0, p = 0; q < size; q++) {
+      for (let k = 0; k < size; k++, p += 4) {
+        const color = causal && k > q ? beyond : table[shares[at++]]
+        pixels.data[p] = color[0]
+        pixels.data[p + 1] = color[1]
+        pixels.data[p + 2] = color[2]
+        pixels.data[p + 3] = 255
+      }
+    }
+    pen.putImageData(pixels, 0, 0)
+    if (tile.width !== edge) tile.width = tile.height = edge
+    const context = tile.getContext("2d")
+    context.imageSmoothingEnabled = edge < 2 * size // larger ones stay sharp; smaller ones lose no row
+    context.imageSmoothingQuality = "high"
+    context.drawImage(picture, 0, 0, edge, edge)
+  }
+
+  const mark = () => {
+    const now = chosen()
+    state.tiles.forEach((tile, i) => {
+      tile.setAttribute("aria-checked", String(i === now))
+      tile.tabIndex = i === now ? 0 : -1
+    })
+    note.textContent = data.notes[state.hover ?? now]
+  }
+
+  const choose = (i) => {
+    if (i === chosen()) return
+    state.wish = i
+    state.wished = Date.now()
+    mark()
+    setTriggerValue("picked", i)
+  }
+
+  const tileOf = (event) => state.tiles.indexOf(event.target)
+  const point = (i) => {
+    state.hover = i < 0 ? null : i
+    note.textContent = data.notes[state.hover ?? chosen()]
+  }
+  grid.onpointerover = (event) => point(tileOf(event))
+  grid.onpointerleave = () => point(-1)
+  grid.onclick = (event) => {
+    const i = tileOf(event)
+    if (i >= 0) choose(i)
+  }
+  grid.onkeydown = (event) => {
+    const i = tileOf(event)
+    if (i < 0) return
+    const [row, column] = [Math.floor(i / heads), i % heads]
+    if (event.key === "Enter" || event.key === " ") choose(i)
+    else {
+      const to = {
+        ArrowLeft: column > 0 && i - 1, ArrowRight: column < heads - 1 && i + 1,
+        ArrowUp: row > 0 && i - heads, ArrowDown: row < layers - 1 && i + heads,
+        Home: row * heads, End: (row + 1) * heads - 1,
+      }[event.key]
+      if (to === undefined) return
+      if (to !== false) {
+        state.tiles[to].focus()
+        point(to)
+      }
+    }
+    event.preventDefault()
+  }
+  grid.onfocusout = () => point(-1)
+
+  state.observer?.disconnect()
+  state.observer = new ResizeObserver(() => state.tiles.forEach(draw)) // it reports at once, too
+  state.observer.observe(grid)
+  state.tiles.forEach(draw)
+  mark()
+}

@@ -1,0 +1,34 @@
+"""A sentence on which one sees where a head looks: what the character under the pointer looks at glows."""
+
+from __future__ import annotations
+
+import torch
+
+from ... import plots
+from ...tokenizer import visible
+from . import declare
+
+_HTML = """
+<div class="sentence">
+  <div class="text" role="listbox" aria-label="Your sentence, character by character"></div>
+  <p class="words"></p>
+  <p class="hint"></p>
+  <div class="legend" aria-hidden="true"><span>share of attention</span></div>
+  <p class="said" aria-live="polite"></p>
+</div>
+"""
+_sentence = declare("sentence", _HTML, shared=("glow",))
+
+
+def sentence(pattern: torch.Tensor, text: str, block_size: int, *, causal: bool) -> None:
+    """Show `text`, N characters, and where one head looks: its `pattern` (N, N), rows looking at columns."""
+    _sentence(
+        key="attention-text",
+        data={
+            "text": [visible(character) for character in text],
+            "block_size": block_size,
+            "causal": causal,
+            "colors": {mode: palette["attention"] for mode, palette in plots.PALETTE.items()},
+            "shares": plots.packed(pattern, causal=causal),
+        },
+    )
