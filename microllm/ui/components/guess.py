@@ -36,8 +36,8 @@ def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
     """
 
     def guessed() -> None:
-        it = st.session_state["guess"].made
+        it = st.session_state["next-letter"].made
         if it is not None:
             made(int(it["turn"]), str(it["character"]))
 
-    _guess(key="guess", data=data, on_made_change=guessed)
+    _guess(key="next-letter", data=data, on_made_change=guessed)
