@@ -6,7 +6,7 @@ from microllm.ui import frame
 
 frame.enter("pages/train.py", "Train a language model, one character at a time")
 
-from microllm.ui import charts, controls, guess, session
+from microllm.ui import advice, charts, controls, guess, session
 
 picture, panel = st.columns([2, 1], gap="medium")
 
@@ -29,7 +29,9 @@ with panel, st.container(border=True, key="panel"):
 
 with picture:
     charts.loss(None if problems else text, model.block_size, train.max_steps)
+    advice.by_heart()
     charts.outcome()
+    advice.next_steps()
     guess.offer()
     charts.ways_on()
     controls.live_settings()

@@ -1,0 +1,95 @@
+"""What a run suggests when it is over is one click away, on the run's own text and with nothing else changed."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from play import KEY, click, keys, new_run, open_app, said, wait_for
+
+from microllm.config import TrainConfig
+from microllm.runs import Run
+
+
+def finished(validation, training, **settings) -> Run:
+    """A run that is over, with these losses at eleven exams."""
+    run = new_run(max_steps=100, **settings)
+    rows = [
+        {"step": 10 * i, "seconds": i, "train_loss": a, "val_loss": b, "learning_rate": 1e-3, "tokens_per_second": 1.0}
+        for i, (a, b) in enumerate(zip(training, validation, strict=True))
+    ]
+    (run.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run.update(state="finished", full_val_loss=validation[-1])
+    return run
+
+
+DOWN = [3.0 - 0.2 * i for i in range(11)]
+UP = [3.0, 2.5, 2.0, 1.8] + [1.9 + 0.1 * i for i in range(7)]
+
+
+def test_a_click_starts_the_suggestion_on_the_same_text_with_only_that_changed():
+    run = finished(DOWN, DOWN, stop_at_loss=0.5, seed=5)
+    at = open_app("train", run=run.id)
+    assert "still learning" in said(at)
+    assert "max_steps 100 → 200" in at.button(key="next-0").label
+    click(at, "next-0")
+    new = Run.open(at.session_state["run_id"])
+    assert new.id != run.id
+    assert new.info.train == replace(run.info.train, max_steps=200)
+    assert new.info.model == run.info.model
+    assert new.info.text.sha256 == run.info.text.sha256
+    assert at.query_params["key"]
+    assert at.slider(key="n_embd").value == run.info.model.n_embd
+    assert "next-0" not in keys(at)
+
+
+def test_a_run_that_learned_by_heart_offers_three_ways_out():
+    run = finished(UP, DOWN)
+    at = open_app("train", run=run.id)
+    assert said(at).count("It learned by heart: validation was best at step 30") == 1
+    labels = [at.button(key=f"next-{i}").label for i in range(3)]
+    assert [word in label for word, label in zip(("dropout", "n_embd", "max_steps"), labels, strict=True)] == [True] * 3
+
+
+def test_whoever_watches_may_follow_a_suggestion_with_a_run_of_their_own():
+    run = finished(DOWN, DOWN)
+    at = open_app("train", run=run.id)
+    before = asdict(run.info)
+    click(at, "next-0")
+    assert at.session_state["run_id"] != run.id
+    assert asdict(run.info) == before
+
+
+@pytest.mark.parametrize("state", ["training", "waiting"])
+def test_a_run_that_goes_on_suggests_nothing(state):
+    run = finished(DOWN, DOWN)
+    run.update(state=state)
+    with run.writing():
+        at = open_app("train", run=run.id)
+        assert "next-0" not in keys(at)
+
+
+def test_learning_by_heart_is_said_while_it_happens():
+    run = finished(UP, DOWN)
+    run.update(state="training")
+    with run.writing():
+        at = open_app("train", run=run.id, key=KEY)
+        assert "surprised it least at step 30" in said(at)
+
+
+def test_a_run_that_learns_as_it_should_is_not_said_to_learn_by_heart(live_run):
+    at = open_app("train", run=live_run.id, key=KEY)
+    assert "by heart now" not in said(at)
+
+
+def test_a_suggestion_holds_when_the_run_was_told_to_start_otherwise():
+    at = open_app("train", run=finished(DOWN, DOWN).id)
+    at.slider(key="n_layer").set_value(9).run()
+    at.selectbox(key="text").set_value("words-twice").run()
+    click(at, "next-0")
+    new = Run.open(at.session_state["run_id"])
+    assert new.info.model.n_layer == 2
+    assert new.info.text.name == "made here"
+    assert at.slider(key="n_layer").value == 2
+    assert at.selectbox(key="text").value == "own"
+    wait_for(lambda: new.info.state == "training")
+    assert new.info.train.learning_rate == TrainConfig().learning_rate
