@@ -359,16 +359,22 @@ def _literal(text: str) -> str:
     return html.escape(visible(text))
 
 
-def _ticks(places: list[float], names: list[str]) -> dict[str, Any]:
-    return {"tickmode": "array", "tickvals": places, "ticktext": names, "showgrid": False, "zeroline": False}
-
-
 def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal: bool = True) -> go.Figure:
     """The heatmap of one head, `pattern` (N, N): each row is a character, and its columns are what it looks at."""
-    names = [_literal(character) for character in sentence]
-    places = list(range(1, len(names) + 1))
     if causal:  # nothing is drawn where nobody may look
         pattern = pattern.masked_fill(torch.ones_like(pattern, dtype=torch.bool).triu(1), torch.nan)
+    # Places are categories that are called by their characters: Plotly then leaves out labels that have no room.
+    places = [str(i + 1) for i in range(len(sentence))]
+    ink = {"color": PALETTE[mode]["text"], "size": 12}
+    axis = {
+        "type": "category",
+        "labelalias": dict(zip(places, map(_literal, sentence), strict=True)),
+        "tickangle": 0,
+        "tickfont": ink | {"family": "monospace"},
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,  # a finger scrolls the page
+    }
     figure = go.Figure(
         go.Heatmap(
             z=pattern.numpy(),
@@ -382,18 +388,21 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
             xgap=1,
             ygap=1,
             colorbar={
-                "title": {"text": "share of attention", "side": "right"},
+                "title": {"text": "share of attention", "side": "bottom", "font": ink},
+                "orientation": "h",
+                "y": 0,
+                "yanchor": "top",
+                "thickness": 10,
                 "tickformat": ".0%",
                 "tickvals": [0, 0.1, 0.25, 0.5, 1],
-                "thickness": 12,
+                "tickfont": ink,
             },
         )
     )
-    ticks = _ticks(places, names)
-    font = {"family": "monospace", "size": 15 if len(names) <= 32 else 12}
-    figure.update_xaxes(title="looked at", side="top", tickangle=0, tickfont=font, **ticks)
-    figure.update_yaxes(title="looking", autorange="reversed", tickfont=font, **ticks)
-    figure.update_layout(height=max(420, min(900, 16 * len(names) + 120)), margin={"l": 10, "r": 10, "t": 60, "b": 10})
+    figure.update_xaxes(title={"text": "looked at", "font": ink}, side="top", **axis)
+    figure.update_yaxes(title={"text": "looking", "font": ink}, autorange="reversed", **axis)
+    height = max(420, min(900, 16 * len(sentence) + 160))
+    figure.update_layout(height=height, margin={"l": 10, "r": 10, "t": 50, "b": 60}, dragmode=False)
     return figure
 
 
@@ -423,54 +432,3 @@ def coarse(pattern: torch.Tensor, most: int) -> torch.Tensor:
     rows = torch.full((sums.shape[-2], 1), float(k))
     rows[-1] = size - k * (len(rows) - 1)
     return sums / rows
-
-
-# ---- the next character
-
-
-def chances_spec(mode: str) -> dict[str, Any]:
-    """The Vega-Lite spec of the bars of the likeliest next characters."""
-    colors = PALETTE[mode]
-    y = {
-        "field": "character",
-        "type": "nominal",
-        "sort": {"field": "rank", "order": "ascending"},
-        "title": "next character",
-        "axis": {"labelFont": "monospace", "labelFontSize": 16, "ticks": False},
-    }
-    x = {
-        "type": "quantitative",
-        "title": "chance",
-        "axis": {"format": ".0%", "tickCount": 5},
-        "scale": {"domainMin": 0},
-    }
-    label = {"field": "label", "type": "nominal"}
-    return {
-        "height": {"step": 21},
-        "encoding": {"y": y},
-        "layer": [
-            {
-                "mark": {"type": "bar", "color": colors["cut"], "cornerRadiusEnd": 2},
-                "encoding": {"x": {"field": "model", **x}, "tooltip": [label]},
-            },
-            {
-                "mark": {"type": "bar", "color": colors["training"], "height": {"band": 0.45}},
-                "encoding": {"x": {"field": "kept", **x}, "tooltip": [label]},
-            },
-            {
-                "mark": {"type": "text", "align": "left", "dx": 4, "fontSize": 12, "color": colors["text"]},
-                "encoding": {"x": {"field": "longer", **x}, "text": label},
-            },
-        ],
-    }
-
-
-def chances_frame(model: torch.Tensor, kept: torch.Tensor, vocab: str, most: int = 15) -> pandas.DataFrame:
-    """The likeliest characters: their chance as the model gives it (V,), and after temperature and cuts (V,)."""
-    top = model.topk(min(most, len(vocab)))
-    rows = []
-    for rank, i in enumerate(top.indices.tolist()):
-        before, after = model[i].item(), kept[i].item()
-        label = f"{after:.1%}" if after > 0 else "cut off"
-        rows.append((visible(vocab[i]), rank, before, after, max(before, after), label))
-    return pandas.DataFrame(rows, columns=["character", "rank", "model", "kept", "longer", "label"])

@@ -101,7 +101,7 @@ def _tick(run: Run, text: str) -> None:
                     help="The heatmap stands still while the model trains, and moves on when the steps have grown by "
                     "half. The text and the small pictures are always new.",
                 )
-        st.plotly_chart(figure, key="attention-one")
+        st.plotly_chart(figure, key="attention-one", config={"displayModeBar": False})
 
 
 def _chosen(n_layer: int, n_head: int) -> tuple[int, int]:
@@ -120,8 +120,8 @@ def _notes(found: list[Trait], n_layer: int, n_head: int) -> list[str]:
     for layer in range(n_layer):
         for head in range(n_head):
             best = strongest(found, layer, head)
-            does = f"looks {_share(best, layer, head)}" if best else "does nothing here that stands out from chance"
-            notes.append(f"Layer {layer + 1}, head {head + 1} {does}.")
+            does = f" looks {_share(best, layer, head)}." if best else ": nothing stands out from chance."
+            notes.append(f"Layer {layer + 1}, head {head + 1}{does}")
     return notes
 
 
