@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +59,20 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return p if order is None else torch.zeros_like(p).scatter(-1, order, p)
 
 
+def likeliest(
+    logits: torch.Tensor, sampling: Sampling, most: int = 10, also: int | None = None
+) -> list[tuple[int, float, float]]:
+    """The likeliest characters given the scores (V,) of all: (id, the model's own chance, the chance it is drawn with).
+
+    The best first; `also` is among them in any case, at the end if need be.
+    """
+    own, drawn = probabilities(logits, Sampling()), probabilities(logits, sampling)
+    best = own.topk(min(most, len(own))).indices.tolist()
+    if also is not None and also not in best:
+        best[-1] = also
+    return [(i, own[i].item(), drawn[i].item()) for i in best]
+
+
 def draw(p: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """One id for each row of chances p (B, V), as (B, 1): where their running sum passes a number from the dice."""
     so_far = p.cumsum(dim=-1)
@@ -95,23 +109,45 @@ def stream(
     idx: torch.Tensor,
     max_new_tokens: int,
     sampling: Sampling | None = None,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> Iterator[torch.Tensor]:
     """Yield one sampled id for each of the B sequences in idx (B, T), max_new_tokens times. Leave it to stop.
 
-    The same model, idx, sampling and seed give the same text. Raises ValueError for an empty idx or a bad sampling.
+    The same model, idx, sampling and seed give the same text. With a list of B seeds each sequence throws dice of its
+    own, and is written as it would be alone. Raises ValueError for an empty idx or a bad sampling.
+    """
+    for chosen, _, _ in scored_stream(model, idx, max_new_tokens, sampling, seed):
+        yield chosen
+
+
+def scored_stream(
+    model: MicroLLM,
+    idx: torch.Tensor,
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
+    seed: int | Sequence[int] = 0,
+    thrown: int = 0,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
+    """As `stream`, with what the choice was made from: ids (B,), the model's scores (B, V), and how many of the last
+    characters it saw. The dice go on as if `thrown` characters had been chosen with them before.
     """
     sampling = sampling or Sampling()
     if problem := sampling.problem():
         raise ValueError(problem)
     if not idx.shape[1]:
         raise ValueError("There is nothing to go on from: give at least one character.")
-    generator = torch.Generator(idx.device).manual_seed(stream_seed(seed, "sample"))
+    seeds = [seed] if isinstance(seed, int) else seed
+    generators = [torch.Generator(idx.device).manual_seed(stream_seed(one, "sample")) for one in seeds]
+    rows = len(idx) // len(generators)  # that share the dice of one seed
+    for generator in generators:
+        for _ in range(thrown):
+            torch.rand(rows, 1, generator=generator, device=idx.device, dtype=torch.float64)
     cache = Cache(model, idx.shape[0])
     for _ in range(max_new_tokens):
-        p = probabilities(read_on(model, cache, idx), sampling)
-        idx = draw(p, generator)
-        yield idx[:, 0]
+        logits = read_on(model, cache, idx)
+        p = probabilities(logits, sampling).split(rows)
+        idx = torch.cat([draw(*one) for one in zip(p, generators, strict=True)])
+        yield idx[:, 0], logits, cache.length
 
 
 def generate(

@@ -1,18 +1,24 @@
-"""Write with the model as it is now, and see what it would choose next."""
+"""Write with the model as it is now, choosing at every place if one likes, and see what it makes of a text."""
 
 import streamlit as st
 
 from microllm.ui import frame
 
-frame.enter("pages/generate.py", "Write with the model")
+frame.enter("pages/generate.py", "Write and read with the model")
 
-from microllm.ui import charts, controls, writer
+from microllm.ui import controls, reader, writer
 
 controls.need_a_run("A model writes one character after another. Train one first, for half a minute.")
-prompt = controls.prompt()
-choices, bars = st.columns([3, 2], gap="medium")
-with choices:
-    controls.sampling()
-    writer.panel()
-with bars:
-    charts.next_character(prompt)
+view = st.segmented_control(
+    "What to do",
+    ["Write", "Read"],
+    default="Write",
+    key="view",
+    required=True,
+    persist_state="session",
+    label_visibility="collapsed",
+)
+if view == "Write":
+    writer.write()
+else:
+    reader.read()

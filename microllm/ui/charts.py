@@ -10,9 +10,7 @@ import streamlit as st
 from .. import plots, texts
 from ..history import AXES, History
 from ..runs import Run
-from ..sample import Sampling, next_logits, probabilities
 from ..samples import Sample
-from ..writing import known_ids
 from . import session
 from .controls import mode
 from .frame import live
@@ -183,28 +181,3 @@ def _milestones(run: Run, passed: list[plots.Mark]) -> None:
         text = sample.text[:_MILESTONE].replace("\n", "⏎") if sample else "…"
         told.append(f"step {mark.step:,}, {mark.note}\n  {text}")
     st.code("\n".join(told), language=None, wrap_lines=True)
-
-
-# ---- the next character
-
-
-def next_character(prompt: str) -> None:
-    """Bars of the likeliest next characters after `prompt`, as the model gives them and after what the sliders cut."""
-    if not prompt:
-        return
-    _, _, sampling, _ = session.wish()
-    live(lambda: _next_character_tick(prompt, sampling), 1.0, key="chances-live", when=is_active())
-
-
-def _next_character_tick(prompt: str, sampling: Sampling) -> None:
-    run, now = session.run(), session.model_shown(max_age=1.0)
-    if now is None:
-        st.caption("The model has no weights to show yet.")
-        return
-    step, model = now
-    idx = known_ids(run.tokenizer, prompt)
-    logits = next_logits(model, idx[None])[0]
-    frame = plots.chances_frame(probabilities(logits, Sampling()), probabilities(logits, sampling), run.tokenizer.vocab)
-    alt = "Chances of the next character"
-    st.vega_lite_chart(frame, plots.chances_spec(mode()), width="stretch", key="chances", alt=alt)
-    st.caption(f"After the prompt, at step {step:,}. Blue: the chance it is drawn with. Grey: what the model gave it.")

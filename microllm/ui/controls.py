@@ -341,7 +341,18 @@ def sentence() -> str:
 
 def prompt() -> str:
     """What the model goes on from. Characters it never met are named and left out."""
-    return _text_input("Prompt", "prompt", PROMPT)
+    return _text_input("Prompt", prompt_key(), PROMPT)
+
+
+def prompt_key() -> str:
+    """The key of the prompt's field, another one after each `set_prompt`: a tick on its way says the old value."""
+    return f"prompt-{turn}" if (turn := st.session_state.get("prompt_turn", 0)) else "prompt"
+
+
+def set_prompt(text: str) -> None:
+    """Put another prompt into its field, from a callback."""
+    st.session_state["prompt_turn"] = st.session_state.get("prompt_turn", 0) + 1
+    st.session_state[prompt_key()] = text
 
 
 def _text_input(label: str, key: str, default: str) -> str:
@@ -359,8 +370,8 @@ def _text_input(label: str, key: str, default: str) -> str:
     return known
 
 
-def sampling() -> None:
-    """Length, the way of choosing, and the dice: what `session.wish` reads."""
+def temperature() -> None:
+    """How boldly a character is chosen."""
     st.slider(
         "temperature",
         0.0,
@@ -371,16 +382,28 @@ def sampling() -> None:
         persist_state="session",
         help="0: always the likeliest character. 1: as the model bets. Above: bolder, and soon nonsense.",
     )
-    with st.expander("More: length, top-k, top-p, seed"):
-        st.slider("length, in characters", 50, 2_000, 400, 50, key="length", persist_state="session")
-        st.slider("top-k: keep only so many of the likeliest (0: all)", 0, 50, 0, key="top_k", persist_state="session")
-        st.slider(
-            "top-p: keep the fewest that reach this chance together (1: all)",
-            0.05,
-            1.0,
-            1.0,
-            0.05,
-            key="top_p",
-            persist_state="session",
-        )
-        st.number_input("seed: the dice", 0, 2**31 - 1, 0, key="sampling-seed", persist_state="session")
+
+
+def sampling() -> None:
+    """Length, what is cut off, the dice and how many samples."""
+    with st.expander("More: length, top-k, top-p, seed, samples"):
+        left, right = st.columns(2, gap="medium")
+        with left:
+            st.slider("length, in characters", 50, 2_000, 400, 50, key="length", persist_state="session")
+            st.number_input("seed: the dice", 0, 2**31 - 1, 0, key="sampling-seed", persist_state="session")
+            st.slider(
+                "samples side by side, each with dice of its own", 1, 4, 1, key="samples", persist_state="session"
+            )
+        with right:
+            st.slider(
+                "top-k: keep only so many of the likeliest (0: all)", 0, 50, 0, key="top_k", persist_state="session"
+            )
+            st.slider(
+                "top-p: keep the fewest that reach this chance together (1: all)",
+                0.05,
+                1.0,
+                1.0,
+                0.05,
+                key="top_p",
+                persist_state="session",
+            )

@@ -20,10 +20,9 @@ from ..cost import Speed, measure_speed
 from ..download import BOOK, TextProblem, load_text
 from ..model import MicroLLM
 from ..runs import ACTIVE, Run, RunInfo, RunProblem
-from ..sample import Sampling
 from ..samples import Samples
 from ..training import Training, Workshop, grace_seconds
-from ..writing import Writing
+from ..writing import Desk
 from .words import literal
 
 SENTENCE = "It is a truth universally ack"
@@ -98,7 +97,8 @@ class Window:
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(8)
-        self.writings: dict[str, Writing] = {}
+        self.writings: dict[str, Desk] = {}
+        self.readers: dict = {}
         self.packages: dict[str, Background] = {}
         self._held: dict[str, Training] = {}
 
@@ -425,13 +425,6 @@ def take(read: Callable[[], tuple[str, str | None]], name: str) -> None:
         st.session_state["own_text"] = texts.prepare(content, name, notice=notice)
     except (TextProblem, OSError) as problem:
         st.session_state["own_text_problem"] = str(problem)
-
-
-def wish() -> tuple[str, int, Sampling, int]:
-    """What the controls of the generate page say: prompt, length, the way of choosing, seed."""
-    said = st.session_state
-    sampling = Sampling(said["temperature"], said["top_k"], said["top_p"])
-    return said["prompt"], said["length"], sampling, said["sampling-seed"]
 
 
 def start() -> None:

@@ -1,14 +1,18 @@
-"""The generate page: the bars answer the controls, and a text is written, stopped and kept."""
+"""The generate page: the bars answer the controls, a text is written, changed, stopped, kept and read."""
 
+import json
 from time import sleep as wait
+from types import SimpleNamespace
 
 import pytest
 from play import click, complaints, go_to, keys, new_run, open_app, said
-from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
+from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
 from microllm import writing
-from microllm.sample import stream
-from microllm.ui import session
+from microllm.reading import surprise
+from microllm.sample import scored_stream
+from microllm.ui import reader, session, writer
+from microllm.writing import known_ids
 
 
 @pytest.fixture
@@ -20,17 +24,49 @@ def at(finished_run):
     return at
 
 
-def bars(at):
-    """The rows behind the bars: character, chance as the model gives it, chance with which it is drawn."""
-    (chart,) = at.get("vega_lite_chart")
-    return convert_arrow_bytes_to_pandas_df(chart.proto.data.data or chart.proto.datasets[0].data.data)
+def component(at):
+    """The component with the letters."""
+    (found,) = (one for one in at.get("bidi_component") if one.proto.component_name == "microllm.letters")
+    return found.proto
+
+
+def letters(at) -> dict:
+    """What the component with the letters was given."""
+    return json.loads(component(at).json)
+
+
+def bars(at) -> list[dict]:
+    """The bars: character, chance as the model gives it, chance with which it is drawn, whether it stands there."""
+    names = ("character", "model", "kept", "stands")
+    return [dict(zip(names, row, strict=True)) for row in letters(at)["place"]["rows"]]
+
+
+def kept(at) -> list[float]:
+    """The chances with which the characters of the bars are drawn."""
+    return [bar["kept"] for bar in bars(at)]
+
+
+def tell(at, event: str, value):
+    """What the browser tells when a character (`picked`) or a bar (`pressed`) is clicked."""
+    states = at._tree.get_widget_states()
+    state = states.widgets.add()
+    state.id = _make_trigger_id(component(at).id, "events")
+    state.json_trigger_value = json.dumps([{"event": event, "value": value}])
+    at._run(states)
+    assert not at.exception
+    return at
+
+
+def texts(at) -> list[str]:
+    """What stands on the sheets, prompts included."""
+    return [sheet["given"] + sheet["text"] for sheet in letters(at)["sheets"]]
 
 
 def finish(at) -> str:
     """Wait until nothing is written any more, and return what stands there: the prompt and the text."""
     for _ in range(600):
         if "stop-writing" not in keys(at):
-            return at.code[0].value
+            return texts(at)[0]
         wait(0.02)
         at.run()
         assert not at.exception
@@ -42,31 +78,63 @@ def write(at) -> str:
     return finish(click(at, "generate"))
 
 
+# ---------------------------------------------------------------- the bars
+
+
 def test_the_temperature_sharpens_and_flattens_the_bars(at):
     chances = {}
     for temperature in (0.0, 0.5, 1.0, 2.0):
         at.slider(key="temperature").set_value(temperature).run()
-        chances[temperature] = bars(at)["kept"].max()
+        chances[temperature] = max(kept(at))
     assert chances[0.0] == 1
     assert chances[0.0] > chances[0.5] > chances[1.0] > chances[2.0]
     at.slider(key="temperature").set_value(1.0).run()
-    assert bars(at)["kept"].tolist() == pytest.approx(bars(at)["model"].tolist())
+    assert kept(at) == pytest.approx([bar["model"] for bar in bars(at)], abs=1e-4)
 
 
 def test_top_k_and_top_p_cut_bars_off(at):
     at.slider(key="temperature").set_value(1.0)
     at.slider(key="top_k").set_value(3).run()
-    assert (bars(at)["kept"] > 0).sum() == 3
-    assert (bars(at)["label"] == "cut off").any()
+    assert sum(share > 0 for share in kept(at)) == 3
     at.slider(key="top_k").set_value(0)
     at.slider(key="top_p").set_value(0.05).run()
-    assert (bars(at)["kept"] > 0).sum() < 5
+    assert sum(share > 0 for share in kept(at)) < 5
+    assert 0 in kept(at)
 
 
 def test_the_bars_follow_the_prompt(at):
-    before = bars(at)["model"].tolist()
+    before = [bar["model"] for bar in bars(at)]
     at.text_input(key="prompt").set_value("qu").run()
-    assert bars(at)["model"].tolist() != before
+    assert [bar["model"] for bar in bars(at)] != before
+
+
+def test_the_bars_answer_the_sliders_at_a_place_of_the_text_too(at):
+    write(at)
+    at.slider(key="temperature").set_value(0.0).run()
+    assert max(kept(at)) == 1
+
+
+# ---------------------------------------------------------------- writing by hand
+
+
+def test_pressing_a_bar_before_anything_is_written_adds_its_character_to_the_prompt(at):
+    first = bars(at)[1]["character"]
+    tell(at, "pressed", first)
+    assert texts(at) == ["word " + first]
+    second = bars(at)[0]["character"]
+    tell(at, "pressed", second)
+    assert at.text_input(key="prompt-2").value == "word " + first + second
+    assert write(at).startswith("word " + first + second)
+
+
+def test_a_full_prompt_takes_no_more(at):
+    at.text_input(key="prompt").set_value("word " * 40).run()
+    tell(at, "pressed", "w")
+    assert "The prompt is full" in complaints(at)
+    assert texts(at) == ["word " * 40]
+
+
+# ---------------------------------------------------------------- a text
 
 
 def test_a_text_of_the_chosen_length_is_written_and_can_be_taken_along(at):
@@ -75,6 +143,9 @@ def test_a_text_of_the_chosen_length_is_written_and_can_be_taken_along(at):
     assert text.startswith("word ")
     assert len(text) == len("word ") + 150
     assert "download" in keys(at)
+    (sheet,) = letters(at)["sheets"]
+    assert len(sheet["tints"]) == 150
+    assert len(set(sheet["tints"])) > 2
 
 
 def test_the_same_seed_writes_the_same_text_and_another_one_another(at):
@@ -83,6 +154,60 @@ def test_the_same_seed_writes_the_same_text_and_another_one_another(at):
     assert write(at) == first
     at.number_input(key="sampling-seed").set_value(7).run()
     assert write(at) != first
+
+
+def test_several_samples_stand_side_by_side_each_with_its_seed(at):
+    at.number_input(key="sampling-seed").set_value(5)
+    at.slider(key="temperature").set_value(1.0).run()
+    alone = write(at)
+    at.slider(key="samples").set_value(3).run()
+    write(at)
+    assert [sheet["name"] for sheet in letters(at)["sheets"]] == ["seed 5", "seed 6", "seed 7"]
+    assert texts(at)[0] == alone
+    assert len(set(texts(at))) == 3
+
+
+def test_a_character_that_was_clicked_shows_its_bars_and_another_one_goes_on_from_there(at):
+    before = write(at)
+    tell(at, "picked", [0, 20])
+    assert letters(at)["chosen"] == [0, 20]
+    assert letters(at)["place"]["title"].endswith(before[: len("word ") + 20][-6:].replace(" ", "␠") + "”")
+    (written,) = (bar["character"] for bar in bars(at) if bar["stands"])
+    assert written == before[len("word ") + 20]
+    other = next(bar["character"] for bar in bars(at) if not bar["stands"])
+    tell(at, "pressed", other)
+    after = finish(at)
+    assert after[: len("word ") + 21] == before[: len("word ") + 20] + other
+    assert len(after) == len(before)
+    assert next(bar["character"] for bar in bars(at) if bar["stands"]) == other
+
+
+def test_choosing_at_a_place_of_the_second_sample_leaves_the_first_one(at):
+    at.slider(key="temperature").set_value(1.0)
+    at.slider(key="samples").set_value(2).run()
+    write(at)
+    first, second = texts(at)
+    tell(at, "picked", [1, 3])
+    tell(at, "pressed", next(bar["character"] for bar in bars(at) if not bar["stands"]))
+    finish(at)
+    assert texts(at)[0] == first
+    assert texts(at)[1][:8] == second[:8]
+    assert texts(at)[1] != second
+
+
+def test_a_place_that_is_no_more_is_no_place_to_fail_at(at):
+    write(at)
+    for place in ([0, 10**6], [7, 3], [0, -4]):
+        tell(at, "picked", place)
+        assert sum(bar["stands"] for bar in bars(at)) == 1
+
+
+def test_another_prompt_shows_its_own_bars_and_the_text_comes_back_with_the_old_one(at):
+    text = write(at)
+    at.text_input(key="prompt").set_value("qu").run()
+    assert texts(at) == ["qu"]
+    at.text_input(key="prompt").set_value("word ").run()
+    assert texts(at) == [text]
 
 
 def test_characters_that_the_model_never_met_are_named_and_left_out(at):
@@ -99,7 +224,7 @@ def test_a_prompt_of_which_nothing_is_known_asks_for_another(at):
         assert complaints(at)
         click(at, "generate")
         assert "nothing to go on from" in complaints(at)
-        assert not at.code
+        assert texts(at) == [""]
     at.text_input(key="prompt").set_value("abc").run()
     assert len(write(at)) == len("abc") + 400
     assert not complaints(at)
@@ -107,18 +232,95 @@ def test_a_prompt_of_which_nothing_is_known_asks_for_another(at):
 
 def test_writing_is_stopped_and_what_is_there_stays(at, monkeypatch):
     def slowly(*arguments):
-        for chosen in stream(*arguments):
+        for chosen in scored_stream(*arguments):
             wait(0.01)
             yield chosen
 
-    monkeypatch.setattr(writing, "stream", slowly)
+    monkeypatch.setattr(writing, "scored_stream", slowly)
     at.slider(key="length").set_value(2_000).run()
     click(at, "generate")
     click(at, "stop-writing")
     text = finish(at)
     assert len("word ") <= len(text) < 2_000
-    assert at.run().code[0].value == text
+    at.run()
+    assert texts(at) == [text]
     assert "download" in keys(at)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def switch(at, key: str, value):
+    """Choose in a row of buttons."""
+    at.button_group(key=key).set_value(value).run()
+    assert not at.exception
+    return at
+
+
+def test_a_held_out_passage_is_read_as_the_model_takes_it(at, finished_run):
+    switch(at, "view", "Read")
+    passage = finished_run.corpus.val[: reader._PASSAGE]
+    assert texts(at) == [finished_run.tokenizer.decode(passage)]
+    step, model = session.workshop().model_now(finished_run)
+    read = surprise(model, passage, guesses=5)
+    assert letters(at)["nats"][0] == -1
+    assert letters(at)["nats"][1:] == pytest.approx([100 * one for one in read.nats[1:].tolist()], abs=1)
+    assert letters(at)["guesses"][5:] == finished_run.tokenizer.decode(read.guesses[1:].flatten())
+    assert f"At step {step:,}: on average **{read.mean:.2f} nats**" in said(at)
+    assert f"{finished_run.history.read().exams[-1][1]:.2f} (validation loss)" in said(at)
+
+
+def test_the_next_passage_is_another_one_and_there_is_no_last(at, monkeypatch):
+    monkeypatch.setattr(reader, "_PASSAGE", 60)
+    switch(at, "view", "Read")
+    seen = set()
+    for _ in range(10):
+        seen.update(texts(at))
+        click(at, "next-passage")
+        assert texts(at)[0]
+    assert len(seen) > 1
+
+
+def test_ones_own_text_is_read_without_what_the_model_never_met(at, finished_run):
+    switch(switch(at, "view", "Read"), "reading-source", "own")
+    assert not any(one.proto.component_name == "microllm.letters" for one in at.get("bidi_component"))
+    at.text_area(key="reading-own").set_value("two ☕ words").run()
+    assert texts(at) == ["two  words"]
+    assert "☕" in said(at)
+    at.text_area(key="reading-own").set_value("t").run()
+    assert "nothing stands before it" in said(at)
+
+
+def test_what_a_sample_copied_is_marked_and_compared_with_what_nobody_copied(at, finished_run, monkeypatch):
+    switch(switch(at, "view", "Read"), "reading-source", "sample")
+    assert "has not written anything here yet" in said(at)
+    training_text = finished_run.tokenizer.decode(finished_run.corpus.train)
+    step, model = session.workshop().model_now(finished_run)
+    sheet = writing.Sheet(model, finished_run.tokenizer, step, "word ", seed=0)
+    sheet.text = "z z " + training_text[70:100] + " z z"
+    monkeypatch.setattr(writer, "newest", lambda: SimpleNamespace(sheets=[sheet], is_writing=False))
+    at.run()
+    for _ in range(100):
+        if "longest piece" in said(at) and "Searching" not in said(at):
+            break
+        wait(0.05)
+        at.run()
+    start, length = letters(at)["marked"]
+    assert 30 <= length <= 33
+    assert training_text[70:100] in texts(at)[0][start : start + length]
+    assert f"**{length} characters**" in said(at)
+    assert "held-out passages of the same length" in said(at)
+
+
+def test_the_reading_follows_the_moment_on_show(at, finished_run):
+    switch(at, "view", "Read")
+    at.session_state["moment"] = 0
+    at.run()
+    read = surprise(finished_run.model_at(0), known_ids(finished_run.tokenizer, texts(at)[0]))
+    assert f"At step 0: on average **{read.mean:.2f} nats**" in said(at)
+
+
+# ---------------------------------------------------------------- coming and going
 
 
 def test_the_sampling_controls_and_the_prompt_survive_a_page_switch(at):
@@ -133,11 +335,18 @@ def test_the_sampling_controls_and_the_prompt_survive_a_page_switch(at):
     assert at.text_input(key="prompt").value == "word "
 
 
+def test_the_sampling_controls_and_the_prompt_survive_reading(at):
+    at.slider(key="temperature").set_value(1.35).run()
+    switch(switch(at, "view", "Read"), "view", "Write")
+    assert at.slider(key="temperature").value == 1.35
+    assert at.text_input(key="prompt").value == "word "
+
+
 def test_what_was_written_survives_a_page_switch(at):
     text = write(at)
     go_to(at, "train")
     go_to(at, "generate")
-    assert at.code[0].value == text
+    assert texts(at) == [text]
 
 
 def test_another_run_with_other_characters_takes_over_the_prompt(at):
@@ -148,7 +357,7 @@ def test_another_run_with_other_characters_takes_over_the_prompt(at):
     assert not at.exception
     assert "never met" in said(at)
     at.text_input(key="prompt").set_value("123").run()
-    assert set(bars(at)["character"]) <= set("0123456789␠")
+    assert {bar["character"] for bar in bars(at)} <= set("0123456789 ")
 
 
 def test_what_another_run_wrote_is_not_shown_as_this_ones(at):
@@ -157,4 +366,4 @@ def test_what_another_run_wrote_is_not_shown_as_this_ones(at):
     session.workshop().start(run).join(60)
     at.query_params["run"] = run.id
     at.run()
-    assert text not in said(at)
+    assert text not in texts(at)

@@ -1,0 +1,281 @@
+// Texts whose characters are tinted by surprise, and beside them the chances at one place.
+// Writing: a click or Enter on a character asks the server for its bars; a bar is a button that chooses its character.
+// Reading: what was expected at each place came with the text, so that pointing needs no server.
+
+const PER_CENT = (share) => (share >= 0.0995 ? `${Math.round(100 * share)} %` : `${(100 * share).toFixed(1)} %`)
+
+export default function ({ data, parentElement: root, setTriggerValue }) {
+  const view = root.querySelector(".letters")
+  const state = (view.state ??= { sheets: [], bars: [], at: null, locked: null, hovered: null })
+  state.data = data
+  view.dataset.kind = data.kind
+  view.style.setProperty("--many", data.sheets.length > 1 ? 1 : 0)
+  const find = (one) => root.querySelector(one)
+  const name = (character) => state.data.shown[character] ?? character
+  root.querySelector(".words").textContent = `surprising, ${data.most} nats or more: 1 in ${Math.round(Math.exp(data.most))}`
+
+  // ---- the texts
+
+  const newSheet = (number) => {
+    const box = document.createElement("figure")
+    const title = document.createElement("figcaption")
+    const text = document.createElement("code")
+    const given = document.createElement("span")
+    given.className = "given"
+    text.append(given)
+    text.tabIndex = 0
+    text.setAttribute("role", "listbox")
+    box.append(title, text)
+    const sheet = { box, title, text, given, spans: [], characters: [], tints: "", at: -1 }
+    text.onclick = (event) => {
+      const span = event.target.closest("[role=option]")
+      if (span) pick(number, span.place)
+    }
+    text.onpointerover = (event) => {
+      const span = event.target.closest("[role=option]")
+      if (span && event.pointerType === "mouse") hover(number, span.place)
+    }
+    text.onpointerleave = () => hover(number, null)
+    text.onkeydown = (event) => press(number, event)
+    text.onfocus = () => {
+      if (sheet.at < 0 && sheet.spans.length && text.matches(":focus-visible")) stand(number, 0)
+    }
+    text.onblur = () => stand(number, -1)
+    return sheet
+  }
+
+  const newSpan = (place) => {
+    const span = document.createElement("span")
+    span.place = place
+    span.id = `c${place}-${Math.random().toString(36).slice(2)}`
+    span.setAttribute("role", "option")
+    span.setAttribute("aria-selected", "false")
+    return span
+  }
+
+  const write = (sheet, { name: title, given, text, tints }) => {
+    const isAtEnd = sheet.text.scrollTop + sheet.text.clientHeight >= sheet.text.scrollHeight - 8
+    const characters = Array.from(text)
+    const grows = characters.length > sheet.characters.length
+    sheet.title.textContent = title
+    sheet.text.setAttribute("aria-label", `${title || "Text"}: arrow keys go from character to character`)
+    if (sheet.given.textContent !== given) sheet.given.textContent = given
+    const news = document.createDocumentFragment()
+    characters.forEach((character, i) => {
+      const isNew = i >= sheet.spans.length
+      const span = isNew ? newSpan(i) : sheet.spans[i]
+      if (isNew || sheet.characters[i] !== character) {
+        span.textContent = character
+        const shown = character === " " ? "" : state.data.shown[character] ?? ""
+        if (shown) span.dataset.shown = shown
+        else delete span.dataset.shown
+        if (shown || character === " ") span.setAttribute("aria-label", name(character))
+        else span.removeAttribute("aria-label")
+      }
+      if (isNew || sheet.tints[i] !== tints[i]) {
+        span.style.setProperty("--level", tints[i] === "-" ? 0 : parseInt(tints[i], 16))
+      }
+      if (isNew) {
+        sheet.spans.push(span)
+        news.append(span)
+      }
+    })
+    for (const span of sheet.spans.splice(characters.length)) span.remove()
+    sheet.text.append(news)
+    sheet.characters = characters
+    sheet.tints = tints
+    if (grows && isAtEnd) sheet.text.scrollTop = sheet.text.scrollHeight
+  }
+
+  // ---- pointing
+
+  const stand = (number, place) => {
+    const sheet = state.sheets[number]
+    sheet.spans[sheet.at]?.classList.remove("at")
+    sheet.at = Math.min(place, sheet.spans.length - 1)
+    const span = sheet.spans[sheet.at]
+    if (!span) {
+      sheet.text.removeAttribute("aria-activedescendant")
+      return
+    }
+    span.classList.add("at")
+    sheet.text.setAttribute("aria-activedescendant", span.id)
+    const top = span.offsetTop - sheet.text.offsetTop
+    if (top < sheet.text.scrollTop) sheet.text.scrollTop = top - 8
+    if (top + 28 > sheet.text.scrollTop + sheet.text.clientHeight) sheet.text.scrollTop = top + 36 - sheet.text.clientHeight
+    if (state.data.kind === "reading") hover(number, sheet.at)
+  }
+
+  const neighbour = (sheet, direction) => {
+    const here = sheet.spans[sheet.at]
+    let line = null
+    let best = sheet.at
+    for (let i = sheet.at + direction; i >= 0 && i < sheet.spans.length; i += direction) {
+      const { offsetTop: top, offsetLeft: left } = sheet.spans[i]
+      if (Math.abs(top - here.offsetTop) < 6) continue
+      if (line === null) {
+        line = top
+        best = i
+      }
+      if (Math.abs(top - line) >= 6) break
+      if (Math.abs(left - here.offsetLeft) < Math.abs(sheet.spans[best].offsetLeft - here.offsetLeft)) best = i
+    }
+    return best
+  }
+
+  const press = (number, event) => {
+    const sheet = state.sheets[number]
+    if (!sheet.spans.length || event.ctrlKey || event.metaKey || event.altKey) return
+    const to = {
+      ArrowLeft: () => Math.max(0, sheet.at - 1),
+      ArrowRight: () => sheet.at + 1,
+      ArrowUp: () => neighbour(sheet, -1),
+      ArrowDown: () => neighbour(sheet, 1),
+      Home: () => 0,
+      End: () => sheet.spans.length - 1,
+    }[event.key]
+    if (to) stand(number, sheet.at < 0 ? 0 : to())
+    else if ((event.key === "Enter" || event.key === " ") && sheet.at >= 0) pick(number, sheet.at)
+    else if (event.key === "Escape" && state.data.kind === "reading") lock(null)
+    else return
+    event.preventDefault()
+  }
+
+  const pick = (number, place) => {
+    if (state.data.kind === "reading") lock(state.locked === place ? null : place)
+    else {
+      mark(number, place)
+      setTriggerValue("picked", [number, place])
+    }
+  }
+
+  const mark = (number, place) => {
+    if (state.marked) {
+      state.marked.classList.remove("on")
+      state.marked.setAttribute("aria-selected", "false")
+    }
+    state.marked = state.sheets[number]?.spans[place]
+    if (state.marked) {
+      state.marked.classList.add("on")
+      state.marked.setAttribute("aria-selected", "true")
+    }
+  }
+
+  const lock = (place) => {
+    state.locked = place
+    mark(0, place)
+    describe()
+  }
+
+  const hover = (number, place) => {
+    if (state.data.kind !== "reading") return
+    state.hovered = place
+    describe()
+  }
+
+  // ---- the bars
+
+  const newBar = () => {
+    const row = document.createElement(state.data.kind === "reading" ? "div" : "button")
+    if (row.type) row.type = "button"
+    row.className = "bar"
+    const parts = ["character", "track", "share"].map((kind) => {
+      const part = document.createElement("span")
+      part.className = kind
+      row.append(part)
+      return part
+    })
+    const [own, drawn] = ["own", "drawn"].map((kind) => {
+      const part = document.createElement("i")
+      part.className = kind
+      parts[1].append(part)
+      return part
+    })
+    return { row, character: parts[0], share: parts[2], own, drawn }
+  }
+
+  const drawBars = (rows) => {
+    while (state.bars.length < rows.length) {
+      const bar = newBar()
+      state.bars.push(bar)
+      find(".bars").append(bar.row)
+    }
+    state.bars.forEach((bar, i) => {
+      bar.row.hidden = i >= rows.length
+      if (bar.row.hidden) return
+      const [character, own, drawn, stands] = rows[i]
+      bar.character.textContent = name(character)
+      bar.own.style.width = `${100 * own}%`
+      bar.drawn.style.width = `${100 * drawn}%`
+      bar.row.classList.toggle("stands", stands)
+      const isReading = state.data.kind === "reading"
+      bar.share.textContent = `${drawn > 0 || isReading ? PER_CENT(isReading ? own : drawn) : "cut off"}${stands ? " ✓" : ""}`
+      if (isReading) return
+      const chance = drawn > 0 ? PER_CENT(drawn) : "cut off"
+      bar.row.setAttribute("aria-label", `${name(character)}: ${chance}${stands ? ", it stands there" : ", choose it"}`)
+      bar.row.disabled = stands
+      bar.row.onclick = () => setTriggerValue("pressed", character)
+    })
+  }
+
+  const say = (title, about, note) => {
+    find("h4").textContent = title
+    find(".about").textContent = about
+    find(".note").textContent = note
+  }
+
+  const describe = () => {
+    const { guesses, percents, nats, note } = state.data
+    const { characters } = state.sheets[0]
+    const place = state.hovered ?? state.locked
+    if (place === null || place >= characters.length) {
+      say("What it expected", "Point at a character, tap it, or walk with the arrow keys.", note)
+      drawBars([])
+      find(".said").textContent = ""
+      return
+    }
+    const before = characters.slice(Math.max(0, place - 12), place).map((one) => (one === " " ? "␠" : name(one))).join("")
+    const character = name(characters[place])
+    if (nats[place] < 0) {
+      say(`${character}  begins the text`, "Nothing stands before it, so there was nothing to expect it from.", note)
+      drawBars([])
+    } else {
+      const surprise = nats[place] / 100
+      const odds = Math.exp(surprise)
+      const words = `${surprise.toFixed(2)} nats: it gave this character 1 chance in ${odds < 10 ? odds.toFixed(1) : Math.round(odds)}.`
+      say(`${character}  after …${before}`, words, note)
+      const k = percents.length / characters.length
+      const all = Array.from(guesses).slice(place * k, (place + 1) * k)
+      drawBars(all.map((guess, i) => [guess, percents[place * k + i] / 100, 0, guess === characters[place]]))
+    }
+    find(".said").textContent = `${character}: ${find(".about").textContent}`
+  }
+
+  // ---- drawing
+
+  if (state.kind !== data.kind) {
+    Object.assign(state, { kind: data.kind, bars: [], locked: null, hovered: null })
+    find(".bars").replaceChildren()
+  }
+  while (state.sheets.length < data.sheets.length) {
+    const sheet = newSheet(state.sheets.length)
+    state.sheets.push(sheet)
+    find(".sheets").append(sheet.box)
+  }
+  for (const sheet of state.sheets.splice(data.sheets.length)) sheet.box.remove()
+  data.sheets.forEach((one, i) => write(state.sheets[i], one))
+  if (data.kind === "reading") {
+    if (state.text !== data.sheets[0].text) Object.assign(state, { text: data.sheets[0].text, locked: null, hovered: null })
+    const [start, length] = data.marked
+    state.sheets[0].spans.forEach((span, i) => span.classList.toggle("copied", i >= start && i < start + length))
+    mark(0, state.locked)
+    describe()
+  } else {
+    mark(...data.chosen)
+    const { title, about, note, rows } = data.place
+    say(title, about, note)
+    drawBars(rows)
+    const said = `${title}. ${about}`
+    if (find(".said").textContent !== said) find(".said").textContent = said
+  }
+}

@@ -1,0 +1,106 @@
+"""A text whose characters are tinted by how surprising they are, with what the model expected at each place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from ...tokenizer import visible
+from . import declare
+
+MOST_NATS = 6.0
+"""The surprise of the deepest tint: e^6 is about as unlikely as one character among 400."""
+
+_LEVELS = 15
+_HTML = """
+<div class="letters">
+  <div class="left">
+    <div class="sheets"></div>
+    <div class="legend">
+      <span>expected</span>
+      <span class="scale" aria-hidden="true"></span>
+      <span class="words"></span>
+    </div>
+  </div>
+  <section class="place">
+    <h4></h4>
+    <p class="about"></p>
+    <div class="axis" aria-hidden="true"><span>chance</span><i>0</i><i>50</i><i>100 %</i></div>
+    <div class="bars"></div>
+    <p class="note"></p>
+  </section>
+  <p class="said" role="status"></p>
+</div>
+"""
+_letters = declare("letters", _HTML)
+
+
+def tints(nats: list[float]) -> str:
+    """One sign a character, "0" (expected) to "f" (MOST_NATS or more), of its surprise in nats; "-" for none (NaN)."""
+    return "".join("-" if math.isnan(one) else f"{min(_LEVELS, round(one / MOST_NATS * _LEVELS)):x}" for one in nats)
+
+
+def sheet(name: str, given: str, text: str, nats: list[float]) -> dict[str, Any]:
+    """One text to show: `given` without a tint, then `text` with one for each of its characters."""
+    return {"name": name, "given": given, "text": text, "tints": tints(nats[: len(text)])}
+
+
+def writing(
+    key: str,
+    sheets: list[dict[str, Any]],
+    place: dict[str, Any],
+    *,
+    chosen: tuple[int, int],
+    pick: Callable[[int, int], None],
+    choose: Callable[[str], None],
+) -> None:
+    """Texts made by `sheet`, and the bars of one place of them: `chosen` (number of the text, place in it).
+
+    `place` has a `title`, `about`, `note` and `rows` of [character, the model's own chance, the chance it is drawn
+    with, whether it stands there]. `pick` is called with a place that the person points at, `choose` with the character
+    whose bar they press.
+    """
+
+    def picked() -> None:
+        if (at := st.session_state[key].picked) is not None:
+            pick(int(at[0]), int(at[1]))
+
+    def pressed() -> None:
+        if (character := st.session_state[key].pressed) is not None:
+            choose(str(character))
+
+    data = {"kind": "writing", "sheets": sheets, "place": place, "chosen": list(chosen)}
+    seen = "".join(row[0] for row in place["rows"])
+    _show(key, data, "".join(one["given"] + one["text"] for one in sheets) + seen, picked, pressed)
+
+
+def reading(
+    key: str,
+    text: dict[str, Any],
+    guesses: str,
+    percents: list[int],
+    nats: list[int],
+    note: str,
+    marked: tuple[int, int] = (0, 0),
+) -> None:
+    """One text made by `sheet`; pointing at a character shows, in the browser, what the model expected there.
+
+    For each character of the text `guesses` has the same number of characters, the likeliest first, `percents` what
+    the model gave each, and `nats` the surprise in hundredths of a nat (-1 for none). `marked` is a piece (start,
+    length) to underline.
+    """
+    data = {"kind": "reading", "sheets": [text], "guesses": guesses, "percents": percents, "nats": nats}
+    _show(key, data | {"note": note, "marked": list(marked)}, text["text"] + guesses, lambda: None, lambda: None)
+
+
+def _show(key: str, data: dict[str, Any], used: str, picked: Callable[[], None], pressed: Callable[[], None]) -> None:
+    shown = {c: visible(c) for c in sorted(set(used)) if visible(c) != c}
+    _letters(
+        key=key,
+        data=data | {"shown": shown, "most": MOST_NATS},
+        on_picked_change=picked,
+        on_pressed_change=pressed,
+    )

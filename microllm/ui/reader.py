@@ -1,0 +1,286 @@
+"""Reading on the generate page: a text tinted by how each character surprises the model, and what a sample copied."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import math
+import statistics
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+import torch
+
+from ..download import load_text
+from ..model import MicroLLM
+from ..reading import Reading, longest_copy, surprise
+from ..runs import Run
+from ..tokenizer import visible
+from ..writing import Sheet, known_ids
+from . import session, writer
+from .components import letters
+from .frame import live
+from .session import Background, is_active
+from .words import choices, literal
+
+_PASSAGE = 600
+_LONGEST = 2_000
+_GUESSES = 5
+_EVERY = 2.5
+_PASSAGES_FOR_CHANCE = 9
+_SOURCES = {"passage": "Held-out passage", "own": "My own text", "sample": "Last sample"}
+
+
+def read() -> None:
+    """All of the view Read: which text, and what the model makes of it, again every few seconds while it trains."""
+    source = st.segmented_control(
+        "Text to read",
+        list(_SOURCES),
+        default="passage",
+        format_func=_SOURCES.get,
+        key="reading-source",
+        required=True,
+        persist_state="session",
+    )
+    run = session.run()
+    sheet = None
+    if source == "passage":
+        text = _passage(run)
+    elif source == "own":
+        text = _own(run)
+    else:
+        sheet = _sample()
+        text = sheet.prompt + sheet.text if sheet else None
+    if not text:
+        return
+    live(lambda: _tick(run, text, sheet), _EVERY, key="reading-live", when=is_active())
+
+
+# ---- the text
+
+
+def _passage(run: Run) -> str:
+    held_out = run.corpus.val
+    number = st.session_state.get("passage", 0)
+    start = number * _PASSAGE % max(1, len(held_out) - _PASSAGE)
+
+    def go_on() -> None:
+        st.session_state["passage"] = number + 1
+
+    st.button("Next passage", key="next-passage", icon=":material/arrow_forward:", on_click=go_on)
+    st.caption(
+        f"From the tenth of {literal(run.info.text.name)} that this model never trains on, characters {start + 1:,} to "
+        f"{min(start + _PASSAGE, len(held_out)):,} of {len(held_out):,}."
+    )
+    return run.tokenizer.decode(held_out[start : start + _PASSAGE])
+
+
+def _own(run: Run) -> str:
+    written = st.text_area(
+        "Your text", key="reading-own", max_chars=_LONGEST, height=120, persist_state="session"
+    ).replace("\r\n", "\n")
+    if unknown := run.tokenizer.unknown(written):
+        st.text(f"Left out, because the model has never met them: {' '.join(visible(c) for c in unknown)}")
+    known = "".join(c for c in written if c not in unknown)
+    if not known:
+        st.info("Write or paste something, and leave the field: the model reads it.", icon=":material/edit_note:")
+    return known
+
+
+def _sample() -> Sheet | None:
+    desk = writer.newest()
+    if desk is None or not any(sheet.text for sheet in desk.sheets):
+        st.info("This model has not written anything here yet: choose Write above.", icon=":material/edit_note:")
+        return None
+    if desk.is_writing:
+        st.caption("It is still being written; what stands there so far is read.")
+    number = 0
+    if len(desk.sheets) > 1:
+        number = st.segmented_control(
+            "Sample",
+            list(range(len(desk.sheets))),
+            default=0,
+            format_func=lambda i: f"seed {desk.sheets[i].seed}",
+            key=f"sample-of-{len(desk.sheets)}",
+            required=True,
+        )
+    sheet = desk.sheets[number]
+    return Sheet(sheet.model, sheet.tokenizer, sheet.step, sheet.prompt, sheet.seed, sheet.text)  # it stands still
+
+
+# ---- what the model makes of it
+
+
+class _Reader:
+    """The newest reading of one text by a model that trains: made in the background, so that no tick waits for it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.shown: tuple[int, Reading] | None = None
+        self._next: Background | None = None
+        self._step = -1
+
+    def refresh(self, run: Run, step: int, model: MicroLLM) -> tuple[int, Reading] | None:
+        """(step, reading), the newest there is; begins another one when the model is another."""
+        self._take()
+        if self._next is None and step != self._step:
+            self._step = step
+            ids = known_ids(run.tokenizer, self.text)
+            self._next = _in_the_background(lambda: (step, surprise(model, ids, _GUESSES, _stride(model))))
+        if self._next:  # most are done at once; the first one is worth waiting for
+            self._next.wait(0.03 if self.shown else 2.0)
+            self._take()
+        return self.shown
+
+    def _take(self) -> None:
+        if self._next and not self._next.is_busy:
+            self.shown, self._next = self._next.result or self.shown, None
+
+
+def _stride(model: MicroLLM) -> int:
+    return max(1, model.config.block_size // 8)
+
+
+def _tick(run: Run, text: str, sheet: Sheet | None) -> None:
+    now = session.model_shown(max_age=1.0)
+    if now is None:
+        st.caption("The model has no weights to show yet.")
+        return
+    readers = session.window().readers
+    if run.id not in readers or readers[run.id].text != text:
+        readers[run.id] = _Reader(text)
+    read = readers[run.id].refresh(run, *now)
+    if read is None:
+        st.caption("Reading …")
+        return
+    step, reading = read
+    st.markdown(_summary(run, step, reading))
+    copied = _copied(run, sheet) if sheet else None
+    st.markdown(_copy_sentence(copied) if sheet else "")
+    nats = reading.nats.tolist()
+    guesses = reading.guesses.flatten().tolist()
+    percents = reading.chances.flatten().mul(100).round().int().tolist()
+    size = run.info.model.block_size
+    note = (
+        f"Each from its last {size - _stride(now[1]) + 1} to {size} characters, as far as there are any (block_size)."
+    )
+    letters.reading(
+        "reading",
+        letters.sheet("", "", text, nats),
+        "".join(run.tokenizer.vocab[i] for i in guesses),
+        percents,
+        [-1 if math.isnan(one) else round(100 * one) for one in nats],
+        note,
+        (len(sheet.prompt) + copied.start, copied.length) if copied else (0, 0),
+    )
+    st.caption(
+        "Look for words: their first letters are dark, what completes them is pale once the model knows the word."
+    )
+
+
+def _summary(run: Run, step: int, reading: Reading) -> str:
+    if math.isnan(reading.mean):
+        return "One character alone: nothing stands before it, so there is nothing to be surprised by."
+    mean = reading.mean
+    said = f"At step {step:,}: on average **{mean:.2f} nats** a character, as unsure as **{choices(mean)}**."
+    exams = [loss for at, loss in run.history.read().exams if at <= step]
+    return said + (f" On held-out text in general: {exams[-1]:.2f} (validation loss)." if exams else "")
+
+
+# ---- what a sample copied
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """The longest piece of a sample that stands in the training text, and the same of passages nobody copied."""
+
+    start: int
+    length: int
+    piece: str
+    around: str
+    usual: list[int]
+
+
+def _copied(run: Run, sheet: Sheet) -> _Copy | None:
+    searching = _search(run.info.text.sha256, sheet.text)
+    searching.wait(0.03)
+    return searching.result
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _search(sha256: str, sample: str) -> Background:
+    return _in_the_background(lambda: _find_copy(sha256, sample))
+
+
+def _find_copy(sha256: str, sample: str) -> _Copy:
+    trained, _ = _parts(sha256)
+    start, length, place = longest_copy(sample, trained)
+    return _Copy(
+        start,
+        length,
+        sample[start : start + length],
+        trained[max(0, place - 30) : place + length + 30],
+        _usual(sha256, len(sample)),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _usual(sha256: str, length: int) -> list[int]:
+    """The longest pieces that passages of the held-out text, as long as the sample, share with the training text."""
+    trained, held_out = _parts(sha256)
+    if len(held_out) < 2 * length:
+        return []
+    count = min(_PASSAGES_FOR_CHANCE, len(held_out) // length)
+    starts = [i * (len(held_out) - length) // (count - 1) for i in range(count)]
+    return sorted(longest_copy(held_out[start : start + length], trained)[1] for start in starts)
+
+
+@functools.lru_cache(maxsize=2)
+def _parts(sha256: str) -> tuple[str, str]:
+    text = load_text(sha256)
+    cut = int(0.9 * len(text))
+    return text[:cut], text[cut:]
+
+
+def _copy_sentence(found: _Copy | None) -> str:
+    if found is None:
+        return "Searching the training text for its longest piece …"
+    if not found.length:
+        return "No piece of it stands in the training text."
+    said = (
+        f"Its longest piece that stands word for word in the training text, underlined, has **{found.length} "
+        f"characters**: “{literal(visible(found.piece))}”."
+    )
+    if not found.usual:
+        return said
+    low, high, middle = found.usual[0], found.usual[-1], statistics.median_low(found.usual)
+    verdict = "more than that: it knows the place by heart" if found.length > high else "no more than that"
+    return (
+        f"{said} {len(found.usual)} held-out passages of the same length, which nobody copied, share {low} to {high} "
+        f"(half of them up to {middle}) with it: this is {verdict}."
+    )
+
+
+# ---- in the background
+
+_busy: weakref.WeakSet[Background] = weakref.WeakSet()
+
+
+def _in_the_background(work: Callable[[], Any]) -> Background:
+    def modestly(_: Background) -> Any:
+        torch.set_num_threads(1)  # small products: more threads would only disturb training
+        return work()
+
+    background = Background(modestly)
+    _busy.add(background)
+    return background
+
+
+@atexit.register
+def _wait_for_all() -> None:
+    """A thread that still computes when the program ends would abort it."""
+    for background in list(_busy):
+        background.wait(8.0)

@@ -1,0 +1,135 @@
+"""Sheets that a model writes on: what stands on them, what was surprising, and going on differently."""
+
+import pytest
+import torch
+
+from microllm import writing
+from microllm.config import ModelConfig
+from microllm.model import MicroLLM
+from microllm.sample import Sampling, generate, likeliest, next_logits, probabilities, stream
+from microllm.tokenizer import CharTokenizer
+from microllm.writing import Desk, Sheet
+
+TOKENIZER = CharTokenizer(" abcdefgh")
+SAMPLING = Sampling(temperature=1.1)
+
+
+def new_model(**recipe) -> MicroLLM:
+    shape = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "initialization": "torch"}
+    return MicroLLM(ModelConfig(**shape | recipe), 9, generator=torch.Generator().manual_seed(1)).eval()
+
+
+def written(desk: Desk) -> Desk:
+    for thread in desk._writings:
+        thread.join(30)
+    assert not desk.is_writing
+    return desk
+
+
+def write(prompt="abc", length=40, seeds=(0,), model=None) -> Desk:
+    return written(Desk(model or new_model(), TOKENIZER, prompt, length, SAMPLING, seeds, step=7))
+
+
+def test_a_sheet_holds_the_text_that_the_model_generates():
+    model = new_model()
+    (sheet,) = write(seeds=(3,), model=model).sheets
+    ids = generate(model, torch.tensor([TOKENIZER.encode("abc")]), 40, temperature=1.1, seed=3)
+    assert sheet.prompt + sheet.text == TOKENIZER.decode(ids[0])
+    assert sheet.step == 7
+
+
+def test_several_sheets_are_each_written_as_they_would_be_alone():
+    model = new_model()
+    together = write(seeds=(3, 4, 5), model=model).sheets
+    assert len({sheet.text for sheet in together}) == 3
+    for sheet in together:
+        assert sheet.text == write(seeds=(sheet.seed,), model=model).sheets[0].text
+
+
+def test_sequences_of_a_stream_with_their_own_seeds_do_not_depend_on_each_other():
+    model, idx = new_model(), torch.tensor([[1, 2], [3, 4]])
+    first, second = torch.stack(list(stream(model, idx, 30, SAMPLING, [8, 9])), dim=1)
+    assert torch.equal(first, torch.cat(list(stream(model, idx[:1], 30, SAMPLING, 8))))
+    assert torch.equal(second, torch.cat(list(stream(model, idx[1:], 30, SAMPLING, 9))))
+
+
+@pytest.mark.parametrize("recipe", [{}, {"position": "learned", "lookback": 0}, {"causal": False}], ids=str)
+def test_the_surprise_of_each_character_is_that_of_the_model_on_what_it_saw(recipe):
+    (sheet,) = write(model=new_model(**recipe)).sheets
+    whole = torch.tensor(TOKENIZER.encode(sheet.prompt + sheet.text))
+    for place, character in enumerate(sheet.text):
+        end = len(sheet.prompt) + place
+        assert min(end, 7) <= sheet.seen[place] <= 8
+        p = next_logits(sheet.model, whole[None, end - sheet.seen[place] : end])[0].softmax(-1)
+        assert sheet.nats[place] == pytest.approx(-p[TOKENIZER.encode(character)[0]].log().item(), abs=1e-5)
+        torch.testing.assert_close(sheet.logits(place).softmax(-1), p)
+
+
+@pytest.mark.parametrize("recipe", [{}, {"block_size": 1}, {"causal": False}], ids=str)
+@pytest.mark.parametrize("place", [0, 1, 4, 5, 6, 7, 8, 20, 39])
+def test_choosing_what_stands_there_already_goes_on_with_the_same_text(place, recipe):
+    desk = write(model=new_model(**recipe))
+    before = desk.sheets[0]
+    desk.differently(0, place, before.text[place], 39 - place, SAMPLING)
+    after = written(desk).sheets[0]
+    assert after is not before
+    assert after.text == before.text
+    assert after.nats == pytest.approx(before.nats, abs=1e-5)
+
+
+def test_another_character_keeps_what_stands_before_it_and_leaves_the_other_sheets_alone():
+    desk = write(seeds=(1, 2))
+    first, second = desk.sheets
+    other = next(c for c in "abcd" if c != second.text[10])
+    desk.differently(1, 10, other, 25, SAMPLING)
+    assert written(desk).sheets[0] is first
+    changed = desk.sheets[1]
+    assert changed.text[:11] == second.text[:10] + other
+    assert len(changed.text) == 11 + 25
+    p = second.logits(10).softmax(-1)[TOKENIZER.encode(other)[0]]
+    assert changed.nats[10] == pytest.approx(-p.log().item(), abs=1e-5)
+
+
+def test_a_sheet_that_nobody_sees_any_more_is_not_written_on(monkeypatch):
+    started = []
+    monkeypatch.setattr(writing.Writing, "start", lambda self: started.append(self))
+    desk = Desk(new_model(), TOKENIZER, "abc", 2_000, SAMPLING)
+    desk.sheets[0].text, desk.sheets[0].nats, desk.sheets[0].seen = "ab", [1.0, 1.0], [3, 4]
+    monkeypatch.setattr(writing.Writing, "is_alive", lambda self: True)
+    desk.differently(0, 1, "c", 5, SAMPLING)
+    assert [one._stopped.is_set() for one in started] == [True, False]
+
+
+def test_a_place_that_is_not_written_and_an_unknown_character_are_refused():
+    desk = write(length=5)
+    sheets = list(desk.sheets)
+    for place in (-1, 5):
+        with pytest.raises(ValueError, match="5 are written"):
+            desk.differently(0, place, "a", 5, SAMPLING)
+    with pytest.raises(ValueError, match="never met ☕"):
+        desk.differently(0, 0, "☕", 5, SAMPLING)
+    with pytest.raises(ValueError, match="temperature is -1"):
+        desk.differently(0, 0, "a", 5, Sampling(temperature=-1))
+    assert desk.sheets == sheets
+
+
+def test_what_the_model_never_met_is_left_out_of_the_prompt_and_nothing_is_refused():
+    assert write(prompt="a☕b", length=1).sheets[0].prompt == "ab"
+    with pytest.raises(ValueError, match="nothing to go on from"):
+        Desk(new_model(), TOKENIZER, "☕", 5, SAMPLING)
+
+
+def test_a_new_sheet_knows_what_could_come_first():
+    sheet = Sheet(new_model(), TOKENIZER, 0, "abcabcabcabc", seed=0)
+    expected = next_logits(sheet.model, torch.tensor([TOKENIZER.encode("abcabcabcabc")]))[0]
+    torch.testing.assert_close(sheet.logits(0), expected)
+
+
+def test_the_likeliest_characters_come_with_both_chances_and_one_more_on_request():
+    logits = torch.tensor([0.0, 3.0, 1.0, 2.0, -1.0])
+    sampling = Sampling(temperature=0.5, top_k=2)
+    own, drawn = logits.double().softmax(-1), probabilities(logits, sampling)
+    assert likeliest(logits, sampling, most=3) == [(i, own[i].item(), drawn[i].item()) for i in (1, 3, 2)]
+    assert [i for i, *_ in likeliest(logits, sampling, most=3, also=4)] == [1, 3, 4]
+    assert [i for i, *_ in likeliest(logits, sampling, most=3, also=3)] == [1, 3, 2]
+    assert len(likeliest(logits, sampling, most=50)) == 5
