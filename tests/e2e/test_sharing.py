@@ -1,0 +1,126 @@
+"""Two people and one run: who may do what, and what each can take along."""
+
+import csv
+import io
+import json
+import zipfile
+
+import pytest
+from driving import (
+    PATIENCE,
+    alerts,
+    at,
+    button,
+    press,
+    run_id,
+    settle,
+    start,
+    step,
+    until,
+    visit,
+    wait_for_more_steps,
+)
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def shared_link(page) -> str:
+    """What Share gives."""
+    press(page, "share")
+    code = page.locator("[data-testid=stPopoverBody] [data-testid=stCode]").first
+    expect(code).to_contain_text("preset=", timeout=PATIENCE * 1000)
+    link = code.inner_text().strip()
+    page.keyboard.press("Escape")
+    return link
+
+
+def test_a_stranger_with_the_link_watches_and_cannot_stop_the_run(page, new_page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page)
+    link = shared_link(page)
+    assert link.startswith(f"{server.url}/train?")
+    key = page.evaluate("new URLSearchParams(location.search).get('key')")
+    assert key and key not in link
+
+    stranger = new_page()
+    visit(stranger, link)
+    assert run_id(stranger) == run
+    expect(at(stranger, "strip")).to_contain_text("watching")
+    wait_for_more_steps(stranger)
+    for command in ("pause", "step", "stop"):
+        assert not at(stranger, f"strip-{command}").count()
+    assert not alerts(stranger).count("key")
+    own = start(stranger, max_steps=190_000)
+    assert own != run
+    wait_for_more_steps(stranger)
+    press(stranger, "strip-stop")
+    until(stranger, lambda: server.run(own)["state"] == "stopped", "the end of the stranger's run")
+    assert server.run(run)["state"] == "training"
+
+    page.reload(wait_until="commit")
+    expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
+    assert key in page.url
+    wait_for_more_steps(page)
+    press(page, "strip-stop")
+    until(page, lambda: server.run(run)["state"] == "stopped", "the end of the owner's run")
+    assert not page.errors and not stranger.errors
+
+
+def test_a_link_with_settings_shows_them_and_stays_for_a_reload(page, server):
+    visit(page, f"{server.url}/train?preset=article&n_layer=5&n_embd=5000&text=words-twice")
+    for _ in range(2):
+        expect(at(page, "n_layer").locator("input[type=range]")).to_have_value("5", timeout=PATIENCE * 1000)
+        expect(at(page, "n_embd").locator("input[type=range]")).to_have_value("384")
+        expect(at(page, "text").locator("input")).to_have_value("Words said twice")
+        assert "n_embd is 5000" in alerts(page)
+        page.reload(wait_until="commit")
+        expect(at(page, "strip")).to_be_visible(timeout=PATIENCE * 1000)
+        settle(page)
+
+
+def test_curves_and_folder_are_downloaded_while_it_trains(page, server, tmp_path):
+    visit(page, f"{server.url}/train")
+    run = start(page)
+    reached = wait_for_more_steps(page)
+    press(page, "take-away")
+    expect(button(page, "take-folder")).to_be_visible(timeout=PATIENCE * 1000)
+    for number in range(3):  # ticks in between do not take the files away
+        with page.expect_download(timeout=PATIENCE * 1000) as download:
+            button(page, "take-curves").click()
+        name = server.run(run)["name"]
+        assert download.value.suggested_filename == f"{name}.csv"
+        rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+        assert [int(row["step"]) for row in rows] == list(range(len(rows)))
+        assert len(rows) > reached
+        with page.expect_download(timeout=PATIENCE * 1000) as download:
+            button(page, "take-folder").click()
+        archive = zipfile.ZipFile(download.value.path())
+        assert archive.testzip() is None
+        assert json.loads(archive.read(f"{run}/run.json"))["id"] == run
+        wait_for_more_steps(page)
+        page.wait_for_timeout(700 * number)
+    command = page.locator("[data-testid=stPopoverBody] [data-testid=stCode]").last.inner_text()
+    assert "python -m microllm train --preset article" in command
+    press_escape_and_stop(page, server, run)
+
+
+def press_escape_and_stop(page, server, run):
+    """Fold the menu and end the run."""
+    page.keyboard.press("Escape")
+    press(page, "strip-stop")
+    until(page, lambda: server.run(run)["state"] == "stopped", "the end of the run")
+    assert step(page)
+    assert not page.errors
+
+
+def test_what_unfolds_fits_on_a_phone(new_page, server):
+    page = new_page(viewport={"width": 390, "height": 844})
+    visit(page, f"{server.url}/train?preset=article&block_size=32&sentence={'word%20' * 20}")
+    press(page, "share")
+    body = page.locator("[data-testid=stPopoverBody]").first
+    expect(body).to_contain_text("Whoever opens this link")
+    box = body.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert button(page, "share").bounding_box()["height"] >= 40
