@@ -60,6 +60,15 @@ def attention(text: str) -> None:
     """The heads of the run on show on `text`, the person's sentence, again and again while it trains."""
     run = session.run()
     live(lambda: _tick(run, text), 1.5, key="attention-live", when=is_active())
+    if run.info.model.causal:
+        blank = "The blank half is the future, which nobody may see."
+    else:
+        blank = "This model cheats: it sees the next character too, and a stripe just above the diagonal is that look."
+    st.caption(
+        "To guess what follows a character, each head looks at the characters in its sight and mixes what it finds. "
+        "A row's shares add up to 100 %. Look for a stripe just below the diagonal (a head that looks one back) or for "
+        f"columns that many rows share, such as the last space ␠. {blank}"
+    )
 
 
 def _tick(run: Run, text: str) -> None:

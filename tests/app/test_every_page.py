@@ -11,7 +11,7 @@ from microllm.ui import session
 PAGES = ("train", "attention", "generate")
 OF_THE_PAGE = {
     "train": {"start", "text", "preset", "n_embd", "loss"},
-    "attention": {"sentence", "attention-one", "attention-all"},
+    "attention": {"sentence", "attention-one"},
     "generate": {"prompt", "generate", "temperature"},
 }
 
@@ -162,22 +162,3 @@ def test_a_learning_rate_out_of_range_is_refused_with_the_range(live_run):
     click(at, "live-apply")
     assert "learning_rate is 5.0" in complaints(at)
     assert session.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
-
-
-def test_heads_are_offered_as_many_as_the_run_has(finished_run):
-    at = open_app("attention", run=finished_run.id)
-    assert at.button_group(key="layer-of-2").options == ["1", "2"]
-    at.button_group(key="head-of-2").set_value(1).run()
-    assert not at.exception
-    assert "head 2" in said(at)
-
-
-def test_a_sentence_of_markup_is_drawn_as_it_is_written():
-    text = '<b onload="x">&amp;</b> $x$ ![i](u) ' * 60
-    run = new_run(text, max_steps=1)
-    session.workshop().start(run).join(60)
-    at = open_app("attention", run=run.id)
-    at.text_input(key="sentence").set_value("<b>&amp;").run()
-    assert not at.exception
-    figure = json.loads(at.get("plotly_chart")[0].proto.spec)
-    assert figure["layout"]["xaxis"]["ticktext"] == ["&lt;", "b", "&gt;", "&amp;", "a", "m", "p", ";"]

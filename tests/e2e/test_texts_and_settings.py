@@ -145,9 +145,9 @@ def test_whatever_a_person_writes_is_shown_as_it_is_written(watched, server):
 
     visit(page, f"{server.url}/attention?run={run}")
     fill(page, "sentence", EVIL + "☕")
-    labels = at(page, "attention-one").locator(".xtick text")
+    letters = at(page, "attention-text").locator("[role=option]")
     written = EVIL.replace(" ", "␠")
-    until(page, lambda: "".join(labels.all_text_contents()) == written, "the sentence on the axis")
+    until(page, lambda: "".join(letters.all_text_contents()) == written, "the sentence, character by character")
     expect(page.locator("[data-testid=stText]").filter(has_text="☕")).to_be_visible()
 
     visit(page, f"{server.url}/generate?run={run}")

@@ -1,0 +1,207 @@
+"""The attention page: the sentence, all heads, and the heatmap of the chosen one."""
+
+import io
+import json
+from types import SimpleNamespace
+
+import numpy
+import pyarrow
+import pytest
+import torch
+from play import go_to, new_run, open_app, said, step_of, wait_for
+
+from microllm.tokenizer import visible
+from microllm.trace import trace
+from microllm.ui import attention, session
+
+
+def sent(at, name: str) -> SimpleNamespace:
+    """What a component of ours was sent; its bytes as an array."""
+    proto = next(e.proto for e in at.get("bidi_component") if e.proto.component_name == f"microllm.{name}")
+    data = json.loads(proto.mixed.json)
+    blob = proto.mixed.arrow_blobs[data["shares"]["__streamlit_arrow_ref__"]].data
+    table = pyarrow.ipc.open_stream(io.BytesIO(blob)).read_all()
+    return SimpleNamespace(**data | {"shares": table.column(0).to_numpy()})
+
+
+def heatmap(at) -> dict:
+    return json.loads(at.get("plotly_chart")[0].proto.spec)
+
+
+def trained(**settings):
+    text = settings.pop("text", None)
+    run = new_run(text, **{"max_steps": 3, "initialization": "torch"} | settings)
+    session.workshop().start(run).join(60)
+    return run
+
+
+def pattern_of(run, text: str, step: int | None = None) -> torch.Tensor:
+    model = run.model_at(run.snapshots[-1] if step is None else step)
+    return trace(model, torch.tensor(run.tokenizer.encode(text))).pattern
+
+
+def write(at, text: str):
+    at.text_input(key="sentence").set_value(text).run()
+    assert not at.exception
+    return at
+
+
+def choose(at, layer: int, head: int):
+    """What a click on a small picture comes to."""
+    at.session_state["attention_head"] = layer, head
+    at.run()
+    assert not at.exception
+    return at
+
+
+@pytest.mark.parametrize("text", ["a", "ab", "abba ab", "abcab cabca bcab ca"])  # block_size is 8
+def test_the_sentence_and_the_heads_are_sent_what_the_model_computes(text):
+    run = trained(text="abc ab cab " * 60)
+    at = choose(write(open_app("attention", run=run.id), text), 1, 1)
+    pattern, n = pattern_of(run, text), len(text)
+
+    sentence = sent(at, "sentence")
+    assert sentence.text == [visible(c) for c in text]
+    assert len(sentence.shares) == n * (n + 1) // 2
+    for q in range(n):
+        for k in range(q + 1):
+            share = 255 * pattern[1, 1, q, k].item()
+            assert abs(int(sentence.shares[q * (q + 1) // 2 + k]) - share) <= 0.51
+
+    heads = sent(at, "heads")
+    assert (heads.layers, heads.heads, heads.size, heads.chosen) == (2, 2, n, 3)
+    third = heads.shares.reshape(4, -1)[3]
+    numpy.testing.assert_array_equal(third, sentence.shares)
+
+
+def test_of_a_model_that_looks_ahead_all_rows_are_sent():
+    run = trained(text="abc ab cab " * 60, causal=False)
+    at = write(open_app("attention", run=run.id), "abc ca")
+    pattern = pattern_of(run, "abc ca")
+    sentence, heads = sent(at, "sentence"), sent(at, "heads")
+    assert not sentence.causal
+    assert not heads.causal
+    assert numpy.abs(sentence.shares.reshape(6, 6) / 255 - pattern[0, 0].numpy()).max() < 0.002
+    assert len(heads.shares) == 4 * 36
+    assert "one ahead" in said(at)
+    assert "may see" not in said(at)  # there is no blank half
+
+
+def test_characters_that_the_model_never_met_are_named_and_left_out():
+    run = trained(text="abc ab cab " * 60)
+    at = write(open_app("attention", run=run.id), "a☕b")
+    assert "☕" in said(at)
+    assert sent(at, "sentence").text == ["a", "b"]
+
+
+def test_one_character_alone_is_shown_and_nothing_is_claimed_about_its_heads():
+    run = trained(text="abc ab cab " * 60)
+    at = write(open_app("attention", run=run.id), "a")
+    assert sent(at, "sentence").shares.tolist() == [255]
+    assert all("nothing stands out" in note for note in sent(at, "heads").notes)
+    assert "write a longer sentence" in said(at)
+
+
+def test_two_hundred_characters_of_many_heads_stay_a_small_message():
+    run = trained(text="abc ab cab " * 60, n_head=8, n_layer=5, block_size=16)
+    at = write(open_app("attention", run=run.id), "abc c" * 40)
+    heads = sent(at, "heads")
+    assert heads.size <= 32
+    assert len(heads.shares) == 40 * heads.size * (heads.size + 1) // 2
+    assert len(sent(at, "sentence").shares) == 200 * 201 // 2
+
+
+def test_a_choice_of_a_head_outlives_other_pages_and_a_run_with_fewer_heads():
+    many, few = trained(n_head=4, n_layer=3), trained(n_head=2, n_layer=1)
+    at = choose(open_app("attention", run=many.id), 2, 3)
+    go_to(at, "generate")
+    go_to(at, "attention")
+    assert sent(at, "heads").chosen == 2 * 4 + 3
+    assert "layer 3, head 4" in said(at)
+
+    at.query_params["run"] = few.id
+    at.run()
+    assert not at.exception
+    assert sent(at, "heads").chosen == 1
+    assert "layer 1, head 2" in said(at)
+
+    at.query_params["run"] = many.id
+    at.run()
+    assert sent(at, "heads").chosen == 2 * 4 + 3
+
+
+def test_a_sentence_of_markup_is_drawn_as_it_is_written():
+    run = trained(text='<b onload="x">&amp;</b> $x$ ![i](u) ' * 60)
+    at = write(open_app("attention", run=run.id), "<b>&amp;")
+    names = ["&lt;", "b", "&gt;", "&amp;", "a", "m", "p", ";"]
+    figure = heatmap(at)
+    assert figure["layout"]["xaxis"]["labelalias"] == {str(i + 1): name for i, name in enumerate(names)}
+    assert figure["layout"]["yaxis"]["labelalias"] == figure["layout"]["xaxis"]["labelalias"]
+    assert sent(at, "sentence").text == list("<b>&amp;")  # drawn with textContent
+
+
+def test_a_moment_of_the_past_is_shown_with_its_own_weights():
+    run = trained(max_steps=20)
+    at = open_app("attention", run=run.id)
+    text = "".join(c for c in at.text_input(key="sentence").value if c not in run.tokenizer.unknown(c))
+    before = sent(at, "sentence").shares
+    at.session_state["moment"] = run.snapshots[0]
+    at.run()
+    assert not at.exception
+    assert f"step {run.snapshots[0]}" in said(at)
+    expected = pattern_of(run, text, run.snapshots[0])[0, 0]
+    assert sent(at, "sentence").shares[-1] == round(255 * expected[-1, -1].item())
+    assert (sent(at, "sentence").shares != before).any()
+
+
+def test_before_its_first_weights_a_run_says_that_they_are_on_their_way():
+    run = new_run()
+    with run.writing():
+        at = open_app("attention", run=run.id)
+    assert "on their way" in said(at)
+    assert not at.get("plotly_chart")
+
+
+def test_while_a_run_trains_the_heatmap_stands_still_until_there_is_news_enough_or_it_is_asked(live_run):
+    training = session.workshop().training(live_run.id)
+    at = open_app("attention", run=live_run.id)
+    assert "attention-anew" not in {button.key for button in at.button}  # paused: it is always of the last step
+
+    training.resume()
+    wait_for(lambda: training.state == "training")
+    view = attention._View()
+    drawn = []
+
+    def at_step(step: int, what: str = "this head", is_moving: bool = True) -> int:
+        return view.heatmap((what,), step, is_moving, lambda: drawn.append(step))[0]
+
+    assert [at_step(step) for step in (0, 1, 2, 3)] == [0, 1, 2, 3]
+    assert [at_step(step) for step in (4, 5, 6, 8)] == [3, 5, 5, 8]
+    assert at_step(9, what="another head") == 9
+    view.forget_the_heatmap()
+    assert at_step(10, what="another head") == 10
+    assert at_step(11, what="another head", is_moving=False) == 11
+    assert at_step(3, what="another head") == 3  # resumed from an earlier step
+    assert drawn == [0, 1, 2, 3, 5, 8, 9, 10, 11, 3]
+
+    at.run()
+    assert "attention-anew" in {button.key for button in at.button}
+    at.button(key="attention-anew").click().run()
+    assert not at.exception
+    assert step_of(training) > 0
+
+
+def test_a_choice_of_a_head_computes_the_patterns_no_second_time(monkeypatch):
+    run, traced = trained(), []
+
+    def counted(*arguments):
+        traced.append(arguments)
+        return trace(*arguments)
+
+    monkeypatch.setattr(attention, "trace", counted)
+    at = open_app("attention", run=run.id)
+    choose(at, 1, 0)
+    choose(at, 1, 1)
+    assert len(traced) == 1
+    write(at, "another")
+    assert len(traced) == 2

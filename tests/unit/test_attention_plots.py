@@ -1,0 +1,79 @@
+import json
+
+import numpy
+import pytest
+import torch
+
+from microllm.plots import PALETTE, attention_figure, coarse, packed
+
+
+def rows_that_sum_to_one(*shape: int, causal: bool = True) -> torch.Tensor:
+    scores = torch.rand(shape, generator=torch.Generator().manual_seed(5))
+    if causal:
+        scores = scores.tril()
+    return scores / scores.sum(-1, keepdim=True)
+
+
+def test_packed_bytes_are_the_lower_triangles_one_after_another():
+    pattern = rows_that_sum_to_one(2, 3, 7, 7)
+    shares, at = packed(pattern), 0
+    assert shares.dtype == numpy.uint8
+    assert shares.ndim == 1
+    for layer in range(2):
+        for head in range(3):
+            for q in range(7):
+                for k in range(q + 1):
+                    assert abs(shares[at + q * (q + 1) // 2 + k] - 255 * pattern[layer, head, q, k].item()) <= 0.51
+            at += 28
+    assert at == len(shares)
+
+
+def test_packed_bytes_of_a_model_that_looks_ahead_are_all_rows():
+    pattern = rows_that_sum_to_one(5, 5, causal=False)
+    numpy.testing.assert_allclose(packed(pattern, causal=False).reshape(5, 5), 255 * pattern.numpy(), atol=0.51)
+
+
+@pytest.mark.parametrize("size", [1, 5, 8])
+def test_a_pattern_that_is_small_enough_stays_as_it_is(size):
+    pattern = rows_that_sum_to_one(2, size, size)
+    assert coarse(pattern, 8) is pattern
+
+
+@pytest.mark.parametrize("size", [9, 16, 17, 31, 200])
+def test_a_coarse_pattern_has_the_mean_of_some_rows_and_the_sum_of_some_columns(size):
+    pattern, most = rows_that_sum_to_one(2, size, size), 8
+    small, k = coarse(pattern, most), -(-size // most)
+    assert small.shape[-1] == -(-size // k) <= most
+    for i in range(small.shape[-1]):
+        for j in range(small.shape[-1]):
+            block = pattern[1, i * k : (i + 1) * k, j * k : (j + 1) * k]
+            assert small[1, i, j].item() == pytest.approx(block.sum(-1).mean().item(), abs=1e-6)
+    torch.testing.assert_close(small.sum(-1), torch.ones(small.shape[:-1]))
+    assert (small.triu(1) == 0).all()  # no head is seen to look into the future
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_the_heatmap_shows_shares_from_none_to_all_and_nothing_of_the_future(mode):
+    pattern = rows_that_sum_to_one(4, 4)
+    trace = attention_figure(pattern, "a b\n", mode).data[0]
+    shown = numpy.array(trace.z)
+    numpy.testing.assert_allclose(shown[numpy.tril_indices(4)], pattern.numpy()[numpy.tril_indices(4)])
+    assert numpy.isnan(shown[numpy.triu_indices(4, 1)]).all()
+    assert (trace.zmin, trace.zmax) == (0, 1)
+    places, colors = zip(*trace.colorscale, strict=True)
+    assert (places[0], places[-1]) == (0, 1)
+    for color, name in ((colors[0], "ground"), (colors[-1], "attention")):
+        assert color == "rgb({}, {}, {})".format(*bytes.fromhex(PALETTE[mode][name][1:]))
+
+
+def test_a_model_that_cheats_is_drawn_looking_ahead():
+    pattern = rows_that_sum_to_one(4, 4, causal=False)
+    shown = numpy.array(attention_figure(pattern, "abcd", "light", causal=False).data[0].z)
+    numpy.testing.assert_allclose(shown, pattern.numpy())
+
+
+def test_the_axes_name_places_by_their_characters_though_some_come_twice():
+    layout = json.loads(attention_figure(rows_that_sum_to_one(4, 4), "a a\n", "light").to_json())["layout"]
+    assert layout["xaxis"]["labelalias"] == {"1": "a", "2": "␠", "3": "a", "4": "⏎"}
+    assert layout["xaxis"]["title"]["text"] == "looked at"
+    assert layout["yaxis"]["title"]["text"] == "looking"
