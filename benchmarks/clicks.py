@@ -54,7 +54,7 @@ def main() -> None:
     flags.add_argument("--rounds", type=int, default=10, help="of ten clicks each")
     options = flags.parse_args()
     times: dict[str, list[float]] = {name: [] for name, _, _ in CLICKS}
-    with serve() as (address, _), browse() as browser:
+    with serve() as (address, _, _), browse() as browser:
         page = open_page(browser, address)
         page.get_by_text("More", exact=True).click()
         page.locator(".st-key-max_steps input").fill("100000")  # longer than the clicks take

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import requests
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -21,9 +22,17 @@ ROOT = Path(__file__).parents[1]
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
+class Served(NamedTuple):
+    """A server: its address, its MICROLLM_HOME, and the number of its process."""
+
+    address: str
+    home: Path
+    process: int
+
+
 @contextlib.contextmanager
-def serve() -> Iterator[tuple[str, Path]]:
-    """(address, MICROLLM_HOME) of a fresh server with an empty home; it is ended with Ctrl-C."""
+def serve() -> Iterator[Served]:
+    """A fresh server with an empty home; it is ended with Ctrl-C."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -41,7 +50,7 @@ def serve() -> Iterator[tuple[str, Path]]:
                 if time.monotonic() > deadline:
                     raise TimeoutError("the server did not start within a minute")
                 time.sleep(0.1)
-            yield address, Path(home)
+            yield Served(address, Path(home), server.pid)
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(20)

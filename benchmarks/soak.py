@@ -1,0 +1,174 @@
+"""Whether the page stays as light and as quick as it was while it is left open and a model trains.
+
+    python -m benchmarks.soak --minutes 10
+
+Every ten seconds: the memory of the server and of the page's process, the page's JavaScript heap after a collection,
+its DOM nodes and what it received; whether the loss chart is still the node that it was. In between a person's clicks,
+each with the time to its answer. The slopes leave the first fifth out, in which caches fill.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from itertools import cycle
+from typing import Any
+
+from playwright.sync_api import Browser, CDPSession, Page
+
+from .clicks import CLICKS, click
+from .report import parser, save, table
+from .server import browse, idle, open_page, serve, start
+
+_EVERY = 10.0  # seconds
+_TOUR_EVERY = 12  # looks: through all pages and back
+_CHART = ".st-key-loss-live [data-testid=stVegaLiteChart]"
+_TOUR = ("to Attention", "to Generate", "Generate: generate", "to Train")
+_STAY = ("Train: pause", "Train: resume", "Train: preset Article", "Train: preset Quick")
+_MEMORY = {"server": "server, MB", "renderer": "page, MB", "heap": "heap, MB", "nodes": "DOM nodes"}
+
+
+class Watch:
+    """Looks at one page and its server from outside."""
+
+    def __init__(self, browser: Browser, page: Page, server: int) -> None:
+        self.page, self._server, self.remounts = page, server, 0
+        self._browser: CDPSession = browser.new_browser_cdp_session()
+        self._cdp: CDPSession = page.context.new_cdp_session(page)
+        self._received = 0
+        for domain in ("HeapProfiler", "Performance", "Network"):
+            self._cdp.send(f"{domain}.enable")
+        self._cdp.on("Network.webSocketFrameReceived", self._receive)
+        self._began = self._last = time.monotonic()
+        self.mark()
+
+    def mark(self) -> None:
+        """Take the chart that stands on the page now for the one that has to stay."""
+        self.page.wait_for_selector(f"{_CHART} svg, {_CHART} canvas")
+        self.page.evaluate("(css) => { document.querySelector(css).marked = true }", _CHART)
+
+    def look(self) -> dict[str, float]:
+        """The numbers of this moment."""
+        now = time.monotonic()
+        received, self._received = self._received, 0
+        if not self.page.evaluate("(css) => document.querySelector(css)?.marked === true", _CHART):
+            self.remounts += 1
+            self.mark()
+        self._cdp.send("HeapProfiler.collectGarbage")
+        metrics = {it["name"]: it["value"] for it in self._cdp.send("Performance.getMetrics")["metrics"]}
+        seen = {
+            "minute": (now - self._began) / 60,
+            "server": _resident(self._server),
+            "renderer": _resident(self._renderer()),
+            "heap": metrics["JSHeapUsedSize"] / 1e6,
+            "nodes": metrics["Nodes"],
+            "listeners": metrics["JSEventListeners"],
+            "received": received / 1e3 / (now - self._last),
+        }
+        self._last = now
+        return seen
+
+    def _renderer(self) -> int:
+        """The number of the process that draws the page: of Chromium's renderers the one that has worked most."""
+        processes = self._browser.send("SystemInfo.getProcessInfo")["processInfo"]
+        return max((it for it in processes if it["type"] == "renderer"), key=lambda it: it["cpuTime"])["id"]
+
+    def _receive(self, event: dict[str, Any]) -> None:
+        response = event["response"]
+        size = len(response["payloadData"])
+        self._received += size * 3 // 4 if response["opcode"] == 2 else size  # binary frames are told in base64
+
+
+def _resident(process: int) -> float:
+    """Memory that a process holds in RAM, MB."""
+    return int(subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, check=True).stdout) / 1e3
+
+
+def move_a_slider(page: Page, key: str) -> float:
+    """Milliseconds from an arrow key on the slider of n_embd to the new cost of the model beside it."""
+    before = page.locator(".st-key-cost").inner_text()
+    handle = page.locator(".st-key-n_embd input[type=range]")
+    handle.focus()
+    began = time.perf_counter()
+    handle.press(key)
+    page.wait_for_function(
+        "before => document.querySelector('.st-key-cost')?.innerText !== before", arg=before, polling="raf"
+    )
+    return 1e3 * (time.perf_counter() - began)
+
+
+def slope(looks: list[dict[str, float]], name: str) -> float:
+    """How much `name` grows in a minute: the straight line through all looks but the first fifth."""
+    settled = looks[len(looks) // 5 :]
+    return statistics.linear_regression([it["minute"] for it in settled], [it[name] for it in settled]).slope
+
+
+def soak(minutes: float) -> tuple[list[dict[str, float]], dict[str, list[float]], int]:
+    """(looks, click times in milliseconds by what was clicked, remounts of the loss chart)."""
+    clicks = {name: (css, condition) for name, css, condition in CLICKS}
+    looks: list[dict[str, float]] = []
+    times: dict[str, list[float]] = {}
+    arrows, stays = cycle(("ArrowRight", "ArrowLeft")), cycle(_STAY)
+
+    def do(page: Page, name: str) -> None:
+        took = move_a_slider(page, next(arrows)) if name == "Train: slider" else click(page, *clicks[name])
+        times.setdefault(name, []).append(took)
+        page.wait_for_timeout(700)  # a person looks at the answer
+
+    with serve() as (address, _, server), browse() as browser:
+        page = open_page(browser, address)
+        page.get_by_text("More", exact=True).click()
+        page.locator(".st-key-max_steps input").fill("100000")  # longer than all of it
+        page.keyboard.press("Enter")
+        idle(page)
+        start(page)
+        page.wait_for_timeout(3_000)
+        watch = Watch(browser, page, server)
+        end = time.monotonic() + 60 * minutes
+        while time.monotonic() < end:
+            next_look = time.monotonic() + _EVERY
+            for name in ("Train: slider", next(stays)):
+                do(page, name)
+            if len(looks) % _TOUR_EVERY == 3:
+                for name in _TOUR:
+                    do(page, name)
+                watch.mark()  # another page and back: a new chart is no remount
+            idle(page)
+            page.wait_for_timeout(max(0.0, 1e3 * (next_look - time.monotonic())))
+            looks.append(watch.look())
+            print(f"{looks[-1]['minute']:5.1f} min", *(f"{looks[-1][name]:9.1f}" for name in _MEMORY), flush=True)
+        remounts = watch.remounts
+    return looks, times, remounts
+
+
+def main() -> None:
+    """Print what was seen at the ends and in the middle, the slopes, and the clicks."""
+    flags = parser(__doc__)
+    flags.add_argument("--minutes", type=float, default=10.0)
+    options = flags.parse_args()
+    print("          ", *(f"{words:>9}" for words in _MEMORY.values()))
+    looks, times, remounts = soak(options.minutes)
+    print()
+    shown = looks[:: max(1, len(looks) // 5)]
+    if shown[-1] is not looks[-1]:
+        shown.append(looks[-1])
+    rows = [
+        [words, *(f"{it[name]:.1f}" for it in shown), f"{slope(looks, name):+.2f}"] for name, words in _MEMORY.items()
+    ]
+    rows.append(["received, KB/s", *(f"{it['received']:.1f}" for it in shown), f"{slope(looks, 'received'):+.2f}"])
+    table(["", *(f"{it['minute']:.1f} min" for it in shown), "a minute"], rows)
+    print(f"\nremounts of the loss chart: {remounts}")
+    every = sorted(t for row in times.values() for t in row)
+    print(
+        f"{len(every)} clicks: median {statistics.median(every):.0f} ms, 95 % within "
+        f"{every[int(0.95 * len(every)) - 1]:.0f} ms, {sum(t <= 500 for t in every)} within 500 ms"
+    )
+    for name, row in times.items():
+        print(f"  {name:24} {len(row):4} times, median {statistics.median(row):6.0f} ms, slowest {max(row):6.0f} ms")
+    slopes = {name: slope(looks, name) for name in _MEMORY}
+    save(options.json, {"looks": looks, "a minute": slopes, "remounts": remounts, "clicks, milliseconds": times})
+
+
+if __name__ == "__main__":
+    main()
