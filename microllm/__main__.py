@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train a model and write a run folder")
     train.set_defaults(command=_train)
+    train.add_argument(
+        "--resume", metavar="ID", help="go on with this run; with --max_steps, to more steps than before"
+    )
     train.add_argument("--preset", default="quick", choices=PRESETS)
     train.add_argument(
         "--text", default="book", help=f"book (Pride and Prejudice), {', '.join(BUILTIN_TEXTS)}, or the path of a file"
@@ -99,8 +102,8 @@ def _new_run(options: argparse.Namespace) -> Run:
     model, train = configs_from(given, options.preset)
     if found := problems(model, train):  # before anything is fetched
         raise ValueError(" ".join(found.values()))
-    if options.threads is not None and not 1 <= options.threads <= _MOST_THREADS:
-        raise ValueError(f"threads is {options.threads}: it must be a whole number from 1 to {_MOST_THREADS}.")
+    if options.threads is not None:
+        _check_threads(options.threads)
     if train.batch_size % _processes():
         raise ValueError(f"{_processes()} processes cannot share a batch_size of {train.batch_size} evenly.")
     text = texts.choose(options.text, how=options.transform, first=options.first)
@@ -114,6 +117,32 @@ def _new_run(options: argparse.Namespace) -> Run:
     return run
 
 
+def _check_threads(threads: int) -> None:
+    if not 1 <= threads <= _MOST_THREADS:
+        raise ValueError(f"threads is {threads}: it must be a whole number from 1 to {_MOST_THREADS}.")
+
+
+def _resumed_run(options: argparse.Namespace) -> Run:
+    """The run to go on with. Of the settings only max_steps may be given: the others are the run's own."""
+    from .runs import Run, RunProblem
+
+    given = sorted(name for name in vars(options) if name in knobs())
+    if others := [name for name in given if name != "max_steps"]:
+        raise ValueError(f"{', '.join(others)} cannot change on --resume: only max_steps can, to extend the run.")
+    run = Run.open(options.resume)
+    if given and options.max_steps != run.info.train.max_steps:
+        run.extend(options.max_steps)
+    elif run.info.state == "finished":
+        raise RunProblem(f"{run.info.name} is finished: --max_steps N, more than it has made, goes on from there.")
+    if options.threads is not None:
+        _check_threads(options.threads)
+        run.update(threads=options.threads)
+    steps = run.checkpoints
+    where = f"from step {steps[-1]:,}" if steps else "from its beginning"
+    print(f"{run.info.name} ({run.id}): goes on {where}, in {run.folder}", flush=True)
+    return run
+
+
 def _processes() -> int:
     """How many processes train together, as torchrun tells each of them."""
     return int(os.environ.get("WORLD_SIZE") or 1)
@@ -124,13 +153,16 @@ def _train(options: argparse.Namespace) -> int:
     from .training import Training
 
     if _processes() > 1:
+        if options.resume:
+            raise ValueError("--resume goes on in one process: start it without torchrun.")
         from . import distributed  # which one process alone need not wait for
 
         training = distributed.take_part(lambda: _new_run(options), _stop_on_signals)
         if training is None:  # not the first process: what there is to say, that one says
             return 0
     else:
-        training = Training(_new_run(options), Slots(count=1))
+        make_run = _resumed_run if options.resume else _new_run
+        training = Training(make_run(options), Slots(count=1))
         _stop_on_signals(training.stop)
     training.start()
     run, shown = training.folder, -1
@@ -139,6 +171,8 @@ def _train(options: argparse.Namespace) -> int:
         shown = _show_progress(run, shown)
     info = run.info
     print(f"\n{info.state}. {info.message}".rstrip())
+    if training.warning:
+        print(training.warning)
     if info.full_val_loss is not None:
         print(f"validation loss on all held-out text: {info.full_val_loss:.4f} nats a character")
     print(f"Look inside: streamlit run app.py, then open /train?run={run.id}")

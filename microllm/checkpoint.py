@@ -1,9 +1,26 @@
-"""Weights on disk: snapshots of a run, as safetensors. Nothing is ever unpickled."""
+"""Weights on disk, as safetensors: snapshots to look at, checkpoints to go on from. Nothing is ever unpickled.
+
+A checkpoint is a folder `step-N` that is there whole or not at all:
+
+1. write each file into a temporary folder beside, and fsync it
+2. write `manifest.json`, the SHA-256 of each file, last of all; fsync it, and the temporary folder
+3. rename the folder to `step-N`, and fsync the folder around it
+4. only when the new one verifies, remove all but the one before
+
+There is no pointer to the latest: that is the highest step whose manifest verifies.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import os
+import platform
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,33 +29,46 @@ from safetensors.torch import load, save
 from .config import ModelConfig
 from .home import write_atomically
 from .model import MicroLLM
+from .train import TrainerState
 
 SNAPSHOT_BUDGET = 64 * 2**20
 """Bytes that the snapshots of one run may take together."""
+
+_KEPT = 2
+_TEMPORARY = ".saving-"
+_LONGEST_HEADER = 2**20
+_MOST_TENSORS = 10_000
 
 
 class WeightsProblem(ValueError):
     """A file of weights that cannot be used; the sentence says why."""
 
 
+# ---- snapshots
+
+
 def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:
     """Write a model's state_dict to `path` in one step. Raises OSError when the disk refuses."""
-    write_atomically(path, save({name: tensor.contiguous() for name, tensor in state.items()}))
+    write_atomically(path, _packed(state))
 
 
 def load_weights(path: Path, config: ModelConfig, vocab_size: int) -> MicroLLM:
     """The model of this shape with the weights of `path`, in eval mode. Raises WeightsProblem."""
+    state = read_tensors(path)
+    if not all(tensor.isfinite().all() for tensor in state.values()):
+        raise WeightsProblem(f"{path.name} holds weights that are no numbers: training had gone wrong by then.")
     try:
-        state = load(path.read_bytes())
-        if not all(tensor.isfinite().all() for tensor in state.values()):
-            raise WeightsProblem(f"{path.name} holds weights that are no numbers: training had gone wrong by then.")
         return model_from(state, config, vocab_size)
-    except OSError as error:
-        raise WeightsProblem(f"{path.name} cannot be read: {error.strerror}.") from error
-    except SafetensorError as error:
-        raise WeightsProblem(f"{path.name} is not a whole safetensors file: {error}.") from error
     except RuntimeError as error:
         raise WeightsProblem(f"{path.name} does not fit this run's configuration. {error}") from error
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file that anybody may have made. Raises WeightsProblem."""
+    try:
+        return _unpacked(path.read_bytes(), path.name)
+    except OSError as error:
+        raise WeightsProblem(f"{path.name} cannot be read: {error.strerror}.") from error
 
 
 def model_from(state: dict[str, torch.Tensor], config: ModelConfig, vocab_size: int) -> MicroLLM:
@@ -66,3 +96,127 @@ def thin(steps: list[int], keep: int) -> list[int]:
         holes = [math.log((kept[i + 1] + 1) / (kept[i - 1] + 1)) for i in range(1, len(kept) - 1)]
         del kept[1 + holes.index(min(holes))]
     return kept
+
+
+def _packed(tensors: dict[str, torch.Tensor]) -> bytes:
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def _unpacked(data: bytes, name: str) -> dict[str, torch.Tensor]:
+    header = int.from_bytes(data[:8], "little")
+    if header > _LONGEST_HEADER:  # what reads it would take its time
+        raise WeightsProblem(f"{name} is not a whole safetensors file of ours: its header claims {header:,} bytes.")
+    if data[8 : 8 + header].count(b'"data_offsets"') > _MOST_TENSORS:
+        raise WeightsProblem(f"{name} is not a file of ours: it lists more than {_MOST_TENSORS:,} tensors.")
+    try:
+        return load(data)
+    except SafetensorError as error:
+        raise WeightsProblem(f"{name} is not a whole safetensors file: {error}.") from error
+
+
+# ---- checkpoints
+
+
+def save_checkpoint(folder: Path, state: TrainerState, made_with: dict[str, Any]) -> None:
+    """Keep `state` in `folder`, and in what surroundings it was computed (see `surroundings`).
+
+    Raises OSError when the disk refuses; the checkpoints before are then as they were.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"step-{state.step}"
+    if target.exists():
+        if not _faults(target):
+            return
+        shutil.rmtree(target)
+    about = {"step": state.step, "seconds": state.seconds, **made_with}
+    files = {
+        "model.safetensors": _packed(state.model),
+        "optimizers.safetensors": _packed(state.optimizers),
+        "state.json": json.dumps(about, indent=1).encode(),
+    }
+    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=_TEMPORARY))
+    try:
+        for name, data in files.items():
+            _write_durably(temporary / name, data)
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        _write_durably(temporary / "manifest.json", json.dumps(sums, indent=1).encode())
+        _sync_folder(temporary)
+        os.rename(temporary, target)
+        _sync_folder(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    if not _faults(target):
+        for step in checkpoint_steps(folder)[:-_KEPT]:
+            shutil.rmtree(folder / f"step-{step}", ignore_errors=True)
+
+
+def load_checkpoint(folder: Path) -> tuple[TrainerState, dict[str, Any], list[str]] | None:
+    """The newest checkpoint that is whole: its state, its surroundings, and a sentence for each newer one that is not.
+
+    None when there is none.
+    """
+    damaged = []
+    for step in reversed(checkpoint_steps(folder)):
+        place = folder / f"step-{step}"
+        try:
+            if faults := _faults(place):
+                raise WeightsProblem(" ".join(faults))
+            about = json.loads((place / "state.json").read_text("utf-8"))
+            model, memory = (read_tensors(place / f"{name}.safetensors") for name in ("model", "optimizers"))
+            return TrainerState(about.pop("step"), about.pop("seconds"), model, memory), about, damaged
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            damaged.append(f"The checkpoint of step {step:,} cannot be used. {error}")
+    return None
+
+
+def checkpoint_steps(folder: Path) -> list[int]:
+    """The steps that have a checkpoint, whole or not, in order."""
+    names = [path.name.removeprefix("step-") for path in folder.glob("step-*")]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a save that was cut short has left. Only for the one who writes here."""
+    for left in folder.glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def surroundings(threads: int, device: torch.device) -> dict[str, Any]:
+    """What the last digits of a sum depend on, besides the program."""
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    return {"torch": torch.__version__, "threads": threads, "device": f"{device.type}, {platform.machine()}, {kind}"}
+
+
+def _faults(place: Path) -> list[str]:
+    """What is wrong with a checkpoint, by its manifest; nothing when it is whole."""
+    try:
+        sums = json.loads((place / "manifest.json").read_text("utf-8"))
+        expected = {name: str(sums[name]) for name in ("model.safetensors", "optimizers.safetensors", "state.json")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return ["Its manifest is missing or cannot be understood."]
+    found = []
+    for name, sha256 in expected.items():
+        try:
+            if hashlib.sha256((place / name).read_bytes()).hexdigest() != sha256:
+                found.append(f"{name} is not what was saved: its SHA-256 differs from the manifest's.")
+        except OSError as error:
+            found.append(f"{name} cannot be read: {error.strerror}.")
+    return found
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

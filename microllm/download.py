@@ -172,6 +172,11 @@ def keep_text(text: str) -> str:
     return sha256
 
 
+def forget_text(sha256: str) -> None:
+    """Remove a kept text that no run learns any more."""
+    (texts_dir() / f"{sha256}.txt").unlink(missing_ok=True)
+
+
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,7 @@ class History:
 
     `rows[name]` is a list with one entry a logged step; losses are nats a character, None where there is none.
     `exams` lists (step, validation loss) of every exam so far, and `best` is the lowest of these losses, None before.
-    A last line that is not whole yet is left for the next time; a file that got shorter is read anew.
+    A last line that is not whole yet is left for the next time; a file that was cut or replaced is read anew.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,6 +36,7 @@ class History:
         self.exams: list[tuple[int, float]] = []
         self.best: float | None = None
         self._offset = 0
+        self._inode: int | None = None
         self._mean = 0.0
         self._exam_rows: list[int] = []
         self._on_log_axis: list[int] = []
@@ -49,8 +50,10 @@ class History:
         """Take in what is new, and return itself."""
         with self._lock:
             try:
-                if self.path.stat().st_size < self._offset:
+                found = self.path.stat()
+                if found.st_size < self._offset or found.st_ino != self._inode:  # shorter, or another file by now
                     self._forget()
+                    self._inode = found.st_ino
                 with self.path.open("rb") as file:
                     file.seek(self._offset)
                     data = file.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -9,10 +10,10 @@ import math
 import random
 import re
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,15 +22,25 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from .checkpoint import SNAPSHOT_BUDGET, load_weights, save_weights, thin
+from .checkpoint import (
+    SNAPSHOT_BUDGET,
+    checkpoint_steps,
+    load_checkpoint,
+    load_weights,
+    save_checkpoint,
+    save_weights,
+    sweep,
+    thin,
+)
 from .config import ModelConfig, TrainConfig, problems
 from .corpus import Corpus
+from .download import forget_text
 from .history import History
 from .home import runs_dir, write_atomically
 from .model import MicroLLM
 from .texts import Text, load_corpus
 from .tokenizer import CharTokenizer
-from .train import Progress, thread_count
+from .train import Progress, TrainerState, thread_count
 
 ACTIVE = ("waiting", "training", "paused")
 
@@ -227,7 +238,7 @@ class Run:
 
     # ---- writing
 
-    @contextmanager
+    @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
         """Be the one writer of this folder. Raises RunProblem when it has one already."""
         sentence = f"{self.info.name} is being trained already, here or in another process."
@@ -238,8 +249,14 @@ class Run:
         except Timeout:
             raise RunProblem(sentence) from None
         try:
-            with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as metrics:
-                yield Writer(self, metrics)
+            sweep(self._checkpoints)
+            for name in ("metrics.jsonl", "events.jsonl"):
+                _cut_torn_line(self.folder / name)
+            writer = Writer(self)
+            try:
+                yield writer
+            finally:
+                writer.close()
         finally:
             self._lock.release()
 
@@ -258,13 +275,100 @@ class Run:
         for other in set(self.snapshots) - set(kept):
             self._snapshot_path(other).unlink(missing_ok=True)
 
+    # ---- going on
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def can_go_on(self) -> bool:
+        """True for a run that does not train and has steps left to make, or weights to make more from."""
+        return self.info.state not in ACTIVE and (self.info.state != "finished" or bool(self.checkpoints))
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """The steps from which training can go on, in order."""
+        return checkpoint_steps(self._checkpoints)
+
+    def save_checkpoint(self, state: TrainerState, made_with: dict[str, Any]) -> None:
+        """Keep all that training needs to go on from here. Raises OSError when the disk refuses."""
+        save_checkpoint(self._checkpoints, state, made_with)
+
+    def load_checkpoint(self) -> tuple[TrainerState, dict[str, Any], list[str]] | None:
+        """The newest checkpoint that is whole, as checkpoint.load_checkpoint gives it. None when there is none."""
+        return load_checkpoint(self._checkpoints)
+
+    def extend(self, max_steps: int) -> None:
+        """Give a finished run more steps to make: up to `max_steps`. Training it again then goes on to there.
+
+        Raises ValueError when that is no more than it has made, or out of range.
+        """
+        with self.writing() as writer:
+            info, last = self.info, self.history.read().last
+            if not last or max_steps <= last["step"]:
+                raise ValueError(f"max_steps is {max_steps:,}: {info.name} has made {last and last['step']:,} already.")
+            longer = replace(info.train, max_steps=max_steps)
+            change = {"max_steps": max_steps, "max_steps_before": info.train.max_steps}
+            if info.train.stop_at_loss and last["step"] < info.train.max_steps:  # it would stop again at once
+                change["stop_at_loss"] = 0
+            if found := problems(info.model, longer, info.text.characters):
+                raise ValueError(" ".join(found.values()))
+            writer.event(last["step"], change)
+            self.update(train=longer, state="interrupted", message="", full_val_loss=None)
+
+    def cut(self, step: int) -> None:
+        """Forget what was logged and kept from `step` on: it will be made again. Only for the one who writes."""
+        lines = [line for line, row in self._logged() if row["step"] < step]
+        write_atomically(self.folder / "metrics.jsonl", b"".join(lines))
+        for other in self.snapshots:
+            if other > step:
+                self._snapshot_path(other).unlink(missing_ok=True)
+
+    def _logged(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+        for line in (self.folder / "metrics.jsonl").read_bytes().splitlines(keepends=True):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and isinstance(row.get("step"), int):
+                yield line, row
+
+    @property
+    def size(self) -> int:
+        """Bytes that the run's folder takes on the disk."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+    def delete(self) -> None:
+        """Remove the run, and its text when no other run learns it. Raises RunProblem while it is being trained."""
+        with self.writing():
+            sha256 = self.info.text.sha256
+            (self.folder / "run.json").unlink()  # from here on there is no such run
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if all(other.info.text.sha256 != sha256 for other in all_runs()):
+            forget_text(sha256)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Remove a last line that a crash has left without its end, so that the next one stands alone."""
+    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+        data = file.read()
+        file.truncate(data.rfind(b"\n") + 1)
+
 
 class Writer:
-    """Appends to a run's `metrics.jsonl` and `events.jsonl`."""
+    """Appends to a run's `metrics.jsonl` and `events.jsonl`. On a full disk lines wait here until there is room."""
 
-    def __init__(self, run: Run, metrics) -> None:
-        self._run, self._metrics = run, metrics
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._metrics = self._open()
+        self._waiting = b""
         self._flushed = 0.0
+        self.problem: str | None = None
+        """Why the disk refuses lines, while it does."""
+
+    def _open(self):
+        return (self._run.folder / "metrics.jsonl").open("ab", buffering=0)
 
     def log(self, progress: Progress) -> None:
         """Append a line. It reaches readers within a fifth of a second, an exam's at once."""
@@ -274,19 +378,53 @@ class Writer:
             row[name] = None  # JSON has no NaN and no infinity
         if bad:
             row["not_finite"] = bad
-        self._metrics.write(json.dumps(row) + "\n")
+        self._waiting += json.dumps(row).encode() + b"\n"
         if progress.val_loss is not None or bad or time.monotonic() - self._flushed > 0.2:
             self.flush()
 
     def flush(self) -> None:
-        """Let readers see everything that was logged."""
-        self._metrics.flush()
+        """Let readers see everything that was logged, as far as the disk takes it."""
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[self._metrics.write(self._waiting) :]
+            self.problem = None
+        except OSError as error:
+            self.problem = error.strerror or str(error)
         self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        """Write what can be written, and end."""
+        self.flush()
+        self._metrics.close()
 
     def event(self, step: int, changes: dict[str, float]) -> None:
         """Append a live change and the step at which it takes effect; call it before the change is made."""
         with (self._run.folder / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(json.dumps({"step": step, **changes}) + "\n")
+
+    def extend(self, max_steps: int) -> None:
+        """Give a finished run more steps to make: up to `max_steps`. Training it again then goes on to there.
+
+        Raises ValueError when that is no more than it has made, or out of range.
+        """
+        with self.writing() as writer:
+            info, last = self.info, self.history.read().last
+            if not last or max_steps <= last["step"]:
+                raise ValueError(f"max_steps is {max_steps:,}: {info.name} has made {last and last['step']:,} already.")
+            longer = replace(info.train, max_steps=max_steps)
+            change = {"max_steps": max_steps, "max_steps_before": info.train.max_steps}
+            if info.train.stop_at_loss and last["step"] < info.train.max_steps:  # it would stop again at once
+                change["stop_at_loss"] = 0
+            if found := problems(info.model, longer, info.text.characters):
+                raise ValueError(" ".join(found.values()))
+            writer.event(last["step"], change)
+            self.update(train=longer, state="interrupted", message="", full_val_loss=None)
+
+    def cut(self, step: int) -> None:
+        """Forget what was logged and kept from `step` on, and go on writing after the rest."""
+        self.close()
+        self._run.cut(step)
+        self._metrics = self._open()
 
 
 def all_runs() -> list[Run]:

@@ -14,7 +14,7 @@ from torch import nn
 from .config import ModelConfig, TrainConfig, problems, stream_seed, with_live_changes
 from .corpus import EXAM_CHARACTERS, Corpus
 from .model import MicroLLM, evaluating, parameter_count
-from .optim import learning_rate_at, make_optimizers
+from .optim import learning_rate_at, load_optimizer_tensors, make_optimizers, optimizer_tensors
 
 EXAM_TOKENS = 1_024
 """An exam reads so many characters at once: few enough to stay in the processor's cache."""
@@ -36,6 +36,18 @@ class Progress:
     learning_rate: float
     tokens_per_second: float
     val_loss: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainerState:
+    """All that training goes on from, after `step` updates: the model's tensors, what the optimisers remember (see
+    optim.optimizer_tensors), and the sum of step times in seconds. No random state: dice are functions of the step.
+    """
+
+    step: int
+    seconds: float
+    model: dict[str, torch.Tensor]
+    optimizers: dict[str, torch.Tensor]
 
 
 class Diverged(ArithmeticError):
@@ -91,6 +103,23 @@ class Trainer:
     def change(self, **live: float) -> None:
         """Change a live setting (`learning_rate`, `stop_at_loss`) from the next step on. Raises ValueError."""
         self.config = with_live_changes(self.model.config, self.config, live)
+
+    def state(self) -> TrainerState:
+        """Where training stands. The tensors are those that the next step changes: save them before it."""
+        tensors = optimizer_tensors(self.optimizers)
+        return TrainerState(self.step, self.seconds, self.model.state_dict(), tensors)
+
+    def go_on_from(self, state: TrainerState) -> None:
+        """Stand where `state` was taken: what follows is, on the same machine, bitwise what would have followed there.
+
+        Raises ValueError when its tensors do not fit the configuration.
+        """
+        try:
+            self.model.load_state_dict(state.model)
+        except RuntimeError as error:
+            raise ValueError(f"The weights do not fit this run's configuration. {error}") from error
+        load_optimizer_tensors(self.optimizers, state.optimizers)
+        self.step, self.seconds = state.step, state.seconds
 
     def __iter__(self) -> Iterator[Progress]:
         while True:

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from dataclasses import replace
 
 import torch
 
-from .checkpoint import model_from, snapshot_is_due
-from .config import with_live_changes
+from .checkpoint import model_from, snapshot_is_due, surroundings
+from .config import replayed, with_live_changes
 from .model import MicroLLM
 from .runs import Run, RunProblem, Writer
 from .slots import Slots
@@ -34,9 +35,10 @@ class _Stop(Exception):
 class Training(threading.Thread):
     """Trains one run in its own thread. All public methods may be called from any other thread.
 
-    Orders wait in one queue, which is emptied between steps and while the run is paused or waits for its turn. With
-    `grace` seconds, a run that no window has held for so long stops; None lets it train unwatched. `make_trainer` makes
-    what trains it, a Trainer or one of several (see distributed.py).
+    A run that has a checkpoint goes on from it, as if it had never been interrupted. Orders wait in one queue, which is
+    emptied between steps and while the run is paused or waits for its turn. With `grace` seconds, a run that no window
+    has held for so long stops; None lets it train unwatched. `make_trainer` makes what trains it, a Trainer or one of
+    several (see distributed.py).
     """
 
     def __init__(
@@ -45,17 +47,21 @@ class Training(threading.Thread):
         super().__init__(name=f"training-{run.id}", daemon=True)
         self.folder = run
         self.state = "waiting"
-        self.config = run.info.train
+        self.config = replayed(run.info.train, run.history.changes(), run.info.train.max_steps)
         """The configuration with all live changes so far."""
+        self.warning: str | None = None
+        """What a person should know while training goes on, such as a full disk."""
         self._slots, self._grace, self._make_trainer = slots, grace, make_trainer
         self._orders: queue.SimpleQueue[Callable[[Trainer, Writer], None]] = queue.SimpleQueue()
         self._stop_reason: str | None = None
+        self._end_state = "stopped"
         self._paused, self._steps_granted = False, 0
         self.reached = -1
         """The last step that was logged."""
         self._windows: set[str] = set()
         self._last_window_left = time.monotonic()
         self._beaten: set[str] = set()
+        self._is_sound = True  # the newest weights are numbers
         self._copy: tuple[int, MicroLLM] | None = None
         self._copy_made = -float("inf")
         self._copy_order: Future | None = None
@@ -76,9 +82,13 @@ class Training(threading.Thread):
         """Make one step, then pause."""
         self._orders.put(lambda *_: self._set_pause(True, steps=self._steps_granted + 1))
 
-    def stop(self, reason: str = "Stopped by hand.") -> None:
-        """End the run after the current step; its weights are kept."""
-        self._orders.put(lambda *_: setattr(self, "_stop_reason", reason))
+    def stop(self, reason: str = "Stopped by hand.", state: str = "stopped") -> None:
+        """End the run after the current step, with a checkpoint from which it can go on."""
+
+        def order(*_) -> None:
+            self._stop_reason, self._end_state = reason, state
+
+        self._orders.put(order)
 
     def change(self, **live: float) -> None:
         """Change live settings from the next step on. Raises ValueError at once for a value that is out of range."""
@@ -132,15 +142,18 @@ class Training(threading.Thread):
                     full_val_loss = self._train(writer)
                     state = "finished"
                 except _Stop as stop:
-                    state, message = "stopped", str(stop)
+                    state, message = self._end_state, str(stop)
                 except Diverged as error:
                     message = str(error)
                 except Exception as error:
                     _log.exception("run %s failed", self.folder.id)
                     message = _plain_words(error)
-                self.folder.update(state=state, message=message, full_val_loss=full_val_loss)
+                self.folder.update(
+                    state=state, message=message or self.folder.info.message, full_val_loss=full_val_loss
+                )
         except (OSError, RunProblem):  # then the folder cannot tell how it ended either
             _log.exception("run %s cannot be written", self.folder.id)
+            state = "failed"
         finally:
             self._slots.leave(self.folder.id)
             self.state = state
@@ -151,31 +164,94 @@ class Training(threading.Thread):
 
     def _train(self, writer: Writer) -> float:
         """All of the run; the loss on all held-out text at its end. Raises _Stop when it is told to."""
-        info = self.folder.info
-        trainer = self._make_trainer(info.model, info.train, self.folder.corpus)
-        progress = iter(trainer)
+        trainer = self._go_on(writer)
+        progress, saved, interval = iter(trainer), time.monotonic(), checkpoint_seconds()
         try:
             while True:
                 self._wait_for_turn(trainer, writer)
+                self._replay(trainer)
                 now = next(progress, None)
                 if now is None:
-                    self.folder.save_snapshot(trainer.step, trainer.model.state_dict())
+                    self._keep(trainer, writer)
                     self._set_pause(False, steps=0)  # no step is left that could be waited for
                     return trainer.exam(None, lambda: self._wait_for_turn(trainer, writer))
                 writer.log(now)
+                if writer.problem:
+                    self._warn(writer.problem)
                 if now.step <= 2:
                     writer.flush()  # the curve begins at once
                 self.reached = now.step
                 is_news = self._beats_a_reference(now.val_loss)
-                if not math.isfinite(now.train_loss):
+                self._is_sound = math.isfinite(now.train_loss)
+                if not self._is_sound:
                     continue  # Diverged comes next, and weights like these are not worth keeping
                 if is_news or snapshot_is_due(now.step):
-                    self.folder.save_snapshot(now.step, trainer.model.state_dict())
+                    self._try(lambda: self.folder.save_snapshot(now.step, trainer.model.state_dict()))  # noqa: B023
+                if time.monotonic() - saved >= interval:
+                    self._try(lambda: self._save_checkpoint(trainer, writer))
+                    saved = time.monotonic()
         except Diverged:
             raise
         except BaseException:  # told to stop, or out of luck: the work so far is kept
-            self.folder.save_snapshot(trainer.step, trainer.model.state_dict())
+            self._keep(trainer, writer)
             raise
+
+    def _go_on(self, writer: Writer) -> Trainer:
+        """The trainer, where the newest whole checkpoint left it; what was logged after that is made again."""
+        info, changes = self.folder.info, self.folder.history.read().changes()
+        found = self.folder.load_checkpoint()
+        step = found[0].step if found else 0
+        self.config = replayed(info.train, changes, step)
+        self._changes = [change for change in changes if change["step"] > step]
+        trainer = self._make_trainer(info.model, self.config, self.folder.corpus)
+        self._here = surroundings(info.threads, trainer.device)
+        notices = []
+        if found:
+            state, there, notices = found
+            trainer.go_on_from(state)
+            notices += [
+                f"Continues, not bit-identical: {name} was {there.get(name)}, now it is {now}."
+                for name, now in self._here.items()
+                if there.get(name) != now
+            ]
+            self.reached = step - 1
+        writer.cut(step)
+        self._beaten = set()
+        if info.message != " ".join(notices):
+            self.folder.update(message=" ".join(notices))
+        return trainer
+
+    def _replay(self, trainer: Trainer) -> None:
+        """Make the live changes again that were made at this step before the run was interrupted."""
+        while self._changes and self._changes[0]["step"] <= self.reached + 1:
+            change = self._changes.pop(0)
+            trainer.config = replayed(trainer.config, [change], change["step"])
+            if "max_steps" in change:
+                trainer.config = replace(trainer.config, max_steps=change["max_steps"])
+            self.config = trainer.config
+
+    def _keep(self, trainer: Trainer, writer: Writer) -> None:
+        """Everything that is needed to look at this moment, and to go on from it."""
+        if not self._is_sound:
+            return
+        self._try(lambda: self.folder.save_snapshot(trainer.step, trainer.model.state_dict()))
+        self._try(lambda: self._save_checkpoint(trainer, writer))
+
+    def _save_checkpoint(self, trainer: Trainer, writer: Writer) -> None:
+        writer.flush()  # what was logged before a checkpoint is never made again
+        self.folder.save_checkpoint(trainer.state(), self._here)
+
+    def _try(self, save: Callable[[], None]) -> None:
+        """A disk that refuses is no reason to stop: what was kept before is whole, and training goes on."""
+        try:
+            save()
+        except OSError as error:
+            self._warn(error.strerror or str(error))
+        else:
+            self.warning = None
+
+    def _warn(self, why: str) -> None:
+        self.warning = f"Nothing can be saved now ({why}). Training goes on; make room, or what is new will be lost."
 
     def _wait_for_turn(self, trainer: Trainer, writer: Writer) -> None:
         """Obey what was ordered, and return when the next step may be made. Raises _Stop."""
@@ -188,24 +264,26 @@ class Training(threading.Thread):
                 raise _Stop("Stopped because its last window was closed.")
             if self._paused and not self._steps_granted:
                 self._slots.leave(self.folder.id)
-                self._enter("paused", writer)
+                self._enter("paused", trainer, writer)
             elif self._slots.may_train(self.folder.id):
                 self._steps_granted = max(0, self._steps_granted - 1)
-                self._enter("training", writer)
+                self._enter("training", trainer, writer)
                 return
             else:
-                self._enter("waiting", writer)
+                self._enter("waiting", trainer, writer)
             with contextlib.suppress(queue.Empty):
                 self._orders.get(timeout=_POLL)(trainer, writer)
 
-    def _enter(self, state: str, writer: Writer) -> None:
+    def _enter(self, state: str, trainer: Trainer, writer: Writer) -> None:
         if state == self.state:
             return
         self.state = state
         writer.flush()
         on_disk = "paused" if state == "paused" else "training"  # turns change every few seconds and are no news
         if self.folder.info.state != on_disk:
-            self.folder.update(state=on_disk)
+            self._try(lambda: self.folder.update(state=on_disk))
+        if state == "paused" and self.reached >= 0 and self._is_sound:
+            self._try(lambda: self._save_checkpoint(trainer, writer))
 
     def _set_pause(self, paused: bool, steps: int) -> None:
         self._paused, self._steps_granted = paused, steps
@@ -281,14 +359,23 @@ class Workshop:
         atexit.unregister(self.close)
         deadline = time.monotonic() + seconds
         for training in self._trainings.values():
-            training.stop("Stopped because the program ended.")
+            training.stop("The program that trained it was ended.", state="interrupted")
         for training in self._trainings.values():
             training.join(max(0.0, deadline - time.monotonic()))
 
 
 def grace_seconds() -> float:
     """`MICROLLM_GRACE`, else 60: how long a run outlives its last window, in seconds."""
+    return _seconds("MICROLLM_GRACE", 60.0)
+
+
+def checkpoint_seconds() -> float:
+    """`MICROLLM_CHECKPOINT`, else 15: how many seconds of training a crash can cost, at most."""
+    return _seconds("MICROLLM_CHECKPOINT", 15.0)
+
+
+def _seconds(name: str, default: float) -> float:
     try:
-        return float(os.environ["MICROLLM_GRACE"])
+        return float(os.environ[name])
     except (KeyError, ValueError):
-        return 60.0
+        return default

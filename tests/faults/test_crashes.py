@@ -1,0 +1,488 @@
+"""Checkpoints and crashes: whatever ends a run, it goes on to what an unbroken one would have become, bit for bit."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+import torch
+
+import microllm.checkpoint
+import microllm.training
+from microllm import configs_from, texts
+from microllm.builtin import drawing_room, words_twice
+from microllm.checkpoint import checkpoint_steps, load_checkpoint, read_tensors, save_checkpoint
+from microllm.config import with_live_changes
+from microllm.corpus import Corpus
+from microllm.runs import Run, RunProblem, Writer, all_runs
+from microllm.slots import Slots
+from microllm.train import Trainer, TrainerState
+from microllm.training import Training
+
+ROOT = Path(__file__).parents[2]
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10}
+
+
+def new_run(max_steps: int = 20, threads: int = 1, **settings) -> Run:
+    text = texts.prepare(drawing_room(2_000), "made")
+    model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
+    return Run.create(model, train, text, preset="quick", threads=threads)
+
+
+def train(run: Run) -> str:
+    """Train a run, from where it is, to its end; the state it is left in."""
+    Training(run, Slots(1)).run()
+    return run.info.state
+
+
+def unbroken(**settings) -> Run:
+    run = new_run(**settings)
+    assert train(run) == "finished"
+    return run
+
+
+def outcome(run: Run) -> tuple[bytes, list]:
+    """The last weights, and every loss on the way."""
+    last = run.folder / "snapshots" / f"step-{run.snapshots[-1]}.safetensors"
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    return last.read_bytes(), [(row["step"], row["train_loss"], row.get("val_loss")) for row in rows]
+
+
+@pytest.fixture
+def each_step(monkeypatch):
+    """A checkpoint at every step."""
+    monkeypatch.setenv("MICROLLM_CHECKPOINT", "0")
+
+
+def in_a_child(action) -> int:
+    """Do it in a copy of this process, torch and all; how that ended (an exit code, or minus a signal)."""
+    child = os.fork()
+    if child == 0:
+        try:
+            action()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+# ---- 1. kill -9 at every file event of a save
+
+
+def train_and_be_killed(run: Run, save_number: int, event_number: int) -> None:
+    """Train, and be killed at one of the file events of one of the saves."""
+    saves, events, is_saving = 0, 0, False
+    save, fsync = microllm.runs.save_checkpoint, os.fsync
+
+    def count(*_) -> None:
+        nonlocal events
+        if is_saving:
+            events += 1
+            if (saves, events) == (save_number, event_number):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def counted_save(*arguments) -> None:
+        nonlocal saves, events, is_saving
+        saves, events, is_saving = saves + 1, 0, True
+        save(*arguments)
+        is_saving = False
+
+    def counted_fsync(handle) -> None:
+        count()
+        fsync(handle)
+        count()
+
+    microllm.runs.save_checkpoint = counted_save
+    microllm.checkpoint.os.fsync = counted_fsync
+    sys.addaudithook(
+        lambda event, _: event.startswith(("open", "os.", "shutil.", "tempfile.")) and event != "os.listdir" and count()
+    )
+    Training(Run.open(run.id), Slots(1)).run()  # a lock does not outlive a fork
+
+
+def test_a_kill_at_every_file_event_of_a_save_loses_nothing(each_step):
+    truth, killed, point = outcome(unbroken(max_steps=6)), 0, 0
+    while True:
+        point += 1
+        run = new_run(max_steps=6)
+        code = in_a_child(lambda: train_and_be_killed(run, 4, point))  # noqa: B023
+        assert code in (0, -signal.SIGKILL)
+        assert run.info.state == ("finished" if code == 0 else "interrupted")
+        steps = checkpoint_steps(run.folder / "checkpoints")
+        if code == 0:
+            break
+        killed += 1
+        assert load_checkpoint(run.folder / "checkpoints")[0].step >= steps[0] >= 1
+        assert train(run) == "finished"
+        assert outcome(run) == truth, f"killed at event {point}"
+        assert not list(run.folder.glob("checkpoints/.saving-*"))  # 8. left-over temporary files are swept
+    assert killed >= 23
+
+
+# ---- 2. kill -9 at random moments
+
+
+def command(run_id: str | None, home: Path) -> subprocess.Popen:
+    flags = ["--resume", run_id] if run_id else ["--text", "words-twice", "--first", "20000", "--max_steps", "150"]
+    if not run_id:
+        flags += [part for name, value in TINY.items() for part in (f"--{name}", str(value))]
+    environment = os.environ | {"MICROLLM_HOME": str(home), "MICROLLM_CHECKPOINT": "0.05"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "microllm", "train", *flags],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_three_kills_of_the_command_line_at_random_moments_lose_nothing(tmp_path):
+    home, dice = tmp_path / "killed", random.Random(7)
+    run_id = None
+    for _ in range(3):
+        training = command(run_id, home)
+        line = training.stdout.readline()
+        run_id = run_id or line.split("(")[1].split(")")[0]
+        metrics = home / "runs" / run_id / "metrics.jsonl"
+        before = len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+        deadline = time.monotonic() + 60
+        while not metrics.exists() or len(metrics.read_bytes().splitlines()) <= before:
+            assert training.poll() is None and time.monotonic() < deadline, line
+            time.sleep(0.01)
+        time.sleep(dice.uniform(0, 0.3))
+        training.kill()
+        training.wait()
+        training.stdout.close()
+    last = command(run_id, home)
+    said, _ = last.communicate(timeout=120)
+    assert (last.returncode, "finished." in said) == (0, True), said
+
+    whole = command(None, tmp_path / "whole")
+    said, _ = whole.communicate(timeout=120)
+    assert whole.returncode == 0
+    outcomes = []
+    for folder in (home, tmp_path / "whole"):
+        (run_folder,) = (folder / "runs").iterdir()
+        outcomes.append(outcome(Run(run_folder)))
+    assert outcomes[0] == outcomes[1]
+    assert [step for step, *_ in outcomes[0][1]] == list(range(151))  # no gap, no double step
+
+
+# ---- 3. SIGTERM and Ctrl-C
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_the_step_saves_and_ends_well(number, tmp_path):
+    training = command(None, tmp_path)
+    run_id = training.stdout.readline().split("(")[1].split(")")[0]
+    metrics = tmp_path / "runs" / run_id / "metrics.jsonl"
+    while not metrics.exists() or len(metrics.read_bytes().splitlines()) < 3:
+        time.sleep(0.01)
+    began = time.monotonic()
+    training.send_signal(number)
+    training.communicate(timeout=30)
+    assert (training.returncode, time.monotonic() - began < 10) == (0, True)
+    folder = tmp_path / "runs" / run_id
+    assert json.loads((folder / "run.json").read_text())["state"] == "stopped"
+    last = json.loads(metrics.read_text().splitlines()[-1])["step"]
+    assert checkpoint_steps(folder / "checkpoints")[-1] == last
+
+
+# ---- 4. 10 steps, a resume, and 10 more
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return Corpus(words_twice(2_000))
+
+
+def steps_of(trainer: Trainer, until: int, changes: dict[int, float] | None = None) -> list[float]:
+    """The losses of a trainer up to a step; `changes` are learning rates from a step on."""
+    losses = []
+    for progress in trainer:
+        losses.append(progress.train_loss)
+        if rate := (changes or {}).get(progress.step + 1):
+            trainer.change(learning_rate=rate)
+        if progress.step == until:
+            break
+    return losses
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_twenty_steps_are_ten_and_a_resume_and_ten(optimizer, dropout, corpus, tmp_path):
+    configs = configs_from(TINY | {"optimizer": optimizer, "dropout": dropout, "max_steps": 20})
+    whole = Trainer(*configs, corpus)
+    truth = steps_of(whole, 20)
+    first = Trainer(*configs, corpus)
+    losses = steps_of(first, 10)[:-1]
+    save_checkpoint(tmp_path, first.state(), {})
+    second = Trainer(*configs, corpus)
+    second.go_on_from(load_checkpoint(tmp_path)[0])
+    assert losses + steps_of(second, 20) == truth
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("left_out", ["optimizers", "step"])
+def test_without_the_optimisers_memory_or_the_step_it_would_be_another_run(left_out, optimizer, corpus):
+    configs = configs_from(TINY | {"optimizer": optimizer, "max_steps": 20})
+    truth = steps_of(Trainer(*configs, corpus), 20)
+    first = Trainer(*configs, corpus)
+    steps_of(first, 10)
+    state = first.state()
+    parts = {"step": state.step, "seconds": 0.0, "model": state.model, "optimizers": state.optimizers}
+    second = Trainer(*configs, corpus)
+    second.go_on_from(TrainerState(**parts | {left_out: {} if left_out == "optimizers" else 9}))
+    assert steps_of(second, 20)[-5:] != truth[-5:]
+
+
+def train_with_a_change(run: Run, at: int, end: int | None = None) -> None:
+    """Train a run whose learning rate is changed at a step, and which is stopped at another."""
+    training = Training(Run.open(run.id), Slots(1))
+    log = Writer.log
+
+    def log_and_steer(writer, progress):
+        log(writer, progress)
+        if progress.step == at - 1 and len(run.history.changes()) == 0:
+            training.change(learning_rate=0.003)
+        if progress.step == end:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    microllm.runs.Writer.log = log_and_steer
+    try:
+        training.run()
+    finally:
+        microllm.runs.Writer.log = log
+
+
+def test_a_live_change_after_the_last_checkpoint_is_made_again():
+    whole = new_run(dropout=0.1)
+    train_with_a_change(whole, at=12)
+    assert whole.info.state == "finished"
+    assert outcome(whole) != outcome(unbroken(dropout=0.1))
+
+    run = new_run(dropout=0.1)
+    save, saved = microllm.training.Training._save_checkpoint, []
+
+    def save_once(training, trainer, writer):
+        if trainer.step >= 8 and not saved:
+            saved.append(trainer.step)
+            save(training, trainer, writer)
+
+    def child():
+        os.environ["MICROLLM_CHECKPOINT"] = "0"
+        microllm.training.Training._save_checkpoint = save_once
+        train_with_a_change(run, at=12, end=16)
+
+    assert in_a_child(child) == -signal.SIGKILL
+    assert run.checkpoints == [8]
+    assert [change["step"] for change in run.history.changes()] == [12]
+    assert train(run) == "finished"
+    assert outcome(run) == outcome(whole)
+
+
+def test_a_live_change_before_the_checkpoint_still_counts(each_step):
+    whole = new_run()
+    train_with_a_change(whole, at=5)
+    run = new_run()
+    assert in_a_child(lambda: train_with_a_change(run, at=5, end=12)) == -signal.SIGKILL
+    assert train(run) == "finished"
+    assert outcome(run) == outcome(whole)
+    model, asked = run.info.model, run.info.train
+    assert Training(run, Slots(1)).config == with_live_changes(model, asked, {"learning_rate": 0.003})
+
+
+# ---- 5. other surroundings
+
+
+def test_a_resume_with_other_threads_says_that_it_is_not_bit_identical(each_step):
+    run = new_run(max_steps=6)
+    assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
+    run.update(threads=2)
+    assert train(run) == "finished"
+    assert run.info.message == "Continues, not bit-identical: threads was 1, now it is 2."
+
+
+def test_a_resume_in_the_same_surroundings_has_nothing_to_say(each_step):
+    run = new_run(max_steps=6)
+    assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
+    assert train(run) == "finished"
+    assert run.info.message == ""
+
+
+# ---- 6. a full disk
+
+
+def refuse_to_write(monkeypatch) -> None:
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(microllm.checkpoint, "_write_durably", refuse)
+    monkeypatch.setattr(microllm.runs, "save_weights", refuse)
+
+
+def test_on_a_full_disk_training_goes_on_the_old_checkpoint_is_whole_and_a_warning_is_shown(each_step, monkeypatch):
+    run = new_run(max_steps=6)
+    assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
+    before = run.checkpoints
+    training = Training(run, Slots(1))
+    with monkeypatch.context() as full_disk:
+        refuse_to_write(full_disk)
+        training.run()
+    assert "No space left on device" in training.warning
+    assert run.checkpoints == before
+    assert load_checkpoint(run.folder / "checkpoints")[0].step == before[-1]
+    assert outcome(run)[1] == outcome(unbroken(max_steps=6))[1]
+
+
+def test_lines_that_a_full_disk_refused_are_written_when_there_is_room(monkeypatch):
+    run = new_run()
+    truth = outcome(unbroken())[1]
+    refusals = []
+
+    class Metrics:
+        """A file whose disk is full for a while, and tears a line when it fills."""
+
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, data: bytes) -> int:
+            if 3 <= len(refusals) < 6:
+                refusals.append(data)
+                raise OSError(28, "No space left on device")
+            refusals.append(data)
+            return self.file.write(data[:20] if len(refusals) == 3 else data)
+
+        def close(self) -> None:
+            self.file.close()
+
+    opened = Writer._open
+    monkeypatch.setattr(Writer, "_open", lambda writer: Metrics(opened(writer)))
+    assert train(run) == "finished"
+    assert len(refusals) >= 6
+    assert outcome(run)[1] == truth
+
+
+# ---- 7. damage
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizers.safetensors", "state.json", "manifest.json"])
+@pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
+def test_damage_is_named_and_the_checkpoint_before_is_used(name, harm, each_step):
+    run = new_run(max_steps=6)
+    assert in_a_child(lambda: train_and_be_killed(run, 5, 1)) == -signal.SIGKILL
+    before, newest = run.checkpoints
+    path = run.folder / "checkpoints" / f"step-{newest}" / name
+    data = bytearray(path.read_bytes())
+    if harm == "remove":
+        path.unlink()
+    elif harm == "truncate":
+        path.write_bytes(data[:-1])
+    else:
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    state, _, damaged = run.load_checkpoint()
+    assert state.step == before
+    assert len(damaged) == 1 and f"step {newest}" in damaged[0]
+    assert (name if name != "manifest.json" else "manifest") in damaged[0] or "SHA-256" in damaged[0]
+    assert train(run) == "finished"
+    assert outcome(run) == outcome(unbroken(max_steps=6))
+
+
+# ---- 9. resumed twice
+
+
+def test_a_run_that_is_resumed_twice_has_one_trainer_and_a_stale_lock_is_no_obstacle(each_step):
+    run = new_run(max_steps=6)
+    assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
+    assert (run.folder / "lock").exists()  # as the killed one left it
+    with run.writing():
+        second = Run.open(run.id)
+        with pytest.raises(RunProblem, match="being trained already"), second.writing():
+            pass
+    assert train(run) == "finished"
+
+
+# ---- 10. tensors that disagree with the config
+
+
+def test_weights_of_another_shape_are_named(each_step):
+    run, other = new_run(max_steps=6), new_run(max_steps=6, n_embd=32)
+    for one in (run, other):
+        assert in_a_child(lambda: train_and_be_killed(one, 4, 1)) == -signal.SIGKILL  # noqa: B023
+    shutil.rmtree(run.folder / "checkpoints")
+    shutil.copytree(other.folder / "checkpoints", run.folder / "checkpoints")
+    assert train(run) == "failed"
+    assert "do not fit this run's configuration" in run.info.message
+    assert "token_embedding.weight" in run.info.message
+
+
+def test_an_optimisers_memory_of_another_shape_is_named(corpus):
+    configs = configs_from(TINY)
+    trainer = Trainer(*configs, corpus)
+    steps_of(trainer, 2)
+    state = trainer.state()
+    wrong = dict(state.optimizers) | {"0.0.momentum_buffer": torch.zeros(3, 3)}
+    with pytest.raises(ValueError, match=r"0\.0\.momentum_buffer has the shape \(3, 3\)"):
+        Trainer(*configs, corpus).go_on_from(TrainerState(2, 0.0, state.model, wrong))
+
+
+# ---- 11. a damaged run
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"id": 3}'])
+def test_a_damaged_run_hides_no_other(content):
+    good, bad = unbroken(max_steps=2), unbroken(max_steps=2)
+    (bad.folder / "run.json").write_text(content)
+    assert [run.id for run in all_runs()] == [good.id]
+    with pytest.raises(RunProblem, match="damaged"):
+        Run.open(bad.id)
+
+
+# ---- more steps than asked for
+
+
+def test_a_finished_run_can_be_extended_and_is_then_one_curve():
+    run = unbroken(max_steps=10)
+    run.extend(20)
+    assert run.info.state == "interrupted"
+    assert train(run) == "finished"
+    steps = [step for step, *_ in outcome(run)[1]]
+    assert steps == list(range(21))
+    assert run.info.train.max_steps == 20
+
+
+def test_an_extension_survives_the_loss_of_the_newest_checkpoint(each_step):
+    whole, damaged = unbroken(max_steps=10), unbroken(max_steps=10)
+    for run in (whole, damaged):
+        run.extend(20)
+    newest = damaged.folder / "checkpoints" / f"step-{damaged.checkpoints[-1]}"
+    (newest / "manifest.json").unlink()
+    for run in (whole, damaged):
+        assert train(run) == "finished"
+    assert outcome(whole)[0] == outcome(damaged)[0]
+
+
+def test_an_extension_that_is_none_is_refused():
+    run = unbroken(max_steps=10)
+    with pytest.raises(ValueError, match="has made 10 already"):
+        run.extend(10)
+    assert run.info.state == "finished"
+
+
+def test_a_pickle_in_a_checkpoints_place_is_never_run(tmp_path):
+    path = tmp_path / "model.safetensors"
+    torch.save({"weight": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="not a whole safetensors file"):
+        read_tensors(path)
