@@ -52,7 +52,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   const length = causal ? (size * (size + 1)) / 2 : size * size
 
   const draw = (tile, i) => {
-    const edge = Math.round(tile.clientWidth * devicePixelRatio)
+    const edge = Math.round(tile.getBoundingClientRect().width * devicePixelRatio)
     if (!edge) return
     let at = i * length
     for (let q = 0, p = 0; q < size; q++) {

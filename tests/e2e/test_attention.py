@@ -1,0 +1,346 @@
+"""The attention page in a browser: the sentence that glows, the grid of heads, the heatmap that stands still."""
+
+import re
+
+import pytest
+from driving import (
+    PATIENCE,
+    at,
+    command_line_training,
+    fill,
+    press,
+    run_id_of,
+    settle,
+    start,
+    until,
+    visit,
+    wait_for_more_steps,
+)
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.timeout(240)
+
+WIDE, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def finished(shared_server):
+    """The id of a finished run with 3 layers of 4 heads; it was trained on the command line."""
+    training = command_line_training(shared_server.home, n_embd=32, n_head=4, n_layer=3, block_size=24, max_steps=30)
+    run = run_id_of(training)
+    assert training.wait(PATIENCE) == 0
+    return run
+
+
+def look(page, server, run: str) -> None:
+    """Open the attention page of a run, and wait until all is drawn."""
+    visit(page, f"{server.url}/attention?run={run}")
+    expect(letters(page).first).to_be_visible(timeout=PATIENCE * 1000)
+    expect(tiles(page).first).to_be_visible(timeout=PATIENCE * 1000)
+    settle(page)
+
+
+def letters(page):
+    return at(page, "attention-text").locator("[role=option]")
+
+
+def tiles(page):
+    return at(page, "attention-heads").locator("[role=radio]")
+
+
+def tile(page, layer: int, head: int):
+    return at(page, "attention-heads").get_by_role("radio", name=f"layer {layer}, head {head}", exact=True)
+
+
+def words(page) -> str:
+    return at(page, "attention-text").locator(".words").inner_text()
+
+
+def announced(page) -> str:
+    return at(page, "attention-text").locator(".said").text_content()
+
+
+def glows(page) -> list[str]:
+    """The background of each character."""
+    return letters(page).evaluate_all("spans => spans.map(span => getComputedStyle(span).backgroundColor)")
+
+
+def shares(page) -> list[tuple[int, int]]:
+    """(place, per cent) of what the words name."""
+    return [(int(k), int(share)) for k, share in re.findall(r"at (\d+): (\d+)\s%", words(page))]
+
+
+def test_pointing_at_a_character_makes_what_it_looks_at_glow_and_a_click_holds_it(page, server, finished):
+    look(page, server, finished)
+    fill(page, "sentence", "the the the end")
+    expect(letters(page)).to_have_count(15)
+    assert "".join(letters(page).all_text_contents()) == "the␠the␠the␠end"
+    assert words(page).startswith("The “d” at 15 ")  # nobody points: the last one
+
+    letters(page).nth(5).hover()
+    assert words(page).startswith("The “h” at 6 looks most at")
+    seen = glows(page)
+    assert len(set(seen[6:])) == 1  # the future does not glow
+    assert len(set(seen[:6])) > 1
+    tops = shares(page)
+    assert tops == sorted(tops, key=lambda top: -top[1])
+
+    letters(page).nth(5).click()
+    letters(page).nth(10).hover()
+    page.mouse.move(5, 5)
+    assert words(page).startswith("The “h” at 6 ")
+    expect(letters(page).nth(5)).to_have_attribute("aria-selected", "true")
+
+    letters(page).nth(5).click()
+    letters(page).nth(10).hover()
+    assert words(page).startswith("The “e” at 11 ")
+    letters(page).nth(10).click()
+    page.keyboard.press("Escape")
+    page.mouse.move(5, 5)
+    assert words(page).startswith("The “d” at 15 ")
+    assert not page.errors
+
+
+HEATMAP = """
+() => Array.from(
+    document.querySelector(".st-key-attention-one .js-plotly-plot")?.calcdata?.[0][0].z ?? [],
+    row => Array.from(row, value => typeof value !== "number" || isNaN(value) ? null : value)
+)
+"""
+
+
+def test_the_share_in_words_is_the_colour_and_that_of_the_heatmap(page, server, finished):
+    look(page, server, finished)
+    fill(page, "sentence", "the the the end")
+    expect(letters(page)).to_have_count(15)
+    z = until(page, lambda: len(z := page.evaluate(HEATMAP)) == 15 and z, "the heatmap of this sentence")
+    for q in (1, 7, 14):
+        letters(page).nth(q).hover()
+        told = shares(page)
+        assert told
+        for k, percent in told:
+            assert abs(100 * z[q][k - 1] - percent) <= 1
+        assert z[q][q + 1 :] == [None] * (14 - q)
+        # one hue, by the square root of the share
+        ground, full = (255, 255, 255), (0, 0x9E, 0x73)
+        for k, share in enumerate(z[q][: q + 1]):
+            red, green, blue = map(int, re.findall(r"\d+", glows(page)[k])[:3])
+            for seen, low, high in zip((red, green, blue), ground, full, strict=True):
+                assert abs(seen - (low + (high - low) * share**0.5)) <= 9
+
+
+def test_the_sentence_is_read_with_the_keyboard_and_says_what_it_shows(page, server, finished):
+    look(page, server, finished)
+    fill(page, "sentence", "the the the end")
+    expect(letters(page)).to_have_count(15)
+    assert letters(page).evaluate_all("spans => spans.filter(span => span.tabIndex === 0).length") == 1
+    expect(letters(page).nth(3)).to_have_attribute("aria-label", "space, 4 of 15")
+
+    at(page, "sentence").locator("input").focus()
+    page.keyboard.press("Tab")
+    expect(letters(page).nth(14)).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(letters(page).nth(13)).to_be_focused()
+    assert words(page).startswith("The “n” at 14 ")
+    assert announced(page) == words(page)
+    page.keyboard.press("Home")
+    assert words(page) == "The “t” at 1 has nothing else in sight: it looks at itself."
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.keyboard.press("End")
+    assert words(page).startswith("The “h” at 2 ")  # held
+    page.keyboard.press("Escape")
+    assert words(page).startswith("The “d” at 15 ")
+    assert letters(page).evaluate_all("spans => spans.filter(span => span.tabIndex === 0).length") == 1
+
+
+def test_a_head_is_chosen_by_click_or_keys_and_all_of_the_page_follows(page, server, finished):
+    look(page, server, finished)
+    expect(tiles(page)).to_have_count(12)
+    expect(tile(page, 1, 1)).to_have_attribute("aria-checked", "true")
+    before = glows(page)
+
+    tile(page, 2, 3).click()
+    expect(at(page, "attention-live").get_by_text("Layer 2, head 3, at step")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(tile(page, 2, 3)).to_have_attribute("aria-checked", "true")
+    until(page, lambda: glows(page) != before, "the sentence with the shares of another head")
+
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    expect(tile(page, 3, 4)).to_be_focused()
+    expect(tile(page, 2, 3)).to_have_attribute("aria-checked", "true")
+    page.keyboard.press("ArrowRight")  # the edge
+    expect(tile(page, 3, 4)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(at(page, "attention-live").get_by_text("Layer 3, head 4, at step")).to_be_visible(timeout=PATIENCE * 1000)
+    note = at(page, "attention-heads").locator(".note")
+    expect(note).to_contain_text("Layer 3, head 4")
+    tile(page, 1, 2).hover()
+    expect(note).to_contain_text("Layer 1, head 2")
+
+    page.locator("a[href*=generate]:visible").first.click()
+    expect(at(page, "temperature")).to_be_visible(timeout=PATIENCE * 1000)
+    page.locator("a[href*=attention]:visible").first.click()
+    expect(tile(page, 3, 4)).to_have_attribute("aria-checked", "true", timeout=PATIENCE * 1000)
+    assert not page.errors
+
+
+def test_the_pictures_are_sharp_on_a_fine_screen_and_large_enough_for_a_finger(new_page, server, finished):
+    page = new_page(viewport=PHONE, device_scale_factor=2, has_touch=True, is_mobile=True)
+    look(page, server, finished)
+    for canvas in tiles(page).evaluate_all(
+        "all => all.map(one => ({width: one.width, height: one.height, shown: one.getBoundingClientRect().width}))"
+    ):
+        assert canvas["shown"] >= 40
+        assert canvas["width"] == canvas["height"] == round(2 * canvas["shown"])
+    for letter in letters(page).evaluate_all("all => all.map(one => one.getClientRects()[0].height)"):
+        assert letter >= 40
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    letters(page).nth(6).tap()
+    assert " at 7 looks most at" in words(page)
+    expect(letters(page).nth(6)).to_have_attribute("aria-selected", "true")
+    letters(page).nth(6).tap()
+    expect(letters(page).nth(6)).to_have_attribute("aria-selected", "false")
+    tile(page, 3, 2).tap()
+    expect(tile(page, 3, 2)).to_have_attribute("aria-checked", "true")
+    assert not page.errors
+
+
+PIXEL = """
+canvas => {
+    const n = canvas.width, pen = canvas.getContext("2d")
+    const at = (x, y) => [...pen.getImageData(Math.floor(x * n), Math.floor(y * n), 1, 1).data].slice(0, 3)
+    return { beyond: at(0.9, 0.1), corner: at(0.001, 0.001) }
+}
+"""
+
+
+def test_light_and_dark_change_the_colours_without_a_visit_to_the_server(new_page, server, finished):
+    page = new_page(color_scheme="light")
+    look(page, server, finished)
+    light = tile(page, 1, 1).evaluate(PIXEL)
+    assert light["corner"] == [0, 0x9E, 0x73]  # the first character looks at itself alone
+    last = "spans => getComputedStyle(spans.at(-1)).color"
+    page.emulate_media(color_scheme="dark")
+    until(page, lambda: tile(page, 1, 1).evaluate(PIXEL)["corner"] == [0x1F, 0xC7, 0x9A], "the hue of the dark")
+    assert sum(tile(page, 1, 1).evaluate(PIXEL)["beyond"]) < sum(light["beyond"])
+    letters(page).nth(0).hover()
+    assert "rgb(31, 199, 154)" in glows(page)[0]
+    assert letters(page).evaluate_all(last) != "rgb(0, 0, 0)"
+
+
+CONTRAST = """
+spans => {
+    const light = color => {
+        const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map(Number).map(
+            part => color.startsWith("color(") ? part : part / 255
+        ).map(part => part <= 0.04 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+    const page = getComputedStyle(document.querySelector(".stApp")).backgroundColor
+    return Math.min(...spans.map(span => {
+        const style = getComputedStyle(span)
+        const under = style.backgroundColor === "rgba(0, 0, 0, 0)" ? page : style.backgroundColor
+        const [a, b] = [light(style.color), light(under)].sort((a, b) => b - a)
+        return (a + 0.05) / (b + 0.05)
+    }))
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_character_is_readable_on_every_glow(new_page, server, finished, scheme):
+    page = new_page(color_scheme=scheme)
+    look(page, server, finished)
+    for q in range(0, 29, 4):
+        letters(page).nth(min(q, letters(page).count() - 1)).hover()
+        assert letters(page).evaluate_all(CONTRAST) >= 4.5
+    assert at(page, "attention-text").locator(".legend b").evaluate_all(CONTRAST) >= 4.5
+
+
+REPAINT = """
+box => {
+    const spans = [...box.querySelectorAll("[role=option]")]
+    const times = spans.map(span => {
+        const began = performance.now()
+        span.dispatchEvent(new PointerEvent("pointermove", { bubbles: true, pointerType: "mouse" }))
+        box.getBoundingClientRect()  // lay it out now
+        return performance.now() - began
+    }).sort((a, b) => a - b)
+    return { count: spans.length, median: times[times.length >> 1], worst: times.at(-1) }
+}
+"""
+
+
+def test_pointing_repaints_128_characters_within_a_frame(page, server, finished):
+    look(page, server, finished)
+    fill(page, "sentence", ("the end of it all " * 8)[:127] + "d")
+    expect(letters(page)).to_have_count(128)
+    times = [at(page, "attention-text").locator(".text").evaluate(REPAINT) for _ in range(5)]
+    print(times)
+    assert min(time["median"] for time in times) < 16
+
+
+MARK = """
+() => {
+    const mark = { remounts: 0, moved: 0, opacity: 1, drawn: 0, titles: 0, going: true }
+    const first = name => document.querySelector(name)
+    const titles = new Set()
+    const plot = () => first(".st-key-attention-one .js-plotly-plot")
+    const deep = node => node && [...node.querySelectorAll("*")].find(one => one.shadowRoot)?.shadowRoot
+    const letter = () => deep(first(".st-key-attention-text"))?.querySelector("[role=option]")
+    const picture = () => deep(first(".st-key-attention-heads"))?.querySelector("canvas")
+    const marked = [letter(), picture()]
+    let chart = plot()
+    const places = () => [letter(), picture()].map(one => one?.getBoundingClientRect().top)
+    const top = places()
+    const look = () => {
+        if (letter() !== marked[0] || picture() !== marked[1]) mark.remounts += 1
+        if (places().some((place, i) => place !== top[i])) mark.moved += 1
+        for (const part of [marked[0].getRootNode().host, marked[1].getRootNode().host]) {
+            let seen = 1
+            for (let one = part; one; one = one.parentElement) seen *= Number(getComputedStyle(one).opacity)
+            mark.opacity = Math.min(mark.opacity, seen)
+        }
+        if (plot() && plot() !== chart) { mark.drawn += 1; chart = plot() }
+        titles.add(first(".st-key-attention-live").textContent.match(/head \\d+, at step [\\d,]+/)?.[0])
+        mark.titles = titles.size
+        if (mark.going) requestAnimationFrame(look)
+    }
+    requestAnimationFrame(look)
+    window.mark = mark
+}
+"""
+
+
+def test_while_it_trains_the_text_and_the_heads_move_on_in_place_and_the_heatmap_stands_still(page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page)
+    look(page, server, run)
+    wait_for_more_steps(page)
+
+    def named(what: str) -> int:
+        found = re.search(what + r" step ([\d,]+)", at(page, "attention-live").inner_text())
+        return int(found[1].replace(",", "")) if found else -1
+
+    letters(page).nth(9).click()
+    page.mouse.move(5, 5)
+    page.evaluate(MARK)
+    painted = tile(page, 2, 2).evaluate("canvas => canvas.toDataURL()")
+    first, drawn = named("looks, at"), named(r"head \d, at")
+    until(page, lambda: tile(page, 2, 2).evaluate("canvas => canvas.toDataURL()") != painted, "another picture")
+    until(page, lambda: named("looks, at") > first + 50, "a later step")
+    assert words(page).startswith("The “r” at 10 ")  # still held
+    mark = page.evaluate("() => { mark.going = false; return mark }")
+    assert mark["remounts"] == 0, mark
+    assert mark["moved"] == 0, mark
+    assert mark["opacity"] >= 0.9, mark
+    assert mark["drawn"] < mark["titles"], mark  # never without another step in its title
+
+    until(page, lambda: named("looks, at") >= 1.5 * drawn, "half as many steps more")
+    until(page, lambda: named(r"head \d, at") >= 1.5 * drawn, "a heatmap drawn anew")
+    still = named(r"head \d, at")
+    press(page, "attention-anew")
+    until(page, lambda: named(r"head \d, at") > still, "the heatmap of now")
+    assert not page.errors
