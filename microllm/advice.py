@@ -126,13 +126,14 @@ def _stuck(info: RunInfo, exams: list[tuple[int, float]], drop: float) -> Sugges
     if letters is None or pairs is None or pairs > letters - 2 * _CLEARLY or best < letters - 2 * _CLEARLY:
         return None
     rate, usual = info.train.learning_rate, _USUAL_RATE[info.train.optimizer]
-    measured = f"Its best, {best:.2f} nats, is hardly better than letter frequencies ({letters:.2f})."
+    compared = "hardly better" if best < letters else "no better"
+    measured = f"Its best, {best:.2f} nats, is {compared} than what letter frequencies alone reach ({letters:.2f})."
     if rate < usual / 2:
         return Suggestion(
             "stuck",
             measured,
             f"Its corrections are small: with {info.train.optimizer}, {usual:g} is usual.",
-            _rate(min(usual, 100 * rate)),
+            _rate(usual),
         )
     if rate > 2 * usual:
         return Suggestion(
