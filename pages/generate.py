@@ -4,7 +4,7 @@ import streamlit as st
 
 from microllm.ui import frame
 
-frame.enter("pages/generate.py", "Write and read with the model")
+frame.enter("pages/generate.py", "Write and read")
 
 from microllm.ui import controls, reader, writer
 

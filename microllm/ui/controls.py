@@ -386,7 +386,7 @@ def temperature() -> None:
 
 def sampling() -> None:
     """Length, what is cut off, the dice and how many samples."""
-    with st.expander("More: length, top-k, top-p, seed, samples"):
+    with st.popover("More", icon=":material/tune:", key="sampling"):
         left, right = st.columns(2, gap="medium")
         with left:
             st.slider("length, in characters", 50, 2_000, 400, 50, key="length", persist_state="session")

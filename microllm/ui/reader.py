@@ -36,33 +36,35 @@ _SOURCES = {"passage": "Held-out passage", "own": "My own text", "sample": "Last
 
 def read() -> None:
     """All of the view Read: which text, and what the model makes of it, again every few seconds while it trains."""
-    source = st.segmented_control(
-        "Text to read",
-        list(_SOURCES),
-        default="passage",
-        format_func=_SOURCES.get,
-        key="reading-source",
-        required=True,
-        persist_state="session",
-    )
-    run = session.run()
-    sheet = None
-    if source == "passage":
-        text = _passage(run)
-    elif source == "own":
+    run, sheet, origin = session.run(), None, ""
+    with st.container(horizontal=True):
+        source = st.segmented_control(
+            "Text to read",
+            list(_SOURCES),
+            default="passage",
+            format_func=_SOURCES.get,
+            key="reading-source",
+            required=True,
+            persist_state="session",
+            label_visibility="collapsed",
+        )
+        if source == "passage":
+            text, origin = _passage(run)
+    if source == "own":
         text = _own(run)
-    else:
+    elif source == "sample":
         sheet = _sample()
-        text = sheet.prompt + sheet.text if sheet else None
-    if not text:
-        return
-    live(lambda: _tick(run, text, sheet), _EVERY, key="reading-live", when=is_active())
+        text = sheet.prompt + sheet.text if sheet else ""
+    if text:
+        live(lambda: _tick(run, text, sheet), _EVERY, key="reading-live", when=is_active())
+        st.caption(f"{origin} Look for words: dark at the first letters, pale in the rest once the model knows them.")
 
 
 # ---- the text
 
 
-def _passage(run: Run) -> str:
+def _passage(run: Run) -> tuple[str, str]:
+    """A held-out passage, and where it comes from."""
     held_out = run.corpus.val
     number = st.session_state.get("passage", 0)
     start = number * _PASSAGE % max(1, len(held_out) - _PASSAGE)
@@ -71,11 +73,11 @@ def _passage(run: Run) -> str:
         st.session_state["passage"] = number + 1
 
     st.button("Next passage", key="next-passage", icon=":material/arrow_forward:", on_click=go_on)
-    st.caption(
+    origin = (
         f"From the tenth of {literal(run.info.text.name)} that this model never trains on, characters {start + 1:,} to "
         f"{min(start + _PASSAGE, len(held_out)):,} of {len(held_out):,}."
     )
-    return run.tokenizer.decode(held_out[start : start + _PASSAGE])
+    return run.tokenizer.decode(held_out[start : start + _PASSAGE]), origin
 
 
 def _own(run: Run) -> str:
@@ -159,7 +161,8 @@ def _tick(run: Run, text: str, sheet: Sheet | None) -> None:
     step, reading = read
     st.markdown(_summary(run, step, reading))
     copied = _copied(run, sheet) if sheet else None
-    st.markdown(_copy_sentence(copied) if sheet else "")
+    if sheet:
+        st.markdown(_copy_sentence(copied))
     nats = reading.nats.tolist()
     guesses = reading.guesses.flatten().tolist()
     percents = reading.chances.flatten().mul(100).round().int().tolist()
@@ -175,9 +178,6 @@ def _tick(run: Run, text: str, sheet: Sheet | None) -> None:
         [-1 if math.isnan(one) else round(100 * one) for one in nats],
         note,
         (len(sheet.prompt) + copied.start, copied.length) if copied else (0, 0),
-    )
-    st.caption(
-        "Look for words: their first letters are dark, what completes them is pale once the model knows the word."
     )
 
 
@@ -257,10 +257,10 @@ def _copy_sentence(found: _Copy | None) -> str:
     if not found.usual:
         return said
     low, high, middle = found.usual[0], found.usual[-1], statistics.median_low(found.usual)
-    verdict = "more than that: it knows the place by heart" if found.length > high else "no more than that"
+    verdict = "it learned this place by heart" if found.length > high else "no sign of learning by heart"
     return (
-        f"{said} {len(found.usual)} held-out passages of the same length, which nobody copied, share {low} to {high} "
-        f"(half of them up to {middle}) with it: this is {verdict}."
+        f"{said} For comparison, {len(found.usual)} held-out passages of the same length, which nobody copied, share "
+        f"pieces of {low} to {high} characters with it, the middle one {middle}: {verdict}."
     )
 
 

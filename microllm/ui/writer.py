@@ -27,7 +27,6 @@ def write() -> None:
         prompt = controls.prompt()
     with right:
         controls.temperature()
-    controls.sampling()
     desk = _desk(prompt)
     is_writing = desk is not None and desk.is_writing
     with st.container(horizontal=True):
@@ -44,6 +43,7 @@ def write() -> None:
                 icon=":material/download:",
                 on_click="ignore",
             )
+        controls.sampling()
     if problem := st.session_state.get("writing_problem"):
         st.error(literal(problem), icon=":material/error:")
     key = controls.prompt_key()

@@ -146,6 +146,8 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     else {
       mark(number, place)
       setTriggerValue("picked", [number, place])
+      const { bottom } = find(".sheets").getBoundingClientRect()
+      if (find(".place").getBoundingClientRect().top >= bottom) find(".place").scrollIntoView({ block: "nearest" })
     }
   }
 
