@@ -446,9 +446,50 @@ def start() -> None:
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
-    for owned in filter(owns, _keys()):
-        if going := workshop().training(owned):
-            going.stop("Stopped because a new run was started.")
     _keys()[new.id] = token
-    window().hold(workshop().start(new))
+    _train(new)
     show(new.id)
+
+
+def resume(max_steps: int | None = None) -> None:
+    """Go on with the run on show where it was left, if this window owns it; a finished one up to `max_steps`.
+
+    What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
+    """
+    st.session_state.pop("start_problem", None)
+    if not owns():
+        return
+    try:
+        if max_steps is not None:
+            run().extend(max_steps)
+        texts.load_corpus(run().info.text.sha256)  # a text that is gone is named here, not in a run that fails
+    except (ValueError, OSError) as error:
+        st.session_state["start_problem"] = str(error)
+        return
+    _train(run())
+    choose_moment(None)
+
+
+def _train(run: Run) -> None:
+    """Train a run of this window, which trains one at a time."""
+    for owned in filter(owns, _keys()):
+        if owned != run.id and (going := workshop().training(owned)):
+            going.stop("Stopped because a new run was started.")
+    window().hold(workshop().start(run))
+
+
+def delete() -> None:
+    """Remove the run on show for good, if this window owns it and it does not train."""
+    if not owns() or training():
+        return
+    gone = run_id()
+    try:
+        run().delete()
+    except (RunProblem, OSError) as problem:
+        st.session_state["start_problem"] = str(problem)
+        return
+    _opened.clear()
+    _prepared.clear()  # its text may be gone with it
+    _keys().pop(gone, None)
+    st.session_state["run_id"] = None
+    choose_moment(None)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from .. import plots
 from ..home import home, home_is_temporary
-from ..runs import ACTIVE, RunInfo, all_runs
+from ..runs import ACTIVE, Run, RunInfo, all_runs
 from ..training import Training
 from . import session
 from .components.timeline import timeline
@@ -52,6 +52,8 @@ def _tick(shown: tuple) -> None:
         st.markdown(
             _numbers(info, state, training) if info else "Nothing trains yet: press **Start**.", width="content"
         )
+    if training and training.warning:
+        st.warning(literal(training.warning), icon=":material/warning:")
     if session.has_a_curve():
         data = plots.timeline_data(run.history.read(), run.snapshots)
         timeline(data, session.moment(), session.is_active(), session.choose_moment)
@@ -75,6 +77,15 @@ def _menu(name: str) -> None:
             st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
+        if session.run() and session.owns() and not session.training():
+            _delete(session.run())
+
+
+def _delete(run: Run) -> None:
+    name = literal(run.info.name)
+    is_sure = st.checkbox(f"Delete {name} ({run.size / 1e6:,.1f} MB) for good", key=f"sure-{run.id}")
+    if is_sure:
+        st.button("Delete it now", key="delete", icon=":material/delete:", on_click=session.delete)
 
 
 def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
@@ -98,12 +109,16 @@ def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
 
 def _buttons(state: str | None, training: Training | None) -> None:
     if training is None:
+        can_go_on = state in ("stopped", "interrupted", "failed") and session.owns()
+        if can_go_on:
+            st.button("Resume", key="strip-go-on", type="primary", icon=":material/resume:", on_click=session.resume)
         st.button(
             "Start",
             key="strip-start",
-            type="primary",
+            type="secondary" if can_go_on else "primary",
             icon=":material/play_arrow:",
             on_click=session.start,
+            help="A new run with the settings of the train page" if can_go_on else None,
         )
         return
     if state == "paused":

@@ -1,0 +1,96 @@
+"""Runs that were interrupted go on, finished ones get more steps, and old ones go."""
+
+import pytest
+from play import KEY, click, go_to, keys, new_run, open_app, said, training_threads, wait_for
+
+from microllm.runs import Run, all_runs
+from microllm.slots import Slots
+from microllm.training import Training
+from microllm.ui import session
+
+
+def own_run(state: str, **settings) -> Run:
+    """A run with ten steps behind it, in this state, that this window's key commands."""
+    run = new_run(max_steps=10, **settings)
+    Training(run, Slots(1)).run()
+    run.update(state=state)
+    return run
+
+
+@pytest.mark.parametrize("page", ["train", "attention", "generate"])
+@pytest.mark.parametrize("state", ["stopped", "interrupted", "failed"])
+def test_one_click_goes_on_with_a_run_on_every_page(page, state):
+    run = own_run(state)
+    at = open_app(page, run=run.id, key=KEY)
+    click(at, "strip-go-on")
+    wait_for(lambda: not training_threads())
+    assert run.info.state == "finished"
+    assert [run.id] == [other.id for other in all_runs()]
+
+
+def test_who_only_watches_cannot_go_on_with_it():
+    run = own_run("interrupted")
+    at = open_app("train", run=run.id)
+    assert "strip-go-on" not in keys(at)
+    assert "train-on" not in keys(at)
+
+
+def test_a_finished_run_is_trained_on_to_twice_its_steps():
+    run = own_run("finished")
+    at = open_app("train", run=run.id, key=KEY)
+    assert "strip-go-on" not in keys(at)
+    click(at, "train-on")
+    wait_for(lambda: not training_threads())
+    assert run.info.train.max_steps == 20
+    assert run.history.read().last["step"] == 20
+    assert run.info.state == "finished"
+
+
+def test_a_text_that_is_gone_is_named_before_anything_is_lost(monkeypatch):
+    from microllm import download, texts
+
+    run = own_run("interrupted")
+    download.forget_text(run.info.text.sha256)
+    texts.load_corpus.cache_clear()
+    at = open_app("train", run=run.id, key=KEY)
+    at.session_state["start_problem"] = None
+    at.button(key="strip-go-on").click().run()
+    assert "not kept here" in said(at)
+    assert run.info.state == "interrupted"
+
+
+def test_a_run_is_deleted_only_by_its_owner_and_only_when_sure():
+    run = own_run("finished")
+    at = open_app("train", run=run.id, key=KEY)
+    at.session_state["runs-menu"] = True
+    at.run()
+    assert "delete" not in keys(at)
+    at.checkbox(key=f"sure-{run.id}").check().run()
+    click(at, "delete")
+    assert all_runs() == []
+    assert not run.folder.exists()
+    assert not at.exception
+    go_to(at, "attention")
+    assert not at.exception
+
+
+def test_a_text_goes_with_the_last_of_its_runs():
+    from microllm.home import texts_dir
+
+    first, second = own_run("finished"), own_run("finished")
+    kept = texts_dir() / f"{first.info.text.sha256}.txt"
+    first.delete()
+    assert kept.exists()
+    second.delete()
+    assert not kept.exists()
+
+
+def test_a_run_that_trains_is_not_deleted():
+    run = own_run("interrupted", n_embd=16)
+    run.extend(1_000_000)
+    session.workshop().start(run)
+    at = open_app("train", run=run.id, key=KEY)
+    at.session_state["runs-menu"] = True
+    at.run()
+    assert not at.checkbox
+    assert run.folder.exists()
