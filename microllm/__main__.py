@@ -95,6 +95,7 @@ def _new_run(options: argparse.Namespace) -> Run:
     import torch
 
     from . import texts
+    from .cost import memory_problem
     from .runs import Run
 
     torch.set_num_threads(1)  # before the run's own thread there are small products only, slowest on busy cores
@@ -107,6 +108,8 @@ def _new_run(options: argparse.Namespace) -> Run:
     if train.batch_size % _processes():
         raise ValueError(f"{_processes()} processes cannot share a batch_size of {train.batch_size} evenly.")
     text = texts.choose(options.text, how=options.transform, first=options.first)
+    if problem := memory_problem(model, train, texts.load_corpus(text.sha256).vocab_size):
+        raise ValueError(problem)
     if text.notice:
         print(text.notice)
     if home_is_temporary():

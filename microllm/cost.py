@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -47,6 +49,39 @@ def memory_bytes(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int
     step = train.batch_size * model.block_size * (28 * model.n_layer * model.n_embd + 3 * vocab_size)
     exam = EXAM_TOKENS * (30 * model.n_embd + 2 * vocab_size)
     return _WORKSPACE + 4 * (4 * parameter_count(model, vocab_size) + max(step, exam))
+
+
+def memory_problem(model: ModelConfig, train: TrainConfig, vocab_size: int, free: int | None = None) -> str | None:
+    """A sentence for a run that would not fit into `free` bytes (None: those of this machine), and what would fit.
+
+    None when it fits. A smaller batch is tried first, which changes least what is learned; then fewer layers.
+    """
+    free = free_memory() if free is None else free
+    needed = memory_bytes(model, train, vocab_size)
+    if free is None or needed <= free:
+        return None
+    sentence = (
+        f"This model needs about {needed / 1e6:,.0f} MB of memory to train, and {free / 1e6:,.0f} MB are free here."
+    )
+    batch_size, n_layer = train.batch_size, model.n_layer
+    while batch_size > 1 or n_layer > 1:
+        batch_size, n_layer = (batch_size // 2, n_layer) if batch_size > 1 else (1, n_layer // 2)
+        if memory_bytes(replace(model, n_layer=n_layer), replace(train, batch_size=batch_size), vocab_size) <= free:
+            layers = "" if n_layer == model.n_layer else f" and n_layer {n_layer}"
+            return f"{sentence} batch_size {batch_size}{layers} would fit."
+    return f"{sentence} A smaller n_embd or block_size needs less."
+
+
+def free_memory() -> int | None:
+    """Bytes that programs can still have here, inside the container's limit if there is one. None where nobody says."""
+    figures = []
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        figures.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
+    with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+        figures.append(max(0, limit - used))
+    return min(figures, default=None)
 
 
 def measure_speed() -> Speed:

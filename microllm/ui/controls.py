@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from .. import plots, texts
 from ..builtin import BUILTIN_TEXTS, TRANSFORMS
 from ..config import LIVE, PRESETS, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
-from ..cost import memory_bytes
+from ..cost import memory_bytes, memory_problem
 from ..download import BOOK, TextProblem, decode_text
 from ..model import parameter_count
 from ..samples import PROMPT
@@ -243,6 +243,8 @@ def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     vocab_size = texts.load_corpus(text.sha256).vocab_size
     memory = memory_bytes(model, train, vocab_size) / 1e6
     st.markdown(f"**{parameter_count(model, vocab_size):,}** parameters · about **{memory:,.0f} MB** of memory")
+    if problem := memory_problem(model, train, vocab_size):
+        st.error(problem, icon=":material/memory:")
     if not (speed := session.speed()):
         st.markdown("Measuring how fast this server is …")
         return

@@ -16,7 +16,7 @@ from .. import link, texts
 from ..builtin import BUILTIN_TEXTS
 from ..checkpoint import WeightsProblem
 from ..config import ModelConfig, TrainConfig, configs_from, knobs, problems
-from ..cost import Speed, measure_speed
+from ..cost import Speed, measure_speed, memory_problem
 from ..download import BOOK, TextProblem, load_text
 from ..model import MicroLLM
 from ..runs import ACTIVE, Run, RunInfo, RunProblem
@@ -440,6 +440,8 @@ def start() -> None:
             raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
+        if problem := memory_problem(model, train, texts.load_corpus(chosen.sha256).vocab_size):
+            raise ValueError(problem)
         token = secrets.token_urlsafe(16)
         made = Run.create(model, train, chosen, preset=preset, token=token, guess=guess())
         new = _opened(made.id)  # one object to write and to look at
