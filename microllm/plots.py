@@ -375,6 +375,7 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
         "zeroline": False,
         "fixedrange": True,  # a finger scrolls the page
     }
+    gap = 1 if len(sentence) <= 64 else 0  # pixels
     figure = go.Figure(
         go.Heatmap(
             z=pattern.numpy(),
@@ -385,8 +386,8 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
             colorscale=_heat_scale(mode),
             zmin=0,
             zmax=1,
-            xgap=1,
-            ygap=1,
+            xgap=gap,
+            ygap=gap,
             colorbar={
                 "title": {"text": "share of attention", "side": "bottom", "font": ink},
                 "orientation": "h",

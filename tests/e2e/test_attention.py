@@ -336,7 +336,7 @@ def test_while_it_trains_the_text_and_the_heads_move_on_in_place_and_the_heatmap
     assert mark["remounts"] == 0, mark
     assert mark["moved"] == 0, mark
     assert mark["opacity"] >= 0.9, mark
-    assert mark["drawn"] < mark["titles"], mark  # never without another step in its title
+    assert mark["drawn"] <= mark["titles"], mark  # not without another step in its title (the first was on its way)
 
     until(page, lambda: named("looks, at") >= 1.5 * drawn, "half as many steps more")
     until(page, lambda: named(r"head \d, at") >= 1.5 * drawn, "a heatmap drawn anew")

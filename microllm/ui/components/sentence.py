@@ -10,8 +10,8 @@ from . import declare
 
 _HTML = """
 <div class="sentence">
-  <div class="text" role="listbox" aria-label="Your sentence, character by character"></div>
   <p class="words"></p>
+  <div class="text" role="listbox" aria-label="Your sentence, character by character"></div>
   <p class="hint"></p>
   <div class="legend" aria-hidden="true"><span>share of attention</span></div>
   <p class="said" aria-live="polite"></p>
