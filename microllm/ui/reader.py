@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import math
+import re
 import statistics
 import weakref
 from collections.abc import Callable
@@ -37,7 +38,7 @@ _SOURCES = {"passage": "Held-out passage", "own": "My own text", "sample": "Last
 def read() -> None:
     """All of the view Read: which text, and what the model makes of it, again every few seconds while it trains."""
     run, sheet, origin = session.run(), None, ""
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         source = st.segmented_control(
             "Text to read",
             list(_SOURCES),
@@ -57,7 +58,7 @@ def read() -> None:
         text = sheet.prompt + sheet.text if sheet else ""
     if text:
         live(lambda: _tick(run, text, sheet), _EVERY, key="reading-live", when=is_active())
-        st.caption(f"{origin} Look for words: dark at the first letters, pale in the rest once the model knows them.")
+        st.caption(f"{origin} Look for words: a strong tint at the start, hardly any on the rest once it knows them.")
 
 
 # ---- the text
@@ -73,11 +74,13 @@ def _passage(run: Run) -> tuple[str, str]:
         st.session_state["passage"] = number + 1
 
     st.button("Next passage", key="next-passage", icon=":material/arrow_forward:", on_click=go_on)
+    passage = run.tokenizer.decode(held_out[start : start + _PASSAGE])
+    cut = len(passage) - len(re.sub(r"^\S{0,20}\s+", "", passage))  # it begins with a whole word
     origin = (
-        f"From the tenth of {literal(run.info.text.name)} that this model never trains on, characters {start + 1:,} to "
-        f"{min(start + _PASSAGE, len(held_out)):,} of {len(held_out):,}."
+        f"From the tenth of {literal(run.info.text.name)} that this model never trains on, characters "
+        f"{start + cut + 1:,} to {start + len(passage):,} of {len(held_out):,}."
     )
-    return run.tokenizer.decode(held_out[start : start + _PASSAGE]), origin
+    return passage[cut:], origin
 
 
 def _own(run: Run) -> str:

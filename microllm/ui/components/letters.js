@@ -2,7 +2,10 @@
 // Writing: a click or Enter on a character asks the server for its bars; a bar is a button that chooses its character.
 // Reading: what was expected at each place came with the text, so that pointing needs no server.
 
-const PER_CENT = (share) => (share >= 0.0995 ? `${Math.round(100 * share)} %` : `${(100 * share).toFixed(1)} %`)
+const PER_CENT = (share) => {
+  if (share >= 0.0995) return `${Math.round(100 * share)} %`
+  return share >= 0.0005 ? `${(100 * share).toFixed(1)} %` : "< 0.1 %"
+}
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const view = root.querySelector(".letters")

@@ -1,0 +1,217 @@
+"""The generate page in a browser: streaming, choosing another character, reading; by mouse, by key and by finger."""
+
+import re
+
+import pytest
+from driving import (
+    PATIENCE,
+    at,
+    button,
+    press,
+    press_start,
+    settle,
+    start,
+    step,
+    thumb,
+    until,
+    visit,
+    wait_for_more_steps,
+    wait_until_it_stands_still,
+)
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.timeout(240)
+
+PROMPT = "It is a truth"
+
+
+def text(page) -> str:
+    """What stands on the first sheet."""
+    return page.locator(".letters code").first.inner_text()
+
+
+def characters(page):
+    """The characters that can be pointed at."""
+    return page.locator(".letters [role=option]")
+
+
+def bars(page):
+    """The bars that are shown."""
+    return page.locator(".letters .bar:visible")
+
+
+def title(page) -> str:
+    """To which place the bars belong."""
+    return page.locator(".letters h4").inner_text()
+
+
+def open_with_a_model(page, server, **options) -> str:
+    """The generate page of a run that has made some steps and is paused; the run."""
+    visit(page, f"{server.url}/train")
+    run = start(page, preset="quick", **options)
+    wait_for_more_steps(page, 10)
+    press(page, "strip-pause")
+    wait_until_it_stands_still(page, server)
+    page.get_by_role("link", name="Generate").first.click()
+    expect(button(page, "generate")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(bars(page).first).to_be_visible(timeout=PATIENCE * 1000)
+    settle(page)
+    return run
+
+
+def write(page) -> str:
+    """Press Generate and wait until all is written."""
+    press(page, "generate")
+    until(page, lambda: len(text(page)) == len(PROMPT) + 400, "a whole text")
+    expect(button(page, "download")).to_be_visible(timeout=PATIENCE * 1000)
+    return text(page)
+
+
+def test_a_bar_writes_by_hand_until_generate_takes_over(page, server):
+    open_with_a_model(page, server)
+    assert text(page) == PROMPT
+    for n in (1, 2, 3):
+        bars(page).nth(1).click()
+        until(page, lambda n=n: len(text(page)) == len(PROMPT) + n, "one more character in the prompt")
+        settle(page)
+    by_hand = text(page)
+    assert page.get_by_label("Prompt").input_value() == by_hand
+    press(page, "generate")
+    until(page, lambda: len(text(page)) == len(by_hand) + 400, "a whole text")
+    assert text(page).startswith(by_hand)
+    assert not page.errors
+
+
+def test_a_click_on_a_character_shows_its_bars_and_another_one_goes_on_from_there(page, server):
+    open_with_a_model(page, server)
+    before = write(page)
+    characters(page).nth(30).click()
+    until(page, lambda: bars(page).filter(has_text="✓").count() == 1 and "After “…" in title(page), "its bars")
+    stands = bars(page).filter(has_text="✓")
+    expect(stands).to_be_disabled()
+    other = bars(page).locator("visible=true").filter(has_not_text="✓").nth(1)
+    other.click()
+    until(page, lambda: text(page) != before and len(text(page)) == len(before), "another text of the same length")
+    assert text(page)[: len(PROMPT) + 30] == before[: len(PROMPT) + 30]
+    assert text(page)[len(PROMPT) + 30] != before[len(PROMPT) + 30]
+    assert not page.errors
+
+
+def test_all_of_it_can_be_done_with_keys(page, server):
+    open_with_a_model(page, server)
+    before = write(page)
+    page.locator(".letters code").focus()
+    page.keyboard.press("Home")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(characters(page).nth(5)).to_have_attribute("aria-selected", "true")
+    until(page, lambda: title(page) == shown_after(before[: len(PROMPT) + 5]), "the bars of that place")
+    settle(page)
+    page.keyboard.press("Tab")  # to the first bar that is not the one that stands there
+    page.keyboard.press("Enter")
+    until(page, lambda: text(page) != before and len(text(page)) == len(before), "another text")
+    assert text(page)[: len(PROMPT) + 5] == before[: len(PROMPT) + 5]
+
+
+def shown_after(before: str) -> str:
+    """The title of the bars of the place after this text."""
+    return f"After “…{before[-16:].replace(' ', '␠').replace(chr(10), '⏎')}”"
+
+
+WATCH = """async (seconds) => {
+    const host = [...document.querySelectorAll('*')].find(one => one.shadowRoot?.querySelector('.letters'));
+    const marked = host.shadowRoot.querySelector('.letters code');
+    const first = marked.querySelector('[role=option]');
+    const tops = new Set();
+    let remounts = 0, opacity = 1;
+    const began = performance.now();
+    while (performance.now() - began < 1000 * seconds) {
+        await new Promise(requestAnimationFrame);
+        const now = [...document.querySelectorAll('*')].find(one => one.shadowRoot?.querySelector('.letters'));
+        if (now?.shadowRoot.querySelector('.letters code') !== marked) remounts += 1;
+        if (marked.querySelector('[role=option]') !== first) remounts += 1;
+        let seen = 1;
+        for (let one = now; one; one = one.parentElement) seen *= Number(getComputedStyle(one).opacity);
+        opacity = Math.min(opacity, seen);
+        tops.add(Math.round(marked.getBoundingClientRect().top));
+    }
+    return {remounts, opacity, tops: [...tops]};
+}"""
+
+
+def test_a_long_text_streams_in_place_while_the_model_trains(page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page, preset="quick")
+    visit(page, f"{server.url}/generate?run={run}")
+    press(page, "sampling")
+    thumb(page, "length").focus()
+    page.keyboard.press("End")
+    settle(page)
+    page.keyboard.press("Escape")
+    press(page, "generate")
+    until(page, lambda: characters(page).count() > 0, "the first characters")
+    look = page.evaluate(WATCH, 3)
+    assert look["remounts"] == 0, look
+    assert look["opacity"] >= 0.9, look
+    assert len(look["tops"]) == 1, look
+    until(page, lambda: len(text(page)) == len(PROMPT) + 2_000, "the whole text")
+    before = step(page)
+    wait_for_more_steps(page, before)
+    assert not page.errors
+
+
+def test_reading_updates_in_place_and_keeps_what_was_pointed_at(page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page, preset="quick")
+    visit(page, f"{server.url}/generate?run={run}")
+    at(page, "view").locator("button").nth(1).click()
+    until(page, lambda: characters(page).count() > 100, "a passage")
+    characters(page).nth(40).click()
+    page.mouse.move(1, 1)
+    locked = title(page)
+    assert "after …" in locked
+
+    def shown_step() -> int | None:
+        found = re.search(r"At step ([\d,]+):", at(page, "reading-live").inner_text())
+        return found and int(found[1].replace(",", ""))
+
+    first = until(page, lambda: shown_step() is not None and (shown_step() or 1), "a step")
+    until(page, lambda: shown_step() > first, "a later step")
+    assert title(page) == locked
+    expect(characters(page).nth(40)).to_have_attribute("aria-selected", "true")
+    assert not page.errors
+
+
+def test_pointing_asks_the_server_for_nothing(page, server):
+    open_with_a_model(page, server)
+    press(page, "strip-stop")
+    until(page, lambda: button(page, "strip-start").is_visible(), "the end of the run")
+    at(page, "view").locator("button").nth(1).click()
+    until(page, lambda: characters(page).count() > 100, "a passage")
+    settle(page)
+    titles = set()
+    page.evaluate(
+        "() => { window.sent = 0; const send = WebSocket.prototype.send;"
+        "WebSocket.prototype.send = function (...all) { window.sent += 1; return send.apply(this, all) } }"
+    )
+    for n in range(20, 60, 4):
+        characters(page).nth(n).hover()
+        titles.add(title(page))
+    assert len(titles) >= 8
+    assert page.evaluate("() => window.sent") == 0
+
+
+def test_on_a_phone_the_bars_come_into_sight_and_are_big_enough(new_page, server):
+    page = new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    visit(page, f"{server.url}/train")
+    press_start(page)
+    run = re.search(r"run=([0-9a-f]{16})", page.url)[1]
+    visit(page, f"{server.url}/generate?run={run}")
+    write(page)
+    characters(page).nth(12).tap()
+    until(page, lambda: bars(page).filter(has_text="✓").count() == 1, "its bars")
+    expect(bars(page).first).to_be_in_viewport()
+    assert all(bar.bounding_box()["height"] >= 40 for bar in bars(page).all())
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert not page.errors
