@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import math
@@ -39,8 +40,8 @@ metrics.jsonl  a line a step: losses in nats a character, seconds, the learning 
 snapshots/     the weights at {snapshots} moments, as safetensors
 run.json       settings, the text's name and SHA-256; vocab.json: its characters, in the order of their ids
 
-The text itself is not in here. To look at the run in another MicroLLM, put the folder {id} into the
-folder .microllm/runs of that one. To train it again:
+The text itself is not in here. To look at the run in another MicroLLM, choose "Import a run" in its menu of runs.
+To train it again:
 
 {command}
 """
@@ -80,10 +81,15 @@ def folder_zip(run: Run) -> bytes:
     A run that trains may go on meanwhile: it is taken as far as it is.
     """
     info = replace(run.info, owner=None)
-    file = io.BytesIO()
+    file, sums = io.BytesIO(), {}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+
+        def put(name: str, data: bytes, kind: int = zipfile.ZIP_DEFLATED) -> None:
+            archive.writestr(f"{run.id}/{name}", data, kind)
+            sums[name] = hashlib.sha256(data).hexdigest()
+
         archive.writestr("README.txt", _about(run))
-        archive.writestr(f"{run.id}/run.json", json.dumps(asdict(info), indent=1))
+        put("run.json", json.dumps(asdict(info), indent=1).encode())
         for path in _files(run):
             try:
                 data = path.read_bytes()
@@ -93,7 +99,8 @@ def folder_zip(run: Run) -> bytes:
                 data = data[: data.rfind(b"\n") + 1]  # the last line may be half written
             # deflating weights takes fifty times as long and saves a tenth
             kind = zipfile.ZIP_STORED if path.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
-            archive.writestr(f"{run.id}/{path.relative_to(run.folder).as_posix()}", data, kind)
+            put(path.relative_to(run.folder).as_posix(), data, kind)
+        archive.writestr(f"{run.id}/manifest.json", json.dumps(sums, indent=1))
     return file.getvalue()
 
 

@@ -18,6 +18,7 @@ from ..checkpoint import WeightsProblem
 from ..config import ModelConfig, TrainConfig, configs_from, knobs, problems
 from ..cost import Speed, measure_speed, memory_problem
 from ..download import BOOK, TextProblem, load_text
+from ..importing import import_run
 from ..model import MicroLLM
 from ..runs import ACTIVE, Run, RunInfo, RunProblem
 from ..samples import Samples
@@ -478,6 +479,21 @@ def _train(run: Run) -> None:
         if owned != run.id and (going := workshop().training(owned)):
             going.stop("Stopped because a new run was started.")
     window().hold(workshop().start(run))
+
+
+def take_in(packed: bytes) -> None:
+    """Keep a run that somebody packed, own it, and look at it.
+
+    Why it is refused is left in `st.session_state["start_problem"]` for the page to show.
+    """
+    token = secrets.token_urlsafe(16)
+    try:
+        new = import_run(packed, token)
+    except (RunProblem, OSError) as problem:
+        st.session_state["start_problem"] = str(problem)
+        return
+    _keys()[new.id] = token
+    show(new.id)
 
 
 def delete() -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from .. import plots
 from ..home import home, home_is_temporary
+from ..importing import MOST_BYTES
 from ..runs import ACTIVE, Run, RunInfo, all_runs
 from ..training import Training
 from . import session
@@ -79,6 +80,17 @@ def _menu(name: str) -> None:
             st.caption("None yet.")
         if session.run() and session.owns() and not session.training():
             _delete(session.run())
+        _import()
+
+
+def _import() -> None:
+    packed = st.file_uploader(
+        "Import a run (the zip of Take it away)", "zip", key="import", max_upload_size=MOST_BYTES // 2**20
+    )
+    if packed is not None and packed.file_id != st.session_state.get("imported"):
+        st.session_state["imported"] = packed.file_id
+        session.take_in(packed.getvalue())
+        st.rerun()
 
 
 def _delete(run: Run) -> None:

@@ -94,3 +94,21 @@ def test_a_run_that_trains_is_not_deleted():
     at.run()
     assert not at.checkbox
     assert run.folder.exists()
+
+
+def test_a_packed_run_is_taken_in_and_shown_and_a_wrong_file_is_refused():
+    from microllm.export import folder_zip
+
+    run = own_run("finished")
+    packed = folder_zip(run)
+    at = open_app("train")
+    at.session_state["runs-menu"] = True
+    at.run()
+    at.file_uploader(key="import").upload("run.zip", packed[:-9], "application/zip").run()
+    assert "not a whole zip" in said(at)
+    assert len(all_runs()) == 1
+    at.file_uploader(key="import").upload("run.zip", packed, "application/zip").run()
+    assert not at.exception
+    assert len(all_runs()) == 2
+    assert Run.open(at.session_state["run_id"]).snapshots == run.snapshots
+    assert at.query_params["key"]

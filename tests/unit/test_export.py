@@ -100,7 +100,7 @@ def test_the_zip_leaves_out_locks_temporary_files_half_lines_and_whose_it_was(fi
         file.write('{"step": 31, "train_l')
     archive = zipfile.ZipFile(io.BytesIO(export.folder_zip(finished)))
     snapshots = {f"{finished.id}/snapshots/step-{step}.safetensors" for step in finished.snapshots}
-    rest = {f"{finished.id}/{name}" for name in ("run.json", "vocab.json", "metrics.jsonl")}
+    rest = {f"{finished.id}/{name}" for name in ("run.json", "vocab.json", "metrics.jsonl", "manifest.json")}
     assert set(archive.namelist()) == snapshots | rest | {"README.txt"}
     assert archive.read(f"{finished.id}/metrics.jsonl").endswith(b"}\n")
     assert finished.info.owner

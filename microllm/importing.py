@@ -1,0 +1,168 @@
+"""A run that somebody else packed: everything in the zip is checked before anything is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import re
+import secrets
+import shutil
+import tempfile
+import time
+import zipfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import load_weights
+from .config import problems
+from .home import runs_dir
+from .runs import ACTIVE, Run, RunInfo, RunProblem, kept_of
+from .tokenizer import MAX_CHARACTERS, CharTokenizer
+
+MOST_BYTES = 300 * 2**20
+"""What the zip, and all that it holds, may take."""
+
+_MOST_FILES = 1_000
+_NAME = re.compile(r"run\.json|vocab\.json|metrics\.jsonl|events\.jsonl|snapshots/step-(0|[1-9]\d{0,8})\.safetensors")
+_LONGEST = {"run.json": 2**20, "vocab.json": 2**20, "events.jsonl": 2**20}
+_STATES = ("stopped", "interrupted", "failed", "finished")
+
+
+def import_run(data: bytes, token: str | None = None) -> Run:
+    """Keep the run that `export.folder_zip` packed, under a new id, owned by whoever has `token`.
+
+    Raises RunProblem with the first thing that is wrong; then nothing is kept. The text is not in such a zip: the run
+    can be looked at, and can go on where its text is kept too.
+    """
+    files = _files(data)
+    info = _info(files, token)
+    try:
+        vocab = json.loads(files["vocab.json"])
+        size = CharTokenizer(vocab).vocab_size if isinstance(vocab, str) else 0
+    except (ValueError, TypeError) as error:
+        raise RunProblem(f"vocab.json of this run cannot be understood: {error}") from error
+    if not 0 < size <= MAX_CHARACTERS:
+        raise RunProblem(f"vocab.json of this run has to be a text of 1 to {MAX_CHARACTERS:,} different characters.")
+    for name in ("metrics.jsonl", "events.jsonl"):
+        _check_lines(name, files.get(name, b""))
+    runs_dir().mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=runs_dir(), prefix=".importing-"))
+    try:
+        for name, content in (files | {"run.json": json.dumps(asdict(info), indent=1).encode()}).items():
+            path = temporary / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+            if path.suffix == ".safetensors":
+                try:
+                    load_weights(path, info.model, size)
+                except ValueError as error:
+                    raise RunProblem(str(error)) from error
+        temporary.rename(runs_dir() / info.id)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return Run.open(info.id)
+
+
+def _files(data: bytes) -> dict[str, bytes]:
+    """The files of the one run in a zip, by their names in its folder."""
+    if len(data) > MOST_BYTES:
+        raise RunProblem(f"This zip has {len(data) / 1e6:,.0f} MB; at most {MOST_BYTES / 1e6:,.0f} are taken.")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return _unpacked(archive)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise RunProblem(f"This is not a whole zip file: {error}.") from error
+
+
+def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
+    entries = [entry for entry in archive.infolist() if entry.filename != "README.txt" and not entry.is_dir()]
+    if len(entries) > _MOST_FILES:
+        raise RunProblem(f"This zip has {len(entries):,} files; a run has at most {_MOST_FILES:,}.")
+    if (total := sum(entry.file_size for entry in entries)) > MOST_BYTES:
+        raise RunProblem(f"What is in this zip takes {total / 1e6:,.0f} MB; at most {MOST_BYTES / 1e6:,.0f} are taken.")
+    files: dict[str, bytes] = {}
+    folders = {entry.filename.partition("/")[0] for entry in entries}
+    for entry in entries:
+        name = entry.filename.partition("/")[2]
+        if len(folders) != 1 or name in files or not (name == "manifest.json" or _NAME.fullmatch(name)):
+            raise RunProblem(f"{entry.filename[:80]!r} has no place in the zip of one run.")
+        if entry.file_size > _LONGEST.get(name, MOST_BYTES):
+            raise RunProblem(f"{name} has {entry.file_size / 1e6:,.0f} MB: that is no file of ours.")
+        with archive.open(entry) as file:
+            files[name] = file.read(entry.file_size + 1)  # never more than it claims
+        if len(files[name]) != entry.file_size:
+            raise RunProblem(f"{name} is larger than the zip claims.")
+    return _verified(files)
+
+
+def _verified(files: dict[str, bytes]) -> dict[str, bytes]:
+    try:
+        sums = json.loads(files.pop("manifest.json"))
+        missing = sorted({"run.json", "vocab.json", *sums} - files.keys())
+        unlisted = sorted(files.keys() - sums.keys())
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise RunProblem(
+            "This is not the zip of a run: its manifest.json is missing or cannot be understood."
+        ) from error
+    if missing or unlisted:
+        said = [f"{name} is missing" for name in missing] + [f"{name} is not in its manifest" for name in unlisted]
+        raise RunProblem(f"This is not a whole run: {', '.join(said[:3])}.")
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != sums[name]:
+            raise RunProblem(f"{name} is damaged: its SHA-256 differs from the manifest's.")
+    return files
+
+
+def _info(files: dict[str, bytes], token: str | None) -> RunInfo:
+    """What run.json says, checked as if it were typed, with an id, an owner and a date of its own."""
+    try:
+        info = RunInfo.from_json(json.loads(files["run.json"]))
+        _check(info)
+        found = problems(info.model, info.train, max(info.text.characters, 0))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunProblem(f"run.json of this run cannot be understood: {error}") from error
+    if found:
+        raise RunProblem(" ".join(found.values()))
+    return replace(
+        info,
+        id=secrets.token_hex(8),
+        name=info.name[:60],
+        message=info.message[:500],
+        state=info.state if info.state in _STATES else "interrupted",
+        created=time.time(),
+        owner=kept_of(token) if token else None,
+    )
+
+
+def _check(info: RunInfo) -> None:
+    """Raises ValueError or TypeError for what `from_json` lets pass."""
+    losses = [*info.references.values(), info.full_val_loss, info.guess]
+    if not all(loss is None or (isinstance(loss, (int, float)) and math.isfinite(loss)) for loss in losses):
+        raise ValueError("a loss in it is no number.")
+    if not re.fullmatch(r"[0-9a-f]{64}", info.text.sha256) or not isinstance(info.text.characters, int):
+        raise ValueError("its text has no SHA-256 or no length.")
+    if info.state not in (*_STATES, *ACTIVE) or not 1 <= info.threads <= 256:
+        raise ValueError(f"state {info.state[:20]!r}, threads {info.threads}.")
+    if not all(isinstance(said, (str, type(None))) for said in (info.text.name, info.text.notice, info.text.source)):
+        raise TypeError("the name of its text is none.")
+
+
+def _check_lines(name: str, data: bytes) -> None:
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            row: Any = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        is_row = isinstance(row, dict) and isinstance(row.get("step"), int) and 0 <= row["step"] < 10**9
+        if not (is_row and all(_is_plain(value) for value in row.values())):
+            raise RunProblem(f"Line {number:,} of {name} cannot be understood.")
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):  # the names of what was not finite
+        return all(isinstance(part, str) for part in value)
+    return value is None or (isinstance(value, (int, float)) and math.isfinite(value))

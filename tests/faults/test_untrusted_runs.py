@@ -1,0 +1,213 @@
+"""A zip of a run that anybody may have made: refused with one sentence and nothing kept, or whole and the same."""
+
+import hashlib
+import io
+import json
+import pickle
+import time
+import zipfile
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from microllm import configs_from, texts
+from microllm.builtin import drawing_room
+from microllm.export import curves_csv, folder_zip
+from microllm.home import runs_dir
+from microllm.importing import import_run
+from microllm.runs import Run, RunProblem
+from microllm.slots import Slots
+from microllm.training import Training
+
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 12}
+
+
+@pytest.fixture
+def run():
+    text = texts.prepare(drawing_room(2_000), "made")
+    model, train = configs_from(TINY)
+    run = Run.create(model, train, text, preset="quick", threads=1, token="the owner's")
+    Training(run, Slots(1)).run()
+    return run
+
+
+@pytest.fixture
+def files(run):
+    """What is in its zip, by the names inside its folder."""
+    with zipfile.ZipFile(io.BytesIO(folder_zip(run))) as archive:
+        return {name.partition("/")[2]: archive.read(name) for name in archive.namelist() if "/" in name}
+
+
+def packed(files: dict[str, bytes], folder: str = "run", keep_manifest: bool = False) -> bytes:
+    """A zip of these files, with a manifest that fits."""
+    files = dict(files)
+    if not keep_manifest:
+        sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != "manifest.json"}
+        files["manifest.json"] = json.dumps(sums).encode()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(f"{folder}/{name}" if folder else name, data)
+    return file.getvalue()
+
+
+def refused(data: bytes) -> str:
+    """The sentence with which it is refused. Nothing is kept, and it does not take long."""
+    before = sorted(runs_dir().iterdir())
+    began = time.process_time()
+    with pytest.raises(RunProblem) as caught:
+        import_run(data)
+    assert time.process_time() - began < 1
+    assert sorted(runs_dir().iterdir()) == before
+    return str(caught.value)
+
+
+def with_run_json(files, **changes):
+    return packed(files | {"run.json": json.dumps(json.loads(files["run.json"]) | changes).encode()})
+
+
+def test_a_run_comes_back_as_it_was_with_an_id_and_an_owner_of_its_own(run):
+    again = import_run(folder_zip(run), token="another's")
+    assert again.id != run.id
+    assert (again.info.model, again.info.train, again.info.name) == (run.info.model, run.info.train, run.info.name)
+    assert again.info.is_owned_with("another's") and not again.info.is_owned_with("the owner's")
+    assert again.snapshots == run.snapshots
+    assert curves_csv(again) == curves_csv(run)
+    for ours, theirs in zip(again.model_at(12).parameters(), run.model_at(12).parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", b"hello" * 100, pickle.dumps({"run": 1})])
+def test_what_is_no_zip_is_refused(data, run):
+    assert "not a whole zip" in refused(data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil.json",
+        "/etc/passwd",
+        "run.json/../../x",
+        "snapshots/../../x.safetensors",
+        "C:\\x",
+        "snapshots/step-01.safetensors",
+        "snapshots/step-9999999999.safetensors",
+        "checkpoints/step-1/model.pt",
+        "lock",
+    ],
+)
+def test_a_name_that_has_no_place_is_refused(name, files):
+    assert "has no place" in refused(packed(files | {name: b"x"}))
+
+
+def test_two_runs_in_one_zip_are_refused(files):
+    data = io.BytesIO(packed(files))
+    with zipfile.ZipFile(data, "a") as archive:
+        archive.writestr("other/run.json", b"{}")
+    assert "has no place" in refused(data.getvalue())
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(files):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("run/metrics.jsonl", b"0" * 400_000_000)
+    assert "at most" in refused(file.getvalue())
+
+
+def test_a_flipped_byte_is_named(files):
+    weights = bytearray(files["snapshots/step-8.safetensors"])
+    weights[-1] ^= 1
+    data = packed(files | {"snapshots/step-8.safetensors": bytes(weights)}, keep_manifest=True)
+    assert refused(data) == "snapshots/step-8.safetensors is damaged: its SHA-256 differs from the manifest's."
+
+
+def test_a_missing_file_and_one_too_many_are_named(files):
+    left = {name: data for name, data in files.items() if name != "vocab.json"}
+    assert "vocab.json is missing" in refused(packed(left, keep_manifest=True))
+    assert "events.jsonl is not in its manifest" in refused(packed(files | {"events.jsonl": b""}, keep_manifest=True))
+    assert "manifest.json is missing" in refused(
+        packed({k: v for k, v in files.items() if k != "manifest.json"}, keep_manifest=True)
+    )
+
+
+class Payload:
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was run",)
+
+
+def test_a_pickle_as_weights_is_refused_and_never_run(files):
+    torch_file = io.BytesIO()
+    torch.save({"weight": torch.zeros(2)}, torch_file)
+    for data in (pickle.dumps(Payload()), torch_file.getvalue()):
+        assert "not a whole safetensors file" in refused(packed(files | {"snapshots/step-8.safetensors": data}))
+
+
+def test_weights_of_another_shape_or_without_numbers_are_refused(files):
+    wrong = save({"token_embedding.weight": torch.zeros(3, 3)})
+    assert "does not fit this run's configuration" in refused(packed(files | {"snapshots/step-8.safetensors": wrong}))
+
+
+def header(entries: dict, data: bytes = b"") -> bytes:
+    text = json.dumps(entries).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        header(
+            {
+                "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                "b": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+            },
+            b"1234",
+        ),  # overlap
+        header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, b"12345678"),  # hole
+        header({"a": {"dtype": "F32", "shape": [2**62, 8], "data_offsets": [0, 4]}}, b"1234"),  # overflow
+        (2**40).to_bytes(8, "little") + b"{}",  # huge header
+        header({f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(100_000)}),
+    ],
+    ids=["overlap", "hole", "overflow", "huge header", "100,000 entries"],
+)
+def test_safetensors_that_lie_are_refused(weights, files):
+    refused(packed(files | {"snapshots/step-8.safetensors": weights}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n_embd", 10**9), ("n_embd", -16), ("n_layer", "three"), ("block_size", float("nan")), ("dropout", None)],
+)
+def test_a_config_out_of_range_is_refused_before_anything_is_allocated(name, value, files):
+    model = json.loads(files["run.json"])["model"] | {name: value}
+    assert name in refused(with_run_json(files, model=model))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threads": 10**6},
+        {"state": "![](http://x)"},
+        {"references": {"uniform": "low"}},
+        {"text": {"name": "x", "sha256": "../../x", "characters": 2_000}},
+        {"model": []},
+        {"unknown": 1},
+    ],
+)
+def test_another_part_of_run_json_that_makes_no_sense_is_refused(changes, files):
+    assert "run.json" in refused(with_run_json(files, **changes))
+
+
+@pytest.mark.parametrize("line", [b"{", b"[]", b'{"step": "x"}', b'{"step": 1, "train_loss": NaN}', b'{"step": -1}'])
+def test_a_line_of_metrics_that_is_no_row_is_refused(line, files):
+    assert "metrics.jsonl" in refused(packed(files | {"metrics.jsonl": files["metrics.jsonl"] + line + b"\n"}))
+
+
+def test_a_deeply_nested_json_does_not_break_the_stack(files):
+    assert "run.json" in refused(packed(files | {"run.json": b"[" * 100_000}))
+
+
+def test_markup_in_a_name_is_kept_as_it_is_and_short(files):
+    name = "![](http://evil/x.png)" * 10
+    again = import_run(with_run_json(files, name=name))
+    assert again.info.name == name[:60]
