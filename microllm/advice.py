@@ -100,12 +100,11 @@ def _suggestions(info: RunInfo, history: History) -> Iterator[Suggestion]:
     if best := learns_by_heart(history):
         yield from _by_heart(info, exams, best)
         return
-    if drop < _TREMBLE:
+    if drop < _CLEARLY:
         yield from _at_the_pairs(info, exams)
-        yield from _gap(info, history, exams)
-    else:
+    if drop > _TREMBLE:
         yield _still_falling(info, reached, drop)
-        yield from _gap(info, history, exams)
+    yield from _gap(info, history, exams)
 
 
 def _diverged(info: RunInfo, first: float, last: dict[str, Any]) -> Suggestion:

@@ -24,26 +24,26 @@ def next_steps() -> None:
     if not suggestions:
         return
     with st.container(key="next-steps", gap="small"):
-        st.markdown("**What next?**")
+        st.markdown("**What next?** Each button starts a run of its own, with nothing else changed.")
         number = 0
         for measured, some in groupby(suggestions, key=lambda suggestion: suggestion.measured):
             st.markdown(measured)
-            with st.container(horizontal=True, gap="small"):
-                for suggestion in some:
+            for suggestion in some:
+                with st.container(horizontal=True, gap="small", vertical_alignment="center"):
                     st.button(
                         _label(info, suggestion),
                         key=f"next-{number}",
-                        icon=":material/arrow_forward:",
-                        help=suggestion.advice,
+                        icon=":material/play_arrow:",
                         on_click=_begin,
                         args=(info, suggestion),
                     )
-                    number += 1
+                    st.markdown(suggestion.advice, width="content")
+                number += 1
 
 
 def _label(info: RunInfo, suggestion: Suggestion) -> str:
     changes = differences(asdict(info.model) | asdict(info.train), suggestion.changes)
-    return f"{suggestion.advice} ({', '.join(changes)})" if changes else suggestion.advice
+    return f"Start: {', '.join(changes)}" if changes else "Start again"
 
 
 def _begin(info: RunInfo, suggestion: Suggestion) -> None:

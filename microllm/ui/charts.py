@@ -144,7 +144,7 @@ def ways_on() -> None:
                 )
         st.page_link("pages/attention.py", label="See where it looks", icon=":material/visibility:")
         st.page_link("pages/generate.py", label="Let it write", icon=":material/edit_note:")
-        take_away()
+    take_away()
 
 
 # ---- what it writes

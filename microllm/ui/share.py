@@ -39,10 +39,8 @@ def _next_run() -> Link:
 
 def share() -> None:
     """A button that unfolds the link for others, and what they can and cannot do with it."""
-    menu = st.popover("Share", icon=":material/share:", key="share", on_change="rerun")
-    if not menu.open:
-        return
-    with menu:
+    with st.popover("Share", icon=":material/share:", key="share"):
+        # always filled: what is filled after it unfolds has been given its place when it was still empty and small
         st.code(share_link(), language=None, wrap_lines=True)
         st.caption(" ".join(_what_it_gives()))
 
@@ -87,7 +85,7 @@ def pack(run: Run) -> Package:
 
 
 def take_away() -> None:
-    """A button that unfolds what can be taken along of the run on show. Not for a part that ticks.
+    """What can be taken along of the run on show, folded. Not for a part that ticks.
 
     It is packed when that is unfolded, in the background, and kept until it is folded. (Streamlit's downloads that are
     made at the click are deleted again by the second tick after it, from whichever window, fetched or not.)
@@ -95,8 +93,8 @@ def take_away() -> None:
     run, packages = session.run(), session.window().packages
     if run is None:
         return
-    menu = st.popover("Take it away", icon=":material/download:", key="take-away", on_change="rerun")
-    if not menu.open:
+    fold = st.expander("Take it away", icon=":material/download:", key="take-away", on_change="rerun")
+    if not fold.open:
         packages.clear()
         return
     if run.id not in packages:
@@ -104,7 +102,7 @@ def take_away() -> None:
         packages[run.id] = session.Background(lambda _: pack(run))
     packing = packages[run.id]
     packing.wait(0.2)  # most are done by then
-    with menu:
+    with fold:
         is_busy = packing.is_busy
         live(lambda: _downloads(run, packing, is_busy), 0.3, key="packing", when=is_busy)
         try:

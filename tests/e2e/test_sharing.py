@@ -83,7 +83,7 @@ def test_curves_and_folder_are_downloaded_while_it_trains(page, server, tmp_path
     visit(page, f"{server.url}/train")
     run = start(page)
     reached = wait_for_more_steps(page)
-    press(page, "take-away")
+    at(page, "take-away").locator("summary").click()
     expect(button(page, "take-folder")).to_be_visible(timeout=PATIENCE * 1000)
     for number in range(3):  # ticks in between do not take the files away
         with page.expect_download(timeout=PATIENCE * 1000) as download:
@@ -100,14 +100,8 @@ def test_curves_and_folder_are_downloaded_while_it_trains(page, server, tmp_path
         assert json.loads(archive.read(f"{run}/run.json"))["id"] == run
         wait_for_more_steps(page)
         page.wait_for_timeout(700 * number)
-    command = page.locator("[data-testid=stPopoverBody] [data-testid=stCode]").last.inner_text()
+    command = at(page, "take-away").locator("[data-testid=stCode]").inner_text()
     assert "python -m microllm train --preset article" in command
-    press_escape_and_stop(page, server, run)
-
-
-def press_escape_and_stop(page, server, run):
-    """Fold the menu and end the run."""
-    page.keyboard.press("Escape")
     press(page, "strip-stop")
     until(page, lambda: server.run(run)["state"] == "stopped", "the end of the run")
     assert step(page)
