@@ -110,7 +110,8 @@ def _tick(run: Run, text: str) -> None:
                     help="The heatmap stands still while the model trains, and moves on when the steps have grown by "
                     "half. The text and the small pictures are always new.",
                 )
-        st.plotly_chart(figure, key="attention-one", config={"displayModeBar": False})
+        with st.container(height=figure.layout.height, border=False):  # for a moment the new one stands above the old
+            st.plotly_chart(figure, key="attention-one", config={"displayModeBar": False})
 
 
 def _chosen(n_layer: int, n_head: int) -> tuple[int, int]:
