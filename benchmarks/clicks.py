@@ -45,7 +45,11 @@ def click(page: Page, css: str, condition: str) -> float:
     """Milliseconds from the click to the answer."""
     element = page.locator(css).first
     element.wait_for(state="visible")
-    return page.evaluate(_MEASURE, [element.element_handle(), condition])
+    handle = element.element_handle()
+    try:
+        return page.evaluate(_MEASURE, [handle, condition])
+    finally:
+        handle.dispose()  # else the browser keeps the element, and the page around it, for good
 
 
 def main() -> None:

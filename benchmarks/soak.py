@@ -54,6 +54,7 @@ class Watch:
         received, self._received = self._received, 0
         if not self.page.evaluate("(css) => document.querySelector(css)?.marked === true", _CHART):
             self.remounts += 1
+            print(f"the loss chart was mounted anew before minute {(now - self._began) / 60:.1f}")
             self.mark()
         self._cdp.send("HeapProfiler.collectGarbage")
         metrics = {it["name"]: it["value"] for it in self._cdp.send("Performance.getMetrics")["metrics"]}
@@ -133,6 +134,7 @@ def soak(minutes: float) -> tuple[list[dict[str, float]], dict[str, list[float]]
             if len(looks) % _TOUR_EVERY == 3:
                 for name in _TOUR:
                     do(page, name)
+                idle(page)
                 watch.mark()  # another page and back: a new chart is no remount
             idle(page)
             page.wait_for_timeout(max(0.0, 1e3 * (next_look - time.monotonic())))

@@ -1,0 +1,146 @@
+"""Every page in every state, at both widths: nothing complains or sticks out, everything has a name and is legible.
+
+With MICROLLM_PICTURES=FOLDER each state is also photographed, light and dark.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from driving import (
+    PATIENCE,
+    Server,
+    at,
+    command_line_training,
+    press,
+    press_start,
+    run_id,
+    run_id_of,
+    settle,
+    start,
+    step,
+    until,
+    visit,
+    without_closed_windows,
+)
+
+pytestmark = pytest.mark.timeout(300)
+PAGES = ("train", "attention", "generate")
+WIDTHS = ((1280, 800), (390, 844))
+STATES = ("no run", "training", "paused", "waiting", "finished", "failed", "past")
+NAMED = {
+    "button",
+    "textbox",
+    "slider",
+    "combobox",
+    "checkbox",
+    "radio",
+    "switch",
+    "link",
+    "spinbutton",
+    "searchbox",
+    "tab",
+}
+
+# Text that is painted smaller than 12 pixels, in our own components and in figures too.
+_SMALL = """() => {
+    const found = []
+    const walk = (root) => {
+        const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT)
+        while (texts.nextNode()) {
+            const text = texts.currentNode, parent = text.parentElement
+            if (!parent || !text.data.trim() || ['STYLE', 'SCRIPT', 'TITLE'].includes(parent.tagName)) continue
+            const style = getComputedStyle(parent), box = parent.getBoundingClientRect()
+            const isShown = style.visibility === 'visible' && style.opacity > 0 && box.width > 1 && box.height > 1
+            if (isShown && parseFloat(style.fontSize) < 12) found.push(style.fontSize + ": " + text.data.slice(0, 40))
+        }
+        for (const element of root.querySelectorAll('*')) if (element.shadowRoot) walk(element.shadowRoot)
+    }
+    walk(document.body)
+    return found
+}"""
+
+
+@pytest.fixture(scope="module")
+def crowded(browser, mirror, tmp_path_factory):
+    """A server with one place to train in, whose home has a run that finished and one that failed."""
+    server = Server(tmp_path_factory.mktemp("states") / "home", mirror, MICROLLM_SLOTS="1").wait_until_it_answers()
+    training = command_line_training(server.home, max_steps=80)
+    server.finished = run_id_of(training)
+    assert training.wait(PATIENCE) == 0
+    server.failed = server.finished[::-1]
+    folder = server.home / "runs" / server.failed
+    shutil.copytree(server.home / "runs" / server.finished, folder)
+    ended = {"id": server.failed, "state": "failed", "message": "Training broke off: [x](y) <b>", "full_val_loss": None}
+    (folder / "run.json").write_text(json.dumps(server.run(server.finished) | ended))
+    yield server
+    assert server.end() == 0, server.log
+    assert "Traceback" not in (log := without_closed_windows(server.log)), log
+
+
+def go_into(state, server, page, new_page) -> str:
+    """Bring a window into a state; what its links say from then on."""
+    if state == "no run":
+        visit(page, f"{server.url}/train")
+        return ""
+    if state in ("finished", "failed"):
+        return f"?run={getattr(server, state)}"
+    if state == "past":
+        return f"?run={server.finished}&step=16"
+    visit(page, f"{server.url}/train")
+    start(page)
+    until(page, lambda: (step(page) or 0) > 20, "a run on its way")
+    if state == "paused":
+        press(page, "strip-pause")
+        until(page, lambda: server.run(run_id(page))["state"] == "paused", "a pause")
+    if state == "waiting":
+        for _ in range(2):
+            other = new_page()
+            visit(other, f"{server.url}/train")
+            press_start(other)
+    return page.evaluate("location.search")
+
+
+def unnamed(page) -> list[str]:
+    """The controls for which a screen reader has no name."""
+    devtools = page.context.new_cdp_session(page)
+    nodes = devtools.send("Accessibility.getFullAXTree")["nodes"]
+    devtools.detach()
+    controls = [node for node in nodes if not node["ignored"] and node["role"]["value"] in NAMED]
+    assert controls
+    return [it["role"]["value"] for it in controls if not it["name"]["value"].strip()]
+
+
+def photograph(page, name: str) -> None:
+    """Keep pictures, where the environment names a folder."""
+    if folder := os.environ.get("MICROLLM_PICTURES"):
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            visit(page, page.url)
+            page.wait_for_timeout(700)
+            page.screenshot(path=Path(folder) / f"{name}-{scheme}.png")
+        page.emulate_media(color_scheme="light")
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_page_is_in_order(state, crowded, new_page):
+    page = new_page(viewport={"width": 1280, "height": 800})
+    link = go_into(state, crowded, page, new_page)
+    for address in PAGES:
+        visit(page, f"{crowded.url}/{address}{link}")
+        if state == "waiting":
+            until(page, lambda: "your turn in" in at(page, "strip").inner_text(), "a wait")
+        for width, height in WIDTHS:
+            page.set_viewport_size({"width": width, "height": height})
+            page.wait_for_timeout(500)  # the browser lays it out anew
+            settle(page)
+            where = f"{address}, {state}, {width} pixels"
+            assert page.evaluate("document.scrollingElement.scrollWidth") <= width, where
+            assert not unnamed(page), where
+            assert not (small := page.evaluate(_SMALL)), (where, small)
+            photograph(page, f"{state}-{address}-{width}".replace(" ", "-"))
+        assert "exception" not in page.locator("[data-testid=stMain]").inner_text().lower()
+        assert not page.locator("[data-testid=stException]").count()
+    assert not page.errors
