@@ -17,7 +17,7 @@ with panel, st.container(border=True, key="panel"):
         controls.cost(model, train, text)
     controls.guess()
     st.button(
-        "Start a new run" if session.commanded() else "Start",
+        advice.start_label(model, train, text),
         key="start",
         type="primary",
         icon=":material/play_arrow:",

@@ -7,11 +7,14 @@ from itertools import groupby
 
 import streamlit as st
 
-from ..advice import Suggestion, differences, learns_by_heart
+from ..advice import Suggestion, differences, learns_by_heart, what_changes
 from ..advice import next_steps as suggested
+from ..config import ModelConfig, TrainConfig
 from ..runs import RunInfo
+from ..texts import Text
 from . import session
 from .frame import live
+from .words import literal
 
 
 def next_steps() -> None:
@@ -20,35 +23,46 @@ def next_steps() -> None:
     if run is None or session.is_active():
         return
     info = run.info
+    can_go_on = session.owns() and bool(run.checkpoints) and info.train.stop_at_loss == 0
     suggestions = suggested(info, run.history)
     if not suggestions:
         return
     with st.container(key="next-steps", gap="small"):
-        st.markdown("**What next?** Each button starts a run of its own, with nothing else changed.")
+        st.markdown("**What next?** One click each, and nothing else is changed.")
         number = 0
         for measured, some in groupby(suggestions, key=lambda suggestion: suggestion.measured):
             st.markdown(measured)
             for suggestion in some:
                 with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+                    goes_on = suggestion.situation == "still falling" and can_go_on
                     st.button(
-                        _label(info, suggestion),
+                        _label(info, suggestion, "Go on" if goes_on else "Start"),
                         key=f"next-{number}",
-                        icon=":material/play_arrow:",
-                        on_click=_begin,
-                        args=(info, suggestion),
+                        icon=":material/resume:" if goes_on else ":material/play_arrow:",
+                        on_click=session.resume if goes_on else _begin,
+                        args=(suggestion.changes.get("max_steps"),) if goes_on else (info, suggestion),
                     )
                     st.markdown(suggestion.advice, width="content")
                 number += 1
 
 
-def _label(info: RunInfo, suggestion: Suggestion) -> str:
+def _label(info: RunInfo, suggestion: Suggestion, verb: str) -> str:
     changes = differences(asdict(info.model) | asdict(info.train), suggestion.changes)
-    return f"Start: {', '.join(changes)}" if changes else "Start again"
+    return f"{verb}: {', '.join(changes)}" if changes else f"{verb} to the end"
 
 
 def _begin(info: RunInfo, suggestion: Suggestion) -> None:
     session.adopt(info, **suggestion.changes)
     session.start()
+
+
+def start_label(model: ModelConfig, train: TrainConfig, text: Text | None) -> str:
+    """What the button says: after the first run, what the next one would do differently."""
+    run = session.run()
+    if run is None:
+        return "Start"
+    preset, _, _ = session.draft()
+    return f"Start: {literal(what_changes(run.info, model, train, preset, text))}"
 
 
 def by_heart() -> None:

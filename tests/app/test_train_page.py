@@ -313,3 +313,11 @@ def test_the_learning_rate_curve_of_the_next_run_is_drawn():
     frame = convert_arrow_bytes_to_pandas_df(chart.data.data or chart.datasets[0].data.data)
     assert frame.step.tolist() == list(range(101))
     assert frame.rate.iloc[[0, 9, 10, 55, 100]].tolist() == pytest.approx([0.05, 0.5, 0.5, 0.25, 0.0])
+
+
+def test_start_names_what_the_next_run_would_do_differently(finished_run):
+    assert open_app("train").button(key="start").label == "Start"
+    at = open_app("train", run=finished_run.id)
+    assert at.button(key="start").label == "Start: same settings, same seed"
+    choose(at, {"block_size": 16})
+    assert at.button(key="start").label == "Start: block_size 8 → 16"
