@@ -190,6 +190,6 @@ def _rows(logits, written: str | None) -> list[list[Any]]:
     also = tokenizer.encode(written)[0] if written else None
     _, _, sampling = _wish()
     return [
-        [tokenizer.vocab[i], round(own, 4), round(drawn, 4) if drawn else 0, i == also]
+        [tokenizer.vocab[i], float(f"{own:.3g}"), float(f"{drawn:.3g}"), i == also]  # only what is cut off has none
         for i, own, drawn in likeliest(logits, sampling, also=also)
     ]
