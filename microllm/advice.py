@@ -187,7 +187,7 @@ def _still_falling(info: RunInfo, reached: int, drop: float) -> Suggestion:
     if reached < most and info.state == "finished":
         return Suggestion(name, measured, "Go on below the loss at which it stopped.", {"stop_at_loss": 0.0})
     if reached < most:
-        return Suggestion(name, measured, f"Let it go on from step {reached:,} to its end, {most:,}.")
+        return Suggestion(name, measured, f"It was stopped at step {reached:,} of {most:,}: let it come to its end.")
     longer = min(2 * most, knobs()["max_steps"].metadata["high"])
     return Suggestion(name, measured, "Train twice as long.", {"max_steps": longer})
 

@@ -6,8 +6,10 @@ from dataclasses import asdict, replace
 import pytest
 from play import KEY, click, keys, new_run, open_app, said, wait_for
 
+from microllm.builtin import drawing_room
 from microllm.config import TrainConfig
 from microllm.runs import Run
+from microllm.ui import session
 
 
 def finished(validation, training, **settings) -> Run:
@@ -93,3 +95,20 @@ def test_a_suggestion_holds_when_the_run_was_told_to_start_otherwise():
     assert at.selectbox(key="text").value == "own"
     wait_for(lambda: new.info.state == "training")
     assert new.info.train.learning_rate == TrainConfig().learning_rate
+
+
+def test_the_owner_of_a_run_that_was_stopped_early_goes_on_with_that_very_run():
+    run = new_run(drawing_room(40_000), max_steps=400)
+    training = session.workshop().start(run)
+    wait_for(lambda: training.reached > 40)
+    training.stop()
+    training.join(30)
+    rows = (run.folder / "metrics.jsonl").read_text().splitlines()
+    at = open_app("train", run=run.id, key=KEY)
+    assert at.button(key="next-0").label == "Go on to the end"
+    click(at, "next-0")
+    assert at.session_state["run_id"] == run.id
+    wait_for(lambda: run.info.state == "finished")
+    after = (run.folder / "metrics.jsonl").read_text().splitlines()
+    assert after[: len(rows) - 1] == rows[:-1]
+    assert len(after) == 401
