@@ -166,7 +166,7 @@ def _at_the_pairs(info: RunInfo, exams: list[tuple[int, float]]) -> Iterator[Sug
         return
     if size > 2 and triples > pairs - 2 * _CLEARLY:  # (with 1 or 2 characters in sight, the tables see no more either)
         return
-    measured = f"It stays at {best:.2f} nats, what a table of pairs reaches ({pairs:.2f})."
+    measured = f"It stays at {best:.2f} nats, about what a table of pairs reaches ({pairs:.2f})."
     if size < 16:
         yield Suggestion("pairs", measured, "Let it look further back.", {"block_size": max(16, 2 * size)})
     if info.model.n_layer < 3:
