@@ -218,8 +218,8 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       if (isReading) return
       const chance = drawn > 0 ? PER_CENT(drawn) : "cut off"
       bar.row.setAttribute("aria-label", `${name(character)}: ${chance}${stands ? ", it stands there" : ", choose it"}`)
-      bar.row.disabled = stands
-      bar.row.onclick = () => setTriggerValue("pressed", character)
+      bar.row.setAttribute("aria-disabled", String(stands)) // it keeps the focus, which a disabled one would lose
+      bar.row.onclick = () => stands || setTriggerValue("pressed", character)
     })
   }
 
