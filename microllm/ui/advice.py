@@ -9,8 +9,8 @@ import streamlit as st
 
 from ..advice import Suggestion, differences, learns_by_heart, what_changes
 from ..advice import next_steps as suggested
-from ..config import ModelConfig, TrainConfig
-from ..runs import RunInfo
+from ..config import ModelConfig, TrainConfig, knobs
+from ..runs import Run, RunInfo
 from ..texts import Text
 from . import session
 from .frame import live
@@ -18,13 +18,15 @@ from .words import literal
 
 
 def next_steps() -> None:
-    """What the measurements of the run on show suggest, once it is over. A click starts that."""
+    """What the measurements of the run on show suggest, once it is over; and more steps. A click starts that."""
     run = session.run()
     if run is None or session.is_active():
         return
     info = run.info
     can_go_on = session.owns() and bool(run.checkpoints) and info.train.stop_at_loss == 0
     suggestions = suggested(info, run.history)
+    if not any(suggestion.situation == "still falling" for suggestion in suggestions):
+        _train_on(run)
     if not suggestions:
         return
     with st.container(key="next-steps", gap="small"):
@@ -44,6 +46,21 @@ def next_steps() -> None:
                     )
                     st.markdown(suggestion.advice, width="content")
                 number += 1
+
+
+def _train_on(run: Run) -> None:
+    """More of the same, for the owner of a finished run whose measurements do not ask for it."""
+    longer = 2 * run.info.train.max_steps
+    is_finished = run.info.state == "finished" and bool(run.checkpoints)
+    if session.owns() and is_finished and longer <= knobs()["max_steps"].metadata["high"]:
+        st.button(
+            f"Train it on, to {longer:,} steps",
+            key="train-on",
+            icon=":material/resume:",
+            on_click=session.resume,
+            args=(longer,),
+            help="The same run goes on where it ended; the learning rate follows its curve to the new end.",
+        )
 
 
 def _label(info: RunInfo, suggestion: Suggestion, verb: str) -> str:

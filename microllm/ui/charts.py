@@ -8,7 +8,6 @@ import pandas
 import streamlit as st
 
 from .. import plots, texts
-from ..config import knobs
 from ..history import AXES, History
 from ..runs import Run
 from ..samples import Sample
@@ -126,25 +125,12 @@ def outcome() -> None:
 
 
 def ways_on() -> None:
-    """Ways on from the run on show: more steps of it, and the pages that look at it (folded away on a phone)."""
-    run = session.run()
-    if not run:
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        if session.owns() and not is_active() and run.info.state == "finished" and run.checkpoints:
-            longer = 2 * run.history.read().last["step"]
-            if longer <= knobs()["max_steps"].metadata["high"]:
-                st.button(
-                    f"Train it on, to {longer:,} steps",
-                    key="train-on",
-                    icon=":material/resume:",
-                    on_click=session.resume,
-                    args=(longer,),
-                    help="The same run goes on where it ended; the learning rate follows its curve to the new end.",
-                )
-        st.page_link("pages/attention.py", label="See where it looks", icon=":material/visibility:")
-        st.page_link("pages/generate.py", label="Let it write", icon=":material/edit_note:")
-    take_away()
+    """Links to the pages that look at the run, for on a phone the navigation is folded away; and a way to keep it."""
+    if session.run():
+        with st.container(horizontal=True):
+            st.page_link("pages/attention.py", label="See where it looks", icon=":material/visibility:")
+            st.page_link("pages/generate.py", label="Let it write", icon=":material/edit_note:")
+        take_away()
 
 
 # ---- what it writes
