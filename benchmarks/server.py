@@ -80,8 +80,8 @@ def open_page(browser: Browser, address: str, text: str = "Drawing-room sentence
 
 def idle(page: Page) -> None:
     """Wait until the app is connected and no script runs."""
-    page.wait_for_selector("[data-testid=stApp][data-test-connection-state=CONNECTED]")
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.locator("[data-testid=stApp][data-test-connection-state=CONNECTED]").wait_for()
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
 def start(page: Page) -> str:

@@ -45,7 +45,8 @@ class Watch:
 
     def mark(self) -> None:
         """Take the chart that stands on the page now for the one that has to stay."""
-        self.page.wait_for_selector(f"{_CHART} svg, {_CHART} canvas")
+        # a locator, for a selector's answer is a handle, and would keep the old chart in memory
+        self.page.locator(f"{_CHART} svg, {_CHART} canvas").first.wait_for()
         self.page.evaluate("(css) => { document.querySelector(css).marked = true }", _CHART)
 
     def look(self) -> dict[str, float]:
