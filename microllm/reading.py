@@ -116,11 +116,11 @@ def real_words(sample: str, known: str | Collection[str]) -> float | None:
     """The share (0 to 1) of the words of `sample` that occur in the training text; None when it has no whole word.
 
     `known` is that text or, for many samples, its `words`. Capitals do not count. What touches either end of the sample
-    may be a cut word and is left out.
+    may be a cut word and is left out, and so is what has one or two letters: noise is full of such words.
     """
     if isinstance(known, str):
         known = words(known)
-    found = [word.casefold() for word in _WORD.findall(_CUT_WORDS.sub("", sample))]
+    found = [word.casefold() for word in _WORD.findall(_CUT_WORDS.sub("", sample)) if len(word) > 2]
     return sum(word in known for word in found) / len(found) if found else None
 
 
