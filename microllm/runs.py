@@ -402,24 +402,6 @@ class Writer:
         with (self._run.folder / "events.jsonl").open("a", encoding="utf-8") as events:
             events.write(json.dumps({"step": step, **changes}) + "\n")
 
-    def extend(self, max_steps: int) -> None:
-        """Give a finished run more steps to make: up to `max_steps`. Training it again then goes on to there.
-
-        Raises ValueError when that is no more than it has made, or out of range.
-        """
-        with self.writing() as writer:
-            info, last = self.info, self.history.read().last
-            if not last or max_steps <= last["step"]:
-                raise ValueError(f"max_steps is {max_steps:,}: {info.name} has made {last and last['step']:,} already.")
-            longer = replace(info.train, max_steps=max_steps)
-            change = {"max_steps": max_steps, "max_steps_before": info.train.max_steps}
-            if info.train.stop_at_loss and last["step"] < info.train.max_steps:  # it would stop again at once
-                change["stop_at_loss"] = 0
-            if found := problems(info.model, longer, info.text.characters):
-                raise ValueError(" ".join(found.values()))
-            writer.event(last["step"], change)
-            self.update(train=longer, state="interrupted", message="", full_val_loss=None)
-
     def cut(self, step: int) -> None:
         """Forget what was logged and kept from `step` on, and go on writing after the rest."""
         self.close()
