@@ -46,7 +46,7 @@ def _tick(shown: tuple) -> None:
     run, training = session.run(), session.training()
     info = run.info if run else None
     state = training.state if training else info.state if info else None
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         _menu(info.name if info else "No run yet")
         _buttons(state, session.commanded())
         share()

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.timeout(240)
 TURN = 3.0  # seconds, see Slots
 LATE = 3.0  # seconds: a sentence is a tick old, a turn ends after a step or an exam
-OBSERVED = 20.0  # seconds: two rounds of three turns, and a bit
+OBSERVED = 16.0  # seconds: a round of three turns, and a bit
 
 
 def wait_in_sentence(page) -> int | None:

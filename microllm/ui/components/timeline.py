@@ -18,7 +18,7 @@ _HTML = """
     <div class="snapshots" aria-hidden="true"></div>
     <div class="thumb" aria-hidden="true"></div>
   </div>
-  <button class="back" type="button"></button>
+  <button class="back" type="button" disabled><span>Live</span></button>
 </div>
 """
 _timeline = declare("timeline", _HTML)
