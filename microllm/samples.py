@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -17,11 +18,15 @@ from .runs import Run
 from .sample import Sampling, stream
 from .texts import load_corpus
 
+_T = TypeVar("_T")
+
 PROMPT = "It is a truth"
 
 _LENGTH = 120
 _SAMPLING = Sampling(temperature=0.8)
-_EVERY = 8.0
+_FIRST_WORDS = 48
+_EVERY = 10.0
+_MOST_KEPT = 1_000
 _WORDS_FROM = 10_000_000
 
 
@@ -41,12 +46,16 @@ class Sample:
 
 def write_sample(run: Run, step: int, model: MicroLLM) -> Sample:
     """Let `model`, the one of `step`, write, and judge it. Takes as long as some training steps."""
+    text = _write(run, model, _LENGTH)
+    return Sample(step, text, real_words(text, _words_of(run.info.text.sha256)), next_right(model, run.corpus))
+
+
+def _write(run: Run, model: MicroLLM, length: int) -> str:
     torch.set_num_threads(1)  # small products: more threads would only disturb training
-    beginning, tokenizer, corpus = beginning_for(run), run.tokenizer, run.corpus
+    beginning, tokenizer = beginning_for(run), run.tokenizer
     idx = torch.tensor(tokenizer.encode(beginning))
-    written = [chosen for (chosen,) in stream(model, idx[None], _LENGTH, _SAMPLING, seed=0)]
-    text = beginning + tokenizer.decode(written)
-    return Sample(step, text, real_words(text, _words_of(run.info.text.sha256)), next_right(model, corpus))
+    written = [chosen for (chosen,) in stream(model, idx[None], length, _SAMPLING, seed=0)]
+    return beginning + tokenizer.decode(written)
 
 
 def beginning_for(run: Run) -> str:
@@ -74,6 +83,7 @@ class Samples:
         )  # ended with the program, unaborted
         self._lock = threading.Lock()
         self._past: dict[tuple[str, int], Future[Sample]] = {}
+        self._first_words: dict[tuple[str, int], Future[str]] = {}
         self._newest: dict[str, Sample] = {}
         self._next: dict[str, Future[Sample]] = {}
         self._began: dict[str, float] = {}
@@ -96,17 +106,22 @@ class Samples:
 
     def at(self, run: Run, step: int, wait: float = 0.0) -> Sample | None:
         """The sample of a snapshot; None if it is not there within `wait` seconds. Raises checkpoint.WeightsProblem."""
+        return self._once(self._past, run, step, lambda: write_sample(run, step, run.model_at(step)), wait)
+
+    def first_words(self, run: Run, step: int) -> str | None:
+        """How the sample of a snapshot begins, without judgement; None while it is being written."""
+        return self._once(self._first_words, run, step, lambda: _write(run, run.model_at(step), _FIRST_WORDS), 0.0)
+
+    def _once(
+        self, done: dict[tuple[str, int], Future], run: Run, step: int, write: Callable[[], _T], wait: float
+    ) -> _T | None:
         with self._lock:
-            if (run.id, step) not in self._past:
-                while len(self._past) >= 1_000:
-                    del self._past[next(iter(self._past))]
-                self._past[run.id, step] = self._hand.submit(self._write_past, run, step)
-            writing = self._past[run.id, step]
+            if (run.id, step) not in done:
+                while len(done) >= _MOST_KEPT:
+                    del done[next(iter(done))]
+                done[run.id, step] = self._hand.submit(write)
+            writing = done[run.id, step]
         try:
             return writing.result(timeout=wait)
         except TimeoutError:
             return None
-
-    @staticmethod
-    def _write_past(run: Run, step: int) -> Sample:
-        return write_sample(run, step, run.model_at(step))

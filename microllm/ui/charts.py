@@ -18,9 +18,6 @@ from .session import is_active
 from .share import take_away
 from .words import choices, literal
 
-_MILESTONE = 64  # characters of a sample that show what was learned by then
-
-
 # ---- the loss
 
 
@@ -177,7 +174,6 @@ def _milestones(run: Run, passed: list[plots.Mark]) -> None:
     st.markdown("**As it passed the lines**")
     told = []
     for mark in rows:
-        sample = session.samples().at(run, mark.step)
-        text = sample.text[:_MILESTONE].replace("\n", "⏎") if sample else "…"
+        text = (session.samples().first_words(run, mark.step) or "…").replace("\n", "⏎")
         told.append(f"step {mark.step:,}, {mark.note}\n  {text}")
     st.code("\n".join(told), language=None, wrap_lines=True)

@@ -236,7 +236,7 @@ def cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     if problems(model, train):
         return
     is_measuring = session.speed() is None
-    live(lambda: _cost(model, train, text), 0.5 if is_measuring else 10.0, key="cost", when=is_measuring or is_active())
+    live(lambda: _cost(model, train, text), 0.5 if is_measuring else 20.0, key="cost", when=is_measuring or is_active())
 
 
 def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:

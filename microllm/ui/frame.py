@@ -47,7 +47,7 @@ def show(page) -> None:
     if _is_awake.is_set():
         from . import strip
 
-        strip.show()
+        strip.show(pace=2.0 if page.url_path == "train" else 1.0)  # the plot there moves; each tick costs the browser
     else:
         with st.bottom:
             st.caption("One moment …")

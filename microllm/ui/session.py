@@ -37,7 +37,7 @@ TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
 @st.cache_resource(on_release=Workshop.close, show_spinner=False)
 def workshop() -> Workshop:
     """The runs that train in this server."""
-    sys.setswitchinterval(0.0005)  # seconds: a training thread needs the interpreter often, but each time briefly
+    sys.setswitchinterval(0.0001)  # seconds: a training thread needs the interpreter often, but each time briefly
     return Workshop(grace=grace_seconds())
 
 

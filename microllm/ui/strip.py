@@ -19,12 +19,15 @@ from .share import share
 from .words import choices, duration, literal
 
 
-def show() -> None:
-    """The run, its numbers and its buttons, at the bottom edge of every page, and what stands in a run's way above."""
+def show(pace: float) -> None:
+    """The run, its numbers and its buttons, at the bottom edge of every page, and what stands in a run's way above.
+
+    While a run trains its numbers are anew every `pace` seconds.
+    """
     link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
     shown = _whole_page()
     with st.bottom:
-        live(lambda: _tick(shown), 1.0 if session.has_a_curve() else 0.2, key="strip", when=session.is_active())
+        live(lambda: _tick(shown), pace if session.has_a_curve() else 0.2, key="strip", when=session.is_active())
     if link_problem:
         st.warning(literal(link_problem), icon=":material/link_off:")
     if start_problem:
