@@ -110,3 +110,10 @@ def test_all_samples_are_written_by_one_hand(run):
         samples.at(run, step)
     assert sum(thread.name.startswith("samples") for thread in threading.enumerate()) == 1
     assert samples.at(run, 20, wait=30).step == 20
+
+
+def test_the_first_words_are_how_the_sample_begins(run):
+    samples = Samples(lambda run: None)
+    words = wait_for(lambda: samples.first_words(run, 8))
+    assert len(words) > len(PROMPT)
+    assert samples.at(run, 8, wait=30).text.startswith(words)
