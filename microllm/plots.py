@@ -132,6 +132,7 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
         {"field": "raw", "type": "quantitative", "title": "training loss", "format": ".4f"},
     ]
     reference = {"color": {"value": colors["reference"]}}
+    guess = {"color": colors["text"], "size": 130, "opacity": 1}
     return {
         "height": 380,
         "resolve": {"axis": {"y": "independent"}},
@@ -208,12 +209,20 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
             },
             {
                 "transform": of_kind("guess"),
-                "mark": {"type": "point", "shape": "triangle-down", "size": 130, "color": colors["text"]},
+                "mark": {"type": "point", "shape": "triangle-down", "filled": True, "xOffset": -9, **guess},
                 "encoding": {"y": y("loss"), "tooltip": note},
             },
             {
                 "transform": of_kind("guess"),
-                "mark": {"type": "text", "align": "right", "baseline": "bottom", "dy": -8, "color": colors["text"]},
+                "mark": {
+                    "type": "text",
+                    "align": "right",
+                    "baseline": "top",
+                    "xOffset": -2,
+                    "dy": 6,
+                    "fontSize": 12,
+                    "color": colors["text"],
+                },
                 "encoding": {"y": y("loss"), "text": note},
             },
         ],

@@ -282,11 +282,6 @@ class Run:
         return self.folder / "checkpoints"
 
     @property
-    def can_go_on(self) -> bool:
-        """True for a run that does not train and has steps left to make, or weights to make more from."""
-        return self.info.state not in ACTIVE and (self.info.state != "finished" or bool(self.checkpoints))
-
-    @property
     def checkpoints(self) -> list[int]:
         """The steps from which training can go on, in order."""
         return checkpoint_steps(self._checkpoints)
@@ -306,15 +301,16 @@ class Run:
         """
         with self.writing() as writer:
             info, last = self.info, self.history.read().last
-            if not last or max_steps <= last["step"]:
-                raise ValueError(f"max_steps is {max_steps:,}: {info.name} has made {last and last['step']:,} already.")
+            made = last["step"] if last else 0
+            if max_steps <= made:
+                raise ValueError(f"max_steps is {max_steps:,}: {info.name} has made {made:,} already.")
             longer = replace(info.train, max_steps=max_steps)
             change = {"max_steps": max_steps, "max_steps_before": info.train.max_steps}
-            if info.train.stop_at_loss and last["step"] < info.train.max_steps:  # it would stop again at once
+            if info.train.stop_at_loss and made < info.train.max_steps:  # it would stop again at once
                 change["stop_at_loss"] = 0
             if found := problems(info.model, longer, info.text.characters):
                 raise ValueError(" ".join(found.values()))
-            writer.event(last["step"], change)
+            writer.event(made, change)
             self.update(train=longer, state="interrupted", message="", full_val_loss=None)
 
     def cut(self, step: int) -> None:

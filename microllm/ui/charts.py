@@ -8,6 +8,7 @@ import pandas
 import streamlit as st
 
 from .. import plots, texts
+from ..config import knobs
 from ..history import AXES, History
 from ..runs import Run
 from ..samples import Sample
@@ -67,7 +68,7 @@ def _tick(run: Run, axis: str) -> None:
     passed = plots.passed_references(history.exams, info.references)
     marks = passed + _guess_mark(info.guess, info.train.max_steps)
     for change in history.changes():
-        said = ", ".join(f"{name} {value:g}" for name, value in change.items() if name != "step")
+        said = ", ".join(f"{name} {value:g}" for name, value in change.items() if name in knobs())
         marks.append(plots.Mark("change", change["step"], said))
     if moment is not None:
         marks.append(plots.Mark("moment", moment, f"step {moment:,}: the moment on show"))

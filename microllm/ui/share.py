@@ -39,7 +39,7 @@ def _next_run() -> Link:
 
 def share() -> None:
     """A button that unfolds the link for others, and what they can and cannot do with it."""
-    with st.popover("Share", icon=":material/share:", key="share"):
+    with st.popover(":material/share:", help="Share", key="share"):
         # always filled: what is filled after it unfolds has been given its place when it was still empty and small
         st.code(share_link(), language=None, wrap_lines=True)
         st.caption(" ".join(_what_it_gives()))

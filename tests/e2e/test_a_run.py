@@ -230,4 +230,5 @@ def test_the_prompt_that_was_typed_last_counts_when_generate_is_pressed_at_once(
     at(page, "prompt").locator("input").fill("Lady ")
     press(page, "generate")
     text = at(page, "writing-live").locator("code")
-    until(page, lambda: re.match("Lady .{9}", text.first.inner_text(), re.DOTALL), "a text behind that prompt")
+    until(page, lambda: len(text.first.inner_text()) > 14, "a text")
+    assert text.first.inner_text().startswith("Lady ")
