@@ -17,8 +17,8 @@ from .server import browse, idle, open_page, serve, start
 
 # name, CSS of what is clicked, and a condition on the page that its answer makes true
 CLICKS = [
-    ("Train: pause", ".st-key-strip-pause button", "exists('.st-key-strip-resume button')"),
-    ("Train: resume", ".st-key-strip-resume button", "exists('.st-key-strip-pause button')"),
+    ("Train: pause", ".st-key-strip-pause button", "shows('.st-key-strip-pause', 'play_arrow')"),
+    ("Train: resume", ".st-key-strip-pause button", "shows('.st-key-strip-pause', 'pause')"),
     ("Train: preset Article", ".st-key-preset button >> nth=1", "text('Exactly the recipe')"),
     ("Train: preset Quick", ".st-key-preset button >> nth=0", "text('About a minute')"),
     ("to Attention", "a[href*='attention'] >> visible=true", "exists('.st-key-sentence input')"),
@@ -31,11 +31,12 @@ CLICKS = [
 
 _MEASURE = """([element, condition]) => new Promise(resolve => {
     const exists = css => document.querySelector(css) !== null;
+    const shows = (css, word) => [...document.querySelectorAll(css)].some(one => one.innerText.trim() === word);
     const text = words => document.querySelector('[data-testid=stMain]').innerText.includes(words);
-    const holds = new Function('exists', 'text', 'return ' + condition);
+    const holds = new Function('exists', 'shows', 'text', 'return ' + condition);
     const began = performance.now();
     element.click();
-    const look = () => holds(exists, text) || performance.now() - began > 10000
+    const look = () => holds(exists, shows, text) || performance.now() - began > 10000
         ? resolve(performance.now() - began) : requestAnimationFrame(look);
     requestAnimationFrame(look);
 })"""

@@ -122,7 +122,7 @@ class Run:
         self.folder = folder
         self.history = History(folder / "metrics.jsonl")
         self._lock = FileLock(folder / "lock", thread_local=False)
-        self._read: tuple[int, RunInfo] | None = None  # in one piece: threads share a run
+        self._read: tuple[tuple[int, int], RunInfo] | None = None  # in one piece: threads share a run
 
     @property
     def id(self) -> str:
@@ -190,7 +190,8 @@ class Run:
         """What `run.json` says now. A run whose writer is gone without a word is "interrupted"."""
         path = self.folder / "run.json"
         try:
-            stamp, read = path.stat().st_mtime_ns, self._read
+            stat, read = path.stat(), self._read
+            stamp = stat.st_mtime_ns, stat.st_ino  # clocks of file systems are coarse: two writes may have one time
             if read is None or read[0] != stamp:
                 read = self._read = stamp, RunInfo.from_json(json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:

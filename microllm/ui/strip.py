@@ -136,17 +136,18 @@ def _buttons(state: str | None, training: Training | None) -> None:
             help="A new run with the settings of the train page" if can_go_on else None,
         )
         return
+    # one button that changes its face: of two that take turns, the browser sometimes shows both until the next click
     if state == "paused":
-        _icon("Resume", ":material/play_arrow:", _resume)
+        _icon("strip-pause", "Resume", ":material/play_arrow:", _resume)
     else:
-        _icon("Pause", ":material/pause:", _pause)
-    _icon("Step", ":material/skip_next:", _one_step)
-    _icon("Stop", ":material/stop:", _stop)
+        _icon("strip-pause", "Pause", ":material/pause:", _pause)
+    _icon("strip-step", "Step", ":material/skip_next:", _one_step)
+    _icon("strip-stop", "Stop", ":material/stop:", _stop)
 
 
-def _icon(name: str, icon: str, action: Callable[[Training], None]) -> None:
+def _icon(key: str, name: str, icon: str, action: Callable[[Training], None]) -> None:
     """A small button, so that all stand in one row on a phone."""
-    st.button(icon, key=f"strip-{name.lower()}", help=name, on_click=_command, args=(action,))
+    st.button(icon, key=key, help=name, on_click=_command, args=(action,))
 
 
 def _command(action: Callable[[Training], None]) -> None:

@@ -15,7 +15,7 @@ from microllm.config import PRESETS, configs_from
 from microllm.runs import Run, kept_of
 from microllm.ui import session
 
-COMMANDS = {"strip-pause", "strip-resume", "strip-step", "strip-stop", "live-learning_rate"}
+COMMANDS = {"strip-pause", "strip-step", "strip-stop", "live-learning_rate"}
 
 
 def started(at) -> Run:
@@ -52,7 +52,7 @@ def test_who_starts_a_run_owns_it_and_only_a_hash_is_kept():
     assert len(token) > 20
     assert run.info.owner == kept_of(token)
     assert token not in (run.folder / "run.json").read_text()
-    assert COMMANDS - {"strip-resume"} <= keys(at.run())
+    assert COMMANDS <= keys(at.run())
 
 
 def test_a_reload_and_a_bookmark_keep_the_key(live_run):
@@ -93,7 +93,7 @@ def test_the_key_of_one_run_is_not_the_key_of_another(live_run):
     assert live_run.info.is_owned_with(KEY)
 
 
-@pytest.mark.parametrize("button", ["strip-resume", "strip-step", "strip-stop"])
+@pytest.mark.parametrize("button", ["strip-pause", "strip-step", "strip-stop"])
 def test_a_button_that_is_still_on_the_screen_commands_nothing_without_the_key(button, live_run):
     at = open_app("train", run=live_run.id, key=KEY)
     training = session.workshop().training(live_run.id)

@@ -57,7 +57,7 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
     assert step(page) == paused + 1
     assert server.lines(run)[-1]["step"] == paused + 1
 
-    press(page, "strip-resume")
+    press(page, "strip-pause")
     wait_for_more_steps(page, paused + 1)
 
     rate = at(page, "live-learning_rate").locator("input")

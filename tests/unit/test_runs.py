@@ -64,6 +64,15 @@ def test_a_run_that_was_created_can_be_opened(run):
     assert opened.tokenizer.vocab == run.tokenizer.vocab == run.corpus.tokenizer.vocab
 
 
+def test_two_writes_at_one_time_of_a_coarse_clock_are_both_seen(run):
+    path = run.folder / "run.json"
+    with run.writing():
+        for state in ("training", "paused"):
+            run.update(state=state)
+            os.utime(path, ns=(0, 0))
+            assert Run.open(run.id).info.state == run.info.state == state
+
+
 def test_run_json_tells_what_was_asked(run, text):
     told = json.loads((run.folder / "run.json").read_text())
     assert told["id"] == run.folder.name
