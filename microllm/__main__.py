@@ -55,10 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--resume", metavar="ID", help="go on with this run; with --max_steps, to more steps than before"
     )
-    train.add_argument("--preset", default="quick", choices=PRESETS)
     train.add_argument(
-        "--text", default="book", help=f"book (Pride and Prejudice), {', '.join(BUILTIN_TEXTS)}, or the path of a file"
+        "--fork",
+        metavar="ID",
+        help="a new run with the weights of this one, on other live settings or another --text",
     )
+    train.add_argument("--step", type=int, help="with --fork: from the weights of this step (default: the newest)")
+    train.add_argument("--preset", default="quick", choices=PRESETS)
+    train.add_argument("--text", help=f"book (Pride and Prejudice), {', '.join(BUILTIN_TEXTS)}, or the path of a file")
     train.add_argument("--transform", default="none", choices=TRANSFORMS, help="what to do to the text first")
     train.add_argument("--first", type=int, help="use only the first so many characters")
     train.add_argument("--threads", type=int, help="torch threads (default: by a rule of the model's size)")
@@ -107,7 +111,7 @@ def _new_run(options: argparse.Namespace) -> Run:
         _check_threads(options.threads)
     if train.batch_size % _processes():
         raise ValueError(f"{_processes()} processes cannot share a batch_size of {train.batch_size} evenly.")
-    text = texts.choose(options.text, how=options.transform, first=options.first)
+    text = texts.choose(options.text or "book", how=options.transform, first=options.first)
     if problem := memory_problem(model, train, texts.load_corpus(text.sha256).vocab_size):
         raise ValueError(problem)
     if text.notice:
@@ -146,6 +150,26 @@ def _resumed_run(options: argparse.Namespace) -> Run:
     return run
 
 
+def _forked_run(options: argparse.Namespace) -> Run:
+    """A new run from the weights of another. Of the settings only the live ones and max_steps may be given."""
+    from . import texts
+    from .forking import fork
+    from .runs import Run
+    from .tokenizer import visible
+
+    if options.text is None and (options.transform != "none" or options.first is not None):
+        raise ValueError("--transform and --first change another text that a fork is to learn: name it with --text.")
+    parent = Run.open(options.fork)
+    step = parent.newest_snapshot() if options.step is None else options.step
+    text = options.text and texts.choose(options.text, how=options.transform, first=options.first)
+    run = fork(parent, step, text, **{name: value for name, value in vars(options).items() if name in knobs()})
+    origin = run.info.parent
+    print(f"{run.info.name} ({run.id}): forked from {origin.name} at step {step:,}, in {run.folder}")
+    if origin.left_out:
+        print(f"Left out, because {origin.name} has never met them: {' '.join(map(visible, origin.left_out))}")
+    return run
+
+
 def _processes() -> int:
     """How many processes train together, as torchrun tells each of them."""
     return int(os.environ.get("WORLD_SIZE") or 1)
@@ -156,15 +180,17 @@ def _train(options: argparse.Namespace) -> int:
     from .training import Training
 
     if _processes() > 1:
-        if options.resume:
-            raise ValueError("--resume goes on in one process: start it without torchrun.")
+        if options.resume or options.fork:
+            raise ValueError("--resume and --fork go on in one process: start it without torchrun.")
         from . import distributed  # which one process alone need not wait for
 
         training = distributed.take_part(lambda: _new_run(options), _stop_on_signals)
         if training is None:  # not the first process: what there is to say, that one says
             return 0
     else:
-        make_run = _resumed_run if options.resume else _new_run
+        if options.resume and options.fork:
+            raise ValueError("--resume goes on with a run, --fork makes another of it: choose one.")
+        make_run = _resumed_run if options.resume else _forked_run if options.fork else _new_run
         training = Training(make_run(options), Slots(count=1))
         _stop_on_signals(training.stop)
     training.start()
@@ -219,10 +245,8 @@ def _generate(options: argparse.Namespace) -> int:
     from .sample import Sampling, generate, stream
 
     run = Run.open(options.run)
-    steps = run.snapshots
-    if not steps:
-        raise RunProblem(f"{run.info.name} has no weights yet.")
-    step = steps[-1] if options.step is None else options.step
+    newest, steps = run.newest_snapshot(), run.snapshots
+    step = newest if options.step is None else options.step
     if step not in steps:
         raise RunProblem(f"{run.info.name} kept no weights of step {step}: it has {', '.join(map(str, steps))}.")
     sampling = Sampling(options.temperature, options.top_k, options.top_p)

@@ -151,13 +151,14 @@ def save_checkpoint(folder: Path, state: TrainerState, made_with: dict[str, Any]
             shutil.rmtree(folder / f"step-{step}", ignore_errors=True)
 
 
-def load_checkpoint(folder: Path) -> tuple[TrainerState, dict[str, Any], list[str]] | None:
-    """The newest checkpoint that is whole: its state, its surroundings, and a sentence for each newer one that is not.
-
-    None when there is none.
+def load_checkpoint(folder: Path, at: int | None = None) -> tuple[TrainerState, dict[str, Any], list[str]] | None:
+    """The newest checkpoint that is whole, or that `at` a step: its state, its surroundings, and a sentence for each
+    newer one that is not whole. None when there is none.
     """
     damaged = []
     for step in reversed(checkpoint_steps(folder)):
+        if at not in (None, step):
+            continue
         place = folder / f"step-{step}"
         try:
             if faults := _faults(place):

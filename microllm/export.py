@@ -18,6 +18,7 @@ from pathlib import Path
 from .builtin import BUILTIN_TEXTS
 from .config import PRESETS, configs_from
 from .download import BOOK
+from .forking import CHANGES
 from .history import History
 from .runs import Run
 from .texts import Text
@@ -31,6 +32,7 @@ _COLUMNS = {  # in the CSV, and where each comes from: units stand in the names,
     "train_loss_bits_per_character": ("train_loss", _BITS),
     "val_loss_nats_per_character": ("val_loss", 1),
     "val_loss_bits_per_character": ("val_loss", _BITS),
+    "old_val_loss_nats_per_character": ("old_val_loss", 1),
     "learning_rate": ("learning_rate", 1),
     "characters_per_second": ("tokens_per_second", 1),
 }
@@ -124,17 +126,21 @@ def _about(run: Run) -> str:
 
 def command_line(run: Run) -> str:
     """What repeats a run, quoted for a Unix shell: only flags that differ from its preset's settings."""
-    info = run.info
-    preset = info.preset if info.preset in PRESETS else "quick"
-    usual = _flat(*configs_from({}, preset))
-    flags = {"preset": preset}
-    flags |= {name: value for name, value in _flat(info.model, info.train).items() if value != usual[name]}
-    flags |= {"text": _source(info.text)}
-    if info.text.how != "none":
-        flags["transform"] = info.text.how
-    if info.text.first is not None:
-        flags["first"] = info.text.first
-    if info.threads > 1 or thread_count(info.model, info.train, run.tokenizer.vocab_size) > 1:
+    info, parent = run.info, run.info.parent
+    if parent:
+        flags = {"fork": parent.id, "step": parent.step} | {name: getattr(info.train, name) for name in CHANGES}
+    else:
+        preset = info.preset if info.preset in PRESETS else "quick"
+        usual = _flat(*configs_from({}, preset))
+        flags = {"preset": preset}
+        flags |= {name: value for name, value in _flat(info.model, info.train).items() if value != usual[name]}
+    if not (parent and parent.goes_on):
+        flags["text"] = _source(info.text)
+        if info.text.how != "none":
+            flags["transform"] = info.text.how
+        if info.text.first is not None:
+            flags["first"] = info.text.first
+    if not parent and (info.threads > 1 or thread_count(info.model, info.train, run.tokenizer.vocab_size) > 1):
         flags["threads"] = info.threads  # by the rule of another machine it could be another number
     parts = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
     return shlex.join(["python", "-m", "microllm", "train", *parts])
@@ -143,7 +149,9 @@ def command_line(run: Run) -> str:
 def caveats(run: Run) -> list[str]:
     """Sentences about what the command line of a run does not say."""
     info, sentences = run.info, []
-    if _source(info.text).startswith("./"):
+    if info.parent:
+        sentences.append(f"It begins with the weights of {info.parent.name}, which has to be there.")
+    if _source(info.text).startswith("./") and not (info.parent and info.parent.goes_on):
         sentences.append("The text was your own: put the path of the file there.")
     if changes := run.history.changes():
         steps = ", ".join(f"{change['step']:,}" for change in changes[:3]) + (" …" if len(changes) > 3 else "")

@@ -15,14 +15,24 @@ _PER_DOUBLING = 64
 _MOST_POINTS = 1_000
 _MOST_EXAMS = 256
 _AT_ONCE = 1_000
-_COLUMNS = ("step", "seconds", "train_loss", "smoothed", "val_loss", "learning_rate", "tokens_per_second")
+_COLUMNS = (
+    "step",
+    "seconds",
+    "train_loss",
+    "smoothed",
+    "val_loss",
+    "old_val_loss",
+    "learning_rate",
+    "tokens_per_second",
+)
 
 
 class History:
     """Rows of `metrics.jsonl` as columns. `read` takes in what was appended since the last time, from a byte offset.
 
     `rows[name]` is a list with one entry a logged step; losses are nats a character, None where there is none.
-    `exams` lists (step, validation loss) of every exam so far, and `best` is the lowest of these losses, None before.
+    `exams` lists (step, validation loss) of every exam so far, and `best` is the lowest of these losses, None before;
+    `old_exams` lists the losses on the text that a fork has learned before.
     A last line that is not whole yet is left for the next time; a file that was cut or replaced is read anew.
     """
 
@@ -34,6 +44,7 @@ class History:
     def _forget(self) -> None:
         self.rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
         self.exams: list[tuple[int, float]] = []
+        self.old_exams: list[tuple[int, float]] = []
         self.best: float | None = None
         self._offset = 0
         self._inode: int | None = None
@@ -82,6 +93,8 @@ class History:
             self.exams.append((row["step"], val_loss))
             self.best = val_loss if self.best is None else min(self.best, val_loss)
             self._exam_rows.append(i)
+        if row.get("old_val_loss") is not None:
+            self.old_exams.append((row["step"], row["old_val_loss"]))
 
     def changes(self) -> list[dict[str, Any]]:
         """The live changes of the run, from the `events.jsonl` beside: the `step` of each, and what it set."""

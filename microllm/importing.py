@@ -19,13 +19,14 @@ from typing import Any
 from .checkpoint import load_weights
 from .config import problems
 from .home import runs_dir
-from .runs import ACTIVE, Run, RunInfo, RunProblem, kept_of
+from .runs import ACTIVE, Parent, Run, RunInfo, RunProblem, kept_of
 from .tokenizer import MAX_CHARACTERS, CharTokenizer
 
 MOST_BYTES = 300 * 2**20
 """What the zip, and all that it holds, may take."""
 
 _MOST_FILES = 1_000
+_SHA256 = "[0-9a-f]{64}"
 _NAME = re.compile(r"run\.json|vocab\.json|metrics\.jsonl|events\.jsonl|snapshots/step-(0|[1-9]\d{0,8})\.safetensors")
 _LONGEST = {"run.json": 2**20, "vocab.json": 2**20, "events.jsonl": 2**20}
 _STATES = ("stopped", "interrupted", "failed", "finished")
@@ -132,6 +133,7 @@ def _info(files: dict[str, bytes], token: str | None) -> RunInfo:
         id=secrets.token_hex(8),
         name=info.name[:60],
         message=info.message[:500],
+        parent=info.parent and replace(info.parent, name=info.parent.name[:60]),
         state=info.state if info.state in _STATES else "interrupted",
         created=time.time(),
         owner=kept_of(token) if token else None,
@@ -143,12 +145,24 @@ def _check(info: RunInfo) -> None:
     losses = [*info.references.values(), info.full_val_loss, info.guess]
     if not all(loss is None or (isinstance(loss, (int, float)) and math.isfinite(loss)) for loss in losses):
         raise ValueError("a loss in it is no number.")
-    if not re.fullmatch(r"[0-9a-f]{64}", info.text.sha256) or not isinstance(info.text.characters, int):
+    if not re.fullmatch(_SHA256, info.text.sha256) or not isinstance(info.text.characters, int):
         raise ValueError("its text has no SHA-256 or no length.")
     if info.state not in (*_STATES, *ACTIVE) or not 1 <= info.threads <= 256:
         raise ValueError(f"state {info.state[:20]!r}, threads {info.threads}.")
     if not all(isinstance(said, (str, type(None))) for said in (info.text.name, info.text.notice, info.text.source)):
         raise TypeError("the name of its text is none.")
+    if info.parent:
+        _check_parent(info.parent)
+
+
+def _check_parent(parent: Parent) -> None:
+    if not (
+        isinstance(parent.step, int)
+        and all(isinstance(said, str) for said in (parent.id, parent.name, parent.left_out))
+    ):
+        raise TypeError("the run that it was forked from is none.")
+    if parent.text and not (isinstance(parent.text.name, str) and re.fullmatch(_SHA256, parent.text.sha256)):
+        raise ValueError("the text of its parent has no name or no SHA-256.")
 
 
 def _check_lines(name: str, data: bytes) -> None:

@@ -78,10 +78,14 @@ def passed_references(exams: list[tuple[int, float]], references: dict[str, floa
     return marks
 
 
-def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
+OLD_TEXT = "validation on the text before"
+"""The curve of a fork that learns another text: what it forgets of the one before."""
+
+
+def loss_spec(axis: str, max_steps: int, mode: str, *, has_old_text: bool = False) -> dict[str, Any]:
     """The Vega-Lite spec of the loss curves over `axis` (see history.AXES); `mode` is "light" or "dark".
 
-    An axis of steps has room for the whole run from the start, so that the curve grows and the axis stands still.
+    With `has_old_text` there is a curve for the text that a fork has learned before. An axis of steps has room for the whole run from the start, so that the curve grows and the axis stands still.
     """
     colors = PALETTE[mode]
     scale: dict[str, Any] = {"zero": False, "nice": False}
@@ -109,8 +113,8 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
     legend = {"orient": "top", "title": None, "symbolType": "stroke", "symbolOpacity": 1, "symbolStrokeWidth": 3}
 
     def color(name: str) -> dict[str, Any]:
-        curves = ["training", "validation"]
-        scale = {"domain": curves, "range": [colors[curve] for curve in curves]}
+        curves = {"training": "training", "validation": "validation"} | ({OLD_TEXT: "past"} if has_old_text else {})
+        scale = {"domain": list(curves), "range": [colors[curve] for curve in curves.values()]}
         return {"datum": name, "type": "nominal", "scale": scale, "legend": legend}
 
     def only(*fields: str) -> list[dict[str, Any]]:
@@ -131,6 +135,14 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
         {"field": "val", "type": "quantitative", "title": "validation loss", "format": ".4f"},
         {"field": "raw", "type": "quantitative", "title": "training loss", "format": ".4f"},
     ]
+    if has_old_text:
+        tooltip.append({"field": "old", "type": "quantitative", "title": OLD_TEXT, "format": ".4f"})
+    points = {"size": 45, "filled": True}
+    old_text = {
+        "transform": only("x", "old"),
+        "mark": {"type": "line", "strokeWidth": 2, "strokeDash": [6, 3], "point": points},
+        "encoding": {"y": y("old"), "color": color(OLD_TEXT), "tooltip": tooltip},
+    }
     reference = {"color": {"value": colors["reference"]}}
     guess = {"color": colors["text"], "size": 130, "opacity": 1}
     return {
@@ -151,9 +163,10 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
             },
             {
                 "transform": only("x", "val"),
-                "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 45, "filled": True}},
+                "mark": {"type": "line", "strokeWidth": 2, "point": points},
                 "encoding": {"y": y("val"), "color": color("validation"), "tooltip": tooltip},
             },
+            *([old_text] if has_old_text else []),
             {
                 "transform": only("reference"),
                 "mark": {"type": "rule", "strokeDash": [5, 4]},
@@ -232,7 +245,7 @@ def loss_spec(axis: str, max_steps: int, mode: str) -> dict[str, Any]:
 def loss_frame(
     history: History, references: dict[str, float], axis: str, marks: Sequence[Mark] = ()
 ) -> pandas.DataFrame:
-    """The rows that `loss_spec` draws: x, step, the three curves, the reference lines (see `shown_references`), and
+    """The rows that `loss_spec` draws: x, step, the curves, the reference lines (see `shown_references`), and
     the marks.
     """
     points = history.points(axis)
@@ -250,6 +263,7 @@ def loss_frame(
     def words(start: int, values: list[str]) -> list[str | None]:
         return [None] * start + values + [None] * (rows - start - len(values))
 
+    old = {"old": column(0, points["old_val_loss"])} if history.old_exams else {}
     return pandas.DataFrame(
         {
             "x": column(0, x),
@@ -257,6 +271,7 @@ def loss_frame(
             "raw": column(0, points["train_loss"]),
             "smoothed": column(0, points["smoothed"]),
             "val": column(0, points["val_loss"]),
+            **old,
             "kind": words(curve, [mark.kind for mark in marks]),
             "note": words(curve, [mark.note for mark in marks]),
             "loss": column(curve, [mark.loss for mark in marks]),

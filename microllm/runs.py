@@ -69,6 +69,24 @@ class RunProblem(ValueError):
 
 
 @dataclass(frozen=True)
+class Parent:
+    """The run that another one was forked from, and at which step: with its weights of that step the fork began.
+
+    `goes_on` is True when its own steps go on from there, on the same text, and `has_memory` when the optimisers went
+    on with what they remembered, and did not begin anew. `text` is one that its weights have learned before the text of
+    the fork, and `left_out` are characters of the latter that they had never met.
+    """
+
+    id: str
+    name: str
+    step: int
+    goes_on: bool
+    has_memory: bool = False
+    text: Text | None = None
+    left_out: str = ""
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """What stands in `run.json`.
 
@@ -76,6 +94,7 @@ class RunInfo:
     all held-out characters, scored when a run has finished, and `guess` is what a person expected the last validation
     loss to be; losses are nats a character. `owner` is what is kept of the token of the one who may command the run in
     the app (see `kept_of`); None for a run of the command line, which everybody may watch there and nobody command.
+    `parent` is what it was forked from, if it was.
     """
 
     id: str
@@ -93,6 +112,7 @@ class RunInfo:
     full_val_loss: float | None = None
     guess: float | None = None
     owner: str | None = None
+    parent: Parent | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunInfo:
@@ -103,6 +123,9 @@ class RunInfo:
         if not isinstance(data.get("owner"), (str, type(None))):
             raise TypeError(f"owner is {type(data['owner']).__name__}")
         parts = {"model": ModelConfig(**data["model"]), "train": TrainConfig(**data["train"])}
+        if (parent := data.get("parent")) is not None:
+            learned = parent["text"]
+            parts["parent"] = Parent(**parent | {"text": learned and Text(**learned)})
         return cls(**data | parts | {"text": Text(**data["text"])})
 
     def is_owned_with(self, token: str) -> bool:
@@ -140,14 +163,17 @@ class Run:
         threads: int | None = None,
         guess: float | None = None,
         token: str | None = None,
+        parent: Parent | None = None,
+        vocab: str | None = None,
     ) -> Run:
-        """Make the folder of a new run, owned by whoever has `token`.
+        """Make the folder of a new run, owned by whoever has `token`; see forking.py for one that has a `parent`.
 
-        Raises ValueError for a configuration with problems, OSError on a full disk.
+        Its characters are those of its text, or `vocab`. Raises ValueError for a configuration with problems, OSError
+        on a full disk.
         """
         if found := problems(model, train, text.characters):
             raise ValueError(" ".join(found.values()))
-        corpus = load_corpus(text.sha256)
+        corpus = load_corpus(text.sha256, vocab)
         run = cls(runs_dir() / secrets.token_hex(8))
         run.folder.mkdir(parents=True)
         write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
@@ -170,6 +196,7 @@ class Run:
                 references=references,
                 guess=guess,
                 owner=kept_of(token) if token else None,
+                parent=parent,
             )
         )
         return run
@@ -223,12 +250,33 @@ class Run:
     @property
     def corpus(self) -> Corpus:
         """The text of the run. Raises download.TextProblem when it is gone."""
-        return load_corpus(self.info.text.sha256)
+        return load_corpus(*self.text_and_vocab)
+
+    @property
+    def text_and_vocab(self) -> tuple[str, str | None]:
+        """What texts.load_corpus takes: the SHA-256 of the text, and its characters where they are the parent's."""
+        info = self.info
+        return info.text.sha256, self.tokenizer.vocab if _learns_another_text(info) else None
+
+    @property
+    def old_corpus(self) -> Corpus | None:
+        """The text that a fork with another one has learned before, in the same characters; else None.
+
+        Raises download.TextProblem when it is gone.
+        """
+        info = self.info
+        return load_corpus(info.parent.text.sha256, self.tokenizer.vocab) if _learns_another_text(info) else None
 
     @property
     def snapshots(self) -> list[int]:
         """The steps whose weights are kept, in order."""
         return sorted(int(path.stem.removeprefix("step-")) for path in self.folder.glob("snapshots/step-*.safetensors"))
+
+    def newest_snapshot(self) -> int:
+        """The last step whose weights are kept. Raises RunProblem before the first."""
+        if not (steps := self.snapshots):
+            raise RunProblem(f"{self.info.name} has no weights yet.")
+        return steps[-1]
 
     def model_at(self, step: int) -> MicroLLM:
         """The model of a snapshot, in eval mode. Raises checkpoint.WeightsProblem."""
@@ -291,9 +339,9 @@ class Run:
         """Keep all that training needs to go on from here. Raises OSError when the disk refuses."""
         save_checkpoint(self._checkpoints, state, made_with)
 
-    def load_checkpoint(self) -> tuple[TrainerState, dict[str, Any], list[str]] | None:
-        """The newest checkpoint that is whole, as checkpoint.load_checkpoint gives it. None when there is none."""
-        return load_checkpoint(self._checkpoints)
+    def load_checkpoint(self, step: int | None = None) -> tuple[TrainerState, dict[str, Any], list[str]] | None:
+        """The newest checkpoint that is whole, or that of `step`, as checkpoint.load_checkpoint gives it."""
+        return load_checkpoint(self._checkpoints, step)
 
     def extend(self, max_steps: int) -> None:
         """Give a finished run more steps to make: up to `max_steps`. Training it again then goes on to there.
@@ -316,20 +364,20 @@ class Run:
 
     def cut(self, step: int) -> None:
         """Forget what was logged and kept from `step` on: it will be made again. Only for the one who writes."""
-        lines = [line for line, row in self._logged() if row["step"] < step]
-        write_atomically(self.folder / "metrics.jsonl", b"".join(lines))
+        write_atomically(self.folder / "metrics.jsonl", self.logged_before(step))
         for other in self.snapshots:
             if other > step:
                 self._snapshot_path(other).unlink(missing_ok=True)
 
-    def _logged(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    def logged_before(self, step: int) -> bytes:
+        """The whole lines of `metrics.jsonl` before a step."""
+        lines = []
         for line in (self.folder / "metrics.jsonl").read_bytes().splitlines(keepends=True):
-            try:
+            with contextlib.suppress(ValueError):
                 row = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(row, dict) and isinstance(row.get("step"), int):
-                yield line, row
+                if isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] < step:
+                    lines.append(line)
+        return b"".join(lines)
 
     @property
     def size(self) -> int:
@@ -337,13 +385,22 @@ class Run:
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def delete(self) -> None:
-        """Remove the run, and its text when no other run learns it. Raises RunProblem while it is being trained."""
+        """Remove the run, and each text that no other run needs. Raises RunProblem while it is being trained."""
         with self.writing():
-            sha256 = self.info.text.sha256
+            texts = _texts_of(self.info)
             (self.folder / "run.json").unlink()  # from here on there is no such run
         shutil.rmtree(self.folder, ignore_errors=True)
-        if all(other.info.text.sha256 != sha256 for other in all_runs()):
+        for sha256 in texts.difference(*(_texts_of(other.info) for other in all_runs())):
             forget_text(sha256)
+
+
+def _learns_another_text(info: RunInfo) -> bool:
+    return info.parent is not None and info.parent.text is not None
+
+
+def _texts_of(info: RunInfo) -> set[str]:
+    """The SHA-256 of each text that a run needs."""
+    return {info.text.sha256, *([info.parent.text.sha256] if _learns_another_text(info) else [])}
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -101,6 +101,6 @@ def is_kept(text: Text) -> bool:
 
 
 @functools.lru_cache(maxsize=4)
-def load_corpus(sha256: str) -> Corpus:
-    """The kept text as ids. Cached: a text is encoded once, however many runs and pages use it."""
-    return Corpus(download.load_text(sha256))
+def load_corpus(sha256: str, vocab: str | None = None) -> Corpus:
+    """The kept text as ids, those of its own characters or of `vocab`. Cached: it is encoded once, whoever uses it."""
+    return Corpus(download.load_text(sha256), vocab and CharTokenizer(vocab))

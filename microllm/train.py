@@ -27,7 +27,8 @@ class Progress:
     """Where training stands after `step` updates. Losses are nats a character, both of these very weights.
 
     `seconds` is the sum of step times (exams are off the clock); `val_loss` is None between exams; `learning_rate` is
-    the one of the update that follows.
+    the one of the update that follows. `old_val_loss` is the loss on the held-out part of a text learned before this
+    one, where there is such a text.
     """
 
     step: int
@@ -36,6 +37,7 @@ class Progress:
     learning_rate: float
     tokens_per_second: float
     val_loss: float | None = None
+    old_val_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ class Trainer:
         self._parameters = list(self.model.parameters())
         self.step = 0
         self.seconds = 0.0
+        self.old_corpus: Corpus | None = None
+        """A text learned before, in the same characters: each exam asks for its held-out part too."""
 
     def change(self, **live: float) -> None:
         """Change a live setting (`learning_rate`, `stop_at_loss`) from the next step on. Raises ValueError."""
@@ -123,7 +127,10 @@ class Trainer:
 
     def __iter__(self) -> Iterator[Progress]:
         while True:
-            val_loss = self.exam() if self._exam_is_due() else None
+            val_loss = old_val_loss = None
+            if self._exam_is_due():
+                val_loss = self.exam()
+                old_val_loss = validation_loss(self.model, self.old_corpus) if self.old_corpus else None
             is_over = self.step >= self.config.max_steps or self._loss_is_reached(val_loss)
 
             started = time.perf_counter()
@@ -134,7 +141,7 @@ class Trainer:
 
             characters = self.step * self.config.batch_size * self.model.config.block_size
             speed = characters / self.seconds if self.seconds else 0.0
-            yield Progress(self.step, self.seconds, train_loss, learning_rate, speed, val_loss)
+            yield Progress(self.step, self.seconds, train_loss, learning_rate, speed, val_loss, old_val_loss)
             if not math.isfinite(train_loss):
                 raise Diverged(self.step, learning_rate)
             if is_over:

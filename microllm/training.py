@@ -19,6 +19,7 @@ import torch
 
 from .checkpoint import model_from, snapshot_is_due, surroundings
 from .config import replayed, with_live_changes
+from .download import TextProblem
 from .model import MicroLLM
 from .runs import Run, RunProblem, Writer
 from .slots import Slots
@@ -111,6 +112,19 @@ class Training(threading.Thread):
             order.result(timeout=wait)
         return self._copy
 
+    def keep_now(self, wait: float = 5.0) -> int | None:
+        """Keep the weights of this moment, as a snapshot and a checkpoint; the step. None if that takes too long."""
+        done: Future[int] = Future()
+
+        def order(trainer: Trainer, writer: Writer) -> None:
+            self._keep(trainer, writer)
+            done.set_result(trainer.step)
+
+        self._orders.put(order)
+        with contextlib.suppress(NotYet):
+            return done.result(timeout=wait)
+        return None
+
     def hold(self, window: str) -> None:
         """Count `window` among those that keep the run alive."""
         self._windows.add(window)
@@ -200,23 +214,28 @@ class Training(threading.Thread):
         """The trainer, where the newest whole checkpoint left it; what was logged after that is made again."""
         info, changes = self.folder.info, self.folder.history.read().changes()
         found = self.folder.load_checkpoint()
+        if info.parent and not found:  # from chance it would be another run
+            raise RunProblem(f"No checkpoint of {info.name} can be used: fork {info.parent.name} again.")
         step = found[0].step if found else 0
         self.config = replayed(info.train, changes, step)
         self._changes = [change for change in changes if change["step"] > step]
         trainer = self._make_trainer(info.model, self.config, self.folder.corpus)
+        if old := self.folder.old_corpus:
+            trainer.old_corpus = old.to(trainer.device)
         self._here = surroundings(info.threads, trainer.device)
         notices = []
         if found:
             state, there, notices = found
             trainer.go_on_from(state)
             notices += [
-                f"Continues, not bit-identical: {name} was {there.get(name)}, now it is {now}."
+                f"Continues, not bit-identical: {name} was {there[name]}, now it is {now}."
                 for name, now in self._here.items()
-                if there.get(name) != now
+                if there.get(name, now) != now
             ]
             self.reached = step - 1
         writer.cut(step)
         self._beaten = set()
+        self._beats_a_reference(self.folder.history.read().best)  # what was news before is none now
         if info.message != " ".join(notices):
             self.folder.update(message=" ".join(notices))
         return trainer
@@ -315,6 +334,8 @@ class Training(threading.Thread):
 def _plain_words(error: Exception) -> str:
     if isinstance(error, MemoryError) or "memory" in str(error).lower():
         return "There was not enough memory. A smaller batch_size, block_size or n_embd needs less."
+    if isinstance(error, (RunProblem, TextProblem)):
+        return str(error)
     if isinstance(error, OSError):
         return f"The run's folder could not be written: {error.strerror or error}."
     return f"Training broke off: {type(error).__name__}: {error}"

@@ -344,6 +344,45 @@ def test_a_run_without_weights_and_one_with_broken_ones_say_so(run, capsys):
 # runs
 
 
+def test_a_fork_goes_on_differently_and_names_its_parent(run, capsys):
+    assert command("train", f"--fork={run.id}", "--step=8", "--learning_rate=0.02", "--max_steps=16") == 0
+    child = next(one for one in all_runs() if one.id != run.id)
+    assert (child.info.parent.id, child.info.parent.step) == (run.id, 8)
+    assert (child.info.train.learning_rate, child.info.train.max_steps) == (0.02, 16)
+    assert child.info.state == "finished"
+    assert f"forked from {run.info.name} at step 8" in capsys.readouterr().out
+
+
+def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_path, capsys):
+    other = tmp_path / "other.txt"
+    other.write_text("Ünmet 7. " + words_twice(2_000))
+    assert command("train", f"--fork={run.id}", f"--text={other}") == 0
+    child = next(one for one in all_runs() if one.id != run.id)
+    assert child.info.parent.step == 12
+    assert len(child.history.read().old_exams) == len(child.history.exams) > 1
+    out = capsys.readouterr().out
+    assert f"Left out, because {run.info.name} has never met them: Ü 7" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--n_embd=32"], "n_embd cannot change in a fork: only learning_rate, stop_at_loss, max_steps can."),
+        (["--step=5"], "kept no weights of step 5"),
+        (["--step=12"], "max_steps is 12"),
+        (["--first=100"], "name it with --text"),
+        (["--text=nowhere.txt"], "nowhere.txt"),
+        (["--resume=0123456789abcdef"], "choose one"),
+    ],
+)
+def test_a_fork_that_cannot_be_is_answered_with_one_sentence(flags, says, run, capsys):
+    assert command("train", f"--fork={run.id}", *flags) == 2
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert printed.count("\n") == 1
+    assert len(all_runs()) == 1
+
+
 def test_runs_lists_every_run_with_its_state_and_loss(train, capsys, tmp_path):
     train()
     train("--seed=2")

@@ -1,0 +1,95 @@
+"""A fork: a new run that begins with the weights of a moment of another, and goes on differently from there."""
+
+from __future__ import annotations
+
+import shutil
+from bisect import bisect_left
+from dataclasses import replace
+
+from .config import LIVE, TrainConfig, replayed
+from .download import keep_text, load_text
+from .home import write_atomically
+from .runs import Parent, Run, RunProblem
+from .texts import Text
+from .tokenizer import CharTokenizer
+from .train import TrainerState
+
+CHANGES = (*LIVE, "max_steps")
+"""The settings in which a fork may differ from its parent."""
+
+
+def fork(parent: Run, step: int, text: Text | None = None, token: str | None = None, **changes: float) -> Run:
+    """A new run, owned by whoever has `token`, that begins with the weights that `parent` had at `step`, a snapshot.
+
+    With the parent's own text it goes on from that step and has the parent's curve for its past. The optimisers go on
+    with what they remember where there is a checkpoint of that very step; elsewhere they begin anew. Another `text` is
+    learned from step 0, with a learning-rate curve of its own, in the characters of the parent: those that it never met
+    are left out. `changes` are some of CHANGES.
+
+    Raises RunProblem without such a snapshot, ValueError for a setting, download.TextProblem, OSError.
+    """
+    info = parent.info
+    if step not in parent.snapshots:
+        raise RunProblem(f"{info.name} kept no weights of step {step:,}: nothing can begin there.")
+    if others := sorted(changes.keys() - set(CHANGES)):
+        raise ValueError(f"{', '.join(others)} cannot change in a fork: only {', '.join(CHANGES)} can.")
+    weights = parent.model_at(step).state_dict()
+    if text is None or text.sha256 == info.text.sha256:
+        found = parent.load_checkpoint(step)
+        there = found[1] if found else {}
+        state = found[0] if found else TrainerState(step, _seconds(parent, step), weights, {})
+        before = info.parent and info.parent.text  # what a fork has learned before, its forks have too
+        origin = Parent(info.id, info.name, step, True, bool(found), before, info.parent.left_out if before else "")
+        text, past = info.text, parent.logged_before(step)
+    else:
+        text, left_out = in_characters_of(parent.tokenizer, text)
+        origin = Parent(info.id, info.name, step, False, False, info.text, left_out)
+        there, state, past = {}, TrainerState(0, 0.0, weights, {}), b""
+    run = Run.create(
+        info.model,
+        _settings(parent, step, state.step, changes),
+        text,
+        preset=info.preset,
+        threads=info.threads,
+        token=token,
+        parent=origin,
+        vocab=parent.tokenizer.vocab,
+    )
+    try:
+        write_atomically(run.folder / "metrics.jsonl", past)
+        run.save_snapshot(state.step, weights)
+        run.save_checkpoint(state, there)
+    except BaseException:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    return run
+
+
+def in_characters_of(tokenizer: CharTokenizer, text: Text) -> tuple[Text, str]:
+    """(the text without the characters that `tokenizer` does not know, those characters). Raises TextProblem."""
+    content = load_text(text.sha256)
+    left_out = "".join(tokenizer.unknown(content))
+    if not left_out:
+        return text, ""
+    known = content.translate(dict.fromkeys(map(ord, left_out)))
+    name = f"{text.name}, without {len(left_out)} characters"
+    return replace(text, name=name, sha256=keep_text(known), characters=len(known), floor=None), left_out
+
+
+def _settings(parent: Run, step: int, first_step: int, changes: dict[str, float]) -> TrainConfig:
+    """The parent's settings as they stood at a step, with some changes, for a fork that begins with `first_step`."""
+    info = parent.info
+    train = replayed(info.train, parent.history.changes(), step)
+    if any(loss <= train.stop_at_loss for at, loss in parent.history.read().exams if at <= step):
+        train = replace(train, stop_at_loss=0.0)  # reached already: the fork would stop at once
+    train = replace(train, **changes)
+    if train.max_steps <= first_step:
+        raise ValueError(f"max_steps is {train.max_steps:,}: {info.name} has made {first_step:,} there already.")
+    return train
+
+
+def _seconds(run: Run, step: int) -> float:
+    """The time that a run had trained at a step."""
+    rows = run.history.read().rows
+    i = bisect_left(rows["step"], step)
+    return rows["seconds"][i] if i < len(rows["step"]) else 0.0

@@ -1,0 +1,325 @@
+"""A fork: what would have become of a run, had something been different from a moment on."""
+
+import hashlib
+import io
+import json
+import zipfile
+
+import pytest
+import torch
+
+from microllm import configs_from, export, texts, validation_loss
+from microllm.builtin import drawing_room, words_twice
+from microllm.config import LIVE
+from microllm.download import load_text
+from microllm.forking import fork
+from microllm.importing import import_run
+from microllm.runs import Run, RunProblem
+from microllm.slots import Slots
+from microllm.training import Training
+
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 5, "max_steps": 20}
+
+
+def new_run(**settings) -> Run:
+    text = texts.prepare(drawing_room(2_000), "made")
+    return Run.create(*configs_from(TINY | settings), text, preset="quick", threads=1)
+
+
+def train(run: Run) -> Run:
+    Training(run, Slots(1)).run()
+    return run
+
+
+def stopped_at(run: Run, step: int) -> Run:
+    """Train until this step is logged, and stop there, as by hand."""
+    training = Training(run, Slots(1))
+    log = training._beats_a_reference
+
+    def look(val_loss):
+        if training.reached == step:
+            training.stop()
+        return log(val_loss)
+
+    training._beats_a_reference = look
+    training.run()
+    assert run.info.state == "stopped"
+    return run
+
+
+def losses(run: Run) -> list[tuple]:
+    lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+    return [(row["step"], row["train_loss"], row.get("val_loss")) for row in map(json.loads, lines)]
+
+
+def weights(run: Run, step: int) -> bytes:
+    return (run.folder / "snapshots" / f"step-{step}.safetensors").read_bytes()
+
+
+# ---- with its own text
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_fork_without_changes_becomes_what_its_parent_becomes(optimizer):
+    parent = stopped_at(new_run(optimizer=optimizer, dropout=0.1), 10)
+    child = fork(parent, 10)
+    assert child.info.parent.has_memory
+    for run in (parent, child):
+        assert train(run).info.state == "finished"
+    assert losses(child) == losses(parent)
+    assert weights(child, 20) == weights(parent, 20)
+
+
+def test_a_fork_with_another_rate_becomes_what_a_live_change_at_that_moment_makes():
+    changed = new_run()
+    (changed.folder / "events.jsonl").write_text(json.dumps({"step": 10, "learning_rate": 0.004}) + "\n")
+    train(changed)
+    child = train(fork(stopped_at(new_run(), 10), 10, learning_rate=0.004))
+    assert losses(child) == losses(changed)
+    assert weights(child, 20) == weights(changed, 20)
+    assert losses(child) != losses(train(new_run()))
+
+
+def test_where_only_weights_were_kept_it_goes_on_with_them_and_says_that_the_optimisers_begin_anew():
+    parent = train(new_run())
+    assert 8 in parent.snapshots
+    assert 8 not in parent.checkpoints
+    child = fork(parent, 8)
+    assert not child.info.parent.has_memory
+    assert train(child).info.state == "finished"
+    assert losses(child)[:9] == losses(parent)[:9]  # the first row is the loss of the very same weights
+    assert losses(child)[10:] != losses(parent)[10:]
+    assert child.info.message == ""
+
+
+def test_it_has_the_past_of_its_parent_as_its_curve_and_a_first_moment_to_look_at():
+    parent = train(new_run())
+    child = fork(parent, 12)
+    assert child.history.read().rows["step"] == list(range(12))
+    assert child.snapshots == [12]
+    assert train(child).history.read().rows["step"] == list(range(21))
+    assert {12, 16, 20} <= set(child.snapshots) <= set(range(12, 21))
+
+
+def test_live_changes_of_the_parent_that_came_before_still_hold_and_later_ones_do_not():
+    parent = new_run()
+    events = [{"step": 3, "learning_rate": 0.004}, {"step": 15, "learning_rate": 0.5}]
+    (parent.folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    train(parent)
+    assert fork(parent, 12).info.train.learning_rate == 0.004
+    assert fork(parent, 2**4).info.train.learning_rate == 0.5
+
+
+def test_an_interrupted_fork_goes_on_from_where_it_was(monkeypatch):
+    monkeypatch.setenv("MICROLLM_CHECKPOINT", "0")
+    parent = stopped_at(new_run(), 10)
+    whole = train(fork(parent, 10))
+    child = train(stopped_at(fork(parent, 10), 14))
+    assert losses(child) == losses(whole)
+    assert weights(child, 20) == weights(whole, 20)
+
+
+def test_a_fork_whose_checkpoints_are_gone_does_not_begin_from_chance():
+    child = fork(train(new_run()), 8)
+    for path in child.folder.glob("checkpoints/*/manifest.json"):
+        path.unlink()
+    assert train(child).info.state == "failed"
+    assert child.info.message.startswith(f"No checkpoint of {child.info.name} can be used")
+
+
+def test_the_end_of_a_run_is_forked_into_a_longer_one():
+    parent = train(new_run())
+    with pytest.raises(ValueError, match=r"max_steps is 20: .* has made 20 there already"):
+        fork(parent, 20)
+    assert losses(train(fork(parent, 20, max_steps=25)))[:20] == losses(parent)[:20]
+
+
+def test_a_loss_that_was_reached_does_not_stop_the_fork_at_once():
+    parent = train(new_run(stop_at_loss=4.0))
+    last = parent.snapshots[-1]
+    assert last < 20
+    assert fork(parent, last).info.train.stop_at_loss == 0
+    assert fork(parent, last, stop_at_loss=1.0).info.train.stop_at_loss == 1.0
+
+
+def test_what_cannot_be_forked_is_named_and_leaves_nothing():
+    parent = train(new_run())
+    with pytest.raises(RunProblem, match="kept no weights of step 9"):
+        fork(parent, 9)
+    with pytest.raises(ValueError, match="n_embd cannot change in a fork"):
+        fork(parent, 8, n_embd=32)
+    with pytest.raises(ValueError, match="learning_rate is"):
+        fork(parent, 8, learning_rate=-1.0)
+    assert len(list(parent.folder.parent.iterdir())) == 1
+
+
+def test_a_full_disk_leaves_no_half_fork(monkeypatch):
+    parent = train(new_run())
+    monkeypatch.setattr(
+        Run, "save_checkpoint", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
+    with pytest.raises(OSError, match="No space"):
+        fork(parent, 8)
+    assert [path.name for path in parent.folder.parent.iterdir()] == [parent.id]
+
+
+def test_who_forks_owns_the_fork_and_not_the_parent():
+    child = fork(train(new_run()), 8, token="mine")
+    assert child.info.is_owned_with("mine")
+    assert Run.open(child.id).info == child.info
+    origin = child.info.parent
+    assert not Run.open(origin.id).info.is_owned_with("mine")
+    assert (origin.name, origin.step, origin.goes_on) == (Run.open(origin.id).info.name, 8, True)
+    assert origin.text is None
+
+
+# ---- with another text
+
+
+@pytest.fixture
+def other():
+    return texts.prepare("Ŵhat ïs 7 × 6? 42! " + words_twice(2_000), "sums and words")
+
+
+def test_another_text_is_learned_from_step_0_with_the_weights_of_the_parent(other):
+    parent = train(new_run())
+    child = fork(parent, 12, other)
+    assert child.snapshots == [0]
+    assert weights(child, 0) == weights(parent, 12)
+    assert train(child).history.read().rows["step"] == list(range(21))
+    assert weights(child, 20) != weights(parent, 20)
+
+
+def test_characters_that_the_parent_never_met_are_left_out_and_named(other):
+    parent = train(new_run())
+    child = fork(parent, 12, other)
+    known, content = set(parent.tokenizer.vocab), load_text(other.sha256)
+    assert child.tokenizer.vocab == parent.tokenizer.vocab
+    assert set(child.info.parent.left_out) == set(content) - known
+    assert {"Ŵ", "ï", "×", "4"} <= set(child.info.parent.left_out)
+    assert load_text(child.info.text.sha256) == "".join(c for c in content if c in known)
+    assert child.info.text.name == f"sums and words, without {len(child.info.parent.left_out)} characters"
+    assert child.corpus.vocab_size == parent.corpus.vocab_size > len({*content} & known)
+    assert load_text(other.sha256) == content  # which stays as it was
+
+
+def test_each_exam_asks_for_the_old_text_too(other):
+    parent = train(new_run())
+    child = train(fork(parent, 20, other))
+    history = child.history.read()
+    steps = [step for step, _ in history.exams]
+    assert [step for step, _ in history.old_exams] == steps
+    assert history.old_exams[0][1] == parent.history.read().exams[-1][1]  # the parent's own last exam
+    for step in set(steps) & set(child.snapshots):
+        model = child.model_at(step)
+        assert dict(history.exams)[step] == pytest.approx(validation_loss(model, child.corpus), rel=1e-6)
+        assert dict(history.old_exams)[step] == pytest.approx(validation_loss(model, parent.corpus), rel=1e-6)
+    assert history.exams[-1][1] < history.exams[0][1]  # what it gains
+
+
+def test_a_run_that_is_no_such_fork_has_one_validation_loss():
+    parent = train(new_run())
+    assert parent.old_corpus is None
+    assert parent.history.read().old_exams == []
+    assert train(fork(parent, 8)).history.read().old_exams == []
+
+
+def test_a_fork_of_a_fork_still_knows_the_text_before(other):
+    child = train(fork(train(new_run()), 20, other))
+    grandchild = train(fork(child, 12))
+    assert grandchild.info.parent.text == child.info.parent.text
+    assert grandchild.info.parent.left_out == child.info.parent.left_out
+    assert losses(grandchild)[:13] == losses(child)[:13]
+    assert [step for step, _ in grandchild.history.read().old_exams] == [0, 5, 10, 15, 20]
+
+
+def test_the_same_text_is_no_other_text():
+    parent = train(new_run())
+    child = fork(parent, 8, parent.info.text)
+    assert child.info.parent.text is None
+    assert child.snapshots == [8]
+
+
+def test_a_text_of_which_nothing_is_left_is_refused():
+    parent = train(new_run())
+    strange = texts.prepare("ЖЩЮ" * 200, "signs")
+    with pytest.raises(ValueError, match="too short to learn from"):
+        fork(parent, 8, strange)
+    assert len(list(parent.folder.parent.iterdir())) == 1
+
+
+def test_texts_are_kept_as_long_as_a_fork_needs_them(other):
+    parent = train(new_run())
+    child = fork(parent, 8, other)
+    parent.delete()
+    assert len(child.old_corpus) == 2_000
+    assert train(child).info.state == "finished"
+    old = child.info.parent.text
+    child.delete()
+    assert not texts.is_kept(old)
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_every_live_setting_may_differ(name):
+    assert getattr(fork(train(new_run()), 8, **{name: 0.25}).info.train, name) == 0.25
+
+
+def test_threads_and_surroundings_of_the_checkpoint_go_with_it():
+    parent = stopped_at(new_run(), 10)
+    child = fork(parent, 10)
+    state, there, _ = child.load_checkpoint()
+    original, surroundings, _ = parent.load_checkpoint()
+    assert there == surroundings
+    assert child.info.threads == parent.info.threads
+    for name, tensor in original.optimizers.items():
+        assert torch.equal(state.optimizers[name], tensor)
+
+
+# ---- taken along
+
+
+def test_the_command_line_says_how_it_was_forked(other):
+    parent = train(new_run())
+    child = fork(parent, 8, learning_rate=0.02)
+    assert export.command_line(child) == (
+        f"python -m microllm train --fork {parent.id} --step 8 --learning_rate 0.02 --stop_at_loss 0.0 --max_steps 20"
+    )
+    assert export.caveats(child)[0] == f"It begins with the weights of {parent.info.name}, which has to be there."
+    assert export.command_line(fork(parent, 8, other)).endswith("--text './sums and words'")
+
+
+def test_a_fork_can_be_packed_and_imported(other):
+    child = train(fork(train(new_run()), 8, other))
+    again = import_run(export.folder_zip(child))
+    assert again.info.parent == child.info.parent
+    assert again.history.read().old_exams == child.history.read().old_exams
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"id": 7},
+        {"step": "8"},
+        {"text": {"name": "x", "sha256": "../../x", "characters": 9}},
+        {"text": "book"},
+        {"unknown": 1},
+    ],
+)
+def test_an_imported_parent_that_makes_no_sense_is_refused(lie, other):
+    child = fork(train(new_run()), 8, other)
+    data = json.loads((child.folder / "run.json").read_text())
+    (child.folder / "run.json").write_text(json.dumps(data | {"parent": data["parent"] | lie}))
+    with pytest.raises(RunProblem, match=r"run\.json"):
+        import_run(packed(child))
+
+
+def packed(run: Run) -> bytes:
+    """The zip of a run, whatever stands in its run.json."""
+    names = ("run.json", "vocab.json", "metrics.jsonl", "snapshots/step-0.safetensors")
+    files = {name: (run.folder / name).read_bytes() for name in names}
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in (files | {"manifest.json": json.dumps(sums).encode()}).items():
+            archive.writestr(f"run/{name}", data)
+    return file.getvalue()
