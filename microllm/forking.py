@@ -6,7 +6,7 @@ import shutil
 from bisect import bisect_left
 from dataclasses import replace
 
-from .config import LIVE, TrainConfig, replayed
+from .config import LIVE, TrainConfig, problems, replayed
 from .download import keep_text, load_text
 from .home import write_atomically
 from .runs import Parent, Run, RunProblem
@@ -47,7 +47,7 @@ def fork(parent: Run, step: int, text: Text | None = None, token: str | None = N
         there, state, past = {}, TrainerState(0, 0.0, weights, {}), b""
     run = Run.create(
         info.model,
-        _settings(parent, step, state.step, changes),
+        settings(parent, step, state.step, text.characters, **changes),
         text,
         preset=info.preset,
         threads=info.threads,
@@ -76,15 +76,25 @@ def in_characters_of(tokenizer: CharTokenizer, text: Text) -> tuple[Text, str]:
     return replace(text, name=name, sha256=keep_text(known), characters=len(known), floor=None), left_out
 
 
-def _settings(parent: Run, step: int, first_step: int, changes: dict[str, float]) -> TrainConfig:
-    """The parent's settings as they stood at a step, with some changes, for a fork that begins with `first_step`."""
-    info = parent.info
-    train = replayed(info.train, parent.history.changes(), step)
-    if any(loss <= train.stop_at_loss for at, loss in parent.history.read().exams if at <= step):
-        train = replace(train, stop_at_loss=0.0)  # reached already: the fork would stop at once
-    train = replace(train, **changes)
+def settings(parent: Run, step: int, first_step: int, characters: int, **changes: float) -> TrainConfig:
+    """The parent's settings as they stood at `step`, with some changes.
+
+    Raises ValueError when a fork with them, on a text of so many characters, has no step to make after `first_step`, or
+    for any other problem.
+    """
+    info, train = parent.info, replace(settings_at(parent, step), **changes)
+    if found := problems(info.model, train, characters):
+        raise ValueError(" ".join(found.values()))
     if train.max_steps <= first_step:
         raise ValueError(f"max_steps is {train.max_steps:,}: {info.name} has made {first_step:,} there already.")
+    return train
+
+
+def settings_at(run: Run, step: int) -> TrainConfig:
+    """The settings of a run as they stood at a step; without a loss to stop at that was reached by then."""
+    train = replayed(run.info.train, run.history.changes(), step)
+    if any(loss <= train.stop_at_loss for at, loss in run.history.read().exams if at <= step):
+        return replace(train, stop_at_loss=0.0)  # a fork would stop at once
     return train
 
 

@@ -85,7 +85,8 @@ OLD_TEXT = "validation on the text before"
 def loss_spec(axis: str, max_steps: int, mode: str, *, has_old_text: bool = False) -> dict[str, Any]:
     """The Vega-Lite spec of the loss curves over `axis` (see history.AXES); `mode` is "light" or "dark".
 
-    With `has_old_text` there is a curve for the text that a fork has learned before. An axis of steps has room for the whole run from the start, so that the curve grows and the axis stands still.
+    With `has_old_text` there is a curve for the text that a fork has learned before. An axis of steps has room for the
+    whole run from the start, so that the curve grows and the axis stands still.
     """
     colors = PALETTE[mode]
     scale: dict[str, Any] = {"zero": False, "nice": False}

@@ -255,17 +255,17 @@ class Run:
     @property
     def text_and_vocab(self) -> tuple[str, str | None]:
         """What texts.load_corpus takes: the SHA-256 of the text, and its characters where they are the parent's."""
-        info = self.info
-        return info.text.sha256, self.tokenizer.vocab if _learns_another_text(info) else None
+        return self.info.text.sha256, self.tokenizer.vocab if self.old_text else None
+
+    @property
+    def old_text(self) -> Text | None:
+        """The text that its weights have learned before this one; None for a run that is no such fork."""
+        return _old_text(self.info)
 
     @property
     def old_corpus(self) -> Corpus | None:
-        """The text that a fork with another one has learned before, in the same characters; else None.
-
-        Raises download.TextProblem when it is gone.
-        """
-        info = self.info
-        return load_corpus(info.parent.text.sha256, self.tokenizer.vocab) if _learns_another_text(info) else None
+        """The old text, in the same characters. Raises download.TextProblem when it is gone."""
+        return self.old_text and load_corpus(self.old_text.sha256, self.tokenizer.vocab)
 
     @property
     def snapshots(self) -> list[int]:
@@ -394,13 +394,13 @@ class Run:
             forget_text(sha256)
 
 
-def _learns_another_text(info: RunInfo) -> bool:
-    return info.parent is not None and info.parent.text is not None
+def _old_text(info: RunInfo) -> Text | None:
+    return info.parent and info.parent.text
 
 
 def _texts_of(info: RunInfo) -> set[str]:
     """The SHA-256 of each text that a run needs."""
-    return {info.text.sha256, *([info.parent.text.sha256] if _learns_another_text(info) else [])}
+    return {text.sha256 for text in (info.text, _old_text(info)) if text}
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -6,7 +6,7 @@ from microllm.ui import frame
 
 frame.enter("pages/train.py", "Train a language model, one character at a time")
 
-from microllm.ui import advice, charts, controls, guess, session
+from microllm.ui import advice, charts, controls, fork, guess, session
 
 picture, panel = st.columns([2, 1], gap="medium")
 
@@ -28,10 +28,12 @@ with panel, st.container(border=True, key="panel"):
     )
 
 with picture:
+    fork.origin()
     charts.loss(None if problems else text, model.block_size, train.max_steps)
     advice.by_heart()
     charts.outcome()
     advice.next_steps()
+    fork.offer()
     guess.offer()
     charts.ways_on()
     controls.live_settings()

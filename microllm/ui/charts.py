@@ -67,12 +67,17 @@ def _tick(run: Run, axis: str) -> None:
     info, history, moment = run.info, run.history.read(), session.moment()
     passed = plots.passed_references(history.exams, info.references)
     marks = passed + _guess_mark(info.guess, info.train.max_steps)
+    if info.parent and info.parent.goes_on:
+        marks.append(plots.Mark("change", info.parent.step, f"forked from {info.parent.name}"))
     for change in history.changes():
         said = ", ".join(f"{name} {value:g}" for name, value in change.items() if name in knobs())
         marks.append(plots.Mark("change", change["step"], said))
     if moment is not None:
         marks.append(plots.Mark("moment", moment, f"step {moment:,}: the moment on show"))
-    _draw_loss(plots.loss_frame(history, info.references, axis, marks), axis, info.train.max_steps)
+    frame = plots.loss_frame(history, info.references, axis, marks)
+    _draw_loss(frame, axis, info.train.max_steps, has_old_text=run.old_text is not None)
+    if len(history.old_exams) > 1:
+        _gain_and_loss(history)
     st.caption(
         "Lower is better. Pale: the loss of each step; bold: its mean. Validation is text that it never trains on; a "
         "diamond is where it passed a line. On the right the same as choices: as unsure as guessing among so many "
@@ -85,10 +90,19 @@ def _guess_mark(guess: float | None, max_steps: int) -> list[plots.Mark]:
     return [] if guess is None else [plots.Mark("guess", max_steps, f"your guess {guess:.2f}", guess)]
 
 
-def _draw_loss(frame: pandas.DataFrame, axis: str, max_steps: int) -> None:
+def _gain_and_loss(history: History) -> None:
+    """What a fork with another text gains and forgets, in words."""
+    (new, gained), (old, forgotten) = ((losses[0][1], losses[-1][1]) for losses in (history.exams, history.old_exams))
+    st.markdown(
+        f"On this text **{new:.2f} → {gained:.2f}** nats: what it gains. On the text before (dashed) "
+        f"**{old:.2f} → {forgotten:.2f}**: what it forgets."
+    )
+
+
+def _draw_loss(frame: pandas.DataFrame, axis: str, max_steps: int, *, has_old_text: bool = False) -> None:
     st.vega_lite_chart(
         frame,
-        plots.loss_spec(axis, max_steps, mode()),
+        plots.loss_spec(axis, max_steps, mode(), has_old_text=has_old_text),
         width="stretch",
         key="loss",
         on_select="rerun",

@@ -26,9 +26,11 @@ _NAMES = {" ": "space", "\n": "line end", "\t": "tab"}
 
 @dataclass(frozen=True)
 class _Play:
-    """A game on one text, who bet at each of its turns, how many guesses were refused and why the last one was."""
+    """A game on one text (as load_corpus takes it), who bet at each of its turns, how many guesses were refused and why
+    the last one was.
+    """
 
-    sha256: str
+    text: tuple[str, str | None]
     game: Game
     bettors: tuple[str, ...] = ()
     refused: int = 0
@@ -64,17 +66,17 @@ def _fold() -> None:
 
 def _play() -> None:
     try:
-        sha256 = _text()
-        if sha256 is None:
+        text = _text()
+        if text is None:
             st.caption("The text is still on its way.")
             return
-        corpus = load_corpus(sha256)
+        corpus = load_corpus(*text)
     except TextProblem as problem:
         st.caption(literal(str(problem)))
         return
     play = st.session_state.get("guess_play")
-    if play is None or play.sha256 != sha256:
-        play = _Play(sha256, Game(len(corpus.val), secrets.randbits(32)))
+    if play is None or play.text != text:
+        play = _Play(text, Game(len(corpus.val), secrets.randbits(32)))
     made = st.session_state.pop("guess_made", None)
     if made and made[0] == len(play.game.turns) and play.game.place is not None:
         play = _answer(play, corpus, made[1])
@@ -82,12 +84,12 @@ def _play() -> None:
     _draw(play, corpus)
 
 
-def _text() -> str | None:
-    """The SHA-256 of the text to guess in; None while the book is on its way. Raises TextProblem."""
+def _text() -> tuple[str, str | None] | None:
+    """The text to guess in, as load_corpus takes it; None while the book is on its way. Raises TextProblem."""
     if run := session.run():
-        return run.info.text.sha256
+        return run.text_and_vocab
     chosen = session.text()
-    return chosen.sha256 if chosen else None
+    return (chosen.sha256, None) if chosen else None
 
 
 def _bets(corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:
@@ -124,7 +126,7 @@ def _draw(play: _Play, corpus: Corpus) -> None:
             "before": visible(before),
             "sight": visible(seen) if place is not None else "You have been through all places of this text.",
             "spoken": f"What comes after: {passage}" if place is not None else "The end of the game",
-            "options": _options(play.sha256),
+            "options": _options(*play.text),
             "notice": play.notice,
             "refused": play.refused,
             "last": _last(game.turns[-1], play.bettors[-1], game, corpus) if game.turns else None,
@@ -153,9 +155,9 @@ def _forget() -> None:
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
-def _options(sha256: str) -> list[dict[str, str]]:
+def _options(sha256: str, vocab: str | None) -> list[dict[str, str]]:
     """The characters that have a button: never in the order of what may come next, which would give it away."""
-    corpus = load_corpus(sha256)
+    corpus = load_corpus(sha256, vocab)
     characters = corpus.tokenizer.decode(commonest(corpus.train, corpus.vocab_size, _OPTIONS))
     return [{"character": c, "shown": visible(c), "name": _named(c)} for c in characters]
 

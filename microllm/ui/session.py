@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 import streamlit as st
 import torch
 
-from .. import link, texts
+from .. import forking, link, texts
 from ..builtin import BUILTIN_TEXTS
 from ..checkpoint import WeightsProblem
 from ..config import ModelConfig, TrainConfig, configs_from, knobs, problems
@@ -465,12 +465,32 @@ def resume(max_steps: int | None = None) -> None:
     try:
         if max_steps is not None:
             run().extend(max_steps)
-        texts.load_corpus(run().info.text.sha256)  # a text that is gone is named here, not in a run that fails
+        _ = run().corpus, run().old_corpus  # a text that is gone is named here, not in a run that fails
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
     _train(run())
     choose_moment(None)
+
+
+def fork(step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
+    """Start a fork of the run on show from the weights of `step` (None: of this moment), own it, and look at it.
+
+    What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
+    """
+    st.session_state.pop("start_problem", None)
+    token = secrets.token_urlsafe(16)
+    try:
+        if step is None and (training := commanded()):
+            step = training.keep_now()
+        parent = run()
+        made = forking.fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)
+    except (ValueError, OSError) as error:
+        st.session_state["start_problem"] = str(error)
+        return
+    _keys()[made.id] = token
+    _train(_opened(made.id))
+    show(made.id)
 
 
 def _train(run: Run) -> None:

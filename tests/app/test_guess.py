@@ -75,7 +75,7 @@ def test_a_guess_is_scored_beside_the_bet_of_the_model_on_the_same_place(at, fin
 
 def test_the_answer_is_not_sent_to_the_browser_before_the_guess(at):
     play = at.session_state["guess_play"]
-    corpus = load_corpus(play.sha256)
+    corpus = load_corpus(*play.text)
     data = shown(at)
     passage = corpus.tokenizer.decode(corpus.val[play.game.passage(play.game.place)])
     assert (data["before"] + data["sight"]).replace("␠", " ").replace("⏎", "\n") == passage
@@ -128,7 +128,7 @@ def test_a_new_game_begins_at_nothing_with_other_places(at):
 def test_before_a_model_exists_counting_plays_and_is_named():
     at = unfold(open_app("train"))
     play = at.session_state["guess_play"]
-    corpus = load_corpus(play.sha256)
+    corpus = load_corpus(*play.text)
     n, chances = chances_of_tables(corpus.tables, corpus.val[play.game.passage(play.game.place)])
     say(at, "e")
     turn = at.session_state["guess_play"].game.turns[0]
@@ -152,7 +152,7 @@ def test_another_text_is_another_game(at):
     at.query_params["run"] = other.id
     unfold(at)
     assert shown(at)["turn"] == 0
-    assert at.session_state["guess_play"].sha256 == other.info.text.sha256
+    assert at.session_state["guess_play"].text == other.text_and_vocab
 
 
 def test_all_places_of_a_short_text_can_be_guessed_and_then_the_game_is_over():

@@ -1,0 +1,123 @@
+"""Another way on from the moment on show: a new run with the weights of this one."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from .. import forking, texts
+from ..config import knobs
+from ..download import TextProblem
+from ..runs import Run, RunProblem
+from ..tokenizer import visible
+from . import session
+from .words import literal
+
+_SHOWN = 12  # characters that are named one by one
+
+
+def offer() -> None:
+    """What a fork of the run on show could do differently, folded; a click starts it. Not for a part that ticks."""
+    run = session.run()
+    if run is None or not run.snapshots:
+        return
+    moment = session.moment()
+    where = "here" if moment is None else f"step {moment:,}"
+    with st.popover(f"Go on differently from {where} (fork)", icon=":material/fork_right:", key="fork"):
+        name = literal(run.info.name)
+        st.markdown(
+            f"A new run begins with what **{name}** has learned "
+            + ("by now" if moment is None else f"by step {moment:,}")
+            + f" (its weights), and goes on with the settings below. {name} itself stays as it is."
+        )
+        _form(run, moment)
+
+
+def _form(run: Run, moment: int | None) -> None:
+    text = _another_text(run)
+    last = run.history.read().last
+    step = moment if moment is not None else last["step"] if last else 0
+    first_step = 0 if text else step
+    values = _values(run, step, first_step, f"{run.id}-{moment}-{'other' if text else 'own'}")
+    characters = (text or run.info.text).characters
+    try:
+        forking.settings(run, step, first_step, characters, **values)
+    except ValueError as problem:
+        st.error(literal(str(problem)), icon=":material/error:")
+        return
+    going = session.commanded()
+    st.button(
+        "Fork it",
+        key="fork-start",
+        type="primary",
+        icon=":material/fork_right:",
+        on_click=session.fork,
+        args=(moment, text, values),
+        help=f"{run.info.name} is stopped there and kept" if going else None,
+    )
+
+
+def _another_text(run: Run) -> texts.Text | None:
+    """The text of the panel, if the person wants the fork to learn it; None: the run's own."""
+    try:
+        chosen = session.text()
+    except TextProblem:
+        chosen = None
+    if chosen is None or chosen.sha256 == run.info.text.sha256:
+        st.caption("To teach it another text, choose that first, under *Text to learn*.")
+        return None
+    names = {"own": literal(run.info.text.name), "other": literal(chosen.name)}
+    if st.radio("Text", list(names), format_func=names.get, key=f"fork-text-{run.id}") == "own":
+        return None
+    known = set(run.tokenizer.vocab)
+    left_out = [c for c in texts.load_corpus(chosen.sha256).tokenizer.vocab if c not in known]
+    if left_out:
+        shown = " ".join(visible(c) for c in left_out[:_SHOWN]) + (" …" if len(left_out) > _SHOWN else "")
+        st.text(f"Left out, because the model has never met them: {shown}")
+    st.caption("The plot then shows both texts: what it gains on the new one, and what it forgets of the old one.")
+    return chosen
+
+
+def _values(run: Run, step: int, first_step: int, where: str) -> dict[str, float]:
+    """The fields of what may differ; `where` names them, for at each moment they begin with that moment's values."""
+    now = forking.settings_at(run, step)
+    longest = knobs()["max_steps"].metadata["high"]
+    usual = {name: getattr(now, name) for name in forking.CHANGES}
+    if usual["max_steps"] <= first_step:
+        usual["max_steps"] = min(longest, 2 * first_step)
+    return {
+        name: st.number_input(
+            name,
+            knobs()[name].metadata["low"],
+            knobs()[name].metadata["high"],
+            value,
+            step=knobs()[name].metadata["step"] or 1e-4,
+            format="%d" if name == "max_steps" else "%g",
+            key=f"fork-{name}-{where}",
+            help=knobs()[name].metadata["help"],
+        )
+        for name, value in usual.items()
+    }
+
+
+def origin() -> None:
+    """Which run the one on show was forked from, with the way back to it; nothing for one that began from chance."""
+    run = session.run()
+    if run is None or (parent := run.info.parent) is None:
+        return
+    name = literal(parent.name)
+    said = f"Forked from **{name}** at step {parent.step:,}"
+    said += ", whose curve goes on here" if parent.goes_on else ", on another text"
+    if parent.goes_on and not parent.has_memory:
+        said += "; of that step only the weights were kept, so the optimisers began anew"
+    with st.container(horizontal=True, vertical_alignment="center", key="origin"):
+        st.markdown(f"{said}.", width="content")
+        if _is_there(parent.id):
+            st.button(f"Look at {name}", key="parent", on_click=session.show, args=(parent.id,), type="tertiary")
+
+
+def _is_there(run_id: str) -> bool:
+    try:
+        Run.open(run_id)
+    except RunProblem:
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""Forking on the page: what it offers, what becomes of it, and who owns it."""
+
+from play import KEY, click, complaints, keys, new_run, open_app, said, wait_for
+
+from microllm.builtin import drawing_room
+from microllm.forking import fork
+from microllm.runs import Run
+from microllm.ui import session
+
+
+def field(at, run, name):
+    (found,) = (one for one in at.number_input if (one.key or "").startswith(f"fork-{name}-{run.id}"))
+    return found
+
+
+def forked(at) -> Run:
+    """Press the button; the new run, which is on show then."""
+    before = at.query_params["run"]
+    click(at, "fork-start")
+    assert at.query_params["run"] != before, complaints(at)
+    return Run.open(at.query_params["run"])
+
+
+def test_a_finished_run_is_forked_from_a_moment_with_another_rate(finished_run):
+    at = open_app("train", run=finished_run.id, step="8")
+    assert field(at, finished_run, "learning_rate").value == finished_run.info.train.learning_rate
+    assert field(at, finished_run, "max_steps").value == 20
+    field(at, finished_run, "learning_rate").set_value(0.005).run()
+    child = forked(at)
+    assert (child.info.parent.id, child.info.parent.step) == (finished_run.id, 8)
+    assert child.info.train.learning_rate == 0.005
+    assert child.info.is_owned_with(at.query_params["key"])
+    wait_for(lambda: child.info.state == "finished")
+    at.run()
+    assert "step" not in at.query_params
+    assert f"Forked from **{finished_run.info.name}** at step 8, whose curve goes on here; of that step only" in said(
+        at
+    )
+    click(at, "parent")
+    assert at.query_params["run"] == finished_run.id
+    assert finished_run.info.state == "finished"
+
+
+def test_at_its_end_a_run_is_forked_into_one_of_twice_the_steps(finished_run):
+    at = open_app("train", run=finished_run.id)
+    assert field(at, finished_run, "max_steps").value == 40
+    child = forked(at)
+    assert child.info.parent.has_memory
+    assert child.info.train.max_steps == 40
+
+
+def test_too_few_steps_are_named_before_the_click(finished_run):
+    at = open_app("train", run=finished_run.id)
+    field(at, finished_run, "max_steps").set_value(10).run()
+    assert "max_steps is 10" in complaints(at)
+    assert "fork-start" not in keys(at)
+
+
+def test_the_text_of_the_panel_can_be_what_the_fork_learns():
+    parent = new_run(drawing_room(3_000), max_steps=20)
+    session.workshop().start(parent).join(60)
+    at = open_app("train", run=parent.id)
+    assert "To teach it another text" in said(at)
+    at.selectbox(key="text").select("words-twice").run()
+    assert "To teach it another text" not in said(at)
+    at.radio(key=f"fork-text-{parent.id}").set_value("other").run()
+    assert field(at, parent, "max_steps").value == 20
+    child = forked(at)
+    assert child.info.parent.text == parent.info.text
+    wait_for(lambda: child.info.state == "finished")
+    at.run()
+    assert "on another text" in said(at)
+    assert "what it gains" in said(at)
+    assert "what it forgets" in said(at)
+    assert at.exception == []
+
+
+def test_a_run_that_trains_is_forked_at_the_step_at_which_it_is_and_stopped(live_run):
+    training = session.workshop().training(live_run.id)
+    training.one_step()
+    wait_for(lambda: training.state == "paused" and training.reached % 8)
+    at = open_app("train", run=live_run.id, key=KEY)
+    child = forked(at)
+    assert child.info.parent.step == training.reached
+    assert child.info.parent.has_memory
+    wait_for(lambda: live_run.info.state == "stopped")
+
+
+def test_who_only_watches_forks_the_newest_kept_moment_and_stops_nothing(live_run):
+    at = open_app("train", run=live_run.id)
+    newest = live_run.newest_snapshot()
+    child = forked(at)
+    assert child.info.parent.step == newest
+    assert live_run.info.state == "paused"
+    assert child.info.is_owned_with(at.query_params["key"])
+
+
+def test_a_fork_whose_parent_was_deleted_still_names_it(finished_run):
+    child = fork(finished_run, 8)
+    finished_run.delete()
+    at = open_app("train", run=child.id)
+    assert f"Forked from **{child.info.parent.name}**" in said(at)
+    assert "parent" not in keys(at)
