@@ -78,7 +78,7 @@ def passed_references(exams: list[tuple[int, float]], references: dict[str, floa
     return marks
 
 
-OLD_TEXT = "validation on the text before"
+OLD_TEXT = "the text before"
 """The curve of a fork that learns another text: what it forgets of the one before."""
 
 
@@ -137,7 +137,7 @@ def loss_spec(axis: str, max_steps: int, mode: str, *, has_old_text: bool = Fals
         {"field": "raw", "type": "quantitative", "title": "training loss", "format": ".4f"},
     ]
     if has_old_text:
-        tooltip.append({"field": "old", "type": "quantitative", "title": OLD_TEXT, "format": ".4f"})
+        tooltip.append({"field": "old", "type": "quantitative", "title": f"on {OLD_TEXT}", "format": ".4f"})
     points = {"size": 45, "filled": True}
     old_text = {
         "transform": only("x", "old"),

@@ -37,7 +37,8 @@ def _form(run: Run, moment: int | None) -> None:
     last = run.history.read().last
     step = moment if moment is not None else last["step"] if last else 0
     first_step = 0 if text else step
-    values = _values(run, step, first_step, f"{run.id}-{moment}-{'other' if text else 'own'}")
+    situation = run.id, moment, text and text.sha256, session.is_active(), run.info.train.max_steps
+    values = _values(run, step, first_step, "-".join(map(str, situation)))
     characters = (text or run.info.text).characters
     try:
         forking.settings(run, step, first_step, characters, **values)
@@ -66,7 +67,8 @@ def _another_text(run: Run) -> texts.Text | None:
         st.caption("To teach it another text, choose that first, under *Text to learn*.")
         return None
     names = {"own": literal(run.info.text.name), "other": literal(chosen.name)}
-    if st.radio("Text", list(names), format_func=names.get, key=f"fork-text-{run.id}") == "own":
+    key = f"fork-text-{run.id}"
+    if st.radio("Text", list(names), format_func=names.get, key=key, horizontal=True) == "own":
         return None
     known = set(run.tokenizer.vocab)
     left_out = [c for c in texts.load_corpus(chosen.sha256).tokenizer.vocab if c not in known]
@@ -78,25 +80,23 @@ def _another_text(run: Run) -> texts.Text | None:
 
 
 def _values(run: Run, step: int, first_step: int, where: str) -> dict[str, float]:
-    """The fields of what may differ; `where` names them, for at each moment they begin with that moment's values."""
+    """The fields of what may differ; `where` is in their keys, so that elsewhere they begin with other values."""
     now = forking.settings_at(run, step)
     longest = knobs()["max_steps"].metadata["high"]
     usual = {name: getattr(now, name) for name in forking.CHANGES}
     if usual["max_steps"] <= first_step:
         usual["max_steps"] = min(longest, 2 * first_step)
-    return {
-        name: st.number_input(
-            name,
-            knobs()[name].metadata["low"],
-            knobs()[name].metadata["high"],
-            value,
-            step=knobs()[name].metadata["step"] or 1e-4,
-            format="%d" if name == "max_steps" else "%g",
-            key=f"fork-{name}-{where}",
-            help=knobs()[name].metadata["help"],
-        )
-        for name, value in usual.items()
-    }
+    with st.container(horizontal=True):
+        return {name: _field(name, value, f"fork-{name}-{where}") for name, value in usual.items()}
+
+
+def _field(name: str, value: float, key: str) -> float:
+    meta = knobs()[name].metadata
+    step = meta["step"] or 1e-4
+    style = "%d" if name == "max_steps" else "%g"
+    return st.number_input(
+        name, meta["low"], meta["high"], value, step=step, format=style, key=key, help=meta["help"], width=170
+    )
 
 
 def origin() -> None:

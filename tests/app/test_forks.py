@@ -1,5 +1,7 @@
 """Forking on the page: what it offers, what becomes of it, and who owns it."""
 
+from dataclasses import replace
+
 from play import KEY, click, complaints, keys, new_run, open_app, said, wait_for
 
 from microllm.builtin import drawing_room
@@ -101,3 +103,15 @@ def test_a_fork_whose_parent_was_deleted_still_names_it(finished_run):
     at = open_app("train", run=child.id)
     assert f"Forked from **{child.info.parent.name}**" in said(at)
     assert "parent" not in keys(at)
+
+
+def test_the_steps_that_are_offered_follow_the_run_to_its_end(live_run):
+    at = open_app("train", run=live_run.id, key=KEY)
+    assert field(at, live_run, "max_steps").value == live_run.info.train.max_steps
+    training = session.workshop().training(live_run.id)
+    training.stop()
+    training.join(30)
+    live_run.update(train=replace(live_run.info.train, max_steps=training.reached), state="finished")
+    at.run()
+    assert field(at, live_run, "max_steps").value == 2 * training.reached
+    assert "max_steps" not in complaints(at)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from microllm.corpus import REFERENCE_NAMES
 from microllm.history import History
-from microllm.plots import Mark, loss_frame, passed_references, timeline_data
+from microllm.plots import OLD_TEXT, Mark, loss_frame, loss_spec, passed_references, timeline_data
 
 REFERENCES = {"uniform": 4.5, "table_1": 3.1, "table_2": 2.5, "table_3": 1.9, "table_5": 1.5, "floor": 0.9}
 
@@ -72,3 +72,25 @@ def test_the_timeline_falls_with_the_loss(history):
 def test_the_timeline_of_a_run_without_steps_is_empty(tmp_path):
     data = timeline_data(History(tmp_path / "none"), [])
     assert data == {"x": [], "y": [], "snapshots": [], "places": [], "last": 1}
+
+
+# ---- a fork with another text
+
+
+def test_a_fork_with_another_text_has_a_curve_of_what_it_forgets(tmp_path):
+    rows = [{"step": i, "seconds": i, "train_loss": 3.0, "val_loss": 2.5, "old_val_loss": 2.0 + i} for i in (1, 2)]
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    frame = loss_frame(History(path).read(), {}, "step")
+    assert frame["old"].tolist() == [3.0, 4.0]
+    spec = loss_spec("step", 10, "light", has_old_text=True)
+    (curve,) = (layer for layer in spec["layer"] if layer["encoding"].get("y", {}) and "old" in str(layer["transform"]))
+    assert curve["encoding"]["color"]["datum"] == OLD_TEXT
+    assert curve["encoding"]["color"]["scale"]["domain"] == ["training", "validation", OLD_TEXT]
+
+
+def test_any_other_run_has_none(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(json.dumps({"step": 1, "seconds": 1, "train_loss": 3.0, "val_loss": 2.5}) + "\n")
+    assert "old" not in loss_frame(History(path).read(), {}, "step")
+    assert OLD_TEXT not in str(loss_spec("step", 10, "light"))

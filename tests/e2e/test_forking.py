@@ -1,0 +1,90 @@
+"""Another way on: a fork on the page, with other settings and with another text."""
+
+import re
+
+import pytest
+from driving import (
+    CHART,
+    DRAWING_ROOM,
+    PATIENCE,
+    WORDS_TWICE,
+    at,
+    button,
+    choose,
+    press,
+    run_id,
+    settle,
+    start,
+    until,
+    visit,
+    wait_for_more_steps,
+)
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def fork(page) -> str:
+    """Press the button of the fold that is open; the new run."""
+    before = run_id(page)
+    press(page, "fork-start")
+    return until(page, lambda: run_id(page) != before and run_id(page), "the fork on show")
+
+
+def is_finished(page, server) -> None:
+    until(page, lambda: server.run(run_id(page))["state"] == "finished", "the end of the run")
+
+
+def test_a_run_that_learned_one_text_is_forked_to_learn_another_and_shows_what_it_forgets(page, server):
+    visit(page, f"{server.url}/train")
+    choose(page, "text", WORDS_TWICE)
+    parent = start(page, max_steps=60)
+    is_finished(page, server)
+    expect(at(page, "fork")).to_be_visible(timeout=PATIENCE * 1000)
+    at(page, "text").scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # a list that has just been unfolded closes when the page scrolls
+    choose(page, "text", DRAWING_ROOM)
+    press(page, "fork")
+    at(page, "fork-start").scroll_into_view_if_needed()
+    page.locator("[role=radiogroup] label").last.click()
+    settle(page)
+    expect(page.get_by_text("Left out, because the model has never met them")).to_be_visible()
+    child = fork(page)
+    is_finished(page, server)
+    origin = server.run(child)["parent"]
+    assert (origin["id"], origin["step"], origin["goes_on"]) == (parent, 60, False)
+    assert "A" in origin["left_out"]
+
+    gains = page.get_by_text(re.compile(r"On this text [\d.]+ → [\d.]+ nats: what it gains"))
+    expect(gains).to_be_visible(timeout=PATIENCE * 1000)
+    new, newest, old, oldest = map(float, re.findall(r"\d+\.\d+", gains.inner_text()))
+    assert newest < new
+    assert oldest > old
+    dashed = page.locator(f"{CHART} .mark-line path[stroke-dasharray='6,3']").first
+    expect(dashed).to_have_attribute("d", re.compile(r"M.+L.+L"))
+
+    press(page, "parent")
+    until(page, lambda: run_id(page) == parent, "the parent on show")
+    assert not page.errors
+
+
+def test_a_run_that_trains_is_forked_from_now_with_another_rate(page, server):
+    visit(page, f"{server.url}/train")
+    parent = start(page)
+    wait_for_more_steps(page, 10)
+    press(page, "fork")
+    rate = page.locator("[class*=st-key-fork-learning_rate] input")
+    expect(rate).to_have_value("0.001")
+    rate.fill("0.0025")
+    rate.press("Enter")
+    settle(page)
+    child = fork(page)
+    until(page, lambda: server.run(parent)["state"] == "stopped", "the end of the parent")
+    origin = server.run(child)["parent"]
+    assert server.run(child)["train"]["learning_rate"] == 0.0025
+    assert origin["has_memory"]
+    before = [row for row in server.lines(parent) if row["step"] < origin["step"]]
+    assert server.lines(child)[: len(before)] == before
+    wait_for_more_steps(page, origin["step"] + 5)
+    expect(button(page, "strip-stop")).to_be_visible()
+    assert not page.errors
