@@ -39,11 +39,16 @@ class Training(threading.Thread):
     A run that has a checkpoint goes on from it, as if it had never been interrupted. Orders wait in one queue, which is
     emptied between steps and while the run is paused or waits for its turn. With `grace` seconds, a run that no window
     has held for so long stops; None lets it train unwatched. `make_trainer` makes what trains it, a Trainer or one of
-    several (see distributed.py).
+    several (see distributed.py). While `after` is alive, the run waits.
     """
 
     def __init__(
-        self, run: Run, slots: Slots, grace: float | None = None, make_trainer: Callable[..., Trainer] = Trainer
+        self,
+        run: Run,
+        slots: Slots,
+        grace: float | None = None,
+        make_trainer: Callable[..., Trainer] = Trainer,
+        after: Training | None = None,
     ) -> None:
         super().__init__(name=f"training-{run.id}", daemon=True)
         self.folder = run
@@ -52,6 +57,7 @@ class Training(threading.Thread):
         """The configuration with all live changes so far."""
         self.warning: str | None = None
         """What a person should know while training goes on, such as a full disk."""
+        self.after = after
         self._slots, self._grace, self._make_trainer = slots, grace, make_trainer
         self._orders: queue.SimpleQueue[Callable[[Trainer, Writer], None]] = queue.SimpleQueue()
         self._stop_reason: str | None = None
@@ -139,6 +145,12 @@ class Training(threading.Thread):
         deadline = time.monotonic() + seconds
         while self.is_alive() and not condition() and time.monotonic() < deadline:
             time.sleep(0.005)
+
+    @property
+    def waits_for(self) -> Training | None:
+        """The training whose end this one waits for; None when it waits for no more than its turn."""
+        before = self.after
+        return before if before and before.is_alive() else None
 
     def seconds_to_turn(self) -> float | None:
         """About how long the run waits for its turn; None when it does not wait."""
@@ -284,7 +296,8 @@ class Training(threading.Thread):
             if self._paused and not self._steps_granted:
                 self._slots.leave(self.folder.id)
                 self._enter("paused", trainer, writer)
-            elif self._slots.may_train(self.folder.id):
+            elif not self.waits_for and self._slots.may_train(self.folder.id):
+                self.after = None
                 self._steps_granted = max(0, self._steps_granted - 1)
                 self._enter("training", trainer, writer)
                 return
@@ -350,13 +363,13 @@ class Workshop:
         self._lock = threading.Lock()
         atexit.register(self.close)
 
-    def start(self, run: Run) -> Training:
-        """Begin to train a run, unless it is trained here already."""
+    def start(self, run: Run, after: Training | None = None) -> Training:
+        """Begin to train a run, when `after` is over, unless it is trained here already."""
         with self._lock:
             if training := self.training(run.id):
                 return training
             self._trainings = {key: training for key, training in self._trainings.items() if training.is_alive()}
-            training = self._trainings[run.id] = Training(run, self.slots, self._grace)
+            training = self._trainings[run.id] = Training(run, self.slots, self._grace, after=after)
             training.start()
             return training
 

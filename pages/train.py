@@ -6,7 +6,7 @@ from microllm.ui import frame
 
 frame.enter("pages/train.py", "Train a language model, one character at a time")
 
-from microllm.ui import advice, charts, controls, fork, guess, session
+from microllm.ui import advice, charts, controls, fork, guess
 
 picture, panel = st.columns([2, 1], gap="medium")
 
@@ -16,16 +16,7 @@ with panel, st.container(border=True, key="panel"):
     if text:
         controls.cost(model, train, text)
     controls.guess()
-    st.button(
-        advice.start_label(model, train, text),
-        key="start",
-        type="primary",
-        icon=":material/play_arrow:",
-        width="stretch",
-        on_click=session.start,
-        disabled=bool(problems) or text is None,
-        help="The run that trains now is stopped and kept" if session.commanded() else None,
-    )
+    controls.start_buttons(advice.start_label(model, train, text), can_start=text is not None and not problems)
 
 with picture:
     fork.origin()

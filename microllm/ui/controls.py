@@ -288,6 +288,18 @@ def guess() -> None:
     )
 
 
+def start_buttons(label: str, can_start: bool) -> None:
+    """The button that starts a run; while one of this window trains, also one that lets the new run wait for it."""
+    shared = {"width": "stretch", "on_click": session.start, "disabled": not can_start}
+    going = session.trainings()
+    name = going[0].folder.info.name if going else ""
+    help = f"{name} is stopped and kept" if going else None
+    st.button(label, key="start", type="primary", icon=":material/play_arrow:", help=help, **shared)
+    if going:
+        help = f"It begins when {name} is over. One can wait: it takes the place of another that does."
+        st.button(f"Start it after {name}", key="queue", icon=":material/schedule:", help=help, args=(True,), **shared)
+
+
 # ---- while it trains
 
 

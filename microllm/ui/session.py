@@ -6,6 +6,7 @@ import atexit
 import secrets
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
@@ -25,6 +26,8 @@ from ..samples import Samples
 from ..training import Training, Workshop, grace_seconds
 from ..writing import Desk
 from .words import literal
+
+_ONE_CLICK = 3.0  # seconds in which a second click on Start is none
 
 SENTENCE = "It is a truth universally ack"
 
@@ -428,8 +431,9 @@ def take(read: Callable[[], tuple[str, str | None]], name: str) -> None:
         st.session_state["own_text_problem"] = str(problem)
 
 
-def start() -> None:
-    """Start a run of the draft on the chosen text, own it, and look at it. What this window trains already is stopped.
+def start(is_queued: bool = False) -> None:
+    """Start a run of the draft on the chosen text, own it, and look at it. What this window trains already is stopped;
+    if the new one `is_queued`, it begins when that is over, and the page stays where it is.
 
     What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
     """
@@ -441,6 +445,8 @@ def start() -> None:
             raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
+        if any(_is_a_repeated_click(going.folder.info, model, train, chosen) for going in trainings()):
+            return
         if problem := memory_problem(model, train, texts.load_corpus(chosen.sha256).vocab_size):
             raise ValueError(problem)
         token = secrets.token_urlsafe(16)
@@ -449,9 +455,17 @@ def start() -> None:
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
+    is_queued = is_queued and bool(trainings())
     _keys()[new.id] = token
-    _train(new)
-    show(new.id)
+    _train(new, is_queued)
+    if not is_queued:
+        show(new.id)
+
+
+def _is_a_repeated_click(info: RunInfo, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
+    """True when such a run was started a moment ago: two clicks where one was meant."""
+    is_same = (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
+    return is_same and time.time() - info.created < _ONE_CLICK
 
 
 def resume(max_steps: int | None = None) -> None:
@@ -493,12 +507,24 @@ def fork(step: int | None, text: texts.Text | None, changes: dict[str, float]) -
     show(made.id)
 
 
-def _train(run: Run) -> None:
-    """Train a run of this window, which trains one at a time."""
-    for owned in filter(owns, _keys()):
-        if owned != run.id and (going := workshop().training(owned)):
-            going.stop("Stopped because a new run was started.")
-    window().hold(workshop().start(run))
+def trainings() -> list[Training]:
+    """What this window has set going: a run that trains, and perhaps one that waits for the end of it."""
+    going = (workshop().training(owned) for owned in filter(owns, _keys()))
+    return sorted(filter(None, going), key=lambda one: one.waits_for is not None)
+
+
+def _train(run: Run, is_queued: bool = False) -> None:
+    """Train a run of this window, which trains one at a time, and lets one wait."""
+    others = [one for one in trainings() if one.folder.id != run.id]
+    queue = [one for one in others if one.waits_for]
+    current = next((one for one in others if one not in queue), None)
+    new = workshop().start(run, after=current if is_queued else None)
+    window().hold(new)
+    for one in queue if is_queued else [current] if current else []:
+        one.stop("Stopped because a new run was started.")
+    if not is_queued:
+        for one in queue:
+            one.after = new
 
 
 def take_in(packed: bytes) -> None:

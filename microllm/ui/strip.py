@@ -27,7 +27,8 @@ def show(pace: float) -> None:
     link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
     shown = _whole_page()
     with st.bottom:
-        live(lambda: _tick(shown), pace if session.has_a_curve() else 0.2, key="strip", when=session.is_active())
+        is_alive = session.is_active() or bool(session.trainings())
+        live(lambda: _tick(shown), pace if session.has_a_curve() else 0.2, key="strip", when=is_alive)
     if link_problem:
         st.warning(literal(link_problem), icon=":material/link_off:")
     if start_problem:
@@ -53,6 +54,9 @@ def _tick(shown: tuple) -> None:
         _menu(info.name if info else "No run yet")
         _buttons(state, session.commanded())
         share()
+        for other in session.trainings():
+            if other.folder.id != session.run_id():
+                _way_to(other)
         st.markdown(
             _numbers(info, state, training) if info else "Nothing trains yet: press **Start**.", width="content"
         )
@@ -109,7 +113,9 @@ def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
     parts = [f"**{state}**"]
     if state in ACTIVE and not session.owns():
         parts.append("you are watching")
-    if state == "waiting" and (seconds := training and training.seconds_to_turn()):
+    if training and (other := training.waits_for):
+        parts = [f"**begins when {other.folder.info.name} is over**"]
+    elif state == "waiting" and (seconds := training and training.seconds_to_turn()):
         parts = [f"**your turn in {math.ceil(seconds)} s**"]
     if last:
         parts.append(f"step **{last['step']:,}** / {info.train.max_steps:,}")
@@ -143,6 +149,20 @@ def _buttons(state: str | None, training: Training | None) -> None:
         _icon("strip-pause", "Pause", ":material/pause:", _pause)
     _icon("strip-step", "Step", ":material/skip_next:", _one_step)
     _icon("strip-stop", "Stop", ":material/stop:", _stop)
+
+
+def _way_to(other: Training) -> None:
+    """The way to a run of this window that is not on show."""
+    name = other.folder.info.name
+    what = "is next" if other.waits_for else {"paused": "is paused"}.get(other.state, "trains")
+    st.button(
+        f"{name} {what}",
+        key=f"way-to-{other.folder.id}",
+        icon=":material/arrow_forward:",
+        type="tertiary",
+        on_click=session.show,
+        args=(other.folder.id,),
+    )
 
 
 def _icon(key: str, name: str, icon: str, action: Callable[[Training], None]) -> None:

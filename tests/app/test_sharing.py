@@ -146,6 +146,7 @@ def test_a_start_stops_the_windows_own_run_and_nobody_elses(live_run):
     at.query_params["run"] = live_run.id  # and back to the other's run, while the own one trains
     at.run()
     assert at.session_state["run_id"] == live_run.id
+    at.number_input(key="seed").set_value(7)
     second = started(at)
     wait_for(lambda: first.info.state == "stopped")
     assert {thread.folder.id for thread in training_threads()} == {live_run.id, second.id}

@@ -143,6 +143,7 @@ def test_start_twice_leaves_one_training_in_the_window():
     click(at, "start")
     first = new_run_of(at)
     training = session.workshop().training(first.id)
+    at.number_input(key="seed").set_value(7)
     click(at, "start")
     training.join(30)
     assert [thread.folder.id for thread in training_threads()] == [new_run_of(at).id]

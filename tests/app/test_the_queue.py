@@ -1,0 +1,118 @@
+"""A window trains one run at a time and lets one wait; two clicks where one was meant are one."""
+
+import pytest
+from play import KEY, TINY, click, keys, open_app, said, wait_for
+
+from microllm.runs import Run, all_runs
+from microllm.ui import session
+
+
+@pytest.fixture
+def slow_clicks(monkeypatch):
+    """Every click is meant, however soon it comes."""
+    monkeypatch.setattr(session, "_ONE_CLICK", 0.0)
+
+
+@pytest.fixture
+def at():
+    """The train page with a tiny model and steps enough to outlive the test."""
+    at = open_app("train")
+    at.selectbox(key="text").select("words-twice").run()
+    for name in ("block_size", "n_embd", "n_head", "n_layer"):
+        at.slider(key=name).set_value(TINY[name])
+    at.number_input(key="max_steps").set_value(1_000_000)
+    return at.run()
+
+
+def start(at, key: str = "start") -> Run:
+    """Press a button that starts a run; the run."""
+    before = {run.id for run in all_runs()}
+    click(at, key)
+    (new,) = (run for run in all_runs() if run.id not in before)
+    return new
+
+
+def training(run: Run):
+    return session.workshop().training(run.id)
+
+
+def trains(run: Run) -> bool:
+    return training(run) is not None and training(run).reached > 0
+
+
+def test_a_new_start_stops_and_keeps_what_trains(at, slow_clicks):
+    first = start(at)
+    wait_for(lambda: trains(first))
+    second = start(at)
+    assert at.query_params["run"] == second.id
+    wait_for(lambda: first.info.state == "stopped" and trains(second))
+    assert first.checkpoints
+
+
+def test_a_run_can_wait_for_the_end_of_the_one_that_trains(at, slow_clicks):
+    assert "queue" not in keys(at)
+    first = start(at)
+    wait_for(lambda: trains(first))
+    at.run()
+    second = start(at, "queue")
+    assert at.query_params["run"] == first.id
+    assert f"{second.info.name} is next" in {button.label for button in at.button}
+    wait_for(lambda: training(second).state == "waiting")
+    assert training(second).reached == -1
+
+    click(at, f"way-to-{second.id}")
+    assert at.query_params["run"] == second.id
+    assert f"begins when {first.info.name} is over" in said(at)
+    assert f"{first.info.name} trains" in {button.label for button in at.button}
+
+    training(first).stop()
+    wait_for(lambda: trains(second))
+    assert f"{first.info.name} trains" not in {button.label for button in at.run().button}
+
+
+def test_only_one_waits(at, slow_clicks):
+    first = start(at)
+    at.run()
+    second, third = start(at, "queue"), start(at, "queue")
+    wait_for(lambda: second.info.state == "stopped")
+    assert [one.folder.id for one in session.workshop()._trainings.values() if one.is_alive()] == [first.id, third.id]
+    assert training(third).waits_for is training(first)
+
+
+def test_what_waits_goes_on_waiting_when_another_is_started_now(at, slow_clicks):
+    first = start(at)
+    at.run()
+    second, third = start(at, "queue"), start(at)
+    wait_for(lambda: first.info.state == "stopped" and trains(third))
+    assert training(second).waits_for is training(third)
+    assert training(second).reached == -1
+
+
+def test_a_run_that_waits_can_be_stopped(at, slow_clicks):
+    start(at)
+    at.run()
+    second = start(at, "queue")
+    click(at, f"way-to-{second.id}")
+    click(at, "strip-stop")
+    wait_for(lambda: second.info.state == "stopped")
+
+
+def test_ten_clicks_on_start_are_one_run(at):
+    for _ in range(10):
+        click(at, "start")
+    (run,) = all_runs()
+    at.run()
+    for _ in range(10):
+        click(at, "queue")
+    assert [one.id for one in all_runs()] == [run.id]
+
+
+def test_the_same_settings_some_seconds_later_are_another_run(at, monkeypatch):
+    first = start(at)
+    first.update(created=first.info.created - 4)
+    assert start(at).id != first.id
+
+
+def test_who_only_watches_has_nothing_to_wait_for(live_run):
+    assert "queue" in keys(open_app("train", run=live_run.id, key=KEY))
+    assert "queue" not in keys(open_app("train", run=live_run.id))
