@@ -1,24 +1,29 @@
 """Several processes that train one model together, as torchrun starts them: each learns from its share of every batch.
 
-The first makes the run and writes it; the others need no disk, they are told the settings and the text. Nothing else
+The first makes the run and writes it; the others need no disk, they are told the settings, the text and where to begin.
+When one of them dies and torchrun starts all again (`--max-restarts`), they go on with the same run. Nothing else
 imports this module: one process alone needs none of it.
 """
 
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from torch import distributed as dist
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from .corpus import EXAM_CHARACTERS, Corpus
 from .download import load_text
+from .home import runs_dir, write_atomically
 from .runs import Run, RunProblem
 from .slots import Slots
-from .train import Diverged, Trainer
+from .train import Diverged, Progress, Trainer
 from .training import Training
 
 
@@ -38,6 +43,14 @@ class SharedTrainer(Trainer):
             share=(dist.get_rank(), dist.get_world_size()),
             together=lambda model: DistributedDataParallel(model, device_ids=gpu and [gpu]),
         )
+
+    def __iter__(self) -> Iterator[Progress]:
+        """All begin where the first process stands: at a checkpoint, if it has one."""
+        told = [self.state() if self.share[0] == 0 else None]
+        dist.broadcast_object_list(told, src=0)
+        if self.share[0] > 0:
+            self.go_on_from(told[0])
+        yield from super().__iter__()
 
     def _forward(self) -> torch.Tensor:
         """The loss on the whole batch, with the gradient of this process's share: all log, and fear, the same."""
@@ -67,15 +80,18 @@ class SharedTrainer(Trainer):
 
 
 def take_part(make_run: Callable[[], Run], stop_on_signals: Callable[[Callable[[str], None]], None]) -> Training | None:
-    """In the first process the training of a new run, to be started; in the others None, when all is over.
+    """In the first process the training of a run, to be started; in the others None, when all is over.
 
-    What `make_run` raises in the first process is raised there alone; the others end in silence.
+    It is a new run, or after a restart by torchrun the one that was made before. What `make_run` raises in the first
+    process is raised there alone; the others end in silence.
     """
     _join()
     wishes, told = [], [None, None]
     if dist.get_rank() == 0:
         try:
-            run = make_run()
+            run = _made_before() or make_run()
+            write_atomically(_note(), run.id)
+            atexit.register(_forget, run)
             told = [run.info, load_text(run.info.text.sha256)]
         finally:
             dist.broadcast_object_list(told, src=0)
@@ -95,13 +111,40 @@ def take_part(make_run: Callable[[], Run], stop_on_signals: Callable[[Callable[[
     return None
 
 
+def _made_before() -> Run | None:
+    """The run that these processes trained before torchrun started them again."""
+    if _restarts() == "0" or not _note().is_file():
+        return None
+    run = Run.open(_note().read_text())
+    print(f"{run.info.name} ({run.id}): goes on after a restart, in {run.folder}", flush=True)
+    return run
+
+
+def _restarts() -> str:
+    return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+
+
+def _forget(run: Run) -> None:
+    if run.info.state in ("finished", "stopped"):  # else torchrun may start all again
+        _note().unlink(missing_ok=True)
+
+
+def _note() -> Path:
+    """The file in which the first process notes its run for the time after a restart; gone when it ends well."""
+    launch = os.environ.get("TORCHELASTIC_RUN_ID", "")
+    return runs_dir() / f".torchrun-{hashlib.sha256(launch.encode()).hexdigest()[:16]}"
+
+
 def _join() -> None:
     if torch.cuda.is_available():
         place, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if place >= gpus:
             raise ValueError(f"Each process needs a GPU of its own, and here is no more than {gpus}.")
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    store, rank, world_size = next(rendezvous("env://"))
+    store = dist.PrefixStore(_restarts(), store)  # after a restart the addresses of the dead still stand in it
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
     atexit.register(dist.destroy_process_group)
 
 

@@ -411,10 +411,14 @@ def _cut_torn_line(path: Path) -> None:
 
 
 class Writer:
-    """Appends to a run's `metrics.jsonl` and `events.jsonl`. On a full disk lines wait here until there is room."""
+    """Appends to a run's `metrics.jsonl` and `events.jsonl`. On a full disk lines wait here until there is room.
+
+    Any thread may log.
+    """
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._lock = threading.RLock()
         self._metrics = self._open()
         self._waiting = b""
         self._flushed = 0.0
@@ -432,19 +436,22 @@ class Writer:
             row[name] = None  # JSON has no NaN and no infinity
         if bad:
             row["not_finite"] = bad
-        self._waiting += json.dumps(row).encode() + b"\n"
-        if progress.val_loss is not None or bad or time.monotonic() - self._flushed > 0.2:
-            self.flush()
+        line = json.dumps(row).encode() + b"\n"
+        with self._lock:
+            self._waiting += line
+            if progress.val_loss is not None or bad or time.monotonic() - self._flushed > 0.2:
+                self.flush()
 
     def flush(self) -> None:
         """Let readers see everything that was logged, as far as the disk takes it."""
-        try:
-            while self._waiting:
-                self._waiting = self._waiting[self._metrics.write(self._waiting) :]
-            self.problem = None
-        except OSError as error:
-            self.problem = error.strerror or str(error)
-        self._flushed = time.monotonic()
+        with self._lock:
+            try:
+                while self._waiting:
+                    self._waiting = self._waiting[self._metrics.write(self._waiting) :]
+                self.problem = None
+            except OSError as error:
+                self.problem = error.strerror or str(error)
+            self._flushed = time.monotonic()
 
     def close(self) -> None:
         """Write what can be written, and end."""

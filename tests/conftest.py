@@ -6,6 +6,8 @@ from hypothesis import settings
 
 import microllm.home
 
+pytest_plugins = ["browser"]
+
 settings.register_profile("microllm", derandomize=True, deadline=None)
 settings.load_profile("microllm")
 

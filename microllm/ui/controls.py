@@ -252,7 +252,7 @@ def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     run = session.run()
     if run and (rate := run.history.read().steps_per_second()):  # what a run really took corrects the estimate
         expected = speed.seconds_per_step(run.info.model, run.info.train, len(run.tokenizer.vocab))
-        step, source = step / (expected * rate), f"at the speed of {run.info.name}"
+        step, source = step / (expected * rate), f"at the speed of {literal(run.info.name)}"
     st.markdown(
         f"**{train.max_steps:,}** steps of **{1000 * step:.0f} ms**: **{duration(step * train.max_steps)}** ({source})"
     )
@@ -292,7 +292,7 @@ def start_buttons(label: str, can_start: bool) -> None:
     """The button that starts a run; while one of this window trains, also one that lets the new run wait for it."""
     shared = {"width": "stretch", "on_click": session.start, "disabled": not can_start}
     going = session.trainings()
-    name = going[0].folder.info.name if going else ""
+    name = literal(going[0].folder.info.name) if going else ""
     help = f"{name} is stopped and kept" if going else None
     st.button(label, key="start", type="primary", icon=":material/play_arrow:", help=help, **shared)
     if going:

@@ -53,7 +53,7 @@ def _form(run: Run, moment: int | None) -> None:
         icon=":material/fork_right:",
         on_click=session.fork,
         args=(moment, text, values),
-        help=f"{run.info.name} is stopped there and kept" if going else None,
+        help=f"{literal(run.info.name)} is stopped there and kept" if going else None,
     )
 
 

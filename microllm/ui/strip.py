@@ -51,7 +51,7 @@ def _tick(shown: tuple) -> None:
     info = run.info if run else None
     state = training.state if training else info.state if info else None
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        _menu(info.name if info else "No run yet")
+        _menu(literal(info.name) if info else "No run yet")
         _buttons(state, session.commanded())
         share()
         for other in session.trainings():
@@ -81,7 +81,7 @@ def _menu(name: str) -> None:
             listed += 1
             exams = run.history.read().exams
             loss = f"validation {exams[-1][1]:.2f}" if exams else "not scored yet"
-            label = f"{info.name} · {info.state} · {loss}"
+            label = f"{literal(info.name)} · {info.state} · {loss}"
             st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
@@ -114,7 +114,7 @@ def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
     if state in ACTIVE and not session.owns():
         parts.append("you are watching")
     if training and (other := training.waits_for):
-        parts = [f"**begins when {other.folder.info.name} is over**"]
+        parts = [f"**begins when {literal(other.folder.info.name)} is over**"]
     elif state == "waiting" and (seconds := training and training.seconds_to_turn()):
         parts = [f"**your turn in {math.ceil(seconds)} s**"]
     if last:
@@ -153,7 +153,7 @@ def _buttons(state: str | None, training: Training | None) -> None:
 
 def _way_to(other: Training) -> None:
     """The way to a run of this window that is not on show."""
-    name = other.folder.info.name
+    name = literal(other.folder.info.name)
     what = "is next" if other.waits_for else {"paused": "is paused"}.get(other.state, "trains")
     st.button(
         f"{name} {what}",

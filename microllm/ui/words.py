@@ -7,8 +7,13 @@ import re
 
 
 def literal(text: str) -> str:
-    """Text for Streamlit's Markdown, in which nothing is markup: a file may be called `![](http://...)`."""
-    return re.sub(r"[\\`*\[\]<>$#~]|:(?=\w)|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
+    """Text for Streamlit's Markdown, in which nothing is markup: a file may be called `![](http://...)`.
+
+    Icons and emoji (`:material/bug:`, `:tea:`) are looked for in what Markdown has made of a text, so that no backslash
+    helps: there a word joiner, which nobody sees, stands after the colon.
+    """
+    text = re.sub(r":(?=[a-zA-Z+-])", ":\u2060", text)
+    return re.sub(r"[\\`*\[\]<>$#~&]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
 
 
 def choices(loss: float) -> str:

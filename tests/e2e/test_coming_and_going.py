@@ -66,35 +66,6 @@ def test_a_reload_comes_back_to_the_run_on_every_page_and_it_trains_on(page, ser
     assert not page.errors
 
 
-def test_a_lost_connection_does_not_stop_the_run(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
-    before = wait_for_more_steps(page)
-    page.evaluate("streamlitDebug.disconnectWebsocket()")
-    until(page, lambda: step(page) > before, "more steps")
-    settle(page)
-    page.wait_for_timeout(3_500)  # longer than the grace time
-    assert server.run(run)["state"] == "training"
-    wait_for_more_steps(page)
-
-
-def test_a_closed_window_stops_its_run_after_the_grace_time(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
-    assert is_being_trained(server, run)
-    watcher = page.context.browser.new_page()
-    page.context.close()
-    try:
-        until(watcher, lambda: server.run(run)["state"] == "stopped", "the end of the run")
-        until(watcher, lambda: not is_being_trained(server, run), "the end of its thread")
-        last = server.lines(run)[-1]["step"]
-        assert (server.home / "runs" / run / "snapshots" / f"step-{last}.safetensors").is_file()
-        visit(watcher, f"{server.url}/train?run={run}")
-        until(watcher, lambda: step(watcher) == last, "the last step in the strip")
-    finally:
-        watcher.context.close()
-
-
 @pytest.mark.parametrize("address", PAGES)
 def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(address, fresh_server, page):
     server = fresh_server()

@@ -1,7 +1,6 @@
 """What a person may bring along, choose wrongly, or write into a field."""
 
 import re
-from urllib.parse import quote
 
 import pytest
 from driving import (
@@ -14,14 +13,13 @@ from driving import (
     choose,
     fill,
     press,
-    press_start,
     run_id,
-    settle,
     slide,
     start,
     step,
     thumb,
     until,
+    upload,
     visit,
     wait_for_more_steps,
 )
@@ -31,12 +29,6 @@ from microllm.builtin import drawing_room
 
 pytestmark = pytest.mark.timeout(240)
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(500)
-EVIL = "<script>alert(1)</script> ![x](http://example.invalid/x.png) $$x$$ <img src=//example.invalid/y> "
-
-
-def upload(page, name: str, data: bytes) -> None:
-    files = at(page, "upload").locator("input[type=file]")
-    files.set_input_files({"name": name, "mimeType": "text/plain", "buffer": data})
 
 
 def test_a_text_is_uploaded_and_learned_and_bad_ones_are_refused_without_loss(page, server):
@@ -89,17 +81,6 @@ def test_heads_that_cannot_share_the_width_are_explained_and_one_click_repairs_i
     assert not alerts(page)
 
 
-def test_without_network_the_page_says_so_and_trains_on_a_built_in_text(fresh_server, page, tmp_path):
-    nowhere = "http://127.0.0.1:9"  # a port where nobody answers
-    server = fresh_server(mirror=str(tmp_path), HTTPS_PROXY=nowhere, https_proxy=nowhere, no_proxy="", NO_PROXY="")
-    visit(page, f"{server.url}/train")
-    until(page, lambda: "Pride and Prejudice" in alerts(page), "a notice")
-    expect(button(page, "start")).to_be_enabled(timeout=PATIENCE * 1000)
-    run = press_start(page)
-    assert server.run(run)["text"]["name"] == "Drawing-room sentences"
-    wait_for_more_steps(page)
-
-
 def test_the_bars_answer_the_temperature(page, server):
     visit(page, f"{server.url}/train")
     choose(page, "text", WORDS_TWICE)
@@ -120,69 +101,6 @@ def test_the_bars_answer_the_temperature(page, server):
     until(page, lambda: first_bar() == 100, "one bar that takes all")
     thumb(page, "temperature").press("End")
     until(page, lambda: 0 < first_bar() < usual, "flatter bars")
-
-
-@pytest.fixture
-def watched(page, server):
-    """A window that notes every request to another host, every dialog and every picture from elsewhere."""
-    page.strangers = []
-    page.on("request", lambda it: it.url.startswith((server.url, "data:", "blob:")) or page.strangers.append(it.url))
-    page.on("websocket", lambda it: f":{server.port}/" in it.url or page.strangers.append(it.url))
-    page.on("dialog", lambda it: (page.strangers.append(f"dialog: {it.message}"), it.dismiss()))
-    return page
-
-
-def test_whatever_a_person_writes_is_shown_as_it_is_written(watched, server):
-    page = watched
-    visit(page, f"{server.url}/train")
-    choose(page, "text", OWN)
-    fill(page, "pasted", EVIL * 30)
-    expect(button(page, "start")).to_be_enabled(timeout=PATIENCE * 1000)
-    run = start(page)
-    wait_for_more_steps(page)
-    sample = at(page, "sample-live").locator("code")
-    expect(sample.first).to_be_visible(timeout=PATIENCE * 1000)
-
-    visit(page, f"{server.url}/attention?run={run}")
-    fill(page, "sentence", EVIL + "☕")
-    letters = at(page, "attention-text").locator("[role=option]")
-    written = EVIL.replace(" ", "␠")
-    until(page, lambda: "".join(letters.all_text_contents()) == written, "the sentence, character by character")
-    expect(page.locator("[data-testid=stText]").filter(has_text="☕")).to_be_visible()
-
-    visit(page, f"{server.url}/generate?run={run}")
-    fill(page, "prompt", EVIL + "☕")
-    press(page, "generate")
-    text = at(page, "writing-live").locator("code")
-    until(page, lambda: text.count() and text.first.inner_text().startswith(EVIL), "the prompt as it was written")
-    expect(button(page, "download")).to_be_visible(timeout=PATIENCE * 1000)
-    assert not page.strangers
-    assert not page.locator("img[src*=example]").count()
-    assert not page.errors
-
-
-@pytest.mark.parametrize("address", ["train", "attention"])
-def test_a_link_cannot_smuggle_in_a_picture(watched, server, address):
-    visit(watched, f"{server.url}/{address}?run={quote('![x](http://example.invalid/x.png)')}")
-    until(watched, lambda: alerts(watched), "a notice about the link")
-    watched.wait_for_timeout(500)
-    assert "![x](http://example.invalid/x.png)" in alerts(watched)
-    assert not watched.strangers
-
-
-def test_a_files_name_is_shown_as_it_is(watched, server):
-    page, name = watched, "my *first* $x$ and $y$ :red[text] ![x](http:example.invalid).txt"
-    visit(page, f"{server.url}/train")
-    choose(page, "text", OWN)
-    upload(page, name, drawing_room(4_000).encode())
-    expect(at(page, "panel")).to_contain_text("4,000 characters", timeout=PATIENCE * 1000)
-    settle(page)
-    captions = "\n".join(page.locator("[data-testid=stCaptionContainer], [data-testid=stText]").all_inner_texts())
-    assert captions.count(name) == captions.count("first")
-    upload(page, name, b"")
-    until(page, lambda: "empty" in alerts(page), "a refusal")
-    assert name in alerts(page)
-    assert not page.strangers
 
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

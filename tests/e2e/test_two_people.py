@@ -12,7 +12,6 @@ from driving import (
     at,
     button,
     press,
-    run_id,
     settle,
     start,
     step,
@@ -23,48 +22,6 @@ from driving import (
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.timeout(240)
-
-
-def shared_link(page) -> str:
-    """What Share gives."""
-    press(page, "share")
-    code = page.locator("[data-testid=stPopoverBody] [data-testid=stCode]").first
-    expect(code).to_contain_text("preset=", timeout=PATIENCE * 1000)
-    link = code.inner_text().strip()
-    page.keyboard.press("Escape")
-    return link
-
-
-def test_a_stranger_with_the_link_watches_and_cannot_stop_the_run(page, new_page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
-    link = shared_link(page)
-    assert link.startswith(f"{server.url}/train?")
-    key = page.evaluate("new URLSearchParams(location.search).get('key')")
-    assert key and key not in link
-
-    stranger = new_page()
-    visit(stranger, link)
-    assert run_id(stranger) == run
-    expect(at(stranger, "strip")).to_contain_text("watching")
-    wait_for_more_steps(stranger)
-    for command in ("pause", "step", "stop"):
-        assert not at(stranger, f"strip-{command}").count()
-    assert not alerts(stranger).count("key")
-    own = start(stranger, max_steps=190_000)
-    assert own != run
-    wait_for_more_steps(stranger)
-    press(stranger, "strip-stop")
-    until(stranger, lambda: server.run(own)["state"] == "stopped", "the end of the stranger's run")
-    assert server.run(run)["state"] == "training"
-
-    page.reload(wait_until="commit")
-    expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
-    assert key in page.url
-    wait_for_more_steps(page)
-    press(page, "strip-stop")
-    until(page, lambda: server.run(run)["state"] == "stopped", "the end of the owner's run")
-    assert not page.errors and not stranger.errors
 
 
 def test_a_link_with_settings_shows_them_and_stays_for_a_reload(page, server):

@@ -97,33 +97,6 @@ def test_bytes_that_arrive_one_by_one_make_the_same_rows(path):
     assert history.rows["step"] == [0, 1, 2, 3]
 
 
-def test_a_last_line_that_is_not_whole_is_left_for_the_next_time(path):
-    torn = line(1, 2.0)
-    append(path, line(0) + torn[:20])
-    history = History(path).read()
-    assert history.rows["step"] == [0]
-    append(path, torn[20:])
-    assert history.read().rows["step"] == [0, 1]
-
-
-@pytest.mark.parametrize("garbage", [line(1)[:20] + line(2), "\0\0\0\n", "\n", "é\n"])
-def test_a_garbage_line_is_skipped(garbage, path):
-    append(path, line(0) + garbage + line(3))
-    assert History(path).read().rows["step"] == [0, 3]
-
-
-def test_a_torn_line_among_thousands_costs_only_itself(path):
-    lines = [line(step) for step in range(3_000)]
-    lines[1_500] = lines[1_500][:20] + "\n"
-    append(path, "".join(lines))
-    assert History(path).read().rows["step"] == [step for step in range(3_000) if step != 1_500]
-
-
-def test_bytes_that_are_no_text_are_skipped(path):
-    path.write_bytes(line(0).encode() + b'{"step": \xff\xfe}\n' + line(1).encode())
-    assert History(path).read().rows["step"] == [0, 1]
-
-
 def test_a_file_that_got_shorter_is_read_anew(path):
     append(path, line(0, 9.0) + line(1, 9.0) + line(2, 9.0))
     history = History(path).read()
@@ -161,11 +134,6 @@ def test_smoothing_takes_the_noise_and_keeps_the_fall(path):
     assert smoothed[0] == losses[0]
     for step in range(300, 1_000):
         assert smoothed[step] == pytest.approx(4 / math.sqrt(step + 1), abs=0.05)
-
-
-def test_a_loss_that_is_no_number_leaves_a_gap_and_no_trace_in_the_mean(path):
-    append(path, line(0, 3.0) + line(1, None, not_finite=["train_loss"]) + line(2, 3.0))
-    assert History(path).read().rows["smoothed"] == [3.0, None, 3.0]
 
 
 def test_speed_is_that_of_the_last_few_seconds(path):
@@ -272,10 +240,3 @@ def test_points_on_the_log_axis_lie_evenly_in_each_doubling(long_history):
     for power in range(7, 16):
         inside = [step for step in steps if 2**power <= step < 2 ** (power + 1) and step % 500]
         assert 55 <= len(inside) <= 64, power
-
-
-@pytest.mark.parametrize("odd", ["null", "7", '"text"', "[]", "{}"])
-def test_a_line_of_json_that_is_no_row_is_skipped(odd, path):
-    append(path, line(0) + odd + "\n" + line(2))
-    history = History(path).read()
-    assert history.points()["step"] == [0, 2]

@@ -112,17 +112,6 @@ def test_the_same_words_without_the_key_of_a_built_in_text_have_no_floor():
     assert prepare(words_twice(1_000), "made").floor is None
 
 
-@pytest.mark.parametrize("length", [1, 19])
-def test_a_text_that_is_too_short_says_how_long_it_is(length):
-    with pytest.raises(TextProblem, match=f"scrap has {length} characters: too short"):
-        prepare("abcdefghij" * 2, "scrap", first=length)
-
-
-def test_a_text_with_too_many_different_characters_says_how_many():
-    with pytest.raises(TextProblem, match="6,001 different characters"):
-        prepare("".join(map(chr, range(0x4E00, 0x4E00 + 6_001))), "dictionary")
-
-
 def test_an_unknown_transformation_is_refused():
     with pytest.raises(ValueError, match="No transformation is called 'sideways'"):
         prepare(words_twice(100), "made", how="sideways")

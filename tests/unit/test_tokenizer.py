@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-import unicodedata
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import microllm
-from microllm.tokenizer import MAX_CHARACTERS, CharTokenizer, visible
+from microllm.tokenizer import CharTokenizer
 
 any_text = st.text(st.characters(exclude_categories=()))  # every code point there is, lone surrogates as well
 awkward = "\0\ud800\udfff\U0010ffff😀é\u0301\r\n\t \x7f\u2028\ufeff"
@@ -21,18 +20,6 @@ awkward = "\0\ud800\udfff\U0010ffff😀é\u0301\r\n\t \x7f\u2028\ufeff"
 def different(count: int) -> str:
     """A text of `count` different characters, not in the order of their code points."""
     return "".join(map(chr, range(0x4E00 + count - 1, 0x4E00 - 1, -1)))
-
-
-@given(any_text)
-def test_any_text_comes_back_the_same(text):
-    tokenizer = CharTokenizer.from_text(text)
-    assert tokenizer.decode(tokenizer.encode(text)) == text
-
-
-def test_surrogates_emoji_and_the_null_character_come_back_the_same():
-    tokenizer = CharTokenizer.from_text(awkward)
-    assert tokenizer.vocab_size == len(set(awkward))
-    assert tokenizer.decode(tokenizer.encode_tensor(awkward)) == awkward
 
 
 @given(any_text)
@@ -69,26 +56,6 @@ def test_an_id_takes_one_byte_up_to_256_different_characters(count, dtype):
     assert ids.tolist() == list(range(count - 1, -1, -1))
 
 
-def test_six_thousand_different_characters_are_taken_and_one_more_is_refused():
-    assert MAX_CHARACTERS == 6_000
-    assert CharTokenizer.from_text(different(6_000)).vocab_size == 6_000
-    with pytest.raises(ValueError, match=r"6,001 different characters.*at most 6,000"):
-        CharTokenizer.from_text(different(6_001))
-
-
-@pytest.mark.parametrize("encode", ["encode", "encode_tensor"])
-@pytest.mark.parametrize("stranger, shown", [("z", "z"), ("\n", "⏎"), ("\0", "␀"), ("😀", "😀"), ("\ud800", "‹D800›")])
-def test_an_unknown_character_is_named_in_its_visible_form(encode, stranger, shown):
-    tokenizer = CharTokenizer.from_text("abc")
-    with pytest.raises(ValueError, match=f"never met {shown}:"):
-        getattr(tokenizer, encode)(f"ab{stranger}c{stranger}")
-
-
-def test_many_unknown_characters_are_named_up_to_eight():
-    with pytest.raises(ValueError, match="never met h, g, f, e, d, c, b, a …:"):
-        CharTokenizer("x").encode("hgfxedcbahijklmnop")
-
-
 def test_unknown_characters_are_listed_once_in_order_of_appearance():
     assert CharTokenizer("abc").unknown("zaybzcy") == ["z", "y"]
 
@@ -102,17 +69,6 @@ def test_an_id_outside_the_vocabulary_is_refused_with_the_range(wrong):
 def test_a_vocabulary_that_repeats_a_character_is_refused():
     with pytest.raises(ValueError, match="once"):
         CharTokenizer("aba")
-
-
-@given(any_text)
-def test_visible_leaves_nothing_unseen(text):
-    shown = visible(text)
-    assert len(shown) >= len(text)
-    assert not any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"} for c in shown)
-
-
-def test_visible_shows_what_cannot_be_seen_and_leaves_the_rest():
-    assert visible("Mr B,\n\t\r\0\x1f\x7f\xa0\ud800é😀") == "Mr␠B,⏎⇥␍␀␟␡‹00A0›‹D800›é😀"
 
 
 MEASURE = """

@@ -153,19 +153,6 @@ def test_a_run_in_a_thread_is_the_run_of_a_bare_trainer_bit_for_bit(workshop):
     assert have_equal_weights(run.model_at(30), trainer.model)
 
 
-@pytest.mark.parametrize("places", [1, 2])
-def test_two_runs_at_once_do_not_disturb_each_other(places):
-    slots = Slots(places, turn=SHORT_TURN, first=SHORT_TURN)
-    runs = [new_run(150, seed=seed, dropout=0.3) for seed in (1, 2)]
-    trainings = [Training(run, slots) for run in runs]
-    for training in trainings:
-        training.start()
-    for training in trainings:
-        training.join()
-    for run in runs:
-        assert losses(run) == alone(run)[0]
-
-
 def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(workshop):
     run = new_run(50, learning_rate=0.01, warmup_steps=0)
     exams = {step: loss for step, _, loss in alone(run)[0] if loss is not None}
@@ -633,18 +620,6 @@ def test_the_grace_can_be_wished_for(wish, seconds, monkeypatch):
 # What can go wrong
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(workshop, monkeypatch):
-    monkeypatch.setattr(microllm.train, "learning_rate_at", lambda step, config: 1e30 if step == 3 else 0.5)
-    run = new_run(ENDLESS)
-    workshop.start(run).join()
-    assert run.info.state == "failed"
-    assert run.info.message == (
-        "The loss stopped being a number at step 4, with learning rate 0.5. "
-        "Start again with a smaller one, such as 0.05."
-    )
-    assert (rows(run)["step"][-1], rows(run)["train_loss"][-1]) == (4, None)
-
-
 def test_a_log_that_cannot_be_written_ends_the_run_with_a_sentence_and_no_other_run(workshop, monkeypatch):
     unlucky, lucky = new_run(50, seed=1), new_run(50, seed=2)
     log = Writer.log
@@ -683,16 +658,6 @@ def test_a_run_that_another_program_trains_is_left_alone(workshop):
         assert training.state == "failed"
         assert run.info.state == "waiting"
     assert rows(run)["step"] == []
-
-
-def test_a_lack_of_memory_is_told_in_plain_words(workshop, monkeypatch):
-    def run_out(*_):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes.")
-
-    run = new_run()
-    monkeypatch.setattr(Writer, "log", run_out)
-    workshop.start(run).join()
-    assert (run.info.state, run.info.message[:30]) == ("failed", "There was not enough memory. A")
 
 
 # The workshop

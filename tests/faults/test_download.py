@@ -1,8 +1,6 @@
-"""Texts: fetched from servers that misbehave, cleaned, decoded, kept."""
+"""The book, from servers that misbehave in every way: had whole, or one sentence says within its time why not."""
 
-import codecs
 import gzip
-import hashlib
 import random
 import shutil
 import socket
@@ -11,24 +9,17 @@ import struct
 import subprocess
 import threading
 import time
-import tracemalloc
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import microllm.home
-from microllm import download
+from microllm import download, link
 from microllm.download import (
     TextProblem,
-    clean_gutenberg,
-    decode_text,
     fetch_book,
-    keep_text,
-    load_text,
-    read_text_file,
 )
+from microllm.texts import choose
 
 START = "*** START OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
 END = "*** END OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
@@ -214,7 +205,7 @@ def assert_no_worker_stays():
     assert workers() == []
 
 
-# Fetching
+# ---- 28. no network, wrong answers, answers that never end
 
 REFUSED = {
     "missing": "error 404",
@@ -441,6 +432,9 @@ def test_a_damaged_kept_book_is_fetched_anew(server, texts, damage):
     assert (texts / "pg1342.txt").read_bytes() == BOOK.encode()
 
 
+# ---- 29. two downloads at once
+
+
 def test_two_downloads_at_once_make_one_whole_file(server, texts):
     books = []
     threads = [
@@ -464,6 +458,9 @@ def test_a_download_that_is_ahead_and_never_ends_does_not_hold_us_past_the_limit
     assert time.monotonic() - begin < 0.8
 
 
+# ---- a folder that cannot be written, a full disk
+
+
 def test_a_folder_that_cannot_be_written_does_not_lose_the_book(server, texts):
     texts.parent.mkdir(parents=True, exist_ok=True)
     texts.write_text("a file stands where the folder should be")
@@ -476,6 +473,18 @@ def test_a_full_disk_does_not_lose_the_book(server, monkeypatch):
 
     monkeypatch.setattr(download, "write_atomically", full)
     assert fetch_book(sources=[server.url("book")], seconds=5) == BOOK
+
+
+# ---- 30. nothing that a visitor types is ever fetched; MICROLLM_MIRROR is the operator's
+
+
+def test_an_address_in_a_texts_place_is_the_name_of_a_file_that_is_not_there(server):
+    for address in (server.url("book"), f"file://{__file__}"):
+        with pytest.raises(TextProblem, match="There is no file"):
+            choose(address)
+    said = link.read({"text": server.url("book")})
+    assert said.text is None and said.wrong
+    assert server.asked == []
 
 
 def test_the_operators_folder_is_asked_first(server, tmp_path, monkeypatch):
@@ -498,231 +507,3 @@ def test_a_mirror_without_the_book_is_passed_over(server, tmp_path, monkeypatch)
     with pytest.raises(TextProblem, match=r"no such file, error 404 \(2 addresses tried\)"):
         (tmp_path / "home/texts/pg1342.txt").unlink()
         fetch_book(sources=[server.url("missing")], seconds=5)
-
-
-# Cleaning
-
-
-@pytest.mark.parametrize("article", ["THE", "THIS"])
-@pytest.mark.parametrize("indent", ["", "            ", "\t"])
-@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_what_stands_between_the_markers_is_the_book(article, indent, line_end, mark):
-    inside = "Chapter 1\n\n  [Illustration]\n\n* * *\n\n_It_ is a “truth” ***"
-    text = (
-        f"{mark}Header\n\n{indent}*** START OF {article} PROJECT GUTENBERG EBOOK A MADE BOOK ***\n\n{inside}\n \n"
-        f"{indent}*** END OF {article} PROJECT GUTENBERG EBOOK A MADE BOOK ***\nLicence"
-    )
-    assert clean_gutenberg(text.replace("\n", line_end)) == inside
-
-
-def test_older_markers_without_a_space_and_in_mixed_case_are_known():
-    text = "***START OF THE PROJECT GUTENBERG EBOOK A***\nOnce.\n***END OF THE PROJECT GUTENBERG EBOOK A***"
-    assert clean_gutenberg(text) == "Once."
-    assert clean_gutenberg(text.replace("EBOOK", "eBook")) == "Once."
-
-
-@pytest.mark.parametrize(
-    "text", ["", "Once.", f"{START}\nOnce.", f"Once.\n{END}", f"{END}\nOnce.\n{START}", f"so: {START}\nOnce.\n{END}"]
-)
-def test_a_text_without_both_markers_in_order_is_no_gutenberg_text(text):
-    with pytest.raises(TextProblem, match="START or END line is missing"):
-        clean_gutenberg(text)
-
-
-# A person's own text
-
-WORDS = "Naïve “tea” — 茶 🫖"
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        WORDS.encode(),
-        codecs.BOM_UTF8 + WORDS.encode(),
-        codecs.BOM_UTF16_LE + WORDS.encode("utf-16-le"),
-        codecs.BOM_UTF16_BE + WORDS.encode("utf-16-be"),
-        codecs.BOM_UTF32_LE + WORDS.encode("utf-32-le"),
-        codecs.BOM_UTF32_BE + WORDS.encode("utf-32-be"),
-    ],
-)
-def test_unicode_is_read_with_and_without_a_byte_order_mark(data):
-    assert decode_text(data, "notes.txt") == (WORDS, None)
-
-
-def test_western_european_is_read_with_a_notice_never_silently():
-    text, notice = decode_text("Café “tea”".encode("cp1252"), "notes.txt")
-    assert text == "Café “tea”"
-    assert notice == (
-        "notes.txt is not UTF-8; it was read as Western European (cp1252). If letters look wrong, save it as UTF-8."
-    )
-    text, notice = decode_text(b"a\x81b caf\xe9", "notes.txt")
-    assert text == "a\x81b café"
-    assert "Western European (latin-1)" in notice
-
-
-def test_a_chosen_encoding_is_followed_without_a_notice():
-    data = "Война и мир".encode("cp1251")
-    assert decode_text(data, "tolstoy.txt")[1] is not None
-    assert decode_text(data, "tolstoy.txt", encoding="cp1251") == ("Война и мир", None)
-
-
-@pytest.mark.parametrize(
-    ("data", "encoding"),
-    [(b"caf\xe9", "utf-8"), (b"text", "klingon"), (b"text", "rot13"), (b"text", "utf\0"), (b"odd", "utf-16-le")],
-)
-def test_an_encoding_that_does_not_fit_is_refused(data, encoding):
-    with pytest.raises(TextProblem, match=r"^notes\.txt cannot be read as "):
-        decode_text(data, "notes.txt", encoding=encoding)
-
-
-@pytest.mark.parametrize("data", [codecs.BOM_UTF16_LE + b"odd", codecs.BOM_UTF8 + b"caf\xe9"])
-def test_a_byte_order_mark_that_lies_is_named_and_not_read_as_western_european(data):
-    with pytest.raises(TextProblem, match=r"^notes\.txt cannot be read as utf-(16|8)"):
-        decode_text(data, "notes.txt")
-
-
-@pytest.mark.parametrize("data", [b"", codecs.BOM_UTF8, codecs.BOM_UTF16_LE, f"{START}\n \n{END}".encode()])
-def test_an_empty_file_is_refused(data):
-    with pytest.raises(TextProblem, match=r"^notes\.txt is empty: choose a file"):
-        decode_text(data, "notes.txt")
-
-
-@pytest.mark.parametrize(
-    ("data", "kind"),
-    [
-        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
-        (b"\xff\xd8\xff\xe0", "a JPEG picture"),
-        (b"GIF89a", "a GIF picture"),
-        (b"%PDF-1.7\n%", "a PDF document"),
-        (gzip.compress(b"text"), "a gzip archive"),
-        (b"PK\x03\x04", "a ZIP archive"),
-        (b"text\0text" + b" and more text" * 10, "control characters"),
-        ("UTF-16 without its mark".encode("utf-16-le"), "control characters"),
-        (bytes(range(1, 256)) * 4, "control characters"),
-    ],
-)
-def test_a_binary_file_called_txt_is_refused_and_its_kind_named(data, kind):
-    with pytest.raises(TextProblem) as problem:
-        decode_text(data, "picture.txt")
-    assert str(problem.value).startswith(f"picture.txt looks binary ({kind}")
-
-
-def test_escape_sequences_and_a_stray_control_character_are_text():
-    text = "\x1b[31mred\x1b[0m\f" + "a long line " * 10 + "\x01"
-    assert decode_text(text.encode(), "log.txt") == (text, None)
-
-
-def test_line_ends_become_lf_and_nothing_else_is_removed():
-    assert decode_text(b"\xef\xbb\xbf  one\r\ntwo\rthree\n\n ", "notes.txt") == ("  one\ntwo\nthree\n\n ", None)
-
-
-def test_a_gutenberg_file_of_ones_own_is_cleaned_like_the_book():
-    assert decode_text(gutenberg(), "pg1342.txt") == (BOOK, None)
-
-
-def test_a_text_over_the_limit_is_refused_with_both_sizes(tmp_path, monkeypatch):
-    with open(tmp_path / "huge.txt", "wb") as file:
-        file.truncate(250_000_000)  # a hole, which takes no disk
-    monkeypatch.setattr(download.Path, "read_bytes", lambda _: pytest.fail("read into memory"))
-    with pytest.raises(TextProblem, match=r"^huge\.txt is 250 MB; at most 200 MB can be read\.$"):
-        read_text_file(tmp_path / "huge.txt")
-    monkeypatch.undo()
-    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000_000)
-    assert decode_text(b"a" * 1_000_000, "big.txt")[1] is None
-    with pytest.raises(TextProblem, match=r"^big\.txt is 2 MB; at most 1 MB can be read\.$"):
-        decode_text(b"a" * 1_000_001, "big.txt")
-
-
-def peak_bytes(do) -> int:
-    """The most memory that Python took while `do()` ran."""
-    tracemalloc.start()
-    try:
-        do()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize("name", ["notes", "book"])
-def test_one_string_is_made_of_a_long_file_and_no_copies(tmp_path, name):
-    words = "It rained all day, and nobody called.\r\n" * 50_000 + "“😀”"  # the emoji makes it 4 bytes a character
-    path = tmp_path / f"{name}.txt"
-    path.write_bytes((f"{START}\r\n{words}\r\n{END}" if name == "book" else words).encode())
-    peak = peak_bytes(lambda: read_text_file(path))
-    assert 4 < peak / path.stat().st_size < 8.5  # while it decodes: the file, 2 bytes a character and 4
-
-
-def test_a_file_of_exactly_the_limit_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000)
-    (tmp_path / "big.txt").write_bytes(b"a" * 1_000)
-    assert read_text_file(tmp_path / "big.txt") == ("a" * 1_000, None)
-
-
-def test_a_local_file_is_read_and_called_by_its_name(tmp_path):
-    path = tmp_path / "notes.txt"
-    path.write_bytes(b"caf\xe9")
-    text, notice = read_text_file(str(path))
-    assert text == "café"
-    assert notice.startswith("notes.txt is not UTF-8")
-
-
-def test_a_path_that_is_no_file_is_named(tmp_path):
-    with pytest.raises(TextProblem, match=r"nothing\.txt: check its name"):
-        read_text_file(tmp_path / "nothing.txt")
-    with pytest.raises(TextProblem, match="is a folder"):
-        read_text_file(tmp_path)
-    with pytest.raises(TextProblem, match="There is no file"):
-        read_text_file("nul\0.txt")
-    with pytest.raises(TextProblem, match="cannot be read: File name too long"):
-        read_text_file("x" * 10_000)
-
-
-# Keeping
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
-@given(st.text(st.characters(exclude_categories=())))
-def test_a_kept_text_comes_back_exactly(text):
-    assert load_text(keep_text(text)) == text
-
-
-@pytest.mark.parametrize("text", ["", "\ufeffa\rb\r\nc\n\x85\u2028", "\0\x1b[0m", "\ud83d alone \udc00", "👩‍👩‍👧"])
-def test_line_ends_marks_and_lone_surrogates_survive_keeping(texts, text):
-    sha256 = keep_text(text)
-    assert load_text(sha256) == text
-    assert sha256 == hashlib.sha256((texts / f"{sha256}.txt").read_bytes()).hexdigest()
-
-
-def test_a_text_is_written_once(texts, monkeypatch):
-    sha256 = keep_text("once")
-    monkeypatch.setattr(download, "write_atomically", lambda *_: pytest.fail("written again"))
-    assert keep_text("once") == sha256
-
-
-def test_a_text_that_is_kept_already_is_not_read_into_memory_to_compare():
-    text = "It rained all day. " * 100_000
-    keep_text(text)
-    assert peak_bytes(lambda: keep_text(text)) < 1.5 * len(text)  # its own bytes
-
-
-def test_keeping_a_text_again_heals_a_damaged_copy(texts):
-    sha256 = keep_text("a text")
-    (texts / f"{sha256}.txt").write_text("a test")
-    assert load_text(keep_text("a text")) == "a text"
-
-
-def test_a_kept_text_that_was_changed_or_is_gone_is_refused(texts):
-    sha256 = keep_text("a text")
-    (texts / f"{sha256}.txt").write_text("a test")
-    with pytest.raises(TextProblem, match="is damaged"):
-        load_text(sha256)
-    (texts / f"{sha256}.txt").unlink()
-    with pytest.raises(TextProblem, match="is not kept here"):
-        load_text(sha256)
-
-
-@pytest.mark.parametrize("name", ["", "../../etc/passwd", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", "é"])
-def test_only_a_sha256_names_a_kept_text(name):
-    with pytest.raises(TextProblem, match="64 hexadecimal digits"):
-        load_text(name)

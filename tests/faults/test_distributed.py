@@ -1,10 +1,13 @@
-"""Two processes under torchrun do what one does, step by step, and end together."""
+"""Two processes under torchrun do what one does, step by step, end together, and go on when one of them is killed."""
 
+import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -51,6 +54,49 @@ def rows(run: Run) -> list[dict]:
 def one_process(run: Run) -> Trainer:
     """The same training, to be done here and alone."""
     return Trainer(run.info.model, run.info.train, run.corpus)
+
+
+# ---- 43. one of two processes is killed
+
+
+def process_of_rank(rank: int, launcher: subprocess.Popen) -> int:
+    """The number of the process that has this rank."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            told = path.joinpath("environ").read_bytes().split(b"\0")
+            parent = path.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+            if f"LOCAL_RANK={rank}".encode() in told and parent == str(launcher.pid):
+                return int(path.name)
+    raise LookupError(f"no process of rank {rank}")
+
+
+def test_when_one_process_is_killed_the_run_goes_on_to_what_it_would_have_become(start, runs, monkeypatch):
+    monkeypatch.setenv("MICROLLM_CHECKPOINT", "0.1")
+    monkeypatch.setitem(globals(), "TORCHRUN", [*TORCHRUN[:4], "--max-restarts=1", *TORCHRUN[4:]])
+    process, deadline = start("--max_steps=1500", "--eval_interval=500"), time.monotonic() + 60
+    while not (runs() and runs()[0].checkpoints and len(rows(runs()[0])) > 100):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    os.kill(process_of_rank(1, process), signal.SIGKILL)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    (run,) = runs()
+    assert f"({run.id}): goes on after a restart" in out
+    assert run.info.state == "finished"
+    logged = rows(run)
+    assert [row["step"] for row in logged] == list(range(1501))  # no gap, no step twice
+    assert not list(run.folder.parent.glob(".torchrun-*"))
+
+    monkeypatch.setenv("MICROLLM_RUNS_DIR", str(run.folder.parent.parent / "unbroken"))
+    assert start("--max_steps=1500", "--eval_interval=500").wait(100) == 0
+    (path,) = (run.folder.parent.parent / "unbroken").glob("*/run.json")
+    unbroken = Run(path.parent)
+    assert [row["train_loss"] for row in rows(unbroken)] == [row["train_loss"] for row in logged]
+    for name, tensor in run.model_at(1500).state_dict().items():
+        assert torch.equal(tensor, unbroken.model_at(1500).state_dict()[name])
+
+
+# ---- 44. one process and two
 
 
 def test_two_processes_learn_with_adamw_what_one_learns_and_both_stop_at_the_chosen_loss(start, runs):

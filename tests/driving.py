@@ -20,7 +20,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from microllm.config import PRESETS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
+JOINER = "\u2060"  # a word joiner, which nobody sees, keeps Streamlit from making icons of text
 PATIENCE = 60.0  # seconds, for a busy machine; nothing waits longer than it must
 
 
@@ -52,7 +53,7 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, *arguments.split()],
             cwd=ROOT,
-            env=surroundings(home, MICROLLM_GRACE="2", MICROLLM_MIRROR=str(mirror), **environment),
+            env=surroundings(home, **{"MICROLLM_GRACE": "2", "MICROLLM_MIRROR": str(mirror)} | environment),
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -198,6 +199,12 @@ def fill(page: Page, key: str, value: Any) -> None:
     settle(page)
 
 
+def upload(page: Page, name: str, data: bytes) -> None:
+    """Choose a file as one's own text."""
+    files = at(page, "upload").locator("input[type=file]")
+    files.set_input_files({"name": name, "mimeType": "text/plain", "buffer": data})
+
+
 def unfold(page: Page, key_within: str) -> None:
     """Open the fold that holds this element."""
     holds = page.locator("details", has=page.locator(f".st-key-{key_within}"))
@@ -244,6 +251,16 @@ def press_start(page: Page) -> str:
     expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
     until(page, lambda: step(page) is not None, "a step in the strip")
     return run_id(page)
+
+
+def shared_link(page: Page) -> str:
+    """What Share gives."""
+    press(page, "share")
+    code = page.locator("[data-testid=stPopoverBody] [data-testid=stCode]").first
+    expect(code).to_contain_text("preset=", timeout=PATIENCE * 1000)
+    link = code.inner_text().strip()
+    page.keyboard.press("Escape")
+    return link
 
 
 def run_id(page: Page) -> str | None:
@@ -296,4 +313,4 @@ def curve(page: Page) -> dict[str, Any]:
 
 def alerts(page: Page) -> str:
     """What the page complains about."""
-    return "\n".join(page.locator("[data-testid=stAlert]").all_inner_texts())
+    return "\n".join(page.locator("[data-testid=stAlert]").all_inner_texts()).replace(JOINER, "")

@@ -1,0 +1,154 @@
+"""Windows that close, connections that break, servers that restart, strangers with a link."""
+
+import pytest
+from driving import (
+    PATIENCE,
+    Server,
+    alerts,
+    at,
+    button,
+    press,
+    run_id,
+    settle,
+    shared_link,
+    start,
+    step,
+    until,
+    visit,
+    wait_for_more_steps,
+)
+from filelock import FileLock, Timeout
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.timeout(240)
+
+
+# ---- 37. ten clicks on Start
+
+
+def test_ten_clicks_on_start_are_one_run(page, server):
+    visit(page, f"{server.url}/train")
+    expect(button(page, "start")).to_be_enabled(timeout=PATIENCE * 1000)
+    before = {path.name for path in (server.home / "runs").glob("*")}
+    page.evaluate("for (let i = 0; i < 10; i++) document.querySelector('.st-key-start button').click()")
+    until(page, lambda: run_id(page), "a run in the address")
+    until(page, lambda: (step(page) or 0) > 5, "its first steps")
+    page.wait_for_timeout(1_500)
+    after = {path.parent.name for path in (server.home / "runs").glob("*/run.json")}
+    assert after - before == {run_id(page)}
+    expect(button(page, "strip-stop")).to_be_visible()
+    assert not page.errors
+
+
+# ---- 38. a closed window, a lost connection
+
+
+def is_being_trained(server, run) -> bool:
+    """True while some thread anywhere is the run's writer."""
+    try:
+        with FileLock(server.home / "runs" / run / "lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def test_a_lost_connection_does_not_stop_the_run(page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page)
+    before = wait_for_more_steps(page)
+    page.evaluate("streamlitDebug.disconnectWebsocket()")
+    until(page, lambda: step(page) > before, "more steps")
+    settle(page)
+    page.wait_for_timeout(3_500)  # longer than the grace time
+    assert server.run(run)["state"] == "training"
+    wait_for_more_steps(page)
+
+
+def test_a_closed_window_stops_its_run_after_the_grace_time(page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page)
+    assert is_being_trained(server, run)
+    watcher = page.context.browser.new_page()
+    page.context.close()
+    try:
+        until(watcher, lambda: server.run(run)["state"] == "stopped", "the end of the run")
+        until(watcher, lambda: not is_being_trained(server, run), "the end of its thread")
+        last = server.lines(run)[-1]["step"]
+        assert (server.home / "runs" / run / "snapshots" / f"step-{last}.safetensors").is_file()
+        visit(watcher, f"{server.url}/train?run={run}")
+        until(watcher, lambda: step(watcher) == last, "the last step in the strip")
+    finally:
+        watcher.context.close()
+
+
+# ---- 39. the server restarted
+
+
+@pytest.mark.parametrize("end", ["Ctrl-C", "kill"])
+def test_after_a_restart_the_run_is_shown_as_interrupted_and_one_click_resumes_it(end, new_page, mirror, tmp_path):
+    first = Server(tmp_path / "home", mirror, MICROLLM_CHECKPOINT="0.2").wait_until_it_answers()
+    page = new_page()
+    visit(page, f"{first.url}/train")
+    run = start(page, preset="article")
+    wait_for_more_steps(page, 30)
+    link = page.evaluate("location.pathname + location.search")
+    page.goto("about:blank")
+    if end == "kill":
+        first._process.kill()
+        first._process.wait()
+    else:
+        assert first.end() == 0
+    reached = first.lines(run)[-1]["step"]
+    assert first.run(run)["state"] == ("interrupted" if end == "Ctrl-C" else "training")
+
+    second = Server(first.home, mirror).wait_until_it_answers()
+    try:
+        visit(page, second.url + link)
+        expect(at(page, "strip")).to_contain_text("interrupted", timeout=PATIENCE * 1000)
+        assert len(second.lines(run)) > 0.5 * reached
+        press(page, "strip-go-on")
+        expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
+        until(page, lambda: (step(page) or 0) > reached + 5, "steps beyond those before the restart")
+        press(page, "strip-stop")
+        settle(page)
+        until(page, lambda: second.run(run)["state"] == "stopped", "the end")
+        steps = [line["step"] for line in second.lines(run)]
+        assert steps == list(range(len(steps)))  # no gap, no zig-zag
+        assert not page.errors
+    finally:
+        second.end()
+
+
+# ---- 41. nobody stops another one's run
+
+
+def test_a_stranger_with_the_link_watches_and_cannot_stop_the_run(page, new_page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page)
+    link = shared_link(page)
+    assert link.startswith(f"{server.url}/train?")
+    key = page.evaluate("new URLSearchParams(location.search).get('key')")
+    assert key and key not in link
+
+    stranger = new_page()
+    visit(stranger, link)
+    assert run_id(stranger) == run
+    expect(at(stranger, "strip")).to_contain_text("watching")
+    wait_for_more_steps(stranger)
+    for command in ("pause", "step", "stop"):
+        assert not at(stranger, f"strip-{command}").count()
+    assert not alerts(stranger).count("key")
+    own = start(stranger, max_steps=190_000)
+    assert own != run
+    wait_for_more_steps(stranger)
+    press(stranger, "strip-stop")
+    until(stranger, lambda: server.run(own)["state"] == "stopped", "the end of the stranger's run")
+    assert server.run(run)["state"] == "training"
+
+    page.reload(wait_until="commit")
+    expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
+    assert key in page.url
+    wait_for_more_steps(page)
+    press(page, "strip-stop")
+    until(page, lambda: server.run(run)["state"] == "stopped", "the end of the owner's run")
+    assert not page.errors and not stranger.errors

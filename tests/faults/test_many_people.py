@@ -1,0 +1,100 @@
+"""Many people, one server: nobody waits for ever, loses a run, or disturbs another."""
+
+import statistics
+import time
+
+import pytest
+import torch
+
+from microllm import configs_from, texts
+from microllm.builtin import drawing_room
+from microllm.runs import Run, kept_of
+from microllm.slots import Slots
+from microllm.train import Trainer
+from microllm.training import Workshop
+
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10, "dropout": 0.1}
+FIRST = 0.3  # seconds of a first turn
+
+
+def new_run(max_steps: int = 1_000_000, **settings) -> Run:
+    model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
+    return Run.create(model, train, texts.prepare(drawing_room(2_000), "made"), preset="quick", threads=1)
+
+
+def wait_until(condition, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+# ---- 36. thirty runs on one place
+
+
+def test_thirty_runs_take_turns_each_has_its_first_points_within_its_share_and_knows_when_its_turn_comes():
+    workshop = Workshop(Slots(1, turn=FIRST, first=FIRST))
+    try:
+        runs = [new_run(seed=seed) for seed in range(30)]
+        began = time.monotonic()
+        trainings = [workshop.start(run) for run in runs]
+        fifth, told = {}, {}
+        while len(fifth) < 30:
+            now = time.monotonic() - began
+            assert now < 60, sorted(fifth)
+            for training in trainings:
+                key = training.folder.id
+                if key not in fifth and training.reached >= 4:
+                    fifth[key] = now
+                if key not in told and (seconds := training.seconds_to_turn()):
+                    told[key] = now + seconds
+            time.sleep(0.01)
+        slack = 10 * FIRST  # for a machine that has other things to do
+        for place, moment in enumerate(sorted(fifth.values())):
+            assert moment <= 2 * FIRST * (place + 1) + slack
+        assert len(told) >= 29  # all but the one that trains at once
+        late = [fifth[key] - said for key, said in told.items()]
+        assert statistics.median(map(abs, late)) < slack
+    finally:
+        workshop.close()
+    assert {run.info.state for run in runs} == {"interrupted"}  # and nobody has lost a step
+    for run in runs:
+        assert run.history.read().rows["step"] == list(range(len(run.history)))
+        assert run.checkpoints
+
+
+# ---- 40. the same seed twice at once
+
+
+@pytest.mark.parametrize("seeds", [(1, 1), (1, 2)])
+@pytest.mark.parametrize("places", [1, 2])
+def test_two_runs_at_once_are_each_bitwise_what_they_are_alone(places, seeds):
+    workshop = Workshop(Slots(places, turn=0.1, first=0.1))
+    try:
+        runs = [new_run(150, seed=seed) for seed in seeds]
+        for training in [workshop.start(run) for run in runs]:
+            training.join()
+    finally:
+        workshop.close()
+    for run in runs:
+        alone = Trainer(run.info.model, run.info.train, run.corpus)
+        losses = [(progress.step, progress.train_loss) for progress in alone]
+        rows = run.history.read().rows
+        assert list(zip(rows["step"], rows["train_loss"], strict=True)) == losses
+        for name, tensor in run.model_at(150).state_dict().items():
+            assert torch.equal(tensor, alone.model.state_dict()[name])
+
+
+# ---- 41. whose run it is: of the second token a hash alone is kept
+
+
+def test_of_the_owners_token_only_a_hash_is_kept_and_only_the_token_owns():
+    model, train = configs_from(TINY)
+    text = texts.prepare(drawing_room(2_000), "made")
+    run = Run.create(model, train, text, preset="quick", token="the owner's token")
+    kept = (run.folder / "run.json").read_text()
+    assert "the owner's token" not in kept
+    assert kept_of("the owner's token") in kept
+    assert run.info.is_owned_with("the owner's token")
+    for other in ("", "another", kept_of("the owner's token"), "THE OWNER'S TOKEN", "\ud800"):
+        assert not run.info.is_owned_with(other)

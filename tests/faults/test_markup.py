@@ -1,0 +1,139 @@
+"""Markup, formulas, icons and links in whatever a person writes: shown as they are, and nothing leaves the machine."""
+
+import json
+from urllib.parse import quote
+
+import pytest
+from driving import (
+    JOINER,
+    OWN,
+    PATIENCE,
+    alerts,
+    at,
+    button,
+    choose,
+    fill,
+    press,
+    settle,
+    start,
+    until,
+    upload,
+    visit,
+    wait_for_more_steps,
+)
+from playwright.sync_api import expect
+
+from microllm.builtin import drawing_room
+
+pytestmark = pytest.mark.timeout(240)
+
+
+# ---- 27. <script>, pictures, $$, :material/bug:, in text, name, prompt, label and link
+
+
+EVIL = "<script>alert(1)</script> ![x](http://example.invalid/x.png) $$x$$ <img src=//example.invalid/y> "
+
+
+@pytest.fixture
+def watched(page, server):
+    """A window that notes every request to another host, every dialog and every picture from elsewhere."""
+    page.strangers = []
+    page.on("request", lambda it: it.url.startswith((server.url, "data:", "blob:")) or page.strangers.append(it.url))
+    page.on("websocket", lambda it: f":{server.port}/" in it.url or page.strangers.append(it.url))
+    page.on("dialog", lambda it: (page.strangers.append(f"dialog: {it.message}"), it.dismiss()))
+    return page
+
+
+def test_whatever_a_person_writes_is_shown_as_it_is_written(watched, server):
+    page = watched
+    visit(page, f"{server.url}/train")
+    choose(page, "text", OWN)
+    fill(page, "pasted", EVIL * 30)
+    expect(button(page, "start")).to_be_enabled(timeout=PATIENCE * 1000)
+    run = start(page)
+    wait_for_more_steps(page)
+    sample = at(page, "sample-live").locator("code")
+    expect(sample.first).to_be_visible(timeout=PATIENCE * 1000)
+
+    visit(page, f"{server.url}/attention?run={run}")
+    fill(page, "sentence", EVIL + "☕")
+    letters = at(page, "attention-text").locator("[role=option]")
+    written = EVIL.replace(" ", "␠")
+    until(page, lambda: "".join(letters.all_text_contents()) == written, "the sentence, character by character")
+    expect(page.locator("[data-testid=stText]").filter(has_text="☕")).to_be_visible()
+
+    visit(page, f"{server.url}/generate?run={run}")
+    fill(page, "prompt", EVIL + "☕")
+    press(page, "generate")
+    text = at(page, "writing-live").locator("code")
+    until(page, lambda: text.count() and text.first.inner_text().startswith(EVIL), "the prompt as it was written")
+    expect(button(page, "download")).to_be_visible(timeout=PATIENCE * 1000)
+    assert not page.strangers
+    assert not page.locator("img[src*=example]").count()
+    assert not page.errors
+
+
+@pytest.mark.parametrize("address", ["train", "attention"])
+def test_a_link_cannot_smuggle_in_a_picture(watched, server, address):
+    visit(watched, f"{server.url}/{address}?run={quote('![x](http://example.invalid/x.png)')}")
+    until(watched, lambda: alerts(watched), "a notice about the link")
+    watched.wait_for_timeout(500)
+    assert "![x](http://example.invalid/x.png)" in alerts(watched)
+    assert not watched.strangers
+
+
+def test_a_files_name_is_shown_as_it_is(watched, server):
+    page, name = watched, "my *first* $x$ and $y$ :red[text] ![x](http:example.invalid).txt"
+    visit(page, f"{server.url}/train")
+    choose(page, "text", OWN)
+    upload(page, name, drawing_room(4_000).encode())
+    expect(at(page, "panel")).to_contain_text("4,000 characters", timeout=PATIENCE * 1000)
+    settle(page)
+    captions = "\n".join(page.locator("[data-testid=stCaptionContainer], [data-testid=stText]").all_inner_texts())
+    captions = captions.replace(JOINER, "")
+    assert captions.count(name) == captions.count("first")
+    upload(page, name, b"")
+    until(page, lambda: "empty" in alerts(page), "a refusal")
+    assert name in alerts(page)
+    assert not page.strangers
+
+
+def as_read(locator) -> str:
+    """What a person reads there."""
+    return locator.inner_text().replace(JOINER, "")
+
+
+def test_a_runs_name_is_shown_as_it_is_on_every_page(watched, server):
+    page, name = watched, "![x](http://example.invalid/z.png) $$x$$ :material/bug: :tea: <b>&amp;</b> :red[no]"
+    visit(page, f"{server.url}/train")
+    run = start(page, max_steps=40)
+    until(page, lambda: server.run(run)["state"] == "finished", "the end of the run")
+    path = server.home / "runs" / run / "run.json"
+    path.write_text(json.dumps(server.run(run) | {"name": name, "message": name}))
+    for address in ("train", "attention", "generate"):
+        visit(page, f"{server.url}/{address}?run={run}")
+        menu = at(page, "runs-menu")
+        until(page, lambda menu=menu: name in as_read(menu), "the name in the strip")
+        press(page, "runs-menu")
+        entry = at(page, f"open-{run}").locator("button").first
+        until(page, lambda entry=entry: entry.count() and name in as_read(entry), "the name in the menu")
+        assert not page.locator("img[src*=example]").count()
+        assert not page.locator(".katex").count()
+    assert not page.strangers
+    assert not page.errors
+
+
+# ---- 20. fifty files at once
+
+
+def test_of_many_files_none_is_taken_but_one(page, server):
+    visit(page, f"{server.url}/train")
+    choose(page, "text", OWN)
+    field = at(page, "upload").locator("input[type=file]")
+    assert field.get_attribute("multiple") is None
+    for number in range(50):  # as fast as they can be chosen: the last one counts
+        text = drawing_room(4_000 + number).encode()
+        field.set_input_files({"name": f"{number}.txt", "mimeType": "text/plain", "buffer": text})
+    expect(at(page, "panel")).to_contain_text("4,049 characters", timeout=PATIENCE * 1000)
+    expect(button(page, "start")).to_be_enabled()
+    assert not page.errors

@@ -1,0 +1,147 @@
+"""The log of a run: every line counts once, whatever happened while it was written."""
+
+import json
+import threading
+
+import pytest
+
+from microllm import configs_from, texts
+from microllm.builtin import words_twice
+from microllm.history import History
+from microllm.runs import Run
+from microllm.slots import Slots
+from microllm.train import Progress
+from microllm.training import Training
+
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 20}
+
+
+@pytest.fixture
+def run():
+    model, train = configs_from(TINY)
+    return Run.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "metrics.jsonl"
+
+
+def progress(step: int = 0, train_loss: float = 2.5, **more) -> Progress:
+    return Progress(step, step / 10, train_loss, 1e-3, 100.0, **more)
+
+
+def lines(path) -> list[dict]:
+    return [json.loads(line, parse_constant=pytest.fail) for line in path.read_text().splitlines()]
+
+
+def line(step: int, train_loss: float | None = 2.0, **more) -> str:
+    row = {"step": step, "seconds": step / 10, "train_loss": train_loss, "learning_rate": 1e-3, **more}
+    return json.dumps(row) + "\n"
+
+
+def append(path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+# ---- 12. thirty-two threads log
+
+
+def test_what_thirty_two_threads_log_is_there_line_by_line(run):
+    def log(which: int) -> None:
+        barrier.wait()
+        for step in range(200):
+            writer.log(progress(200 * which + step))
+
+    barrier = threading.Barrier(32)
+    with run.writing() as writer:
+        threads = [threading.Thread(target=log, args=(which,)) for which in range(32)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(row["step"] for row in lines(run.folder / "metrics.jsonl")) == list(range(6_400))
+
+
+# ---- 13. NaN and infinity
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_no_number_is_logged_as_null_and_flagged(bad, run):
+    with run.writing() as writer:
+        writer.log(progress(3, bad, val_loss=bad))
+        (row,) = lines(run.folder / "metrics.jsonl")  # at once: it is news
+    assert row["train_loss"] is None and row["val_loss"] is None
+    assert row["not_finite"] == ["train_loss", "val_loss"]
+    assert (row["step"], row["learning_rate"]) == (3, 1e-3)
+
+
+def test_a_loss_that_is_no_number_leaves_a_gap_and_no_trace_in_the_mean(path):
+    append(path, line(0, 3.0) + line(1, None, not_finite=["train_loss"]) + line(2, 3.0))
+    assert History(path).read().rows["smoothed"] == [3.0, None, 3.0]
+
+
+# ---- 14. torn lines, and other damage
+
+
+def test_a_last_line_that_is_not_whole_is_left_for_the_next_time(path):
+    torn = line(1, 2.0)
+    append(path, line(0) + torn[:20])
+    history = History(path).read()
+    assert history.rows["step"] == [0]
+    append(path, torn[20:])
+    assert history.read().rows["step"] == [0, 1]
+
+
+@pytest.mark.parametrize("garbage", [line(1)[:20] + line(2), "\0\0\0\n", "\n", "é\n"])
+def test_a_garbage_line_is_skipped(garbage, path):
+    append(path, line(0) + garbage + line(3))
+    assert History(path).read().rows["step"] == [0, 3]
+
+
+def test_a_torn_line_among_thousands_costs_only_itself(path):
+    lines = [line(step) for step in range(3_000)]
+    lines[1_500] = lines[1_500][:20] + "\n"
+    append(path, "".join(lines))
+    assert History(path).read().rows["step"] == [step for step in range(3_000) if step != 1_500]
+
+
+def test_bytes_that_are_no_text_are_skipped(path):
+    path.write_bytes(line(0).encode() + b'{"step": \xff\xfe}\n' + line(1).encode())
+    assert History(path).read().rows["step"] == [0, 1]
+
+
+@pytest.mark.parametrize("odd", ["null", "7", '"text"', "[]", "{}"])
+def test_a_line_of_json_that_is_no_row_is_skipped(odd, path):
+    append(path, line(0) + odd + "\n" + line(2))
+    history = History(path).read()
+    assert history.points()["step"] == [0, 2]
+
+
+def test_after_a_torn_line_writing_goes_on_with_a_whole_one(run):
+    with run.writing() as writer:
+        writer.log(progress(0))
+    append(run.folder / "metrics.jsonl", '{"step": 1, "tra')
+    with run.writing() as writer:
+        writer.log(progress(1))
+    assert [row["step"] for row in lines(run.folder / "metrics.jsonl")] == [0, 1]
+
+
+# ---- 15. resumed from before the last logged step
+
+
+def test_what_was_logged_after_the_checkpoint_is_made_again_without_a_zig_zag(run, monkeypatch):
+    monkeypatch.setenv("MICROLLM_CHECKPOINT", "0")
+    Training(run, Slots(1)).run()
+    whole = lines(run.folder / "metrics.jsonl")
+    newest = max(run.checkpoints)
+    (run.folder / "checkpoints" / f"step-{newest}" / "manifest.json").unlink()
+    earlier = run.load_checkpoint()[0].step
+    run.update(state="interrupted")
+    assert earlier < newest == whole[-1]["step"]
+    Training(run, Slots(1)).run()
+    again = lines(run.folder / "metrics.jsonl")
+    assert [row["step"] for row in again] == list(range(21))
+    assert [row["train_loss"] for row in again] == [row["train_loss"] for row in whole]
+    assert [row["seconds"] for row in again] == sorted(row["seconds"] for row in again)

@@ -1,0 +1,78 @@
+"""Names are labels: whatever somebody calls a thing, folders and files have names of ours."""
+
+import pytest
+
+from microllm import configs_from, texts
+from microllm.builtin import words_twice
+from microllm.export import command_line, file_name
+from microllm.home import runs_dir, texts_dir
+from microllm.runs import Run, RunProblem, all_runs
+
+STRANGE = ["../../etc", "C:\\x", "CON", "a\0b", "n" * 10_000, "👩‍👩‍👧", "", " ", "-rf", "<b>&", "\ud800"]
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}
+
+
+def new_run(text_name: str = "made") -> Run:
+    model, train = configs_from(TINY)
+    return Run.create(model, train, texts.prepare(words_twice(1_000), text_name), preset="quick", threads=1)
+
+
+@pytest.fixture
+def run():
+    return new_run()
+
+
+# ---- 31. ../../etc, C:\\x, CON, NUL, ten kilobytes, emoji
+
+
+@pytest.mark.parametrize("name", STRANGE, ids=ascii)
+def test_a_text_may_be_called_anything_and_is_kept_under_its_sha_256(name):
+    run = new_run(name)
+    assert Run.open(run.id).info.text.name == name
+    assert [path.name for path in texts_dir().iterdir()] == [f"{run.info.text.sha256}.txt"]
+    assert [path.name for path in runs_dir().iterdir()] == [run.id]
+    assert "train --preset quick" in command_line(run)
+
+
+@pytest.mark.parametrize("name", STRANGE, ids=ascii)
+def test_a_run_may_be_called_anything_and_its_folder_has_the_generated_id(name, run):
+    with run.writing():
+        run.update(name=name)
+    assert [(one.id, one.info.name) for one in all_runs()] == [(run.id, name)]
+    taken = file_name(run, "csv")
+    assert taken.isascii() and taken.endswith(".csv") and len(taken) < 80
+    assert not set(taken.removesuffix(".csv")) - set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    [
+        "",
+        ".",
+        "..",
+        "../../etc",
+        "/etc/passwd",
+        "0" * 16,
+        "0" * 15,
+        "0" * 17,
+        "ABCDEF0123456789",
+        "0" * 16 + "\n",
+        "?" * 999,
+    ],
+)
+def test_an_id_that_is_none_is_refused_in_a_short_sentence(run_id, run):
+    with pytest.raises(RunProblem, match="There is no run") as refused:
+        Run.open(run_id)
+    assert len(str(refused.value)) < 120
+
+
+def test_an_id_cannot_lead_out_of_the_folder_of_runs(run, tmp_path):
+    run.folder.rename(tmp_path / "home" / ("a" * 16))
+    with pytest.raises(RunProblem, match="There is no run"):
+        Run.open("../" + "a" * 16)
+
+
+def test_a_folder_whose_name_is_no_id_is_no_run(run):
+    renamed = run.folder.rename(run.folder.with_name(f"{run.id}-copy"))
+    with pytest.raises(RunProblem, match="There is no run"):
+        Run.open(renamed.name)

@@ -1,0 +1,241 @@
+"""Text of every kind that a person may bring or type: taken as it is, or refused in one sentence; never garbled."""
+
+import codecs
+import gzip
+import time
+import unicodedata
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Trainer, download, stream, texts
+from microllm.config import problems
+from microllm.download import TextProblem, decode_text, read_text_file
+from microllm.tokenizer import MAX_CHARACTERS, CharTokenizer, visible
+
+any_text = st.text(st.characters(exclude_categories=()))  # every code point there is, lone surrogates as well
+awkward = "\0\ud800\udfff\U0010ffff😀é\u0301\r\n\t \x7f\u2028\ufeff"
+
+
+MARKER = "*** {} OF THE PROJECT GUTENBERG EBOOK A ***"
+NOTHING_INSIDE = f"{MARKER.format('START')}\n \n{MARKER.format('END')}".encode()
+
+
+# ---- 19. empty, one character, too short, one character over and over
+
+
+@pytest.mark.parametrize("data", [b"", codecs.BOM_UTF8, codecs.BOM_UTF16_LE, NOTHING_INSIDE])
+def test_an_empty_file_is_refused(data):
+    with pytest.raises(TextProblem, match=r"^notes\.txt is empty: choose a file"):
+        decode_text(data, "notes.txt")
+
+
+@pytest.mark.parametrize("length", [1, 19])
+def test_a_text_that_is_too_short_says_how_long_it_is(length):
+    with pytest.raises(TextProblem, match=f"scrap has {length} characters: too short"):
+        texts.prepare("abcdefghij" * 2, "scrap", first=length)
+
+
+def test_a_text_shorter_than_a_window_and_its_next_character_is_named_with_what_would_fit():
+    found = problems(ModelConfig(block_size=32), TrainConfig(), text_length=300)
+    assert found["block_size"].startswith("The text has 300 characters")
+    assert "here at most 29, not 32" in found["block_size"]
+
+
+def test_one_character_over_and_over_is_learned_and_nothing_breaks():
+    model, train = ModelConfig(block_size=4, n_embd=8, n_head=1, n_layer=1), TrainConfig(batch_size=2, max_steps=3)
+    losses = [progress.val_loss for progress in Trainer(model, train, Corpus("a" * 100))]
+    assert losses[0] == losses[-1] == 0  # there is nothing to choose from
+
+
+# ---- 20. over the size limit; many files at once
+
+
+def test_a_text_over_the_limit_is_refused_with_both_sizes(tmp_path, monkeypatch):
+    with open(tmp_path / "huge.txt", "wb") as file:
+        file.truncate(250_000_000)  # a hole, which takes no disk
+    monkeypatch.setattr(download.Path, "read_bytes", lambda _: pytest.fail("read into memory"))
+    with pytest.raises(TextProblem, match=r"^huge\.txt is 250 MB; at most 200 MB can be read\.$"):
+        read_text_file(tmp_path / "huge.txt")
+    monkeypatch.undo()
+    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000_000)
+    assert decode_text(b"a" * 1_000_000, "big.txt")[1] is None
+    with pytest.raises(TextProblem, match=r"^big\.txt is 2 MB; at most 1 MB can be read\.$"):
+        decode_text(b"a" * 1_000_001, "big.txt")
+
+
+# ---- 21. a picture, a document, an archive, called .txt
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+        (b"\xff\xd8\xff\xe0", "a JPEG picture"),
+        (b"GIF89a", "a GIF picture"),
+        (b"%PDF-1.7\n%", "a PDF document"),
+        (gzip.compress(b"text"), "a gzip archive"),
+        (b"PK\x03\x04", "a ZIP archive"),
+        (b"text\0text" + b" and more text" * 10, "control characters"),
+        ("UTF-16 without its mark".encode("utf-16-le"), "control characters"),
+        (bytes(range(1, 256)) * 4, "control characters"),
+    ],
+)
+def test_a_binary_file_called_txt_is_refused_and_its_kind_named(data, kind):
+    with pytest.raises(TextProblem) as problem:
+        decode_text(data, "picture.txt")
+    assert str(problem.value).startswith(f"picture.txt looks binary ({kind}")
+
+
+# ---- 22. byte order marks, UTF-16, Latin-1, cp1251, invalid bytes
+
+
+WORDS = "Naïve “tea” — 茶 🫖"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        WORDS.encode(),
+        codecs.BOM_UTF8 + WORDS.encode(),
+        codecs.BOM_UTF16_LE + WORDS.encode("utf-16-le"),
+        codecs.BOM_UTF16_BE + WORDS.encode("utf-16-be"),
+        codecs.BOM_UTF32_LE + WORDS.encode("utf-32-le"),
+        codecs.BOM_UTF32_BE + WORDS.encode("utf-32-be"),
+    ],
+)
+def test_unicode_is_read_with_and_without_a_byte_order_mark(data):
+    assert decode_text(data, "notes.txt") == (WORDS, None)
+
+
+def test_western_european_is_read_with_a_notice_never_silently():
+    text, notice = decode_text("Café “tea”".encode("cp1252"), "notes.txt")
+    assert text == "Café “tea”"
+    assert notice == (
+        "notes.txt is not UTF-8; it was read as Western European (cp1252). If letters look wrong, save it as UTF-8."
+    )
+    text, notice = decode_text(b"a\x81b caf\xe9", "notes.txt")
+    assert text == "a\x81b café"
+    assert "Western European (latin-1)" in notice
+
+
+def test_a_chosen_encoding_is_followed_without_a_notice():
+    data = "Война и мир".encode("cp1251")
+    assert decode_text(data, "tolstoy.txt")[1] is not None
+    assert decode_text(data, "tolstoy.txt", encoding="cp1251") == ("Война и мир", None)
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [(b"caf\xe9", "utf-8"), (b"text", "klingon"), (b"text", "rot13"), (b"text", "utf\0"), (b"odd", "utf-16-le")],
+)
+def test_an_encoding_that_does_not_fit_is_refused(data, encoding):
+    with pytest.raises(TextProblem, match=r"^notes\.txt cannot be read as "):
+        decode_text(data, "notes.txt", encoding=encoding)
+
+
+@pytest.mark.parametrize("data", [codecs.BOM_UTF16_LE + b"odd", codecs.BOM_UTF8 + b"caf\xe9"])
+def test_a_byte_order_mark_that_lies_is_named_and_not_read_as_western_european(data):
+    with pytest.raises(TextProblem, match=r"^notes\.txt cannot be read as utf-(16|8)"):
+        decode_text(data, "notes.txt")
+
+
+# ---- 23. CR, NUL, escape sequences, right-to-left marks, emoji families, lone surrogates
+
+
+@given(any_text)
+def test_any_text_comes_back_the_same(text):
+    tokenizer = CharTokenizer.from_text(text)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_surrogates_emoji_and_the_null_character_come_back_the_same():
+    tokenizer = CharTokenizer.from_text(awkward)
+    assert tokenizer.vocab_size == len(set(awkward))
+    assert tokenizer.decode(tokenizer.encode_tensor(awkward)) == awkward
+
+
+@given(any_text)
+def test_visible_leaves_nothing_unseen(text):
+    shown = visible(text)
+    assert len(shown) >= len(text)
+    assert not any(unicodedata.category(c) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"} for c in shown)
+
+
+def test_visible_shows_what_cannot_be_seen_and_leaves_the_rest():
+    assert visible("Mr B,\n\t\r\0\x1f\x7f\xa0\ud800é😀") == "Mr␠B,⏎⇥␍␀␟␡‹00A0›‹D800›é😀"
+
+
+def test_escape_sequences_and_a_stray_control_character_are_text():
+    text = "\x1b[31mred\x1b[0m\f" + "a long line " * 10 + "\x01"
+    assert decode_text(text.encode(), "log.txt") == (text, None)
+
+
+# ---- 24. a hundred thousand different characters
+
+
+def test_six_thousand_different_characters_are_taken_and_one_more_is_refused():
+    assert MAX_CHARACTERS == 6_000
+    assert CharTokenizer.from_text(different(6_000)).vocab_size == 6_000
+    with pytest.raises(ValueError, match=r"6,001 different characters.*at most 6,000"):
+        CharTokenizer.from_text(different(6_001))
+
+
+def different(count: int) -> str:
+    """A text of `count` different characters, not in the order of their code points."""
+    return "".join(map(chr, range(0x4E00 + count - 1, 0x4E00 - 1, -1)))
+
+
+def test_a_text_with_too_many_different_characters_says_how_many():
+    with pytest.raises(TextProblem, match="6,001 different characters"):
+        texts.prepare("".join(map(chr, range(0x4E00, 0x4E00 + 6_001))), "dictionary")
+
+
+# ---- 25. a prompt with unknown characters, an empty one, one longer than the context
+
+
+@pytest.mark.parametrize("encode", ["encode", "encode_tensor"])
+@pytest.mark.parametrize("stranger, shown", [("z", "z"), ("\n", "⏎"), ("\0", "␀"), ("😀", "😀"), ("\ud800", "‹D800›")])
+def test_an_unknown_character_is_named_in_its_visible_form(encode, stranger, shown):
+    tokenizer = CharTokenizer.from_text("abc")
+    with pytest.raises(ValueError, match=f"never met {shown}:"):
+        getattr(tokenizer, encode)(f"ab{stranger}c{stranger}")
+
+
+def test_many_unknown_characters_are_named_up_to_eight():
+    with pytest.raises(ValueError, match="never met h, g, f, e, d, c, b, a …:"):
+        CharTokenizer("x").encode("hgfxedcbahijklmnop")
+
+
+def test_an_empty_prompt_is_refused_in_a_sentence():
+    model = MicroLLM(ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1), 5).eval()
+    with pytest.raises(ValueError, match="There is nothing to go on from"):
+        next(stream(model, torch.zeros(1, 0, dtype=torch.long), 4))
+
+
+@pytest.mark.parametrize("length", [1, 8, 9, 500])
+def test_a_prompt_of_any_length_is_gone_on_from_by_its_last_characters(length):
+    model = MicroLLM(ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1), 5).eval()
+    prompt = torch.arange(length)[None] % 5
+
+    def goes_on(idx):
+        return [int(chosen) for (chosen,) in stream(model, idx, 4, Sampling(), seed=0)]
+
+    assert len(goes_on(prompt)) == 4
+    assert goes_on(prompt) == goes_on(prompt[:, -8:])
+
+
+# ---- 26. one line of ten megabytes
+
+
+def test_one_line_of_ten_megabytes_is_read_and_learned_like_any_other(tmp_path):
+    (tmp_path / "line.txt").write_bytes(b"no end in sight, " * 600_000)
+    began = time.process_time()
+    text = texts.choose(str(tmp_path / "line.txt"))
+    corpus = texts.load_corpus(text.sha256)
+    assert time.process_time() - began < 10
+    assert len(corpus) == text.characters == 10_200_000
+    model, train = ModelConfig(block_size=8, n_embd=8, n_head=1, n_layer=1), TrainConfig(batch_size=2, max_steps=2)
+    assert [progress.step for progress in Trainer(model, train, corpus)] == [0, 1, 2]
