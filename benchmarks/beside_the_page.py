@@ -57,7 +57,7 @@ def on_the_command_line(preset: str, seconds: float) -> float:
 
 def in_the_app(preset: str, seconds: float) -> float:
     """The rate in a server whose train page is open in a browser."""
-    with serve() as (address, home, _), browse() as browser:
+    with serve() as (address, home, *_), browse() as browser:
         page = open_page(browser, address)
         page.locator(".st-key-preset").get_by_role("radio", name=preset.title()).click()
         page.wait_for_timeout(2_000)

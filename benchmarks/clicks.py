@@ -45,7 +45,7 @@ _MEASURE = """([element, condition]) => new Promise(resolve => {
 def click(page: Page, css: str, condition: str) -> float:
     """Milliseconds from the click to the answer."""
     element = page.locator(css).first
-    element.wait_for(state="visible")
+    element.wait_for(state="visible", timeout=60_000)
     handle = element.element_handle()
     try:
         return page.evaluate(_MEASURE, [handle, condition])
@@ -59,7 +59,7 @@ def main() -> None:
     flags.add_argument("--rounds", type=int, default=10, help="of ten clicks each")
     options = flags.parse_args()
     times: dict[str, list[float]] = {name: [] for name, _, _ in CLICKS}
-    with serve() as (address, _, _), browse() as browser:
+    with serve() as (address, *_), browse() as browser:
         page = open_page(browser, address)
         page.get_by_text("More", exact=True).click()
         page.locator(".st-key-max_steps input").fill("100000")  # longer than the clicks take

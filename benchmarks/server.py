@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,23 +23,28 @@ _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 class Served(NamedTuple):
-    """A server: its address, its MICROLLM_HOME, and the number of its process."""
+    """A server: its address, its MICROLLM_HOME, the number of its process, and what it has printed, if that is kept."""
 
     address: str
     home: Path
     process: int
+    log: Callable[[], str] = str
 
 
 @contextlib.contextmanager
-def serve() -> Iterator[Served]:
-    """A fresh server with an empty home; it is ended with Ctrl-C."""
+def serve(log: bool = False) -> Iterator[Served]:
+    """A fresh server with an empty home; it is ended with Ctrl-C. With `log`, what it prints is kept."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as home:
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--global.e2eTest=true"]
+        flags = [f"--server.port={port}", "--server.address=127.0.0.1", "--global.e2eTest=true"]
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", *flags]
         environment = os.environ | {"MICROLLM_HOME": home}
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        printed = Path(home, "server.log")
+        with printed.open("w") as file:
+            output = {"stdout": file, "stderr": file} if log else {"stdout": subprocess.DEVNULL}
+            server = subprocess.Popen(command, cwd=ROOT, env=environment, **output)
         try:
             address = f"http://127.0.0.1:{port}"
             deadline = time.monotonic() + 60
@@ -50,7 +55,7 @@ def serve() -> Iterator[Served]:
                 if time.monotonic() > deadline:
                     raise TimeoutError("the server did not start within a minute")
                 time.sleep(0.1)
-            yield Served(address, Path(home), server.pid)
+            yield Served(address, Path(home), server.pid, printed.read_text)
         finally:
             server.send_signal(signal.SIGINT)
             server.wait(20)

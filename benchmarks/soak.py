@@ -61,8 +61,8 @@ class Watch:
         metrics = {it["name"]: it["value"] for it in self._cdp.send("Performance.getMetrics")["metrics"]}
         seen = {
             "minute": (now - self._began) / 60,
-            "server": _resident(self._server),
-            "renderer": _resident(self._renderer()),
+            "server": resident(self._server),
+            "renderer": resident(self._renderer()),
             "heap": metrics["JSHeapUsedSize"] / 1e6,
             "nodes": metrics["Nodes"],
             "listeners": metrics["JSEventListeners"],
@@ -82,7 +82,7 @@ class Watch:
         self._received += size * 3 // 4 if response["opcode"] == 2 else size  # binary frames are told in base64
 
 
-def _resident(process: int) -> float:
+def resident(process: int) -> float:
     """Memory that a process holds in RAM, MB."""
     return int(subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, check=True).stdout) / 1e3
 
@@ -118,7 +118,7 @@ def soak(minutes: float) -> tuple[list[dict[str, float]], dict[str, list[float]]
         times.setdefault(name, []).append(took)
         page.wait_for_timeout(700)  # a person looks at the answer
 
-    with serve() as (address, _, server), browse() as browser:
+    with serve() as (address, _, server, _), browse() as browser:
         page = open_page(browser, address)
         page.get_by_text("More", exact=True).click()
         page.locator(".st-key-max_steps input").fill("100000")  # longer than all of it

@@ -60,7 +60,7 @@ def painted(page: Page, name: str) -> float:
 
 def one_server(browser: Browser, wait: float) -> dict[str, float]:
     """Seconds from the server's first answer to each part of its first page, and from a click on Start to the run."""
-    with serve() as (address, _, _):
+    with serve() as (address, *_):
         answered = time.time()
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.add_init_script(_WATCH)

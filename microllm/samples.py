@@ -26,6 +26,7 @@ _LENGTH = 120
 _SAMPLING = Sampling(temperature=0.8)
 _FIRST_WORDS = 48
 _EVERY = 10.0
+_REST = 4.0
 _MOST_KEPT = 1_000
 _WORDS_FROM = 10_000_000
 
@@ -87,6 +88,7 @@ class Samples:
         self._newest: dict[str, Sample] = {}
         self._next: dict[str, Future[Sample]] = {}
         self._began: dict[str, float] = {}
+        self._free_at = 0.0
 
     def newest(self, run: Run) -> Sample | None:
         """The newest sample of a run that trains, None before the first. Begins another one when it is time."""
@@ -97,12 +99,20 @@ class Samples:
                 self._newest[run.id] = following.result()
             shown = self._newest.get(run.id)
             is_news = shown is None or shown.step == 0  # noise is not shown for long
-            is_time = is_news or time.monotonic() - self._began[run.id] > _EVERY
-            now = self._model_now(run) if is_time and run.id not in self._next else None
-            if now and (shown is None or now[0] != shown.step):
-                self._began[run.id] = time.monotonic()
-                self._next[run.id] = self._hand.submit(write_sample, run, *now)
+            now = time.monotonic()
+            is_time = is_news or (now - self._began[run.id] > _EVERY and now > self._free_at)
+            model = self._model_now(run) if is_time and run.id not in self._next else None
+            if model and (shown is None or model[0] != shown.step):
+                self._began[run.id] = now
+                self._next[run.id] = self._hand.submit(self._write, run, *model)
             return shown
+
+    def _write(self, run: Run, step: int, model: MicroLLM) -> Sample:
+        """Write, then rest for some times as long: many runs together must not take their time from training."""
+        began = time.monotonic()
+        sample = write_sample(run, step, model)
+        self._free_at = time.monotonic() + _REST * (time.monotonic() - began)
+        return sample
 
     def at(self, run: Run, step: int, wait: float = 0.0) -> Sample | None:
         """The sample of a snapshot; None if it is not there within `wait` seconds. Raises checkpoint.WeightsProblem."""

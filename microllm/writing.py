@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,10 @@ import torch
 from .model import MicroLLM
 from .sample import Sampling, next_logits, scored_stream
 from .tokenizer import CharTokenizer
+
+_REST = 0.002  # seconds after each character, for each other thread that writes
+_pen = threading.Lock()
+_at_work: set[threading.Thread] = set()
 
 
 @dataclass
@@ -65,7 +70,8 @@ class Sheet:
 class Writing(threading.Thread):
     """Goes on with some sheets at once, `length` characters each. They have one model, and equally long texts so far.
 
-    Raises ValueError for a sampling out of range.
+    Where several threads write, one pen goes round, and rests between: a whole class that writes at the same moment
+    must leave time for pages and for training. Raises ValueError for a sampling out of range.
     """
 
     def __init__(self, sheets: Sequence[Sheet], length: int, sampling: Sampling) -> None:
@@ -79,19 +85,31 @@ class Writing(threading.Thread):
         """Write until the length is reached or `stop` is called."""
         torch.set_num_threads(1)  # small products: more threads would only disturb training
         atexit.register(self._end)
+        _at_work.add(self)
+        try:
+            self._write()
+        finally:
+            _at_work.discard(self)
+            atexit.unregister(self._end)
+
+    def _write(self) -> None:
         first = self.sheets[0]
         idx = torch.stack([_context_to_go_on(sheet) for sheet in self.sheets])
         seeds, thrown = [sheet.seed for sheet in self.sheets], len(first.text)
         written = scored_stream(first.model, idx, self._length, self._sampling, seeds, thrown)
-        for chosen, logits, seen in written:
-            if self._stopped.is_set():
+        while not self._stopped.is_set():
+            with _pen:
+                character = next(written, None)
+            if character is None:
                 break
+            chosen, logits, seen = character
             nats = -logits.log_softmax(-1).gather(-1, chosen[:, None])[:, 0]
             for sheet, new, surprise in zip(self.sheets, chosen.tolist(), nats.tolist(), strict=True):
                 sheet.nats.append(surprise)
                 sheet.seen.append(seen)
                 sheet.text += sheet.tokenizer.vocab[new]
-        atexit.unregister(self._end)
+            if others := len(_at_work) - 1:
+                time.sleep(_REST * others)
 
     def stop(self) -> None:
         """End after the character that is being written."""

@@ -5,6 +5,7 @@ It is on the screen before torch is imported, so nothing here may import torch a
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -60,12 +61,39 @@ def show(page) -> None:
 
 # ---- ticking
 
+_FEW = 8
+_QUICK, _CALM = 0.0001, 0.002  # seconds
+_windows: set[str] = set()
+
+
+def come(window: str) -> None:
+    """Count a window among those that are open."""
+    _windows.add(window)
+    _share_the_interpreter()
+
+
+def go(window: str) -> None:
+    """Count a window no more."""
+    _windows.discard(window)
+    _share_the_interpreter()
+
+
+def crowd() -> int:
+    """How many times slower everything ticks: 1 for a few windows, twice as slow with each doubling after that."""
+    return 1 << (max(0, len(_windows) - 1) // _FEW).bit_length()
+
+
+def _share_the_interpreter() -> None:
+    """A training thread needs the interpreter often, but each time briefly; a crowd would do nothing but take turns."""
+    sys.setswitchinterval(_QUICK if crowd() == 1 else _CALM)
+
 
 def live(part: Callable[[], None], every: float, *, key: str, when: bool = True) -> None:
     """Show `part`, and again every so many seconds `when` asked to: the only way in which anything here ticks.
 
-    In a container of its own, because a click at the moment of a tick makes the element after a ticking fragment
-    vanish (streamlit #16708).
+    In a crowd it ticks slower: what many windows draw must leave time for answers, and for training. It stands in a
+    container of its own, because a click at the moment of a tick makes the element after a ticking fragment vanish
+    (streamlit #16708).
     """
     with st.container(key=key):
-        st.fragment(part, run_every=every if when else None)()
+        st.fragment(part, run_every=every * crowd() if when else None)()

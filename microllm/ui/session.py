@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from ..runs import ACTIVE, Run, RunInfo, RunProblem
 from ..samples import Samples
 from ..training import Training, Workshop, grace_seconds
 from ..writing import Desk
+from . import frame
 from .words import literal
 
 _ONE_CLICK = 3.0  # seconds in which a second click on Start is none
@@ -40,7 +40,6 @@ TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
 @st.cache_resource(on_release=Workshop.close, show_spinner=False)
 def workshop() -> Workshop:
     """The runs that train in this server."""
-    sys.setswitchinterval(0.0001)  # seconds: a training thread needs the interpreter often, but each time briefly
     return Workshop(grace=grace_seconds())
 
 
@@ -105,6 +104,7 @@ class Window:
         self.readers: dict = {}
         self.packages: dict[str, Background] = {}
         self._held: dict[str, Training] = {}
+        frame.come(self.token)
 
     def hold(self, training: Training) -> None:
         """Keep a run alive until this window closes."""
@@ -118,6 +118,7 @@ class Window:
 
     def close(self) -> None:
         """Let everything go: the window was closed, reloaded, or lost its connection."""
+        frame.go(self.token)
         for training in self._held.values():
             training.let_go(self.token)
         for writing in self.writings.values():

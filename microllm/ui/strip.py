@@ -14,7 +14,7 @@ from ..runs import ACTIVE, Run, RunInfo, all_runs
 from ..training import Training
 from . import session
 from .components.timeline import timeline
-from .frame import live
+from .frame import crowd, live
 from .share import share
 from .words import choices, duration, literal
 
@@ -40,8 +40,10 @@ def show(pace: float) -> None:
 
 
 def _whole_page() -> tuple:
-    """What concerns the whole page: another run or moment, its first points, its end. Timers begin and end there."""
-    return session.run_id(), session.has_a_curve(), session.is_active(), session.run() and session.moment()
+    """What concerns the whole page: another run or moment, its first points, its end; timers begin and end there, and
+    are set anew when the crowd grows or goes.
+    """
+    return session.run_id(), session.has_a_curve(), session.is_active(), session.run() and session.moment(), crowd()
 
 
 def _tick(shown: tuple) -> None:

@@ -1,0 +1,197 @@
+"""A browser window without a browser: it speaks to the server as one does, and draws nothing.
+
+Streamlit's protocol in a few words: the window sends a BackMsg that asks for a run of the script, with the values of
+widgets and, for a part of the page, its fragment. The server answers with ForwardMsgs: `new_session` when a run begins,
+`delta` for each element, `auto_rerun` for a part that wants to be run again every so many seconds, `page_info_changed`
+for the address, and `script_finished`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import websockets
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An element on the page: what kind it is, its message, and the fragment that it belongs to ("": the page)."""
+
+    kind: str
+    message: Any
+    fragment: str
+
+
+class Visitor:
+    """One window, open while the `async with` lasts. `shown` has every element with a key, `said` all that is literal.
+
+    `problems` are what no visitor should ever see: exceptions on the page, a script that did not compile.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.shown: dict[str, Shown] = {}
+        self.query = ""
+        self.problems: list[str] = []
+        self.waits: list[float] = []
+        """Seconds from each action to its answer."""
+        self._pages: dict[str, str] = {}
+        self._page = ""
+        self._values: dict[str, WidgetState] = {}
+        self._timers: dict[str, asyncio.Task] = {}
+        self._changed = asyncio.Condition()
+
+    async def __aenter__(self) -> Visitor:
+        url = self.address.replace("http", "ws", 1) + "/_stcore/stream"
+        self._socket = await websockets.connect(
+            url, subprotocols=["streamlit"], origin=self.address, max_size=None, open_timeout=60, ping_timeout=None
+        )
+        self._listener = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop_timers()
+        self._listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError, websockets.ConnectionClosed):
+            await self._listener
+        await self._socket.close()
+
+    @property
+    def run(self) -> str | None:
+        """The run in the address."""
+        return parse_qs(self.query).get("run", [None])[0]
+
+    # ---- what a person does
+
+    async def open(self, page: str, until: str) -> None:
+        """Go to a page by its address, until an element with this key is there."""
+        self._page = self._pages.get(page, "")
+        self._values.clear()  # a browser forgets the widgets of the page that it leaves
+        await self._act({}, lambda: until in self.shown)
+
+    async def set(self, key: str, value: Any) -> None:
+        """Give a widget a value; the page has run with it then."""
+        await self._act({key: value}, None)
+
+    async def press(self, key: str, answered: Callable[[], bool]) -> None:
+        """Press a button, until what it is there for has come about."""
+        await self._act({key: True}, answered)
+
+    async def _act(self, values: dict[str, Any], answered: Callable[[], bool] | None) -> None:
+        triggers, fragment = [], ""
+        for key, value in values.items():
+            element = self.shown[key]
+            state = _state(element, value)
+            fragment = element.fragment
+            if element.kind == "button":
+                triggers.append(state)
+            else:
+                self._values[state.id] = state
+        began, runs = time.perf_counter(), self._runs
+        await self._ask(fragment, triggers)
+
+        def is_answered() -> bool:  # by a run that has begun since, and is over
+            return self._ended > runs and (answered is None or answered())
+
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(is_answered), 120)
+        self.waits.append(time.perf_counter() - began)
+
+    # ---- what its browser does
+
+    _runs = _ended = 0
+
+    async def _ask(self, fragment: str = "", triggers: list[WidgetState] | None = None, is_timer: bool = False) -> None:
+        message = BackMsg()
+        asked = message.rerun_script
+        asked.query_string, asked.page_script_hash = self.query, self._page
+        asked.fragment_id, asked.is_auto_rerun = fragment, is_timer
+        asked.widget_states.widgets.extend([*self._values.values(), *(triggers or [])])
+        with contextlib.suppress(websockets.ConnectionClosed):
+            await self._socket.send(message.SerializeToString())
+
+    async def _listen(self) -> None:
+        try:
+            async for data in self._socket:
+                message = ForwardMsg()
+                message.ParseFromString(data)
+                await self._take(message)
+            self.problems.append("the server closed the connection")
+        except Exception as error:
+            self.problems.append(f"{type(error).__name__}: {error}")
+
+    async def _take(self, message: ForwardMsg) -> None:
+        kind = message.WhichOneof("type")
+        if kind == "new_session":
+            self._runs += 1
+            fragments = set(message.metadata.run.fragment_ids)
+            self._page = message.new_session.page_script_hash
+            if not fragments:
+                self._stop_timers()
+            self.shown = {key: one for key, one in self.shown.items() if fragments and one.fragment not in fragments}
+        elif kind == "navigation":
+            self._pages = {page.url_pathname: page.page_script_hash for page in message.navigation.app_pages}
+        elif kind == "page_info_changed":
+            self.query = message.page_info_changed.query_string
+        elif kind == "auto_rerun":
+            timer = message.auto_rerun
+            self._stop_timers(timer.fragment_id)
+            self._timers[timer.fragment_id] = asyncio.create_task(self._tick(timer.fragment_id, timer.interval))
+        elif kind == "stop_auto_rerun":
+            self._stop_timers(*message.stop_auto_rerun.fragment_ids)
+        elif kind == "delta":
+            self._draw(message)
+        elif kind == "script_finished":
+            self._ended = self._runs
+            if message.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
+                self.problems.append("a script did not compile")
+            async with self._changed:
+                self._changed.notify_all()
+
+    def _draw(self, message: ForwardMsg) -> None:
+        delta = message.delta
+        what = delta.WhichOneof("type")
+        if what not in ("new_element", "add_block"):
+            return
+        element = getattr(delta, what)
+        kind = element.WhichOneof("type")
+        body = getattr(element, kind)
+        if kind == "exception":
+            self.problems.append(f"{body.type}: {body.message}")
+        its_id = element.id if what == "add_block" else getattr(body, "id", "")
+        if its_id.startswith("$$ID-"):
+            self.shown[its_id.split("-", 2)[2]] = Shown(kind, body, delta.fragment_id)
+
+    async def _tick(self, fragment: str, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            await self._ask(fragment, is_timer=True)
+
+    def _stop_timers(self, *fragments: str) -> None:
+        for fragment in fragments or [*self._timers]:
+            if timer := self._timers.pop(fragment, None):
+                timer.cancel()
+
+
+def _state(element: Shown, value: Any) -> WidgetState:
+    state = WidgetState(id=element.message.id)
+    if element.kind == "button":
+        state.trigger_value = True
+    elif element.kind == "slider":
+        state.double_array_value.data.append(value)
+    elif element.kind == "number_input":
+        state.double_value = value
+    elif element.kind in ("selectbox", "text_input"):
+        state.string_value = value
+    else:
+        raise ValueError(f"a visitor has no hand for a {element.kind}")
+    return state
