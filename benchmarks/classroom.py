@@ -26,12 +26,13 @@ from microllm.slots import Slots, default_slots
 
 from .clicks import CLICKS, click
 from .report import parser, save, table
-from .server import browse, idle, open_page, serve, start
+from .server import browse, open_page, serve, start
 from .soak import resident
 from .visitor import Visitor
 
 _FIRST_POINTS = 5
 _GRACE = 5.0
+_FORGOTTEN = 150.0  # seconds: Streamlit keeps a window that has gone for two minutes, in case it comes back
 _SMALL = {"block_size": 16.0, "n_embd": 32.0}
 
 
@@ -59,7 +60,7 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
                 lambda: visitor.open("attention", until="sentence"),
                 lambda: visitor.set("sentence", f"She was {which} years old"),
                 lambda: visitor.open("generate", until="generate"),
-                lambda: visitor.press("generate", shows("stop-writing")),
+                lambda: visitor.press("generate", lambda: shows("stop-writing")() or shows("download")()),
                 lambda: visitor.open("train", until="start"),
                 lambda: hold("Resume"),
                 lambda: hold("Pause"),
@@ -79,7 +80,7 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
             told["runs"].append((pressed, visitor.run))
 
         async def hold(then: str) -> None:
-            if "strip-pause" in visitor.shown:
+            if "strip-pause" in visitor.shown and "timeline" in visitor.shown:  # whoever pauses loses a first turn
                 over = shows("strip-start")  # a run may end at any moment
                 await visitor.press("strip-pause", lambda: shows("strip-pause", then)() or over())
 
@@ -135,10 +136,13 @@ def hold_class(visitors: int, minutes: float, pause: float = 5.0, arrive: float 
     os.environ |= {"MICROLLM_GRACE": str(_GRACE), "no_proxy": "127.0.0.1"}
     seconds: list[float] = []
     with serve(log=True) as served, browse() as browser:
-        page = open_page(browser, served.address)
-        idle(page)
+        page = open_page(browser, served.address)  # a server that has served somebody is as warm as it gets
+        start(page)
+        page.wait_for_timeout(3_000)
+        for _, css, condition in CLICKS:
+            click(page, css, condition)
         page.close()
-        time.sleep(_GRACE + 2)
+        time.sleep(_GRACE + 5)
         memory = {"before": resident(served.process)}
         curves = Curves(served.home)
         curves.start()
@@ -168,7 +172,8 @@ def hold_class(visitors: int, minutes: float, pause: float = 5.0, arrive: float 
                 continue
         crowd.join()
         curves.is_over.set()
-        time.sleep(_GRACE + 20)
+        memory["as they leave"] = resident(served.process)
+        time.sleep(_FORGOTTEN)
         memory["after"] = resident(served.process)
         lost = [run for one in told for _, run in one["runs"] if not _is_whole(served.home / "runs" / run)]
         log = served.log()

@@ -48,6 +48,7 @@ class Visitor:
         self._page = ""
         self._values: dict[str, WidgetState] = {}
         self._timers: dict[str, asyncio.Task] = {}
+        self._stale: set[str] = set()
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> Visitor:
@@ -137,7 +138,7 @@ class Visitor:
             self._page = message.new_session.page_script_hash
             if not fragments:
                 self._stop_timers()
-            self.shown = {key: one for key, one in self.shown.items() if fragments and one.fragment not in fragments}
+            self._stale = {key for key, one in self.shown.items() if not fragments or one.fragment in fragments}
         elif kind == "navigation":
             self._pages = {page.url_pathname: page.page_script_hash for page in message.navigation.app_pages}
         elif kind == "page_info_changed":
@@ -152,6 +153,9 @@ class Visitor:
             self._draw(message)
         elif kind == "script_finished":
             self._ended = self._runs
+            if message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                for key in self._stale:  # what was not drawn again is gone, but only now
+                    self.shown.pop(key, None)
             if message.script_finished == ForwardMsg.FINISHED_WITH_COMPILE_ERROR:
                 self.problems.append("a script did not compile")
             async with self._changed:
@@ -169,7 +173,9 @@ class Visitor:
             self.problems.append(f"{body.type}: {body.message}")
         its_id = element.id if what == "add_block" else getattr(body, "id", "")
         if its_id.startswith("$$ID-"):
-            self.shown[its_id.split("-", 2)[2]] = Shown(kind, body, delta.fragment_id)
+            key = its_id.split("-", 2)[2]
+            self.shown[key] = Shown(kind, body, delta.fragment_id)
+            self._stale.discard(key)
 
     async def _tick(self, fragment: str, interval: float) -> None:
         while True:

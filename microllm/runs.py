@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import math
+import os
 import random
 import re
 import secrets
@@ -173,6 +174,10 @@ class Run:
         """
         if found := problems(model, train, text.characters):
             raise ValueError(" ".join(found.values()))
+        if (used := disk_use()) > (most := most_disk()):
+            raise RunProblem(
+                f"All runs take {used / 1e6:,.1f} MB, and MICROLLM_DISK allows {most / 1e6:,.0f}: delete some first."
+            )
         corpus = load_corpus(text.sha256, vocab)
         run = cls(runs_dir() / secrets.token_hex(8))
         run.folder.mkdir(parents=True)
@@ -382,7 +387,7 @@ class Run:
     @property
     def size(self) -> int:
         """Bytes that the run's folder takes on the disk."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        return _bytes_in(self.folder)
 
     def delete(self) -> None:
         """Remove the run, and each text that no other run needs. Raises RunProblem while it is being trained."""
@@ -479,6 +484,27 @@ def all_runs() -> list[Run]:
         except RunProblem:  # one damaged folder does not hide the others
             continue
     return sorted(runs, key=lambda run: run.info.created, reverse=True)
+
+
+def disk_use() -> int:
+    """Bytes that all runs together take on the disk."""
+    return _bytes_in(runs_dir())
+
+
+def most_disk() -> float:
+    """`MICROLLM_DISK` in MB, else 20,000: with more than that on the disk no run is begun. In bytes."""
+    try:
+        return 1e6 * float(os.environ["MICROLLM_DISK"])
+    except (KeyError, ValueError):
+        return 20e9
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # replaced or deleted meanwhile
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def new_name() -> str:

@@ -5,6 +5,9 @@ It is on the screen before torch is imported, so nothing here may import torch a
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -63,7 +66,9 @@ def show(page) -> None:
 
 _FEW = 8
 _QUICK, _CALM = 0.0001, 0.002  # seconds
+_FORGOTTEN = 125.0  # seconds: so long Streamlit keeps a window that has gone, in case it comes back
 _windows: set[str] = set()
+_tidying: threading.Timer | None = None
 
 
 def come(window: str) -> None:
@@ -73,9 +78,22 @@ def come(window: str) -> None:
 
 
 def go(window: str) -> None:
-    """Count a window no more."""
+    """Count a window no more. When no other goes for a while, what they all have left is cleared away."""
+    global _tidying
     _windows.discard(window)
     _share_the_interpreter()
+    if _tidying:
+        _tidying.cancel()
+    _tidying = threading.Timer(_FORGOTTEN, _tidy)
+    _tidying.daemon = True
+    _tidying.start()
+
+
+def _tidy() -> None:
+    """Give memory back: Streamlit's sessions are circles of objects, and the C library keeps what threads freed."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # a system with another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def crowd() -> int:

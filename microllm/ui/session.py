@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 import streamlit as st
 import torch
 
-from .. import forking, link, texts
+from .. import forking, link, runs, texts
 from ..builtin import BUILTIN_TEXTS
 from ..checkpoint import WeightsProblem
 from ..config import ModelConfig, TrainConfig, configs_from, knobs, problems
@@ -526,6 +526,12 @@ def _train(run: Run, is_queued: bool = False) -> None:
     if not is_queued:
         for one in queue:
             one.after = new
+
+
+@st.cache_data(ttl=20.0, show_spinner=False)
+def disk_use() -> int:
+    """Bytes that all runs on this server take, as of some seconds ago."""
+    return runs.disk_use()
 
 
 def take_in(packed: bytes) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from .. import plots
 from ..home import home, home_is_temporary
 from ..importing import MOST_BYTES
-from ..runs import ACTIVE, Run, RunInfo, all_runs
+from ..runs import ACTIVE, Run, RunInfo, all_runs, most_disk
 from ..training import Training
 from . import session
 from .components.timeline import timeline
@@ -89,6 +89,8 @@ def _menu(name: str) -> None:
             st.caption("None yet.")
         if session.run() and session.owns() and not session.training():
             _delete(session.run())
+        used, most = session.disk_use() / 1e6, most_disk() / 1e6
+        st.caption(f"All runs on this server take {used:,.1f} MB of the {most:,.0f} that they may.")
         _import()
 
 

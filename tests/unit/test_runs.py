@@ -380,3 +380,19 @@ def test_a_snapshot_larger_than_the_budget_is_kept_beside_the_first(run, weights
     for step in (0, 8, 12):
         run.save_snapshot(step, weights)
     assert run.snapshots == [0, 12]
+
+
+# Disk
+
+
+def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, text, monkeypatch):
+    with run.writing() as writer:
+        writer.log(progress())
+    kept = sum(path.stat().st_size for path in runs_dir().rglob("*") if path.is_file())
+    assert runs.disk_use() == run.size == kept > 0
+    monkeypatch.setenv("MICROLLM_DISK", "0.0001")
+    with pytest.raises(RunProblem, match=r"^All runs take 0\.0 MB, and MICROLLM_DISK allows 0: delete some first\.$"):
+        Run.create(MODEL, TRAIN, text, preset="quick")
+    assert [path.name for path in runs_dir().iterdir()] == [run.id]
+    monkeypatch.setenv("MICROLLM_DISK", "much")
+    assert runs.most_disk() == 20e9
