@@ -175,7 +175,7 @@ def hold_class(visitors: int, minutes: float, pause: float = 5.0, arrive: float 
         memory["as they leave"] = resident(served.process)
         time.sleep(_FORGOTTEN)
         memory["after"] = resident(served.process)
-        lost = [run for one in told for _, run in one["runs"] if not _is_whole(served.home / "runs" / run)]
+        lost = [run for one in told for _, run in one["runs"] if not is_whole(served.home / "runs" / run)]
         log = served.log()
     return {
         "told": told,
@@ -189,7 +189,7 @@ def hold_class(visitors: int, minutes: float, pause: float = 5.0, arrive: float 
     }
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
     """True for a run with every step that it made, and a checkpoint to go on from."""
     rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if folder.is_dir() else []
     steps = [row["step"] for row in rows]

@@ -22,6 +22,9 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 
+_PATIENCE = 60.0  # seconds
+
+
 @dataclass(frozen=True)
 class Shown:
     """An element on the page: what kind it is, its message, and the fragment that it belongs to ("": the page)."""
@@ -103,8 +106,13 @@ class Visitor:
         def is_answered() -> bool:  # by a run that has begun since, and is over
             return self._ended > runs and (answered is None or answered())
 
-        async with self._changed:
-            await asyncio.wait_for(self._changed.wait_for(is_answered), 120)
+        try:
+            async with self._changed:
+                await asyncio.wait_for(self._changed.wait_for(is_answered), _PATIENCE)
+        except TimeoutError:
+            raise TimeoutError(
+                f"{values or 'the page'}: no answer; shown are {', '.join(sorted(self.shown))}"
+            ) from None
         self.waits.append(time.perf_counter() - began)
 
     # ---- what its browser does

@@ -21,7 +21,7 @@ from ..reading import Reading, longest_copy, surprise
 from ..runs import Run
 from ..tokenizer import visible
 from ..writing import Sheet, known_ids
-from . import session, writer
+from . import controls, session, writer
 from .components import letters
 from .frame import live
 from .session import Background, is_active
@@ -32,7 +32,12 @@ _LONGEST = 2_000
 _GUESSES = 5
 _EVERY = 2.5
 _PASSAGES_FOR_CHANCE = 9
-_SOURCES = {"passage": "Held-out passage", "own": "My own text", "sample": "Last sample"}
+_SOURCES = {
+    "passage": "Held-out passage",
+    "sentence": "Your sentence",
+    "own": "My own text",
+    "sample": "Last sample",
+}
 
 
 def read() -> None:
@@ -51,7 +56,9 @@ def read() -> None:
         )
         if source == "passage":
             text, origin = _passage(run)
-    if source == "own":
+    if source == "sentence":
+        text = controls.sentence()
+    elif source == "own":
         text = _own(run)
     elif source == "sample":
         sheet = _sample()

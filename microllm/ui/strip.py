@@ -134,7 +134,7 @@ def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
 
 def _buttons(state: str | None, training: Training | None) -> None:
     if training is None:
-        can_go_on = state in ("stopped", "interrupted", "failed") and session.owns()
+        can_go_on = state in ("stopped", "interrupted", "failed") and session.owns() and not _has_diverged()
         if can_go_on:
             st.button("Resume", key="strip-go-on", type="primary", icon=":material/resume:", on_click=session.resume)
         st.button(
@@ -153,6 +153,12 @@ def _buttons(state: str | None, training: Training | None) -> None:
         _icon("strip-pause", "Pause", ":material/pause:", _pause)
     _icon("strip-step", "Step", ":material/skip_next:", _one_step)
     _icon("strip-stop", "Stop", ":material/stop:", _stop)
+
+
+def _has_diverged() -> bool:
+    """True when the run on show ended with a loss that is no number: gone on with, it would do so again."""
+    last = session.run().history.read().last
+    return last is not None and last["train_loss"] is None
 
 
 def _way_to(other: Training) -> None:

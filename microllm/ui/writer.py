@@ -44,7 +44,7 @@ def write() -> None:
                 on_click="ignore",
             )
         controls.sampling()
-    if problem := st.session_state.get("writing_problem"):
+    if prompt and (problem := st.session_state.get("writing_problem")):  # an empty one has been named at its field
         st.error(literal(problem), icon=":material/error:")
     key = controls.prompt_key()
     live(

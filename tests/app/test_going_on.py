@@ -59,6 +59,25 @@ def test_a_text_that_is_gone_is_named_before_anything_is_lost(monkeypatch):
     assert run.info.state == "interrupted"
 
 
+def test_a_run_that_diverged_is_not_offered_to_go_on_for_it_would_diverge_again():
+    run = own_run("failed")
+    assert "strip-go-on" in keys(open_app("train", run=run.id, key=KEY))
+    with (run.folder / "metrics.jsonl").open("a") as metrics:
+        metrics.write('{"step": 21, "seconds": 9.9, "train_loss": null, "not_finite": ["train_loss"]}\n')
+    at = open_app("train", run=run.id, key=KEY)
+    assert "strip-go-on" not in keys(at)
+    assert "fork-start" in keys(at)
+
+
+def test_the_menu_says_what_all_runs_take_of_the_disk(monkeypatch):
+    run = own_run("finished")
+    monkeypatch.setenv("MICROLLM_DISK", "500")
+    at = open_app("train", run=run.id)
+    at.session_state["runs-menu"] = True
+    at.run()
+    assert f"All runs on this server take {run.size / 1e6:,.1f} MB of the 500 that they may." in said(at)
+
+
 def test_a_run_is_deleted_only_by_its_owner_and_only_when_sure():
     run = own_run("finished")
     at = open_app("train", run=run.id, key=KEY)

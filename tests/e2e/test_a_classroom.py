@@ -1,0 +1,47 @@
+"""Eight people on one server: everybody is served, nobody loses anything. benchmarks/classroom.py takes thirty."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from driving import start, step, until, visit, wait_for_more_steps
+
+from benchmarks.classroom import Curves, attend, is_whole, shares
+
+pytestmark = pytest.mark.timeout(240)
+
+VISITORS = 8
+
+
+def test_everybody_is_served_and_nobody_loses_anything(fresh_server, page):
+    server = fresh_server()
+    visit(page, f"{server.url}/train")
+    own = start(page)
+    wait_for_more_steps(page)
+    curves = Curves(server.home)
+    curves.start()
+    end = time.time() + 8 + 5 * VISITORS
+
+    async def come() -> list[dict]:
+        return await asyncio.gather(*(attend(server.url, which, end, 1.5) for which in range(VISITORS)))
+
+    with ThreadPoolExecutor(1) as elsewhere:  # Playwright has a loop of its own in this thread
+        told = elsewhere.submit(lambda: asyncio.run(come())).result()
+    curves.is_over.set()
+    assert [one["problems"] for one in told] == [[]] * VISITORS
+    runs = [run for one in told for _, run in one["runs"]]
+    assert len(set(runs)) == len(runs) >= VISITORS
+    until(
+        page, lambda: all(server.run(run)["state"] not in ("waiting", "training", "paused") for run in runs), "the ends"
+    )
+    assert all(is_whole(server.home / "runs" / run) for run in runs)
+    slack = 10.0  # seconds, for a machine that has other things to do
+    assert all(waited <= share + slack for waited, share in shares(told, curves.fifth)), shares(told, curves.fifth)
+    waits = sorted(wait for one in told for wait in one["waits"])
+    assert waits[int(0.95 * len(waits))] < 5, waits
+
+    before = step(page)  # and the one who was there first still has a run that trains
+    wait_for_more_steps(page, before)
+    assert server.run(own)["state"] == "training"
+    assert not page.errors
