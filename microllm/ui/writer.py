@@ -22,6 +22,7 @@ _LEGEND = "Grey: the model's own chance. Blue: the chance it is drawn with, afte
 
 def write() -> None:
     """All of the view Write: the prompt, the way of choosing, the text with its choices, the way to take it along."""
+    controls.prepare_sampling()
     left, right = st.columns([3, 2], gap="medium")
     with left:
         prompt = controls.prompt()

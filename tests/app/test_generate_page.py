@@ -5,13 +5,14 @@ from time import sleep as wait
 from types import SimpleNamespace
 
 import pytest
+import streamlit as st
 from play import click, complaints, go_to, keys, new_run, open_app, said
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
 from microllm import writing
 from microllm.reading import surprise
 from microllm.sample import scored_stream
-from microllm.ui import reader, session, writer
+from microllm.ui import controls, reader, session, writer
 from microllm.writing import known_ids
 
 
@@ -151,6 +152,16 @@ def test_a_text_of_the_chosen_length_is_written_and_can_be_taken_along(at):
     (sheet,) = letters(at)["sheets"]
     assert len(sheet["tints"]) == 150
     assert len(set(sheet["tints"])) > 2
+
+
+def test_a_click_on_generate_before_the_page_is_whole_is_obeyed(finished_run, monkeypatch):
+    with monkeypatch.context() as busy:
+        busy.setattr(controls, "sampling", st.stop)  # the server has come as far as the button
+        at = open_app("generate", run=finished_run.id)
+        assert "generate" in keys(at)
+    click(at, "generate")
+    assert not at.exception
+    assert len(finish(at)) > 400
 
 
 def test_the_same_seed_writes_the_same_text_and_another_one_another(at):
