@@ -178,9 +178,12 @@ def checkpoint_steps(folder: Path) -> list[int]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a save that was cut short has left. Only for the one who writes here."""
-    for left in folder.glob(f"{_TEMPORARY}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove what saves that were cut short have left. Only for the one who writes here."""
+    for left in folder.glob(".*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def surroundings(threads: int, device: torch.device) -> dict[str, Any]:

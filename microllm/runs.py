@@ -303,7 +303,8 @@ class Run:
         except Timeout:
             raise RunProblem(sentence) from None
         try:
-            sweep(self._checkpoints)
+            for folder in (self._checkpoints, self.folder / "snapshots"):
+                sweep(folder)
             for name in ("metrics.jsonl", "events.jsonl"):
                 _cut_torn_line(self.folder / name)
             writer = Writer(self)
