@@ -272,13 +272,15 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from .runs import all_runs
+    from .runs import all_runs, damaged_runs
 
     for run in all_runs():
         info, exams = run.info, run.history.read().exams
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
         loss = f"step {exams[-1][0]:,}, validation loss {exams[-1][1]:.4f}" if exams else "not scored yet"
         print(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
+    for run_id in damaged_runs():
+        print(f"{run_id}  damaged: its run.json cannot be understood")
     print(f"in {Path(runs_dir())}")
     return 0
 

@@ -487,6 +487,12 @@ def all_runs() -> list[Run]:
     return sorted(runs, key=lambda run: run.info.created, reverse=True)
 
 
+def damaged_runs() -> list[str]:
+    """The ids of the runs that cannot be opened."""
+    there = {path.parent.name for path in runs_dir().glob("*/run.json") if _ID.fullmatch(path.parent.name)}
+    return sorted(there - {run.id for run in all_runs()})
+
+
 def disk_use() -> int:
     """Bytes that all runs together take on the disk."""
     return _bytes_in(runs_dir())

@@ -10,7 +10,7 @@ import streamlit as st
 from .. import plots
 from ..home import home, home_is_temporary
 from ..importing import MOST_BYTES
-from ..runs import ACTIVE, Run, RunInfo, all_runs, most_disk
+from ..runs import ACTIVE, Run, RunInfo, all_runs, damaged_runs, most_disk
 from ..training import Training
 from . import session
 from .components.timeline import timeline
@@ -87,6 +87,8 @@ def _menu(name: str) -> None:
             st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
+        for run_id in damaged_runs():
+            st.caption(f"{run_id} · damaged: its run.json cannot be understood.")
         if session.run() and session.owns() and not session.training():
             _delete(session.run())
         used, most = session.disk_use() / 1e6, most_disk() / 1e6
