@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,11 +18,12 @@ import torch
 import microllm.checkpoint
 import microllm.training
 from microllm import configs_from, texts
+from microllm.__main__ import main
 from microllm.builtin import drawing_room, words_twice
-from microllm.checkpoint import checkpoint_steps, load_checkpoint, read_tensors, save_checkpoint
+from microllm.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 from microllm.config import with_live_changes
 from microllm.corpus import Corpus
-from microllm.runs import Run, RunProblem, Writer, all_runs
+from microllm.runs import Run, RunProblem, Writer, all_runs, damaged_runs
 from microllm.slots import Slots
 from microllm.train import Trainer, TrainerState
 from microllm.training import Training
@@ -123,7 +125,6 @@ def test_a_kill_at_every_file_event_of_a_save_loses_nothing(each_step):
         assert load_checkpoint(run.folder / "checkpoints")[0].step >= steps[0] >= 1
         assert train(run) == "finished"
         assert outcome(run) == truth, f"killed at event {point}"
-        assert not list(run.folder.glob("checkpoints/.saving-*"))  # 8. left-over temporary files are swept
     assert killed >= 23
 
 
@@ -189,12 +190,34 @@ def test_a_signal_finishes_the_step_saves_and_ends_well(number, tmp_path):
         time.sleep(0.01)
     began = time.monotonic()
     training.send_signal(number)
-    training.communicate(timeout=30)
+    said, _ = training.communicate(timeout=30)
     assert (training.returncode, time.monotonic() - began < 10) == (0, True)
-    folder = tmp_path / "runs" / run_id
-    assert json.loads((folder / "run.json").read_text())["state"] == "stopped"
+    assert f"stopped. Stopped by {number.name}." in said and "Traceback" not in said
+    run = Run(tmp_path / "runs" / run_id)
+    assert run.info.state == "stopped"
     last = json.loads(metrics.read_text().splitlines()[-1])["step"]
-    assert checkpoint_steps(folder / "checkpoints")[-1] == last
+    assert run.checkpoints[-1] == run.snapshots[-1] == last
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(number):
+    child = os.fork()
+    if child == 0:  # a training whose step takes a minute
+        Trainer._forward = lambda _: time.sleep(60)
+        main(["train", "--text=words-twice", "--first=2000", *(f"--{name}={value}" for name, value in TINY.items())])
+        os._exit(1)
+    deadline = time.monotonic() + 30
+    while not any(run.info.state == "training" for run in all_runs()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(child, number)
+    time.sleep(0.3)
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)  # it waits for the end of the step
+    os.kill(child, number)
+    began = time.monotonic()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -number
+    assert time.monotonic() - began < 5
+    assert all_runs()[0].info.state == "interrupted"
 
 
 # ---- 4. 10 steps, a resume, and 10 more
@@ -306,12 +329,21 @@ def test_a_live_change_before_the_checkpoint_still_counts(each_step):
 # ---- 5. other surroundings
 
 
-def test_a_resume_with_other_threads_says_that_it_is_not_bit_identical(each_step):
+@pytest.mark.parametrize("what", ["threads", "torch", "device"])
+def test_a_resume_in_other_surroundings_is_allowed_and_says_that_it_is_not_bit_identical(what, each_step, monkeypatch):
     run = new_run(max_steps=6)
     assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
-    run.update(threads=2)
+    if what == "threads":
+        run.update(threads=2)
+    elif what == "torch":
+        monkeypatch.setattr(torch, "__version__", "0.2")
+    else:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "ABACUS")
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "ABACUS")
     assert train(run) == "finished"
-    assert run.info.message == "Continues, not bit-identical: threads was 1, now it is 2."
+    before, now = {"threads": ("1", "2"), "torch": (".+", "0.2"), "device": (".+", ".+, ABACUS")}[what]
+    sentence = f"Continues, not bit-identical: {what} was {before}, now it is {now}."
+    assert re.fullmatch(sentence, run.info.message)
 
 
 def test_a_resume_in_the_same_surroundings_has_nothing_to_say(each_step):
@@ -321,27 +353,43 @@ def test_a_resume_in_the_same_surroundings_has_nothing_to_say(each_step):
     assert run.info.message == ""
 
 
-# ---- 6. a full disk
+# ---- 6. a full disk, a folder that is read-only
 
 
-def refuse_to_write(monkeypatch) -> None:
-    def refuse(*_):
+def fill_the_disk(monkeypatch) -> str:
+    def refuse(path: Path, data: bytes) -> None:
+        path.write_bytes(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(microllm.checkpoint, "_write_durably", refuse)
+    monkeypatch.setattr(microllm.runs, "save_weights", lambda _, path: refuse(path, bytes(10)))
+    return "No space left on device"
+
+
+def make_it_read_only(monkeypatch) -> str:
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(microllm.checkpoint.tempfile, "mkdtemp", refuse)
     monkeypatch.setattr(microllm.runs, "save_weights", refuse)
+    return "Read-only file system"
 
 
-def test_on_a_full_disk_training_goes_on_the_old_checkpoint_is_whole_and_a_warning_is_shown(each_step, monkeypatch):
+@pytest.mark.parametrize("harm", [fill_the_disk, make_it_read_only])
+def test_a_disk_that_refuses_a_save_leaves_the_old_one_whole_and_training_goes_on_with_a_warning(
+    harm, each_step, monkeypatch
+):
     run = new_run(max_steps=6)
     assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
     before = run.checkpoints
     training = Training(run, Slots(1))
-    with monkeypatch.context() as full_disk:
-        refuse_to_write(full_disk)
+    with monkeypatch.context() as for_now:
+        why = harm(for_now)
         training.run()
-    assert "No space left on device" in training.warning
+    assert training.warning.startswith(f"Nothing can be saved now ({why}). Training goes on")
+    assert run.info.state == "finished"
     assert run.checkpoints == before
+    assert not list(run.folder.glob("checkpoints/.*"))
     assert load_checkpoint(run.folder / "checkpoints")[0].step == before[-1]
     assert outcome(run)[1] == outcome(unbroken(max_steps=6))[1]
 
@@ -400,6 +448,24 @@ def test_damage_is_named_and_the_checkpoint_before_is_used(name, harm, each_step
     assert outcome(run) == outcome(unbroken(max_steps=6))
 
 
+# ---- 8. left-over temporary files
+
+
+def test_what_a_save_that_was_killed_has_left_is_ignored_and_swept(each_step):
+    run = new_run(max_steps=6)
+    assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
+    steps, snapshots = run.checkpoints, run.snapshots
+    left = run.folder / "checkpoints" / ".saving-x"
+    shutil.copytree(run.folder / "checkpoints" / f"step-{steps[-1]}", left)
+    half = run.folder / "snapshots" / ".step-9.safetensors.x"
+    half.write_bytes(b"half a fi")
+    assert (run.checkpoints, run.snapshots) == (steps, snapshots)
+    assert run.load_checkpoint()[0].step == steps[-1]
+    with run.writing():
+        assert not left.exists() and not half.exists()
+    assert train(run) == "finished"
+
+
 # ---- 9. resumed twice
 
 
@@ -442,12 +508,17 @@ def test_an_optimisers_memory_of_another_shape_is_named(corpus):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"id": 3}'])
-def test_a_damaged_run_hides_no_other(content):
+def test_a_damaged_run_is_listed_as_damaged_and_hides_no_other(content, capsys):
     good, bad = unbroken(max_steps=2), unbroken(max_steps=2)
     (bad.folder / "run.json").write_text(content)
     assert [run.id for run in all_runs()] == [good.id]
+    assert damaged_runs() == [bad.id]
     with pytest.raises(RunProblem, match="damaged"):
         Run.open(bad.id)
+    assert main(["runs"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert listed[0].startswith(good.id)
+    assert listed[1].split()[:2] == [bad.id, "damaged:"]
 
 
 # ---- more steps than asked for
@@ -479,10 +550,3 @@ def test_an_extension_that_is_none_is_refused():
     with pytest.raises(ValueError, match="has made 10 already"):
         run.extend(10)
     assert run.info.state == "finished"
-
-
-def test_a_pickle_in_a_checkpoints_place_is_never_run(tmp_path):
-    path = tmp_path / "model.safetensors"
-    torch.save({"weight": torch.zeros(2)}, path)
-    with pytest.raises(ValueError, match="not a whole safetensors file"):
-        read_tensors(path)

@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from microllm import configs_from, texts
 from microllm.builtin import drawing_room
+from microllm.checkpoint import WeightsProblem, read_tensors
 from microllm.export import curves_csv, folder_zip
 from microllm.home import runs_dir
 from microllm.importing import import_run
@@ -52,19 +53,22 @@ def packed(files: dict[str, bytes], folder: str = "run", keep_manifest: bool = F
     return file.getvalue()
 
 
-def refused(data: bytes) -> str:
-    """The sentence with which it is refused. Nothing is kept, and it does not take long."""
+def refused(data: bytes, within: float = 1.0) -> str:
+    """The sentence with which it is refused. Nothing is kept, and it does not take long: seconds."""
     before = sorted(runs_dir().iterdir())
     began = time.process_time()
     with pytest.raises(RunProblem) as caught:
         import_run(data)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < within
     assert sorted(runs_dir().iterdir()) == before
     return str(caught.value)
 
 
 def with_run_json(files, **changes):
     return packed(files | {"run.json": json.dumps(json.loads(files["run.json"]) | changes).encode()})
+
+
+# ---- the zip
 
 
 def test_a_run_comes_back_as_it_was_with_an_id_and_an_owner_of_its_own(run):
@@ -78,7 +82,7 @@ def test_a_run_comes_back_as_it_was_with_an_id_and_an_owner_of_its_own(run):
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"hello" * 100, pickle.dumps({"run": 1})])
+@pytest.mark.parametrize("data", [b"", b"PK", b"hello" * 100])
 def test_what_is_no_zip_is_refused(data, run):
     assert "not a whole zip" in refused(data)
 
@@ -131,21 +135,49 @@ def test_a_missing_file_and_one_too_many_are_named(files):
     )
 
 
-class Payload:
+# ---- 16. a pickle under any extension
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
     def __reduce__(self):
-        return pytest.fail, ("a pickle was run",)
+        return exec, (f"open({str(self.path)!r}, 'w').close()",)
 
 
-def test_a_pickle_as_weights_is_refused_and_never_run(files):
-    torch_file = io.BytesIO()
-    torch.save({"weight": torch.zeros(2)}, torch_file)
-    for data in (pickle.dumps(Payload()), torch_file.getvalue()):
-        assert "not a whole safetensors file" in refused(packed(files | {"snapshots/step-8.safetensors": data}))
+@pytest.fixture(params=["pickle", "an old one", "torch"])
+def trapped(request, tmp_path):
+    """The bytes of a pickle of any kind. It is never run."""
+    trap, file = Trap(tmp_path / "sprung"), io.BytesIO()
+    if request.param == "torch":
+        torch.save({"head.weight": trap}, file)
+    else:
+        pickle.dump(trap, file, protocol=0 if request.param == "an old one" else None)
+    yield file.getvalue()
+    assert not trap.path.exists()
 
 
-def test_weights_of_another_shape_or_without_numbers_are_refused(files):
-    wrong = save({"token_embedding.weight": torch.zeros(3, 3)})
-    assert "does not fit this run's configuration" in refused(packed(files | {"snapshots/step-8.safetensors": wrong}))
+@pytest.mark.parametrize("name", ["model.safetensors", "model.pt", "vocab.json"])
+def test_a_pickle_is_not_taken_for_weights(name, trapped, tmp_path):
+    (tmp_path / name).write_bytes(trapped)
+    with pytest.raises(WeightsProblem, match=f"^{name} is not a"):
+        read_tensors(tmp_path / name)
+
+
+def test_a_pickle_is_not_taken_for_a_run(trapped, run):
+    assert "zip" in refused(trapped) or "has no place" in refused(trapped)
+
+
+def test_a_pickle_in_any_place_of_a_run_is_refused(trapped, files):
+    for name in ("snapshots/step-8.safetensors", "vocab.json", "metrics.jsonl", "events.jsonl", "run.json"):
+        assert name.rpartition("/")[2] in refused(packed(files | {name: trapped}))
+    assert "manifest.json" in refused(packed(files | {"manifest.json": trapped}, keep_manifest=True))
+
+
+# ---- 17. safetensors that lie
 
 
 def header(entries: dict, data: bytes = b"") -> bytes:
@@ -171,7 +203,16 @@ def header(entries: dict, data: bytes = b"") -> bytes:
     ids=["overlap", "hole", "overflow", "huge header", "100,000 entries"],
 )
 def test_safetensors_that_lie_are_refused(weights, files):
-    assert refused(packed(files | {"snapshots/step-8.safetensors": weights})).startswith("step-8.safetensors")
+    data = packed(files | {"snapshots/step-8.safetensors": weights})
+    assert refused(data, within=0.2).startswith("step-8.safetensors")
+
+
+def test_weights_of_another_shape_or_without_numbers_are_refused(files):
+    wrong = save({"token_embedding.weight": torch.zeros(3, 3)})
+    assert "does not fit this run's configuration" in refused(packed(files | {"snapshots/step-8.safetensors": wrong}))
+
+
+# ---- 18. a config out of range
 
 
 @pytest.mark.parametrize(

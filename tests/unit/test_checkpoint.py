@@ -1,7 +1,6 @@
 """Weights on disk: written whole or not at all, read with suspicion, thinned with care."""
 
 import math
-import pickle
 from itertools import pairwise
 
 import pytest
@@ -150,26 +149,6 @@ def test_weights_with_one_tensor_too_many_are_refused(model, path):
     save_file(model.state_dict() | {"extra": torch.zeros(1)}, path)
     with pytest.raises(WeightsProblem, match="extra"):
         load_weights(path, CONFIG, VOCAB_SIZE)
-
-
-class Trap:
-    """Does something when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return exec, (f"open({str(self.path)!r}, 'w').close()",)
-
-
-@pytest.mark.parametrize("write", ["pickle", "torch"])
-def test_a_pickle_is_refused_and_never_run(write, path, tmp_path):
-    trap = Trap(tmp_path / "sprung")
-    with path.open("wb") as file:
-        pickle.dump(trap, file) if write == "pickle" else torch.save({"head.weight": trap}, file)
-    with pytest.raises(WeightsProblem, match="not a whole safetensors file"):
-        load_weights(path, CONFIG, VOCAB_SIZE)
-    assert not trap.path.exists()
 
 
 def test_a_disk_that_refuses_leaves_the_old_weights(model, path, monkeypatch):

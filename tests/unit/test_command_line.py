@@ -2,13 +2,8 @@
 
 import dataclasses
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import threading
-import time
 
 import pytest
 import torch
@@ -209,43 +204,6 @@ def test_a_wrong_setting_is_refused_before_any_text_is_fetched(monkeypatch, caps
 def test_a_command_that_is_none_is_answered_with_one_sentence(arguments, capsys):
     assert command(*arguments) == 2
     sentence(capsys)
-
-
-def has_begun() -> bool:
-    return any(run.history.read().exams for run in all_runs())
-
-
-def wait_until(condition, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
-def test_a_signal_stops_the_run_and_keeps_what_it_learned(text_file):
-    arguments = ["train", f"--text={text_file}", *SMALL, "--max_steps=1000000"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "microllm", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        wait_until(has_begun)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
-    assert (process.returncode, err) == (0, "")
-    assert "stopped. Stopped by SIGINT." in out
-    (run,) = all_runs()
-    assert run.info.state == "stopped"
-    assert run.snapshots[-1] == run.history.read().last["step"]
-
-
-def test_the_end_of_a_service_stops_the_run_as_well(train, capsys):
-    def end_it():
-        wait_until(has_begun)
-        if has_begun():  # else nobody listens for the signal yet, and it would end the tests
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=end_it).start()
-    assert train("--max_steps=1000000") == 0
-    assert "stopped. Stopped by SIGTERM." in capsys.readouterr().out
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # a second one ends the program at once
 
 
 # generate
