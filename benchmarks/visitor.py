@@ -142,8 +142,8 @@ class Visitor:
         if kind == "new_session":
             self._runs += 1
             fragments = set(message.metadata.run.fragment_ids)
-            self._page = message.new_session.page_script_hash
-            if not fragments:
+            if not fragments:  # a tick of the page before may still be on its way
+                self._page = message.new_session.page_script_hash
                 self._stop_timers()
             self._stale = {key for key, one in self.shown.items() if not fragments or one.fragment in fragments}
         elif kind == "navigation":

@@ -446,7 +446,7 @@ def start(is_queued: bool = False) -> None:
             raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
-        if any(_is_a_repeated_click(going.folder.info, model, train, chosen) for going in trainings()):
+        if any(_is_a_repeated_click(going, model, train, chosen) for going in trainings()):
             return
         if problem := memory_problem(model, train, texts.load_corpus(chosen.sha256).vocab_size):
             raise ValueError(problem)
@@ -463,10 +463,11 @@ def start(is_queued: bool = False) -> None:
         show(new.id)
 
 
-def _is_a_repeated_click(info: RunInfo, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
-    """True when such a run was started a moment ago: two clicks where one was meant."""
+def _is_a_repeated_click(going: Training, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
+    """True when such a run was started a moment ago, or has not begun yet: two clicks where one was meant."""
+    info = going.folder.info
     is_same = (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
-    return is_same and time.time() - info.created < _ONE_CLICK
+    return is_same and (going.reached < 0 or time.time() - info.created < _ONE_CLICK)
 
 
 def resume(max_steps: int | None = None) -> None:

@@ -8,12 +8,6 @@ from microllm.ui import session
 
 
 @pytest.fixture
-def slow_clicks(monkeypatch):
-    """Every click is meant, however soon it comes."""
-    monkeypatch.setattr(session, "_ONE_CLICK", 0.0)
-
-
-@pytest.fixture
 def at():
     """The train page with a tiny model and steps enough to outlive the test."""
     at = open_app("train")
@@ -25,8 +19,9 @@ def at():
 
 
 def start(at, key: str = "start") -> Run:
-    """Press a button that starts a run; the run."""
+    """Press a button that starts a run, each with a seed of its own; the run."""
     before = {run.id for run in all_runs()}
+    at.number_input(key="seed").set_value(len(before))
     click(at, key)
     (new,) = (run for run in all_runs() if run.id not in before)
     return new
@@ -40,7 +35,7 @@ def trains(run: Run) -> bool:
     return training(run) is not None and training(run).reached > 0
 
 
-def test_a_new_start_stops_and_keeps_what_trains(at, slow_clicks):
+def test_a_new_start_stops_and_keeps_what_trains(at):
     first = start(at)
     wait_for(lambda: trains(first))
     second = start(at)
@@ -49,7 +44,7 @@ def test_a_new_start_stops_and_keeps_what_trains(at, slow_clicks):
     assert first.checkpoints
 
 
-def test_a_run_can_wait_for_the_end_of_the_one_that_trains(at, slow_clicks):
+def test_a_run_can_wait_for_the_end_of_the_one_that_trains(at):
     assert "queue" not in keys(at)
     first = start(at)
     wait_for(lambda: trains(first))
@@ -70,7 +65,7 @@ def test_a_run_can_wait_for_the_end_of_the_one_that_trains(at, slow_clicks):
     assert f"{first.info.name} trains" not in {button.label for button in at.run().button}
 
 
-def test_only_one_waits(at, slow_clicks):
+def test_only_one_waits(at):
     first = start(at)
     at.run()
     second, third = start(at, "queue"), start(at, "queue")
@@ -79,7 +74,7 @@ def test_only_one_waits(at, slow_clicks):
     assert training(third).waits_for is training(first)
 
 
-def test_what_waits_goes_on_waiting_when_another_is_started_now(at, slow_clicks):
+def test_what_waits_goes_on_waiting_when_another_is_started_now(at):
     first = start(at)
     at.run()
     second, third = start(at, "queue"), start(at)
@@ -88,7 +83,7 @@ def test_what_waits_goes_on_waiting_when_another_is_started_now(at, slow_clicks)
     assert training(second).reached == -1
 
 
-def test_a_run_that_waits_can_be_stopped(at, slow_clicks):
+def test_a_run_that_waits_can_be_stopped(at):
     start(at)
     at.run()
     second = start(at, "queue")
@@ -97,7 +92,8 @@ def test_a_run_that_waits_can_be_stopped(at, slow_clicks):
     wait_for(lambda: second.info.state == "stopped")
 
 
-def test_ten_clicks_on_start_are_one_run(at):
+def test_ten_clicks_on_start_are_one_run(at, monkeypatch):
+    monkeypatch.setattr(session, "_ONE_CLICK", 60.0)  # ten clicks take a test longer than a person
     for _ in range(10):
         click(at, "start")
     (run,) = all_runs()
@@ -108,9 +104,12 @@ def test_ten_clicks_on_start_are_one_run(at):
 
 
 def test_the_same_settings_some_seconds_later_are_another_run(at, monkeypatch):
-    first = start(at)
+    click(at, "start")
+    (first,) = all_runs()
+    wait_for(lambda: trains(first))
     first.update(created=first.info.created - 4)
-    assert start(at).id != first.id
+    click(at, "start")
+    assert len(all_runs()) == 2
 
 
 def test_who_only_watches_has_nothing_to_wait_for(live_run):
