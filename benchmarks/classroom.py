@@ -62,8 +62,8 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
                 lambda: visitor.open("generate", until="generate"),
                 lambda: visitor.press("generate", lambda: shows("stop-writing")() or shows("download")()),
                 lambda: visitor.open("train", until="start"),
-                lambda: hold("Resume"),
-                lambda: hold("Pause"),
+                lambda: turn("Pause", "Resume"),
+                lambda: turn("Resume", "Pause"),
                 lambda: visitor.set("n_layer", float(dice.randint(1, 6))),
             )
             while time.time() < end:
@@ -79,8 +79,9 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
             await visitor.press("start", lambda: visitor.run != before and "strip-stop" in visitor.shown)
             told["runs"].append((pressed, visitor.run))
 
-        async def hold(then: str) -> None:
-            if "strip-pause" in visitor.shown and "timeline" in visitor.shown:  # whoever pauses loses a first turn
+        async def turn(face: str, then: str) -> None:
+            # only if the button says so: whoever pauses loses a first turn, and one that is not paused cannot go on
+            if shows("strip-pause", face)() and "timeline" in visitor.shown:
                 over = shows("strip-start")  # a run may end at any moment
                 await visitor.press("strip-pause", lambda: shows("strip-pause", then)() or over())
 

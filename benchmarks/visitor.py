@@ -78,6 +78,7 @@ class Visitor:
     async def open(self, page: str, until: str) -> None:
         """Go to a page by its address, until an element with this key is there."""
         self._page = self._pages.get(page, "")
+        self._stop_timers()  # as a browser does: a tick on its way would ask for the page before
         self._values.clear()  # a browser forgets the widgets of the page that it leaves
         await self._act({}, lambda: until in self.shown)
 
