@@ -33,6 +33,7 @@ from .visitor import Visitor
 _FIRST_POINTS = 5
 _GRACE = 5.0
 _FORGOTTEN = 150.0  # seconds: Streamlit keeps a window that has gone for two minutes, in case it comes back
+_LAST_START = 60.0  # seconds before the end
 _SMALL = {"block_size": 16.0, "n_embd": 32.0}
 
 
@@ -73,7 +74,8 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
                         await wait()
 
         async def begin() -> None:
-            if "strip-stop" in visitor.shown:  # its run still trains
+            is_late = told["runs"] and time.time() > end - _LAST_START
+            if "strip-stop" in visitor.shown or is_late:  # its run still trains, or another would not get a turn
                 return
             before, pressed = visitor.run, time.time()
             await visitor.press("start", lambda: visitor.run != before and "strip-stop" in visitor.shown)
