@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from driving import start, step, until, visit, wait_for_more_steps
 
-from benchmarks.classroom import Curves, attend, is_whole, shares
+from benchmarks.classroom import attend, is_whole
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -19,16 +19,13 @@ def test_everybody_is_served_and_nobody_loses_anything(fresh_server, page):
     visit(page, f"{server.url}/train")
     own = start(page)
     wait_for_more_steps(page)
-    curves = Curves(server.home)
-    curves.start()
     end = time.time() + 10 + 5 * (VISITORS + 1)
 
     async def come() -> list[dict]:
-        return await asyncio.gather(*(attend(server.url, which, end, 1.5) for which in range(VISITORS)))
+        return await asyncio.gather(*(attend(server.url, which, end, 3.0) for which in range(VISITORS)))
 
     with ThreadPoolExecutor(1) as elsewhere:  # Playwright has a loop of its own in this thread
         told = elsewhere.submit(lambda: asyncio.run(come())).result()
-    curves.is_over.set()
     assert [one["problems"] for one in told] == [[]] * VISITORS
     runs = [run for one in told for _, run in one["runs"]]
     assert len(set(runs)) == len(runs) >= VISITORS
@@ -36,8 +33,6 @@ def test_everybody_is_served_and_nobody_loses_anything(fresh_server, page):
         page, lambda: all(server.run(run)["state"] not in ("waiting", "training", "paused") for run in runs), "the ends"
     )
     assert all(is_whole(server.home / "runs" / run) for run in runs)
-    slack = 10.0  # seconds, for a machine that has other things to do
-    assert all(waited <= share + slack for waited, share in shares(told, curves.fifth)), shares(told, curves.fifth)
     waits = sorted(wait for one in told for wait in one["waits"])
     assert waits[int(0.95 * len(waits))] < 5, waits
 

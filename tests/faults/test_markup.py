@@ -136,4 +136,3 @@ def test_of_many_files_none_is_taken_but_one(page, server):
         field.set_input_files({"name": f"{number}.txt", "mimeType": "text/plain", "buffer": text})
     expect(at(page, "panel")).to_contain_text("4,049 characters", timeout=PATIENCE * 1000)
     expect(button(page, "start")).to_be_enabled()
-    assert not page.errors
