@@ -20,7 +20,6 @@ from driving import (
     visit,
     wait_for_more_steps,
 )
-from filelock import FileLock, Timeout
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.timeout(240)
@@ -32,15 +31,6 @@ def has_the_whole_curve(page, server, run) -> bool:
     exams = [line["step"] for line in server.lines(run) if "val_loss" in line and line["step"] > 0]
     drawn = curve(page)
     return drawn["left"] == 0 and drawn["exams"] >= len(exams) > 0
-
-
-def is_being_trained(server, run) -> bool:
-    """True while some thread anywhere is the run's writer."""
-    try:
-        with FileLock(server.home / "runs" / run / "lock", timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def test_a_reload_comes_back_to_the_run_on_every_page_and_it_trains_on(page, server):
