@@ -149,7 +149,7 @@ def test_a_start_stops_the_windows_own_run_and_nobody_elses(live_run):
     at.number_input(key="seed").set_value(7)
     second = started(at)
     wait_for(lambda: first.info.state == "stopped")
-    assert {thread.folder.id for thread in training_threads()} == {live_run.id, second.id}
+    wait_for(lambda: {thread.folder.id for thread in training_threads()} == {live_run.id, second.id})
     assert live_run.info.state == "paused"
 
 
