@@ -38,7 +38,8 @@ def _form(run: Run, moment: int | None) -> None:
     step = moment if moment is not None else last["step"] if last else 0
     first_step = 0 if text else step
     situation = run.id, moment, text and text.sha256, session.is_active(), run.info.train.max_steps
-    values = _values(run, step, first_step, "-".join(map(str, situation)))
+    where = "-".join(map(str, situation))
+    values = _values(run, step, first_step, where)
     characters = (text or run.info.text).characters
     try:
         forking.settings(run, step, first_step, characters, **values)
@@ -51,10 +52,15 @@ def _form(run: Run, moment: int | None) -> None:
         key="fork-start",
         type="primary",
         icon=":material/fork_right:",
-        on_click=session.fork,
-        args=(moment, text, values),
+        on_click=_start,
+        args=(moment, text, where),
         help=f"{literal(run.info.name)} is stopped there and kept" if going else None,
     )
+
+
+def _start(moment: int | None, text: texts.Text | None, where: str) -> None:
+    """Fork with what stands in the fields at the click, which may be newer than the button."""
+    session.fork(moment, text, {name: st.session_state[f"fork-{name}-{where}"] for name in forking.CHANGES})
 
 
 def _another_text(run: Run) -> texts.Text | None:
