@@ -34,7 +34,7 @@ class Shown:
 
 
 class Visitor:
-    """One window, open while the `async with` lasts. `shown` has every element with a key, `said` all that is literal.
+    """One window, open while the `async with` lasts. `shown` has every element with a key.
 
     `problems` are what no visitor should ever see: exceptions on the page, a script that did not compile.
     """

@@ -99,9 +99,10 @@ def _new_run(options: argparse.Namespace) -> Run:
     import torch
 
     from . import texts
-    from .cost import memory_problem
     from .runs import Run
 
+    if options.step is not None:
+        raise ValueError("--step names a moment of the run to --fork: name that run too.")
     torch.set_num_threads(1)  # before the run's own thread there are small products only, slowest on busy cores
     given = {name: value for name, value in vars(options).items() if name in knobs()}
     model, train = configs_from(given, options.preset)
@@ -112,8 +113,6 @@ def _new_run(options: argparse.Namespace) -> Run:
     if train.batch_size % _processes():
         raise ValueError(f"{_processes()} processes cannot share a batch_size of {train.batch_size} evenly.")
     text = texts.choose(options.text or "book", how=options.transform, first=options.first)
-    if problem := memory_problem(model, train, texts.load_corpus(text.sha256).vocab_size):
-        raise ValueError(problem)
     if text.notice:
         print(text.notice)
     if home_is_temporary():
@@ -157,6 +156,8 @@ def _forked_run(options: argparse.Namespace) -> Run:
     from .runs import Run
     from .tokenizer import visible
 
+    if options.threads is not None:
+        raise ValueError("--threads cannot be given to a fork: it goes on with as many as its parent has.")
     if options.text is None and (options.transform != "none" or options.first is not None):
         raise ValueError("--transform and --first change another text that a fork is to learn: name it with --text.")
     parent = Run.open(options.fork)
@@ -272,14 +273,15 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from .runs import all_runs, damaged_runs
+    from .runs import runs_and_damaged
 
-    for run in all_runs():
+    runs, damaged = runs_and_damaged()
+    for run in runs:
         info, exams = run.info, run.history.read().exams
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
         loss = f"step {exams[-1][0]:,}, validation loss {exams[-1][1]:.4f}" if exams else "not scored yet"
         print(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
-    for run_id in damaged_runs():
+    for run_id in damaged:
         print(f"{run_id}  damaged: its run.json cannot be understood")
     print(f"in {Path(runs_dir())}")
     return 0

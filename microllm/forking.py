@@ -53,7 +53,7 @@ def fork(parent: Run, step: int, text: Text | None = None, token: str | None = N
         threads=info.threads,
         token=token,
         parent=origin,
-        vocab=parent.tokenizer.vocab,
+        vocab=parent.tokenizer.vocab if origin.text else None,
     )
     try:
         write_atomically(run.folder / "metrics.jsonl", past)

@@ -19,7 +19,7 @@ from typing import Any
 from .checkpoint import load_weights
 from .config import problems
 from .home import runs_dir
-from .runs import ACTIVE, Parent, Run, RunInfo, RunProblem, kept_of
+from .runs import ACTIVE, Parent, Run, RunInfo, RunProblem, check_disk, kept_of
 from .tokenizer import MAX_CHARACTERS, CharTokenizer
 
 MOST_BYTES = 300 * 2**20
@@ -38,6 +38,7 @@ def import_run(data: bytes, token: str | None = None) -> Run:
     Raises RunProblem with the first thing that is wrong; then nothing is kept. The text is not in such a zip: the run
     can be looked at, and can go on where its text is kept too.
     """
+    check_disk()
     files = _files(data)
     info = _info(files, token)
     try:

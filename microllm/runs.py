@@ -35,6 +35,7 @@ from .checkpoint import (
 )
 from .config import ModelConfig, TrainConfig, problems
 from .corpus import Corpus
+from .cost import memory_problem
 from .download import forget_text
 from .history import History
 from .home import runs_dir, write_atomically
@@ -169,16 +170,15 @@ class Run:
     ) -> Run:
         """Make the folder of a new run, owned by whoever has `token`; see forking.py for one that has a `parent`.
 
-        Its characters are those of its text, or `vocab`. Raises ValueError for a configuration with problems, OSError
-        on a full disk.
+        Its characters are those of its text, or `vocab`. Raises ValueError for a configuration with problems or one
+        that does not fit into the memory, RunProblem when all runs take too much of the disk, OSError on a full one.
         """
         if found := problems(model, train, text.characters):
             raise ValueError(" ".join(found.values()))
-        if (used := disk_use()) > (most := most_disk()):
-            raise RunProblem(
-                f"All runs take {used / 1e6:,.1f} MB, and MICROLLM_DISK allows {most / 1e6:,.0f}: delete some first."
-            )
+        check_disk()
         corpus = load_corpus(text.sha256, vocab)
+        if problem := memory_problem(model, train, corpus.vocab_size):
+            raise ValueError(problem)
         run = cls(runs_dir() / secrets.token_hex(8))
         run.folder.mkdir(parents=True)
         write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
@@ -478,24 +478,33 @@ class Writer:
 
 def all_runs() -> list[Run]:
     """Every run that can be opened, the newest first."""
-    runs = []
+    return runs_and_damaged()[0]
+
+
+def runs_and_damaged() -> tuple[list[Run], list[str]]:
+    """(every run that can be opened, the newest first; the ids of those that cannot): none hides the others."""
+    runs, damaged = [], []
     for path in runs_dir().glob("*/run.json"):
+        if not _ID.fullmatch(path.parent.name):
+            continue
         try:
             runs.append(Run.open(path.parent.name))
-        except RunProblem:  # one damaged folder does not hide the others
-            continue
-    return sorted(runs, key=lambda run: run.info.created, reverse=True)
-
-
-def damaged_runs() -> list[str]:
-    """The ids of the runs that cannot be opened."""
-    there = {path.parent.name for path in runs_dir().glob("*/run.json") if _ID.fullmatch(path.parent.name)}
-    return sorted(there - {run.id for run in all_runs()})
+        except RunProblem:
+            damaged.append(path.parent.name)
+    return sorted(runs, key=lambda run: run.info.created, reverse=True), sorted(damaged)
 
 
 def disk_use() -> int:
     """Bytes that all runs together take on the disk."""
     return _bytes_in(runs_dir())
+
+
+def check_disk() -> None:
+    """Raises RunProblem when there is no room for another run."""
+    if (used := disk_use()) > (most := most_disk()):
+        raise RunProblem(
+            f"All runs take {used / 1e6:,.1f} MB, and MICROLLM_DISK allows {most / 1e6:,.0f}: delete some first."
+        )
 
 
 def most_disk() -> float:

@@ -16,7 +16,7 @@ from .. import forking, link, runs, texts
 from ..builtin import BUILTIN_TEXTS
 from ..checkpoint import WeightsProblem
 from ..config import ModelConfig, TrainConfig, configs_from, knobs, problems
-from ..cost import Speed, measure_speed, memory_problem
+from ..cost import Speed, measure_speed
 from ..download import BOOK, TextProblem, load_text
 from ..importing import import_run
 from ..model import MicroLLM
@@ -448,8 +448,6 @@ def start(is_queued: bool = False) -> None:
             raise TextProblem(" ".join(found.values()))
         if any(_is_a_repeated_click(going, model, train, chosen) for going in trainings()):
             return
-        if problem := memory_problem(model, train, texts.load_corpus(chosen.sha256).vocab_size):
-            raise ValueError(problem)
         token = secrets.token_urlsafe(16)
         made = Run.create(model, train, chosen, preset=preset, token=token, guess=guess())
         new = _opened(made.id)  # one object to write and to look at

@@ -10,7 +10,7 @@ import streamlit as st
 from .. import plots
 from ..home import home, home_is_temporary
 from ..importing import MOST_BYTES
-from ..runs import ACTIVE, Run, RunInfo, all_runs, damaged_runs, most_disk
+from ..runs import ACTIVE, Run, RunInfo, most_disk, runs_and_damaged
 from ..training import Training
 from . import session
 from .components.timeline import timeline
@@ -76,7 +76,8 @@ def _menu(name: str) -> None:
     with menu:
         st.caption("Runs on this server, the newest first. Those that train in other windows are not listed.")
         listed = 0
-        for run in all_runs():
+        runs, damaged = runs_and_damaged()
+        for run in runs:
             info = run.info
             if listed == 12 or (info.state in ACTIVE and not session.window().holds(run.id)):
                 continue
@@ -87,7 +88,7 @@ def _menu(name: str) -> None:
             st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
-        for run_id in damaged_runs():
+        for run_id in damaged:
             st.caption(f"{run_id} · damaged: its run.json cannot be understood.")
         if session.run() and session.owns() and not session.training():
             _delete(session.run())

@@ -84,12 +84,14 @@ def test_what_waits_goes_on_waiting_when_another_is_started_now(at):
 
 
 def test_a_run_that_waits_can_be_stopped(at):
-    start(at)
+    first = start(at)
     at.run()
     second = start(at, "queue")
     click(at, f"way-to-{second.id}")
     click(at, "strip-stop")
     wait_for(lambda: second.info.state == "stopped")
+    assert second.history.read().last is None
+    assert training(first) is not None
 
 
 def test_ten_clicks_on_start_are_one_run(at, monkeypatch):

@@ -23,7 +23,7 @@ from microllm.builtin import drawing_room, words_twice
 from microllm.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 from microllm.config import with_live_changes
 from microllm.corpus import Corpus
-from microllm.runs import Run, RunProblem, Writer, all_runs, damaged_runs
+from microllm.runs import Run, RunProblem, Writer, all_runs, runs_and_damaged
 from microllm.slots import Slots
 from microllm.train import Trainer, TrainerState
 from microllm.training import Training
@@ -512,7 +512,7 @@ def test_a_damaged_run_is_listed_as_damaged_and_hides_no_other(content, capsys):
     good, bad = unbroken(max_steps=2), unbroken(max_steps=2)
     (bad.folder / "run.json").write_text(content)
     assert [run.id for run in all_runs()] == [good.id]
-    assert damaged_runs() == [bad.id]
+    assert runs_and_damaged()[1] == [bad.id]
     with pytest.raises(RunProblem, match="damaged"):
         Run.open(bad.id)
     assert main(["runs"]) == 0

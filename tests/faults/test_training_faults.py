@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from microllm import Sampling, configs_from, link, probabilities, problems, texts
+from microllm import MicroLLM, Sampling, configs_from, generate, link, probabilities, problems, texts
 from microllm.__main__ import main
 from microllm.builtin import words_twice
 from microllm.runs import Run, Writer, all_runs
@@ -151,3 +151,5 @@ def test_a_value_out_of_range_is_refused_with_its_name_and_value(wrong):
     assert Sampling(**wrong).problem().startswith(f"{name} is {value}: it must be ")
     with pytest.raises(ValueError, match=f"^{name} is "):
         p_of([0.0, 1.0], **wrong)
+    with pytest.raises(ValueError, match=f"^{name} is "):
+        generate(MicroLLM(configs_from(TINY)[0], 2), torch.zeros(1, 1, dtype=torch.long), 1, **wrong)

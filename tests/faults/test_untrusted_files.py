@@ -248,6 +248,11 @@ def test_a_deeply_nested_json_does_not_break_the_stack(files):
     assert "run.json" in refused(packed(files | {"run.json": b"[" * 100_000}))
 
 
+def test_beyond_the_limit_of_the_disk_nothing_is_taken_in(files, monkeypatch):
+    monkeypatch.setenv("MICROLLM_DISK", "0")
+    assert "MICROLLM_DISK allows 0" in refused(packed(files))
+
+
 def test_markup_in_a_name_is_kept_as_it_is_and_short(files):
     name = "![](http://evil/x.png)" * 10
     again = import_run(with_run_json(files, name=name))

@@ -331,6 +331,7 @@ def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_pat
         (["--first=100"], "name it with --text"),
         (["--text=nowhere.txt"], "nowhere.txt"),
         (["--resume=0123456789abcdef"], "choose one"),
+        (["--threads=2"], "--threads cannot be given to a fork"),
     ],
 )
 def test_a_fork_that_cannot_be_is_answered_with_one_sentence(flags, says, run, capsys):
@@ -339,6 +340,12 @@ def test_a_fork_that_cannot_be_is_answered_with_one_sentence(flags, says, run, c
     assert says in printed
     assert printed.count("\n") == 1
     assert len(all_runs()) == 1
+
+
+def test_a_step_without_a_run_to_fork_is_answered_with_one_sentence(train, capsys):
+    assert train("--step=8") == 2
+    assert "--step names a moment of the run to --fork" in capsys.readouterr().err
+    assert all_runs() == []
 
 
 def test_runs_lists_every_run_with_its_state_and_loss(train, capsys, tmp_path):

@@ -153,6 +153,14 @@ def test_what_cannot_be_forked_is_named_and_leaves_nothing():
     assert len(list(parent.folder.parent.iterdir())) == 1
 
 
+def test_a_fork_that_would_not_fit_into_the_memory_is_refused(monkeypatch):
+    parent = train(new_run())
+    monkeypatch.setattr("microllm.cost.free_memory", lambda: 15_000_001)
+    with pytest.raises(ValueError, match="15 MB are free here"):
+        fork(parent, 8)
+    assert [path.name for path in parent.folder.parent.iterdir()] == [parent.id]
+
+
 def test_a_full_disk_leaves_no_half_fork(monkeypatch):
     parent = train(new_run())
     monkeypatch.setattr(

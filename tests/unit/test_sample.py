@@ -134,22 +134,6 @@ def test_a_whole_batch_is_treated_row_by_row_and_the_scores_are_left_alone():
         assert torch.equal(probabilities(row, sampling), p)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"temperature": t} for t in (-0.1, 101, 1e9, math.nan, math.inf)]
-    + [{"top_k": -1}]
-    + [{"top_p": p} for p in (0, -0.5, 1.01, math.nan)],
-    ids=str,
-)
-def test_a_value_out_of_range_is_refused_with_its_name_and_value(wrong, model):
-    ((name, value),) = wrong.items()
-    assert Sampling(**wrong).problem().startswith(f"{name} is {value}: it must be ")
-    with pytest.raises(ValueError, match=f"^{name} is "):
-        probabilities(torch.zeros(V), Sampling(**wrong))
-    with pytest.raises(ValueError, match=f"^{name} is "):
-        generate(model, prompt(), 1, **wrong)
-
-
 # ---------------------------------------------------------------- the dice
 
 
