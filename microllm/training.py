@@ -229,9 +229,9 @@ class Training(threading.Thread):
         if info.parent and not found:  # from chance it would be another run
             raise RunProblem(f"No checkpoint of {info.name} can be used: fork {info.parent.name} again.")
         step = found[0].step if found else 0
-        self.config = replayed(info.train, changes, step)
+        config = replayed(info.train, changes, step)  # self.config may hold changes that still wait for their step
         self._changes = [change for change in changes if change["step"] > step]
-        trainer = self._make_trainer(info.model, self.config, self.folder.corpus)
+        trainer = self._make_trainer(info.model, config, self.folder.corpus)
         if old := self.folder.old_corpus:
             trainer.old_corpus = old.to(trainer.device)
         self._here = surroundings(info.threads, trainer.device)
@@ -259,7 +259,6 @@ class Training(threading.Thread):
             trainer.config = replayed(trainer.config, [change], change["step"])
             if "max_steps" in change:
                 trainer.config = replace(trainer.config, max_steps=change["max_steps"])
-            self.config = trainer.config
 
     def _keep(self, trainer: Trainer, writer: Writer) -> None:
         """Everything that is needed to look at this moment, and to go on from it."""

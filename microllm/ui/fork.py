@@ -18,11 +18,12 @@ _SHOWN = 12  # characters that are named one by one
 def offer() -> None:
     """What a fork of the run on show could do differently, folded; a click starts it. Not for a part that ticks."""
     run = session.run()
+    place = st.container()  # always there, so that what stands below stays where it is when a run begins
     if run is None or not run.snapshots:
         return
     moment = session.moment()
     where = "here" if moment is None else f"step {moment:,}"
-    with st.popover(f"Go on differently from {where} (fork)", icon=":material/fork_right:", key="fork"):
+    with place.popover(f"Go on differently from {where} (fork)", icon=":material/fork_right:", key="fork"):
         name = literal(run.info.name)
         st.markdown(
             f"A new run begins with what **{name}** has learned "
@@ -108,6 +109,7 @@ def _field(name: str, value: float, key: str) -> float:
 def origin() -> None:
     """Which run the one on show was forked from, with the way back to it; nothing for one that began from chance."""
     run = session.run()
+    place = st.container(horizontal=True, vertical_alignment="center", key="origin")  # always there, as above
     if run is None or (parent := run.info.parent) is None:
         return
     name = literal(parent.name)
@@ -115,7 +117,7 @@ def origin() -> None:
     said += ", whose curve goes on here" if parent.goes_on else ", on another text"
     if parent.goes_on and not parent.has_memory:
         said += "; of that step only the weights were kept, so the optimisers began anew"
-    with st.container(horizontal=True, vertical_alignment="center", key="origin"):
+    with place:
         st.markdown(f"{said}.", width="content")
         if _is_there(parent.id):
             st.button(f"Look at {name}", key="parent", on_click=session.show, args=(parent.id,), type="tertiary")

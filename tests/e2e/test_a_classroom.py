@@ -1,4 +1,4 @@
-"""Four people on one server: everybody is served, nobody loses anything. benchmarks/classroom.py takes thirty."""
+"""Three people on one server: everybody is served, nobody loses anything. benchmarks/classroom.py takes thirty."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from benchmarks.classroom import attend, is_whole
 
 pytestmark = pytest.mark.timeout(240)
 
-VISITORS = 4
+VISITORS = 3
 
 
 def test_everybody_is_served_and_nobody_loses_anything(fresh_server, page):

@@ -397,6 +397,15 @@ def test_changes_add_up(workshop):
     assert (training.config.learning_rate, training.config.stop_at_loss) == (0.01, 0.5)
 
 
+def test_a_change_that_comes_before_the_thread_is_not_forgotten_by_what_the_page_shows():
+    training = Training(new_run(ENDLESS), Slots(1))
+    training.change(learning_rate=0.01)
+    training.start()
+    wait_until(lambda: training.reached > 1)
+    assert training.config.learning_rate == 0.01
+    finish(training)
+
+
 def test_a_loss_to_stop_at_can_be_named_while_the_run_trains(workshop):
     run = new_run(ENDLESS)
     training = workshop.start(run)
