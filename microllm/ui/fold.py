@@ -7,14 +7,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 
 def fold(label: str, *, key: str) -> DeltaGenerator | None:
-    """A frame with a button that opens and closes it: the place inside, or None while it is closed.
+    """A button that opens and closes the place beneath it: that place, or None while it is closed.
 
     `st.session_state[key]` says whether it is open, also after a visit to another page. It is no `st.expander`: of one
     that goes away while it fades, the browser keeps the whole page around it in memory (React Aria's table of running
     transitions hears of the end of one of its four borders only).
     """
     is_open = st.session_state.setdefault(key, False)
-    place = st.container(border=True, key=key, gap="small")
+    place = st.container(key=key, gap="small")
     place.button(
         label,
         key=f"{key}-button",
