@@ -86,8 +86,6 @@ def _begin() -> None:
         return
     step, model = now
     prompt, length, sampling = _wish()
-    if not len(known_ids(session.run().tokenizer, prompt)):
-        return  # the field says so
     seeds = [st.session_state["sampling-seed"] + i for i in range(st.session_state["samples"])]
     try:
         writings[session.run_id()] = Desk(model, session.run().tokenizer, prompt, length, sampling, seeds, step)

@@ -228,7 +228,7 @@ def test_a_prompt_of_which_nothing_is_known_asks_for_another(at):
         assert not at.exception
         assert complaints(at)
         click(at, "generate")
-        assert complaints(at).count("nothing to go on from") == 1
+        assert "nothing to go on from" in complaints(at)
         assert texts(at) == [""]
     at.text_input(key="prompt").set_value("abc").run()
     assert len(write(at)) == len("abc") + 400
