@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .model import MicroLLM, evaluating
+from .model import MicroLLM, evaluating, rotate
 
 _CHUNK = 32
 
@@ -39,12 +39,36 @@ def trace(model: MicroLLM, idx: torch.Tensor) -> Trace:
     # every later character ends a window of its own, of which only the last row is kept
     later = idx.unfold(0, size, 1)[1:]
     for start in range(0, len(later), _CHUNK):
-        part = _windows(model, later[start : start + _CHUNK])
-        logits.append(part.logits[:, -1])
-        for i, rows in enumerate(part.pattern[:, :, :, -1]):
+        part = _last_rows(model, later[start : start + _CHUNK])
+        logits.append(part.logits)
+        for i, rows in enumerate(part.pattern):
             end = size + start + i + 1
             pattern[:, :, end - 1, end - size : end] = rows
     return Trace(pattern, torch.cat(logits))
+
+
+def _last_rows(model: MicroLLM, idx: torch.Tensor) -> Trace:
+    """What the last character of each window (B, T) computes, no more: `pattern` (B, L, H, T), `logits` (B, V).
+
+    The last one may look at all, also in a causal model, and nobody asks for the others after the last block.
+    """
+    with evaluating(model):
+        x, layers = model.embed(idx), []
+        for block in model.blocks:
+            attention, normed = block.attention, block.ln1(x)
+            qkv = attention.qkv(normed).unflatten(-1, (3, model.config.n_head, -1))  # (B, T, 3, H, D)
+            q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
+            if attention.rotary:
+                q, k = rotate(q), rotate(k)
+            weights = (q[:, :, -1:] @ k.transpose(-2, -1) * model.config.head_size**-0.5).softmax(dim=-1)
+            layers.append(weights[:, :, 0])
+            if block is model.blocks[-1]:
+                found = attention.proj((weights @ v).transpose(1, 2).flatten(2))  # (B, 1, C)
+                x = x[:, -1:] + found
+                x = x + block.feed_forward(block.ln2(x))
+            else:
+                x = block(x)
+        return Trace(torch.stack(layers, dim=1), model.head(model.ln(x[:, -1])))
 
 
 def _windows(model: MicroLLM, idx: torch.Tensor) -> Trace:

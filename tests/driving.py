@@ -206,11 +206,9 @@ def upload(page: Page, name: str, data: bytes) -> None:
 
 
 def unfold(page: Page, key_within: str) -> None:
-    """Open the fold that holds this element."""
-    holds = page.locator("details", has=page.locator(f".st-key-{key_within}"))
-    fold = holds if holds.count() else at(page, "more").locator("details")  # which is empty until it is opened
-    if fold.get_attribute("open") is None:
-        fold.locator("summary").click()
+    """Open the fold More, which holds this element."""
+    if not at(page, key_within).count():
+        press(page, "more-button")
     expect(at(page, key_within)).to_be_visible()
 
 

@@ -17,6 +17,7 @@ from ..model import parameter_count
 from ..samples import PROMPT
 from ..tokenizer import visible
 from . import session
+from .fold import fold
 from .frame import live
 from .session import is_active
 from .words import duration, literal
@@ -67,7 +68,7 @@ def text() -> texts.Text | None:
         _own_text()
     else:
         st.caption(BUILTIN_TEXTS[choice["source"]].purpose)
-    with st.expander("Change the text first"):
+    with st.popover("Change the text first", key="text-change"):
         choice["how"] = st.selectbox(
             "Take it",
             list(TRANSFORMS),
@@ -153,9 +154,9 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     st.caption(PRESETS[preset].sentence)
     values = asdict(model) | asdict(train)
     marks = _grid(_MAIN)
-    more = st.expander("More", key="more", on_change="rerun")
+    more = fold("More", key="more")
     beneath = st.container()
-    if more.open:  # what is not seen costs the browser nothing at each tick
+    if more:  # what is not seen costs the browser nothing at each tick
         with more:
             st.markdown("**The recipe**: what it is made of, and how it learns")
             marks |= _grid(_RECIPE)
@@ -176,7 +177,7 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     if not model.causal:
         with marks.get("causal", beneath):
             st.warning("Cheating: the answer is in sight.", icon=":material/visibility:")
-    if more.open and not found:
+    if more and not found:
         with curve:
             _learning_rate(train)
     return model, train, found

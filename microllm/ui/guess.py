@@ -16,6 +16,7 @@ from ..texts import load_corpus
 from ..tokenizer import visible
 from . import session
 from .components.guess import guess
+from .fold import fold
 from .frame import live
 from .words import literal
 
@@ -50,17 +51,10 @@ def game() -> None:
 
 def _fold() -> None:
     training = session.training()
-    if training and (training.seconds_to_turn() or 0) > 1:
-        st.session_state["has_waited"] = True
-    fold = st.expander(
-        "Guess the next letter, against the model",
-        expanded=st.session_state.get("has_waited", False),
-        icon=":material/psychology_alt:",
-        on_change="rerun",
-        key="guess-fold",
-    )
-    if fold.open:
-        with fold:
+    if training and (training.seconds_to_turn() or 0) > 1 and not st.session_state.get("has_waited"):
+        st.session_state["has_waited"] = st.session_state["guess-fold"] = True
+    if place := fold("Guess the next letter, against the model", key="guess-fold"):
+        with place:
             _play()
 
 

@@ -12,6 +12,7 @@ from ..config import configs_from
 from ..link import Link, written
 from ..runs import Run, RunProblem
 from . import session
+from .fold import fold
 from .frame import live
 from .words import literal
 
@@ -93,8 +94,8 @@ def take_away() -> None:
     run, packages = session.run(), session.window().packages
     if run is None:
         return
-    fold = st.expander("Take it away", icon=":material/download:", key="take-away", on_change="rerun")
-    if not fold.open:
+    place = fold("Take it away", key="take-away")
+    if place is None:
         packages.clear()
         return
     if run.id not in packages:
@@ -102,7 +103,7 @@ def take_away() -> None:
         packages[run.id] = session.Background(lambda _: pack(run))
     packing = packages[run.id]
     packing.wait(0.2)  # most are done by then
-    with fold:
+    with place:
         is_busy = packing.is_busy
         live(lambda: _downloads(run, packing, is_busy), 0.3, key="packing", when=is_busy)
         try:

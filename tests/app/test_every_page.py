@@ -42,6 +42,23 @@ def test_a_page_shows_a_finished_run(page, finished_run):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_no_page_has_an_expander_which_the_browser_would_keep_with_the_page_around_it(page, finished_run):
+    at = open_app(page, run=finished_run.id)
+    assert not at.expander
+
+
+def test_a_fold_stays_open_when_one_comes_back_from_another_page(finished_run):
+    at = open_app("train", run=finished_run.id)
+    assert "take-curves" not in keys(at)
+    click(at, "take-away-button")
+    assert "take-curves" in keys(at)
+    go_to(go_to(at, "generate"), "train")
+    assert "take-curves" in keys(at)
+    click(at, "take-away-button")
+    assert "take-curves" not in keys(at)
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_shows_a_run_that_trains(page, live_run):
     at = open_app(page, run=live_run.id, key=KEY)
     assert not at.exception

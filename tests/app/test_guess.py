@@ -49,7 +49,7 @@ def test_the_game_is_folded_away_and_costs_nothing_until_it_is_opened(finished_r
     monkeypatch.setattr(guess, "_play", lambda: pytest.fail("it was drawn"))
     at = open_app("train", run=finished_run.id)
     assert not is_open(at)
-    assert "Guess the next letter" in "".join(fold.label for fold in at.expander)
+    assert "Guess the next letter" in at.button(key="guess-fold-button").label
 
 
 def test_a_guess_is_scored_beside_the_bet_of_the_model_on_the_same_place(at, finished_run):

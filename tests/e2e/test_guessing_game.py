@@ -1,7 +1,18 @@
 """The guessing game in a real browser: one key or one tap a guess, while a run trains."""
 
 import pytest
-from driving import PATIENCE, at, press_start, settle, start, step, until, visit, wait_for_more_steps
+from driving import (
+    PATIENCE,
+    button,
+    press,
+    press_start,
+    settle,
+    start,
+    step,
+    until,
+    visit,
+    wait_for_more_steps,
+)
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.timeout(240)
@@ -9,7 +20,7 @@ pytestmark = pytest.mark.timeout(240)
 
 def unfold(page):
     """Open the game; its field."""
-    at(page, "guess-fold").locator("summary").click()
+    press(page, "guess-fold-button")
     expect(page.locator(".guess .blank")).to_be_visible(timeout=PATIENCE * 1000)
     return page.locator(".guess input")
 
@@ -23,7 +34,7 @@ def guesses(page) -> int:
 def test_the_keyboard_alone_plays_a_game_while_a_run_trains(page, server):
     visit(page, f"{server.url}/train")
     start(page)
-    at(page, "guess-fold").locator("summary").focus()
+    button(page, "guess-fold-button").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".guess .blank")).to_be_visible(timeout=PATIENCE * 1000)
     page.keyboard.press("Tab")

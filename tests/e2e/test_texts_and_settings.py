@@ -111,7 +111,7 @@ OVERLAPS = """
     const shown = [...document.querySelectorAll(kinds)].filter(one => {
         const box = one.getBoundingClientRect();
         return box.width > 1 && box.height > 1 && getComputedStyle(one).visibility === 'visible'
-            && !one.closest('[data-testid=stElementToolbar], header, details:not([open]) > :not(summary)');
+            && !one.closest('[data-testid=stElementToolbar], header');
     });
     const region = one => one.closest('[data-testid=stBottom]') ? 'strip' : 'page';
     const name = one => (one.closest('[class*=st-key-]')?.className.match(/st-key-\\S+/) || [one.tagName])[0];

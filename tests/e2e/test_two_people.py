@@ -40,7 +40,7 @@ def test_curves_and_folder_are_downloaded_while_it_trains(page, server, tmp_path
     visit(page, f"{server.url}/train")
     run = start(page)
     reached = wait_for_more_steps(page)
-    at(page, "take-away").locator("summary").click()
+    press(page, "take-away-button")
     expect(button(page, "take-folder")).to_be_visible(timeout=PATIENCE * 1000)
     for number in range(3):  # ticks in between do not take the files away
         with page.expect_download(timeout=PATIENCE * 1000) as download:

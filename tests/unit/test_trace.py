@@ -87,3 +87,9 @@ def test_a_model_that_cheats_is_seen_to_look_into_the_future():
     assert (traced.pattern > 0).all()
     torch.testing.assert_close(traced.pattern.sum(-1), torch.ones(2, 4, 5))
     torch.testing.assert_close(traced.logits, cheat(idx[None])[0][0])
+    long = sentence(SIZE + 5)
+    whole = trace(cheat, long)
+    for end in range(SIZE + 1, SIZE + 6):
+        alone = trace(cheat, long[end - SIZE : end])
+        torch.testing.assert_close(whole.logits[end - 1], alone.logits[-1])
+        torch.testing.assert_close(whole.pattern[:, :, end - 1, end - SIZE : end], alone.pattern[:, :, -1])
