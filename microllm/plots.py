@@ -1,12 +1,11 @@
-"""Figures from arrays: Vega-Lite specs for what changes with time, Plotly figures for what changes on a click.
+"""Curves from numbers: Vega-Lite specs, and the rows that they draw.
 
-A Vega spec is the same from tick to tick and only its data change, so that the browser keeps the chart where it is.
+A spec is the same from tick to tick and only its data change, so that the browser keeps the chart where it is.
 """
 
 from __future__ import annotations
 
 import bisect
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +13,11 @@ from typing import Any
 
 import numpy
 import pandas
-import plotly.graph_objects as go
-import torch
-from torch.nn import functional
 
 from .config import TrainConfig
 from .corpus import REFERENCE_NAMES
 from .history import AXES, History
 from .optim import learning_rate_at
-from .tokenizer import visible
 
 # One meaning a colour, safe for the colour-blind (Okabe & Ito 2008); the dark twins keep a contrast of 4.5 or more.
 PALETTE = {
@@ -357,104 +352,3 @@ def learning_rate_frame(train: TrainConfig) -> pandas.DataFrame:
     steps = {*range(0, train.max_steps, max(1, train.max_steps // 100)), train.warmup_steps, train.max_steps}
     steps = sorted(step for step in steps if step <= train.max_steps)
     return pandas.DataFrame({"step": steps, "rate": [learning_rate_at(step, train) for step in steps]})
-
-
-# ---- attention
-
-
-_SHADES = 16
-
-
-def _heat_scale(mode: str) -> list[list[Any]]:
-    """Colours of shares by their square root, as our components draw them (glow.js): one in a hundred is seen."""
-    ground, full = (_rgb(PALETTE[mode][name]) for name in ("ground", "attention"))
-    scale = []
-    for i in range(_SHADES + 1):
-        mixed = [round(low + (high - low) * i / _SHADES) for low, high in zip(ground, full, strict=True)]
-        scale.append([(i / _SHADES) ** 2, "rgb({}, {}, {})".format(*mixed)])
-    return scale
-
-
-def _rgb(color: str) -> tuple[int, ...]:
-    return tuple(bytes.fromhex(color.removeprefix("#")))
-
-
-def _literal(text: str) -> str:
-    """Text for Plotly, which would take <b> and the like as markup."""
-    return html.escape(visible(text))
-
-
-def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal: bool = True) -> go.Figure:
-    """The heatmap of one head, `pattern` (N, N): each row is a character, and its columns are what it looks at."""
-    if causal:  # nothing is drawn where nobody may look
-        pattern = pattern.masked_fill(torch.ones_like(pattern, dtype=torch.bool).triu(1), torch.nan)
-    # Places are categories that are called by their characters: Plotly then leaves out labels that have no room.
-    places = [str(i + 1) for i in range(len(sentence))]
-    ink = {"color": PALETTE[mode]["text"], "size": 12}
-    axis = {
-        "type": "category",
-        "labelalias": dict(zip(places, map(_literal, sentence), strict=True)),
-        "tickangle": 0,
-        "tickfont": ink | {"family": "monospace"},
-        "showgrid": False,
-        "zeroline": False,
-        "fixedrange": True,  # a finger scrolls the page
-    }
-    gap = 1 if len(sentence) <= 64 else 0  # pixels
-    figure = go.Figure(
-        go.Heatmap(
-            z=pattern.numpy(),
-            x=places,
-            y=places,
-            hovertemplate="“%{y}” looks at “%{x}”: %{z:.1%}<extra></extra>",
-            hoverongaps=False,
-            colorscale=_heat_scale(mode),
-            zmin=0,
-            zmax=1,
-            xgap=gap,
-            ygap=gap,
-            colorbar={
-                "title": {"text": "share of attention", "side": "bottom", "font": ink},
-                "orientation": "h",
-                "y": 0,
-                "yanchor": "top",
-                "thickness": 10,
-                "tickformat": ".0%",
-                "tickvals": [0, 0.1, 0.25, 0.5, 1],
-                "tickfont": ink,
-            },
-        )
-    )
-    figure.update_xaxes(title={"text": "looked at", "font": ink}, side="top", **axis)
-    figure.update_yaxes(title={"text": "looking", "font": ink}, autorange="reversed", **axis)
-    height = max(420, min(900, 16 * len(sentence) + 160))
-    figure.update_layout(height=height, margin={"l": 10, "r": 10, "t": 50, "b": 60}, dragmode=False)
-    return figure
-
-
-def packed(pattern: torch.Tensor, *, causal: bool = True) -> numpy.ndarray:
-    """Patterns (..., N, N) as bytes, 0-255 for none to all, in one dimension: what our components are sent.
-
-    Of a causal model the lower triangles alone, one after another: row q of each begins at q (q + 1) / 2.
-    """
-    shades = (255 * pattern).round().to(torch.uint8)
-    if causal:
-        rows, columns = torch.tril_indices(*pattern.shape[-2:])
-        shades = shades[..., rows, columns]
-    return shades.flatten().numpy()
-
-
-def coarse(pattern: torch.Tensor, most: int) -> torch.Tensor:
-    """Patterns (..., N, N) with `most` rows and columns at most, for small pictures.
-
-    A row is the mean of some neighbours, and a column their sum: rows go on to add up to one.
-    """
-    size = pattern.shape[-1]
-    k = math.ceil(size / most)
-    if k == 1:
-        return pattern
-    padded = functional.pad(pattern, (0, -size % k, 0, -size % k))
-    sums = padded.unflatten(-1, (-1, k)).sum(-1).unflatten(-2, (-1, k)).sum(-2)
-    rows = torch.full((sums.shape[-2], 1), float(k))
-    rows[-1] = size - k * (len(rows) - 1)
-    return sums / rows

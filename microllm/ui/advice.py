@@ -12,7 +12,7 @@ from ..advice import next_steps as suggested
 from ..config import ModelConfig, TrainConfig, knobs
 from ..runs import Run, RunInfo
 from ..texts import Text
-from . import session
+from . import next_run, orders, session
 from .frame import live
 from .words import literal
 
@@ -41,7 +41,7 @@ def next_steps() -> None:
                         _label(info, suggestion, "Go on" if goes_on else "Start"),
                         key=f"next-{number}",
                         icon=":material/resume:" if goes_on else ":material/play_arrow:",
-                        on_click=session.resume if goes_on else _begin,
+                        on_click=orders.resume if goes_on else _begin,
                         args=(suggestion.changes.get("max_steps"),) if goes_on else (info, suggestion),
                     )
                     st.markdown(suggestion.advice, width="content")
@@ -57,7 +57,7 @@ def _train_on(run: Run) -> None:
             f"Train it on, to {longer:,} steps",
             key="train-on",
             icon=":material/resume:",
-            on_click=session.resume,
+            on_click=orders.resume,
             args=(longer,),
             help="The same run goes on where it ended; the learning rate follows its curve to the new end.",
         )
@@ -69,8 +69,8 @@ def _label(info: RunInfo, suggestion: Suggestion, verb: str) -> str:
 
 
 def _begin(info: RunInfo, suggestion: Suggestion) -> None:
-    session.adopt(info, **suggestion.changes)
-    session.start()
+    next_run.adopt(info, **suggestion.changes)
+    orders.start()
 
 
 def start_label(model: ModelConfig, train: TrainConfig, text: Text | None) -> str:
@@ -78,7 +78,7 @@ def start_label(model: ModelConfig, train: TrainConfig, text: Text | None) -> st
     run = session.run()
     if run is None:
         return "Start"
-    preset, _, _ = session.draft()
+    preset, _, _ = next_run.draft()
     return f"Start: {literal(what_changes(run.info, model, train, preset, text))}"
 
 

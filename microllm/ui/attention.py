@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from .. import plots
+from .. import attention_plots
 from ..runs import Run
 from ..trace import trace
 from ..traits import Trait, strongest, traits
@@ -97,7 +97,7 @@ def _tick(run: Run, text: str) -> None:
             what,
             step,
             is_moving,
-            lambda: plots.attention_figure(pattern[layer, head], text, mode(), causal=config.causal),
+            lambda: attention_plots.attention_figure(pattern[layer, head], text, mode(), causal=config.causal),
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**Layer {layer + 1}, head {head + 1}, at step {drawn:,}**: rows look at columns")

@@ -12,7 +12,7 @@ from ..config import knobs
 from ..history import AXES, History
 from ..runs import Run
 from ..samples import Sample
-from . import session
+from . import next_run, session, shared
 from .controls import mode
 from .frame import live
 from .session import is_active
@@ -48,7 +48,7 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
         references = texts.load_corpus(chosen.sha256).reference_losses(block_size)
         if chosen.floor is not None:
             references["floor"] = chosen.floor
-        guess = session.guess()
+        guess = next_run.guess()
         with st.container(key="loss-live"):
             frame = plots.loss_frame(History(Path("none yet")), references, axis, _guess_mark(guess, max_steps))
             _draw_loss(frame, axis, max_steps)
@@ -166,11 +166,11 @@ def _writes(run: Run, moment: int | None, passed: list[plots.Mark]) -> None:
 
 def _sample(run: Run, moment: int | None) -> Sample | None:
     if moment is None and session.training():
-        return session.samples().newest(run)
+        return shared.samples().newest(run)
     steps = run.snapshots
     if not steps:
         return None
-    return session.samples().at(run, steps[-1] if moment is None else moment, wait=2.0)
+    return shared.samples().at(run, steps[-1] if moment is None else moment, wait=2.0)
 
 
 def _judgement(sample: Sample) -> str:
@@ -189,6 +189,6 @@ def _milestones(run: Run, passed: list[plots.Mark]) -> None:
     st.markdown("**As it passed the lines**")
     told = []
     for mark in rows:
-        text = (session.samples().first_words(run, mark.step) or "…").replace("\n", "⏎")
+        text = (shared.samples().first_words(run, mark.step) or "…").replace("\n", "⏎")
         told.append(f"step {mark.step:,}, {mark.note}\n  {text}")
     st.code("\n".join(told), language=None, wrap_lines=True)

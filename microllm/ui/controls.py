@@ -16,7 +16,7 @@ from ..download import BOOK, TextProblem, decode_text
 from ..model import parameter_count
 from ..samples import PROMPT
 from ..tokenizer import visible
-from . import session
+from . import next_run, orders, session, shared
 from .fold import fold
 from .frame import live
 from .session import is_active
@@ -52,8 +52,8 @@ def mode() -> str:
 
 def text() -> texts.Text | None:
     """The choice of a text. None while there is none to train on; the reason is on the page then."""
-    choice = session.text_choice()
-    for name, key in session.TEXT_KEYS.items():
+    choice = next_run.text_choice()
+    for name, key in next_run.TEXT_KEYS.items():
         st.session_state.setdefault(key, choice[name])
     choice["source"] = st.selectbox(
         "Text to learn",
@@ -86,7 +86,7 @@ def text() -> texts.Text | None:
             persist_state="session",
         )
     try:
-        chosen = session.text()
+        chosen = next_run.text()
     except TextProblem as problem:
         st.error(literal(str(problem)), icon=":material/description:")
         return None
@@ -99,7 +99,7 @@ def text() -> texts.Text | None:
 
 
 def _book_status() -> None:
-    book = session.book()
+    book = shared.book()
     book.wait(0.3)  # a kept book is here at once
     if book.is_busy:
         live(_book_progress, 0.5, key="book-progress")
@@ -108,11 +108,11 @@ def _book_status() -> None:
             f"{literal(book.problem)} Until then Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
             icon=":material/wifi_off:",
         )
-        st.button("Try again", key="book-again", on_click=session.book.clear)
+        st.button("Try again", key="book-again", on_click=shared.book.clear)
 
 
 def _book_progress() -> None:
-    book = session.book()
+    book = shared.book()
     if not book.is_busy:
         st.rerun()
     st.progress(book.share, text=f"Fetching *{BOOK}* from Project Gutenberg")
@@ -123,8 +123,8 @@ def _own_text() -> None:
     st.text_area("… or paste some text", key="pasted", height=120, persist_state="session")
     if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
         st.session_state["uploaded_id"] = uploaded.file_id
-        session.take(lambda: decode_text(uploaded.getvalue(), uploaded.name), uploaded.name)
-    session.take_pasted()
+        next_run.take(lambda: decode_text(uploaded.getvalue(), uploaded.name), uploaded.name)
+    next_run.take_pasted()
     if problem := st.session_state.get("own_text_problem"):
         st.error(literal(problem), icon=":material/description:")
     if own := st.session_state.get("own_text"):
@@ -136,7 +136,7 @@ def _own_text() -> None:
 
 def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[str, str]]:
     """Preset and sliders: what they say, and what is wrong with it. It is remembered as the draft of the next run."""
-    preset, model, train = session.draft()
+    preset, model, train = next_run.draft()
     st.session_state.setdefault("preset", preset)
     chosen = st.segmented_control(
         "Preset",
@@ -150,7 +150,7 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     if chosen != preset:
         preset, (model, train) = chosen, configs_from({}, chosen)
         st.session_state.update(asdict(model) | asdict(train))
-        session.remember_draft(preset, {})  # now, so that a run of this script that is cut short is not repeated
+        next_run.remember_draft(preset, {})  # now, so that a run of this script that is cut short is not repeated
     st.caption(PRESETS[preset].sentence)
     values = asdict(model) | asdict(train)
     marks = _grid(_MAIN)
@@ -167,8 +167,8 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
         with mark:
             values[name] = _knob(knobs()[name], values[name])
             st.caption(knobs()[name].metadata["plain"])
-    session.remember_draft(preset, values)
-    _, model, train = session.draft()
+    next_run.remember_draft(preset, values)
+    _, model, train = next_run.draft()
     found = problems(model, train, text_length)
     for name, sentence in found.items():
         if name in knobs():
@@ -194,18 +194,18 @@ def _grid(names: tuple[str, ...]) -> dict[str, DeltaGenerator]:
 
 def _knob(knob: Field, value):
     meta = knob.metadata
-    shared = {"key": knob.name, "help": meta["help"], "persist_state": "session"}
+    common = {"key": knob.name, "help": meta["help"], "persist_state": "session"}
     if knob.name not in st.session_state:
         st.session_state[knob.name] = value
     if knob.type == "bool":
-        return st.toggle(knob.name, **shared)
+        return st.toggle(knob.name, **common)
     if meta["choices"]:
-        return st.selectbox(knob.name, meta["choices"], **shared)
+        return st.selectbox(knob.name, meta["choices"], **common)
     if knob.name in _MAIN or knob.name == "dropout":
-        return st.slider(knob.name, meta["low"], meta["high"], step=meta["step"], **shared)
+        return st.slider(knob.name, meta["low"], meta["high"], step=meta["step"], **common)
     if knob.name == "learning_rate":
-        return st.number_input(knob.name, meta["low"], meta["high"], step=1e-4, format="%g", **shared)
-    return st.number_input(knob.name, meta["low"], meta["high"], step=meta["step"], **shared)
+        return st.number_input(knob.name, meta["low"], meta["high"], step=1e-4, format="%g", **common)
+    return st.number_input(knob.name, meta["low"], meta["high"], step=meta["step"], **common)
 
 
 def _learning_rate(train: TrainConfig) -> None:
@@ -236,7 +236,7 @@ def cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     """What a model that is not trained yet will cost: parameters, memory, time."""
     if problems(model, train):
         return
-    is_measuring = session.speed() is None
+    is_measuring = shared.speed() is None
     live(lambda: _cost(model, train, text), 0.5 if is_measuring else 20.0, key="cost", when=is_measuring or is_active())
 
 
@@ -246,7 +246,7 @@ def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     st.markdown(f"**{parameter_count(model, vocab_size):,}** parameters · about **{memory:,.0f} MB** of memory")
     if problem := memory_problem(model, train, vocab_size):
         st.error(problem, icon=":material/memory:")
-    if not (speed := session.speed()):
+    if not (speed := shared.speed()):
         st.markdown("Measuring how fast this server is …")
         return
     step, source = speed.seconds_per_step(model, train, vocab_size), "measured on this server"
@@ -291,7 +291,7 @@ def guess() -> None:
 
 def start_buttons(label: str, can_start: bool) -> None:
     """The button that starts a run; while one of this window trains, also one that lets the new run wait for it."""
-    shared = {"width": "stretch", "on_click": session.start, "disabled": not can_start}
+    shared = {"width": "stretch", "on_click": orders.start, "disabled": not can_start}
     going = session.trainings()
     name = literal(going[0].folder.info.name) if going else ""
     help = f"{name} is stopped and kept" if going else None

@@ -9,7 +9,7 @@ from ..config import knobs
 from ..download import TextProblem
 from ..runs import Run, RunProblem
 from ..tokenizer import visible
-from . import session
+from . import next_run, orders, session
 from .words import literal
 
 _SHOWN = 12  # characters that are named one by one
@@ -61,13 +61,13 @@ def _form(run: Run, moment: int | None) -> None:
 
 def _start(moment: int | None, text: texts.Text | None, where: str) -> None:
     """Fork with what stands in the fields at the click, which may be newer than the button."""
-    session.fork(moment, text, {name: st.session_state[f"fork-{name}-{where}"] for name in forking.CHANGES})
+    orders.fork(moment, text, {name: st.session_state[f"fork-{name}-{where}"] for name in forking.CHANGES})
 
 
 def _another_text(run: Run) -> texts.Text | None:
     """The text of the panel, if the person wants the fork to learn it; None: the run's own."""
     try:
-        chosen = session.text()
+        chosen = next_run.text()
     except TextProblem:
         chosen = None
     if chosen is None or chosen.sha256 == run.info.text.sha256:

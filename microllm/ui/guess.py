@@ -14,7 +14,7 @@ from ..download import TextProblem
 from ..guessing import Game, Turn, chances_of_model, chances_of_tables, commonest
 from ..texts import load_corpus
 from ..tokenizer import visible
-from . import session
+from . import next_run, session
 from .components.guess import guess
 from .fold import fold
 from .frame import live
@@ -82,7 +82,7 @@ def _text() -> tuple[str, str | None] | None:
     """The text to guess in, as load_corpus takes it; None while the book is on its way. Raises TextProblem."""
     if run := session.run():
         return run.text_and_vocab
-    chosen = session.text()
+    chosen = next_run.text()
     return (chosen.sha256, None) if chosen else None
 
 

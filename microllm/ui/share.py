@@ -11,7 +11,7 @@ from .. import export
 from ..config import configs_from
 from ..link import Link, written
 from ..runs import Run, RunProblem
-from . import session
+from . import next_run, session, shared
 from .fold import fold
 from .frame import live
 from .words import literal
@@ -27,10 +27,10 @@ def share_link() -> str:
 
 
 def _next_run() -> Link:
-    preset, model, train = session.draft()
+    preset, model, train = next_run.draft()
     usual = {name: value for config in configs_from({}, preset) for name, value in asdict(config).items()}
     values = {name: value for name, value in (asdict(model) | asdict(train)).items() if value != usual[name]}
-    choice, sentence = session.text_choice(), st.session_state.get("sentence")
+    choice, sentence = next_run.text_choice(), st.session_state.get("sentence")
     if sentence == session.SENTENCE:
         sentence = None
     if choice["source"] == "own":
@@ -62,7 +62,7 @@ def _what_it_gives() -> list[str]:
                 "The address of your window can do that: it holds the key. Keep it, as a bookmark perhaps, and pass "
                 "on this link instead."
             )
-    if session.text_choice()["source"] == "own":
+    if next_run.text_choice()["source"] == "own":
         sentences.append("Your own text stays here: a link does not carry it.")
     return sentences
 
@@ -100,7 +100,7 @@ def take_away() -> None:
         return
     if run.id not in packages:
         packages.clear()
-        packages[run.id] = session.Background(lambda _: pack(run))
+        packages[run.id] = shared.Background(lambda _: pack(run))
     packing = packages[run.id]
     packing.wait(0.2)  # most are done by then
     with place:
@@ -117,7 +117,7 @@ def take_away() -> None:
             st.caption(sentence)
 
 
-def _downloads(run: Run, packing: session.Background, was_busy: bool) -> None:
+def _downloads(run: Run, packing: shared.Background, was_busy: bool) -> None:
     if packing.is_busy:
         st.caption(f"Packing about {export.folder_bytes(run) / 1e6:,.1f} MB …")
         return

@@ -12,7 +12,7 @@ from ..home import home, home_is_temporary
 from ..importing import MOST_BYTES
 from ..runs import ACTIVE, Run, RunInfo, most_disk, runs_and_damaged
 from ..training import Training
-from . import session
+from . import orders, session, shared
 from .components.timeline import timeline
 from .frame import crowd, live
 from .share import share
@@ -92,7 +92,7 @@ def _menu(name: str) -> None:
             st.caption(f"{run_id} · damaged: its run.json cannot be understood.")
         if session.run() and session.owns() and not session.training():
             _delete(session.run())
-        used, most = session.disk_use() / 1e6, most_disk() / 1e6
+        used, most = shared.disk_use() / 1e6, most_disk() / 1e6
         st.caption(f"All runs on this server take {used:,.1f} MB of the {most:,.0f} that they may.")
         _import()
 
@@ -103,7 +103,7 @@ def _import() -> None:
     )
     if packed is not None and packed.file_id != st.session_state.get("imported"):
         st.session_state["imported"] = packed.file_id
-        session.take_in(packed.getvalue())
+        orders.take_in(packed.getvalue())
         st.rerun()
 
 
@@ -111,7 +111,7 @@ def _delete(run: Run) -> None:
     name = literal(run.info.name)
     is_sure = st.checkbox(f"Delete {name} ({run.size / 1e6:,.1f} MB) for good", key=f"sure-{run.id}")
     if is_sure:
-        st.button("Delete it now", key="delete", icon=":material/delete:", on_click=session.delete)
+        st.button("Delete it now", key="delete", icon=":material/delete:", on_click=orders.delete)
 
 
 def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
@@ -139,13 +139,13 @@ def _buttons(state: str | None, training: Training | None) -> None:
     if training is None:
         can_go_on = state in ("stopped", "interrupted", "failed") and session.owns() and not _has_diverged()
         if can_go_on:
-            st.button("Resume", key="strip-go-on", type="primary", icon=":material/resume:", on_click=session.resume)
+            st.button("Resume", key="strip-go-on", type="primary", icon=":material/resume:", on_click=orders.resume)
         st.button(
             "Start",
             key="strip-start",
             type="secondary" if can_go_on else "primary",
             icon=":material/play_arrow:",
-            on_click=session.start,
+            on_click=orders.start,
             help="A new run with the settings of the train page" if can_go_on else None,
         )
         return

@@ -12,7 +12,7 @@ from microllm import download
 from microllm.builtin import drawing_room
 from microllm.cost import Speed
 from microllm.runs import Run
-from microllm.ui import session
+from microllm.ui import shared
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +33,9 @@ def server_of_its_own(home_of_its_own, mirror, monkeypatch):
     """
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     monkeypatch.setattr(download, "SOURCES", ())
-    monkeypatch.setattr(session, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (1e-3, 1e-12))))
+    monkeypatch.setattr(shared, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (1e-3, 1e-12))))
     yield
-    session.workshop().close()
+    shared.workshop().close()
     st.cache_resource.clear()
     st.cache_data.clear()
     assert not training_threads()
@@ -65,7 +65,7 @@ def fresh_server():
 def finished_run() -> Run:
     """A run that was trained to its end before anybody looked."""
     run = new_run(max_steps=20)
-    session.workshop().start(run).join(60)
+    shared.workshop().start(run).join(60)
     assert run.info.state == "finished"
     return run
 
@@ -74,7 +74,7 @@ def finished_run() -> Run:
 def live_run() -> Run:
     """A run that trains and has its first exam behind it; paused, so that pages are not slowed down."""
     run = new_run()
-    training = session.workshop().start(run)
+    training = shared.workshop().start(run)
     wait_for(lambda: step_of(training) > 0)
     training.pause()
     wait_for(lambda: training.state == "paused")

@@ -6,7 +6,7 @@ import pytest
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
 
 from microllm.runs import Run
-from microllm.ui import session
+from microllm.ui import shared
 
 PAGES = ("train", "attention", "generate")
 OF_THE_PAGE = {
@@ -137,7 +137,7 @@ def test_a_bad_link_says_so_and_does_not_lose_the_run_on_show(live_run):
 
 
 def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
-    training = session.workshop().training(live_run.id)
+    training = shared.workshop().training(live_run.id)
     step = step_of(training)
     at = open_app("generate", run=live_run.id, key=KEY)
     for made in (1, 2):
@@ -164,7 +164,7 @@ def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
 
 
 def test_a_learning_rate_is_changed_for_the_next_step(live_run):
-    training = session.workshop().training(live_run.id)
+    training = shared.workshop().training(live_run.id)
     at = open_app("train", run=live_run.id, key=KEY)
     at.number_input(key="live-learning_rate").set_value(0.0123)
     click(at, "live-apply")
@@ -179,4 +179,4 @@ def test_a_learning_rate_out_of_range_is_refused_with_the_range(live_run):
     at.number_input(key="live-learning_rate").set_value(5.0)
     click(at, "live-apply")
     assert "learning_rate is 5.0" in complaints(at)
-    assert session.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+    assert shared.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate

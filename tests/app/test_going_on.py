@@ -6,7 +6,7 @@ from play import KEY, click, go_to, keys, new_run, open_app, said, training_thre
 from microllm.runs import Run, all_runs
 from microllm.slots import Slots
 from microllm.training import Training
-from microllm.ui import session
+from microllm.ui import shared
 
 
 def own_run(state: str, **settings) -> Run:
@@ -107,7 +107,7 @@ def test_a_text_goes_with_the_last_of_its_runs():
 def test_a_run_that_trains_is_not_deleted():
     run = own_run("interrupted", n_embd=16)
     run.extend(1_000_000)
-    session.workshop().start(run)
+    shared.workshop().start(run)
     at = open_app("train", run=run.id, key=KEY)
     at.session_state["runs-menu"] = True
     at.run()

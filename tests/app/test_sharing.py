@@ -13,7 +13,7 @@ from microllm import download, texts
 from microllm.builtin import words_twice
 from microllm.config import PRESETS, configs_from
 from microllm.runs import Run, kept_of
-from microllm.ui import session
+from microllm.ui import shared
 
 COMMANDS = {"strip-pause", "strip-step", "strip-stop", "live-learning_rate"}
 
@@ -96,7 +96,7 @@ def test_the_key_of_one_run_is_not_the_key_of_another(live_run):
 @pytest.mark.parametrize("button", ["strip-pause", "strip-step", "strip-stop"])
 def test_a_button_that_is_still_on_the_screen_commands_nothing_without_the_key(button, live_run):
     at = open_app("train", run=live_run.id, key=KEY)
-    training = session.workshop().training(live_run.id)
+    training = shared.workshop().training(live_run.id)
     reached = training.reached
     live_run.update(owner=kept_of("another"))
     at.button(key=button).click().run()
@@ -110,7 +110,7 @@ def test_a_form_that_is_still_on_the_screen_changes_nothing_without_the_key(live
     live_run.update(owner=kept_of("another"))
     at.number_input(key="live-learning_rate").set_value(0.5)
     at.button(key="live-apply").click().run()
-    assert session.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+    assert shared.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
 
 
 @pytest.mark.parametrize("token", [None, ""])
@@ -230,7 +230,7 @@ def test_a_moment_that_is_not_kept_is_named_and_the_nearest_shown(step, word, li
 
 def test_a_long_sentence_in_a_link_is_cut():
     run = new_run(max_steps=1)
-    session.workshop().start(run).join(60)
+    shared.workshop().start(run).join(60)
     at = open_app("attention", run=run.id, sentence="word " * 100)
     assert "500 characters" in complaints(at)
     assert len(at.text_input(key="sentence").value) == 200
@@ -247,7 +247,7 @@ def test_an_own_text_is_not_in_the_link_and_that_is_said():
 def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included():
     text = words_twice(3_000)
     run = new_run(text, max_steps=20)
-    session.workshop().start(run).join(60)
+    shared.workshop().start(run).join(60)
     at = open_app("train", run=run.id)
     click(at, "start")
     again = Run.open(at.session_state["run_id"])
@@ -258,7 +258,7 @@ def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included(
 
 def test_a_run_whose_own_text_is_gone_does_not_keep_the_page_from_opening():
     run = new_run(max_steps=20)
-    session.workshop().start(run).join(60)
+    shared.workshop().start(run).join(60)
     (texts.texts_dir() / f"{run.info.text.sha256}.txt").unlink()
     texts.load_corpus.cache_clear()
     at = open_app("train", run=run.id)

@@ -4,7 +4,7 @@ import pytest
 from play import KEY, TINY, click, keys, open_app, said, wait_for
 
 from microllm.runs import Run, all_runs
-from microllm.ui import session
+from microllm.ui import orders, shared
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def start(at, key: str = "start") -> Run:
 
 
 def training(run: Run):
-    return session.workshop().training(run.id)
+    return shared.workshop().training(run.id)
 
 
 def trains(run: Run) -> bool:
@@ -70,7 +70,7 @@ def test_only_one_waits(at):
     at.run()
     second, third = start(at, "queue"), start(at, "queue")
     wait_for(lambda: second.info.state == "stopped")
-    assert [one.folder.id for one in session.workshop()._trainings.values() if one.is_alive()] == [first.id, third.id]
+    assert [one.folder.id for one in shared.workshop()._trainings.values() if one.is_alive()] == [first.id, third.id]
     assert training(third).waits_for is training(first)
 
 
@@ -95,7 +95,7 @@ def test_a_run_that_waits_can_be_stopped(at):
 
 
 def test_ten_clicks_on_start_are_one_run(at, monkeypatch):
-    monkeypatch.setattr(session, "_ONE_CLICK", 60.0)  # ten clicks take a test longer than a person
+    monkeypatch.setattr(orders, "_ONE_CLICK", 60.0)  # ten clicks take a test longer than a person
     for _ in range(10):
         click(at, "start")
     (run,) = all_runs()

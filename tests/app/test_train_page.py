@@ -11,7 +11,7 @@ from microllm.builtin import BUILTIN_TEXTS, drawing_room, transform
 from microllm.config import PRESETS, configs_from, knobs, problems
 from microllm.model import parameter_count
 from microllm.runs import Run, all_runs
-from microllm.ui import session
+from microllm.ui import shared
 
 SETTINGS = {
     "block_size": 16,
@@ -142,7 +142,7 @@ def test_start_twice_leaves_one_training_in_the_window():
     at = choose(open_app("train"), TINY)
     click(at, "start")
     first = new_run_of(at)
-    training = session.workshop().training(first.id)
+    training = shared.workshop().training(first.id)
     at.number_input(key="seed").set_value(7)
     click(at, "start")
     training.join(30)
@@ -218,7 +218,7 @@ def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirro
 
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     click(at, "book-again")
-    session.book().wait(20)
+    shared.book().wait(20)
     at.run()
     assert not complaints(at)
 

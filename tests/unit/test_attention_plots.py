@@ -4,7 +4,8 @@ import numpy
 import pytest
 import torch
 
-from microllm.plots import PALETTE, attention_figure, coarse, packed
+from microllm.attention_plots import attention_figure, coarse, packed
+from microllm.plots import PALETTE
 
 
 def rows_that_sum_to_one(*shape: int, causal: bool = True) -> torch.Tensor:

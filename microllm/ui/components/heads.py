@@ -7,7 +7,8 @@ from collections.abc import Callable
 import streamlit as st
 import torch
 
-from ... import plots
+from ...attention_plots import coarse, packed
+from ...plots import PALETTE
 from . import declare
 
 _HTML = """
@@ -40,7 +41,7 @@ def heads(
         if (place := st.session_state["attention-heads"].picked) is not None:
             choose(*divmod(place, heads))
 
-    small = plots.coarse(pattern, _FINE if layers * heads <= _FEW else _ROUGH)
+    small = coarse(pattern, _FINE if layers * heads <= _FEW else _ROUGH)
     _heads(
         key="attention-heads",
         data={
@@ -50,8 +51,8 @@ def heads(
             "causal": causal,
             "chosen": chosen[0] * heads + chosen[1],
             "notes": notes,
-            "colors": {mode: palette["attention"] for mode, palette in plots.PALETTE.items()},
-            "shares": plots.packed(small, causal=causal),
+            "colors": {mode: palette["attention"] for mode, palette in PALETTE.items()},
+            "shares": packed(small, causal=causal),
         },
         on_picked_change=picked,
     )

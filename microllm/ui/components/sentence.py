@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ... import plots
+from ...attention_plots import packed
+from ...plots import PALETTE
 from ...tokenizer import visible
 from . import declare
 
@@ -28,7 +29,7 @@ def sentence(pattern: torch.Tensor, text: str, block_size: int, *, causal: bool)
             "text": [visible(character) for character in text],
             "block_size": block_size,
             "causal": causal,
-            "colors": {mode: palette["attention"] for mode, palette in plots.PALETTE.items()},
-            "shares": plots.packed(pattern, causal=causal),
+            "colors": {mode: palette["attention"] for mode, palette in PALETTE.items()},
+            "shares": packed(pattern, causal=causal),
         },
     )

@@ -1,0 +1,85 @@
+"""What all windows of this server share: the runs that train, what they write, the book, the speed of the machine."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+
+import streamlit as st
+import torch
+
+from .. import runs, texts
+from ..cost import Speed, measure_speed
+from ..download import TextProblem
+from ..runs import RunProblem
+from ..samples import Samples
+from ..training import Workshop, grace_seconds
+
+
+@st.cache_resource(on_release=Workshop.close, show_spinner=False)
+def workshop() -> Workshop:
+    """The runs that train in this server."""
+    return Workshop(grace=grace_seconds())
+
+
+class Background:
+    """Something slow that is done once, in a thread, while pages show that it is being done."""
+
+    def __init__(self, work) -> None:
+        self.share, self.result, self.problem = 0.0, None, None
+
+        def run() -> None:
+            try:
+                self.result = work(self)
+            except (TextProblem, RunProblem, OSError) as problem:
+                self.problem = str(problem)
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_busy(self) -> bool:
+        """True until there is a result or a problem."""
+        return self._thread.is_alive()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end, `seconds` at most."""
+        self._thread.join(seconds)
+
+
+@st.cache_resource(show_spinner=False)
+def book() -> Background:
+    """*Pride and Prejudice*: kept already, or on its way. `book.clear()` tries again."""
+    return Background(lambda it: texts.book(lambda share: setattr(it, "share", share)))
+
+
+@st.cache_resource(show_spinner=False)
+def _speed() -> Background:
+    measuring = Background(lambda it: measure_speed())
+    atexit.register(measuring.wait, 8.0)  # a thread that still computes when the program ends would abort it
+    return measuring
+
+
+def speed() -> Speed | None:
+    """How fast this server trains; None while that is being measured."""
+    return _speed().result
+
+
+@st.cache_resource(show_spinner=False)
+def samples() -> Samples:
+    """What the runs write as they learn, for all windows."""
+    return Samples(lambda run: workshop().model_now(run, max_age=1.0, wait=0.05))
+
+
+@st.cache_data(ttl=20.0, show_spinner=False)
+def disk_use() -> int:
+    """Bytes that all runs on this server take, as of some seconds ago."""
+    return runs.disk_use()
+
+
+def be_modest() -> None:
+    """A page's small products must not take threads from training, nor wait for cores that are busy.
+
+    Torch keeps the number for each thread, and pages run in many.
+    """
+    torch.set_num_threads(1)
