@@ -68,20 +68,21 @@ _FEW = 8
 _QUICK, _CALM = 0.0001, 0.002  # seconds
 _FORGOTTEN = 125.0  # seconds: so long Streamlit keeps a window that has gone, in case it comes back
 _windows: set[str] = set()
+_crowd = 1
 _tidying: threading.Timer | None = None
 
 
 def come(window: str) -> None:
     """Count a window among those that are open."""
     _windows.add(window)
-    _share_the_interpreter()
+    _look_round()
 
 
 def go(window: str) -> None:
     """Count a window no more. When no other goes for a while, what they all have left is cleared away."""
     global _tidying
     _windows.discard(window)
-    _share_the_interpreter()
+    _look_round()
     if _tidying:
         _tidying.cancel()
     _tidying = threading.Timer(_FORGOTTEN, _tidy)
@@ -98,12 +99,23 @@ def _tidy() -> None:
 
 def crowd() -> int:
     """How many times slower everything ticks: 1 for a few windows, twice as slow with each doubling after that."""
-    return 1 << (max(0, len(_windows) - 1) // _FEW).bit_length()
+    return _crowd
 
 
-def _share_the_interpreter() -> None:
-    """A training thread needs the interpreter often, but each time briefly; a crowd would do nothing but take turns."""
-    sys.setswitchinterval(_QUICK if crowd() == 1 else _CALM)
+def _times_slower(windows: int) -> int:
+    return 1 << (max(0, windows - 1) // _FEW).bit_length()
+
+
+def _look_round() -> None:
+    """See how crowded it is. It is calmer only when a quarter has gone: who reloads a page makes no other page anew.
+
+    A training thread needs the interpreter often, but each time briefly; a crowd would do nothing but take turns.
+    """
+    global _crowd
+    here = len(_windows)
+    if _times_slower(here) > _crowd or _times_slower(here + here // 3) < _crowd:
+        _crowd = _times_slower(here)
+    sys.setswitchinterval(_QUICK if _crowd == 1 else _CALM)
 
 
 def live(part: Callable[[], None], every: float, *, key: str, when: bool = True) -> None:

@@ -12,6 +12,7 @@ from microllm.runs import Run, kept_of
 from microllm.slots import Slots
 from microllm.train import Trainer
 from microllm.training import Workshop
+from microllm.ui import frame
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10, "dropout": 0.1}
 FIRST = 0.3  # seconds of a first turn
@@ -61,6 +62,33 @@ def test_thirty_runs_take_turns_each_has_its_first_points_within_its_share_and_k
     for run in runs:
         assert run.history.read().rows["step"] == list(range(len(run.history)))
         assert run.checkpoints
+
+
+def test_in_a_crowd_everything_ticks_slower_and_one_who_reloads_changes_nothing_for_the_others(monkeypatch):
+    monkeypatch.setattr(frame, "_windows", set())
+    monkeypatch.setattr(frame, "_tidy", lambda: None)
+
+    def coming() -> list[int]:
+        return [frame.come(f"window {i}") or frame.crowd() for i in range(30)]
+
+    def going() -> list[int]:
+        return [frame.go(f"window {i}") or frame.crowd() for i in reversed(range(30))]
+
+    try:
+        assert coming() == [1] * 8 + [2] * 8 + [4] * 14
+        told = going()
+        assert told == sorted(told, reverse=True) and told[-1] == 1
+        for few in (9, 17):  # a window more than it takes
+            monkeypatch.setattr(frame, "_windows", set(map(str, range(few - 1))))
+            frame.come("the last one")
+            crowded = frame.crowd()
+            frame.go("the last one")
+            assert frame.crowd() == crowded > 1
+            frame.come("the last one")
+            assert frame.crowd() == crowded
+    finally:
+        frame._windows.clear()
+        frame.go("nobody")
 
 
 # ---- 40. the same seed twice at once
