@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import secrets
 import signal
 import sys
 import time
@@ -14,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from .builtin import BUILTIN_TEXTS, TRANSFORMS
-from .config import PRESETS, configs_from, knobs, problems
+from .config import PRESETS, TrainConfig, configs_from, knobs, problems
 from .home import home, home_is_temporary, runs_dir
 
 if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: each command imports what it uses
+    from .config import TrainConfig
     from .runs import Run
 
 _MOST_THREADS = 256
@@ -95,7 +97,26 @@ def _truth(word: str) -> bool:
     return word.lower() == "true"
 
 
-def _new_run(options: argparse.Namespace) -> Run:
+def _run(options: argparse.Namespace) -> Run:
+    """The run to train, as the flags say. Where it is to be seen is printed."""
+    token = secrets.token_urlsafe(16)
+    run = _made_or_opened(options, token)
+    key = f"&key={token}" if run.info.is_owned_with(token) else ""
+    print(f"Look inside: streamlit run app.py, then open /train?run={run.id}{key}", flush=True)
+    if key:
+        print("Whoever has the key may go on with the run there, or delete it.", flush=True)
+    return run
+
+
+def _made_or_opened(options: argparse.Namespace, token: str) -> Run:
+    if options.resume and options.fork:
+        raise ValueError("--resume goes on with a run, --fork makes another of it: choose one.")
+    if options.resume:
+        return _resumed_run(options)
+    return _forked_run(options, token) if options.fork else _new_run(options, token)
+
+
+def _new_run(options: argparse.Namespace, token: str) -> Run:
     import torch
 
     from . import texts
@@ -110,15 +131,14 @@ def _new_run(options: argparse.Namespace) -> Run:
         raise ValueError(" ".join(found.values()))
     if options.threads is not None:
         _check_threads(options.threads)
-    if train.batch_size % _processes():
-        raise ValueError(f"{_processes()} processes cannot share a batch_size of {train.batch_size} evenly.")
+    _check_shares(train)
     text = texts.choose(options.text or "book", how=options.transform, first=options.first)
     if text.notice:
         print(text.notice)
     if home_is_temporary():
         print(f"Runs are kept in {home()} until this machine is cleaned: MICROLLM_HOME cannot be written.")
     threads = options.threads or (1 if _processes() > 1 else None)
-    run = Run.create(model, train, text, preset=options.preset, threads=threads)
+    run = Run.create(model, train, text, preset=options.preset, threads=threads, token=token)
     print(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}", flush=True)
     return run
 
@@ -126,6 +146,11 @@ def _new_run(options: argparse.Namespace) -> Run:
 def _check_threads(threads: int) -> None:
     if not 1 <= threads <= _MOST_THREADS:
         raise ValueError(f"threads is {threads}: it must be a whole number from 1 to {_MOST_THREADS}.")
+
+
+def _check_shares(train: TrainConfig) -> None:
+    if train.batch_size % _processes():
+        raise ValueError(f"{_processes()} processes cannot share a batch_size of {train.batch_size} evenly.")
 
 
 def _resumed_run(options: argparse.Namespace) -> Run:
@@ -136,6 +161,7 @@ def _resumed_run(options: argparse.Namespace) -> Run:
     if others := [name for name in given if name != "max_steps"]:
         raise ValueError(f"{', '.join(others)} cannot change on --resume: only max_steps can, to extend the run.")
     run = Run.open(options.resume)
+    _check_shares(run.info.train)
     if given and options.max_steps != run.info.train.max_steps:
         run.extend(options.max_steps)
     elif run.info.state == "finished":
@@ -149,7 +175,7 @@ def _resumed_run(options: argparse.Namespace) -> Run:
     return run
 
 
-def _forked_run(options: argparse.Namespace) -> Run:
+def _forked_run(options: argparse.Namespace, token: str) -> Run:
     """A new run from the weights of another. Of the settings only the live ones and max_steps may be given."""
     from . import texts
     from .forking import fork
@@ -161,9 +187,10 @@ def _forked_run(options: argparse.Namespace) -> Run:
     if options.text is None and (options.transform != "none" or options.first is not None):
         raise ValueError("--transform and --first change another text that a fork is to learn: name it with --text.")
     parent = Run.open(options.fork)
+    _check_shares(parent.info.train)
     step = parent.newest_snapshot() if options.step is None else options.step
     text = options.text and texts.choose(options.text, how=options.transform, first=options.first)
-    run = fork(parent, step, text, **{name: value for name, value in vars(options).items() if name in knobs()})
+    run = fork(parent, step, text, token, **{name: value for name, value in vars(options).items() if name in knobs()})
     origin = run.info.parent
     print(f"{run.info.name} ({run.id}): forked from {origin.name} at step {step:,}, in {run.folder}")
     if origin.left_out:
@@ -181,18 +208,13 @@ def _train(options: argparse.Namespace) -> int:
     from .training import Training
 
     if _processes() > 1:
-        if options.resume or options.fork:
-            raise ValueError("--resume and --fork go on in one process: start it without torchrun.")
         from . import distributed  # which one process alone need not wait for
 
-        training = distributed.take_part(lambda: _new_run(options), _stop_on_signals)
+        training = distributed.take_part(lambda: _run(options), _stop_on_signals)
         if training is None:  # not the first process: what there is to say, that one says
             return 0
     else:
-        if options.resume and options.fork:
-            raise ValueError("--resume goes on with a run, --fork makes another of it: choose one.")
-        make_run = _resumed_run if options.resume else _forked_run if options.fork else _new_run
-        training = Training(make_run(options), Slots(count=1))
+        training = Training(_run(options), Slots(count=1))
         _stop_on_signals(training.stop)
     training.start()
     run, shown = training.folder, -1
@@ -205,7 +227,6 @@ def _train(options: argparse.Namespace) -> int:
         print(training.warning)
     if info.full_val_loss is not None:
         print(f"validation loss on all held-out text: {info.full_val_loss:.4f} nats a character")
-    print(f"Look inside: streamlit run app.py, then open /train?run={run.id}")
     return 0 if info.state in ("finished", "stopped") else 1
 
 

@@ -186,10 +186,11 @@ def sweep(folder: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def surroundings(threads: int, device: torch.device) -> dict[str, Any]:
+def surroundings(threads: int, device: torch.device, processes: int) -> dict[str, Any]:
     """What the last digits of a sum depend on, besides the program."""
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
-    return {"torch": torch.__version__, "threads": threads, "device": f"{device.type}, {platform.machine()}, {kind}"}
+    place = f"{device.type}, {platform.machine()}, {kind}"
+    return {"torch": torch.__version__, "threads": threads, "processes": processes, "device": place}
 
 
 def _faults(place: Path) -> list[str]:

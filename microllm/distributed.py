@@ -1,8 +1,8 @@
 """Several processes that train one model together, as torchrun starts them: each learns from its share of every batch.
 
-The first makes the run and writes it; the others need no disk, they are told the settings, the text and where to begin.
-When one of them dies and torchrun starts all again (`--max-restarts`), they go on with the same run. Nothing else
-imports this module: one process alone needs none of it.
+The first makes or opens the run and writes it; the others need no disk, they are told the settings, the text and where
+to begin. When one of them dies and torchrun starts all again (`--max-restarts`), they go on with the same run. Nothing
+else imports this module: one process alone needs none of it.
 """
 
 from __future__ import annotations
@@ -45,11 +45,12 @@ class SharedTrainer(Trainer):
         )
 
     def __iter__(self) -> Iterator[Progress]:
-        """All begin where the first process stands: at a checkpoint, if it has one."""
-        told = [self.state() if self.share[0] == 0 else None]
+        """All begin where the first process stands: at a checkpoint, if it has one, with its settings of that step."""
+        told = [self.state(), self.config, self.to_replay] if self.share[0] == 0 else [None] * 3
         dist.broadcast_object_list(told, src=0)
         if self.share[0] > 0:
-            self.go_on_from(told[0])
+            state, self.config, self.to_replay = told
+            self.go_on_from(state)
         yield from super().__iter__()
 
     def _forward(self) -> torch.Tensor:
@@ -82,17 +83,17 @@ class SharedTrainer(Trainer):
 def take_part(make_run: Callable[[], Run], stop_on_signals: Callable[[Callable[[str], None]], None]) -> Training | None:
     """In the first process the training of a run, to be started; in the others None, when all is over.
 
-    It is a new run, or after a restart by torchrun the one that was made before. What `make_run` raises in the first
-    process is raised there alone; the others end in silence.
+    It is the run that `make_run` makes or opens, or after a restart by torchrun the one of before. What `make_run`
+    raises in the first process is raised there alone; the others end in silence.
     """
     _join()
-    wishes, told = [], [None, None]
+    wishes, told = [], [None] * 3
     if dist.get_rank() == 0:
         try:
             run = _made_before() or make_run()
             write_atomically(_note(), run.id)
             atexit.register(_forget, run)
-            told = [run.info, load_text(run.info.text.sha256)]
+            told = [run.info, load_text(run.info.text.sha256), run.tokenizer]
         finally:
             dist.broadcast_object_list(told, src=0)
         stop_on_signals(wishes.append)
@@ -103,11 +104,11 @@ def take_part(make_run: Callable[[], Run], stop_on_signals: Callable[[Callable[[
         )
         return training
     dist.broadcast_object_list(told, src=0)
-    info, text = told
+    info, text, tokenizer = told
     if info is not None:
         stop_on_signals(wishes.append)
         torch.set_num_threads(info.threads)
-        _follow(info.model, info.train, Corpus(text), wishes=wishes)
+        _follow(info.model, info.train, Corpus(text, tokenizer), wishes=wishes)
     return None
 
 

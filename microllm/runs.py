@@ -95,7 +95,7 @@ class RunInfo:
     `message` is the sentence that goes with the state, `references` are losses to beat, `full_val_loss` is the loss on
     all held-out characters, scored when a run has finished, and `guess` is what a person expected the last validation
     loss to be; losses are nats a character. `owner` is what is kept of the token of the one who may command the run in
-    the app (see `kept_of`); None for a run of the command line, which everybody may watch there and nobody command.
+    the app (see `kept_of`); a run without one everybody may watch there and nobody command.
     `parent` is what it was forked from, if it was.
     """
 

@@ -6,12 +6,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
 
-from .config import ModelConfig, TrainConfig, problems, stream_seed, with_live_changes
+from .config import LIVE, ModelConfig, TrainConfig, problems, stream_seed, with_live_changes
 from .corpus import EXAM_CHARACTERS, Corpus
 from .model import MicroLLM, evaluating, parameter_count
 from .optim import learning_rate_at, load_optimizer_tensors, make_optimizers, optimizer_tensors
@@ -103,6 +104,8 @@ class Trainer:
         self.seconds = 0.0
         self.old_corpus: Corpus | None = None
         """A text learned before, in the same characters: each exam asks for its held-out part too."""
+        self.to_replay: list[dict[str, Any]] = []
+        """Changes that were made before an interruption (see config.replayed), to be made again at their steps."""
 
     def change(self, **live: float) -> None:
         """Change a live setting (`learning_rate`, `stop_at_loss`) from the next step on. Raises ValueError."""
@@ -127,6 +130,7 @@ class Trainer:
 
     def __iter__(self) -> Iterator[Progress]:
         while True:
+            self._replay()
             val_loss = old_val_loss = None
             if self._exam_is_due():
                 val_loss = self.exam()
@@ -151,6 +155,12 @@ class Trainer:
             self._update(loss, learning_rate)
             self.step += 1
             self.seconds += elapsed + time.perf_counter() - started
+
+    def _replay(self) -> None:
+        while self.to_replay and self.to_replay[0]["step"] <= self.step:
+            change = self.to_replay.pop(0)
+            again = {name: value for name, value in change.items() if name in (*LIVE, "max_steps")}
+            self.config = replace(self.config, **again)
 
     def _forward(self) -> torch.Tensor:
         """The loss on this process's share of the batch of this step."""

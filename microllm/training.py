@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from dataclasses import replace
 
 import torch
 
@@ -195,7 +194,6 @@ class Training(threading.Thread):
         try:
             while True:
                 self._wait_for_turn(trainer, writer)
-                self._replay(trainer)
                 now = next(progress, None)
                 if now is None:
                     self._keep(trainer, writer)
@@ -230,11 +228,11 @@ class Training(threading.Thread):
             raise RunProblem(f"No checkpoint of {info.name} can be used: fork {info.parent.name} again.")
         step = found[0].step if found else 0
         config = replayed(info.train, changes, step)  # self.config may hold changes that still wait for their step
-        self._changes = [change for change in changes if change["step"] > step]
         trainer = self._make_trainer(info.model, config, self.folder.corpus)
+        trainer.to_replay = [change for change in changes if change["step"] > step]
         if old := self.folder.old_corpus:
             trainer.old_corpus = old.to(trainer.device)
-        self._here = surroundings(info.threads, trainer.device)
+        self._here = surroundings(info.threads, trainer.device, trainer.share[1])
         notices = []
         if found:
             state, there, notices = found
@@ -251,14 +249,6 @@ class Training(threading.Thread):
         if info.message != " ".join(notices):
             self.folder.update(message=" ".join(notices))
         return trainer
-
-    def _replay(self, trainer: Trainer) -> None:
-        """Make the live changes again that were made at this step before the run was interrupted."""
-        while self._changes and self._changes[0]["step"] <= self.reached + 1:
-            change = self._changes.pop(0)
-            trainer.config = replayed(trainer.config, [change], change["step"])
-            if "max_steps" in change:
-                trainer.config = replace(trainer.config, max_steps=change["max_steps"])
 
     def _keep(self, trainer: Trainer, writer: Writer) -> None:
         """Everything that is needed to look at this moment, and to go on from it."""

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from microllm import Trainer
+from microllm import Trainer, texts
+from microllm.checkpoint import surroundings
+from microllm.config import configs_from
 from microllm.runs import Run
+from microllm.train import TrainerState
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "microllm"]
 TINY = ["--preset=article", "--text=drawing-room", "--first=20000", "--n_embd=16", "--n_layer=2", "--n_head=2"]
@@ -26,8 +29,8 @@ def start(tmp_path, monkeypatch):
     monkeypatch.setenv("MICROLLM_RUNS_DIR", str(tmp_path / "runs"))
     started = []
 
-    def start(*flags: str) -> subprocess.Popen:
-        command = [*TORCHRUN, "train", *TINY, "--batch_size=4", *flags]
+    def start(*flags: str, settings: tuple[str, ...] = (*TINY, "--batch_size=4")) -> subprocess.Popen:
+        command = [*TORCHRUN, "train", *settings, *flags]
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return started[-1]
 
@@ -135,6 +138,60 @@ def test_two_processes_begin_with_muon_as_one_does_and_leave_after_the_same_step
     assert run.snapshots[-1] == logged[-1]["step"]
     for row, progress in zip(logged[:11], one_process(run), strict=False):
         assert row["train_loss"] == pytest.approx(progress.train_loss, abs=1e-3)
+
+
+def begun_alone() -> tuple[Run, Trainer]:
+    """A run of sixty steps that one process left at step 20, and the trainer that stands there."""
+    text = texts.choose("drawing-room", first=20_000)
+    given = {"n_embd": 16, "n_layer": 2, "n_head": 2, "batch_size": 4, "max_steps": 60, "activation": "relu2"}
+    run = Run.create(*configs_from(given, "article"), text, preset="article", threads=1)
+    trainer = one_process(run)
+    next(progress for progress in trainer if progress.step == 20)
+    state = trainer.state()
+    run.save_checkpoint(state, surroundings(1, trainer.device, 1))
+    run.save_snapshot(20, state.model)
+    run.update(state="stopped")
+    return run, trainer
+
+
+def goes_on_alike(run: Run, trainer: Trainer) -> None:
+    """Assert that two processes logged what `trainer` does from where it stands, and left its weights."""
+    logged = {row["step"]: row for row in rows(run)}
+    for progress in trainer:
+        row = logged.pop(progress.step)
+        assert row["train_loss"] == pytest.approx(progress.train_loss, abs=1e-5)
+        assert row.get("val_loss") == pytest.approx(progress.val_loss, abs=1e-5)
+        assert row.get("old_val_loss") == pytest.approx(progress.old_val_loss, abs=1e-5)
+    assert not logged
+    for name, tensor in run.model_at(trainer.step).state_dict().items():
+        torch.testing.assert_close(tensor, trainer.model.state_dict()[name], atol=1e-5, rtol=0)
+
+
+def test_two_processes_go_on_with_a_run_of_one_and_make_its_live_changes_again(start):
+    run, trainer = begun_alone()
+    with run.writing() as writer:
+        writer.event(40, {"learning_rate": 0.003})
+    out, err = start("--resume", run.id, settings=()).communicate(timeout=100)
+    assert "goes on from step 20" in out, err
+    assert run.info.state == "finished"
+    assert "Continues, not bit-identical: processes was 1, now it is 2." in run.info.message
+
+    trainer.to_replay = run.history.changes()
+    goes_on_alike(run, trainer)
+    assert trainer.config.learning_rate == 0.003
+
+
+def test_two_processes_train_a_fork_on_another_text_in_the_characters_of_its_parent(start, runs):
+    parent, _ = begun_alone()
+    out, err = start("--fork", parent.id, "--text=words-twice", "--first=20000", settings=()).communicate(timeout=100)
+    assert "forked from" in out, err
+    (fork,) = [run for run in runs() if run.id != parent.id]
+    assert fork.info.state == "finished" and fork.old_text
+
+    alone = one_process(fork)
+    alone.old_corpus = fork.old_corpus
+    alone.go_on_from(TrainerState(0, 0.0, parent.model_at(20).state_dict(), {}))
+    goes_on_alike(fork, alone)
 
 
 def test_a_batch_that_two_processes_cannot_share_is_refused_once_and_there_is_no_run(start, runs):
