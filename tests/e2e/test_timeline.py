@@ -3,7 +3,21 @@
 import re
 
 import pytest
-from driving import PATIENCE, at, button, fill, press, run_id, settle, start, step, unfold, until, visit
+from driving import (
+    PATIENCE,
+    at,
+    command_line_training,
+    fill,
+    press,
+    run_id,
+    run_id_of,
+    settle,
+    start,
+    step,
+    unfold,
+    until,
+    visit,
+)
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.timeout(180)
@@ -29,13 +43,20 @@ def say(page: Page, words: str) -> None:
     expect(track(page)).to_have_attribute("aria-valuetext", words, timeout=PATIENCE * 1000)
 
 
+@pytest.fixture(scope="module")
+def its_id(shared_server) -> str:
+    """A run of 128 steps, finished."""
+    training = command_line_training(shared_server.home, preset="article", max_steps=128)
+    its_id = run_id_of(training)
+    assert training.wait(PATIENCE) == 0
+    return its_id
+
+
 @pytest.fixture(params=SIZES)
-def finished(request, new_page, server):
-    """A page that shows a run of 128 steps, finished."""
+def finished(request, its_id, new_page, server):
+    """A page that shows that run."""
     page = new_page(viewport=SIZES[request.param])
-    visit(page, f"{server.url}/train")
-    start(page, preset="article", max_steps=128)
-    expect(button(page, "strip-start")).to_be_visible(timeout=PATIENCE * 1000)
+    visit(page, f"{server.url}/train?run={its_id}")
     say(page, "The end")
     return page
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import pytest
 from driving import (
@@ -32,7 +32,11 @@ pytestmark = pytest.mark.timeout(240)
 # ---- 27. <script>, pictures, $$, :material/bug:, in text, name, prompt, label and link
 
 
-EVIL = "<script>alert(1)</script> ![x](http://example.invalid/x.png) $$x$$ <img src=//example.invalid/y> "
+EVIL = (
+    "<script>alert(1)</script> ![x](http://example.invalid/x.png) $$x$$ :material/bug: :red[x] "
+    "<img src=//example.invalid/y> "
+)
+PIECES = ("![x](http://example.invalid/x.png)", "<img src=//example.invalid/y>", "$$x$$ :material/bug: :red[x]")
 
 
 @pytest.fixture
@@ -74,12 +78,28 @@ def test_whatever_a_person_writes_is_shown_as_it_is_written(watched, server):
     assert not page.errors
 
 
-@pytest.mark.parametrize("address", ["train", "attention"])
-def test_a_link_cannot_smuggle_in_a_picture(watched, server, address):
-    visit(watched, f"{server.url}/{address}?run={quote('![x](http://example.invalid/x.png)')}")
-    until(watched, lambda: alerts(watched), "a notice about the link")
-    watched.wait_for_timeout(500)
-    assert "![x](http://example.invalid/x.png)" in alerts(watched)
+@pytest.mark.parametrize("address", ["train", "attention", "generate"])
+def test_whatever_a_link_says_is_shown_as_it_is_written(watched, server, address):
+    names = ("run", "preset", "text", "transform", "first", "n_embd", "learning_rate", "optimizer", "causal")
+    for i in range(len(PIECES)):  # each piece comes under each of some names
+        says = {name: PIECES[(place + i) % len(PIECES)] for place, name in enumerate(names)}
+        visit(watched, f"{server.url}/{address}?{urlencode(says | {'sentence': EVIL, EVIL: EVIL})}")
+        until(watched, lambda: alerts(watched), "a notice about the link")
+        for name, value in says.items():
+            assert f"{value!r}" in alerts(watched), name
+        assert sum(alerts(watched).count(piece) for piece in PIECES) == len(names)
+    assert not watched.strangers
+    assert not watched.locator("img[src*=example], .katex").count()
+
+
+def test_a_step_and_a_key_in_a_link_are_shown_as_they_are_written(watched, server):
+    visit(watched, f"{server.url}/train")
+    run = start(watched, max_steps=10)
+    until(watched, lambda: server.run(run)["state"] == "finished", "the end of the run")
+    for piece in PIECES:
+        visit(watched, f"{server.url}/train?{urlencode({'run': run, 'step': piece, 'key': piece})}")
+        until(watched, lambda piece=piece: piece in alerts(watched), "a notice about the link")
+        assert "is not the key of its run" in alerts(watched)
     assert not watched.strangers
 
 
