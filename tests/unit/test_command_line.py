@@ -79,6 +79,26 @@ def test_train_writes_a_run_where_it_is_told(train, tmp_path, capsys):
     assert re.search(r"validation loss on all held-out text: \d\.\d{4} nats a character", out)
 
 
+def key_in_the_link(printed: str) -> str | None:
+    """The key in the link that a training prints, of the one run that there is."""
+    (run,) = all_runs()
+    (link,) = re.findall(rf"/train\?run={run.id}(&key=\S+)?$", printed, re.MULTILINE)
+    return link.removeprefix("&key=") or None
+
+
+def test_a_new_run_prints_the_link_of_its_owner_before_it_trains(train, capsys):
+    train()
+    printed = capsys.readouterr().out
+    assert printed.index("/train?run=") < printed.index("step ")
+    key = key_in_the_link(printed)
+    (run,) = all_runs()
+    assert run.info.is_owned_with(key)
+    assert key not in (run.folder / "run.json").read_text()
+
+    assert command("train", "--resume", run.id, "--max_steps=20") == 0  # of the key no more than a hash is known
+    assert key_in_the_link(capsys.readouterr().out) is None
+
+
 def test_without_a_folder_runs_go_home(train, tmp_path, monkeypatch):
     monkeypatch.delenv("MICROLLM_RUNS_DIR")
     assert train() == 0
