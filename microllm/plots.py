@@ -141,6 +141,7 @@ def loss_spec(axis: str, max_steps: int, mode: str, *, has_old_text: bool = Fals
     }
     reference = {"color": {"value": colors["reference"]}}
     guess = {"color": colors["text"], "size": 130, "opacity": 1}
+    is_late = "scale('x', datum.x) > width / 2"
     return {
         "height": 380,
         "resolve": {"axis": {"y": "independent"}},
@@ -198,8 +199,15 @@ def loss_spec(axis: str, max_steps: int, mode: str, *, has_old_text: bool = Fals
                 "encoding": {"y": None, "tooltip": note},
             },
             {
-                "transform": of_kind("change"),
-                "mark": {"type": "text", "align": "left", "baseline": "top", "dx": 4, "color": colors["text"]},
+                "transform": [*of_kind("change"), {"window": [{"op": "row_number", "as": "row"}]}],
+                "mark": {
+                    "type": "text",
+                    "align": {"expr": f"{is_late} ? 'right' : 'left'"},  # where there is room
+                    "dx": {"expr": f"{is_late} ? -4 : 4"},
+                    "dy": {"expr": "datum.row % 3 * 14"},  # neighbours stand on lines of their own
+                    "baseline": "top",
+                    "color": colors["text"],
+                },
                 "encoding": {"y": {"value": 4}, "text": note, "tooltip": note},
             },
             {

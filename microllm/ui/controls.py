@@ -330,9 +330,12 @@ def live_settings() -> None:
         }
         is_applied = st.form_submit_button("Apply", key="live-apply")
     if is_applied:
+        news = {name: value for name, value in values.items() if value != getattr(training.config, name)}
         try:
-            training.change(**values)
-            st.caption(f"From the next step on: {', '.join(f'{name} {value:g}' for name, value in values.items())}.")
+            if news:
+                training.change(**news)
+            said = ", ".join(f"{name} {value:g}" for name, value in news.items())
+            st.caption(f"From the next step on: {said}." if news else "That is how it is already.")
         except ValueError as problem:
             st.error(literal(str(problem)), icon=":material/error:")
 

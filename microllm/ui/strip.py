@@ -18,6 +18,8 @@ from .frame import crowd, live
 from .share import share
 from .words import choices, duration, literal
 
+_ROOM = 320  # pixels
+
 
 def show(pace: float) -> None:
     """The run, its numbers and its buttons, at the bottom edge of every page, and what stands in a run's way above.
@@ -72,6 +74,7 @@ def _tick(shown: tuple) -> None:
 def _menu(name: str) -> None:
     menu = st.popover(name, key="runs-menu", on_change="rerun")
     if not menu.open:
+        menu.space(_ROOM)  # where it unfolds is decided while it is still empty: not below, where nothing has room
         return
     with menu:
         st.caption("Runs on this server, the newest first. Those that train in other windows are not listed.")

@@ -172,6 +172,7 @@ def test_a_learning_rate_is_changed_for_the_next_step(live_run):
     event = json.loads((live_run.folder / "events.jsonl").read_text().splitlines()[-1])
     assert event["learning_rate"] == training.config.learning_rate == 0.0123
     assert event["step"] == len(live_run.history.read())
+    assert event.keys() == {"step", "learning_rate"}  # what did not change is no change
 
 
 def test_a_learning_rate_out_of_range_is_refused_with_the_range(live_run):

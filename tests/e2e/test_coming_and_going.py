@@ -131,7 +131,13 @@ def test_the_menu_of_the_strip_leads_to_an_earlier_run(page, server):
     assert training.wait(PATIENCE) == 0
     visit(page, f"{server.url}/generate")
     at(page, "runs-menu").locator("button:visible").first.click()
-    at(page, f"open-{run}").locator("button:visible").first.click(timeout=PATIENCE * 1000)
+    entry = at(page, f"open-{run}").locator("button:visible").first
+    entry.wait_for(timeout=PATIENCE * 1000)
+    settle(page)
+    menu, strip = (page.locator(css).bounding_box() for css in ("[data-testid=stPopoverBody]", ".st-key-strip"))
+    assert menu["y"] >= 0 and menu["height"] > 200  # it unfolds upwards, where there is room
+    assert menu["y"] + menu["height"] <= strip["y"] + 10
+    entry.click()
     until(page, lambda: run_id(page) == run, "the run in the address")
     expect(at(page, "strip")).to_contain_text(server.run(run)["name"])
     expect(button(page, "generate")).to_be_visible()
