@@ -149,16 +149,21 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x: torch.Tensor, cache: LayerCache | None = None) -> torch.Tensor:
         """From x (B, T, C) to what all heads found, (B, T, C). With a `cache`, x goes on after what that holds."""
-        B, T, C = x.shape
-        qk, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4).split((2, 1))
-        if self.rotary:
-            qk = rotate(qk, start=cache.length if cache else 0)
-        (q, k), (v,) = qk, v  # each (B, H, T, D)
+        q, k, v = self.project(x, start=cache.length if cache else 0)
         if cache:
             k, v = cache.update(k, v)
         # one character, the newest, may look at all: there is no future yet
-        out = attend(q, k, v, causal=self.causal and T > 1)
-        return self.dropout(self.proj(out.transpose(1, 2).reshape(B, T, C)))
+        out = attend(q, k, v, causal=self.causal and x.shape[1] > 1)
+        return self.dropout(self.proj(out.transpose(1, 2).reshape(x.shape)))
+
+    def project(self, x: torch.Tensor, start: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values of all heads, each (B, H, T, D), from x (B, T, C), whose first stands at `start`."""
+        B, T, C = x.shape
+        qk, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4).split((2, 1))
+        if self.rotary:
+            qk = rotate(qk, start=start)
+        (q, k), (v,) = qk, v
+        return q, k, v
 
     @property
     def heads(self) -> list[Head]:

@@ -51,8 +51,8 @@ PALETTE = {
 class Mark:
     """Something pinned to the loss plot at a step.
 
-    `kind` is "moment" (the one on show), "change" (of a live setting), "passed" (a reference line, at `loss`) or
-    "guess" (of the last validation loss); `note` says it in words.
+    `kind` is "moment" (the one on show), "change" (of a live setting), "passed" (a reference line, at `loss`), "guess"
+    (of the last validation loss) or "place" (where a guess may be set); `note` says it in words.
     """
 
     kind: str
@@ -77,10 +77,13 @@ OLD_TEXT = "the text before"
 """The curve of a fork that learns another text: what it forgets of the one before."""
 
 
-def loss_spec(axis: str, max_steps: int, mode: str, *, has_old_text: bool = False) -> dict[str, Any]:
+def loss_spec(
+    axis: str, max_steps: int, mode: str, *, has_old_text: bool = False, can_guess: bool = False
+) -> dict[str, Any]:
     """The Vega-Lite spec of the loss curves over `axis` (see history.AXES); `mode` is "light" or "dark".
 
-    With `has_old_text` there is a curve for the text that a fork has learned before. An axis of steps has room for the
+    With `has_old_text` there is a curve for the text that a fork has learned before; one that `can_guess` has a
+    selection "guess", the nearest of `losses_to_guess` to a click. An axis of steps has room for the
     whole run from the start, so that the curve grows and the axis stands still.
     """
     colors = PALETTE[mode]
@@ -141,6 +144,14 @@ def loss_spec(axis: str, max_steps: int, mode: str, *, has_old_text: bool = Fals
     }
     reference = {"color": {"value": colors["reference"]}}
     guess = {"color": colors["text"], "size": 130, "opacity": 1}
+    places = {
+        "transform": of_kind("place"),
+        "mark": {"type": "point", "opacity": 0},
+        "encoding": {"y": y("loss"), "tooltip": note},
+        "params": [
+            {"name": "guess", "select": {"type": "point", "fields": ["loss"], "nearest": True, "toggle": False}}
+        ],
+    }
     is_late = "scale('x', datum.x) > width / 2"
     return {
         "height": 380,
@@ -224,6 +235,7 @@ def loss_spec(axis: str, max_steps: int, mode: str, *, has_old_text: bool = Fals
                 },
                 "encoding": {"y": y("loss"), "tooltip": note},
             },
+            *([places] if can_guess else []),
             {
                 "transform": of_kind("guess"),
                 "mark": {"type": "point", "shape": "triangle-down", "filled": True, "xOffset": -9, **guess},
@@ -244,6 +256,13 @@ def loss_spec(axis: str, max_steps: int, mode: str, *, has_old_text: bool = Fals
             },
         ],
     }
+
+
+def losses_to_guess(references: dict[str, float], max_steps: int) -> list[Mark]:
+    """Where a guess may be set on a plot of these lines: every twentieth of a nat, up to well below the lowest line."""
+    low, high = min(references.values()) - 0.5, max(references.values())
+    twentieths = range(max(10, math.floor(20 * low)), math.ceil(20 * high))
+    return [Mark("place", max_steps, f"your guess: {i / 20:.2f}", i / 20) for i in twentieths]
 
 
 def loss_frame(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .model import MicroLLM, evaluating, rotate
+from .model import MicroLLM, evaluating
 
 _CHUNK = 32
 
@@ -50,24 +50,18 @@ def trace(model: MicroLLM, idx: torch.Tensor) -> Trace:
 def _last_rows(model: MicroLLM, idx: torch.Tensor) -> Trace:
     """What the last character of each window (B, T) computes, no more: `pattern` (B, L, H, T), `logits` (B, V).
 
-    The last one may look at all, also in a causal model, and nobody asks for the others after the last block.
+    The last one may look at all, also in a causal model, and of the last block nobody asks for more.
     """
     with evaluating(model):
         x, layers = model.embed(idx), []
         for block in model.blocks:
-            attention, normed = block.attention, block.ln1(x)
-            qkv = attention.qkv(normed).unflatten(-1, (3, model.config.n_head, -1))  # (B, T, 3, H, D)
-            q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
-            if attention.rotary:
-                q, k = rotate(q), rotate(k)
-            weights = (q[:, :, -1:] @ k.transpose(-2, -1) * model.config.head_size**-0.5).softmax(dim=-1)
+            q, k, v = block.attention.project(block.ln1(x))  # each (B, H, T, D)
+            weights = (q[:, :, -1:] @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1)  # (B, H, 1, T)
             layers.append(weights[:, :, 0])
-            if block is model.blocks[-1]:
-                found = attention.proj((weights @ v).transpose(1, 2).flatten(2))  # (B, 1, C)
-                x = x[:, -1:] + found
-                x = x + block.feed_forward(block.ln2(x))
-            else:
+            if block is not model.blocks[-1]:
                 x = block(x)
+        x = x[:, -1:] + block.attention.proj((weights @ v).transpose(1, 2).flatten(2))
+        x = x + block.feed_forward(block.ln2(x))
         return Trace(torch.stack(layers, dim=1), model.head(model.ln(x[:, -1])))
 
 

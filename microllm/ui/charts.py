@@ -48,13 +48,12 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
         references = texts.load_corpus(chosen.sha256).reference_losses(block_size)
         if chosen.floor is not None:
             references["floor"] = chosen.floor
-        guess = next_run.guess()
         with st.container(key="loss-live"):
-            frame = plots.loss_frame(History(Path("none yet")), references, axis, _guess_mark(guess, max_steps))
-            _draw_loss(frame, axis, max_steps)
+            _draw_lines(references, axis, max_steps)
         st.caption(
             f"What plain counting achieves on {literal(chosen.name)} with {block_size} characters in sight: the lines "
-            "that your model will have to beat. Press Start and watch its curve come down through them."
+            "that your model will have to beat. How low will it come? Click there: your guess. Then press Start and "
+            "watch its curve come down through the lines."
         )
     else:
         st.info(
@@ -97,6 +96,25 @@ def _gain_and_loss(history: History) -> None:
         f"On this text **{new:.2f} → {gained:.2f}** nats: what it gains. On the text before (dashed) "
         f"**{old:.2f} → {forgotten:.2f}**: what it forgets."
     )
+
+
+def _draw_lines(references: dict[str, float], axis: str, max_steps: int) -> None:
+    """The lines alone, before the first run; a click sets a guess."""
+    marks = plots.losses_to_guess(references, max_steps) + _guess_mark(next_run.guess(), max_steps)
+    st.vega_lite_chart(
+        plots.loss_frame(History(Path("none yet")), references, axis, marks),
+        plots.loss_spec(axis, max_steps, mode(), can_guess=True),
+        width="stretch",
+        key="lines",
+        on_select=_take_the_guess,
+        selection_mode=["zoom", "guess"],
+        alt="The losses of counting tables as lines; a click sets your guess of the last validation loss",
+    )
+
+
+def _take_the_guess() -> None:
+    if clicked := st.session_state["lines"].selection.get("guess"):
+        next_run.set_guess(round(clicked[0]["loss"], 2))
 
 
 def _draw_loss(frame: pandas.DataFrame, axis: str, max_steps: int, *, has_old_text: bool = False) -> None:

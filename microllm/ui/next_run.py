@@ -127,3 +127,8 @@ def take(read: Callable[[], tuple[str, str | None]], name: str) -> None:
 def guess() -> float | None:
     """What the person expects the last validation loss of the next run to be, in nats a character."""
     return st.session_state.get("guess")
+
+
+def set_guess(loss: float) -> None:
+    """Let the field of the guess say this."""
+    st.session_state["guess"] = loss
