@@ -285,8 +285,8 @@ def guess() -> None:
         key="guess",
         placeholder="nats a character; empty: no guess",
         persist_state="session",
-        help="It is pinned to the plot, and at the end the run says how far off it was. Before the first run, a click on "
-        "the plot sets it too.",
+        help="It is pinned to the plot, and at the end the run says how far off it was. Before the first run, a click "
+        "on the plot sets it too.",
     )
 
 
