@@ -37,7 +37,7 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
     run = session.run()
     if run:
         # one tick for all of it: each costs the browser as much as the plot does
-        live(lambda: _tick(run, axis), 0.48, key="loss-live", when=is_active())
+        live(lambda: _tick(run, axis), 2.0 if session.waits() else 0.48, key="loss-live", when=is_active())
         if not run.info.model.causal:
             st.warning(
                 "This run cheats (causal is off): each character sees the next one, the very answer. Its loss is no "

@@ -41,7 +41,7 @@ class _Play:
 def offer() -> None:
     """The game, folded away; open from the moment when a run of this window has to wait for its first turn."""
     is_new = session.is_active() and not session.has_a_curve()
-    live(_fold, 0.5, key="guessing", when=is_new)
+    live(_fold, 2.0 if session.waits() else 0.5, key="guessing", when=is_new)
 
 
 def game() -> None:

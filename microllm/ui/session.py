@@ -18,6 +18,8 @@ from . import frame, next_run
 from .shared import Background, be_modest, workshop
 from .words import literal
 
+_NEAR = 3.0  # seconds
+
 SENTENCE = "It is a truth universally ack"
 
 
@@ -88,6 +90,14 @@ def is_active() -> bool:
     """True while the run on show trains, waits or is paused, here or in another process: while pages tick."""
     shown = run()
     return shown is not None and (training() is not None or shown.info.state in ACTIVE)
+
+
+def waits() -> bool:
+    """True while the run on show waits for its first turn and that is not near: while there is little to see."""
+    going = training()
+    if going is None or has_a_curve():
+        return False
+    return going.waits_for is not None or (going.seconds_to_turn() or 0.0) > _NEAR * frame.crowd()
 
 
 def has_a_curve() -> bool:

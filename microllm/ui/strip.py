@@ -30,7 +30,8 @@ def show(pace: float) -> None:
     shown = _whole_page()
     with st.bottom:
         is_alive = session.is_active() or bool(session.trainings())
-        live(lambda: _tick(shown), pace if session.has_a_curve() else 0.2, key="strip", when=is_alive)
+        pace = pace if session.has_a_curve() else 1.0 if session.waits() else 0.2
+        live(lambda: _tick(shown), pace, key="strip", when=is_alive)
     if link_problem:
         st.warning(literal(link_problem), icon=":material/link_off:")
     if start_problem:
@@ -42,10 +43,11 @@ def show(pace: float) -> None:
 
 
 def _whole_page() -> tuple:
-    """What concerns the whole page: another run or moment, its first points, its end; timers begin and end there, and
-    are set anew when the crowd grows or goes.
+    """What concerns the whole page: another run or moment, the end of a long wait, the first points, the end; timers
+    begin and end there, and are set anew when the crowd grows or goes.
     """
-    return session.run_id(), session.has_a_curve(), session.is_active(), session.run() and session.moment(), crowd()
+    moment = session.run() and session.moment()
+    return session.run_id(), session.waits(), session.has_a_curve(), session.is_active(), moment, crowd()
 
 
 def _tick(shown: tuple) -> None:
