@@ -12,7 +12,8 @@ from collections.abc import Callable
 class Slots:
     """`count` places. A run keeps asking `may_train`; while others wait, it keeps a place for `turn` seconds at a time.
 
-    A new run comes before those that wait, and its first turn lasts `first` seconds. The clock gives seconds.
+    A new run comes before those that wait. Its first turn lasts `first` seconds, or longer (three times, at most) until
+    it says that it has begun. The clock gives seconds.
     """
 
     def __init__(
@@ -30,12 +31,13 @@ class Slots:
         self._served: set[str] = set()  # who has had a place before; all others are new
         self._on_first_turn: set[str] = set()
 
-    def may_train(self, run: str) -> bool:
+    def may_train(self, run: str, has_begun: bool = True) -> bool:
         """True when `run` has a place now. A run that has none is put in the queue."""
         with self._lock:
             now = self._clock()
             if run in self._ends:
-                if self._waiting and self._ends[run] <= now:
+                is_slow = run in self._on_first_turn and not has_begun and now < self._ends[run] + 2 * self.first
+                if self._waiting and self._ends[run] <= now and not is_slow:
                     self._vacate(run)
                     self._waiting.append(run)
             elif run not in self._waiting:

@@ -25,6 +25,7 @@ from .slots import Slots
 from .train import Diverged, Trainer
 
 _POLL = 0.05
+_FIRST_POINTS = 5  # steps after which a curve is one
 _log = logging.getLogger(__name__)
 
 
@@ -285,7 +286,7 @@ class Training(threading.Thread):
             if self._paused and not self._steps_granted:
                 self._slots.leave(self.folder.id)
                 self._enter("paused", trainer, writer)
-            elif not self.waits_for and self._slots.may_train(self.folder.id):
+            elif not self.waits_for and self._slots.may_train(self.folder.id, self.reached >= _FIRST_POINTS):
                 self.after = None
                 self._steps_granted = max(0, self._steps_granted - 1)
                 self._enter("training", trainer, writer)

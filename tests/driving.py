@@ -84,6 +84,11 @@ class Server:
             self._process.wait()
             raise AssertionError(f"The server did not end within 15 seconds.\n{self.log}") from None
 
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
     @property
     def log(self) -> str:
         """What the server has printed."""

@@ -56,27 +56,20 @@ def test_a_reload_comes_back_to_the_run_on_every_page_and_it_trains_on(page, ser
     assert not page.errors
 
 
-@pytest.mark.parametrize("address", PAGES)
-def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(address, fresh_server, page):
+def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(fresh_server, page):
     server = fresh_server()
     training = command_line_training(server.home, max_steps=80)
     run = run_id_of(training)
     assert training.wait(PATIENCE) == 0
 
-    visit(page, f"{server.url}/{address}?run={run}")
+    visit(page, f"{server.url}/attention?run={run}")
     expect(at(page, "strip")).to_contain_text(server.run(run)["name"])
     assert run_id(page) == run
-    assert f"/{address}" in page.url
+    assert "/attention" in page.url
     assert step(page) == 80
     for other in PAGES:
         assert page.locator(f"a[href*='/{other}']").count()
-    if address == "train":
-        expect(page.locator(f"{CHART} svg")).to_be_visible(timeout=PATIENCE * 1000)
-        until(page, lambda: has_the_whole_curve(page, server, run), "the whole curve")
-    if address == "attention":
-        expect(at(page, "attention-one").locator(".xtick text").first).to_be_visible(timeout=PATIENCE * 1000)
-    if address == "generate":
-        expect(button(page, "generate")).to_be_visible()
+    expect(at(page, "attention-one").locator(".xtick text").first).to_be_visible(timeout=PATIENCE * 1000)
     assert not page.errors
 
 

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.mark.parametrize("address", ["", "/train", "/attention"])
+@pytest.mark.parametrize("address", ["", "/generate"])
 def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(address, fresh_server, page):
     server = fresh_server()
     began = time.monotonic()

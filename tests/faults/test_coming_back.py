@@ -84,39 +84,37 @@ def test_a_closed_window_stops_its_run_after_the_grace_time(page, server):
 # ---- 39. the server restarted
 
 
-@pytest.mark.parametrize("end", ["Ctrl-C", "kill"])
-def test_after_a_restart_the_run_is_shown_as_interrupted_and_one_click_resumes_it(end, new_page, mirror, tmp_path):
-    first = Server(tmp_path / "home", mirror, MICROLLM_CHECKPOINT="0.2").wait_until_it_answers()
-    page = new_page()
-    visit(page, f"{first.url}/train")
-    run = start(page, preset="article")
-    wait_for_more_steps(page, 30)
-    link = page.evaluate("location.pathname + location.search")
-    page.goto("about:blank")
-    if end == "kill":
-        first._process.kill()
-        first._process.wait()
-    else:
-        assert first.end() == 0
-    reached = first.lines(run)[-1]["step"]
-    assert first.run(run)["state"] == ("interrupted" if end == "Ctrl-C" else "training")
-
-    second = Server(first.home, mirror).wait_until_it_answers()
+def test_after_a_restart_the_run_is_shown_as_interrupted_and_one_click_resumes_it(page, mirror, tmp_path):
+    server = Server(tmp_path / "home", mirror, MICROLLM_CHECKPOINT="0.2").wait_until_it_answers()
     try:
-        visit(page, second.url + link)
-        expect(at(page, "strip")).to_contain_text("interrupted", timeout=PATIENCE * 1000)
-        assert len(second.lines(run)) > 0.5 * reached
-        press(page, "strip-go-on")
-        expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
-        until(page, lambda: (step(page) or 0) > reached + 5, "steps beyond those before the restart")
+        visit(page, f"{server.url}/train")
+        run = start(page, preset="article")
+        for end, state_on_disk in (("Ctrl-C", "interrupted"), ("kill", "training")):
+            wait_for_more_steps(page, 30)
+            link = page.evaluate("location.pathname + location.search")
+            page.goto("about:blank")
+            if end == "kill":
+                server.kill()
+            else:
+                assert server.end() == 0
+            assert server.run(run)["state"] == state_on_disk
+            reached = server.lines(run)[-1]["step"]
+
+            server = Server(server.home, mirror, MICROLLM_CHECKPOINT="0.2").wait_until_it_answers()
+            visit(page, server.url + link)
+            expect(at(page, "strip")).to_contain_text("interrupted", timeout=PATIENCE * 1000)
+            assert len(server.lines(run)) > 0.5 * reached
+            press(page, "strip-go-on")
+            expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
+            until(page, lambda reached=reached: (step(page) or 0) > reached + 5, "steps beyond those before the end")
         press(page, "strip-stop")
         settle(page)
-        until(page, lambda: second.run(run)["state"] == "stopped", "the end")
-        steps = [line["step"] for line in second.lines(run)]
+        until(page, lambda: server.run(run)["state"] == "stopped", "the end")
+        steps = [line["step"] for line in server.lines(run)]
         assert steps == list(range(len(steps)))  # no gap, no zig-zag
         assert not page.errors
     finally:
-        second.end()
+        server.end()
 
 
 # ---- 41. nobody stops another one's run

@@ -76,7 +76,7 @@ def process_of_rank(rank: int, launcher: subprocess.Popen) -> int:
 def test_when_one_process_is_killed_the_run_goes_on_to_what_it_would_have_become(start, runs, monkeypatch):
     monkeypatch.setenv("MICROLLM_CHECKPOINT", "0.1")
     monkeypatch.setitem(globals(), "TORCHRUN", [*TORCHRUN[:4], "--max-restarts=1", *TORCHRUN[4:]])
-    process, deadline = start("--max_steps=800", "--eval_interval=500"), time.monotonic() + 60
+    process, deadline = start("--max_steps=400", "--eval_interval=200"), time.monotonic() + 60
     while not (runs() and runs()[0].checkpoints and len(rows(runs()[0])) > 100):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
@@ -87,16 +87,16 @@ def test_when_one_process_is_killed_the_run_goes_on_to_what_it_would_have_become
     assert f"({run.id}): goes on after a restart" in out
     assert run.info.state == "finished"
     logged = rows(run)
-    assert [row["step"] for row in logged] == list(range(801))  # no gap, no step twice
+    assert [row["step"] for row in logged] == list(range(401))  # no gap, no step twice
     assert not list(run.folder.parent.glob(".torchrun-*"))
 
     monkeypatch.setenv("MICROLLM_RUNS_DIR", str(run.folder.parent.parent / "unbroken"))
-    assert start("--max_steps=800", "--eval_interval=500").wait(100) == 0
+    assert start("--max_steps=400", "--eval_interval=200").wait(100) == 0
     (path,) = (run.folder.parent.parent / "unbroken").glob("*/run.json")
     unbroken = Run(path.parent)
     assert [row["train_loss"] for row in rows(unbroken)] == [row["train_loss"] for row in logged]
-    for name, tensor in run.model_at(800).state_dict().items():
-        assert torch.equal(tensor, unbroken.model_at(800).state_dict()[name])
+    for name, tensor in run.model_at(400).state_dict().items():
+        assert torch.equal(tensor, unbroken.model_at(400).state_dict()[name])
 
 
 # ---- 44. one process and two

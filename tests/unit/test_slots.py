@@ -103,6 +103,23 @@ def test_a_new_run_keeps_its_place_for_its_first_seconds(slots, clock):
     assert turns(ticks)[1][0] == "m"
 
 
+@pytest.mark.parametrize("begins, leaves", [(2, 5), (9, 9), (1_000, 15)])
+def test_a_slow_run_keeps_its_first_place_until_it_has_begun_but_not_for_ever(begins, leaves, slots, clock):
+    while slots.may_train("slow", has_begun=clock.now >= begins):
+        slots.may_train("next")
+        clock.now += TICK
+    assert clock.now == leaves
+    assert slots.may_train("next")
+
+
+def test_only_a_first_turn_waits_for_a_slow_run(slots, clock):
+    training(slots, clock, "ab", seconds=10)
+    assert not slots.may_train("b")
+    assert slots.may_train("a")  # its second turn
+    clock.now += 3
+    assert not slots.may_train("a", has_begun=False)
+
+
 def test_new_runs_start_in_the_order_in_which_they_came(slots, clock):
     ticks = training(slots, clock, "a", seconds=20) + training(slots, clock, "axyz", seconds=20)
     assert [run for run, _ in turns(ticks)][:4] == list("axyz")
