@@ -137,6 +137,8 @@ def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
     if (rate := history.steps_per_second()) and state in ("training", "waiting"):
         parts.append(f"{rate:.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s")
         parts.append(f"{duration((info.train.max_steps - last['step']) / rate)} left")
+    if state == "failed" and info.message:
+        parts.append(literal(info.message))
     return " · ".join(parts)
 
 

@@ -86,6 +86,8 @@ def test_a_failed_run_says_why():
     run.update(state="failed", message="The loss stopped being a number at step 7.")
     at = open_app("train", run=run.id)
     assert "The loss stopped being a number at step 7." in at.error[0].value
+    for page in PAGES:  # the strip says it on all of them
+        assert "stopped being a number" in said(open_app(page, run=run.id))
 
 
 @pytest.mark.parametrize("page", PAGES)
