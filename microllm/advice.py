@@ -11,7 +11,7 @@ from typing import Any
 
 from .config import PRESETS, ModelConfig, TrainConfig, configs_from, knobs, problems
 from .history import History
-from .runs import RunInfo
+from .run_info import RunInfo
 from .texts import Text
 
 # All in nats a character. An exam is deterministic, but the weights it scores tremble: on runs of the shipped presets

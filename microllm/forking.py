@@ -9,7 +9,8 @@ from dataclasses import replace
 from .config import LIVE, TrainConfig, problems, replayed
 from .download import keep_text, load_text
 from .home import write_atomically
-from .runs import Parent, Run, RunProblem
+from .run_info import Parent
+from .runs import Run, RunProblem
 from .texts import Text
 from .tokenizer import CharTokenizer
 from .train import TrainerState
@@ -38,7 +39,7 @@ def fork(parent: Run, step: int, text: Text | None = None, token: str | None = N
         found = parent.load_checkpoint(step)
         there = found[1] if found else {}
         state = found[0] if found else TrainerState(step, _seconds(parent, step), weights, {})
-        before = info.parent and info.parent.text  # what a fork has learned before, its forks have too
+        before = info.old_text  # what a fork has learned before, its forks have too
         origin = Parent(info.id, info.name, step, True, bool(found), before, info.parent.left_out if before else "")
         text, past = info.text, parent.logged_before(step)
     else:

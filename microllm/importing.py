@@ -19,7 +19,8 @@ from typing import Any
 from .checkpoint import load_weights
 from .config import problems
 from .home import runs_dir
-from .runs import ACTIVE, Parent, Run, RunInfo, RunProblem, check_disk, kept_of
+from .run_info import Parent, RunInfo, kept_of
+from .runs import ACTIVE, Run, RunProblem, check_disk
 from .tokenizer import MAX_CHARACTERS, CharTokenizer
 
 MOST_BYTES = 300 * 2**20

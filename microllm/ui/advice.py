@@ -10,7 +10,8 @@ import streamlit as st
 from ..advice import Suggestion, differences, learns_by_heart, what_changes
 from ..advice import next_steps as suggested
 from ..config import ModelConfig, TrainConfig, knobs
-from ..runs import Run, RunInfo
+from ..run_info import RunInfo
+from ..runs import Run
 from ..texts import Text
 from . import next_run, orders, session
 from .frame import live

@@ -11,7 +11,7 @@ from .. import texts
 from ..builtin import BUILTIN_TEXTS
 from ..config import ModelConfig, TrainConfig, configs_from, knobs
 from ..download import BOOK, TextProblem, load_text
-from ..runs import RunInfo
+from ..run_info import RunInfo
 from .shared import be_modest, book
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}

@@ -10,7 +10,8 @@ import streamlit as st
 from .. import plots
 from ..home import home, home_is_temporary
 from ..importing import MOST_BYTES
-from ..runs import ACTIVE, Run, RunInfo, most_disk, runs_and_damaged
+from ..run_info import RunInfo
+from ..runs import ACTIVE, Run, most_disk, runs_and_damaged
 from ..training import Training
 from . import orders, session, shared
 from .components.timeline import timeline

@@ -12,7 +12,8 @@ from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, s
 from microllm import download, texts
 from microllm.builtin import words_twice
 from microllm.config import PRESETS, configs_from
-from microllm.runs import Run, kept_of
+from microllm.run_info import kept_of
+from microllm.runs import Run
 from microllm.ui import shared
 
 COMMANDS = {"strip-pause", "strip-step", "strip-stop", "live-learning_rate"}

@@ -8,7 +8,8 @@ import torch
 
 from microllm import configs_from, texts
 from microllm.builtin import drawing_room
-from microllm.runs import Run, kept_of
+from microllm.run_info import kept_of
+from microllm.runs import Run
 from microllm.slots import Slots
 from microllm.train import Trainer
 from microllm.training import Workshop

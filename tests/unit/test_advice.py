@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from microllm.advice import differences, learns_by_heart, next_steps, what_changes
 from microllm.config import PRESETS, ModelConfig, TrainConfig, configs_from, problems
 from microllm.history import History
-from microllm.runs import RunInfo
+from microllm.run_info import RunInfo
 from microllm.texts import Text
 
 TEXT = Text("made", "0" * 64, 700_000)

@@ -16,7 +16,8 @@ from microllm.builtin import drawing_room, words_twice
 from microllm.checkpoint import WeightsProblem
 from microllm.download import TextProblem
 from microllm.home import runs_dir
-from microllm.runs import Run, RunProblem, all_runs, new_name
+from microllm.run_info import new_name
+from microllm.runs import Run, RunProblem, all_runs
 from microllm.train import Progress
 
 MODEL = ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1)
