@@ -10,7 +10,6 @@ from driving import (
     button,
     command_line_training,
     curve,
-    press,
     run_id,
     run_id_of,
     settle,
@@ -71,34 +70,6 @@ def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(fresh_server, pag
         assert page.locator(f"a[href*='/{other}']").count()
     expect(at(page, "attention-one").locator(".xtick text").first).to_be_visible(timeout=PATIENCE * 1000)
     assert not page.errors
-
-
-def test_two_windows_train_two_runs_that_do_not_disturb_each_other(new_page, server):
-    windows = [new_page(), new_page()]
-    runs = []
-    for window in windows:
-        visit(window, f"{server.url}/train")
-        runs.append(start(window))
-    assert runs[0] != runs[1]
-    names = [server.run(run)["name"] for run in runs]
-    for window, run, name in zip(windows, runs, names, strict=True):
-        expect(at(window, "strip")).to_contain_text(name)
-        assert run_id(window) == run
-    seen = [step(window) for window in windows]
-    for _ in range(2):
-        for i, window in enumerate(windows):
-            seen[i] = wait_for_more_steps(window, seen[i])
-            assert run_id(window) == runs[i]
-    press(windows[0], "strip-stop")
-    until(windows[0], lambda: server.run(runs[0])["state"] == "stopped", "the end of the first run")
-    wait_for_more_steps(windows[1])
-    assert server.run(runs[1])["state"] == "training"
-
-    # the same settings and the same seed: to the last digit the same losses, whoever else trained meanwhile
-    losses = [{line["step"]: line["train_loss"] for line in server.lines(run)} for run in runs]
-    both = losses[0].keys() & losses[1].keys()
-    assert len(both) > 20
-    assert [losses[0][i] for i in sorted(both)] == [losses[1][i] for i in sorted(both)]
 
 
 def test_a_run_that_is_trained_next_door_is_shown_live_by_its_link(page, server):

@@ -96,10 +96,9 @@ def go_into(state, server, page, new_page) -> str:
         press(page, "strip-pause")
         until(page, lambda: server.run(run_id(page))["state"] == "paused", "a pause")
     if state == "waiting":
-        for _ in range(2):
-            other = new_page()
-            visit(other, f"{server.url}/train")
-            press_start(other)
+        other = new_page()
+        visit(other, f"{server.url}/train")
+        press_start(other)
     return page.evaluate("location.search")
 
 
@@ -130,7 +129,7 @@ def test_every_page_is_in_order(state, crowded, new_page):
     link = go_into(state, crowded, page, new_page)
     for address in PAGES:
         visit(page, f"{crowded.url}/{address}{link}")
-        if state == "waiting":
+        if state == "waiting" and address == "train":  # turns change every few seconds
             until(page, lambda: "your turn in" in at(page, "strip").inner_text(), "a wait")
         for width, height in WIDTHS:
             page.set_viewport_size({"width": width, "height": height})
