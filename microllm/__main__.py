@@ -19,7 +19,6 @@ from .config import PRESETS, TrainConfig, configs_from, knobs, problems
 from .home import home, home_is_temporary, runs_dir
 
 if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: each command imports what it uses
-    from .config import TrainConfig
     from .runs import Run
 
 _MOST_THREADS = 256

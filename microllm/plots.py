@@ -83,8 +83,8 @@ def loss_spec(
     """The Vega-Lite spec of the loss curves over `axis` (see history.AXES); `mode` is "light" or "dark".
 
     With `has_old_text` there is a curve for the text that a fork has learned before; one that `can_guess` has a
-    selection "guess", the nearest of `losses_to_guess` to a click. An axis of steps has room for the
-    whole run from the start, so that the curve grows and the axis stands still.
+    selection "guess", the nearest of `losses_to_guess` to a click. An axis of steps has room for the whole run from the
+    start, so that the curve grows and the axis stands still.
     """
     colors = PALETTE[mode]
     scale: dict[str, Any] = {"zero": False, "nice": False}
@@ -259,7 +259,7 @@ def loss_spec(
 
 
 def losses_to_guess(references: dict[str, float], max_steps: int) -> list[Mark]:
-    """Where a guess may be set on a plot of these lines: every twentieth of a nat, up to well below the lowest line."""
+    """Where a guess may be set on a plot of these lines: every twentieth of a nat, down to below the lowest line."""
     low, high = min(references.values()) - 0.5, max(references.values())
     twentieths = range(max(10, math.floor(20 * low)), math.ceil(20 * high))
     return [Mark("place", max_steps, f"your guess: {i / 20:.2f}", i / 20) for i in twentieths]
