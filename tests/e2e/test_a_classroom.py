@@ -11,7 +11,7 @@ from benchmarks.classroom import Curves, attend, is_whole, shares
 
 pytestmark = pytest.mark.timeout(240)
 
-VISITORS, SECONDS, PAUSE = 3, 16.0, 1.2
+VISITORS, SECONDS, PAUSE = 3, 20.0, 1.2
 SLACK = 5.0  # seconds, for a machine that has other things to do
 
 
@@ -37,7 +37,10 @@ def test_everybody_is_served_and_nobody_loses_anything(fresh_server, page):
     )
     assert all(is_whole(server.home / "runs" / run) for run in runs)
     curves.is_over.set()
-    assert all(waited < share + SLACK for waited, share in shares(told, curves.fifth))
+    pressed = sorted(start for one in told for start, _ in one["runs"])
+    for start_of_it, (waited, share) in zip(pressed, shares(told, curves.fifth), strict=True):
+        if start_of_it + share + SLACK < end:  # who leaves earlier has no share
+            assert waited < share + SLACK
     waits = sorted(wait for one in told for wait in one["waits"])
     assert waits[int(0.95 * len(waits))] < 5, waits
 
