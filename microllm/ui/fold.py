@@ -20,11 +20,11 @@ def fold(label: str, *, key: str) -> DeltaGenerator | None:
         key=f"{key}-button",
         icon=":material/expand_less:" if is_open else ":material/expand_more:",
         type="tertiary",
-        on_click=_turn,
-        args=(key,),
+        on_click=_set,
+        args=(key, not is_open),  # what it was to do when it was drawn: Streamlit may deliver a click twice
     )
     return place if is_open else None
 
 
-def _turn(key: str) -> None:
-    st.session_state[key] = not st.session_state[key]
+def _set(key: str, is_open: bool) -> None:
+    st.session_state[key] = is_open

@@ -127,11 +127,10 @@ def delete() -> None:
     """Remove the run on show for good, if this window owns it and it does not train."""
     if not session.owns() or session.training():
         return
-    gone = session.run_id()
     try:
         session.run().delete()
     except (RunProblem, OSError) as problem:
         st.session_state["start_problem"] = str(problem)
         return
-    session.forget(gone)
+    session.forget()
     next_run.forget_texts()  # its own may be gone with it

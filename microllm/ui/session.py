@@ -139,13 +139,12 @@ def own(its_id: str, token: str) -> None:
     _keys()[its_id] = token
 
 
-def forget(its_id: str) -> None:
-    """Look no more at a run that was deleted, if it was on show, and own it no more."""
+def forget() -> None:
+    """Look no more at the run on show, which was deleted, and own it no more."""
     opened.clear()
-    _keys().pop(its_id, None)
-    if run_id() == its_id:
-        st.session_state["run_id"] = None
-        choose_moment(None)
+    _keys().pop(run_id(), None)
+    st.session_state["run_id"] = None
+    choose_moment(None)
 
 
 def commanded() -> Training | None:

@@ -19,7 +19,7 @@ from .frame import crowd, live
 from .share import share
 from .words import choices, duration, literal
 
-_ROOM = 320  # pixels
+_ROOM = 400  # pixels
 
 
 def show(pace: float) -> None:
@@ -76,10 +76,11 @@ def _tick(shown: tuple) -> None:
 
 def _menu(name: str) -> None:
     menu = st.popover(name, key="runs-menu", on_change="rerun")
+    # always as high: one that grows while it unfolds is small for a moment, and is kept below, where nothing has room
+    place = menu.container(height=_ROOM, border=False)
     if not menu.open:
-        menu.space(_ROOM)  # where it unfolds is decided while it is still empty: not below, where nothing has room
         return
-    with menu:
+    with place:
         st.caption("Runs on this server, the newest first. Those that train in other windows are not listed.")
         listed = 0
         runs, damaged = runs_and_damaged()
