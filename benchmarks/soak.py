@@ -121,7 +121,7 @@ def soak(minutes: float) -> tuple[list[dict[str, float]], dict[str, list[float]]
     with serve() as (address, _, server, _), browse() as browser:
         page = open_page(browser, address)
         page.get_by_text("More", exact=True).click()
-        page.locator(".st-key-max_steps input").fill("100000")  # longer than all of it
+        page.locator(".st-key-max_steps input").fill("1000000")  # longer than all of it
         page.keyboard.press("Enter")
         idle(page)
         start(page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import streamlit as st
 
@@ -20,6 +21,7 @@ from .share import share
 from .words import choices, duration, literal
 
 _ROOM = 400  # pixels
+_STYLE = Path(__file__).with_suffix(".css")
 
 
 def show(pace: float) -> None:
@@ -29,6 +31,7 @@ def show(pace: float) -> None:
     """
     link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
     shown = _whole_page()
+    st.html(_STYLE)
     with st.bottom:
         is_alive = session.is_active() or bool(session.trainings())
         pace = pace if session.has_a_curve() else 1.0 if session.waits() else 0.2
@@ -122,26 +125,27 @@ def _delete(run: Run) -> None:
 
 
 def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
+    """The run in one line, also on a phone: there _STYLE hides what stands in emphasis."""
     history = session.run().history.read()
     last = history.last
-    parts = [f"**{state}**"]
+    parts = ["***training** ·*" if state == "training" and last else f"**{state}** ·"]
     if state in ACTIVE and not session.owns():
-        parts.append("you are watching")
+        parts.append("*you are* watching ·")
     if training and (other := training.waits_for):
-        parts = [f"**begins when {literal(other.folder.info.name)} is over**"]
+        parts = [f"**begins when {literal(other.folder.info.name)} is over** ·"]
     elif state == "waiting" and (seconds := training and training.seconds_to_turn()):
-        parts = [f"**your turn in {math.ceil(seconds)} s**"]
+        parts = [f"**your turn in {math.ceil(seconds)} s** ·"]
     if last:
-        parts.append(f"step **{last['step']:,}** / {info.train.max_steps:,}")
+        parts.append(f"*step* **{last['step']:,}** / {info.train.max_steps:,} ·")
     if history.exams:
         loss = history.exams[-1][1]
-        parts.append(f"validation **{loss:.3f}** ({choices(loss)})")
+        parts.append(f"val*idation* **{loss:.3f}** *({choices(loss)})* ·")
     if (rate := history.steps_per_second()) and state in ("training", "waiting"):
-        parts.append(f"{rate:.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s")
-        parts.append(f"{duration((info.train.max_steps - last['step']) / rate)} left")
+        speed = f"{rate:.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s"
+        parts += [f"*{speed} ·*", f"{duration((info.train.max_steps - last['step']) / rate)} *left* ·"]
     if state == "failed" and info.message:
-        parts.append(literal(info.message))
-    return " · ".join(parts)
+        parts.append(f"{literal(info.message)} ·")
+    return " ".join(parts).removesuffix(" ·")
 
 
 def _buttons(state: str | None, training: Training | None) -> None:

@@ -144,6 +144,8 @@ def test_on_a_phone_nothing_overlaps_and_nothing_sticks_out(new_page, server):
         assert page.evaluate(OVERLAPS) == []
         strip = at(page, "strip").bounding_box()
         assert strip["y"] + strip["height"] <= 844 + 1
+        numbers = at(page, "strip").locator("[data-testid=stMarkdown]", has_text=re.compile(r"\d / \d"))
+        assert numbers.bounding_box()["height"] < 30  # one line
         for box in (one.bounding_box() for one in at(page, "strip").locator("button:visible").all()):
             assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
             assert 0 <= box["y"] <= box["y"] + box["height"] <= 844
