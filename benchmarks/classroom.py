@@ -50,6 +50,9 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
         def shows(key: str, word: str = "") -> Callable[[], bool]:
             return lambda: key in visitor.shown and word in str(visitor.shown[key].message)
 
+        def can_press(key: str) -> bool:
+            return key in visitor.shown and not visitor.shown[key].message.disabled
+
         async def walk() -> None:
             await visitor.open("train", until="start")
             await wait()
@@ -62,7 +65,7 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
                 lambda: visitor.open("attention", until="sentence"),
                 lambda: visitor.set("sentence", f"She was {which} years old"),
                 lambda: visitor.open("generate", until="generate"),
-                lambda: visitor.press("generate", lambda: shows("stop-writing")() or shows("download")()),
+                lambda: visitor.press("generate", lambda: can_press("stop-writing") or can_press("download")),
                 lambda: visitor.open("train", until="start"),
                 lambda: turn("Pause", "Resume"),
                 lambda: turn("Resume", "Pause"),

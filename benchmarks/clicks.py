@@ -25,7 +25,7 @@ CLICKS = [
     ("Attention: layer 2", "[role=radio][aria-label^='layer 2, head 1']", "text('Layer 2, head 1')"),
     ("Attention: head 3", "[role=radio][aria-label^='layer 2, head 3']", "text('Layer 2, head 3')"),
     ("to Generate", "a[href*='generate'] >> visible=true", "exists('.st-key-generate button')"),
-    ("Generate: generate", ".st-key-generate button", "exists('.st-key-stop-writing button')"),
+    ("Generate: generate", ".st-key-generate button", "exists('.st-key-stop-writing button:enabled')"),
     ("to Train", "a[href*='train'] >> visible=true", "exists('.st-key-start button')"),
 ]
 

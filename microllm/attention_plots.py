@@ -47,7 +47,7 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
         "type": "category",
         "labelalias": dict(zip(places, map(_literal, sentence), strict=True)),
         "tickangle": 0,
-        "tickfont": ink | {"family": "monospace"},
+        "tickfont": ink | {"family": "Signs, 'Source Code Pro', monospace"},
         "showgrid": False,
         "zeroline": False,
         "fixedrange": True,  # a finger scrolls the page

@@ -32,18 +32,24 @@ def write() -> None:
     is_writing = desk is not None and desk.is_writing
     with st.container(horizontal=True):
         st.button("Generate", key="generate", type="primary", icon=":material/edit_note:", on_click=_begin)
-        if is_writing:
-            st.button("Stop writing", key="stop-writing", icon=":material/stop:", on_click=desk.stop)
-        elif desk is not None:
-            st.download_button(
-                "Download",
-                "\n\n".join(sheet.prompt + sheet.text for sheet in desk.sheets),
-                file_name="microllm.txt",
-                mime="text/plain",
-                key="download",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+        # both are always there: of two that take turns, the browser sometimes shows both until the next click
+        st.button(
+            ":material/stop:",
+            key="stop-writing",
+            help="Stop writing",
+            disabled=not is_writing,
+            on_click=_stop,
+        )
+        st.download_button(
+            ":material/download:",
+            "\n\n".join(sheet.prompt + sheet.text for sheet in desk.sheets) if desk else "",
+            file_name="microllm.txt",
+            mime="text/plain",
+            key="download",
+            help="Download what is written",
+            disabled=is_writing or desk is None,
+            on_click="ignore",
+        )
         controls.sampling()
     if prompt and (problem := st.session_state.get("writing_problem")):  # an empty one has been named at its field
         st.error(literal(problem), icon=":material/error:")
@@ -94,6 +100,11 @@ def _begin() -> None:
         st.session_state["writing_problem"] = str(problem)
         return
     _pick(0, 0)
+
+
+def _stop() -> None:
+    if desk := newest():
+        desk.stop()
 
 
 def _pick(number: int, place: int) -> None:

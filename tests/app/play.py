@@ -90,4 +90,5 @@ def keys(at: AppTest) -> set[str]:
         "plotly_chart",
         "page_link",
     ]
-    return {element.key for kind in fields + others for element in at.get(kind) if element.key}
+    shown = (element for kind in fields + others for element in at.get(kind))
+    return {element.key for element in shown if element.key and not getattr(element.proto, "disabled", False)}

@@ -170,7 +170,7 @@ def test_text_streams_in_while_the_model_trains_and_can_be_stopped_and_kept(page
 
     until(page, lambda: step(page) is not None, "a step in the strip")
     press(page, "generate")
-    expect(button(page, "stop-writing")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "stop-writing")).to_be_enabled(timeout=PATIENCE * 1000)
     looks = []  # (characters, step), until both have grown twice while it writes
 
     def grows() -> bool:
@@ -182,7 +182,7 @@ def test_text_streams_in_while_the_model_trains_and_can_be_stopped_and_kept(page
     assert looks == sorted(looks)
     assert looks[-1][0] < 2_000
     press(page, "stop-writing")
-    expect(button(page, "download")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "download")).to_be_enabled(timeout=PATIENCE * 1000)
     kept = text.first.inner_text()
     assert kept.startswith("It is a truth")
     assert len(kept) < 2_000

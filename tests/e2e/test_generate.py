@@ -63,7 +63,7 @@ def write(page) -> str:
     """Press Generate and wait until all is written."""
     press(page, "generate")
     until(page, lambda: len(text(page)) == len(PROMPT) + 400, "a whole text")
-    expect(button(page, "download")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "download")).to_be_enabled(timeout=PATIENCE * 1000)
     return text(page)
 
 

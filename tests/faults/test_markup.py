@@ -72,7 +72,7 @@ def test_whatever_a_person_writes_is_shown_as_it_is_written(watched, server):
     press(page, "generate")
     text = at(page, "writing-live").locator("code")
     until(page, lambda: text.count() and text.first.inner_text().startswith(EVIL), "the prompt as it was written")
-    expect(button(page, "download")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "download")).to_be_enabled(timeout=PATIENCE * 1000)
     assert not page.strangers
     assert not page.locator("img[src*=example]").count()
     assert not page.errors
