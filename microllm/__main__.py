@@ -84,7 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--seed", type=int, default=0)
     generate.add_argument("--samples", type=int, default=1, help="texts to write at once, one below the other")
 
-    commands.add_parser("runs", help="list the runs").set_defaults(command=_runs)
+    runs = commands.add_parser("runs", help="list the runs")
+    runs.set_defaults(command=_runs)
+    runs.add_argument(
+        "--new_key", metavar="ID", help="print a new owner's link of this run; the key in the old one is void then"
+    )
     for command in commands.choices.values():
         command.add_argument("--runs_dir", metavar="DIR", help="the folder of runs (default: in MICROLLM_HOME)")
     return parser
@@ -100,11 +104,16 @@ def _run(options: argparse.Namespace) -> Run:
     """The run to train, as the flags say. Where it is to be seen is printed."""
     token = secrets.token_urlsafe(16)
     run = _made_or_opened(options, token)
-    key = f"&key={token}" if run.info.is_owned_with(token) else ""
+    _print_link(run, token if run.info.is_owned_with(token) else None)
+    return run
+
+
+def _print_link(run: Run, token: str | None) -> None:
+    """Where the run is to be seen, by its owner with the `token`, by everybody without."""
+    key = f"&key={token}" if token else ""
     print(f"Look inside: streamlit run app.py, then open /train?run={run.id}{key}", flush=True)
     if key:
         print("Whoever has the key may go on with the run there, or delete it.", flush=True)
-    return run
 
 
 def _made_or_opened(options: argparse.Namespace, token: str) -> Run:
@@ -293,8 +302,14 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from .runs import runs_and_damaged
+    from .run_info import kept_of
+    from .runs import Run, runs_and_damaged
 
+    if options.new_key:
+        run, token = Run.open(options.new_key), secrets.token_urlsafe(16)
+        run.update(owner=kept_of(token))
+        _print_link(run, token)
+        return 0
     runs, damaged = runs_and_damaged()
     for run in runs:
         info, exams = run.info, run.history.read().exams

@@ -99,6 +99,24 @@ def test_a_new_run_prints_the_link_of_its_owner_before_it_trains(train, capsys):
     assert key_in_the_link(capsys.readouterr().out) is None
 
 
+def test_who_has_the_folder_gets_a_new_key_and_the_old_one_is_void(train, capsys):
+    train()
+    old = key_in_the_link(capsys.readouterr().out)
+    (run,) = all_runs()
+    before = run.info
+    assert command("runs", "--new_key", run.id) == 0
+    printed = capsys.readouterr().out
+    new = key_in_the_link(printed)
+    assert run.id in printed
+    assert run.info.is_owned_with(new)
+    assert not run.info.is_owned_with(old)
+    assert dataclasses.replace(run.info, owner=before.owner) == before
+    assert command("runs", "--new_key", "0" * 16) == 2
+    assert (
+        capsys.readouterr().err == f"microllm: There is no run '{'0' * 16}' here: deleted, or the link is cut short?\n"
+    )
+
+
 def test_without_a_folder_runs_go_home(train, tmp_path, monkeypatch):
     monkeypatch.delenv("MICROLLM_RUNS_DIR")
     assert train() == 0
