@@ -10,6 +10,7 @@ from ..download import TextProblem
 from ..runs import Run, RunProblem
 from ..tokenizer import visible
 from . import next_run, orders, session
+from .fold import fold
 from .words import literal
 
 _SHOWN = 12  # characters that are named one by one
@@ -23,7 +24,11 @@ def offer() -> None:
         return
     moment = session.moment()
     where = "here" if moment is None else f"step {moment:,}"
-    with place.popover(f"Go on differently from {where} (fork)", icon=":material/fork_right:", key="fork"):
+    with place:
+        inside = fold(f"Go on differently from {where} (fork)", key="fork")
+    if inside is None:
+        return
+    with inside:
         name = literal(run.info.name)
         st.markdown(
             f"A new run begins with what **{name}** has learned "
@@ -60,7 +65,8 @@ def _form(run: Run, moment: int | None) -> None:
 
 
 def _start(moment: int | None, text: texts.Text | None, where: str) -> None:
-    """Fork with what stands in the fields at the click, which may be newer than the button."""
+    """Fork with what stands in the fields at the click, which may be newer than the button, and fold the form away."""
+    st.session_state["fork"] = False
     orders.fork(moment, text, {name: st.session_state[f"fork-{name}-{where}"] for name in forking.CHANGES})
 
 

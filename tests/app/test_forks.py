@@ -3,11 +3,20 @@
 from dataclasses import replace
 
 from play import KEY, click, complaints, keys, new_run, open_app, said, wait_for
+from streamlit.testing.v1 import AppTest
 
 from microllm.builtin import drawing_room
 from microllm.forking import fork
 from microllm.runs import Run
 from microllm.ui import shared
+
+
+def open_at(run: Run, **link) -> AppTest:
+    """The page with this run on show, and the form of a fork unfolded."""
+    at = open_app("train", run=run.id, **link)
+    assert "fork-start" not in keys(at)
+    click(at, "fork-button")
+    return at
 
 
 def field(at, run, name):
@@ -24,7 +33,7 @@ def forked(at) -> Run:
 
 
 def test_a_finished_run_is_forked_from_a_moment_with_another_rate(finished_run):
-    at = open_app("train", run=finished_run.id, step="8")
+    at = open_at(finished_run, step="8")
     assert field(at, finished_run, "learning_rate").value == finished_run.info.train.learning_rate
     assert field(at, finished_run, "max_steps").value == 20
     field(at, finished_run, "learning_rate").set_value(0.005).run()
@@ -44,15 +53,16 @@ def test_a_finished_run_is_forked_from_a_moment_with_another_rate(finished_run):
 
 
 def test_at_its_end_a_run_is_forked_into_one_of_twice_the_steps(finished_run):
-    at = open_app("train", run=finished_run.id)
+    at = open_at(finished_run)
     assert field(at, finished_run, "max_steps").value == 40
     child = forked(at)
+    assert "fork-start" not in keys(at)  # it is folded away again
     assert child.info.parent.has_memory
     assert child.info.train.max_steps == 40
 
 
 def test_too_few_steps_are_named_before_the_click(finished_run):
-    at = open_app("train", run=finished_run.id)
+    at = open_at(finished_run)
     field(at, finished_run, "max_steps").set_value(10).run()
     assert "max_steps is 10" in complaints(at)
     assert "fork-start" not in keys(at)
@@ -61,7 +71,7 @@ def test_too_few_steps_are_named_before_the_click(finished_run):
 def test_the_text_of_the_panel_can_be_what_the_fork_learns():
     parent = new_run(drawing_room(3_000), max_steps=20)
     shared.workshop().start(parent).join(60)
-    at = open_app("train", run=parent.id)
+    at = open_at(parent)
     assert "To teach it another text" in said(at)
     at.selectbox(key="text").select("words-twice").run()
     assert "To teach it another text" not in said(at)
@@ -81,7 +91,7 @@ def test_a_run_that_trains_is_forked_at_the_step_at_which_it_is_and_stopped(live
     training = shared.workshop().training(live_run.id)
     training.one_step()
     wait_for(lambda: training.state == "paused" and training.reached % 8)
-    at = open_app("train", run=live_run.id, key=KEY)
+    at = open_at(live_run, key=KEY)
     child = forked(at)
     assert child.info.parent.step == training.reached
     assert child.info.parent.has_memory
@@ -89,7 +99,7 @@ def test_a_run_that_trains_is_forked_at_the_step_at_which_it_is_and_stopped(live
 
 
 def test_who_only_watches_forks_the_newest_kept_moment_and_stops_nothing(live_run):
-    at = open_app("train", run=live_run.id)
+    at = open_at(live_run)
     newest = live_run.newest_snapshot()
     child = forked(at)
     assert child.info.parent.step == newest
@@ -106,7 +116,7 @@ def test_a_fork_whose_parent_was_deleted_still_names_it(finished_run):
 
 
 def test_the_steps_that_are_offered_follow_the_run_to_its_end(live_run):
-    at = open_app("train", run=live_run.id, key=KEY)
+    at = open_at(live_run, key=KEY)
     assert field(at, live_run, "max_steps").value == live_run.info.train.max_steps
     training = shared.workshop().training(live_run.id)
     training.stop()

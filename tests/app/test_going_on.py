@@ -66,7 +66,7 @@ def test_a_run_that_diverged_is_not_offered_to_go_on_for_it_would_diverge_again(
         metrics.write('{"step": 21, "seconds": 9.9, "train_loss": null, "not_finite": ["train_loss"]}\n')
     at = open_app("train", run=run.id, key=KEY)
     assert "strip-go-on" not in keys(at)
-    assert "fork-start" in keys(at)
+    assert "fork-button" in keys(at)
 
 
 def test_the_menu_says_what_all_runs_take_of_the_disk(monkeypatch):
