@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import asdict
+from functools import lru_cache
 
 import streamlit as st
 
@@ -75,7 +76,7 @@ def run() -> Run | None:
     return opened(run_id()) if run_id() else None
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@lru_cache(maxsize=64)  # a page asks some forty times: Streamlit's own cache would be a tenth of its work
 def opened(run_id: str) -> Run:
     """The run with this id, one object for all windows, so that a curve is read once. Raises RunProblem."""
     return Run.open(run_id)
@@ -141,7 +142,7 @@ def own(its_id: str, token: str) -> None:
 
 def forget() -> None:
     """Look no more at the run on show, which was deleted, and own it no more."""
-    opened.clear()
+    opened.cache_clear()
     _keys().pop(run_id(), None)
     st.session_state["run_id"] = None
     choose_moment(None)
