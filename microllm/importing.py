@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 import time
 import zipfile
@@ -16,17 +16,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from .builtin import TRANSFORMS
 from .checkpoint import load_weights
 from .config import problems
 from .home import runs_dir
 from .run_info import Parent, RunInfo, kept_of
 from .runs import ACTIVE, Run, RunProblem, check_disk
+from .texts import Text
 from .tokenizer import MAX_CHARACTERS, CharTokenizer
 
 MOST_BYTES = 300 * 2**20
 """What the zip, and all that it holds, may take."""
 
 _MOST_FILES = 1_000
+_MOST = 10**9  # steps or characters
 _SHA256 = "[0-9a-f]{64}"
 _NAME = re.compile(r"run\.json|vocab\.json|metrics\.jsonl|events\.jsonl|snapshots/step-(0|[1-9]\d{0,8})\.safetensors")
 _LONGEST = {"run.json": 2**20, "vocab.json": 2**20, "events.jsonl": 2**20}
@@ -45,7 +48,7 @@ def import_run(data: bytes, token: str | None = None) -> Run:
     try:
         vocab = json.loads(files["vocab.json"])
         size = CharTokenizer(vocab).vocab_size if isinstance(vocab, str) else 0
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise RunProblem(f"vocab.json of this run cannot be understood: {error}") from error
     if not 0 < size <= MAX_CHARACTERS:
         raise RunProblem(f"vocab.json of this run has to be a text of 1 to {MAX_CHARACTERS:,} different characters.")
@@ -145,26 +148,31 @@ def _info(files: dict[str, bytes], token: str | None) -> RunInfo:
 def _check(info: RunInfo) -> None:
     """Raises ValueError or TypeError for what `from_json` lets pass."""
     losses = [*info.references.values(), info.full_val_loss, info.guess]
-    if not all(loss is None or (isinstance(loss, (int, float)) and math.isfinite(loss)) for loss in losses):
+    if not all(loss is None or _is_number(loss) for loss in losses):
         raise ValueError("a loss in it is no number.")
-    if not re.fullmatch(_SHA256, info.text.sha256) or not isinstance(info.text.characters, int):
-        raise ValueError("its text has no SHA-256 or no length.")
+    _check_text(info.text)
     if info.state not in (*_STATES, *ACTIVE) or not 1 <= info.threads <= 256:
         raise ValueError(f"state {info.state[:20]!r}, threads {info.threads}.")
-    if not all(isinstance(said, (str, type(None))) for said in (info.text.name, info.text.notice, info.text.source)):
-        raise TypeError("the name of its text is none.")
     if info.parent:
         _check_parent(info.parent)
 
 
+def _check_text(text: Text) -> None:
+    if not (re.fullmatch(_SHA256, text.sha256) and _is_count(text.characters)):
+        raise ValueError("its text has no SHA-256 or no length.")
+    is_named = isinstance(text.name, str) and all(
+        isinstance(it, (str, type(None))) for it in (text.notice, text.source)
+    )
+    is_made = text.how in TRANSFORMS and (text.first is None or _is_count(text.first))
+    if not (is_named and is_made and (text.floor is None or _is_number(text.floor))):
+        raise ValueError("what it says about its text makes no sense.")
+
+
 def _check_parent(parent: Parent) -> None:
-    if not (
-        isinstance(parent.step, int)
-        and all(isinstance(said, str) for said in (parent.id, parent.name, parent.left_out))
-    ):
+    if not (_is_count(parent.step) and all(isinstance(it, str) for it in (parent.id, parent.name, parent.left_out))):
         raise TypeError("the run that it was forked from is none.")
-    if parent.text and not (isinstance(parent.text.name, str) and re.fullmatch(_SHA256, parent.text.sha256)):
-        raise ValueError("the text of its parent has no name or no SHA-256.")
+    if parent.text:
+        _check_text(parent.text)
 
 
 def _check_lines(name: str, data: bytes) -> None:
@@ -173,7 +181,7 @@ def _check_lines(name: str, data: bytes) -> None:
             row: Any = json.loads(line)
         except (ValueError, RecursionError):
             row = None
-        is_row = isinstance(row, dict) and isinstance(row.get("step"), int) and 0 <= row["step"] < 10**9
+        is_row = isinstance(row, dict) and _is_count(row.get("step"))
         if not (is_row and all(_is_plain(value) for value in row.values())):
             raise RunProblem(f"Line {number:,} of {name} cannot be understood.")
 
@@ -181,4 +189,13 @@ def _check_lines(name: str, data: bytes) -> None:
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list):  # the names of what was not finite
         return all(isinstance(part, str) for part in value)
-    return value is None or (isinstance(value, (int, float)) and math.isfinite(value))
+    return value is None or _is_number(value)
+
+
+def _is_number(value: Any) -> bool:
+    """True for what a float can hold: JSON may also say NaN, and whole numbers of a thousand digits."""
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value <= _MOST

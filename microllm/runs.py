@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -369,9 +370,19 @@ class Writer:
         self._metrics.close()
 
     def event(self, step: int, changes: dict[str, float]) -> None:
-        """Append a live change and the step at which it takes effect; call it before the change is made."""
-        with (self._run.folder / "events.jsonl").open("a", encoding="utf-8") as events:
-            events.write(json.dumps({"step": step, **changes}) + "\n")
+        """Append a live change and the step at which it takes effect; call it before the change is made.
+
+        Raises OSError when the disk takes no whole line; then it stands there not even in part.
+        """
+        line = json.dumps({"step": step, **changes}).encode() + b"\n"
+        with (self._run.folder / "events.jsonl").open("ab", buffering=0) as events:
+            before = events.tell()
+            try:
+                if events.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                events.truncate(before)
+                raise
 
     def cut(self, step: int) -> None:
         """Forget what was logged and kept from `step` on, and go on writing after the rest."""

@@ -311,7 +311,14 @@ class Training(threading.Thread):
         self._paused, self._steps_granted = paused, steps
 
     def _change(self, trainer: Trainer, writer: Writer, live: dict[str, float]) -> None:
-        writer.event(self.reached + 1, live)
+        try:
+            writer.event(self.reached + 1, live)
+        except OSError as error:  # made without being written down, it could not be made again
+            why = error.strerror or str(error)
+            self.warning = (
+                f"{', '.join(live)} did not change: that cannot be written down now ({why}). Make room first."
+            )
+            return
         trainer.change(**live)
 
     def _make_copy(self, trainer: Trainer) -> None:

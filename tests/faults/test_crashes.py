@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -128,14 +129,48 @@ def test_a_kill_at_every_file_event_of_a_save_loses_nothing(each_step):
     assert killed >= 23
 
 
+def test_a_save_is_on_the_disk_before_its_name_is(tmp_path, corpus, monkeypatch):
+    """A power cut leaves what was synced, in this order; a killed process alone would not show it."""
+    told = []
+    fsync, rename = os.fsync, os.rename
+
+    def note_sync(handle) -> None:
+        told.append(f"sync {Path(os.readlink(f'/proc/self/fd/{handle}')).name}")
+        fsync(handle)
+
+    def note_rename(old, new) -> None:
+        told.append(f"rename to {Path(new).name}")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "rename", note_rename)
+    save_checkpoint(tmp_path / "checkpoints", Trainer(*configs_from(TINY), corpus).state(), {})
+    files, (manifest, folder, *last) = told[:3], told[3:]
+    assert sorted(files) == ["sync model.safetensors", "sync optimizers.safetensors", "sync state.json"]
+    assert manifest == "sync manifest.json"
+    assert folder.startswith("sync .saving-")
+    assert last == ["rename to step-0", "sync checkpoints"]
+
+
 # ---- 2. kill -9 at random moments
+
+
+INTERVAL = 0.05
+"""Seconds from one checkpoint to the next."""
+
+
+def seconds_lost(run: Run) -> float:
+    """Seconds of steps that were logged after the newest checkpoint, but for the step in which it was killed."""
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_bytes().split(b"\n")[:-1]]
+    found = run.load_checkpoint()
+    return rows[-2]["seconds"] - (found[0].seconds if found else 0.0)
 
 
 def command(run_id: str | None, home: Path) -> subprocess.Popen:
     flags = ["--resume", run_id] if run_id else ["--text", "words-twice", "--first", "20000", "--max_steps", "150"]
     if not run_id:
         flags += [part for name, value in TINY.items() for part in (f"--{name}", str(value))]
-    environment = os.environ | {"MICROLLM_HOME": str(home), "MICROLLM_CHECKPOINT": "0.05"}
+    environment = os.environ | {"MICROLLM_HOME": str(home), "MICROLLM_CHECKPOINT": str(INTERVAL)}
     return subprocess.Popen(
         [sys.executable, "-m", "microllm", "train", *flags],
         cwd=ROOT,
@@ -159,10 +194,11 @@ def test_three_kills_of_the_command_line_at_random_moments_lose_nothing(tmp_path
         while not metrics.exists() or len(metrics.read_bytes().splitlines()) <= before:
             assert training.poll() is None and time.monotonic() < deadline, line
             time.sleep(0.01)
-        time.sleep(dice.uniform(0, 0.3))
+        time.sleep(dice.uniform(0.1, 0.3))
         training.kill()
         training.wait()
         training.stdout.close()
+        assert seconds_lost(Run(metrics.parent)) < INTERVAL
     last = command(run_id, home)
     said, _ = last.communicate(timeout=120)
     assert (last.returncode, "finished." in said) == (0, True), said
@@ -417,9 +453,71 @@ def test_lines_that_a_full_disk_refused_are_written_when_there_is_room(monkeypat
 
     opened = Writer._open
     monkeypatch.setattr(Writer, "_open", lambda writer: Metrics(opened(writer)))
-    assert train(run) == "finished"
+    training, warnings = Training(run, Slots(1)), []
+    log = Writer.log
+    monkeypatch.setattr(Writer, "log", lambda *arguments: warnings.append(training.warning) or log(*arguments))
+    training.run()
+    assert run.info.state == "finished"
     assert len(refusals) >= 6
     assert outcome(run)[1] == truth
+    assert "Nothing can be saved now (No space left on device)." in str(warnings)
+    assert training.warning is None  # there is room again
+
+
+def test_a_file_that_finds_no_room_halfway_leaves_the_old_one_whole(each_step):
+    run = new_run(max_steps=12)
+    assert in_a_child(lambda: train_and_be_killed(run, 9, 1)) == -signal.SIGKILL
+    before = run.checkpoints
+
+    def with_little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))  # no file may grow beyond so many bytes
+        Training(Run.open(run.id), Slots(1)).run()
+
+    assert in_a_child(with_little_room) == 0
+    assert run.info.state == "interrupted"  # run.json is as it was
+    assert run.checkpoints == before
+    for step in run.snapshots:
+        run.model_at(step)
+    assert train(run) == "finished"
+    assert outcome(run) == outcome(unbroken(max_steps=12))
+
+
+def test_a_live_change_that_cannot_be_written_down_is_not_made_and_training_goes_on(monkeypatch):
+    run = new_run()
+
+    def full(self, step, changes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Writer, "event", full)
+    training, warnings, log = Training(run, Slots(1)), [], Writer.log
+
+    def log_and_steer(writer, progress) -> None:
+        log(writer, progress)
+        warnings.append(training.warning)
+        if progress.step == 11:
+            training.change(learning_rate=0.003)
+
+    monkeypatch.setattr(Writer, "log", log_and_steer)
+    training.run()
+    assert run.info.state == "finished"
+    sentence = "learning_rate did not change: that cannot be written down now (No space left on device)."
+    assert sentence in str(warnings)
+    assert outcome(run) == outcome(unbroken())
+
+
+def test_of_a_live_change_that_found_no_room_halfway_nothing_stands_there():
+    run = new_run()
+    with run.writing() as writer:
+        writer.event(3, {"learning_rate": 0.003})
+    whole = (run.folder / "events.jsonl").read_bytes()
+
+    def with_little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, len(whole) + 10))
+        with Run.open(run.id).writing() as writer, pytest.raises(OSError):
+            writer.event(5, {"learning_rate": 0.002})
+
+    assert in_a_child(with_little_room) == 0
+    assert (run.folder / "events.jsonl").read_bytes() == whole
 
 
 # ---- 7. damage
@@ -445,6 +543,7 @@ def test_damage_is_named_and_the_checkpoint_before_is_used(name, harm, each_step
     assert len(damaged) == 1 and f"step {newest}" in damaged[0]
     assert (name if name != "manifest.json" else "manifest") in damaged[0] or "SHA-256" in damaged[0]
     assert train(run) == "finished"
+    assert run.info.message == damaged[0]  # the page shows it
     assert outcome(run) == outcome(unbroken(max_steps=6))
 
 
@@ -475,8 +574,9 @@ def test_a_run_that_is_resumed_twice_has_one_trainer_and_a_stale_lock_is_no_obst
     assert (run.folder / "lock").exists()  # as the killed one left it
     with run.writing():
         second = Run.open(run.id)
-        with pytest.raises(RunProblem, match="being trained already"), second.writing():
-            pass
+        for one in (second, run):  # the app has one object for all windows, another process its own
+            with pytest.raises(RunProblem, match="being trained already"), one.writing():
+                pass
     assert train(run) == "finished"
 
 
@@ -499,9 +599,14 @@ def test_an_optimisers_memory_of_another_shape_is_named(corpus):
     trainer = Trainer(*configs, corpus)
     steps_of(trainer, 2)
     state = trainer.state()
-    wrong = dict(state.optimizers) | {"0.0.momentum_buffer": torch.zeros(3, 3)}
-    with pytest.raises(ValueError, match=r"0\.0\.momentum_buffer has the shape \(3, 3\)"):
-        Trainer(*configs, corpus).go_on_from(TrainerState(2, 0.0, state.model, wrong))
+    for key, sentence in {
+        "0.0.momentum_buffer": r"0\.0\.momentum_buffer has the shape \(3, 3\)",
+        "9.0.momentum_buffer": r"'9\.0\.momentum_buffer' belongs to no optimiser of this run",
+        "momentum": r"'momentum' belongs to no optimiser of this run",
+    }.items():
+        wrong = dict(state.optimizers) | {key: torch.zeros(3, 3)}
+        with pytest.raises(ValueError, match=sentence):
+            Trainer(*configs, corpus).go_on_from(TrainerState(2, 0.0, state.model, wrong))
 
 
 # ---- 11. a damaged run

@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from microllm import configs_from, texts
 from microllm.builtin import drawing_room
@@ -210,6 +210,9 @@ def test_safetensors_that_lie_are_refused(weights, files):
 def test_weights_of_another_shape_or_without_numbers_are_refused(files):
     wrong = save({"token_embedding.weight": torch.zeros(3, 3)})
     assert "does not fit this run's configuration" in refused(packed(files | {"snapshots/step-8.safetensors": wrong}))
+    weights = load(files["snapshots/step-8.safetensors"])
+    weights["head.bias"][0] = torch.nan
+    assert "step-8.safetensors" in refused(packed(files | {"snapshots/step-8.safetensors": save(weights)}))
 
 
 # ---- 18. a config out of range
@@ -230,7 +233,12 @@ def test_a_config_out_of_range_is_refused_before_anything_is_allocated(name, val
         {"threads": 10**6},
         {"state": "![](http://x)"},
         {"references": {"uniform": "low"}},
+        {"references": {"uniform": 10**400}},
+        {"guess": 10**400},
         {"text": {"name": "x", "sha256": "../../x", "characters": 2_000}},
+        {"text": {"name": "x", "sha256": "0" * 64, "characters": 10**400}},
+        {"text": {"name": "x", "sha256": "0" * 64, "characters": 2_000, "how": "upside down"}},
+        {"parent": {"id": "x", "name": "x", "step": 10**400, "goes_on": True, "text": None}},
         {"model": []},
         {"unknown": 1},
     ],
@@ -239,13 +247,28 @@ def test_another_part_of_run_json_that_makes_no_sense_is_refused(changes, files)
     assert "run.json" in refused(with_run_json(files, **changes))
 
 
-@pytest.mark.parametrize("line", [b"{", b"[]", b'{"step": "x"}', b'{"step": 1, "train_loss": NaN}', b'{"step": -1}'])
+HUGE = b"1" + b"0" * 400
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"[]",
+        b'{"step": "x"}',
+        b'{"step": -1}',
+        b'{"step": %s}' % HUGE,
+        b'{"step": 1, "train_loss": NaN}',
+        b'{"step": 1, "train_loss": %s}' % HUGE,
+    ],
+)
 def test_a_line_of_metrics_that_is_no_row_is_refused(line, files):
     assert "metrics.jsonl" in refused(packed(files | {"metrics.jsonl": files["metrics.jsonl"] + line + b"\n"}))
 
 
-def test_a_deeply_nested_json_does_not_break_the_stack(files):
-    assert "run.json" in refused(packed(files | {"run.json": b"[" * 100_000}))
+@pytest.mark.parametrize("name", ["run.json", "vocab.json", "metrics.jsonl", "events.jsonl"])
+def test_a_deeply_nested_json_does_not_break_the_stack(name, files):
+    assert name in refused(packed(files | {name: b"[" * 100_000}))
 
 
 def test_beyond_the_limit_of_the_disk_nothing_is_taken_in(files, monkeypatch):
