@@ -466,18 +466,26 @@ def test_lines_that_a_full_disk_refused_are_written_when_there_is_room(monkeypat
 
 def test_a_file_that_finds_no_room_halfway_leaves_the_old_one_whole(each_step):
     run = new_run(max_steps=12)
-    assert in_a_child(lambda: train_and_be_killed(run, 9, 1)) == -signal.SIGKILL
-    before = run.checkpoints
+    assert in_a_child(lambda: train_and_be_killed(run, 10, 1)) == -signal.SIGKILL
+    before, largest = run.checkpoints, (run.folder / "snapshots" / "step-8.safetensors").stat().st_size
 
-    def with_little_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))  # no file may grow beyond so many bytes
-        Training(Run.open(run.id), Slots(1)).run()
+    def with_little_room(for_each_file: int, action) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (for_each_file, for_each_file))
+        action()
 
-    assert in_a_child(with_little_room) == 0
-    assert run.info.state == "interrupted"  # run.json is as it was
+    def note() -> None:
+        with pytest.raises(OSError):
+            run.update(message="one line more")
+
+    assert in_a_child(lambda: with_little_room(400, note)) == 0
+    assert run.info.message != "one line more"
+    assert in_a_child(lambda: with_little_room(largest // 2, Training(Run.open(run.id), Slots(1)).run)) == 0
+    assert run.info.state == "finished"  # its lines had room, its weights had none
     assert run.checkpoints == before
+    assert run.snapshots == [0, 8]
     for step in run.snapshots:
         run.model_at(step)
+    run.update(state="interrupted")
     assert train(run) == "finished"
     assert outcome(run) == outcome(unbroken(max_steps=12))
 
