@@ -84,6 +84,11 @@ class Server:
             self._process.wait()
             raise AssertionError(f"The server did not end within 15 seconds.\n{self.log}") from None
 
+    @property
+    def process(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def kill(self) -> None:
         """End it as a power cut would."""
         self._process.kill()

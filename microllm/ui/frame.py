@@ -66,7 +66,6 @@ def show(page) -> None:
 
 _FEW = 8
 _QUICK, _CALM = 0.0001, 0.002  # seconds
-_FORGOTTEN = 125.0  # seconds: so long Streamlit keeps a window that has gone, in case it comes back
 _windows: set[str] = set()
 _crowd = 1
 _tidying: threading.Timer | None = None
@@ -85,7 +84,8 @@ def go(window: str) -> None:
     _look_round()
     if _tidying:
         _tidying.cancel()
-    _tidying = threading.Timer(_FORGOTTEN, _tidy)
+    # so long Streamlit keeps a window that has gone, in case it comes back
+    _tidying = threading.Timer(st.get_option("server.disconnectedSessionTTL") + 5.0, _tidy)
     _tidying.daemon = True
     _tidying.start()
 

@@ -1,4 +1,9 @@
-"""What a window orders: to start a run, to go on with one, to fork, take in or delete it."""
+"""What a window orders: to start a run, to go on with one, to fork, take in or delete it.
+
+The next click may come before an order is carried out. Streamlit then carries out both at once, and ends the first
+wherever that asks it for anything. So a window gives one order at a time, and nothing is asked between the making of a
+run and the moment at which it trains and is the window's own.
+"""
 
 from __future__ import annotations
 
@@ -33,26 +38,32 @@ def start(is_queued: bool = False) -> None:
             raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
-        if any(_is_a_repeated_click(going, model, train, chosen) for going in session.trainings()):
-            return
-        token = secrets.token_urlsafe(16)
-        made = Run.create(model, train, chosen, preset=preset, token=token, guess=next_run.guess())
-        new = session.opened(made.id)  # one object to write and to look at
+        guess, keys = next_run.guess(), session.keys()
+        with session.window().one_order:
+            going = session.trainings()
+            new = next((it.folder for it in going if _is_such_a_run(it, model, train, chosen) and _is_new(it)), None)
+            is_queued = is_queued and bool(going)
+            if new is None:
+                token = secrets.token_urlsafe(16)
+                made = Run.create(model, train, chosen, preset=preset, token=token, guess=guess)
+                keys[made.id] = token
+                new = session.opened(made.id)  # one object to write and to look at
+                _train(new, going, is_queued)
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
-    is_queued = is_queued and bool(session.trainings())
-    session.own(new.id, token)
-    _train(new, is_queued)
     if not is_queued:
         session.show(new.id)
 
 
-def _is_a_repeated_click(going: Training, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
-    """True when such a run was started a moment ago, or has not begun yet: two clicks where one was meant."""
+def _is_such_a_run(going: Training, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
     info = going.folder.info
-    is_same = (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
-    return is_same and (going.reached < 0 or time.time() - info.created < _ONE_CLICK)
+    return (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
+
+
+def _is_new(going: Training) -> bool:
+    """True when it was started a moment ago, or has not begun yet: two clicks where one was meant."""
+    return going.reached < 0 or time.time() - going.folder.info.created < _ONE_CLICK
 
 
 def resume(max_steps: int | None = None) -> None:
@@ -64,13 +75,16 @@ def resume(max_steps: int | None = None) -> None:
     if not session.owns():
         return
     try:
-        if max_steps is not None:
-            session.run().extend(max_steps)
-        _ = session.run().corpus, session.run().old_corpus  # a text that is gone is named here, not in a run that fails
+        with session.window().one_order:
+            run, training, going = session.run(), session.training(), session.trainings()
+            if training is None:  # else this is a second click
+                if max_steps is not None:
+                    run.extend(max_steps)
+                _ = run.corpus, run.old_corpus  # a text that is gone is named here, not in a run that fails
+                _train(run, going)
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
-    _train(session.run())
     session.choose_moment(None)
 
 
@@ -80,23 +94,33 @@ def fork(step: int | None, text: texts.Text | None, changes: dict[str, float]) -
     What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
     """
     st.session_state.pop("start_problem", None)
-    token = secrets.token_urlsafe(16)
+    parent, keys = session.run(), session.keys()
     try:
-        if step is None and (training := session.commanded()):
-            step = training.keep_now()
-        parent = session.run()
-        made = forking.fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)
+        with session.window().one_order:
+            training, going = session.commanded(), session.trainings()
+            new = next((it.folder for it in going if _is_child(it, parent) and _is_new(it)), None)
+            if new is None:
+                if step is None and training:
+                    step = training.keep_now()
+                token = secrets.token_urlsafe(16)
+                made = forking.fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)
+                keys[made.id] = token
+                new = session.opened(made.id)
+                _train(new, going)
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
-    session.own(made.id, token)
-    _train(session.opened(made.id))
-    session.show(made.id)
+    session.show(new.id)
 
 
-def _train(run: Run, is_queued: bool = False) -> None:
-    """Train a run of this window, which trains one at a time, and lets one wait."""
-    others = [one for one in session.trainings() if one.folder.id != run.id]
+def _is_child(going: Training, parent: Run) -> bool:
+    origin = going.folder.info.parent
+    return origin is not None and origin.id == parent.id
+
+
+def _train(run: Run, going: list[Training], is_queued: bool = False) -> None:
+    """Train a run of this window, in which all these are `going`: it trains one at a time, and lets one wait."""
+    others = [one for one in going if one.folder.id != run.id]
     queue = [one for one in others if one.waits_for]
     current = next((one for one in others if one not in queue), None)
     new = workshop().start(run, after=current if is_queued else None)
@@ -113,13 +137,13 @@ def take_in(packed: bytes) -> None:
 
     Why it is refused is left in `st.session_state["start_problem"]` for the page to show.
     """
-    token = secrets.token_urlsafe(16)
+    keys, token = session.keys(), secrets.token_urlsafe(16)
     try:
         new = import_run(packed, token)
     except (RunProblem, OSError) as problem:
         st.session_state["start_problem"] = str(problem)
         return
-    session.own(new.id, token)
+    keys[new.id] = token
     session.show(new.id)
 
 

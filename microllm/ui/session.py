@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from dataclasses import asdict
 from functools import lru_cache
 
@@ -35,6 +36,7 @@ class Window:
         self.writings: dict[str, Desk] = {}
         self.readers: dict = {}
         self.packages: dict[str, Background] = {}
+        self.one_order = threading.Lock()  # Streamlit carries out a second click beside the first, in another thread
         self._held: dict[str, Training] = {}
         frame.come(self.token)
 
@@ -121,8 +123,8 @@ def _look_at(new_id: str) -> None:
 # ---- whose run it is
 
 
-def _keys() -> dict[str, str]:
-    """The tokens of the runs that this window owns, by id. The runs themselves keep only a hash."""
+def keys() -> dict[str, str]:
+    """The tokens of the runs that this window owns, by id, to read and to write. The runs keep only a hash of them."""
     return st.session_state.setdefault("keys", {})
 
 
@@ -130,20 +132,15 @@ def owns(its_id: str | None = None) -> bool:
     """True when this window may command a run (by default the one on show): it started it, or has its owner's link."""
     its_id = its_id or run_id()
     try:
-        return its_id in _keys() and opened(its_id).info.is_owned_with(_keys()[its_id])
+        return its_id in keys() and opened(its_id).info.is_owned_with(keys()[its_id])
     except RunProblem:  # deleted, or damaged: nothing is left to command
         return False
-
-
-def own(its_id: str, token: str) -> None:
-    """Command a run from now on, with its owner's token."""
-    _keys()[its_id] = token
 
 
 def forget() -> None:
     """Look no more at the run on show, which was deleted, and own it no more."""
     opened.cache_clear()
-    _keys().pop(run_id(), None)
+    keys().pop(run_id(), None)
     st.session_state["run_id"] = None
     choose_moment(None)
 
@@ -158,7 +155,7 @@ def commanded() -> Training | None:
 
 def trainings() -> list[Training]:
     """What this window has set going: a run that trains, and perhaps one that waits for the end of it."""
-    going = (workshop().training(owned) for owned in filter(owns, _keys()))
+    going = (workshop().training(owned) for owned in filter(owns, keys()))
     return sorted(filter(None, going), key=lambda one: one.waits_for is not None)
 
 
@@ -200,9 +197,9 @@ def _follow(given: dict[str, str]) -> list[str]:
         if linked and linked != run_id():
             _look_at(linked)
             wrong += _follow_step(given.get("step"))
-        if linked and given.get("key") != _keys().get(linked) and "key" in given:
+        if linked and given.get("key") != keys().get(linked) and "key" in given:
             if run().info.is_owned_with(given["key"]):
-                _keys()[linked] = given["key"]
+                keys()[linked] = given["key"]
             else:
                 wrong.append("The key in this link is not the key of its run: you can watch, but not command it.")
     except RunProblem as error:
@@ -240,7 +237,7 @@ def _write_the_link() -> None:
     What else stands in it stays for a reload, until another run is on show than the link says.
     """
     given = st.query_params.to_dict()
-    says = {"run": run_id(), "key": _keys().get(run_id()), "step": run_id() and moment()}
+    says = {"run": run_id(), "key": keys().get(run_id()), "step": run_id() and moment()}
     says = {name: str(value) for name, value in says.items() if value is not None}
     if given.get("run") == run_id():
         says = {name: value for name, value in given.items() if name not in _ON_SHOW} | says

@@ -1,11 +1,14 @@
 """Many people, one server: nobody waits for ever, loses a run, or disturbs another."""
 
+import asyncio
 import statistics
 import time
 
 import pytest
 import torch
 
+from benchmarks.soak import resident
+from benchmarks.visitor import Visitor
 from microllm import configs_from, texts
 from microllm.builtin import drawing_room
 from microllm.run_info import kept_of
@@ -127,3 +130,31 @@ def test_of_the_owners_token_only_a_hash_is_kept_and_only_the_token_owns():
     assert run.info.is_owned_with("the owner's token")
     for other in ("", "another", kept_of("the owner's token"), "THE OWNER'S TOKEN", "\ud800"):
         assert not run.info.is_owned_with(other)
+
+
+# ---- 42. what thirty closed windows leave behind
+
+
+def test_after_a_hundred_page_loads_and_thirty_closed_windows_memory_is_what_it_was(fresh_server):
+    server = fresh_server(STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL="1")
+
+    async def window() -> list[str]:
+        async with Visitor(server.url) as visitor:
+            for page in ("train", "attention", "generate", "train"):
+                await visitor.open(page, until="strip-start")
+            return visitor.problems
+
+    async def windows(number: int) -> list[list[str]]:
+        """So many, ten at a time, and what is left has been cleared away."""
+        told = []
+        for _ in range(number // 10):
+            told += await asyncio.gather(*(window() for _ in range(10)))
+        await asyncio.sleep(8)
+        return told
+
+    def memory(number: int) -> float:
+        assert asyncio.run(windows(number)) == [[]] * number
+        return resident(server.process)
+
+    before = memory(10)
+    assert memory(30) < 1.1 * before
