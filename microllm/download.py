@@ -102,6 +102,22 @@ def _refuse_binary(data: bytes, name: str) -> None:
         raise TextProblem(f"{name} looks binary (control characters): choose a plain text file, saved as UTF-8.")
 
 
+ENCODINGS = {
+    "cp1252": "Western European",
+    "cp1250": "Central European",
+    "cp1251": "Cyrillic (Windows)",
+    "koi8_r": "Cyrillic (KOI8-R)",
+    "cp1253": "Greek",
+    "cp1254": "Turkish",
+    "cp1255": "Hebrew",
+    "cp1256": "Arabic",
+    "shift_jis": "Japanese",
+    "gb18030": "Chinese",
+    "euc_kr": "Korean",
+}
+"""What a file that is not Unicode may be written in, by the name that Python gives it."""
+
+
 def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[str, str | None]:
     """The text in a file called `name`, and a notice for the person where its encoding had to be guessed.
 

@@ -12,7 +12,7 @@ from .. import plots, texts
 from ..builtin import BUILTIN_TEXTS, TRANSFORMS
 from ..config import LIVE, PRESETS, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
 from ..cost import memory_bytes, memory_problem
-from ..download import BOOK, TextProblem, decode_text
+from ..download import BOOK, ENCODINGS, TextProblem
 from ..model import parameter_count
 from ..samples import PROMPT
 from ..tokenizer import visible
@@ -37,6 +37,7 @@ _RECIPE = (
 )
 _RUN = tuple(name for name in knobs() if name not in _MAIN + _RECIPE)
 
+_PREVIEW = 200  # characters
 _DURATIONS = {"15 s": 15, "1 min": 60, "5 min": 300}
 
 _TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "My own text"}
@@ -123,12 +124,33 @@ def _own_text() -> None:
     st.text_area("… or paste some text", key="pasted", height=120, persist_state="session")
     if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
         st.session_state["uploaded_id"] = uploaded.file_id
-        next_run.take(lambda: decode_text(uploaded.getvalue(), uploaded.name), uploaded.name)
+        st.session_state.pop("encoding", None)
+        next_run.take_uploaded(uploaded.getvalue(), uploaded.name)
     next_run.take_pasted()
     if problem := st.session_state.get("own_text_problem"):
         st.error(literal(problem), icon=":material/description:")
     if own := st.session_state.get("own_text"):
         st.text(f"Using: {own.name}")
+        if uploaded is not None and own.name == uploaded.name and st.session_state.get("own_text_is_guessed"):
+            _encoding(own)
+
+
+def _encoding(own: texts.Text) -> None:
+    """How a file begins whose bytes do not tell in which letters it is written, and the choice of others."""
+    corpus = texts.load_corpus(own.sha256)
+    st.code(corpus.tokenizer.decode(corpus.train[:_PREVIEW].tolist()), language=None, wrap_lines=True)
+    st.selectbox(
+        "If these letters look wrong, read it as",
+        list(ENCODINGS),
+        format_func=ENCODINGS.get,
+        key="encoding",
+        on_change=_read_again,
+    )
+
+
+def _read_again() -> None:
+    if (uploaded := st.session_state.get("upload")) is not None:
+        next_run.take_uploaded(uploaded.getvalue(), uploaded.name, st.session_state["encoding"])
 
 
 # ---- the knobs

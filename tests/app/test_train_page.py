@@ -299,6 +299,24 @@ def test_an_encoding_that_was_guessed_is_said():
     assert not at.button(key="start").disabled
 
 
+def test_of_a_file_whose_letters_had_to_be_guessed_the_page_shows_the_beginning_and_a_choice():
+    said = "Все счастливые семьи похожи друг на друга. "
+    at = upload(open_app("train"), "anna.txt", (said * 50).encode("cp1251"))
+    assert "it was read as Western European" in complaints(at)
+    shown = [code.value for code in at.get("code")]
+    assert any(code.startswith("Âñå ñ÷àñòëèâûå") for code in shown)
+    at.selectbox(key="encoding").select("cp1251").run()
+    assert not at.exception
+    assert complaints(at) == ""
+    shown = [code.value for code in at.get("code")]
+    assert any(code.startswith("Все счастливые семьи") for code in shown)
+    at.selectbox(key="encoding").select("euc_kr").run()
+    assert "anna.txt cannot be read as euc_kr" in complaints(at)
+    assert any(code.startswith("Все счастливые семьи") for code in [it.value for it in at.get("code")])  # still used
+    upload(at, "plain.txt", ("A plain one. " * 50).encode())
+    assert "encoding" not in [box.key for box in at.selectbox]
+
+
 def test_a_run_that_cheats_is_labelled_on_its_controls_and_on_its_curve():
     at = open_app("train")
     assert not [warning for warning in at.warning if "heat" in warning.value]

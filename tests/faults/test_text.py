@@ -168,6 +168,10 @@ def test_visible_shows_what_cannot_be_seen_and_leaves_the_rest():
     assert visible("Mr B,\n\t\r\0\x1f\x7f\xa0\ud800é😀") == "Mr␠B,⏎⇥␍␀␟␡‹00A0›‹D800›é😀"
 
 
+def test_line_ends_of_every_kind_become_one():
+    assert decode_text(b"Windows\r\nold Mac\rUnix\nboth\r\r\n", "notes.txt")[0] == "Windows\nold Mac\nUnix\nboth\n\n"
+
+
 def test_escape_sequences_and_a_stray_control_character_are_text():
     text = "\x1b[31mred\x1b[0m\f" + "a long line " * 10 + "\x01"
     assert decode_text(text.encode(), "log.txt") == (text, None)
