@@ -6,12 +6,12 @@ from microllm.ui import frame
 
 frame.enter("pages/train.py", "Train a language model, one character at a time")
 
-from microllm.ui import advice, charts, controls, fork, guess
+from microllm.ui import advice, charts, controls, fork, guess, source
 
 picture, panel = st.columns([2, 1], gap="medium")
 
 with panel, st.container(border=True, key="panel"):
-    text = controls.text()
+    text = source.text()
     model, train, problems = controls.settings(text.characters if text else None)
     if text:
         controls.cost(model, train, text)

@@ -38,7 +38,7 @@ def enter(page: str, heading: str) -> None:
 
 
 def _wake_up() -> None:
-    from . import attention, charts, controls, fork, reader, strip, writer  # noqa: F401
+    from . import attention, charts, controls, fork, reader, source, strip, writer  # noqa: F401
 
     _is_awake.set()
 
