@@ -12,13 +12,6 @@ settings.register_profile("microllm", derandomize=True, deadline=None)
 settings.load_profile("microllm")
 
 
-def pytest_collection_modifyitems(items):
-    """Tests that need a browser can be chosen, or left out: `-m browser`, `-m "not browser"`."""
-    for item in items:
-        if "browser" in item.fixturenames:
-            item.add_marker("browser")
-
-
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """The last digits of a sum depend on the number of threads, and the tests promise the same digits everywhere."""

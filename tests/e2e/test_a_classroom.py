@@ -9,7 +9,7 @@ from driving import start, step, until, visit, wait_for_more_steps
 
 from benchmarks.classroom import Curves, attend, is_whole, shares
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 VISITORS, SECONDS, PAUSE = 3, 20.0, 1.2
 SLACK = 5.0  # seconds, for a machine that has other things to do

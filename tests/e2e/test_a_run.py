@@ -26,7 +26,7 @@ from driving import (
 )
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 
 def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):

@@ -275,6 +275,7 @@ box => {
 """
 
 
+@pytest.mark.alone
 def test_pointing_repaints_128_characters_within_a_frame(page, server, finished):
     look(page, server, finished)
     fill(page, "sentence", ("the end of it all " * 8)[:127] + "d")

@@ -6,7 +6,7 @@ import pytest
 from driving import CHART, PATIENCE, at, button, choose, press, settle, step, until, visit
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 
 @pytest.mark.parametrize("address", ["", "/generate"])

@@ -17,7 +17,7 @@ from driving import (
 )
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 
 def unfold(page):

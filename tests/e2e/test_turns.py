@@ -9,7 +9,7 @@ import pytest
 from driving import PATIENCE, at, press, press_start, start, step, until, visit
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 TURN = 3.0  # seconds, see Slots
 LATE = 3.0  # seconds: a sentence is a tick old, a turn ends after a step or an exam
 OBSERVED = 13.0  # seconds: four turns, and a bit

@@ -21,6 +21,8 @@ from microllm.train import Trainer
 from microllm.training import Workshop
 from microllm.ui import frame
 
+pytestmark = pytest.mark.alone
+
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10, "dropout": 0.1}
 FIRST = 0.3  # seconds of a first turn
 
