@@ -183,6 +183,7 @@ def test_text_streams_in_while_the_model_trains_and_can_be_stopped_and_kept(page
     assert looks[-1][0] < 2_000
     press(page, "stop-writing")
     expect(button(page, "download")).to_be_enabled(timeout=PATIENCE * 1000)
+    settle(page)  # the text is drawn after the buttons
     kept = text.first.inner_text()
     assert kept.startswith("It is a truth")
     assert len(kept) < 2_000
