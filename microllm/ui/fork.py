@@ -59,15 +59,20 @@ def _form(run: Run, moment: int | None) -> None:
         type="primary",
         icon=":material/fork_right:",
         on_click=_start,
-        args=(moment, text, where),
+        args=(run.id, moment, text, where),
         help=f"{literal(run.info.name)} is stopped there and kept" if going else None,
     )
 
 
-def _start(moment: int | None, text: texts.Text | None, where: str) -> None:
+def _start(parent: str, moment: int | None, text: texts.Text | None, where: str) -> None:
     """Fork with what stands in the fields at the click, which may be newer than the button, and fold the form away."""
     st.session_state["fork"] = False
-    orders.fork(moment, text, {name: st.session_state[f"fork-{name}-{where}"] for name in forking.CHANGES})
+    orders.fork(
+        session.opened(parent),
+        moment,
+        text,
+        {name: st.session_state[f"fork-{name}-{where}"] for name in forking.CHANGES},
+    )
 
 
 def _another_text(run: Run) -> texts.Text | None:

@@ -10,7 +10,7 @@ import streamlit as st
 from .. import texts
 from ..builtin import BUILTIN_TEXTS
 from ..config import ModelConfig, TrainConfig, configs_from, knobs
-from ..download import BOOK, TextProblem, decode_text, load_text
+from ..download import BOOK, TextProblem, load_text
 from ..run_info import RunInfo
 from .shared import be_modest, book
 
@@ -109,14 +109,6 @@ def take_pasted() -> None:
     if pasted and pasted != st.session_state.get("pasted_text"):
         st.session_state["pasted_text"] = pasted
         take(lambda: (pasted.replace("\r\n", "\n"), None), "Pasted text")
-
-
-def take_uploaded(data: bytes, name: str, encoding: str | None = None) -> None:
-    """Take a file as the person's own text. `own_text_is_guessed` says whether its encoding had to be guessed."""
-    take(lambda: decode_text(data, name, encoding), name)
-    if encoding is None:
-        own = st.session_state.get("own_text")
-        st.session_state["own_text_is_guessed"] = bool(own and own.notice)
 
 
 def take(read: Callable[[], tuple[str, str | None]], name: str) -> None:

@@ -63,7 +63,11 @@ def _is_such_a_run(going: Training, model: ModelConfig, train: TrainConfig, text
 
 def _is_new(going: Training) -> bool:
     """True when it was started a moment ago, or has not begun yet: two clicks where one was meant."""
-    return going.reached < 0 or time.time() - going.folder.info.created < _ONE_CLICK
+    return going.reached < 0 or _is_fresh(going)
+
+
+def _is_fresh(going: Training) -> bool:
+    return time.time() - going.folder.info.created < _ONE_CLICK
 
 
 def resume(max_steps: int | None = None) -> None:
@@ -88,19 +92,19 @@ def resume(max_steps: int | None = None) -> None:
     session.choose_moment(None)
 
 
-def fork(step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
-    """Start a fork of the run on show from the weights of `step` (None: of this moment), own it, and look at it.
+def fork(parent: Run, step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
+    """Start a fork of a run from the weights of `step` (None: of this moment), own it, and look at it.
 
     What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
     """
     st.session_state.pop("start_problem", None)
-    parent, keys = session.run(), session.keys()
+    keys = session.keys()
     try:
         with session.window().one_order:
-            training, going = session.commanded(), session.trainings()
-            new = next((it.folder for it in going if _is_child(it, parent) and _is_new(it)), None)
+            going = session.trainings()
+            new = next((it.folder for it in going if _is_child(it, parent) and _is_fresh(it)), None)
             if new is None:
-                if step is None and training:
+                if step is None and (training := next((it for it in going if it.folder.id == parent.id), None)):
                     step = training.keep_now()
                 token = secrets.token_urlsafe(16)
                 made = forking.fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from .. import texts
 from ..builtin import BUILTIN_TEXTS, TRANSFORMS
-from ..download import BOOK, ENCODINGS, TextProblem
+from ..download import BOOK, ENCODINGS, TextProblem, decode_text
 from . import next_run, shared
 from .frame import live
 from .words import literal
@@ -89,14 +89,19 @@ def _own_text() -> None:
     if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
         st.session_state["uploaded_id"] = uploaded.file_id
         st.session_state.pop("encoding", None)
-        next_run.take_uploaded(uploaded.getvalue(), uploaded.name)
+        _take(uploaded)
     next_run.take_pasted()
     if problem := st.session_state.get("own_text_problem"):
         st.error(literal(problem), icon=":material/description:")
     if own := st.session_state.get("own_text"):
         st.text(f"Using: {own.name}")
-        if uploaded is not None and own.name == uploaded.name and st.session_state.get("own_text_is_guessed"):
+        is_guessed = own.notice or "encoding" in st.session_state  # a choice of letters leaves no notice
+        if uploaded is not None and own.name == uploaded.name and is_guessed:
             _encoding(own)
+
+
+def _take(uploaded, encoding: str | None = None) -> None:
+    next_run.take(lambda: decode_text(uploaded.getvalue(), uploaded.name, encoding), uploaded.name)
 
 
 def _encoding(own: texts.Text) -> None:
@@ -114,4 +119,4 @@ def _encoding(own: texts.Text) -> None:
 
 def _read_again() -> None:
     if (uploaded := st.session_state.get("upload")) is not None:
-        next_run.take_uploaded(uploaded.getvalue(), uploaded.name, st.session_state["encoding"])
+        _take(uploaded, st.session_state["encoding"])
