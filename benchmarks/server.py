@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,14 +32,17 @@ class Served(NamedTuple):
 
 
 @contextlib.contextmanager
-def serve(log: bool = False) -> Iterator[Served]:
-    """A fresh server with an empty home; it is ended with Ctrl-C. With `log`, what it prints is kept."""
+def serve(log: bool = False, streamlit: Sequence[str] = ("-m", "streamlit")) -> Iterator[Served]:
+    """A fresh server with an empty home; it is ended with Ctrl-C. With `log`, what it prints is kept.
+
+    `streamlit` is what Python is told to run; another program than Streamlit's gets the same arguments.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as home:
         flags = [f"--server.port={port}", "--server.address=127.0.0.1", "--global.e2eTest=true"]
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", *flags]
+        command = [sys.executable, *streamlit, "run", "app.py", *flags]
         environment = os.environ | {"MICROLLM_HOME": home}
         printed = Path(home, "server.log")
         with printed.open("w") as file:

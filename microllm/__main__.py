@@ -62,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a new run with the weights of this one, on other live settings or another --text",
     )
     train.add_argument("--step", type=int, help="with --fork: from the weights of this step (default: the newest)")
-    train.add_argument("--preset", default="quick", choices=PRESETS)
+    train.add_argument("--preset", choices=PRESETS, help="settings to begin with (default: quick)")
     train.add_argument("--text", help=f"book (Pride and Prejudice), {', '.join(BUILTIN_TEXTS)}, or the path of a file")
-    train.add_argument("--transform", default="none", choices=TRANSFORMS, help="what to do to the text first")
+    train.add_argument("--transform", choices=TRANSFORMS, help="what to do to the text first")
     train.add_argument("--first", type=int, help="use only the first so many characters")
     train.add_argument("--threads", type=int, help="torch threads (default: by a rule of the model's size)")
     for name, knob in knobs().items():
@@ -117,11 +117,21 @@ def _print_link(run: Run, token: str | None) -> None:
 
 
 def _made_or_opened(options: argparse.Namespace, token: str) -> Run:
-    if options.resume and options.fork:
+    if options.resume is not None and options.fork is not None:
         raise ValueError("--resume goes on with a run, --fork makes another of it: choose one.")
-    if options.resume:
+    if options.resume is not None:
+        _refuse(options, "--resume", "preset", "text", "transform", "first", "step")
         return _resumed_run(options)
-    return _forked_run(options, token) if options.fork else _new_run(options, token)
+    if options.fork is not None:
+        _refuse(options, "--fork", "preset", "threads")
+        return _forked_run(options, token)
+    return _new_run(options, token)
+
+
+def _refuse(options: argparse.Namespace, order: str, *names: str) -> None:
+    """Raises ValueError for a flag that would be ignored."""
+    if given := [f"--{name}" for name in names if getattr(options, name) is not None]:
+        raise ValueError(f"{' and '.join(given)} cannot be given with {order}: it goes on with what the run has.")
 
 
 def _new_run(options: argparse.Namespace, token: str) -> Run:
@@ -134,19 +144,21 @@ def _new_run(options: argparse.Namespace, token: str) -> Run:
         raise ValueError("--step names a moment of the run to --fork: name that run too.")
     torch.set_num_threads(1)  # before the run's own thread there are small products only, slowest on busy cores
     given = {name: value for name, value in vars(options).items() if name in knobs()}
-    model, train = configs_from(given, options.preset)
+    preset = options.preset or "quick"
+    model, train = configs_from(given, preset)
     if found := problems(model, train):  # before anything is fetched
         raise ValueError(" ".join(found.values()))
     if options.threads is not None:
         _check_threads(options.threads)
     _check_shares(train)
-    text = texts.choose(options.text or "book", how=options.transform, first=options.first)
+    source = "book" if options.text is None else options.text
+    text = texts.choose(source, how=options.transform or "none", first=options.first)
     if text.notice:
         print(text.notice)
     if home_is_temporary():
         print(f"Runs are kept in {home()} until this machine is cleaned: MICROLLM_HOME cannot be written.")
     threads = options.threads or (1 if _processes() > 1 else None)
-    run = Run.create(model, train, text, preset=options.preset, threads=threads, token=token)
+    run = Run.create(model, train, text, preset=preset, threads=threads, token=token)
     print(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}", flush=True)
     return run
 
@@ -170,13 +182,17 @@ def _resumed_run(options: argparse.Namespace) -> Run:
         raise ValueError(f"{', '.join(others)} cannot change on --resume: only max_steps can, to extend the run.")
     run = Run.open(options.resume)
     _check_shares(run.info.train)
-    if given and options.max_steps != run.info.train.max_steps:
-        run.extend(options.max_steps)
-    elif run.info.state == "finished":
-        raise RunProblem(f"{run.info.name} is finished: --max_steps N, more than it has made, goes on from there.")
     if options.threads is not None:
         _check_threads(options.threads)
-        run.update(threads=options.threads)
+    run.check_what_it_needs()
+    is_finished = run.info.state == "finished"
+    if given and (is_finished or options.max_steps != run.info.train.max_steps):
+        run.extend(options.max_steps)
+    elif is_finished:
+        raise RunProblem(f"{run.info.name} is finished: --max_steps N, more than it has made, goes on from there.")
+    with run.writing():  # who trains it elsewhere is not disturbed
+        if options.threads is not None:
+            run.update(threads=options.threads)
     steps = run.checkpoints
     where = f"from step {steps[-1]:,}" if steps else "from its beginning"
     print(f"{run.info.name} ({run.id}): goes on {where}, in {run.folder}", flush=True)
@@ -190,14 +206,14 @@ def _forked_run(options: argparse.Namespace, token: str) -> Run:
     from .runs import Run
     from .tokenizer import visible
 
-    if options.threads is not None:
-        raise ValueError("--threads cannot be given to a fork: it goes on with as many as its parent has.")
-    if options.text is None and (options.transform != "none" or options.first is not None):
+    if options.text is None and (options.transform is not None or options.first is not None):
         raise ValueError("--transform and --first change another text that a fork is to learn: name it with --text.")
     parent = Run.open(options.fork)
     _check_shares(parent.info.train)
     step = parent.newest_snapshot() if options.step is None else options.step
-    text = options.text and texts.choose(options.text, how=options.transform, first=options.first)
+    text = None
+    if options.text is not None:
+        text = texts.choose(options.text, how=options.transform or "none", first=options.first)
     run = fork(parent, step, text, token, **{name: value for name, value in vars(options).items() if name in knobs()})
     origin = run.info.parent
     print(f"{run.info.name} ({run.id}): forked from {origin.name} at step {step:,}, in {run.folder}")

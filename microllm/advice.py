@@ -103,7 +103,7 @@ def _suggestions(info: RunInfo, history: History) -> Iterator[Suggestion]:
     if drop < _CLEARLY:
         yield from _at_the_pairs(info, exams)
     if drop > _TREMBLE:
-        yield _still_falling(info, reached, drop)
+        yield _still_falling(info, last["step"], drop)
     yield from _gap(info, history, exams)
 
 

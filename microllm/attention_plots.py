@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import math
 from typing import Any
 
-import numpy
 import plotly.graph_objects as go
 import torch
 from torch.nn import functional
@@ -53,39 +53,40 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
         "fixedrange": True,  # a finger scrolls the page
     }
     gap = 1 if len(sentence) <= 64 else 0  # pixels
-    figure = go.Figure(
-        go.Heatmap(
-            z=pattern.numpy(),
-            x=places,
-            y=places,
-            hovertemplate="“%{y}” looks at “%{x}”: %{z:.1%}<extra></extra>",
-            hoverongaps=False,
-            colorscale=_heat_scale(mode),
-            zmin=0,
-            zmax=1,
-            xgap=gap,
-            ygap=gap,
-            colorbar={
-                "title": {"text": "share of attention", "side": "bottom", "font": ink},
-                "orientation": "h",
-                "y": 0,
-                "yanchor": "top",
-                "thickness": 10,
-                "tickformat": ".0%",
-                "tickvals": [0, 0.1, 0.25, 0.5, 1],
-                "tickfont": ink,
-            },
-        )
+    heatmap = go.Heatmap(
+        z=pattern.numpy(),
+        x=places,
+        y=places,
+        hovertemplate="“%{y}” looks at “%{x}”: %{z:.1%}<extra></extra>",
+        hoverongaps=False,
+        colorscale=_heat_scale(mode),
+        zmin=0,
+        zmax=1,
+        xgap=gap,
+        ygap=gap,
+        colorbar={
+            "title": {"text": "share of attention", "side": "bottom", "font": ink},
+            "orientation": "h",
+            "y": 0,
+            "yanchor": "top",
+            "thickness": 10,
+            "tickformat": ".0%",
+            "tickvals": [0, 0.1, 0.25, 0.5, 1],
+            "tickfont": ink,
+        },
     )
-    figure.update_xaxes(title={"text": "looked at", "font": ink}, side="top", **axis)
-    figure.update_yaxes(title={"text": "looking", "font": ink}, autorange="reversed", **axis)
-    height = max(420, min(900, 16 * len(sentence) + 160))
-    figure.update_layout(height=height, margin={"l": 10, "r": 10, "t": 50, "b": 60}, dragmode=False)
-    return figure
+    layout = {
+        "xaxis": axis | {"title": {"text": "looked at", "font": ink}, "side": "top"},
+        "yaxis": axis | {"title": {"text": "looking", "font": ink}, "autorange": "reversed"},
+        "height": max(420, min(900, 16 * len(sentence) + 160)),
+        "margin": {"l": 10, "r": 10, "t": 50, "b": 60},
+        "dragmode": False,
+    }
+    return go.Figure(heatmap, layout)  # at once: each update of a figure costs milliseconds
 
 
-def packed(pattern: torch.Tensor, *, causal: bool = True) -> numpy.ndarray:
-    """Patterns (..., N, N) as bytes, 0-255 for none to all, in one dimension: what our components are sent.
+def packed(pattern: torch.Tensor, *, causal: bool = True) -> str:
+    """Patterns (..., N, N) as bytes in base64, 0-255 for none to all: what our components are sent.
 
     Of a causal model the lower triangles alone, one after another: row q of each begins at q (q + 1) / 2.
     """
@@ -93,7 +94,7 @@ def packed(pattern: torch.Tensor, *, causal: bool = True) -> numpy.ndarray:
     if causal:
         rows, columns = torch.tril_indices(*pattern.shape[-2:])
         shades = shades[..., rows, columns]
-    return shades.flatten().numpy()
+    return base64.b64encode(shades.contiguous().numpy()).decode()  # an array would go through pandas to Arrow
 
 
 def coarse(pattern: torch.Tensor, most: int) -> torch.Tensor:

@@ -65,6 +65,8 @@ class History:
                 if found.st_size < self._offset or found.st_ino != self._inode:  # shorter, or another file by now
                     self._forget()
                     self._inode = found.st_ino
+                if found.st_size == self._offset:
+                    return self
                 with self.path.open("rb") as file:
                     file.seek(self._offset)
                     data = file.read()
@@ -97,12 +99,16 @@ class History:
             self.old_exams.append((row["step"], row["old_val_loss"]))
 
     def changes(self) -> list[dict[str, Any]]:
-        """The live changes of the run, from the `events.jsonl` beside: the `step` of each, and what it set."""
+        """The live changes of the run, from the `events.jsonl` beside: the `step` of each, and what it set.
+
+        They come in the order in which they take effect: where a crash came between, that of the file is another.
+        """
         try:
             lines = self.path.with_name("events.jsonl").read_bytes().splitlines()
         except FileNotFoundError:
             return []
-        return [row for row in _parsed(lines) if isinstance(row, dict) and isinstance(row.get("step"), int)]
+        rows = [row for row in _parsed(lines) if isinstance(row, dict) and isinstance(row.get("step"), int)]
+        return sorted(rows, key=lambda row: row["step"])
 
     @property
     def last(self) -> dict[str, Any] | None:

@@ -8,20 +8,21 @@ import json
 import re
 import secrets
 import shutil
-import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from .builtin import TRANSFORMS
 from .checkpoint import load_weights
-from .config import problems
+from .config import PRESETS, problems
+from .corpus import REFERENCE_NAMES
 from .home import runs_dir
-from .run_info import Parent, RunInfo, kept_of
-from .runs import ACTIVE, Run, RunProblem, check_disk
+from .run_info import Parent, RunInfo, is_number, kept_of
+from .runs import ACTIVE, Run, RunProblem, check_disk, free_name
 from .texts import Text
 from .tokenizer import MAX_CHARACTERS, CharTokenizer
 
@@ -33,7 +34,7 @@ _MOST = 10**9  # steps or characters
 _SHA256 = "[0-9a-f]{64}"
 _NAME = re.compile(r"run\.json|vocab\.json|metrics\.jsonl|events\.jsonl|snapshots/step-(0|[1-9]\d{0,8})\.safetensors")
 _LONGEST = {"run.json": 2**20, "vocab.json": 2**20, "events.jsonl": 2**20}
-_STATES = ("stopped", "interrupted", "failed", "finished")
+_STATES = ("stopped", "interrupted", "failed", "finished", *ACTIVE)
 
 
 def import_run(data: bytes, token: str | None = None) -> Run:
@@ -52,8 +53,8 @@ def import_run(data: bytes, token: str | None = None) -> Run:
         raise RunProblem(f"vocab.json of this run cannot be understood: {error}") from error
     if not 0 < size <= MAX_CHARACTERS:
         raise RunProblem(f"vocab.json of this run has to be a text of 1 to {MAX_CHARACTERS:,} different characters.")
-    for name in ("metrics.jsonl", "events.jsonl"):
-        _check_lines(name, files.get(name, b""))
+    _check_lines("metrics.jsonl", files, _check_row)
+    _check_lines("events.jsonl", files, lambda change: _check_change(change, info))
     runs_dir().mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=runs_dir(), prefix=".importing-"))
     try:
@@ -80,7 +81,9 @@ def _files(data: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _unpacked(archive)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except RunProblem:
+        raise
+    except Exception as error:  # of a damaged zip zipfile raises a dozen kinds, most of them not documented
         raise RunProblem(f"This is not a whole zip file: {error}.") from error
 
 
@@ -99,9 +102,7 @@ def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
         if entry.file_size > _LONGEST.get(name, MOST_BYTES):
             raise RunProblem(f"{name} has {entry.file_size / 1e6:,.0f} MB: that is no file of ours.")
         with archive.open(entry) as file:
-            files[name] = file.read(entry.file_size + 1)  # never more than it claims
-        if len(files[name]) != entry.file_size:
-            raise RunProblem(f"{name} is larger than the zip claims.")
+            files[name] = file.read(entry.file_size)  # no more than it claims, and its SHA-256 is checked below
     return _verified(files)
 
 
@@ -136,10 +137,9 @@ def _info(files: dict[str, bytes], token: str | None) -> RunInfo:
     return replace(
         info,
         id=secrets.token_hex(8),
-        name=info.name[:60],
+        name=free_name(info.name[:60]),
         message=info.message[:500],
         parent=info.parent and replace(info.parent, name=info.parent.name[:60]),
-        state=info.state if info.state in _STATES else "interrupted",
         created=time.time(),
         owner=kept_of(token) if token else None,
     )
@@ -147,14 +147,16 @@ def _info(files: dict[str, bytes], token: str | None) -> RunInfo:
 
 def _check(info: RunInfo) -> None:
     """Raises ValueError or TypeError for what `from_json` lets pass."""
-    losses = [*info.references.values(), info.full_val_loss, info.guess]
-    if not all(loss is None or _is_number(loss) for loss in losses):
-        raise ValueError("a loss in it is no number.")
+    if not (info.references.keys() <= REFERENCE_NAMES.keys() and info.preset in PRESETS):
+        raise ValueError("it names a preset, or a loss to beat, that there is not.")
     _check_text(info.text)
-    if info.state not in (*_STATES, *ACTIVE) or not 1 <= info.threads <= 256:
+    if info.state not in _STATES or not 1 <= info.threads <= 256:
         raise ValueError(f"state {info.state[:20]!r}, threads {info.threads}.")
     if info.parent:
         _check_parent(info.parent)
+    # half of a pair of characters can be a character of a text, but no part of what a page says
+    said = replace(info, parent=info.parent and replace(info.parent, left_out=""))
+    json.dumps(asdict(said), ensure_ascii=False).encode()
 
 
 def _check_text(text: Text) -> None:
@@ -164,7 +166,7 @@ def _check_text(text: Text) -> None:
         isinstance(it, (str, type(None))) for it in (text.notice, text.source)
     )
     is_made = text.how in TRANSFORMS and (text.first is None or _is_count(text.first))
-    if not (is_named and is_made and (text.floor is None or _is_number(text.floor))):
+    if not (is_named and is_made and (text.floor is None or is_number(text.floor))):
         raise ValueError("what it says about its text makes no sense.")
 
 
@@ -175,26 +177,31 @@ def _check_parent(parent: Parent) -> None:
         _check_text(parent.text)
 
 
-def _check_lines(name: str, data: bytes) -> None:
-    for number, line in enumerate(data.splitlines(), 1):
+def _check_lines(name: str, files: dict[str, bytes], check: Callable[[dict[str, Any]], None]) -> None:
+    """Each has a step, and `check` finds nothing wrong with the rest. (A crash can leave changes out of order.)"""
+    for number, line in enumerate(files.get(name, b"").splitlines(), 1):
         try:
-            row: Any = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        is_row = isinstance(row, dict) and _is_count(row.get("step"))
-        if not (is_row and all(_is_plain(value) for value in row.values())):
-            raise RunProblem(f"Line {number:,} of {name} cannot be understood.")
+            said = json.loads(line)
+            if not _is_count(said.pop("step")):
+                raise ValueError("its step is none")
+            check(said)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise RunProblem(f"Line {number:,} of {name} cannot be understood: {error}.") from error
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):  # the names of what was not finite
-        return all(isinstance(part, str) for part in value)
-    return value is None or _is_number(value)
+def _check_row(said: dict[str, Any]) -> None:
+    not_finite = said.pop("not_finite", [])
+    if not (isinstance(not_finite, list) and all(isinstance(name, str) for name in not_finite)):
+        raise TypeError("not_finite has to be a list of names")
+    if not (is_number(said["seconds"]) and all(it is None or is_number(it) for it in said.values())):
+        raise TypeError("there is something else than numbers in it")
 
 
-def _is_number(value: Any) -> bool:
-    """True for what a float can hold: JSON may also say NaN, and whole numbers of a thousand digits."""
-    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
+def _check_change(said: dict[str, Any], info: RunInfo) -> None:
+    before = {"max_steps": said.pop("max_steps_before")} if "max_steps_before" in said else {}
+    for changes in (said, before):
+        if found := problems(info.model, replace(info.train, **changes)):
+            raise ValueError(" ".join(found.values()))
 
 
 def _is_count(value: Any) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 from .builtin import BUILTIN_TEXTS, TRANSFORMS
 from .config import PRESETS, SHORTEST_TEXT, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
 
-SENTENCE_LENGTH = 200
-"""Characters of the sentence that all pages look at."""
+SENTENCE_LENGTH = 128
+"""Most characters of the sentence that all pages look at: beyond block_size each of them costs a window of its own."""
 
 _MOST_CHARACTERS = 10**9  # of a text; whole numbers beyond 2**53 are none in a browser
 

@@ -152,9 +152,7 @@ class MultiHeadAttention(nn.Module):
         q, k, v = self.project(x, start=cache.length if cache else 0)
         if cache:
             k, v = cache.update(k, v)
-        # one character, the newest, may look at all: there is no future yet
-        out = attend(q, k, v, causal=self.causal and x.shape[1] > 1)
-        return self.dropout(self.proj(out.transpose(1, 2).reshape(x.shape)))
+        return self.look(q, k, v)
 
     def project(self, x: torch.Tensor, start: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries, keys and values of all heads, each (B, H, T, D), from x (B, T, C), whose first stands at `start`."""
@@ -164,6 +162,12 @@ class MultiHeadAttention(nn.Module):
             qk = rotate(qk, start=start)
         (q, k), (v,) = qk, v
         return q, k, v
+
+    def look(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """What all heads found, (B, T, C), for all queries, or for that of the newest character alone."""
+        # the newest may look at all: there is no future yet
+        out = attend(q, k, v, causal=self.causal and q.shape[2] > 1)
+        return self.dropout(self.proj(out.transpose(1, 2).flatten(2)))
 
     @property
     def heads(self) -> list[Head]:

@@ -186,9 +186,9 @@ def loss_spec(
                     "mark": {
                         "type": "text",
                         "align": "left",
-                        "baseline": "bottom",
+                        "baseline": "top",  # a curve comes from above
                         "dx": 6,
-                        "dy": -3,
+                        "dy": 4,
                         "fontSize": 12,
                         **look,
                     },
@@ -261,7 +261,7 @@ def loss_spec(
 def losses_to_guess(references: dict[str, float], max_steps: int) -> list[Mark]:
     """Where a guess may be set on a plot of these lines: every twentieth of a nat, down to below the lowest line."""
     low, high = min(references.values()) - 0.5, max(references.values())
-    twentieths = range(max(10, math.floor(20 * low)), math.ceil(20 * high))
+    twentieths = range(max(1, math.floor(20 * low)), math.ceil(20 * high))
     return [Mark("place", max_steps, f"your guess: {i / 20:.2f}", i / 20) for i in twentieths]
 
 

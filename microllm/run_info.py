@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from .config import ModelConfig, TrainConfig
+from .config import ModelConfig, TrainConfig, problems
 from .texts import Text
 
 _PARTS = {
@@ -17,6 +17,8 @@ _PARTS = {
     "created": (int, float),
     "threads": int,
 }
+_LARGEST = 3.4028234663852886e38  # in float32
+_FAR_FUTURE = 1e11  # seconds since 1970
 _ADJECTIVES = """
     amiable brave bright candid civil clever eager easy fond gentle glad grave happy keen kind lively merry modest
     noble patient plain polite proud quick quiet rapid sober steady warm wise
@@ -75,7 +77,7 @@ class RunInfo:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunInfo:
-        """The inverse of `asdict`. Raises KeyError or TypeError when a part is missing or of another type."""
+        """The inverse of `asdict`. Raises KeyError, TypeError, ValueError for a part missing or without sense."""
         for name, kind in _PARTS.items():
             if not isinstance(data[name], kind):
                 raise TypeError(f"{name} is {type(data[name]).__name__}")
@@ -85,7 +87,15 @@ class RunInfo:
         if (parent := data.get("parent")) is not None:
             learned = parent["text"]
             parts["parent"] = Parent(**parent | {"text": learned and Text(**learned)})
-        return cls(**data | parts | {"text": Text(**data["text"])})
+        info = cls(**data | parts | {"text": Text(**data["text"])})
+        if found := problems(info.model, info.train):  # a file can be edited
+            raise ValueError(" ".join(found.values()))
+        if not 0 <= info.created < _FAR_FUTURE:
+            raise ValueError("created is no time")
+        losses = [*info.references.values(), *(it for it in (info.full_val_loss, info.guess) if it is not None)]
+        if not all(map(is_number, losses)):
+            raise TypeError("a loss in it is no number")
+        return info
 
     @property
     def old_text(self) -> Text | None:
@@ -100,6 +110,11 @@ class RunInfo:
     def is_owned_with(self, token: str) -> bool:
         """True when `token` is the owner's."""
         return self.owner is not None and hmac.compare_digest(self.owner.encode(), kept_of(token).encode())
+
+
+def is_number(value: Any) -> bool:
+    """True for what a model can say: JSON may also say NaN, and whole numbers of a thousand digits."""
+    return isinstance(value, (int, float)) and abs(value) <= _LARGEST
 
 
 def kept_of(token: str) -> str:

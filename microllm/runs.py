@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,15 +32,15 @@ from .checkpoint import (
     sweep,
     thin,
 )
-from .config import ModelConfig, TrainConfig, problems
+from .config import ModelConfig, TrainConfig, problems, replayed
 from .corpus import Corpus
 from .cost import memory_problem
-from .download import forget_text
+from .download import TextProblem, forget_text
 from .history import History
-from .home import runs_dir, write_atomically
+from .home import runs_dir, texts_dir, write_atomically
 from .model import MicroLLM
 from .run_info import Parent, RunInfo, kept_of, new_name
-from .texts import Text, load_corpus
+from .texts import Text, is_kept, load_corpus
 from .tokenizer import CharTokenizer
 from .train import Progress, TrainerState, thread_count
 
@@ -90,6 +91,8 @@ class Run:
         if found := problems(model, train, text.characters):
             raise ValueError(" ".join(found.values()))
         check_disk()
+        if not is_kept(text):  # deleted, though its ids are still in memory: the run could not be gone on with
+            raise TextProblem(f"{text.name} is not kept here any more: choose the text again.")
         corpus = load_corpus(text.sha256, vocab)
         if problem := memory_problem(model, train, corpus.vocab_size):
             raise ValueError(problem)
@@ -102,7 +105,7 @@ class Run:
         run._write(
             RunInfo(
                 id=run.id,
-                name=new_name(),
+                name=free_name(new_name()),
                 state="waiting",
                 message="",
                 created=time.time(),
@@ -124,7 +127,7 @@ class Run:
     def open(cls, run_id: str) -> Run:
         """The run with this id. Raises RunProblem when there is none or its `run.json` cannot be understood."""
         if not _ID.fullmatch(run_id) or not (runs_dir() / run_id / "run.json").is_file():
-            raise RunProblem(f"There is no run {run_id[:40]!r} here: deleted, or the link is cut short?")
+            raise _missing(run_id)
         run = cls(runs_dir() / run_id)
         _ = run.info  # a damaged run is refused here, not at its first use
         return run
@@ -140,6 +143,8 @@ class Run:
             stamp = stat.st_mtime_ns, stat.st_ino  # clocks of file systems are coarse: two writes may have one time
             if read is None or read[0] != stamp:
                 read = self._read = stamp, RunInfo.from_json(json.loads(path.read_text("utf-8")))
+        except FileNotFoundError as error:
+            raise _missing(self.id) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunProblem(f"Run {self.id} is damaged: its run.json cannot be understood.") from error
         info = read[1]
@@ -263,11 +268,22 @@ class Run:
         """The newest checkpoint that is whole, or that of `step`, as checkpoint.load_checkpoint gives it."""
         return load_checkpoint(self._checkpoints, step)
 
+    def check_what_it_needs(self) -> None:
+        """Raises download.TextProblem when a text is gone from which it learns, RunProblem when weights are."""
+        _ = self.corpus, self.old_corpus
+        if self.info.parent and not self.checkpoints:
+            raise self.lost_beginning()
+
+    def lost_beginning(self) -> RunProblem:
+        """What to raise for a fork without a checkpoint: from chance it would be another run."""
+        return RunProblem(f"No checkpoint of {self.info.name} can be used: fork {self.info.parent.name} again.")
+
     def extend(self, max_steps: int) -> None:
         """Give a finished run more steps to make: up to `max_steps`. Training it again then goes on to there.
 
-        Raises ValueError when that is no more than it has made, or out of range.
+        Raises ValueError when that is no more than it has made, or out of range, or when it cannot go on.
         """
+        self.check_what_it_needs()
         with self.writing() as writer:
             info, last = self.info, self.history.read().last
             made = last["step"] if last else 0
@@ -275,7 +291,8 @@ class Run:
                 raise ValueError(f"max_steps is {max_steps:,}: {info.name} has made {made:,} already.")
             longer = replace(info.train, max_steps=max_steps)
             change = {"max_steps": max_steps, "max_steps_before": info.train.max_steps}
-            if info.train.stop_at_loss and made < info.train.max_steps:  # it would stop again at once
+            asked = replayed(info.train, self.history.changes(), made)
+            if asked.stop_at_loss and made < info.train.max_steps:  # it would stop again at once
                 change["stop_at_loss"] = 0
             if found := problems(info.model, longer, info.text.characters):
                 raise ValueError(" ".join(found.values()))
@@ -314,6 +331,10 @@ class Run:
             forget_text(sha256)
 
 
+def _missing(run_id: str) -> RunProblem:
+    return RunProblem(f"There is no run {run_id[:40]!r} here: deleted, or the link is cut short?")
+
+
 def _cut_torn_line(path: Path) -> None:
     """Remove a last line that a crash has left without its end, so that the next one stands alone."""
     with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
@@ -347,7 +368,7 @@ class Writer:
             row[name] = None  # JSON has no NaN and no infinity
         if bad:
             row["not_finite"] = bad
-        line = json.dumps(row).encode() + b"\n"
+        line = _line(row)
         with self._lock:
             self._waiting += line
             if progress.val_loss is not None or bad or time.monotonic() - self._flushed > 0.2:
@@ -369,13 +390,18 @@ class Writer:
         self.flush()
         self._metrics.close()
 
-    def event(self, step: int, changes: dict[str, float]) -> None:
+    def event(self, step: int, changes: dict[str, float], instead_of: Sequence[dict[str, Any]] = ()) -> None:
         """Append a live change and the step at which it takes effect; call it before the change is made.
 
-        Raises OSError when the disk takes no whole line; then it stands there not even in part.
+        The changes that it stands `instead_of` are removed. Raises OSError when the disk takes no whole line; then all
+        stands there as before.
         """
-        line = json.dumps({"step": step, **changes}).encode() + b"\n"
-        with (self._run.folder / "events.jsonl").open("ab", buffering=0) as events:
+        path, line = self._run.folder / "events.jsonl", _line({"step": step, **changes})
+        if instead_of:
+            kept = [_line(change) for change in self._run.history.changes() if change not in instead_of]
+            write_atomically(path, b"".join([*kept, line]))
+            return
+        with path.open("ab", buffering=0) as events:
             before = events.tell()
             try:
                 if events.write(line) < len(line):
@@ -389,6 +415,10 @@ class Writer:
         self.close()
         self._run.cut(step)
         self._metrics = self._open()
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return json.dumps(row).encode() + b"\n"
 
 
 def all_runs() -> list[Run]:
@@ -409,25 +439,36 @@ def runs_and_damaged() -> tuple[list[Run], list[str]]:
     return sorted(runs, key=lambda run: run.info.created, reverse=True), sorted(damaged)
 
 
+def free_name(name: str) -> str:
+    """The name, with a number after it when a run has it already: names are what people tell runs apart by."""
+    taken = set()
+    for path in runs_dir().glob("*/run.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # of a damaged run
+            taken.add(json.loads(path.read_bytes())["name"])
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return name if name not in taken else next(other for other in numbered if other not in taken)
+
+
 def disk_use() -> int:
-    """Bytes that all runs together take on the disk."""
-    return _bytes_in(runs_dir())
+    """Bytes that all runs and texts together take on the disk."""
+    return _bytes_in(runs_dir()) + _bytes_in(texts_dir())
 
 
 def check_disk() -> None:
-    """Raises RunProblem when there is no room for another run."""
+    """Raises RunProblem when there is no room for another run or text."""
     if (used := disk_use()) > (most := most_disk()):
         raise RunProblem(
-            f"All runs take {used / 1e6:,.1f} MB, and MICROLLM_DISK allows {most / 1e6:,.0f}: delete some first."
+            f"All runs and texts take {used / 1e6:,.1f} MB, and MICROLLM_DISK allows {most / 1e6:,.0f}: "
+            "delete some first."
         )
 
 
 def most_disk() -> float:
-    """`MICROLLM_DISK` in MB, else 20,000: with more than that on the disk no run is begun. In bytes."""
-    try:
-        return 1e6 * float(os.environ["MICROLLM_DISK"])
-    except (KeyError, ValueError):
-        return 20e9
+    """`MICROLLM_DISK` in MB, else 20,000; in bytes. With more on the disk no run is begun and no upload taken."""
+    with contextlib.suppress(KeyError, ValueError):
+        if (wished := 1e6 * float(os.environ["MICROLLM_DISK"])) >= 0:  # NaN is not
+            return wished
+    return 20e9
 
 
 def _bytes_in(folder: Path) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -22,11 +23,13 @@ _T = TypeVar("_T")
 
 PROMPT = "It is a truth"
 
+_ENOUGH = 10  # times as many characters, so that something is left when blanks and line ends become one
 _LENGTH = 120
 _SAMPLING = Sampling(temperature=0.8)
 _FIRST_WORDS = 48
 _EVERY = 10.0
 _REST = 4.0
+_LONGEST_REST = 2.0
 _MOST_KEPT = 1_000
 _WORDS_FROM = 10_000_000
 
@@ -59,10 +62,17 @@ def _write(run: Run, model: MicroLLM, length: int) -> str:
     return beginning + tokenizer.decode(written)
 
 
-def beginning_for(run: Run) -> str:
-    """The beginning of every sample; where the text lacks its characters, the held-out text's own first ones."""
+def beginning_for(run: Run, words: str = PROMPT) -> str:
+    """`words`; where the text lacks their characters, as many of the held-out text's own first ones, on one line.
+
+    Raises download.TextProblem when they are lacking and the text is not here.
+    """
     tokenizer = run.tokenizer
-    return tokenizer.decode(run.corpus.val[: len(PROMPT)]) if tokenizer.unknown(PROMPT) else PROMPT
+    if not tokenizer.unknown(words):
+        return words
+    own = tokenizer.decode(run.corpus.val[: _ENOUGH * len(words)])
+    blank = "" if tokenizer.unknown(" ") else " "
+    return blank.join(own.split())[: len(words)] or own[: len(words)]
 
 
 @functools.lru_cache(maxsize=8)
@@ -100,27 +110,41 @@ class Samples:
             shown = self._newest.get(run.id)
             is_news = shown is None or shown.step == 0  # noise is not shown for long
             now = time.monotonic()
-            is_time = is_news or (now - self._began[run.id] > _EVERY and now > self._free_at)
+            is_time = now > self._free_at and (is_news or now - self._began[run.id] > _EVERY)
             model = self._model_now(run) if is_time and run.id not in self._next else None
             if model and (shown is None or model[0] != shown.step):
                 self._began[run.id] = now
-                self._next[run.id] = self._hand.submit(self._write, run, *model)
+                self._free_at = math.inf
+                self._next[run.id] = self._hand.submit(self._and_rest, lambda: write_sample(run, *model))
             return shown
 
-    def _write(self, run: Run, step: int, model: MicroLLM) -> Sample:
+    def _and_rest(self, write: Callable[[], _T]) -> _T:
         """Write, then rest for some times as long: many runs together must not take their time from training."""
         began = time.monotonic()
-        sample = write_sample(run, step, model)
-        self._free_at = time.monotonic() + _REST * (time.monotonic() - began)
-        return sample
+        try:
+            return write()
+        finally:
+            self._free_at = time.monotonic() + min(_LONGEST_REST, _REST * (time.monotonic() - began))
 
     def at(self, run: Run, step: int, wait: float = 0.0) -> Sample | None:
         """The sample of a snapshot; None if it is not there within `wait` seconds. Raises checkpoint.WeightsProblem."""
         return self._once(self._past, run, step, lambda: write_sample(run, step, run.model_at(step)), wait)
 
-    def first_words(self, run: Run, step: int) -> str | None:
-        """How the sample of a snapshot begins, without judgement; None while it is being written."""
-        return self._once(self._first_words, run, step, lambda: _write(run, run.model_at(step), _FIRST_WORDS), 0.0)
+    def first_words(self, run: Run, step: int, wait: float = 0.0) -> str | None:
+        """How the sample of a snapshot begins, without judgement; None if it is not there within `wait` seconds.
+
+        Without a wait it is begun when there is time for it: the next tick asks again.
+        """
+
+        def write() -> str:
+            return self._and_rest(lambda: _write(run, run.model_at(step), _FIRST_WORDS))
+
+        with self._lock:
+            if not wait and (run.id, step) not in self._first_words:
+                if time.monotonic() < self._free_at:
+                    return None
+                self._free_at = math.inf
+        return self._once(self._first_words, run, step, write, wait)
 
     def _once(
         self, done: dict[tuple[str, int], Future], run: Run, step: int, write: Callable[[], _T], wait: float

@@ -49,7 +49,8 @@ def prepare(
 ) -> Text:
     """Cut and turn `content` (`how` and `first` as in builtin.transform), keep it, and describe it.
 
-    `source` is "book" or a built-in text's key; without one it is somebody's own text, a file called `name`.
+    `source` is "book" or a built-in text's key; without one it is somebody's own text, a file called `name`. (Of a name
+    that is no Unicode, as a disk may have one, what is none becomes "?".)
 
     Raises download.TextProblem for a text that no model could learn from: too short, or too many different characters.
     """
@@ -59,7 +60,7 @@ def prepare(
             f"{name} has {len(changed)} characters: too short to learn from. It needs {SHORTEST_TEXT}, better 10,000 "
             "or more."
         )
-    label = name
+    label = name.encode("utf-8", "replace").decode()
     if first is not None and first < len(content):
         label += f", first {first:,} characters"
     if how != "none":

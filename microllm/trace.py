@@ -56,12 +56,12 @@ def _last_rows(model: MicroLLM, idx: torch.Tensor) -> Trace:
         x, layers = model.embed(idx), []
         for block in model.blocks:
             q, k, v = block.attention.project(block.ln1(x))  # each (B, H, T, D)
-            weights = (q[:, :, -1:] @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1)  # (B, H, 1, T)
-            layers.append(weights[:, :, 0])
-            if block is not model.blocks[-1]:
-                x = block(x)
-        x = x[:, -1:] + block.attention.proj((weights @ v).transpose(1, 2).flatten(2))
-        x = x + block.feed_forward(block.ln2(x))
+            last = q[:, :, -1:]
+            layers.append((last @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1)[:, :, 0])  # (B, H, T)
+            if block is model.blocks[-1]:
+                x, q = x[:, -1:], last
+            x = x + block.attention.look(q, k, v)
+            x = x + block.feed_forward(block.ln2(x))
         return Trace(torch.stack(layers, dim=1), model.head(model.ln(x[:, -1])))
 
 

@@ -24,9 +24,12 @@ from .runs import Run, RunProblem, Writer
 from .slots import Slots
 from .train import Diverged, Trainer
 
-_POLL = 0.05
+_POLL, _LONGEST_POLL = 0.05, 0.5
 _FIRST_POINTS = 5  # steps after which a curve is one
 _log = logging.getLogger(__name__)
+
+
+_one_at_a_time = threading.Lock()  # when a whole class starts, thirty half-made trainers would hold up every page
 
 
 class _Stop(Exception):
@@ -172,13 +175,14 @@ class Training(threading.Thread):
                 except Diverged as error:
                     message = str(error)
                 except Exception as error:
-                    _log.exception("run %s failed", self.folder.id)
+                    if not isinstance(error, (OSError, RunProblem, TextProblem)):  # a fault of ours
+                        _log.exception("run %s failed", self.folder.id)
                     message = _plain_words(error)
                 self.folder.update(
                     state=state, message=message or self.folder.info.message, full_val_loss=full_val_loss
                 )
-        except (OSError, RunProblem):  # then the folder cannot tell how it ended either
-            _log.exception("run %s cannot be written", self.folder.id)
+        except (OSError, RunProblem) as error:  # then the folder cannot tell how it ended either
+            _log.error("run %s cannot be written: %s", self.folder.id, _plain_words(error))
             state = "failed"
         finally:
             self._slots.leave(self.folder.id)
@@ -225,11 +229,13 @@ class Training(threading.Thread):
         """The trainer, where the newest whole checkpoint left it; what was logged after that is made again."""
         info, changes = self.folder.info, self.folder.history.read().changes()
         found = self.folder.load_checkpoint()
-        if info.parent and not found:  # from chance it would be another run
-            raise RunProblem(f"No checkpoint of {info.name} can be used: fork {info.parent.name} again.")
+        if info.parent and not found:
+            raise self.folder.lost_beginning()
         step = found[0].step if found else 0
         config = replayed(info.train, changes, step)  # self.config may hold changes that still wait for their step
-        trainer = self._make_trainer(info.model, config, self.folder.corpus)
+        corpus = self.folder.corpus
+        with _one_at_a_time:
+            trainer = self._make_trainer(info.model, config, corpus)
         trainer.to_replay = [change for change in changes if change["step"] > step]
         if old := self.folder.old_corpus:
             trainer.old_corpus = old.to(trainer.device)
@@ -294,7 +300,11 @@ class Training(threading.Thread):
             else:
                 self._enter("waiting", trainer, writer)
             with contextlib.suppress(queue.Empty):
-                self._orders.get(timeout=_POLL)(trainer, writer)
+                self._orders.get(timeout=self._patience())(trainer, writer)
+
+    def _patience(self) -> float:
+        """Seconds until it asks for its turn again: the sooner, the nearer that is."""
+        return min(_LONGEST_POLL, max(_POLL, (self.seconds_to_turn() or 0.0) / 10))
 
     def _enter(self, state: str, trainer: Trainer, writer: Writer) -> None:
         if state == self.state:
@@ -311,21 +321,26 @@ class Training(threading.Thread):
         self._paused, self._steps_granted = paused, steps
 
     def _change(self, trainer: Trainer, writer: Writer, live: dict[str, float]) -> None:
+        # what was changed later on, in the steps that a crash has cost, is not to come back and undo this
+        lost = [change for change in trainer.to_replay if "max_steps_before" not in change]
         try:
-            writer.event(self.reached + 1, live)
+            writer.event(self.reached + 1, live, instead_of=lost)
         except OSError as error:  # made without being written down, it could not be made again
             why = error.strerror or str(error)
             self.warning = (
                 f"{', '.join(live)} did not change: that cannot be written down now ({why}). Make room first."
             )
             return
+        trainer.to_replay = [change for change in trainer.to_replay if change not in lost]
         trainer.change(**live)
 
     def _make_copy(self, trainer: Trainer) -> None:
-        state = {name: tensor.to("cpu", copy=True) for name, tensor in trainer.model.state_dict().items()}
-        model = model_from(state, trainer.model.config, trainer.corpus.vocab_size)
+        made = self._copy
+        if made is None or made[0] != trainer.step:  # a run that waits for its turn is asked again and again
+            state = {name: tensor.to("cpu", copy=True) for name, tensor in trainer.model.state_dict().items()}
+            made = trainer.step, model_from(state, trainer.model.config, trainer.corpus.vocab_size)
         with self._copy_lock:
-            self._copy, self._copy_made = (trainer.step, model), time.monotonic()
+            self._copy, self._copy_made = made, time.monotonic()
             order, self._copy_order = self._copy_order, None
         order.set_result(None)
 

@@ -36,6 +36,7 @@ class Sheet:
     text: str = ""
     nats: list[float] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
+    _asked: tuple[int, torch.Tensor] | None = field(default=None, init=False, repr=False)
 
     def context(self, place: int) -> torch.Tensor:
         """The ids (T,) that the model saw, or would see, before it wrote character `place` of `text`."""
@@ -44,7 +45,13 @@ class Sheet:
 
     def logits(self, place: int) -> torch.Tensor:
         """The scores (V,) of all characters that could stand at `place` of `text`."""
-        return next_logits(self.model, self.context(place)[None])[0]
+        asked = self._asked
+        if asked and asked[0] == place:  # a page asks for the same place at every tick
+            return asked[1]
+        logits = next_logits(self.model, self.context(place)[None])[0]
+        if place < len(self.seen):  # what is written stays
+            self._asked = place, logits
+        return logits
 
     def differently(self, place: int, character: str) -> Sheet:
         """A sheet that is like this one up to `place` of its text, and has another character there.

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from driving import Server, without_closed_windows
+from driving import PATIENCE, Server, tracebacks
 from playwright.sync_api import sync_playwright
 
 from microllm.builtin import drawing_room
@@ -51,7 +51,7 @@ def server(shared_server):
     """The server that most tests visit. No test may make it stumble."""
     before = len(shared_server.log)
     yield shared_server
-    assert "Traceback" not in (news := without_closed_windows(shared_server.log[before:])), news
+    assert not (ours := tracebacks(shared_server.log[before:])), ours
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def fresh_server(browser, mirror, tmp_path):
     yield make
     for server in servers:
         assert server.end() == 0, server.log
-        assert "Traceback" not in (log := without_closed_windows(server.log)), log
+        assert not (ours := tracebacks(server.log)), ours
 
 
 @pytest.fixture
@@ -79,6 +79,7 @@ def new_page(browser, request):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 1000}} | options)
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(PATIENCE * 1000)
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         return page

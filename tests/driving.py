@@ -23,19 +23,28 @@ from microllm.config import PRESETS
 ROOT = Path(__file__).parents[1]
 JOINER = "\u2060"  # a word joiner, which nobody sees, keeps Streamlit from making icons of text
 PATIENCE = 60.0  # seconds, for a busy machine; nothing waits longer than it must
+expect.set_options(timeout=PATIENCE * 1000)
+GRACE = 5.0  # seconds that a run outlives its last window, here: a page must be loaded in less
 
-
-# Streamlit and Starlette print it when a window is closed while the server speaks to it; nothing of ours is in it.
-_CLOSED_WINDOW = re.compile(
+# What Streamlit and Starlette print on their own account; nothing of ours is in it.
+_NOT_OURS = re.compile(
+    # a window is closed while the server speaks to it
     r"Exception in ASGI application\n((?!Exception in ASGI).)*?"
-    r"WebSocketDisconnected: Cannot call \"send\" once a close message has been sent\.",
+    r"WebSocketDisconnected: Cannot call \"send\" once a close message has been sent\."
+    # two scripts of one window run at once, for a moment, and one tidies up what the other is about to read: each has
+    # a lock of its own around what they share (streamlit's SafeSessionState)
+    r"|Exception in thread ScriptRunner\.scriptThread:\n((?!Exception in).)*?"
+    r"in _reset_triggers\n[^\n]*\nRuntimeError: dictionary changed size during iteration"
+    r"|[^\n]*Uncaught app execution\n((?!Uncaught app).)*?"
+    r"in register_widget\n *widget_value = cast((?!Uncaught app).)*?KeyError: 'st\.session_state has no key [^\n]*",
     re.DOTALL,
 )
 
 
-def without_closed_windows(log: str) -> str:
-    """What a server has printed, less what is printed when a window is closed at the wrong moment."""
-    return _CLOSED_WINDOW.sub("", log)
+def tracebacks(log: str) -> str:
+    """What a server has printed, if there is a traceback of ours in it."""
+    ours = _NOT_OURS.sub("", log)
+    return ours if "Traceback" in ours else ""
 
 
 class Server:
@@ -53,7 +62,7 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, *arguments.split()],
             cwd=ROOT,
-            env=surroundings(home, **{"MICROLLM_GRACE": "2", "MICROLLM_MIRROR": str(mirror)} | environment),
+            env=surroundings(home, **{"MICROLLM_GRACE": str(GRACE), "MICROLLM_MIRROR": str(mirror)} | environment),
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -156,13 +165,14 @@ def until(page: Page, condition: Callable[[], Any], what: str, seconds: float = 
 def settle(page: Page) -> None:
     """Wait until the script has run and is not about to run again."""
     connected = "[data-testid=stApp][data-test-connection-state=CONNECTED]"
-    expect(page.locator(f"{connected}[data-test-script-state=notRunning]")).to_be_attached(timeout=PATIENCE * 1000)
+    expect(page.locator(f"{connected}[data-test-script-state=notRunning]")).to_be_attached()
 
 
 def visit(page: Page, url: str) -> None:
     """Open a page and wait for its strip."""
     page.goto(url, wait_until="commit")
-    expect(at(page, "strip")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(at(page, "strip")).to_be_visible()
+    expect(page.locator("[data-testid=stMain] h3").first).to_be_visible()  # all has its place
     settle(page)
 
 
@@ -181,7 +191,7 @@ def button(page: Page, key: str) -> Locator:
 
 def press(page: Page, key: str) -> None:
     """Click a button."""
-    button(page, key).click(timeout=PATIENCE * 1000)
+    button(page, key).click()
 
 
 def thumb(page: Page, key: str) -> Locator:
@@ -234,7 +244,7 @@ def choose_preset(page: Page, preset: str) -> None:
     at(page, "preset").locator("button").nth(list(PRESETS).index(preset)).click()
     model = PRESETS[preset].model
     for name in ("block_size", "n_embd"):
-        expect(thumb(page, name)).to_have_value(str(getattr(model, name)), timeout=PATIENCE * 1000)
+        expect(thumb(page, name)).to_have_value(str(getattr(model, name)))
     settle(page)
 
 
@@ -256,7 +266,7 @@ def press_start(page: Page) -> str:
     before = run_id(page)
     press(page, "start")
     until(page, lambda: run_id(page) not in (None, before), "a run id in the address")
-    expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "strip-stop")).to_be_visible()
     until(page, lambda: step(page) is not None, "a step in the strip")
     return run_id(page)
 
@@ -265,7 +275,7 @@ def shared_link(page: Page) -> str:
     """What Share gives."""
     press(page, "share")
     code = page.locator("[data-testid=stPopoverBody] [data-testid=stCode]").first
-    expect(code).to_contain_text("preset=", timeout=PATIENCE * 1000)
+    expect(code).to_contain_text("preset=")
     link = code.inner_text().strip()
     page.keyboard.press("Escape")
     return link
@@ -322,3 +332,34 @@ def curve(page: Page) -> dict[str, Any]:
 def alerts(page: Page) -> str:
     """What the page complains about."""
     return "\n".join(page.locator("[data-testid=stAlert]").all_inner_texts()).replace(JOINER, "")
+
+
+_CONTRAST = """
+elements => {
+    const probe = document.createElement('canvas').getContext('2d', {willReadFrequently: true})
+    const rgb = color => {
+        probe.fillStyle = color
+        probe.fillRect(0, 0, 1, 1)
+        return [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3)
+    }
+    const light = parts => parts.map(part => part / 255)
+        .map(part => part <= 0.04 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0)
+    return Math.min(...elements.map(element => {
+        const chain = []
+        const above = one => one.parentElement ?? one.getRootNode().host
+        for (let one = element; one; one = above(one)) chain.push(getComputedStyle(one))
+        const under = rgb(chain.find(style => style.backgroundColor !== 'rgba(0, 0, 0, 0)').backgroundColor)
+        const opacity = chain.reduce((share, style) => share * Number(style.opacity), 1)
+        const ink = rgb(element instanceof SVGElement ? chain[0].fill : chain[0].color)
+        const seen = ink.map((part, i) => opacity * part + (1 - opacity) * under[i])
+        const [low, high] = [light(seen), light(under)].sort((a, b) => a - b)
+        return (high + 0.05) / (low + 0.05)
+    }))
+}
+"""
+
+
+def contrast(texts: Locator) -> float:
+    """The lowest contrast of these texts with what lies under them, as WCAG 2 reckons it."""
+    return texts.evaluate_all(_CONTRAST)

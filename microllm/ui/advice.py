@@ -30,6 +30,12 @@ def next_steps() -> None:
         _train_on(run)
     if not suggestions:
         return
+    if not next_run.is_at_hand(info.text):  # from another MicroLLM
+        st.caption(
+            f"What next? That takes the text it has learned, {literal(info.text.name)}, which is not kept here: choose "
+            "it under *Text to learn*."
+        )
+        return
     with st.container(key="next-steps", gap="small"):
         st.markdown("**What next?** One click each, and nothing else is changed.")
         number = 0

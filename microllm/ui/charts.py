@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pandas
@@ -57,7 +58,7 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
         )
     else:
         st.info(
-            "The lines to beat appear here as soon as there is a text that fits the settings.",
+            "The lines to beat appear here as soon as there is a text and the settings fit.",
             icon=":material/hourglass_empty:",
         )
 
@@ -205,8 +206,9 @@ def _milestones(run: Run, passed: list[plots.Mark]) -> None:
     if not rows:
         return
     st.markdown("**As it passed the lines**")
-    told = []
+    told, deadline = [], time.monotonic() + (0.0 if is_active() else 2.0)  # a page that does not tick is drawn once
     for mark in rows:
-        text = (shared.samples().first_words(run, mark.step) or "…").replace("\n", "⏎")
+        wait = max(0.0, deadline - time.monotonic())
+        text = (shared.samples().first_words(run, mark.step, wait) or "…").replace("\n", "⏎")
         told.append(f"step {mark.step:,}, {mark.note}\n  {text}")
     st.code("\n".join(told), language=None, wrap_lines=True)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import Field, asdict
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from .. import plots, texts
+from .. import link, plots, texts
 from ..config import LIVE, PRESETS, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
 from ..cost import memory_bytes, memory_problem
+from ..download import TextProblem
 from ..model import parameter_count
-from ..samples import PROMPT
+from ..samples import PROMPT, beginning_for
 from ..tokenizer import visible
 from . import next_run, orders, session, shared
 from .fold import fold
@@ -35,6 +37,8 @@ _RECIPE = (
 )
 _RUN = tuple(name for name in knobs() if name not in _MAIN + _RECIPE)
 
+LONGEST_PROMPT = 200
+_WARM = 2.0  # seconds of training, before which a run's speed says little: its first steps are slow
 _DURATIONS = {"15 s": 15, "1 min": 60, "5 min": 300}
 
 
@@ -61,10 +65,21 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     )
     if chosen != preset:
         preset, (model, train) = chosen, configs_from({}, chosen)
-        st.session_state.update(asdict(model) | asdict(train))
+        st.session_state.update(_all((model, train)))
         next_run.remember_draft(preset, {})  # now, so that a run of this script that is cut short is not repeated
-    st.caption(PRESETS[preset].sentence)
-    values = asdict(model) | asdict(train)
+    with st.container(horizontal=True, wrap=False):
+        st.caption(PRESETS[preset].sentence, width="stretch")
+        is_changed = next_run.draft()[1:] != configs_from({}, preset)
+        st.button(
+            "Reset",
+            key="preset-reset",
+            type="tertiary",
+            disabled=not is_changed,
+            help=f"Back to the settings of {PRESETS[preset].title}",
+            on_click=next_run.set_draft,
+            args=(preset, _all(configs_from({}, preset))),
+        )
+    values = _all((model, train))
     marks = _grid(_MAIN)
     more = fold("More", key="more")
     beneath = st.container()
@@ -93,6 +108,10 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
         with curve:
             _learning_rate(train)
     return model, train, found
+
+
+def _all(configs: tuple[ModelConfig, TrainConfig]) -> dict:
+    return {name: value for config in configs for name, value in asdict(config).items()}
 
 
 def _grid(names: tuple[str, ...]) -> dict[str, DeltaGenerator]:
@@ -163,7 +182,8 @@ def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
         return
     step, source = speed.seconds_per_step(model, train, vocab_size), "measured on this server"
     run = session.run()
-    if run and (rate := run.history.read().steps_per_second()):  # what a run really took corrects the estimate
+    is_measured = run and (last := run.history.read().last) and last["seconds"] > _WARM
+    if is_measured and (rate := run.history.steps_per_second()):  # what a run really took corrects the estimate
         expected = speed.seconds_per_step(run.info.model, run.info.train, len(run.tokenizer.vocab))
         step, source = step / (expected * rate), f"at the speed of {literal(run.info.name)}"
     st.markdown(
@@ -190,7 +210,7 @@ def guess() -> None:
     """What the person expects, before it is known: drawn on the plot, and compared at the end."""
     st.number_input(
         "Your guess: how low will validation end?",
-        0.5,
+        0.0,
         6.0,
         None,
         0.05,
@@ -267,12 +287,25 @@ def need_a_run(sentence: str) -> None:
 
 def sentence() -> str:
     """The sentence that all pages look at. Characters the model never met are named and left out."""
-    return _text_input("Your sentence", "sentence", session.SENTENCE)
+    _begin_with("sentence", session.SENTENCE)
+    return _text_input("Your sentence", "sentence", link.SENTENCE_LENGTH)
+
+
+def sentence_written() -> str | None:
+    """The sentence as it stands in its field, as far as it is taken. None before anybody saw the field."""
+    written = st.session_state.get("sentence")
+    return written and written[: link.SENTENCE_LENGTH]
 
 
 def prompt() -> str:
     """What the model goes on from. Characters it never met are named and left out."""
-    return _text_input("Prompt", prompt_key(), PROMPT)
+    _begin_with(prompt_key(), PROMPT)
+    return _text_input("Prompt", prompt_key(), LONGEST_PROMPT)
+
+
+def prompt_written() -> str:
+    """The prompt as it stands in its field, as far as it is taken: in a callback, what was typed just before too."""
+    return st.session_state[prompt_key()][:LONGEST_PROMPT]
 
 
 def prompt_key() -> str:
@@ -286,19 +319,37 @@ def set_prompt(text: str) -> None:
     st.session_state[prompt_key()] = text
 
 
-def _text_input(label: str, key: str, default: str) -> str:
-    st.session_state.setdefault(key, default)
-    written = st.text_input(label, key=key, max_chars=200, persist_state="session")
-    tokenizer = session.run().tokenizer
-    unknown = tokenizer.unknown(written)
-    if unknown:
-        st.text(f"Left out, because the model has never met them: {' '.join(visible(c) for c in unknown)}")
-    known = "".join(c for c in written if c not in unknown)
+def _begin_with(key: str, words: str) -> None:
+    """Put `words` into a field that nobody has written in; for a model that never met them, some of its own text."""
+    given = st.session_state.setdefault("given", [])  # all that ever stood in a field without being written there
+    if st.session_state.get(key) in (None, *given):
+        with contextlib.suppress(TextProblem):  # a text that is not here
+            words = beginning_for(session.run(), words)
+        st.session_state[key] = words
+        given += [words] if words not in given else []
+
+
+def _text_input(label: str, key: str, longest: int) -> str:
+    known = readable(st.text_input(label, key=key, persist_state="session"), longest)
     if not known:
         st.warning("There is nothing to go on from: write at least one character that the model knows.")
     elif len(known) > (size := session.run().info.model.block_size):
         st.caption(f"The model sees the last {size} characters before each guess (block_size).")
     return known
+
+
+def readable(written: str, longest: int) -> str:
+    """What the model on show can read of a text: its first `longest` characters, but for those that it never met.
+
+    What is left out is named. (Streamlit's own limit drops all of a text that is pasted and too long, in silence.)
+    """
+    if len(written) > longest:
+        st.caption(f"The first {longest:,} of its {len(written):,} characters are taken.")
+        written = written[:longest]
+    unknown = session.run().tokenizer.unknown(written)
+    if unknown:
+        st.text(f"Left out, because the model has never met them: {' '.join(visible(c) for c in unknown)}")
+    return "".join(c for c in written if c not in unknown)
 
 
 _SAMPLING = {"temperature": 0.8, "length": 400, "sampling-seed": 0, "samples": 1, "top_k": 0, "top_p": 1.0}

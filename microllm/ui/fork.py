@@ -68,7 +68,7 @@ def _start(parent: str, moment: int | None, text: texts.Text | None, where: str)
     """Fork with what stands in the fields at the click, which may be newer than the button, and fold the form away."""
     st.session_state["fork"] = False
     orders.fork(
-        session.opened(parent),
+        parent,
         moment,
         text,
         {name: st.session_state[f"fork-{name}-{where}"] for name in forking.CHANGES},

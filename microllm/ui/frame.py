@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import sys
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
+from pathlib import Path
 
 import streamlit as st
 
+_STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
 _is_inside = ContextVar("a page runs inside the frame", default=False)
 _is_awake = threading.Event()  # all that a page needs is imported
 
@@ -30,7 +33,9 @@ def enter(page: str, heading: str) -> None:
     if not _is_inside.get():
         st.session_state["detour"] = page, st.query_params.to_dict()
         st.switch_page("app.py")
-    st.markdown(f"### {heading}")
+    # In one piece, so that they are painted at once: st.html comes half a second later, and everything would jump. Both
+    # are words of ours.
+    st.markdown(f"<style>{_STYLE}</style>\n\n### {heading}", unsafe_allow_html=True)
     if not _is_awake.is_set():
         st.caption("PyTorch is waking up, once after each start of the server. It takes a second or two.")
         _wake_up()  # what was drawn so far is on its way to the browser, and is painted meanwhile
@@ -40,6 +45,7 @@ def enter(page: str, heading: str) -> None:
 def _wake_up() -> None:
     from . import attention, charts, controls, fork, reader, source, strip, writer  # noqa: F401
 
+    gc.freeze()  # what is imported stays: looking through it for garbage would hold up everybody, again and again
     _is_awake.set()
 
 
@@ -92,7 +98,9 @@ def go(window: str) -> None:
 
 def _tidy() -> None:
     """Give memory back: Streamlit's sessions are circles of objects, and the C library keeps what threads freed."""
+    gc.unfreeze()  # the first window was open when what is imported was set aside
     gc.collect()
+    gc.freeze()
     with contextlib.suppress(OSError, AttributeError):  # a system with another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
@@ -126,4 +134,22 @@ def live(part: Callable[[], None], every: float, *, key: str, when: bool = True)
     (streamlit #16708).
     """
     with st.container(key=key):
-        st.fragment(part, run_every=every * crowd() if when else None)()
+        st.fragment(_or_the_whole_page(part), run_every=every * crowd() if when else None)()
+
+
+def _or_the_whole_page(part: Callable[[], None]) -> Callable[[], None]:
+    """`part`, but for a run that was deleted in another window since this page was drawn: the whole page says so."""
+
+    @functools.wraps(part)
+    def shown() -> None:
+        from ..runs import RunProblem
+        from . import session
+
+        try:
+            part()
+        except RunProblem:
+            if not session.is_gone():
+                raise
+            st.rerun()
+
+    return shown

@@ -12,6 +12,7 @@ from ..builtin import BUILTIN_TEXTS
 from ..config import ModelConfig, TrainConfig, configs_from, knobs
 from ..download import BOOK, TextProblem, load_text
 from ..run_info import RunInfo
+from ..runs import RunProblem, check_disk
 from .shared import be_modest, book
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
@@ -41,7 +42,7 @@ def adopt(info: RunInfo, **changes) -> None:
     source = info.text.source
     if source == "book" or source in BUILTIN_TEXTS:
         choose_text(source, info.text.how, info.text.first)
-    elif texts.is_kept(info.text):
+    elif is_at_hand(info.text):
         st.session_state["own_text"] = info.text
         choose_text("own")
 
@@ -79,14 +80,23 @@ def text() -> texts.Text | None:
     if source == "book" and book().problem:
         source = "drawing-room"
     if source == "own":
+        let_go_of_what_is_deleted()
         take_pasted()
         own = st.session_state.get("own_text")
         if own is None:
             raise TextProblem("No text yet: upload a file or paste some text.")
         if how == "none" and first is None:
             return own
-        return replace(_prepared("own", how, first, own.sha256, own.name), notice=own.notice)
-    return _prepared(source, how, first)
+        return replace(_kept("own", how, first, own.sha256, own.name), notice=own.notice)
+    return _kept(source, how, first)
+
+
+def _kept(*choice) -> texts.Text:
+    prepared = _prepared(*choice)
+    if not texts.is_kept(prepared):  # its last run was deleted, by whomever
+        forget_texts()
+        prepared = _prepared(*choice)
+    return prepared
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -103,6 +113,19 @@ def forget_texts() -> None:
     _prepared.clear()
 
 
+def let_go_of_what_is_deleted() -> None:
+    """Forget one's own text that went with its last run: what stands in its fields is taken anew."""
+    own = st.session_state.get("own_text")
+    if own and not texts.is_kept(own):
+        for key in ("own_text", "uploaded_id", "pasted_text"):
+            st.session_state.pop(key, None)
+
+
+def is_at_hand(text: texts.Text) -> bool:
+    """True when `adopt` can choose this text: it can be had again, or is kept here."""
+    return text.source == "book" or text.source in BUILTIN_TEXTS or texts.is_kept(text)
+
+
 def take_pasted() -> None:
     """Take what was pasted since the last time as the person's own text."""
     pasted = st.session_state.get("pasted")
@@ -115,9 +138,10 @@ def take(read: Callable[[], tuple[str, str | None]], name: str) -> None:
     """Take a person's text, which `read` gives with a notice. Why it cannot be used is left in `own_text_problem`."""
     st.session_state["own_text_problem"] = None
     try:
+        check_disk()
         content, notice = read()
         st.session_state["own_text"] = texts.prepare(content, name, notice=notice)
-    except (TextProblem, OSError) as problem:
+    except (TextProblem, RunProblem, OSError) as problem:
         st.session_state["own_text_problem"] = str(problem)
 
 

@@ -82,9 +82,9 @@ def resume(max_steps: int | None = None) -> None:
         with session.window().one_order:
             run, training, going = session.run(), session.training(), session.trainings()
             if training is None:  # else this is a second click
+                run.check_what_it_needs()  # what is gone is named here, not in a run that fails
                 if max_steps is not None:
                     run.extend(max_steps)
-                _ = run.corpus, run.old_corpus  # a text that is gone is named here, not in a run that fails
                 _train(run, going)
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
@@ -92,14 +92,15 @@ def resume(max_steps: int | None = None) -> None:
     session.choose_moment(None)
 
 
-def fork(parent: Run, step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
-    """Start a fork of a run from the weights of `step` (None: of this moment), own it, and look at it.
+def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
+    """Start a fork of the run with this id from the weights of `step` (None: of this moment), own it, and look at it.
 
     What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
     """
     st.session_state.pop("start_problem", None)
     keys = session.keys()
     try:
+        parent = session.opened(its_id)
         with session.window().one_order:
             going = session.trainings()
             new = next((it.folder for it in going if _is_child(it, parent) and _is_fresh(it)), None)
@@ -136,19 +137,16 @@ def _train(run: Run, going: list[Training], is_queued: bool = False) -> None:
             one.after = new
 
 
-def take_in(packed: bytes) -> None:
-    """Keep a run that somebody packed, own it, and look at it.
-
-    Why it is refused is left in `st.session_state["start_problem"]` for the page to show.
-    """
+def take_in(packed: bytes) -> str | None:
+    """Keep a run that somebody packed, own it, and look at it; or the sentence that says why it is refused."""
     keys, token = session.keys(), secrets.token_urlsafe(16)
     try:
         new = import_run(packed, token)
     except (RunProblem, OSError) as problem:
-        st.session_state["start_problem"] = str(problem)
-        return
+        return str(problem)
     keys[new.id] = token
     session.show(new.id)
+    return None
 
 
 def delete() -> None:

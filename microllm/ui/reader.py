@@ -59,7 +59,7 @@ def read() -> None:
     if source == "sentence":
         text = controls.sentence()
     elif source == "own":
-        text = _own(run)
+        text = _own()
     elif source == "sample":
         sheet = _sample()
         text = sheet.prompt + sheet.text if sheet else ""
@@ -90,13 +90,9 @@ def _passage(run: Run) -> tuple[str, str]:
     return passage[cut:], origin
 
 
-def _own(run: Run) -> str:
-    written = st.text_area(
-        "Your text", key="reading-own", max_chars=_LONGEST, height=120, persist_state="session"
-    ).replace("\r\n", "\n")
-    if unknown := run.tokenizer.unknown(written):
-        st.text(f"Left out, because the model has never met them: {' '.join(visible(c) for c in unknown)}")
-    known = "".join(c for c in written if c not in unknown)
+def _own() -> str:
+    written = st.text_area("Your text", key="reading-own", height=120, persist_state="session")
+    known = controls.readable(written.replace("\r\n", "\n"), _LONGEST)
     if not known:
         st.info("Write or paste something, and leave the field: the model reads it.", icon=":material/edit_note:")
     return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from dataclasses import asdict
@@ -84,6 +85,15 @@ def opened(run_id: str) -> Run:
     return Run.open(run_id)
 
 
+def is_gone() -> bool:
+    """True when the run on show was deleted, here or in another window, since the page was drawn."""
+    try:
+        _ = run() and run().info
+    except RunProblem:
+        return True
+    return False
+
+
 def training() -> Training | None:
     """The training of the run on show, while it goes on in this server."""
     return workshop().training(run_id()) if run_id() else None
@@ -110,8 +120,12 @@ def has_a_curve() -> bool:
 
 
 def show(new_id: str) -> None:
-    """Look at another run, from now on and on every page. Raises RunProblem."""
-    _look_at(new_id)
+    """Look at another run, from now on and on every page. One that is gone is named, and the page stays as it is."""
+    try:
+        _look_at(new_id)
+    except RunProblem as problem:
+        st.session_state["start_problem"] = str(problem)
+        return
     _write_the_link()
 
 
@@ -161,7 +175,8 @@ def trainings() -> list[Training]:
 
 # ---- the link
 
-_ON_SHOW = ("run", "key", "step")
+_ON_SHOW = ("run", "key", "step", "also")
+_MOST_OTHERS = 6  # runs of this window that are not on show, and whose keys stand in the link as well
 
 
 def follow_the_link() -> str | None:
@@ -193,6 +208,7 @@ def follow_the_link() -> str | None:
 def _follow(given: dict[str, str]) -> list[str]:
     """Look at what a link says. Sentences about what is wrong with it."""
     wrong, linked = [], given.get("run")
+    _take_other_keys(given.get("also", ""))
     try:
         if linked and linked != run_id():
             _look_at(linked)
@@ -205,6 +221,17 @@ def _follow(given: dict[str, str]) -> list[str]:
     except RunProblem as error:
         wrong.append(str(error))
     return wrong
+
+
+def _take_other_keys(said: str) -> None:
+    """Own again, after a reload, what the window had set going besides the run on show: `id.key.id.key`."""
+    parts = said.split(".")[: 2 * _MOST_OTHERS]
+    for its_id, key in zip(parts[::2], parts[1::2], strict=False):
+        with contextlib.suppress(RunProblem):  # deleted since
+            if its_id not in keys() and opened(its_id).info.is_owned_with(key):
+                keys()[its_id] = key
+                if going := workshop().training(its_id):
+                    window().hold(going)
 
 
 def _follow_settings(said: link.Link) -> list[str]:
@@ -226,7 +253,7 @@ def _follow_step(step: str | None) -> list[str]:
     if step is None or not kept:
         return []
     if not (step.isdecimal() and len(step) < 10):
-        return [f"step is {step[:40]!r}: it must be a whole number."]
+        return [f"step is {step[:40]!r}: it must be a whole number of at most nine digits."]
     st.session_state["moment"] = nearest = min(kept, key=lambda it: abs(it - int(step)))
     return [] if nearest == int(step) else [f"No weights of step {int(step):,} are kept: this is step {nearest:,}."]
 
@@ -237,12 +264,21 @@ def _write_the_link() -> None:
     What else stands in it stays for a reload, until another run is on show than the link says.
     """
     given = st.query_params.to_dict()
-    says = {"run": run_id(), "key": keys().get(run_id()), "step": run_id() and moment()}
+    says = {"run": run_id(), "key": keys().get(run_id()), "step": run_id() and moment(), "also": _other_keys()}
     says = {name: str(value) for name, value in says.items() if value is not None}
     if given.get("run") == run_id():
         says = {name: value for name, value in given.items() if name not in _ON_SHOW} | says
-    if says != given:
-        st.query_params.from_dict(says)
+    went_back = given != st.session_state.get("written", given)
+    if says == given or (went_back and says == given | {"also": says.get("also")}):  # one more would keep them there
+        st.session_state["written"] = given
+        return
+    st.session_state["written"] = says
+    st.query_params.from_dict(says)
+
+
+def _other_keys() -> str | None:
+    others = [f"{its_id}.{key}" for its_id, key in keys().items() if its_id != run_id()]
+    return ".".join(others[-_MOST_OTHERS:]) or None
 
 
 # ---- the moment on show
@@ -259,13 +295,19 @@ def moment() -> int | None:
 
 def choose_moment(step: int | None) -> None:
     """Let all pages look at the snapshot of `step`; None: at the newest moment. The link says so too."""
+    if is_gone():  # the page says so, once it is drawn
+        return
     st.session_state["moment"] = step
     _write_the_link()
 
 
 def model_shown(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
-    """(step, model) of the run on show at the moment on show, to read from. None when it has no weights to show."""
+    """(step, model) of the run on show at the moment on show, to read from. None when it has no weights to show.
+
+    Raises RunProblem when it was deleted meanwhile.
+    """
     be_modest()
+    _ = run().info
     try:
         if (step := moment()) is not None:
             return step, _model_at(run_id(), step)

@@ -11,7 +11,7 @@ from .. import export
 from ..config import configs_from
 from ..link import Link, written
 from ..runs import Run, RunProblem
-from . import next_run, session, shared
+from . import controls, next_run, session, shared
 from .fold import fold
 from .frame import live
 from .words import literal
@@ -30,7 +30,7 @@ def _next_run() -> Link:
     preset, model, train = next_run.draft()
     usual = {name: value for config in configs_from({}, preset) for name, value in asdict(config).items()}
     values = {name: value for name, value in (asdict(model) | asdict(train)).items() if value != usual[name]}
-    choice, sentence = next_run.text_choice(), st.session_state.get("sentence")
+    choice, sentence = next_run.text_choice(), controls.sentence_written()
     if sentence == session.SENTENCE:
         sentence = None
     if choice["source"] == "own":
@@ -40,7 +40,7 @@ def _next_run() -> Link:
 
 def share() -> None:
     """A button that unfolds the link for others, and what they can and cannot do with it."""
-    with st.popover(":material/share:", help="Share", key="share"):
+    with st.popover("Share", icon=":material/share:", help="Share", key="share"):
         # always filled: what is filled after it unfolds has been given its place when it was still empty and small
         st.code(share_link(), language=None, wrap_lines=True)
         st.caption(" ".join(_what_it_gives()))
@@ -50,10 +50,10 @@ def _what_it_gives() -> list[str]:
     if session.run_id() is None:
         sentences = ["Whoever opens this link finds the settings as you have them, ready to start."]
     else:
-        moment = session.moment()
+        moment, going = session.moment(), ", live while it trains" if session.is_active() else ""
         sentences = [
             "Whoever opens this link sees this run"
-            + (", live while it trains" if moment is None else f" at step {moment:,}")
+            + (going if moment is None else f" at step {moment:,}")
             + ", with your sentence and your settings for the next one. They can look, let it write and start runs of "
             "their own; they cannot pause, change or stop this one."
         ]
@@ -63,7 +63,10 @@ def _what_it_gives() -> list[str]:
                 "on this link instead."
             )
     if next_run.text_choice()["source"] == "own":
-        sentences.append("Your own text stays here: a link does not carry it.")
+        sentences.append(
+            "Your own text is not in the link"
+            + (", but this server has it: the page Generate shows them passages of it." if session.run_id() else ".")
+        )
     return sentences
 
 
@@ -114,7 +117,7 @@ def take_away() -> None:
         st.markdown("**The command that repeats it**")
         st.code(command, language="bash", wrap_lines=True)
         for sentence in caveats:
-            st.caption(sentence)
+            st.caption(literal(sentence))
 
 
 def _downloads(run: Run, packing: shared.Background, was_busy: bool) -> None:

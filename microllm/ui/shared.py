@@ -73,7 +73,7 @@ def samples() -> Samples:
 
 @st.cache_data(ttl=20.0, show_spinner=False)
 def disk_use() -> int:
-    """Bytes that all runs on this server take, as of some seconds ago."""
+    """Bytes that all runs and texts on this server take, as of some seconds ago."""
     return runs.disk_use()
 
 

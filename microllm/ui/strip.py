@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
@@ -21,25 +20,21 @@ from .share import share
 from .words import choices, duration, literal
 
 _ROOM = 400  # pixels
-_STYLE = Path(__file__).with_suffix(".css")
 
 
 def show(pace: float) -> None:
-    """The run, its numbers and its buttons, at the bottom edge of every page, and what stands in a run's way above.
+    """The run, its numbers, its buttons and what stands in its way, at the bottom edge of every page, always in sight.
 
     While a run trains its numbers are anew every `pace` seconds.
     """
     link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
     shown = _whole_page()
-    st.html(_STYLE)
     with st.bottom:
         is_alive = session.is_active() or bool(session.trainings())
         pace = pace if session.has_a_curve() else 1.0 if session.waits() else 0.2
-        live(lambda: _tick(shown), pace, key="strip", when=is_alive)
+        live(lambda: _tick(shown, start_problem), pace, key="strip", when=is_alive)
     if link_problem:
         st.warning(literal(link_problem), icon=":material/link_off:")
-    if start_problem:
-        st.error(literal(start_problem), icon=":material/error:")
     if home_is_temporary():
         st.warning(
             f"Runs are kept in {literal(str(home()))} until this machine is cleaned: MICROLLM_HOME cannot be written."
@@ -54,7 +49,7 @@ def _whole_page() -> tuple:
     return session.run_id(), session.waits(), session.has_a_curve(), session.is_active(), moment, crowd()
 
 
-def _tick(shown: tuple) -> None:
+def _tick(shown: tuple, start_problem: str | None) -> None:
     if _whole_page() != shown or "start_problem" in st.session_state:
         st.rerun()
     run, training = session.run(), session.training()
@@ -67,9 +62,10 @@ def _tick(shown: tuple) -> None:
         for other in session.trainings():
             if other.folder.id != session.run_id():
                 _way_to(other)
-        st.markdown(
-            _numbers(info, state, training) if info else "Nothing trains yet: press **Start**.", width="content"
-        )
+        nothing = "No run is on show." if session.trainings() else "Nothing trains yet: press **Start**."
+        st.markdown(_numbers(info, state, training) if info else nothing, width="content")
+    if start_problem:
+        st.error(literal(start_problem), icon=":material/error:")
     if training and training.warning:
         st.warning(literal(training.warning), icon=":material/warning:")
     if session.has_a_curve():
@@ -103,18 +99,25 @@ def _menu(name: str) -> None:
         if session.run() and session.owns() and not session.training():
             _delete(session.run())
         used, most = shared.disk_use() / 1e6, most_disk() / 1e6
-        st.caption(f"All runs on this server take {used:,.1f} MB of the {most:,.0f} that they may.")
+        st.caption(f"All runs and texts on this server take {used:,.1f} MB of the {most:,.0f} that they may.")
         _import()
 
 
 def _import() -> None:
+    above = st.container()  # what stands below may be out of sight
     packed = st.file_uploader(
         "Import a run (the zip of Take it away)", "zip", key="import", max_upload_size=MOST_BYTES // 2**20
     )
-    if packed is not None and packed.file_id != st.session_state.get("imported"):
-        st.session_state["imported"] = packed.file_id
-        orders.take_in(packed.getvalue())
-        st.rerun()
+    if packed is None:
+        return
+    taken, problem = st.session_state.get("imported", (None, None))
+    if packed.file_id != taken:
+        problem = orders.take_in(packed.getvalue())
+        st.session_state["imported"] = packed.file_id, problem
+        if problem is None:
+            st.rerun()
+    if problem:
+        above.error(literal(problem), icon=":material/error:")
 
 
 def _delete(run: Run) -> None:
@@ -125,7 +128,7 @@ def _delete(run: Run) -> None:
 
 
 def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
-    """The run in one line, also on a phone: there _STYLE hides what stands in emphasis."""
+    """The run in one line, also on a phone: there frame.css hides what stands in emphasis."""
     history = session.run().history.read()
     last = history.last
     parts = ["***training** ·*" if state == "training" and last else f"**{state}** ·"]
@@ -140,12 +143,14 @@ def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
     if history.exams:
         loss = history.exams[-1][1]
         parts.append(f"val*idation* **{loss:.3f}** *({choices(loss)})* ·")
+    line = " ".join(parts).removesuffix(" ·")
     if (rate := history.steps_per_second()) and state in ("training", "waiting"):
         speed = f"{rate:.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s"
-        parts += [f"*{speed} ·*", f"{duration((info.train.max_steps - last['step']) / rate)} *left* ·"]
+        left = duration((info.train.max_steps - last["step"]) / rate)
+        line += f" *· {speed}* · {left} *left*" if state == "training" else f" *· {speed} · {left} left*"
     if state == "failed" and info.message:
-        parts.append(f"{literal(info.message)} ·")
-    return " ".join(parts).removesuffix(" ·")
+        line += f" · {literal(info.message)}"
+    return line
 
 
 def _buttons(state: str | None, training: Training | None) -> None:
@@ -192,8 +197,8 @@ def _way_to(other: Training) -> None:
 
 
 def _icon(key: str, name: str, icon: str, action: Callable[[Training], None]) -> None:
-    """A small button, so that all stand in one row on a phone."""
-    st.button(icon, key=key, help=name, on_click=_command, args=(action,))
+    """A small button, so that all stand in one row on a phone: frame.css leaves its name to those who listen."""
+    st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(action,))
 
 
 def _command(action: Callable[[Training], None]) -> None:

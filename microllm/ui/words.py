@@ -10,9 +10,11 @@ def literal(text: str) -> str:
     """Text for Streamlit's Markdown, in which nothing is markup: a file may be called `![](http://...)`.
 
     Icons and emoji (`:material/bug:`, `:tea:`) are looked for in what Markdown has made of a text, so that no backslash
-    helps: there a word joiner, which nobody sees, stands after the colon.
+    helps: there a word joiner, which nobody sees, stands after the colon; and in what would become a link without being
+    asked (http://, www., an address of mail). What is no Unicode, and could not be sent, becomes "?".
     """
-    text = re.sub(r":(?=[a-zA-Z+-])", ":\u2060", text)
+    text = text.encode("utf-8", "replace").decode()
+    text = re.sub(r"(?i):(?=[a-z+/-])|www(?=\.)|@", "\\g<0>\u2060", text)
     return re.sub(r"[\\`*\[\]<>$#~&]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
 
 

@@ -15,7 +15,6 @@ from .frame import live
 from .session import is_active
 from .words import literal
 
-_LONGEST_PROMPT = 200
 _AT_LEAST = 50  # characters that follow another choice, also near the end of a text
 _LEGEND = "Grey: the model's own chance. Blue: the chance it is drawn with, after temperature and cuts."
 
@@ -34,25 +33,25 @@ def write() -> None:
         st.button("Generate", key="generate", type="primary", icon=":material/edit_note:", on_click=_begin)
         # both are always there: of two that take turns, the browser sometimes shows both until the next click
         st.button(
-            ":material/stop:",
+            "Stop writing",
             key="stop-writing",
+            icon=":material/stop:",
             help="Stop writing",
             disabled=not is_writing,
             on_click=_stop,
         )
         st.download_button(
-            ":material/download:",
+            "Download what is written",
             "\n\n".join(sheet.prompt + sheet.text for sheet in desk.sheets) if desk else "",
             file_name="microllm.txt",
             mime="text/plain",
             key="download",
+            icon=":material/download:",
             help="Download what is written",
             disabled=is_writing or desk is None,
             on_click="ignore",
         )
         controls.sampling()
-    if prompt and (problem := st.session_state.get("writing_problem")):  # an empty one has been named at its field
-        st.error(literal(problem), icon=":material/error:")
     key = controls.prompt_key()
     live(
         lambda: _tick(prompt, key, is_writing),
@@ -76,7 +75,8 @@ def _desk(prompt: str) -> Desk | None:
 def _wish() -> tuple[str, int, Sampling]:
     """What the controls say: prompt, length and the way of choosing. In a callback, what was typed just before too."""
     said = st.session_state
-    return said[controls.prompt_key()], said["length"], Sampling(said["temperature"], said["top_k"], said["top_p"])
+    sampling = Sampling(said["temperature"], said["top_k"], said["top_p"])
+    return controls.prompt_written(), said["length"], sampling
 
 
 # ---- what a person does
@@ -87,19 +87,23 @@ def _begin() -> None:
     writings = session.window().writings
     if before := newest():
         before.stop()
-    now = session.model_shown(max_age=0.0)
-    if now is None:
-        st.session_state["writing_problem"] = "The model is still being made: try again in a second."
-        return
-    step, model = now
     prompt, length, sampling = _wish()
     seeds = [st.session_state["sampling-seed"] + i for i in range(st.session_state["samples"])]
     try:
+        now = session.model_shown(max_age=0.0)
+        if now is None:
+            raise ValueError("The model is still being made: try again in a second.")
+        step, model = now
         writings[session.run_id()] = Desk(model, session.run().tokenizer, prompt, length, sampling, seeds, step)
     except ValueError as problem:
-        st.session_state["writing_problem"] = str(problem)
+        _say(prompt, problem)
         return
     _pick(0, 0)
+
+
+def _say(prompt: str, problem: ValueError) -> None:
+    """Name what stood in the way, for as long as this prompt stands there."""
+    st.session_state["writing_problem"] = prompt, str(problem)
 
 
 def _stop() -> None:
@@ -124,14 +128,14 @@ def _choose(prompt: str, character: str) -> None:
     said, length, sampling = _wish()
     try:
         if desk is None:
-            if len(said) >= _LONGEST_PROMPT:
-                raise ValueError(f"The prompt is full: it has {_LONGEST_PROMPT} characters.")
+            if len(said) >= controls.LONGEST_PROMPT:
+                raise ValueError(f"The prompt is full: it has {controls.LONGEST_PROMPT} characters.")
             controls.set_prompt(said + character)
         else:
             number, place = _picked(desk)
             desk.differently(number, place, character, max(_AT_LEAST, length - place - 1), sampling)
     except ValueError as problem:
-        st.session_state["writing_problem"] = str(problem)
+        _say(said, problem)
 
 
 # ---- what is on show
@@ -141,6 +145,9 @@ def _tick(prompt: str, key: str, was_writing: bool) -> None:
     desk = _desk(prompt)
     if key != controls.prompt_key() or was_writing != (desk is not None and desk.is_writing):
         st.rerun()  # another prompt, or another pace of this timer
+    about, problem = st.session_state.get("writing_problem", (None, None))
+    if prompt and about == controls.prompt_written():  # an empty one has been named at its field
+        st.error(literal(problem), icon=":material/error:")
     if desk is None:
         sheets, place, chosen = [letters.sheet("", prompt, "", [])], _after_the_prompt(prompt), (-1, -1)
     else:

@@ -1,11 +1,10 @@
 """The attention page: the sentence, all heads, and the heatmap of the chosen one."""
 
-import io
+import base64
 import json
 from types import SimpleNamespace
 
 import numpy
-import pyarrow
 import pytest
 import torch
 from play import go_to, new_run, open_app, said, step_of, wait_for
@@ -13,15 +12,14 @@ from play import go_to, new_run, open_app, said, step_of, wait_for
 from microllm.tokenizer import visible
 from microllm.trace import trace
 from microllm.ui import attention, shared
+from microllm.ui.session import SENTENCE
 
 
 def sent(at, name: str) -> SimpleNamespace:
     """What a component of ours was sent; its bytes as an array."""
     proto = next(e.proto for e in at.get("bidi_component") if e.proto.component_name == f"microllm.{name}")
-    data = json.loads(proto.mixed.json)
-    blob = proto.mixed.arrow_blobs[data["shares"]["__streamlit_arrow_ref__"]].data
-    table = pyarrow.ipc.open_stream(io.BytesIO(blob)).read_all()
-    return SimpleNamespace(**data | {"shares": table.column(0).to_numpy()})
+    data = json.loads(proto.json)
+    return SimpleNamespace(**data | {"shares": numpy.frombuffer(base64.b64decode(data["shares"]), numpy.uint8)})
 
 
 def heatmap(at) -> dict:
@@ -102,13 +100,23 @@ def test_one_character_alone_is_shown_and_nothing_is_claimed_about_its_heads():
     assert "write a longer sentence" in said(at)
 
 
-def test_two_hundred_characters_of_many_heads_stay_a_small_message():
+def test_the_longest_sentence_on_many_heads_stays_a_small_message():
     run = trained(text="abc ab cab " * 60, n_head=8, n_layer=5, block_size=16)
-    at = write(open_app("attention", run=run.id), "abc c" * 40)
+    at = write(open_app("attention", run=run.id), "abcc" * 32)
     heads = sent(at, "heads")
     assert heads.size <= 32
     assert len(heads.shares) == 40 * heads.size * (heads.size + 1) // 2
-    assert len(sent(at, "sentence").shares) == 200 * 201 // 2
+    assert len(sent(at, "sentence").shares) == 128 * 129 // 2
+
+
+def test_of_a_sentence_that_is_too_long_the_beginning_is_taken_and_that_is_said():
+    run = trained(text="abc ab cab " * 60)
+    at = write(open_app("attention", run=run.id), "abca" * 32 + "☕" + "b" * 1_000)
+    assert sent(at, "sentence").text == list("abca" * 32)
+    assert "The first 128 of its 1,129 characters are taken." in said(at)
+    assert "☕" not in said(at)  # what is cut off need not be left out as well
+    assert at.text_input(key="sentence").value.endswith("bbb")  # nothing that was typed is lost
+    assert "characters are taken" not in said(write(at, "abca" * 32))
 
 
 def test_a_choice_of_a_head_outlives_other_pages_and_a_run_with_fewer_heads():
@@ -205,3 +213,24 @@ def test_a_choice_of_a_head_computes_the_patterns_no_second_time(monkeypatch):
     assert len(traced) == 1
     write(at, "another")
     assert len(traced) == 2
+
+
+RUSSIAN = "мама мыла раму, а папа читал книгу. " * 60
+
+
+def test_the_sentence_begins_with_words_that_the_model_knows_until_somebody_writes_one():
+    english, russian = trained(text=f"{SENTENCE}, " * 60), trained(text=RUSSIAN)
+    at = open_app("attention", run=russian.id)
+    sentence = at.text_input(key="sentence").value
+    assert len(sentence) > 20
+    assert sentence in " ".join(RUSSIAN.split())
+    assert "Left out" not in said(at)
+    at = open_app("attention", run=english.id)
+    assert at.text_input(key="sentence").value == SENTENCE
+    at.query_params["run"] = russian.id
+    at.run()
+    assert at.text_input(key="sentence").value == sentence
+    at.text_input(key="sentence").set_value("мама").run()
+    at.query_params["run"] = english.id
+    at.run()
+    assert at.text_input(key="sentence").value == "мама"  # what was written stays, and what is unknown of it is named

@@ -133,6 +133,15 @@ def test_pressing_a_bar_before_anything_is_written_adds_its_character_to_the_pro
     assert write(at).startswith("word " + first + second)
 
 
+def test_of_a_prompt_that_is_too_long_the_beginning_is_written_on_from_and_that_is_said(at):
+    at.text_input(key="prompt").set_value("word " * 50).run()
+    assert "The first 200 of its 250 characters are taken." in said(at)
+    at.slider(key="length").set_value(50).run()
+    text = write(at)
+    assert text.startswith("word " * 40)
+    assert len(text) == 200 + 50
+
+
 def test_a_full_prompt_takes_no_more(at):
     at.text_input(key="prompt").set_value("word " * 40).run()
     tell(at, "pressed", "w")
@@ -314,6 +323,13 @@ def test_ones_own_text_is_read_without_what_the_model_never_met(at, finished_run
     assert "☕" in said(at)
     at.text_area(key="reading-own").set_value("t").run()
     assert "nothing stands before it" in said(at)
+
+
+def test_of_a_text_that_is_too_long_the_beginning_is_read_and_that_is_said(at):
+    switch(switch(at, "view", "Read"), "reading-source", "own")
+    at.text_area(key="reading-own").set_value("two words " * 250).run()
+    assert texts(at) == ["two words " * 200]
+    assert "The first 2,000 of its 2,500 characters are taken." in said(at)
 
 
 def test_what_a_sample_copied_is_marked_and_compared_with_what_nobody_copied(at, finished_run, monkeypatch):

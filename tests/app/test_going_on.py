@@ -1,8 +1,9 @@
 """Runs that were interrupted go on, finished ones get more steps, and old ones go."""
 
 import pytest
-from play import KEY, click, go_to, keys, new_run, open_app, said, training_threads, wait_for
+from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
 
+from microllm import download, texts
 from microllm.runs import Run, all_runs
 from microllm.slots import Slots
 from microllm.training import Training
@@ -75,7 +76,7 @@ def test_the_menu_says_what_all_runs_take_of_the_disk(monkeypatch):
     at = open_app("train", run=run.id)
     at.session_state["runs-menu"] = True
     at.run()
-    assert f"All runs on this server take {run.size / 1e6:,.1f} MB of the 500 that they may." in said(at)
+    assert "All runs and texts on this server take" in said(at) and "MB of the 500 that they may." in said(at)
 
 
 def test_a_run_is_deleted_only_by_its_owner_and_only_when_sure():
@@ -124,10 +125,36 @@ def test_a_packed_run_is_taken_in_and_shown_and_a_wrong_file_is_refused():
     at.session_state["runs-menu"] = True
     at.run()
     at.file_uploader(key="import").upload("run.zip", packed[:-9], "application/zip").run()
-    assert "not a whole zip" in said(at)
+    for _ in range(2):  # it stays while the menu is drawn anew
+        assert "not a whole zip" in said(at)
+        at.run()
     assert len(all_runs()) == 1
     at.file_uploader(key="import").upload("run.zip", packed, "application/zip").run()
     assert not at.exception
     assert len(all_runs()) == 2
+    assert "not a whole zip" not in said(at)
     assert Run.open(at.session_state["run_id"]).snapshots == run.snapshots
     assert at.query_params["key"]
+
+
+# ---- texts that went with their last run
+
+
+def test_a_run_of_a_text_that_was_deleted_with_its_last_run_is_not_begun_before_it_is_chosen_again():
+    at = open_app("train")
+    at.selectbox(key="text").set_value("own").run()
+    at.text_area(key="pasted").set_value("to be or not to be, " * 100).run()
+    own = at.session_state["own_text"]
+    for name, value in {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}.items():
+        at.slider(key=name).set_value(value)
+    at.run()
+    download.forget_text(own.sha256)  # in another window, with the last run that learned it
+    click(at, "start")
+    run = Run.open(at.session_state["run_id"])
+    assert texts.is_kept(run.info.text)  # what stands in the field was taken anew
+    shared.workshop().training(run.id).stop()
+    wait_for(lambda: not training_threads())
+    at.text_area(key="pasted").set_value("").run()
+    download.forget_text(own.sha256)
+    at.run()
+    assert "No text yet" in complaints(at)

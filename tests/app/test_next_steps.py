@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 from play import KEY, click, keys, new_run, open_app, said, wait_for
 
+from microllm import download
 from microllm.builtin import drawing_room
 from microllm.config import TrainConfig
 from microllm.runs import Run
@@ -68,6 +69,14 @@ def test_a_run_that_goes_on_suggests_nothing(state):
     with run.writing():
         at = open_app("train", run=run.id)
         assert "next-0" not in keys(at)
+
+
+def test_a_run_whose_text_is_elsewhere_says_so_instead_of_offering_to_start_on_another():
+    run = finished(DOWN, DOWN)
+    download.forget_text(run.info.text.sha256)
+    at = open_app("train", run=run.id, key=KEY)
+    assert "next-0" not in keys(at)
+    assert "made here, which is not kept here" in said(at)
 
 
 def test_learning_by_heart_is_said_while_it_happens():

@@ -46,6 +46,28 @@ def shared_link(at) -> dict[str, str]:
 # ---- whose it is
 
 
+def test_a_reload_keeps_what_the_window_had_set_going_besides_the_run_on_show():
+    at = open_app("train")
+    first = started(at)
+    at.slider(key="n_layer").set_value(1).run()
+    click(at, "queue")
+    waiting = next(one.folder for one in shared.workshop()._trainings.values() if one.folder.id != first.id)
+    at.run()
+    link = {name: at.query_params[name] for name in ("run", "key", "also")}
+    assert link["run"] == first.id
+    again = open_app("train", **link)
+    assert f"way-to-{waiting.id}" in keys(again)
+    assert set(again.session_state["keys"]) == {first.id, waiting.id}
+    assert "also" not in shared_link(again)
+
+
+@pytest.mark.parametrize("also", ["", ".", "a.b.c", "../../etc.x", "{id}.wrong", "{id}"])
+def test_no_other_run_is_owned_without_its_key(also, live_run):
+    at = open_app("train", run=live_run.id, also=also.format(id=live_run.id))
+    assert not at.exception
+    assert not at.session_state["keys"]
+
+
 def test_who_starts_a_run_owns_it_and_only_a_hash_is_kept():
     at = open_app("train")
     run = started(at)
@@ -182,6 +204,12 @@ def test_the_shared_link_leads_a_stranger_to_the_same_view_but_for_the_key(live_
     assert not COMMANDS & keys(other)
 
 
+def test_of_a_sentence_that_is_too_long_the_link_says_what_is_taken(live_run):
+    at = go_to(open_app("train", run=live_run.id), "attention")
+    at.text_input(key="sentence").set_value("word " * 100).run()
+    assert shared_link(at)["sentence"] == ("word " * 100)[:128]
+
+
 def test_a_link_without_a_run_sets_the_train_page_and_one_click_starts_exactly_that():
     says = {"preset": "article", "block_size": "16", "seed": "7", "optimizer": "muon", "text": "words-twice"}
     at = open_app("train", **says)
@@ -234,7 +262,7 @@ def test_a_long_sentence_in_a_link_is_cut():
     shared.workshop().start(run).join(60)
     at = open_app("attention", run=run.id, sentence="word " * 100)
     assert "500 characters" in complaints(at)
-    assert len(at.text_input(key="sentence").value) == 200
+    assert len(at.text_input(key="sentence").value) == 128
 
 
 def test_an_own_text_is_not_in_the_link_and_that_is_said():
@@ -242,7 +270,7 @@ def test_an_own_text_is_not_in_the_link_and_that_is_said():
     at.selectbox(key="text").set_value("own").run()
     at.text_area(key="pasted").set_value("to be or not to be, " * 100).run()
     assert "text" not in shared_link(at)
-    assert "Your own text stays here" in said(at)
+    assert "Your own text is not in the link." in said(at)
 
 
 def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included():

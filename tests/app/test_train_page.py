@@ -62,6 +62,17 @@ def upload(at, name, data):
 # ---- the knobs
 
 
+def test_changed_settings_are_set_back_to_the_preset_by_one_click():
+    at = open_app("train")
+    assert at.button(key="preset-reset").disabled
+    at.slider(key="block_size").set_value(200)
+    at.slider(key="n_layer").set_value(8).run()
+    click(at, "preset-reset")
+    model = PRESETS["quick"].model
+    assert (at.slider(key="block_size").value, at.slider(key="n_layer").value) == (model.block_size, model.n_layer)
+    assert at.button(key="preset-reset").disabled
+
+
 def test_the_page_opens_with_the_quick_preset():
     at = open_app("train")
     _, model, train = "quick", PRESETS["quick"].model, PRESETS["quick"].train

@@ -5,7 +5,6 @@ import re
 import pytest
 from driving import (
     CHART,
-    PATIENCE,
     alerts,
     at,
     button,
@@ -78,7 +77,7 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
     assert rates[event["step"]] > 0.04
 
     press(page, "strip-stop")
-    expect(button(page, "strip-start")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "strip-start")).to_be_visible()
     until(page, lambda: server.run(run)["state"] == "stopped", "the end of the run")
     assert run_id(page) == run
     assert step(page) == server.lines(run)[-1]["step"]
@@ -135,7 +134,7 @@ def test_attention_is_computed_anew_while_the_model_trains(page, server):
     run = start(page)
     visit(page, f"{server.url}/attention?run={run}")
     labels = at(page, "attention-one").locator(".xtick text")
-    expect(labels.first).to_be_visible(timeout=PATIENCE * 1000)
+    expect(labels.first).to_be_visible()
     sentence = "It␠is␠a␠truth␠universally␠ack"  # for a moment a new heatmap and the one before are both there
     until(page, lambda: "".join(labels.all_text_contents()) == sentence, "the sentence on the axis")
 
@@ -170,7 +169,7 @@ def test_text_streams_in_while_the_model_trains_and_can_be_stopped_and_kept(page
 
     until(page, lambda: step(page) is not None, "a step in the strip")
     press(page, "generate")
-    expect(button(page, "stop-writing")).to_be_enabled(timeout=PATIENCE * 1000)
+    expect(button(page, "stop-writing")).to_be_enabled()
     looks = []  # (characters, step), until both have grown twice while it writes
 
     def grows() -> bool:
@@ -182,8 +181,8 @@ def test_text_streams_in_while_the_model_trains_and_can_be_stopped_and_kept(page
     assert looks == sorted(looks)
     assert looks[-1][0] < 2_000
     press(page, "stop-writing")
-    expect(button(page, "download")).to_be_enabled(timeout=PATIENCE * 1000)
-    settle(page)  # the text is drawn after the buttons
+    expect(button(page, "download")).to_be_enabled()
+    wait_for_more_steps(page)  # the text is drawn after the buttons
     kept = text.first.inner_text()
     assert kept.startswith("It is a truth")
     assert len(kept) < 2_000

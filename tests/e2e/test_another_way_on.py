@@ -6,7 +6,6 @@ import pytest
 from driving import (
     CHART,
     DRAWING_ROOM,
-    PATIENCE,
     WORDS_TWICE,
     at,
     button,
@@ -40,7 +39,7 @@ def test_a_run_that_learned_one_text_is_forked_to_learn_another_and_shows_what_i
     choose(page, "text", WORDS_TWICE)
     parent = start(page, max_steps=60)
     is_finished(page, server)
-    expect(at(page, "fork")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(at(page, "fork")).to_be_visible()
     at(page, "text").scroll_into_view_if_needed()
     page.wait_for_timeout(500)  # a list that has just been unfolded closes when the page scrolls
     choose(page, "text", DRAWING_ROOM)
@@ -56,7 +55,7 @@ def test_a_run_that_learned_one_text_is_forked_to_learn_another_and_shows_what_i
     assert "A" in origin["left_out"]
 
     gains = page.get_by_text(re.compile(r"On this text [\d.]+ → [\d.]+ nats: what it gains"))
-    expect(gains).to_be_visible(timeout=PATIENCE * 1000)
+    expect(gains).to_be_visible()
     new, newest, old, oldest = map(float, re.findall(r"\d+\.\d+", gains.inner_text()))
     assert newest < new
     assert oldest > old
@@ -68,7 +67,9 @@ def test_a_run_that_learned_one_text_is_forked_to_learn_another_and_shows_what_i
     assert not page.errors
 
 
-def test_a_run_that_trains_is_forked_from_now_with_another_rate(page, server):
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_run_that_trains_is_forked_from_now_with_another_rate(width, new_page, server):
+    page = new_page(viewport={"width": width, "height": 844})
     visit(page, f"{server.url}/train")
     parent = start(page)
     wait_for_more_steps(page, 10)

@@ -7,6 +7,7 @@ from driving import (
     PATIENCE,
     at,
     command_line_training,
+    contrast,
     fill,
     press,
     run_id_of,
@@ -35,8 +36,8 @@ def finished(shared_server):
 def look(page, server, run: str) -> None:
     """Open the attention page of a run, and wait until all is drawn."""
     visit(page, f"{server.url}/attention?run={run}")
-    expect(letters(page).first).to_be_visible(timeout=PATIENCE * 1000)
-    expect(tiles(page).first).to_be_visible(timeout=PATIENCE * 1000)
+    expect(letters(page).first).to_be_visible()
+    expect(tiles(page).first).to_be_visible()
     settle(page)
 
 
@@ -103,6 +104,14 @@ def test_pointing_at_a_character_makes_what_it_looks_at_glow_and_a_click_holds_i
     assert not page.errors
 
 
+def test_of_a_sentence_that_is_pasted_and_too_long_the_beginning_is_taken(page, server, finished):
+    look(page, server, finished)
+    fill(page, "sentence", "the end " * 40)
+    expect(letters(page)).to_have_count(128)
+    expect(page.get_by_text("The first 128 of its 320 characters are taken.")).to_be_visible()
+    assert not page.errors
+
+
 HEATMAP = """
 () => Array.from(
     document.querySelector(".st-key-attention-one .js-plotly-plot")?.calcdata?.[0][0].z ?? [],
@@ -163,7 +172,7 @@ def test_a_head_is_chosen_by_click_or_keys_and_all_of_the_page_follows(page, ser
     before = glows(page)
 
     tile(page, 2, 3).click()
-    expect(at(page, "attention-live").get_by_text("Layer 2, head 3, at step")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(at(page, "attention-live").get_by_text("Layer 2, head 3, at step")).to_be_visible()
     expect(tile(page, 2, 3)).to_have_attribute("aria-checked", "true")
     until(page, lambda: glows(page) != before, "the sentence with the shares of another head")
 
@@ -174,16 +183,16 @@ def test_a_head_is_chosen_by_click_or_keys_and_all_of_the_page_follows(page, ser
     page.keyboard.press("ArrowRight")  # the edge
     expect(tile(page, 3, 4)).to_be_focused()
     page.keyboard.press("Enter")
-    expect(at(page, "attention-live").get_by_text("Layer 3, head 4, at step")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(at(page, "attention-live").get_by_text("Layer 3, head 4, at step")).to_be_visible()
     note = at(page, "attention-heads").locator(".note")
     expect(note).to_contain_text("Layer 3, head 4")
     tile(page, 1, 2).hover()
     expect(note).to_contain_text("Layer 1, head 2")
 
     page.locator("a[href*=generate]:visible").first.click()
-    expect(at(page, "temperature")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(at(page, "temperature")).to_be_visible()
     page.locator("a[href*=attention]:visible").first.click()
-    expect(tile(page, 3, 4)).to_have_attribute("aria-checked", "true", timeout=PATIENCE * 1000)
+    expect(tile(page, 3, 4)).to_have_attribute("aria-checked", "true")
     assert not page.errors
 
 
@@ -232,33 +241,14 @@ def test_light_and_dark_change_the_colours_without_a_visit_to_the_server(new_pag
     assert letters(page).evaluate_all(last) != "rgb(0, 0, 0)"
 
 
-CONTRAST = """
-spans => {
-    const light = color => {
-        const [r, g, b] = color.match(/[\\d.]+/g).slice(0, 3).map(Number).map(
-            part => color.startsWith("color(") ? part : part / 255
-        ).map(part => part <= 0.04 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b
-    }
-    const page = getComputedStyle(document.querySelector(".stApp")).backgroundColor
-    return Math.min(...spans.map(span => {
-        const style = getComputedStyle(span)
-        const under = style.backgroundColor === "rgba(0, 0, 0, 0)" ? page : style.backgroundColor
-        const [a, b] = [light(style.color), light(under)].sort((a, b) => b - a)
-        return (a + 0.05) / (b + 0.05)
-    }))
-}
-"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_character_is_readable_on_every_glow(new_page, server, finished, scheme):
     page = new_page(color_scheme=scheme)
     look(page, server, finished)
     for q in range(0, 29, 4):
         letters(page).nth(min(q, letters(page).count() - 1)).hover()
-        assert letters(page).evaluate_all(CONTRAST) >= 4.5
-    assert at(page, "attention-text").locator(".legend b").evaluate_all(CONTRAST) >= 4.5
+        assert contrast(letters(page)) >= 4.5
+    assert contrast(at(page, "attention-text").locator(".legend b")) >= 4.5
 
 
 REPAINT = """

@@ -1,10 +1,10 @@
-"""Links, reloads, two windows, a closed one, and runs that were trained elsewhere."""
+"""Links, two windows, a closed one, and runs that were trained elsewhere."""
 
+import shutil
 import signal
 
 import pytest
 from driving import (
-    CHART,
     PATIENCE,
     at,
     button,
@@ -13,7 +13,6 @@ from driving import (
     press,
     run_id,
     run_id_of,
-    settle,
     start,
     step,
     until,
@@ -24,36 +23,6 @@ from playwright.sync_api import expect
 
 pytestmark = pytest.mark.timeout(240)
 PAGES = ("train", "attention", "generate")
-
-
-def has_the_whole_curve(page, server, run) -> bool:
-    """True when the curve begins at step 1 (the left edge of the log axis) and all exams so far are drawn."""
-    exams = [line["step"] for line in server.lines(run) if "val_loss" in line and line["step"] > 0]
-    drawn = curve(page)
-    return drawn["left"] == 0 and drawn["exams"] >= len(exams) > 0
-
-
-def test_a_reload_comes_back_to_the_run_on_every_page_and_it_trains_on(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
-    name = server.run(run)["name"]
-    before = wait_for_more_steps(page)
-    for address in PAGES:
-        page.locator(f"header a[href*='/{address}'], [data-testid=stTopNavLink][href*='/{address}']").first.click()
-        until(page, lambda address=address: f"/{address}" in page.url, "the page")
-        until(page, lambda: run_id(page) == run, "the run in the address")
-        settle(page)
-        page.reload(wait_until="commit")
-        expect(at(page, "strip")).to_contain_text(name, timeout=PATIENCE * 1000)
-        assert run_id(page) == run
-        before = wait_for_more_steps(page, before)
-        page.wait_for_timeout(2_500)  # longer than the grace time
-        before = wait_for_more_steps(page, before)
-        if address == "train":
-            expect(page.locator(f"{CHART} svg")).to_be_visible(timeout=PATIENCE * 1000)
-            until(page, lambda: has_the_whole_curve(page, server, run), "the whole curve")
-    assert server.run(run)["state"] == "training"
-    assert not page.errors
 
 
 def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(fresh_server, page):
@@ -69,7 +38,7 @@ def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(fresh_server, pag
     assert step(page) == 80
     for other in PAGES:
         assert page.locator(f"a[href*='/{other}']").count()
-    expect(at(page, "attention-one").locator(".xtick text").first).to_be_visible(timeout=PATIENCE * 1000)
+    expect(at(page, "attention-one").locator(".xtick text").first).to_be_visible()
     assert not page.errors
 
 
@@ -90,6 +59,28 @@ def test_a_run_that_is_trained_next_door_is_shown_live_by_its_link(page, server)
     until(page, lambda: "stopped" in at(page, "strip").inner_text(), "its end in the strip")
 
 
+@pytest.mark.parametrize("address", ["train", "attention", "generate"])
+def test_a_run_that_another_window_deletes_is_named_wherever_one_clicks_next(address, page, server):
+    training = command_line_training(server.home, max_steps=40)
+    run = run_id_of(training)
+    assert training.wait(PATIENCE) == 0
+    visit(page, f"{server.url}/{address}?run={run}")
+    if address == "generate":
+        press(page, "generate")
+        expect(button(page, "download")).to_be_enabled()
+    target = {
+        "train": at(page, "timeline").locator(".track"),
+        "attention": at(page, "attention-heads").locator("[role=radio]").nth(1),
+        "generate": page.locator(".letters [role=option]").nth(20),
+    }[address]
+    expect(target).to_be_visible()
+    shutil.rmtree(server.home / "runs" / run)
+    target.click()
+    expect(page.get_by_text(f"There is no run '{run}' here")).to_be_visible()
+    assert not page.locator("[data-testid=stException]").count()
+    assert not page.errors
+
+
 def test_the_menu_of_the_strip_leads_to_an_earlier_run(page, server):
     training = command_line_training(server.home, max_steps=40)
     run = run_id_of(training)
@@ -99,10 +90,11 @@ def test_the_menu_of_the_strip_leads_to_an_earlier_run(page, server):
     body = page.locator("[data-testid=stPopoverBody]")
     for size in ({"width": 390, "height": 844}, {"width": 1280, "height": 800}):
         page.set_viewport_size(size)
-        for _ in range(4):  # also while all of it ticks it unfolds upwards, where there is room
-            wait_for_more_steps(page)
+        for _ in range(3):  # also while all of it ticks it unfolds upwards, where there is room
+            # Streamlit's answer to the closing folds what was unfolded since: the second tick comes after it
+            wait_for_more_steps(page, wait_for_more_steps(page))
             press(page, "runs-menu")
-            expect(at(page, f"open-{run}")).to_be_visible(timeout=PATIENCE * 1000)
+            expect(at(page, f"open-{run}")).to_be_visible()
             menu, name = body.bounding_box(), button(page, "runs-menu").bounding_box()
             assert menu["y"] >= 0 and menu["height"] > 300
             assert menu["y"] + menu["height"] <= name["y"]

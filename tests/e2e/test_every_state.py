@@ -21,9 +21,9 @@ from driving import (
     settle,
     start,
     step,
+    tracebacks,
     until,
     visit,
-    without_closed_windows,
 )
 
 pytestmark = pytest.mark.timeout(300)
@@ -77,7 +77,7 @@ def crowded(browser, mirror, tmp_path_factory):
     (folder / "run.json").write_text(json.dumps(server.run(server.finished) | ended))
     yield server
     assert server.end() == 0, server.log
-    assert "Traceback" not in (log := without_closed_windows(server.log)), log
+    assert not (ours := tracebacks(server.log)), ours
 
 
 def go_into(state, server, page, new_page) -> str:

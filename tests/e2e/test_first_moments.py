@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from driving import CHART, PATIENCE, at, button, choose, press, settle, step, until, visit
+from driving import CHART, at, button, choose, press, settle, step, until, visit
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
@@ -14,7 +14,7 @@ def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(add
     server = fresh_server()
     began = time.monotonic()
     page.goto(server.url + address, wait_until="commit")
-    expect(page.get_by_text("PyTorch is waking up")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(page.get_by_text("PyTorch is waking up")).to_be_visible()
     assert time.monotonic() - began < 10  # 1.5 s on a quiet machine
     for other in ("train", "attention", "generate"):
         assert page.locator(f"a[href*='/{other}']").count()
@@ -22,7 +22,7 @@ def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(add
     heading = page.locator("h3").inner_text()
     assert not at(page, "strip").count()
 
-    expect(at(page, "strip")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(at(page, "strip")).to_be_visible()
     settle(page)
     assert page.locator("h3").inner_text() == heading
     assert not page.get_by_text("PyTorch is waking up").count()
@@ -32,7 +32,7 @@ def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(add
 def test_the_first_point_stands_on_the_plot_soon_after_a_click_on_start(page, server):
     visit(page, f"{server.url}/train")
     choose(page, "text", 1)
-    expect(page.locator(f"{CHART} svg")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(page.locator(f"{CHART} svg")).to_be_visible()
     until(page, lambda: "ms" in at(page, "cost").inner_text(), "how fast the server is")
     began = time.monotonic()
     press(page, "start")
@@ -42,4 +42,4 @@ def test_the_first_point_stands_on_the_plot_soon_after_a_click_on_start(page, se
     drawn = time.monotonic() - began
     assert seen < 4 and drawn < 5, (seen, drawn)  # 0.7 s and 0.9 s on a quiet machine
     press(page, "strip-stop")
-    expect(button(page, "strip-start")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "strip-start")).to_be_visible()

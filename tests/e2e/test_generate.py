@@ -4,7 +4,6 @@ import re
 
 import pytest
 from driving import (
-    PATIENCE,
     at,
     button,
     press,
@@ -53,8 +52,8 @@ def open_with_a_model(page, server, **options) -> str:
     press(page, "strip-pause")
     wait_until_it_stands_still(page, server)
     page.get_by_role("link", name="Generate").first.click()
-    expect(button(page, "generate")).to_be_visible(timeout=PATIENCE * 1000)
-    expect(bars(page).first).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "generate")).to_be_visible()
+    expect(bars(page).first).to_be_visible()
     settle(page)
     return run
 
@@ -63,7 +62,7 @@ def write(page) -> str:
     """Press Generate and wait until all is written."""
     press(page, "generate")
     until(page, lambda: len(text(page)) == len(PROMPT) + 400, "a whole text")
-    expect(button(page, "download")).to_be_enabled(timeout=PATIENCE * 1000)
+    expect(button(page, "download")).to_be_enabled()
     return text(page)
 
 
@@ -177,6 +176,7 @@ def test_reading_updates_in_place_and_keeps_what_was_pointed_at(page, server):
     visit(page, f"{server.url}/generate?run={run}")
     at(page, "view").locator("button").nth(1).click()
     until(page, lambda: characters(page).count() > 100, "a passage")
+    assert page.locator(".letters code").first.evaluate("text => text.scrollTop") == 0  # it is read from its beginning
     characters(page).nth(40).click()
     page.mouse.move(1, 1)
     locked = title(page)

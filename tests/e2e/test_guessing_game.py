@@ -42,7 +42,7 @@ def test_the_keyboard_alone_plays_a_game_while_a_run_trains(page, server):
     wait_for_more_steps(page)  # at its first points the page is made anew
     button(page, "guess-fold-button").focus()
     page.keyboard.press("Enter")
-    expect(page.locator(".guess .blank")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(page.locator(".guess .blank")).to_be_visible()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.shadowRoot?.activeElement?.tagName") == "INPUT"
     for n, key in enumerate(["e", "Space", "Enter", "T", "."], 1):

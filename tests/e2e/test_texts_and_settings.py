@@ -5,12 +5,12 @@ import re
 import pytest
 from driving import (
     OWN,
-    PATIENCE,
     WORDS_TWICE,
     alerts,
     at,
     button,
     choose,
+    contrast,
     fill,
     press,
     run_id,
@@ -38,7 +38,7 @@ def test_a_text_is_uploaded_and_learned_and_bad_ones_are_refused_without_loss(pa
     expect(button(page, "start")).to_be_disabled()
 
     upload(page, "mine.txt", drawing_room(4_000).encode())
-    expect(panel).to_contain_text("4,000 characters", timeout=PATIENCE * 1000)
+    expect(panel).to_contain_text("4,000 characters")
     for name, data, word in (
         ("empty.txt", b"", "empty"),
         ("picture.txt", PNG, "PNG"),
@@ -59,26 +59,28 @@ def test_a_text_too_short_for_the_context_says_what_would_fit_and_one_click_repa
     visit(page, f"{server.url}/train")
     choose(page, "text", OWN)
     upload(page, "short.txt", drawing_room(300).encode())
-    expect(button(page, "use-block_size")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "use-block_size")).to_be_visible()
     assert "at most 29" in alerts(page)
     expect(button(page, "start")).to_be_disabled()
     assert not page.locator("[data-testid=stException]").count()
     press(page, "use-block_size")
-    expect(button(page, "start")).to_be_enabled(timeout=PATIENCE * 1000)
-    expect(thumb(page, "block_size")).to_have_value("29", timeout=PATIENCE * 1000)
+    expect(button(page, "start")).to_be_enabled()
+    expect(thumb(page, "block_size")).to_have_value("29")
 
 
 def test_heads_that_cannot_share_the_width_are_explained_and_one_click_repairs_it(page, server):
     visit(page, f"{server.url}/train")
     expect(button(page, "start")).to_be_enabled()
     slide(page, "n_head", 5)
-    expect(button(page, "use-n_head")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "use-n_head")).to_be_visible()
     assert "5 heads" in alerts(page)
     expect(button(page, "start")).to_be_disabled()
+    press(page, "strip-start")  # which is always there, and says so where it is always seen
+    expect(at(page, "strip")).to_contain_text("5 heads")
     press(page, "use-n_head")
-    expect(button(page, "start")).to_be_enabled(timeout=PATIENCE * 1000)
-    expect(thumb(page, "n_head")).to_have_value("4", timeout=PATIENCE * 1000)
-    assert not alerts(page)
+    expect(button(page, "start")).to_be_enabled()
+    expect(thumb(page, "n_head")).to_have_value("4")
+    until(page, lambda: not alerts(page), "no complaint any more")
 
 
 def test_the_bars_answer_the_temperature(page, server):
@@ -89,7 +91,7 @@ def test_the_bars_answer_the_temperature(page, server):
     visit(page, f"{server.url}/generate?run={run}")
     fill(page, "prompt", "word ")
     bar = page.locator(".letters .bar .share").first
-    expect(bar).to_be_visible(timeout=PATIENCE * 1000)
+    expect(bar).to_be_visible()
 
     def first_bar() -> float:
         found = re.search(r"([\d.]+) %", bar.inner_text())
@@ -101,6 +103,21 @@ def test_the_bars_answer_the_temperature(page, server):
     until(page, lambda: first_bar() == 100, "one bar that takes all")
     thumb(page, "temperature").press("End")
     until(page, lambda: 0 < first_bar() < usual, "flatter bars")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_small_print_numbers_of_axes_and_the_main_button_are_readable(scheme, new_page, server):
+    page = new_page(color_scheme=scheme)
+    visit(page, f"{server.url}/train")
+    expect(button(page, "start")).to_be_enabled()
+    for what in (
+        ".st-key-start button p",
+        "[data-testid=stCaptionContainer] p",
+        "svg.marks .role-axis-label text",
+        "svg.marks .role-axis-title text",
+    ):
+        expect(page.locator(what).first).to_be_visible()
+        assert contrast(page.locator(what).first) >= 4.5, what
 
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -138,7 +155,7 @@ def test_on_a_phone_nothing_overlaps_and_nothing_sticks_out(new_page, server):
         visit(page, f"{server.url}/{address}?run={run}")
         until(page, lambda: step(page) is not None, "a step in the strip")
         picture = {"train": "svg.marks", "attention": ".main-svg", "generate": "[role=listbox]"}[address]
-        expect(page.locator(picture).first).to_be_visible(timeout=PATIENCE * 1000)
+        expect(page.locator(picture).first).to_be_visible()
         assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
         assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
         assert page.evaluate(OVERLAPS) == []

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from driving import PATIENCE, at, press, press_start, start, step, until, visit
+from driving import at, press, run_id, start, step, until, visit
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
@@ -86,15 +86,17 @@ def test_two_runs_share_one_place_fairly_and_each_strip_says_when_its_turn_comes
 def test_a_run_that_waits_for_its_first_turn_says_so_and_offers_the_game(new_page, fresh_server):
     server = fresh_server(MICROLLM_SLOTS="1")
     first, second = new_page(), new_page()
-    for page in (first, second):
-        visit(page, f"{server.url}/train")
+    visit(first, f"{server.url}/train?n_embd=192&n_layer=6&block_size=128")  # takes its time until it has begun
+    visit(second, f"{server.url}/train")
     assert not second.locator(".guess").count()
-    press_start(first)
+    press(first, "start")
+    run = until(first, lambda: run_id(first), "its run")
+    until(first, lambda: server.run(run)["state"] == "training", "its turn")
     press(second, "start")
-    expect(at(second, "strip")).to_contain_text(re.compile(r"your turn in [1-5] s"), timeout=PATIENCE * 1000)
-    expect(second.locator(".guess .blank")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(at(second, "strip")).to_contain_text(re.compile(r"your turn in [1-5] s"))
+    expect(second.locator(".guess .blank")).to_be_visible()
     second.locator(".guess input").press("e")
-    expect(second.locator(".guess .score")).to_contain_text("of 1", timeout=PATIENCE * 1000)
+    expect(second.locator(".guess .score")).to_contain_text("of 1")
     until(second, lambda: step(second) is not None, "its turn")
     expect(second.locator(".guess .score")).to_contain_text("of 1")  # the game goes on while it trains
     assert not second.errors

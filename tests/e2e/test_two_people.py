@@ -7,7 +7,6 @@ import zipfile
 
 import pytest
 from driving import (
-    PATIENCE,
     alerts,
     at,
     button,
@@ -27,12 +26,12 @@ pytestmark = pytest.mark.timeout(240)
 def test_a_link_with_settings_shows_them_and_stays_for_a_reload(page, server):
     visit(page, f"{server.url}/train?preset=article&n_layer=5&n_embd=5000&text=words-twice")
     for _ in range(2):
-        expect(at(page, "n_layer").locator("input[type=range]")).to_have_value("5", timeout=PATIENCE * 1000)
+        expect(at(page, "n_layer").locator("input[type=range]")).to_have_value("5")
         expect(at(page, "n_embd").locator("input[type=range]")).to_have_value("384")
         expect(at(page, "text").locator("input")).to_have_value("Words said twice")
         assert "n_embd is 5000" in alerts(page)
         page.reload(wait_until="commit")
-        expect(at(page, "strip")).to_be_visible(timeout=PATIENCE * 1000)
+        expect(at(page, "strip")).to_be_visible()
         settle(page)
 
 
@@ -41,16 +40,16 @@ def test_curves_and_folder_are_downloaded_while_it_trains(page, server, tmp_path
     run = start(page)
     reached = wait_for_more_steps(page)
     press(page, "take-away-button")
-    expect(button(page, "take-folder")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "take-folder")).to_be_visible()
     for number in range(3):  # ticks in between do not take the files away
-        with page.expect_download(timeout=PATIENCE * 1000) as download:
+        with page.expect_download() as download:
             button(page, "take-curves").click()
         name = server.run(run)["name"]
         assert download.value.suggested_filename == f"{name}.csv"
         rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
         assert [int(row["step"]) for row in rows] == list(range(len(rows)))
         assert len(rows) > reached
-        with page.expect_download(timeout=PATIENCE * 1000) as download:
+        with page.expect_download() as download:
             button(page, "take-folder").click()
         archive = zipfile.ZipFile(download.value.path())
         assert archive.testzip() is None

@@ -2,11 +2,13 @@
 
 import pytest
 from driving import (
-    PATIENCE,
+    CHART,
+    GRACE,
     Server,
     alerts,
     at,
     button,
+    curve,
     press,
     run_id,
     settle,
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.timeout(240)
 
 def test_ten_clicks_on_start_are_one_run(page, server):
     visit(page, f"{server.url}/train")
-    expect(button(page, "start")).to_be_enabled(timeout=PATIENCE * 1000)
+    expect(button(page, "start")).to_be_enabled()
     before = {path.name for path in (server.home / "runs").glob("*")}
     page.evaluate("""async () => {
         for (let i = 0; i < 10; i++) {  // slowly enough that each is a click of its own for the server
@@ -45,7 +47,37 @@ def test_ten_clicks_on_start_are_one_run(page, server):
     assert not page.errors
 
 
-# ---- 38. a closed window, a lost connection
+# ---- 38. a reload, a lost connection, a closed window
+
+
+def has_the_whole_curve(page, server, run) -> bool:
+    """True when the curve begins at step 1 (the left edge of the log axis) and all exams so far are drawn."""
+    exams = [line["step"] for line in server.lines(run) if "val_loss" in line and line["step"] > 0]
+    drawn = curve(page)
+    return drawn["left"] == 0 and drawn["exams"] >= len(exams) > 0
+
+
+def test_a_reload_comes_back_to_the_run_on_every_page_and_it_trains_on(page, server):
+    visit(page, f"{server.url}/train")
+    run = start(page)
+    name = server.run(run)["name"]
+    before = wait_for_more_steps(page)
+    for address in ("train", "attention", "generate"):
+        page.locator(f"header a[href*='/{address}'], [data-testid=stTopNavLink][href*='/{address}']").first.click()
+        until(page, lambda address=address: f"/{address}" in page.url, "the page")
+        until(page, lambda: run_id(page) == run, "the run in the address")
+        settle(page)
+        page.reload(wait_until="commit")
+        expect(at(page, "strip")).to_contain_text(name)
+        assert run_id(page) == run
+        before = wait_for_more_steps(page, before)
+        page.wait_for_timeout(1000 * GRACE + 500)
+        before = wait_for_more_steps(page, before)
+        if address == "train":
+            expect(page.locator(f"{CHART} svg")).to_be_visible()
+            until(page, lambda: has_the_whole_curve(page, server, run), "the whole curve")
+    assert server.run(run)["state"] == "training"
+    assert not page.errors
 
 
 def is_being_trained(server, run) -> bool:
@@ -64,7 +96,7 @@ def test_a_lost_connection_does_not_stop_the_run(page, server):
     page.evaluate("streamlitDebug.disconnectWebsocket()")
     until(page, lambda: step(page) > before, "more steps")
     settle(page)
-    page.wait_for_timeout(3_500)  # longer than the grace time
+    page.wait_for_timeout(1000 * GRACE + 1_500)
     assert server.run(run)["state"] == "training"
     wait_for_more_steps(page)
 
@@ -107,10 +139,10 @@ def test_after_a_restart_the_run_is_shown_as_interrupted_and_one_click_resumes_i
 
             server = Server(server.home, mirror, MICROLLM_CHECKPOINT="0.2").wait_until_it_answers()
             visit(page, server.url + link)
-            expect(at(page, "strip")).to_contain_text("interrupted", timeout=PATIENCE * 1000)
+            expect(at(page, "strip")).to_contain_text("interrupted")
             assert len(server.lines(run)) > 0.5 * reached
             press(page, "strip-go-on")
-            expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
+            expect(button(page, "strip-stop")).to_be_visible()
             until(page, lambda reached=reached: (step(page) or 0) > reached + 5, "steps beyond those before the end")
         press(page, "strip-stop")
         settle(page)
@@ -149,7 +181,7 @@ def test_a_stranger_with_the_link_watches_and_cannot_stop_the_run(page, new_page
     assert server.run(run)["state"] == "training"
 
     page.reload(wait_until="commit")
-    expect(button(page, "strip-stop")).to_be_visible(timeout=PATIENCE * 1000)
+    expect(button(page, "strip-stop")).to_be_visible()
     assert key in page.url
     wait_for_more_steps(page)
     press(page, "strip-stop")

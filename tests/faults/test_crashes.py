@@ -306,15 +306,15 @@ def test_without_the_optimisers_memory_or_the_step_it_would_be_another_run(left_
     assert steps_of(second, 20)[-5:] != truth[-5:]
 
 
-def train_with_a_change(run: Run, at: int, end: int | None = None) -> None:
-    """Train a run whose learning rate is changed at a step, and which is stopped at another."""
+def train_with_a_change(run: Run, at: int, end: int | None = None, after: int = 0) -> None:
+    """Train a run whose learning rate is changed at a step, `after` so many changes, and which is killed at another."""
     training = Training(Run.open(run.id), Slots(1))
     log = Writer.log
 
     def log_and_steer(writer, progress):
         log(writer, progress)
-        if progress.step == at - 1 and len(run.history.changes()) == 0:
-            training.change(learning_rate=0.003)
+        if progress.step == at - 1 and len(run.history.changes()) == after:
+            training.change(learning_rate=0.003 / (1 + after))
         if progress.step == end:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -349,6 +349,27 @@ def test_a_live_change_after_the_last_checkpoint_is_made_again():
     assert [change["step"] for change in run.history.changes()] == [12]
     assert train(run) == "finished"
     assert outcome(run) == outcome(whole)
+
+
+def test_a_change_that_is_made_after_a_crash_stands_instead_of_those_in_the_steps_that_it_cost():
+    run = new_run()
+    assert in_a_child(lambda: train_with_a_change(run, at=12, end=14)) == -signal.SIGKILL
+    assert in_a_child(lambda: train_with_a_change(run, at=6, end=9, after=1)) == -signal.SIGKILL
+    assert run.checkpoints == []
+    assert run.history.changes() == [{"step": 6, "learning_rate": 0.0015}]
+    assert train(run) == "finished"
+    rates = {row["step"]: row["learning_rate"] for row in map(json.loads, (run.folder / "metrics.jsonl").open())}
+    asked = run.info.train.learning_rate
+    assert [rates[step] / (1 - step / 20) for step in (5, 6, 15)] == pytest.approx([asked, 0.0015, 0.0015])
+
+
+def test_changes_that_stand_out_of_order_are_made_again_in_order():
+    run, whole = new_run(), new_run()
+    lines = [b'{"step": 12, "learning_rate": 0.001}\n', b'{"step": 6, "learning_rate": 0.003}\n']
+    (run.folder / "events.jsonl").write_bytes(b"".join(lines))
+    (whole.folder / "events.jsonl").write_bytes(b"".join(reversed(lines)))
+    assert train(run) == train(whole) == "finished"
+    assert outcome(run) == outcome(whole) != outcome(unbroken())
 
 
 def test_a_live_change_before_the_checkpoint_still_counts(each_step):
@@ -493,7 +514,7 @@ def test_a_file_that_finds_no_room_halfway_leaves_the_old_one_whole(each_step):
 def test_a_live_change_that_cannot_be_written_down_is_not_made_and_training_goes_on(monkeypatch):
     run = new_run()
 
-    def full(self, step, changes) -> None:
+    def full(self, step, changes, instead_of) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Writer, "event", full)

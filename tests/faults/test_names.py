@@ -7,6 +7,7 @@ from microllm.builtin import words_twice
 from microllm.export import command_line, file_name
 from microllm.home import runs_dir, texts_dir
 from microllm.runs import Run, RunProblem, all_runs
+from microllm.ui.words import literal
 
 STRANGE = ["../../etc", "C:\\x", "CON", "a\0b", "n" * 10_000, "👩‍👩‍👧", "", " ", "-rf", "<b>&", "\ud800"]
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}
@@ -28,10 +29,16 @@ def run():
 @pytest.mark.parametrize("name", STRANGE, ids=ascii)
 def test_a_text_may_be_called_anything_and_is_kept_under_its_sha_256(name):
     run = new_run(name)
-    assert Run.open(run.id).info.text.name == name
+    assert Run.open(run.id).info.text.name == name.replace("\ud800", "?")  # half of a pair of characters is no text
     assert [path.name for path in texts_dir().iterdir()] == [f"{run.info.text.sha256}.txt"]
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     assert "train --preset quick" in command_line(run)
+
+
+@pytest.mark.parametrize("name", STRANGE, ids=ascii)
+def test_whatever_it_is_called_can_be_sent_to_a_browser(name):
+    for shown in (literal(name), new_run(name).info.text.name):
+        assert shown.encode().decode() == shown
 
 
 @pytest.mark.parametrize("name", STRANGE, ids=ascii)

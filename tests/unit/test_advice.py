@@ -66,9 +66,12 @@ def test_a_curve_that_has_settled_asks_for_nothing(history):
 
 
 def test_a_run_that_was_stopped_early_is_to_go_on_to_its_end(history):
-    (suggestion,) = next_steps(info(state="stopped"), history(falling(4.5, 1.2, quickly=3)))
+    curve = history(falling(4.5, 1.2, quickly=3))
+    with curve.path.open("a") as metrics:
+        metrics.write(json.dumps({"step": 1_007, "train_loss": 1.2}) + "\n")  # a few steps after its last exam
+    (suggestion,) = next_steps(info(state="stopped"), curve.read())
     assert suggestion.changes == {}
-    assert "step 1,000" in suggestion.advice and "2,000" in suggestion.advice
+    assert "step 1,007" in suggestion.advice and "2,000" in suggestion.advice
 
 
 def test_a_run_that_stopped_at_its_loss_is_to_go_beyond_it(history):

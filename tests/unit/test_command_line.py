@@ -13,8 +13,10 @@ from microllm import ModelConfig, TrainConfig, download, generate
 from microllm.__main__ import main
 from microllm.builtin import drawing_room, words_twice
 from microllm.config import knobs
+from microllm.download import forget_text
 from microllm.runs import all_runs
 from microllm.sample import Sampling, stream
+from microllm.texts import load_corpus
 
 SMALL = ["--n_embd=16", "--n_layer=1", "--n_head=2", "--block_size=8", "--batch_size=4"]
 
@@ -369,7 +371,8 @@ def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_pat
         (["--first=100"], "name it with --text"),
         (["--text=nowhere.txt"], "nowhere.txt"),
         (["--resume=0123456789abcdef"], "choose one"),
-        (["--threads=2"], "--threads cannot be given to a fork"),
+        (["--threads=2"], "--threads cannot be given with --fork"),
+        (["--preset=long"], "--preset cannot be given with --fork"),
     ],
 )
 def test_a_fork_that_cannot_be_is_answered_with_one_sentence(flags, says, run, capsys):
@@ -378,6 +381,57 @@ def test_a_fork_that_cannot_be_is_answered_with_one_sentence(flags, says, run, c
     assert says in printed
     assert printed.count("\n") == 1
     assert len(all_runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--preset=long"], "--preset cannot be given with --resume"),
+        (["--text=book", "--first=100"], "--text and --first cannot be given with --resume"),
+        (["--step=8"], "--step cannot be given with --resume"),
+        (["--max_steps=20", "--threads=0"], "threads is 0"),
+        (["--max_steps=12"], "max_steps is 12: "),
+        ([], "is finished"),
+    ],
+)
+def test_a_resume_that_cannot_be_is_answered_with_one_sentence_and_changes_nothing(flags, says, run, capsys):
+    before = (run.folder / "run.json").read_bytes()
+    assert command("train", f"--resume={run.id}", *flags) == 2
+    printed = capsys.readouterr().err
+    assert says in printed
+    assert printed.count("\n") == 1
+    assert (run.folder / "run.json").read_bytes() == before
+    assert not (run.folder / "events.jsonl").exists()
+
+
+def test_a_run_that_is_trained_elsewhere_or_has_lost_its_text_is_not_resumed(run, capsys):
+    for flags in ([], ["--max_steps=20"], ["--threads=2"]):
+        run.update(state="stopped")
+        before = (run.folder / "run.json").read_bytes()
+        with run.writing():
+            assert command("train", f"--resume={run.id}", *flags) == 2
+        assert "is being trained already" in capsys.readouterr().err
+        assert (run.folder / "run.json").read_bytes() == before
+    forget_text(run.info.text.sha256)
+    load_corpus.cache_clear()
+    assert command("train", f"--resume={run.id}", "--max_steps=20") == 2
+    assert "is not kept here" in capsys.readouterr().err
+    assert (run.folder / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("flag", ["--resume=", "--fork=", "--text="])
+def test_an_empty_word_is_no_wish_for_the_usual(flag, capsys):
+    assert command("train", flag) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not all_runs()
+
+
+def test_a_run_that_stopped_at_a_loss_goes_on_to_the_steps_that_were_asked_for(train, capsys):
+    assert train("--stop_at_loss=9") == 0
+    (run,) = all_runs()
+    assert run.history.read().last["step"] < 12
+    assert command("train", f"--resume={run.id}", "--max_steps=12") == 0
+    assert run.history.read().last["step"] == 12
 
 
 def test_a_step_without_a_run_to_fork_is_answered_with_one_sentence(train, capsys):

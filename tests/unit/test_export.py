@@ -174,7 +174,7 @@ def test_the_command_line_names_only_what_differs_from_the_preset():
 def test_the_command_line_leads_to_the_very_text(how):
     text = texts.choose("words-twice", first=3_000, how=how)
     options, _ = understood(export.command_line(new_run(text)))
-    assert texts.choose(options["text"], how=options["transform"], first=options["first"]) == text
+    assert texts.choose(options["text"], how=options["transform"] or "none", first=options["first"]) == text
 
 
 @pytest.mark.parametrize("name", ["mine.txt", "-rf", "book", "it's $HOME; rm -rf ~ `x`.txt", "two\nlines", "Ω ☕.txt"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -11,11 +12,11 @@ import threading
 import pytest
 import torch
 
-from microllm import MicroLLM, ModelConfig, TrainConfig, runs, texts
+from microllm import MicroLLM, ModelConfig, TrainConfig, download, runs, texts
 from microllm.builtin import drawing_room, words_twice
 from microllm.checkpoint import WeightsProblem
 from microllm.download import TextProblem
-from microllm.home import runs_dir
+from microllm.home import runs_dir, texts_dir
 from microllm.run_info import new_name
 from microllm.runs import Run, RunProblem, all_runs
 from microllm.train import Progress
@@ -125,6 +126,12 @@ def test_names_are_two_words_to_remember():
         assert adjective.isalpha() and noun.isalpha()
 
 
+def test_no_two_runs_have_one_name(text, monkeypatch):
+    monkeypatch.setattr("microllm.runs.new_name", lambda: "brave-darcy")
+    names = [Run.create(MODEL, TRAIN, text, preset="quick").info.name for _ in range(3)]
+    assert names == ["brave-darcy", "brave-darcy-2", "brave-darcy-3"]
+
+
 # Damage
 
 
@@ -145,6 +152,28 @@ def test_a_run_json_that_lacks_a_part_is_damaged(missing, run):
     damage(run, **{missing: None})
     with pytest.raises(RunProblem, match="damaged"):
         Run.open(run.id)
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"created": math.nan},
+        {"created": 1e300},
+        {"references": {"pairs": "x"}},
+        {"full_val_loss": []},
+        {"model": dataclasses.asdict(MODEL) | {"n_layer": 300_000}},
+        {"model": dataclasses.asdict(MODEL) | {"n_head": 0}},
+        {"train": dataclasses.asdict(TRAIN) | {"stop_at_loss": "x"}},
+    ],
+    ids=str,
+)
+def test_a_run_json_that_was_edited_into_nonsense_is_damaged_and_hides_no_other(edited, run, text):
+    damaged = Run.create(MODEL, TRAIN, text, preset="quick")
+    path = damaged.folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | edited))
+    assert [other.id for other in all_runs()] == [run.id]
+    with pytest.raises(RunProblem, match="damaged"):
+        Run.open(damaged.id)
 
 
 def test_a_run_json_that_breaks_while_it_is_open_is_noticed(run):
@@ -390,10 +419,20 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
     with run.writing() as writer:
         writer.log(progress())
     kept = sum(path.stat().st_size for path in runs_dir().rglob("*") if path.is_file())
-    assert runs.disk_use() == run.size == kept > 0
+    texts_too = kept + sum(path.stat().st_size for path in texts_dir().iterdir())
+    assert run.size == kept > 0
+    assert runs.disk_use() == texts_too > kept
     monkeypatch.setenv("MICROLLM_DISK", "0.0001")
-    with pytest.raises(RunProblem, match=r"^All runs take 0\.0 MB, and MICROLLM_DISK allows 0: delete some first\.$"):
+    with pytest.raises(RunProblem, match=r"^All runs and texts take 0\.0 MB, and MICROLLM_DISK allows 0: "):
         Run.create(MODEL, TRAIN, text, preset="quick")
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
-    monkeypatch.setenv("MICROLLM_DISK", "much")
-    assert runs.most_disk() == 20e9
+    for wish in ("much", "nan", "-1"):
+        monkeypatch.setenv("MICROLLM_DISK", wish)
+        assert runs.most_disk() == 20e9
+
+
+def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memory(run, text):
+    assert len(run.corpus)
+    download.forget_text(text.sha256)
+    with pytest.raises(TextProblem, match="is not kept here any more"):
+        Run.create(MODEL, TRAIN, text, preset="quick")

@@ -1,7 +1,9 @@
 """What a run writes as it learns."""
 
+import itertools
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -117,3 +119,29 @@ def test_the_first_words_are_how_the_sample_begins(run):
     words = wait_for(lambda: samples.first_words(run, 8))
     assert len(words) > len(PROMPT)
     assert samples.at(run, 8, wait=30).text.startswith(words)
+
+
+def test_while_it_rests_first_words_are_begun_only_for_those_who_wait(run, monkeypatch):
+    monkeypatch.setattr(microllm.samples, "_REST", 1e6)
+    monkeypatch.setattr(microllm.samples, "_LONGEST_REST", 60.0)
+    samples = Samples(lambda run: None)
+    wait_for(lambda: samples.first_words(run, 8))
+    assert samples.first_words(run, 12) is None
+    time.sleep(0.3)
+    assert samples.first_words(run, 12) is None
+    assert samples.first_words(run, 12, wait=30)
+
+
+def test_many_runs_together_take_a_fifth_of_the_time_for_samples(run, monkeypatch):
+    monkeypatch.setattr(microllm.samples, "_EVERY", 0.0)
+    monkeypatch.setattr(microllm.samples, "_LONGEST_REST", 60.0)
+    monkeypatch.setattr(
+        microllm.samples, "write_sample", lambda run, step, model: time.sleep(0.05) or SimpleNamespace(step=step)
+    )
+    many = [SimpleNamespace(id=str(i)) for i in range(30)]
+    steps = itertools.count(1)
+    samples, began, written = Samples(lambda run: (next(steps), None)), time.monotonic(), set()
+    while time.monotonic() - began < 1.5:
+        written |= {sample.step for sample in map(samples.newest, many) if sample}
+        time.sleep(0.005)
+    assert 3 <= len(written) <= 1.5 / (5 * 0.05) + 1

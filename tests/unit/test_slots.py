@@ -1,19 +1,22 @@
 """Fewer places than runs: turns, arrivals and departures, on a clock that the tests move."""
 
 import os
+from collections import Counter
 
 import pytest
 
 from microllm.slots import Slots, default_slots
 
 TICK = 0.25
+BEGUN = 3  # ticks with a place
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """Seconds that pass when a test says so, and how many ticks each run has had a place."""
 
     def __init__(self):
         self.now = 0.0
+        self.had = Counter()
 
     def __call__(self):
         return self.now
@@ -34,7 +37,8 @@ def training(slots: Slots, clock: Clock, runs: str | list[str], seconds: float) 
     """Let every run ask at each tick, as training threads do: who had a place after each of the ticks."""
     seen = []
     for _ in range(round(seconds / TICK)):
-        seen.append({run for run in runs if slots.may_train(run)})
+        seen.append({run for run in runs if slots.may_train(run, clock.had[run] >= BEGUN)})
+        clock.had.update(seen[-1])
         clock.now += TICK
     return seen
 
@@ -63,7 +67,7 @@ def test_one_place_is_handed_round_in_turns(slots, clock):
     ticks = training(slots, clock, "abc", seconds=60)
     order = [run for run, _ in turns(ticks)]
     assert order[:9] == list("abcabcabc")
-    for run, seconds in turns(ticks)[3:-1]:
+    for run, seconds in turns(ticks)[6:-1]:  # each has begun, and has had the rest of its first turn
         assert seconds == pytest.approx(slots.turn, abs=TICK), run
 
 
@@ -96,28 +100,51 @@ def test_a_new_run_starts_at_once_when_the_others_have_had_their_first_seconds(s
     assert {"n"} in ticks[:2]
 
 
-def test_a_new_run_keeps_its_place_for_its_first_seconds(slots, clock):
-    ticks = training(slots, clock, "n", seconds=1)
-    ticks += training(slots, clock, "nm", seconds=9)  # another new one cannot push it out
-    assert turns(ticks)[0] == ("n", slots.first)
-    assert turns(ticks)[1][0] == "m"
+def test_a_new_run_keeps_its_place_until_it_has_begun_though_others_are_new_too(slots, clock):
+    assert slots.may_train("n", has_begun=False)
+    while clock.now < slots.first:
+        assert slots.may_train("n", has_begun=False)
+        assert not slots.may_train("m", has_begun=False)
+        clock.now += TICK
+
+
+def test_in_a_rush_all_begin_first_and_then_have_the_rest_of_their_first_turns(slots, clock):
+    training(slots, clock, ["old"], seconds=10)
+    in_turn = turns(training(slots, clock, [*"abcdefgh", "old"], seconds=8 * (slots.first + 2 * TICK) + 3))
+    begin = [(run, pytest.approx(BEGUN * TICK, abs=TICK)) for run in "abcdefg"]
+    rest = [(run, pytest.approx(slots.first - BEGUN * TICK, abs=2 * TICK)) for run in "abcdefg"]
+    assert in_turn[:16] == [*begin, ("h", slots.first), *rest, ("old", slots.turn)]
+
+
+def test_one_more_new_run_comes_before_the_rests_of_first_turns(slots, clock):
+    training(slots, clock, "abc", seconds=2)
+    assert {"n"} in training(slots, clock, "abcn", seconds=2 * TICK)
+    order = [run for run, _ in turns(training(slots, clock, "abcn", seconds=25))]
+    assert sorted(order[:4]) == list("abcn")
+
+
+def test_who_pauses_gives_up_the_rest_of_a_first_turn(slots, clock):
+    training(slots, clock, "ab", seconds=1)  # a has begun, and lent its place to b
+    slots.leave("a")
+    ticks = training(slots, clock, "ba", seconds=20)
+    assert turns(ticks)[1] == ("a", slots.turn)
 
 
 @pytest.mark.parametrize("begins, leaves", [(2, 5), (9, 9), (1_000, 15)])
 def test_a_slow_run_keeps_its_first_place_until_it_has_begun_but_not_for_ever(begins, leaves, slots, clock):
-    while slots.may_train("slow", has_begun=clock.now >= begins):
-        slots.may_train("next")
+    training(slots, clock, ["old"], seconds=10)
+    training(slots, clock, ["slow", "old"], seconds=TICK)
+    came = clock.now = 10.0
+    while slots.may_train("slow", has_begun=clock.now - came >= begins):
+        slots.may_train("old")
         clock.now += TICK
-    assert clock.now == leaves
-    assert slots.may_train("next")
+    assert clock.now - came == pytest.approx(leaves, abs=2 * TICK)
 
 
 def test_only_a_first_turn_waits_for_a_slow_run(slots, clock):
-    training(slots, clock, "ab", seconds=10)
-    assert not slots.may_train("b")
-    assert slots.may_train("a")  # its second turn
+    (now,) = training(slots, clock, "ab", seconds=20)[-1]  # its second turn, or a later one
     clock.now += 3
-    assert not slots.may_train("a", has_begun=False)
+    assert not slots.may_train(now, has_begun=False)
 
 
 def test_new_runs_start_in_the_order_in_which_they_came(slots, clock):
@@ -225,3 +252,13 @@ def test_two_new_runs_start_at_once_when_two_others_have_had_their_first_seconds
     slots.may_train("m")
     slots.may_train("n")
     assert {"m", "n"} in training(slots, clock, "abcmn", seconds=1)[:3]
+
+
+def test_the_seconds_to_a_first_turn_learn_how_long_the_others_took_to_begin(slots, clock):
+    rush = [f"run {i}" for i in range(20)]
+    training(slots, clock, rush, seconds=TICK)
+    assert slots.seconds_to_turn("run 19") == pytest.approx(19 * slots.first, abs=TICK)  # nobody knows better yet
+    training(slots, clock, rush, seconds=8)
+    said = slots.seconds_to_turn("run 19")
+    ticks = training(slots, clock, rush, seconds=20)
+    assert TICK * next(i for i, tick in enumerate(ticks) if "run 19" in tick) == pytest.approx(said, abs=1.5)

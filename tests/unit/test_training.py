@@ -475,12 +475,24 @@ def test_a_copy_can_be_spoilt_without_harm(workshop):
 
 def test_a_copy_that_is_young_enough_serves_everybody(workshop, clock):
     training = workshop.start(new_run(ENDLESS))
-    pause(training)
     copy = training.copy(max_age=0.5)
+    wait_until(lambda: training.reached > copy[0] + 3)
     clock.now += 0.4
     assert training.copy(max_age=0.5) is copy
     clock.now += 0.2
     assert training.copy(max_age=0.5) is not copy
+
+
+def test_while_no_step_is_made_one_copy_serves_for_ever(workshop):
+    training = workshop.start(new_run(ENDLESS))
+    goes_on(training)
+    pause(training)
+    step, model = training.copy(max_age=-1)
+    assert training.copy(max_age=-1)[1] is model
+    training.one_step()
+    wait_until(lambda: step_of(training) > step)
+    after, another = training.copy(max_age=-1)
+    assert after == step + 1 and another is not model
 
 
 def test_readers_who_ask_at_the_same_time_share_one_copy(workshop, clock, monkeypatch):
@@ -514,7 +526,13 @@ def test_asking_a_run_that_has_ended_for_a_copy_takes_no_time(workshop):
 # Places
 
 
-def test_a_paused_run_gives_its_place_to_another():
+@pytest.fixture
+def never_begun(monkeypatch):
+    """No run is ever said to have begun, so that a first one makes no room for a second."""
+    monkeypatch.setattr(microllm.training, "_FIRST_POINTS", 10**9)
+
+
+def test_a_paused_run_gives_its_place_to_another(never_begun):
     slots = Slots(1, turn=1_000, first=1_000)
     first, second = (Training(new_run(ENDLESS, seed=seed), slots) for seed in (1, 2))
     first.start()
@@ -544,7 +562,7 @@ def test_turns_are_no_news_for_the_disk(workshop, written_states):
     assert first.folder.info.state == second.folder.info.state == "training"
 
 
-def test_a_run_that_waits_for_its_turn_obeys(workshop):
+def test_a_run_that_waits_for_its_turn_obeys(workshop, never_begun):
     workshop.slots.turn = workshop.slots.first = 1_000
     busy = workshop.start(new_run(ENDLESS))
     goes_on(busy)
@@ -559,6 +577,17 @@ def test_a_run_that_waits_for_its_turn_obeys(workshop):
 
 
 # Windows
+
+
+def test_a_run_that_ended_at_a_loss_which_was_set_live_can_be_extended(workshop):
+    run = new_run(max_steps=30)
+    with run.writing() as writer:
+        writer.event(5, {"stop_at_loss": 9.0})
+    Training(run, workshop.slots).run()
+    assert run.history.read().last["step"] < 30
+    run.extend(40)
+    Training(run, workshop.slots).run()
+    assert run.history.read().last["step"] == 40
 
 
 def test_a_run_without_a_window_stops_after_the_grace(workshop, clock):

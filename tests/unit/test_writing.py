@@ -133,3 +133,14 @@ def test_the_likeliest_characters_come_with_both_chances_and_one_more_on_request
     assert [i for i, *_ in likeliest(logits, sampling, most=3, also=4)] == [1, 3, 4]
     assert [i for i, *_ in likeliest(logits, sampling, most=3, also=3)] == [1, 3, 2]
     assert len(likeliest(logits, sampling, most=50)) == 5
+
+
+def test_asking_for_the_same_place_again_computes_nothing(monkeypatch):
+    (sheet,) = write().sheets
+    asked, ask = [], writing.next_logits
+    monkeypatch.setattr(writing, "next_logits", lambda model, idx: (asked.append(idx), ask(model, idx))[1])
+    first, other = sheet.logits(5), sheet.logits(6)
+    assert len(asked) == 2
+    assert sheet.logits(6) is other
+    assert len(asked) == 2
+    assert torch.equal(sheet.logits(5), first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -20,3 +21,12 @@ def declare(name: str, html: str, shared: tuple[str, ...] = ()):
     css = (_FOLDER / f"{name}.css").read_text("utf-8")
     js = "\n".join((_FOLDER / f"{script}.js").read_text("utf-8") for script in (*shared, name))
     return st.components.v2.component(f"microllm.{name}", html=html, css=css, js=js)
+
+
+def told(key: str, event: str) -> Any | None:
+    """What the component with this key tells, in the callback of `event`; None when it tells nothing.
+
+    So it is, too, when the component has gone meanwhile, with a run that was deleted: what it said was on its way.
+    """
+    said = st.session_state.get(key)
+    return None if said is None else said[event]

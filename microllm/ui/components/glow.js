@@ -32,7 +32,7 @@ function glow(element, colors) {
   }
 }
 
-// An Arrow column of bytes as it comes from Python.
-const bytes = (table) => table.getChildAt(0).toArray()
+// Bytes as they come from Python, in base64.
+const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
 
 const percent = (share) => `${Math.round((100 * share) / 255)}\u00a0%`

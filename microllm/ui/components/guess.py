@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import streamlit as st
-
-from . import declare
+from . import declare, told
 
 _HTML = """
 <div class="guess">
@@ -36,8 +34,7 @@ def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
     """
 
     def guessed() -> None:
-        it = st.session_state["next-letter"].made
-        if it is not None:
+        if (it := told("next-letter", "made")) is not None:
             made(int(it["turn"]), str(it["character"]))
 
     _guess(key="next-letter", data=data, on_made_change=guessed)

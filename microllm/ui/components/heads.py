@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import streamlit as st
 import torch
 
 from ...attention_plots import coarse, packed
 from ...plots import PALETTE
-from . import declare
+from . import declare, told
 
 _HTML = """
 <div class="heads">
@@ -38,7 +37,7 @@ def heads(
     layers, heads = pattern.shape[:2]
 
     def picked() -> None:
-        if (place := st.session_state["attention-heads"].picked) is not None:
+        if (place := told("attention-heads", "picked")) is not None:
             choose(*divmod(place, heads))
 
     small = coarse(pattern, _FINE if layers * heads <= _FEW else _ROUGH)

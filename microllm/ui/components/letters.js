@@ -87,7 +87,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     sheet.text.append(news)
     sheet.characters = characters
     sheet.tints = tints
-    if (grows && isAtEnd) sheet.text.scrollTop = sheet.text.scrollHeight
+    if (grows && isAtEnd && state.data.kind === "writing") sheet.text.scrollTop = sheet.text.scrollHeight
   }
 
   // ---- pointing

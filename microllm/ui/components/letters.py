@@ -6,10 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import streamlit as st
-
 from ...tokenizer import visible
-from . import declare
+from . import declare, told
 
 MOST_NATS = 6.0
 """The surprise of the deepest tint: e^6 is about as unlikely as one character among 400."""
@@ -65,11 +63,11 @@ def writing(
     """
 
     def picked() -> None:
-        if (at := st.session_state[key].picked) is not None:
+        if (at := told(key, "picked")) is not None:
             pick(int(at[0]), int(at[1]))
 
     def pressed() -> None:
-        if (character := st.session_state[key].pressed) is not None:
+        if (character := told(key, "pressed")) is not None:
             choose(str(character))
 
     data = {"kind": "writing", "sheets": sheets, "place": place, "chosen": list(chosen)}

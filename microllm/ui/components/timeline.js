@@ -2,13 +2,14 @@
 // `data`: x and y of the curve (0-1000, 0-255), the snapshots' steps and places (0-1000), the moment (-1: the newest).
 
 const PATIENCE = 2000 // milliseconds that a choice stands before the server has confirmed it
+const AGAIN = 700 // milliseconds after which it is sent once more: the server may lose one that comes close on another
 const PACE = 120 // milliseconds between two choices while dragging
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const track = root.querySelector(".track")
   const thumb = root.querySelector(".thumb")
   const back = root.querySelector(".back")
-  const state = (track.state ??= { wish: null, wished: 0, sent: 0, timer: null, drawn: "" })
+  const state = (track.state ??= { wish: null, target: null, wished: 0, sent: 0, timer: null, drawn: "" })
   state.data = data
 
   const shown = () => {
@@ -32,26 +33,25 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     track.setAttribute("aria-valuetext", words)
     back.classList.toggle("past", isPast)
     back.disabled = !isPast
-    back.replaceChildren()
-    const line = document.createElement("span")
-    line.textContent = words
-    back.append(line)
-    if (isPast) {
-      const way = document.createElement("b")
-      way.textContent = is_live ? "Back to live" : "Back to the end"
-      back.append(way)
-    }
+    // its parts stay: a click on one that is replaced before the button is let go would be none
+    back.querySelector("span").textContent = words
+    back.querySelector("b").textContent = isPast ? `Back to ${is_live ? "live" : "the end"}` : ""
   }
 
   const send = () => {
-    state.timer = null
     state.sent = Date.now()
-    setTriggerValue("chosen", state.wish)
+    setTriggerValue("chosen", state.target)
+    state.timer = setTimeout(again, AGAIN)
+  }
+
+  const again = () => {
+    const isOpen = track.isConnected && state.data.moment !== state.target
+    if (isOpen && Date.now() - state.wished < PATIENCE) send()
   }
 
   const choose = (step) => {
     if (step === shown()) return
-    state.wish = step
+    state.wish = state.target = step
     state.wished = Date.now()
     draw()
     clearTimeout(state.timer)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import streamlit as st
-
-from . import declare
+from . import declare, told
 
 _HTML = """
 <div class="timeline">
@@ -18,7 +16,7 @@ _HTML = """
     <div class="snapshots" aria-hidden="true"></div>
     <div class="thumb" aria-hidden="true"></div>
   </div>
-  <button class="back" type="button" disabled><span>Live</span></button>
+  <button class="back" type="button" disabled><span>Live</span><b></b></button>
 </div>
 """
 _timeline = declare("timeline", _HTML)
@@ -31,8 +29,7 @@ def timeline(data: dict[str, Any], moment: int | None, is_live: bool, choose: Ca
     """
 
     def chosen() -> None:
-        step = st.session_state["timeline"].chosen
-        if step is not None:
+        if (step := told("timeline", "chosen")) is not None:
             choose(step if step >= 0 else None)
 
     _timeline(

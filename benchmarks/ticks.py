@@ -1,0 +1,109 @@
+"""How much of the processor a tick of each page takes on the server while a model trains.
+
+    python -m benchmarks.ticks
+
+A browser has one page after the other open. The server is the app's own, but notes the processor time of each part that
+ticks; what Streamlit does around it, such as sending, is not in it.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Page
+from streamlit.web import cli
+
+from microllm.builtin import drawing_room
+from microllm.ui import frame
+
+from .report import parser, save, table
+from .server import browse, idle, open_page, serve, start
+
+_NOTES = "BENCHMARK_NOTES"  # where the server finds the name of the file to write to
+
+
+def serve_and_note() -> None:
+    """Streamlit's own program, with a clock around each part that ticks."""
+    live, path = frame.live, Path(os.environ[_NOTES])
+
+    def noted(part: Callable[[], None], every: float, *, key: str, when: bool = True) -> None:
+        def timed() -> None:
+            began = time.thread_time()
+            part()
+            with path.open("a") as notes:
+                notes.write(f"{key} {1000 * (time.thread_time() - began):.2f}\n")
+
+        live(timed, every, key=key, when=when)
+
+    frame.live = noted
+    cli.main()
+
+
+def watch(page: Page, notes: Path, seconds: float) -> dict[str, list[float]]:
+    """The milliseconds of all ticks in so many seconds, by the key of the part."""
+    idle(page)
+    page.wait_for_timeout(2_000)  # what the page drew first is no tick
+    before = notes.stat().st_size
+    page.wait_for_timeout(1000 * seconds)
+    times = defaultdict(list)
+    for line in notes.read_text()[before:].splitlines():
+        key, milliseconds = line.split()
+        times[key].append(float(milliseconds))
+    return times
+
+
+def look(page: Page, name: str) -> None:
+    """Open another page."""
+    page.locator(f"a[href*='{name}'] >> visible=true").first.click()
+    idle(page)
+
+
+def main() -> None:
+    """Print the number of ticks, their median and their 95th percentile, in milliseconds of processor time."""
+    flags = parser(__doc__)
+    flags.add_argument("--seconds", type=float, default=30.0, help="for each view")
+    options = flags.parse_args()
+    ticks: dict[str, list[float]] = {}
+    with TemporaryDirectory() as folder:
+        notes = Path(folder, "notes")
+        os.environ[_NOTES] = str(notes)
+        program = ("-c", "from benchmarks.ticks import serve_and_note; serve_and_note()")
+        with serve(streamlit=program) as (address, *_), browse() as browser:
+            page = open_page(browser, address)
+            page.get_by_text("More", exact=True).click()
+            page.locator(".st-key-max_steps input").fill("100000")  # longer than this takes
+            page.keyboard.press("Enter")
+            idle(page)
+            start(page)
+
+            def note(view: str) -> None:
+                ticks.update({f"{view}: {key}": times for key, times in watch(page, notes, options.seconds).items()})
+
+            note("Train")
+            look(page, "attention")
+            for length in (29, 64, 128):
+                page.locator(".st-key-sentence input").fill(drawing_room(length))
+                page.keyboard.press("Enter")
+                note(f"Attention, {length} characters")
+            look(page, "generate")
+            note("Write")
+            page.get_by_text("Read", exact=True).click()
+            note("Read")
+    rows = [
+        [name, len(times), f"{statistics.median(times):.0f}", f"{sorted(times)[int(0.95 * len(times))]:.0f}"]
+        for name, times in ticks.items()
+    ]
+    table(["part that ticks", "ticks", "median, ms", "95 %, ms"], rows)
+    every = [one for times in ticks.values() for one in times]
+    print(f"{sum(one < 50 for one in every)} of {len(every)} below 50 ms")
+    save(options.json, {"ticks, milliseconds of processor time": ticks})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""One walk through all that a person does, with a mouse on a wide screen and with a finger on a phone."""
+
+import csv
+import re
+from io import StringIO
+
+import pytest
+from driving import (
+    PATIENCE,
+    at,
+    button,
+    choose_preset,
+    fill,
+    press,
+    press_start,
+    run_id,
+    settle,
+    shared_link,
+    step,
+    unfold,
+    until,
+    visit,
+    wait_for_more_steps,
+    wait_until_it_stands_still,
+)
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.timeout(300)
+
+SIZES = {
+    "wide": {"viewport": {"width": 1280, "height": 800}},
+    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
+}
+MAX_STEPS = 300
+
+
+def point_at(page: Page, place) -> None:
+    """A click, or on a phone a tap."""
+    place.scroll_into_view_if_needed()
+    place.tap() if page.viewport_size["width"] < 640 else place.click()
+
+
+def go_to(page: Page, name: str, link: str) -> None:
+    """To another page: by the navigation, or by the link in the page where a phone folds that away."""
+    if page.viewport_size["width"] < 640:
+        point_at(page, page.get_by_role("link", name=link))
+    else:
+        page.get_by_role("link", name=name).first.click()
+
+
+def nothing_sticks_out(page: Page) -> None:
+    width = page.viewport_size["width"]
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_all_of_it(size, new_page, server):
+    page = new_page(**SIZES[size])
+    run = train_and_watch(page, server)
+    name = server.run(run)["name"]
+    look_at_attention(page)
+    write_and_read(page, server)
+    others_may_watch(page, new_page(**SIZES[size]), name)
+    what_comes_next(page, server, run)
+    assert not page.errors
+
+
+def train_and_watch(page: Page, server) -> str:
+    """A guess on the plot, a start, the curve, what it wrote on its way, a pause; the run."""
+    visit(page, f"{server.url}/train")
+    choose_preset(page, "quick")
+    unfold(page, "max_steps")
+    fill(page, "max_steps", MAX_STEPS)
+    settle(page)
+    chart = at(page, "loss-live").locator("[data-testid=stVegaLiteChart]")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"])
+    guess = until(page, lambda: at(page, "guess").locator("input").input_value(), "a guess")
+    run = press_start(page)
+    assert server.run(run)["guess"] == pytest.approx(float(guess))
+    wait_for_more_steps(page)
+    expect(at(page, "sample-live")).to_contain_text("of its words are real")
+    expect(page.get_by_text("As it passed the lines")).to_be_visible()
+    press(page, "strip-pause")
+    reached = wait_until_it_stands_still(page, server)
+    press(page, "strip-step")
+    until(page, lambda: step(page) == reached + 1, "one step")
+    nothing_sticks_out(page)
+    return run
+
+
+def look_at_attention(page: Page) -> None:
+    """A sentence of one's own, a character, another head."""
+    go_to(page, "Attention", "See where it looks")
+    fill(page, "sentence", "the the end")
+    letters = at(page, "attention-text").locator("[role=option]")
+    until(page, lambda: letters.count() == 11, "the sentence")
+    point_at(page, letters.nth(6))
+    words = at(page, "attention-text").locator(".words")
+    expect(words).to_contain_text("at 7")
+    before = words.inner_text()
+    point_at(page, at(page, "attention-heads").locator("[role=radio]").last)
+    until(page, lambda: words.inner_text() != before, "what another head looks at")
+    nothing_sticks_out(page)
+
+
+def write_and_read(page: Page, server) -> None:
+    """A text, the choices at one of its places, another choice; then a held-out passage."""
+    visit(page, f"{server.url}/generate{page.evaluate('location.search')}")
+    press(page, "generate")
+    characters, bars = page.locator(".letters [role=option]"), page.locator(".letters .bar:visible")
+    expect(button(page, "download")).to_be_enabled()
+    settle(page)
+    text = page.locator(".letters code").first
+    before = text.inner_text()
+    point_at(page, characters.nth(12))
+    chosen = bars.filter(has_text="✓")
+    until(page, lambda: chosen.count() == 1, "the bars of that place")
+    point_at(page, bars.filter(has_not_text="✓").first)
+    until(page, lambda: text.inner_text() != before, "another text")
+    written = text.inner_text()
+    point_at(page, at(page, "view").locator("button").nth(1))
+    expect(at(page, "reading-live")).to_contain_text("At step")
+    until(page, lambda: text.inner_text() != written, "the passage in the place of the text")
+    point_at(page, characters.nth(20))
+    until(page, lambda: "after" in page.locator(".letters h4").inner_text(), "what it expected there")
+    nothing_sticks_out(page)
+
+
+def others_may_watch(page: Page, other: Page, name: str) -> None:
+    """The link of Share shows the same run, without its buttons."""
+    link = shared_link(page)
+    assert "key=" not in link
+    visit(other, link)
+    expect(at(other, "strip")).to_contain_text(name)
+    settle(other)
+    assert button(other, "strip-pause").count() == 0
+    assert not other.errors
+    page.keyboard.press("Escape")
+
+
+def what_comes_next(page: Page, server, run: str) -> None:
+    """The end: what became of the guess, a walk back in time, what can be taken along, and a next run in one click."""
+    visit(page, f"{server.url}/train{page.evaluate('location.search')}")
+    press(page, "strip-pause")
+    expect(page.get_by_text(re.compile("You guessed that validation"))).to_be_visible(timeout=2 * PATIENCE * 1000)
+    track = at(page, "timeline").locator(".track")
+    box = track.bounding_box()
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + box["height"] / 2)
+    expect(track).to_have_attribute("aria-valuetext", re.compile("not the end"))
+    point_at(page, at(page, "timeline").get_by_role("button", name="Back to the end"))
+    expect(track).to_have_attribute("aria-valuetext", "The end")
+    press(page, "take-away-button")
+    expect(button(page, "take-curves")).to_be_visible()
+    with page.expect_download() as download:
+        button(page, "take-curves").click()
+    assert len(list(csv.DictReader(StringIO(download.value.path().read_text())))) == MAX_STEPS + 1
+    expect(at(page, "take-away").locator("[data-testid=stCode]")).to_contain_text("python -m microllm train")
+    nothing_sticks_out(page)
+    following = at(page, "next-steps").locator("button:visible").first
+    following.scroll_into_view_if_needed()
+    following.click()
+    until(page, lambda: server.run(run_id(page) or run)["state"] == "training", "a next run, or more of this one")
+    press(page, "strip-stop")
