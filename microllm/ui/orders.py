@@ -7,8 +7,10 @@ run and the moment at which it trains and is the window's own.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
+from collections.abc import Iterator
 
 import streamlit as st
 
@@ -21,7 +23,19 @@ from ..training import Training
 from . import next_run, session
 from .shared import workshop
 
-_ONE_CLICK = 3.0  # seconds in which a second click on Start is none
+_ONE_CLICK = 3.0  # seconds after a click on Start in which the next is none
+
+
+@contextlib.contextmanager
+def _one_order() -> Iterator[bool]:
+    """Carry out one order of this window at a time. True when it comes so soon after the one before, however long that
+    took, that it is the same click: two, or ten, where one was meant."""
+    window = session.window()
+    with window.one_order:
+        try:
+            yield time.monotonic() - window.ordered < _ONE_CLICK
+        finally:
+            window.ordered = time.monotonic()
 
 
 def start(is_queued: bool = False) -> None:
@@ -39,9 +53,10 @@ def start(is_queued: bool = False) -> None:
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
         guess, keys = next_run.guess(), session.keys()
-        with session.window().one_order:
+        with _one_order() as is_same_click:
             going = session.trainings()
-            new = next((it.folder for it in going if _is_such_a_run(it, model, train, chosen) and _is_new(it)), None)
+            same = (it for it in going if _is_such_a_run(it, model, train, chosen))
+            new = next((it.folder for it in same if is_same_click or it.reached < 0), None)
             is_queued = is_queued and bool(going)
             if new is None:
                 token = secrets.token_urlsafe(16)
@@ -61,15 +76,6 @@ def _is_such_a_run(going: Training, model: ModelConfig, train: TrainConfig, text
     return (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
 
 
-def _is_new(going: Training) -> bool:
-    """True when it was started a moment ago, or has not begun yet: two clicks where one was meant."""
-    return going.reached < 0 or _is_fresh(going)
-
-
-def _is_fresh(going: Training) -> bool:
-    return time.time() - going.folder.info.created < _ONE_CLICK
-
-
 def resume(max_steps: int | None = None) -> None:
     """Go on with the run on show where it was left, if this window owns it; a finished one up to `max_steps`.
 
@@ -79,7 +85,7 @@ def resume(max_steps: int | None = None) -> None:
     if not session.owns():
         return
     try:
-        with session.window().one_order:
+        with _one_order():
             run, training, going = session.run(), session.training(), session.trainings()
             if training is None:  # else this is a second click
                 run.check_what_it_needs()  # what is gone is named here, not in a run that fails
@@ -101,9 +107,9 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
     keys = session.keys()
     try:
         parent = session.opened(its_id)
-        with session.window().one_order:
+        with _one_order() as is_same_click:
             going = session.trainings()
-            new = next((it.folder for it in going if _is_child(it, parent) and _is_fresh(it)), None)
+            new = next((it.folder for it in going if is_same_click and _is_child(it, parent)), None)
             if new is None:
                 if step is None and (training := next((it for it in going if it.folder.id == parent.id), None)):
                     step = training.keep_now()
