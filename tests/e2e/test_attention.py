@@ -5,6 +5,7 @@ import re
 import pytest
 from driving import (
     PATIENCE,
+    Losing,
     at,
     command_line_training,
     contrast,
@@ -193,6 +194,17 @@ def test_a_head_is_chosen_by_click_or_keys_and_all_of_the_page_follows(page, ser
     expect(at(page, "temperature")).to_be_visible()
     page.locator("a[href*=attention]:visible").first.click()
     expect(tile(page, 3, 4)).to_have_attribute("aria-checked", "true")
+    assert not page.errors
+
+
+def test_a_choice_of_a_head_that_gets_lost_on_its_way_is_sent_once_more(page, server, finished):
+    losing = Losing(page)
+    look(page, server, finished)
+    losing.now = True
+    tile(page, 2, 3).click()
+    expect(at(page, "attention-live").get_by_text("Layer 2, head 3, at step")).to_be_visible()
+    assert len(losing.lost) == 1
+    expect(tile(page, 2, 3)).to_have_attribute("aria-checked", "true")
     assert not page.errors
 
 

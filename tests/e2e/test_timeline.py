@@ -5,6 +5,7 @@ import re
 import pytest
 from driving import (
     PATIENCE,
+    Losing,
     at,
     command_line_training,
     fill,
@@ -89,21 +90,15 @@ def test_a_click_chooses_the_nearest_snapshot_and_the_badge_leads_back(finished)
 
 
 def test_a_choice_that_gets_lost_on_its_way_is_sent_once_more(its_id, new_page, server):
-    page, lost = new_page(), []
-    is_losing = False
-
-    def pass_on(socket) -> None:
-        there = socket.connect_to_server()
-        socket.on_message(lambda said: lost.append(said) if is_losing and not lost else there.send(said))
-
-    page.route_web_socket(re.compile("_stcore/stream"), pass_on)
+    page = new_page()
+    losing = Losing(page)
     visit(page, f"{server.url}/train?run={its_id}")
     say(page, "The end")
-    is_losing = True
+    losing.now = True
     track(page).focus()
     page.keyboard.press("Home")
     until(page, lambda: step_in_the_link(page) == 0, "step 0 in the link")
-    assert len(lost) == 1
+    assert len(losing.lost) == 1
     say(page, "At step 0, not the end")
     assert not page.errors
 

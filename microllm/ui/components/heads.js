@@ -2,26 +2,18 @@
 // choose one. `data`: layers, heads, size (rows of a picture), causal, chosen (layer * heads + head), notes (words for each
 // head), colors, and shares as bytes: of each head the lower triangle, or all rows of a model that looks ahead.
 
-const PATIENCE = 2000 // milliseconds that a choice stands before the server has confirmed it
-
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const grid = root.querySelector(".grid")
   const note = root.querySelector(".note")
-  const state = (grid.state ??= { drawn: "", tiles: [], wish: null, wished: 0, hover: null, observer: null })
+  const state = (grid.state ??= { drawn: "", tiles: [], hover: null, observer: null })
   const { layers, heads, size, causal } = data
   const shares = bytes(data.shares)
   const { table } = glow(grid, data.colors)
   const beyond = rgb(getComputedStyle(grid).getPropertyValue("--st-secondary-background-color") || "#eeeeee")
 
-  const chosen = () => {
-    if (state.wish !== null && state.wish !== data.chosen && Date.now() - state.wished < PATIENCE) return state.wish
-    state.wish = null
-    return data.chosen
-  }
-
   const shape = `${layers} ${heads}`
   if (shape !== state.drawn) {
-    Object.assign(state, { drawn: shape, wish: null, hover: null })
+    Object.assign(state, { drawn: shape, choice: new Choice(), hover: null })
     const label = (words, row, column) => {
       const element = document.createElement("i")
       element.textContent = words
@@ -44,6 +36,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       ...state.tiles,
     )
   }
+  state.choice.hear(data.chosen, (i) => setTriggerValue("picked", i))
 
   const picture = document.createElement("canvas")
   picture.width = picture.height = size
@@ -73,7 +66,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   }
 
   const mark = () => {
-    const now = chosen()
+    const now = state.choice.shown
     state.tiles.forEach((tile, i) => {
       tile.setAttribute("aria-checked", String(i === now))
       tile.tabIndex = i === now ? 0 : -1
@@ -82,17 +75,15 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   }
 
   const choose = (i) => {
-    if (i === chosen()) return
-    state.wish = i
-    state.wished = Date.now()
+    if (i === state.choice.shown) return
+    state.choice.make(i, grid)
     mark()
-    setTriggerValue("picked", i)
   }
 
   const tileOf = (event) => state.tiles.indexOf(event.target)
   const point = (i) => {
     state.hover = i < 0 ? null : i
-    note.textContent = data.notes[state.hover ?? chosen()]
+    note.textContent = data.notes[state.hover ?? state.choice.shown]
   }
   grid.onpointerover = (event) => point(tileOf(event))
   grid.onpointerleave = () => point(-1)

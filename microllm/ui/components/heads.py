@@ -16,7 +16,7 @@ _HTML = """
   <p class="note"></p>
 </div>
 """
-_heads = declare("heads", _HTML, shared=("glow",))
+_heads = declare("heads", _HTML, shared=("choice", "glow"))
 
 _FEW = 36
 _FINE, _ROUGH = 64, 32  # rows of a picture

@@ -1,26 +1,17 @@
 // The curve of a run on one line. Drag, click or arrow keys choose a snapshot; the far right is the newest moment.
 // `data`: x and y of the curve (0-1000, 0-255), the snapshots' steps and places (0-1000), the moment (-1: the newest).
 
-const PATIENCE = 2000 // milliseconds that a choice stands before the server has confirmed it
-const AGAIN = 700 // milliseconds after which it is sent once more: the server may lose one that comes close on another
-const PACE = 120 // milliseconds between two choices while dragging
-
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const track = root.querySelector(".track")
   const thumb = root.querySelector(".thumb")
   const back = root.querySelector(".back")
-  const state = (track.state ??= { wish: null, target: null, wished: 0, sent: 0, timer: null, drawn: "" })
+  const state = (track.state ??= { choice: new Choice(), drawn: "" })
   state.data = data
-
-  const shown = () => {
-    if (state.wish !== null && state.data.moment !== state.wish && Date.now() - state.wished < PATIENCE) return state.wish
-    state.wish = null
-    return state.data.moment
-  }
+  state.choice.hear(data.moment, (step) => setTriggerValue("chosen", step))
 
   const draw = () => {
     const { snapshots, places, is_live, last } = state.data
-    const moment = shown()
+    const moment = state.choice.shown
     const i = snapshots.indexOf(moment)
     const isPast = i >= 0
     thumb.style.left = `${(isPast ? places[i] : 1000) / 10}%`
@@ -38,24 +29,10 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     back.querySelector("b").textContent = isPast ? `Back to ${is_live ? "live" : "the end"}` : ""
   }
 
-  const send = () => {
-    state.sent = Date.now()
-    setTriggerValue("chosen", state.target)
-    state.timer = setTimeout(again, AGAIN)
-  }
-
-  const again = () => {
-    const isOpen = track.isConnected && state.data.moment !== state.target
-    if (isOpen && Date.now() - state.wished < PATIENCE) send()
-  }
-
   const choose = (step) => {
-    if (step === shown()) return
-    state.wish = state.target = step
-    state.wished = Date.now()
+    if (step === state.choice.shown) return
+    state.choice.make(step, track)
     draw()
-    clearTimeout(state.timer)
-    state.timer = setTimeout(send, Math.max(0, state.sent + PACE - Date.now()))
   }
 
   const nearest = (event) => {
@@ -82,7 +59,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   }
   track.onkeydown = (event) => {
     const stops = [...state.data.snapshots, -1]
-    const i = stops.indexOf(shown())
+    const i = stops.indexOf(state.choice.shown)
     const to = {
       ArrowLeft: i - 1, ArrowDown: i - 1, ArrowRight: i + 1, ArrowUp: i + 1,
       Home: 0, End: stops.length - 1, Escape: stops.length - 1,

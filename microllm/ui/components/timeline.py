@@ -19,7 +19,7 @@ _HTML = """
   <button class="back" type="button" disabled><span>Live</span><b></b></button>
 </div>
 """
-_timeline = declare("timeline", _HTML)
+_timeline = declare("timeline", _HTML, shared=("choice",))
 
 
 def timeline(data: dict[str, Any], moment: int | None, is_live: bool, choose: Callable[[int | None], None]) -> None:
