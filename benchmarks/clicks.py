@@ -31,7 +31,8 @@ CLICKS = [
 
 _MEASURE = """([element, condition]) => new Promise(resolve => {
     const exists = css => document.querySelector(css) !== null;
-    const shows = (css, word) => [...document.querySelectorAll(css)].some(one => one.innerText.trim() === word);
+    const shows = (css, icon) => [...document.querySelectorAll(`${css} [data-testid=stIconMaterial]`)]
+        .some(one => one.innerText.trim() === icon);
     const text = words => document.querySelector('[data-testid=stMain]').innerText.includes(words);
     const holds = new Function('exists', 'shows', 'text', 'return ' + condition);
     const began = performance.now();

@@ -1,8 +1,8 @@
 """What a window orders: to start a run, to go on with one, to fork, take in or delete it.
 
-The next click may come before an order is carried out. Streamlit then carries out both at once, and ends the first
-wherever that asks it for anything. So a window gives one order at a time, and nothing is asked between the making of a
-run and the moment at which it trains and is the window's own.
+The next click may come before an order is carried out. Streamlit then leaves the order wherever that asks it for
+anything, and turns to the click. So nothing is asked between the making of a run and the moment at which it trains and
+is the window's own.
 """
 
 from __future__ import annotations
@@ -27,15 +27,14 @@ _ONE_CLICK = 3.0  # seconds after a click on Start in which the next is none
 
 
 @contextlib.contextmanager
-def _one_order() -> Iterator[bool]:
-    """Carry out one order of this window at a time. True when it comes so soon after the one before, however long that
-    took, that it is the same click: two, or ten, where one was meant."""
+def _order() -> Iterator[bool]:
+    """Carry out an order of this window. True when it comes so soon after the one before, however long that took, that
+    it is the same click: two, or ten, where one was meant."""
     window = session.window()
-    with window.one_order:
-        try:
-            yield time.monotonic() - window.ordered < _ONE_CLICK
-        finally:
-            window.ordered = time.monotonic()
+    try:
+        yield time.monotonic() - window.ordered < _ONE_CLICK
+    finally:
+        window.ordered = time.monotonic()
 
 
 def start(is_queued: bool = False) -> None:
@@ -53,7 +52,7 @@ def start(is_queued: bool = False) -> None:
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
         guess, keys = next_run.guess(), session.keys()
-        with _one_order() as is_same_click:
+        with _order() as is_same_click:
             going = session.trainings()
             same = (it for it in going if _is_such_a_run(it, model, train, chosen))
             new = next((it.folder for it in same if is_same_click or it.reached < 0), None)
@@ -85,13 +84,12 @@ def resume(max_steps: int | None = None) -> None:
     if not session.owns():
         return
     try:
-        with _one_order():
-            run, training, going = session.run(), session.training(), session.trainings()
-            if training is None:  # else this is a second click
-                run.check_what_it_needs()  # what is gone is named here, not in a run that fails
-                if max_steps is not None:
-                    run.extend(max_steps)
-                _train(run, going)
+        run, training, going = session.run(), session.training(), session.trainings()
+        if training is None:  # else this is a second click
+            run.check_what_it_needs()  # what is gone is named here, not in a run that fails
+            if max_steps is not None:
+                run.extend(max_steps)
+            _train(run, going)
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
@@ -107,7 +105,7 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
     keys = session.keys()
     try:
         parent = session.opened(its_id)
-        with _one_order() as is_same_click:
+        with _order() as is_same_click:
             going = session.trainings()
             new = next((it.folder for it in going if is_same_click and _is_child(it, parent)), None)
             if new is None:

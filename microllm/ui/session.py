@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
-import threading
 from dataclasses import asdict
 from functools import lru_cache
 
@@ -38,7 +37,6 @@ class Window:
         self.writings: dict[str, Desk] = {}
         self.readers: dict = {}
         self.packages: dict[str, Background] = {}
-        self.one_order = threading.Lock()  # Streamlit carries out a second click beside the first, in another thread
         self.ordered = -math.inf  # when the last order was carried out
         self._held: dict[str, Training] = {}
         frame.come(self.token)
