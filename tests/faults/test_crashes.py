@@ -157,6 +157,8 @@ def test_a_save_is_on_the_disk_before_its_name_is(tmp_path, corpus, monkeypatch)
 
 INTERVAL = 0.05
 """Seconds from one checkpoint to the next."""
+STEPS = 1_000
+"""More than the fastest machine makes before the third kill."""
 
 
 def seconds_lost(run: Run) -> float:
@@ -167,7 +169,7 @@ def seconds_lost(run: Run) -> float:
 
 
 def command(run_id: str | None, home: Path) -> subprocess.Popen:
-    flags = ["--resume", run_id] if run_id else ["--text", "words-twice", "--first", "20000", "--max_steps", "150"]
+    flags = ["--resume", run_id] if run_id else ["--text", "words-twice", "--first", "20000", "--max_steps", str(STEPS)]
     if not run_id:
         flags += [part for name, value in TINY.items() for part in (f"--{name}", str(value))]
     environment = os.environ | {"MICROLLM_HOME": str(home), "MICROLLM_CHECKPOINT": str(INTERVAL)}
@@ -211,7 +213,7 @@ def test_three_kills_of_the_command_line_at_random_moments_lose_nothing(tmp_path
         (run_folder,) = (folder / "runs").iterdir()
         outcomes.append(outcome(Run(run_folder)))
     assert outcomes[0] == outcomes[1]
-    assert [step for step, *_ in outcomes[0][1]] == list(range(151))  # no gap, no double step
+    assert [step for step, *_ in outcomes[0][1]] == list(range(STEPS + 1))  # no gap, no double step
 
 
 # ---- 3. SIGTERM and Ctrl-C
