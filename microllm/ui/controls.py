@@ -291,12 +291,6 @@ def sentence() -> str:
     return _text_input("Your sentence", "sentence", link.SENTENCE_LENGTH)
 
 
-def sentence_written() -> str | None:
-    """The sentence as it stands in its field, as far as it is taken. None before anybody saw the field."""
-    written = st.session_state.get("sentence")
-    return written and written[: link.SENTENCE_LENGTH]
-
-
 def prompt() -> str:
     """What the model goes on from. Characters it never met are named and left out."""
     _begin_with(prompt_key(), PROMPT)
@@ -321,12 +315,12 @@ def set_prompt(text: str) -> None:
 
 def _begin_with(key: str, words: str) -> None:
     """Put `words` into a field that nobody has written in; for a model that never met them, some of its own text."""
-    given = st.session_state.setdefault("given", [])  # all that ever stood in a field without being written there
-    if st.session_state.get(key) in (None, *given):
+    offered = st.session_state.setdefault("offered", [])  # all that ever stood in a field and was not written there
+    if st.session_state.get(key) in (None, *offered):
         with contextlib.suppress(TextProblem):  # a text that is not here
             words = beginning_for(session.run(), words)
         st.session_state[key] = words
-        given += [words] if words not in given else []
+        offered += [words] if words not in offered else []
 
 
 def _text_input(label: str, key: str, longest: int) -> str:

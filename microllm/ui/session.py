@@ -175,21 +175,21 @@ def trainings() -> list[Training]:
 
 # ---- the link
 
-_ON_SHOW = ("run", "key", "step", "also")
+_ON_SHOW = ("run", "key", "step", "also", "sentence")
 _MOST_OTHERS = 6  # runs of this window that are not on show, and whose keys stand in the link as well
 
 
 def follow_the_link() -> str | None:
     """Make the link and the session agree: the link wins, and gets what it lacks. Sentences about what it cannot say.
 
-    What it says about the next run is followed once, so that what a person changes after that stays.
+    What it says about the next run and the sentence is followed once, so that what a person changes after that stays.
     """
     given = st.query_params.to_dict()
     wrong = _follow(given)
     rest = {name: value for name, value in given.items() if name not in _ON_SHOW}
-    if rest and rest != st.session_state.get("followed"):
+    if rest != st.session_state.get("followed"):
         st.session_state["followed"] = rest
-        wrong += _follow_settings(link.read(rest))
+        wrong += _follow_settings(link.read({name: given[name] for name in given.keys() & {"sentence"}} | rest))
     if run_id() is not None:
         try:
             info = run().info
@@ -265,15 +265,27 @@ def _write_the_link() -> None:
     """
     given = st.query_params.to_dict()
     says = {"run": run_id(), "key": keys().get(run_id()), "step": run_id() and moment(), "also": _other_keys()}
+    says["sentence"] = sentence_written()
     says = {name: str(value) for name, value in says.items() if value is not None}
     if given.get("run") == run_id():
         says = {name: value for name, value in given.items() if name not in _ON_SHOW} | says
     went_back = given != st.session_state.get("written", given)
-    if says == given or (went_back and says == given | {"also": says.get("also")}):  # one more would keep them there
+    if says == given or (went_back and _place(says) == _place(given)):  # one more would keep them there
         st.session_state["written"] = given
         return
     st.session_state["written"] = says
     st.query_params.from_dict(says)
+
+
+def _place(says: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in says.items() if name not in ("also", "sentence")}
+
+
+def sentence_written() -> str | None:
+    """The sentence that all pages look at, as far as it is taken. None where nobody has written one."""
+    written = st.session_state.get("sentence")
+    offered = (SENTENCE, *st.session_state.get("offered", ()))
+    return written[: link.SENTENCE_LENGTH] if written and written not in offered else None
 
 
 def _other_keys() -> str | None:

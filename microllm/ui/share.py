@@ -11,7 +11,7 @@ from .. import export
 from ..config import configs_from
 from ..link import Link, written
 from ..runs import Run, RunProblem
-from . import controls, next_run, session, shared
+from . import next_run, session, shared
 from .fold import fold
 from .frame import live
 from .words import literal
@@ -30,9 +30,7 @@ def _next_run() -> Link:
     preset, model, train = next_run.draft()
     usual = {name: value for config in configs_from({}, preset) for name, value in asdict(config).items()}
     values = {name: value for name, value in (asdict(model) | asdict(train)).items() if value != usual[name]}
-    choice, sentence = next_run.text_choice(), controls.sentence_written()
-    if sentence == session.SENTENCE:
-        sentence = None
+    choice, sentence = next_run.text_choice(), session.sentence_written()
     if choice["source"] == "own":
         return Link(preset, values, sentence=sentence)
     return Link(preset, values, choice["source"], choice["how"], choice["first"], sentence)

@@ -204,6 +204,29 @@ def test_the_shared_link_leads_a_stranger_to_the_same_view_but_for_the_key(live_
     assert not COMMANDS & keys(other)
 
 
+def test_a_sentence_that_was_written_outlives_a_reload_and_changes_nothing_else(live_run):
+    at = go_to(open_app("train", run=live_run.id, sentence="as it came"), "attention")
+    assert at.text_input(key="sentence").value == "as it came"
+    at.text_input(key="sentence").set_value("as it is now").run()
+    assert at.query_params["sentence"] == "as it is now"
+    go_to(at, "train").slider(key="n_layer").set_value(5).run()
+    go_to(at, "attention").text_input(key="sentence").set_value("and again").run()
+    assert go_to(at, "train").slider(key="n_layer").value == 5
+
+    link = {name: at.query_params[name] for name in ("run", "sentence")}
+    assert open_app("attention", **link).text_input(key="sentence").value == "and again"
+
+
+def test_a_sentence_that_nobody_wrote_is_not_in_the_address(live_run):
+    at = open_app("attention", run=live_run.id)
+    assert at.text_input(key="sentence").value
+    at.run()
+    assert "sentence" not in at.query_params and "sentence" not in shared_link(at)
+    at.text_input(key="sentence").set_value("abc").run()
+    at.text_input(key="sentence").set_value("").run()
+    assert "sentence" not in at.query_params
+
+
 def test_of_a_sentence_that_is_too_long_the_link_says_what_is_taken(live_run):
     at = go_to(open_app("train", run=live_run.id), "attention")
     at.text_input(key="sentence").set_value("word " * 100).run()

@@ -113,6 +113,30 @@ def test_of_a_sentence_that_is_pasted_and_too_long_the_beginning_is_taken(page, 
     assert not page.errors
 
 
+def test_a_sentence_outlives_a_reload_and_keeps_nobody_from_going_back(page, server, finished):
+    look(page, server, finished)
+    fill(page, "sentence", "the end & 1+1=2 ␠ é")
+    until(page, lambda: "sentence=the+end+%26" in page.url, "the sentence in the address")
+    page.reload()
+    expect(at(page, "sentence").locator("input")).to_have_value("the end & 1+1=2 ␠ é")
+    settle(page)
+
+    fill(page, "sentence", "once more")
+    until(page, lambda: "sentence=once+more" in page.url, "the new one in the address")
+    page.locator("a[href*=generate]:visible").first.click()
+    expect(at(page, "temperature")).to_be_visible()
+    settle(page)
+    for _ in range(6):
+        if "/attention" in page.url and "sentence" not in page.url:
+            break
+        page.go_back()
+        settle(page)
+        page.wait_for_timeout(500)
+    assert "/attention" in page.url and "sentence" not in page.url  # as it was in the beginning
+    expect(at(page, "sentence").locator("input")).to_have_value("once more")  # what was written last is not lost
+    assert not page.errors
+
+
 HEATMAP = """
 () => Array.from(
     document.querySelector(".st-key-attention-one .js-plotly-plot")?.calcdata?.[0][0].z ?? [],
