@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import threading
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,42 @@ _COLUMNS = (
 )
 
 
+_MOST = 2**53  # beyond it JSON has no whole numbers
+_USUAL = {float, type(None)}
+
+
+class Column(Sequence[float | None]):
+    """One number a row, None where it has none: eight bytes each, for a run may have a million rows."""
+
+    def __init__(self, kind: str = "d") -> None:
+        self._numbers = array(kind)
+
+    def append(self, number: float | None) -> None:
+        """Add the number of another row."""
+        self._numbers.append(math.nan if number is None else number)
+
+    def at(self, places: Iterable[int]) -> list[float | None]:
+        """The numbers of these rows."""
+        numbers = self._numbers
+        return [None if (number := numbers[i]) != number else number for i in places]
+
+    def __getitem__(self, i):
+        return self.at(range(len(self))[i]) if isinstance(i, slice) else self.at([i])[0]
+
+    def __iter__(self) -> Iterator[float | None]:
+        return iter(self.at(range(len(self))))
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+
 class History:
     """Rows of `metrics.jsonl` as columns. `read` takes in what was appended since the last time, from a byte offset.
 
-    `rows[name]` is a list with one entry a logged step; losses are nats a character, None where there is none.
+    `rows[name]` is a column with one number a logged step; losses are nats a character, None where there is none.
     `exams` lists (step, validation loss) of every exam so far, and `best` is the lowest of these losses, None before;
     `old_exams` lists the losses on the text that a fork has learned before.
     A last line that is not whole yet is left for the next time; a file that was cut or replaced is read anew.
@@ -42,7 +76,7 @@ class History:
         self._forget()
 
     def _forget(self) -> None:
-        self.rows: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+        self.rows = {name: Column("q" if name == "step" else "d") for name in _COLUMNS}
         self.exams: list[tuple[int, float]] = []
         self.old_exams: list[tuple[int, float]] = []
         self.best: float | None = None
@@ -75,7 +109,7 @@ class History:
             whole = data.rfind(b"\n") + 1
             self._offset += whole
             for row in _parsed(data[:whole].splitlines()):
-                if isinstance(row, dict) and isinstance(row.get("step"), int):
+                if _is_row(row):
                     self._append(row)
         return self
 
@@ -135,7 +169,7 @@ class History:
             stride = 1 << (len(self._exam_rows) // _MOST_EXAMS).bit_length()
             exams = self._exam_rows[::stride]
             kept = sorted({*chosen, *exams, *range(len(self))[-1:]})
-            return {name: [column[i] for i in kept] for name, column in self.rows.items()}
+            return {name: column.at(kept) for name, column in self.rows.items()}
 
     def _choose(self, i: int, step: int) -> None:
         """Note the new row i among those to draw: 64 a doubling of the step, or every so many steps."""
@@ -146,6 +180,16 @@ class History:
         if len(self._on_even_axis) > _MOST_POINTS:
             self._stride *= 2
             self._on_even_axis = self._on_even_axis[::2]
+
+
+def _is_row(row: Any) -> bool:
+    """True for what a writer of ours has written: a step, and numbers or nothing."""
+    if not isinstance(row, dict) or type(row.get("step")) is not int or not 0 <= row["step"] < _MOST:
+        return False
+    rest = [row.get(name) for name in _COLUMNS[1:]]
+    if {*map(type, rest)} <= _USUAL:
+        return True
+    return all(type(number) in _USUAL or (type(number) is int and abs(number) < _MOST) for number in rest)
 
 
 def _parsed(lines: list[bytes]) -> Iterator[Any]:

@@ -97,7 +97,12 @@ def go(window: str) -> None:
 
 
 def _tidy() -> None:
-    """Give memory back: Streamlit's sessions are circles of objects, and the C library keeps what threads freed."""
+    """Give memory back: runs that were opened, Streamlit's sessions (circles of objects), and what the C library keeps
+    of what threads freed.
+    """
+    from . import session
+
+    session.opened.cache_clear()  # who still looks at a run opens it again
     gc.unfreeze()  # the first window was open when what is imported was set aside
     gc.collect()
     gc.freeze()
