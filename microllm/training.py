@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from weakref import WeakValueDictionary
 
 import torch
 
@@ -371,7 +372,7 @@ class Workshop:
 
     def __init__(self, slots: Slots | None = None, grace: float | None = None) -> None:
         self.slots, self._grace = slots or Slots(), grace
-        self._trainings: dict[str, Training] = {}
+        self._trainings = WeakValueDictionary[str, Training]()  # one that is over goes with the last who looks at it
         self._lock = threading.Lock()
         atexit.register(self.close)
 
@@ -380,7 +381,6 @@ class Workshop:
         with self._lock:
             if training := self.training(run.id):
                 return training
-            self._trainings = {key: training for key, training in self._trainings.items() if training.is_alive()}
             training = self._trainings[run.id] = Training(run, self.slots, self._grace, after=after)
             training.start()
             return training
@@ -403,10 +403,10 @@ class Workshop:
     def close(self, seconds: float = 8.0) -> None:
         """Stop all runs and wait for their threads, `seconds` at most."""
         atexit.unregister(self.close)
-        deadline = time.monotonic() + seconds
-        for training in self._trainings.values():
+        deadline, trainings = time.monotonic() + seconds, [*self._trainings.values()]
+        for training in trainings:
             training.stop("The program that trained it was ended.", state="interrupted")
-        for training in self._trainings.values():
+        for training in trainings:
             training.join(max(0.0, deadline - time.monotonic()))
 
 

@@ -1,11 +1,13 @@
 """Runs that train side by side in threads, and everything a person can tell them meanwhile."""
 
+import gc
 import json
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -710,6 +712,16 @@ def test_a_workshop_knows_the_trainings_that_go_on(workshop):
     assert workshop.training(run.id) is None
 
 
+def test_of_a_training_that_is_over_nothing_is_kept(workshop):
+    training = workshop.start(new_run(ENDLESS))
+    goes_on(training)
+    finish(training)
+    left = [weakref.ref(training), weakref.ref(training.folder)]
+    del training
+    gc.collect()
+    assert [it() for it in left] == [None, None]
+
+
 def test_the_model_now_is_the_one_that_trains_or_else_the_newest_snapshot(workshop):
     run = new_run(ENDLESS)
     assert workshop.model_now(run) is None
@@ -759,29 +771,6 @@ time.sleep(60)
     assert (process.returncode, errors) == (0, "")
     assert (run.info.state, run.info.message) == ("interrupted", "The program that trained it was ended.")
     assert run.snapshots[-1] == rows(run)["step"][-1]
-
-
-def test_two_runs_that_are_started_at_the_same_moment_are_both_known(workshop, monkeypatch):
-    old, first, second = (new_run(ENDLESS, seed=seed) for seed in range(3))
-    workshop.start(old)
-    is_alive, others = Training.is_alive, []
-
-    def be_interrupted(training):
-        if not others:
-            others.append(None)
-            others[0] = thread = threading.Thread(target=lambda: others.append(workshop.start(second)))
-            thread.start()
-            thread.join(1)
-        return is_alive(training)
-
-    monkeypatch.setattr(Training, "is_alive", be_interrupted)
-    workshop.start(first)
-    others[0].join()
-    try:
-        assert {run.id for run in (old, first, second) if workshop.training(run.id)} == {old.id, first.id, second.id}
-    finally:
-        others[1].stop()
-        others[1].join()
 
 
 def test_a_run_that_is_started_twice_has_one_training(workshop):
