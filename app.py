@@ -10,10 +10,16 @@ st.set_page_config(
     page_title="MicroLLM", page_icon=str(Path(__file__).parent / "microllm" / "ui" / "icon.png"), layout="wide"
 )
 
+
+def front_door() -> None:
+    """Lead to the first page, with all that the address says."""
+    st.switch_page(TRAIN, query_params=st.query_params.to_dict())
+
+
 TRAIN = st.Page("pages/train.py", title="Train", icon=":material/model_training:", url_path="train")
 PAGES = [
     # the front door has its own address, so that no link moves when another page becomes the first
-    st.Page(lambda: st.switch_page(TRAIN), title="MicroLLM", url_path="home", default=True, visibility="hidden"),
+    st.Page(front_door, title="MicroLLM", url_path="home", default=True, visibility="hidden"),
     TRAIN,
     st.Page("pages/attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),
     st.Page("pages/generate.py", title="Generate", icon=":material/edit_note:", url_path="generate"),

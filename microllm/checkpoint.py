@@ -27,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from .config import ModelConfig
-from .home import write_atomically
+from .home import parsed, write_atomically
 from .model import MicroLLM
 from .train import TrainerState
 
@@ -163,7 +163,7 @@ def load_checkpoint(folder: Path, at: int | None = None) -> tuple[TrainerState, 
         try:
             if faults := _faults(place):
                 raise WeightsProblem(" ".join(faults))
-            about = json.loads((place / "state.json").read_text("utf-8"))
+            about = parsed((place / "state.json").read_text("utf-8"))
             model, memory = (read_tensors(place / f"{name}.safetensors") for name in ("model", "optimizers"))
             return TrainerState(about.pop("step"), about.pop("seconds"), model, memory), about, damaged
         except (OSError, ValueError, KeyError, AttributeError) as error:
@@ -196,7 +196,7 @@ def surroundings(threads: int, device: torch.device, processes: int) -> dict[str
 def _faults(place: Path) -> list[str]:
     """What is wrong with a checkpoint, by its manifest; nothing when it is whole."""
     try:
-        sums = json.loads((place / "manifest.json").read_text("utf-8"))
+        sums = parsed((place / "manifest.json").read_text("utf-8"))
         expected = {name: str(sums[name]) for name in ("model.safetensors", "optimizers.safetensors", "state.json")}
     except (OSError, ValueError, KeyError, TypeError):
         return ["Its manifest is missing or cannot be understood."]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import threading
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from .home import parsed
 
 AXES = {"log": "step (log)", "step": "step", "seconds": "seconds of training"}
 
@@ -30,7 +31,7 @@ _COLUMNS = (
 
 
 _MOST = 2**53  # beyond it JSON has no whole numbers
-_USUAL = {float, type(None)}
+_NUMBERS = {int, float, type(None)}
 
 
 class Column(Sequence[float | None]):
@@ -108,7 +109,7 @@ class History:
                 return self
             whole = data.rfind(b"\n") + 1
             self._offset += whole
-            for row in _parsed(data[:whole].splitlines()):
+            for row in _rows_in(data[:whole].splitlines()):
                 if _is_row(row):
                     self._append(row)
         return self
@@ -141,7 +142,7 @@ class History:
             lines = self.path.with_name("events.jsonl").read_bytes().splitlines()
         except FileNotFoundError:
             return []
-        rows = [row for row in _parsed(lines) if isinstance(row, dict) and isinstance(row.get("step"), int)]
+        rows = [row for row in _rows_in(lines) if isinstance(row, dict) and isinstance(row.get("step"), int)]
         return sorted(rows, key=lambda row: row["step"])
 
     @property
@@ -186,21 +187,20 @@ def _is_row(row: Any) -> bool:
     """True for what a writer of ours has written: a step, and numbers or nothing."""
     if not isinstance(row, dict) or type(row.get("step")) is not int or not 0 <= row["step"] < _MOST:
         return False
-    rest = [row.get(name) for name in _COLUMNS[1:]]
-    if {*map(type, rest)} <= _USUAL:
-        return True
-    return all(type(number) in _USUAL or (type(number) is int and abs(number) < _MOST) for number in rest)
+    seconds, *rest = [row.get(name) for name in _COLUMNS[1:]]
+    numbers = [seconds, *filter(None, rest)]
+    return {*map(type, rest)} <= _NUMBERS and seconds is not None and all(-_MOST < it < _MOST for it in numbers)
 
 
-def _parsed(lines: list[bytes]) -> Iterator[Any]:
+def _rows_in(lines: list[bytes]) -> Iterator[Any]:
     """What each line says, without those torn by a crash, that a later start wrote on after."""
     for start in range(0, len(lines), _AT_ONCE):
         some, rows = lines[start : start + _AT_ONCE], []
         with contextlib.suppress(ValueError):
-            rows = json.loads(b"[" + b",".join(some) + b"]")  # as one line they take half the time
+            rows = parsed(b"[" + b",".join(some) + b"]")  # as one line they take half the time
         if len(rows) == len(some):
             yield from rows
             continue
         for line in some:
             with contextlib.suppress(ValueError):
-                yield json.loads(line)
+                yield parsed(line)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
 @functools.cache
@@ -36,6 +38,14 @@ def runs_dir() -> Path:
 def texts_dir() -> Path:
     """The folder of texts: what was downloaded, and `<sha256>.txt` for every text that a run learns."""
     return home() / "texts"
+
+
+def parsed(text: str | bytes) -> Any:
+    """What a JSON text says. Raises ValueError, also for one that is nested too deep to be ours."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:

@@ -16,22 +16,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from .builtin import TRANSFORMS
 from .checkpoint import load_weights
 from .config import PRESETS, problems
 from .corpus import REFERENCE_NAMES
-from .home import runs_dir
-from .run_info import Parent, RunInfo, is_number, kept_of
+from .home import parsed, runs_dir
+from .run_info import RunInfo, is_count, is_number, kept_of
 from .runs import ACTIVE, Run, RunProblem, check_disk, free_name
-from .texts import Text
 from .tokenizer import MAX_CHARACTERS, CharTokenizer
 
 MOST_BYTES = 300 * 2**20
 """What the zip, and all that it holds, may take."""
 
 _MOST_FILES = 1_000
-_MOST = 10**9  # steps or characters
-_SHA256 = "[0-9a-f]{64}"
 _NAME = re.compile(r"run\.json|vocab\.json|metrics\.jsonl|events\.jsonl|snapshots/step-(0|[1-9]\d{0,8})\.safetensors")
 _LONGEST = {"run.json": 2**20, "vocab.json": 2**20, "events.jsonl": 2**20}
 _STATES = ("stopped", "interrupted", "failed", "finished", *ACTIVE)
@@ -47,9 +43,9 @@ def import_run(data: bytes, token: str | None = None) -> Run:
     files = _files(data)
     info = _info(files, token)
     try:
-        vocab = json.loads(files["vocab.json"])
+        vocab = parsed(files["vocab.json"])
         size = CharTokenizer(vocab).vocab_size if isinstance(vocab, str) else 0
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise RunProblem(f"vocab.json of this run cannot be understood: {error}") from error
     if not 0 < size <= MAX_CHARACTERS:
         raise RunProblem(f"vocab.json of this run has to be a text of 1 to {MAX_CHARACTERS:,} different characters.")
@@ -108,7 +104,7 @@ def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
 
 def _verified(files: dict[str, bytes]) -> dict[str, bytes]:
     try:
-        sums = json.loads(files.pop("manifest.json"))
+        sums = parsed(files.pop("manifest.json"))
         missing = sorted({"run.json", "vocab.json", *sums} - files.keys())
         unlisted = sorted(files.keys() - sums.keys())
     except (KeyError, ValueError, TypeError, AttributeError) as error:
@@ -127,10 +123,10 @@ def _verified(files: dict[str, bytes]) -> dict[str, bytes]:
 def _info(files: dict[str, bytes], token: str | None) -> RunInfo:
     """What run.json says, checked as if it were typed, with an id, an owner and a date of its own."""
     try:
-        info = RunInfo.from_json(json.loads(files["run.json"]))
+        info = RunInfo.from_json(parsed(files["run.json"]))
         _check(info)
         found = problems(info.model, info.train, max(info.text.characters, 0))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunProblem(f"run.json of this run cannot be understood: {error}") from error
     if found:
         raise RunProblem(" ".join(found.values()))
@@ -149,43 +145,22 @@ def _check(info: RunInfo) -> None:
     """Raises ValueError or TypeError for what `from_json` lets pass."""
     if not (info.references.keys() <= REFERENCE_NAMES.keys() and info.preset in PRESETS):
         raise ValueError("it names a preset, or a loss to beat, that there is not.")
-    _check_text(info.text)
     if info.state not in _STATES or not 1 <= info.threads <= 256:
         raise ValueError(f"state {info.state[:20]!r}, threads {info.threads}.")
-    if info.parent:
-        _check_parent(info.parent)
     # half of a pair of characters can be a character of a text, but no part of what a page says
     said = replace(info, parent=info.parent and replace(info.parent, left_out=""))
     json.dumps(asdict(said), ensure_ascii=False).encode()
-
-
-def _check_text(text: Text) -> None:
-    if not (re.fullmatch(_SHA256, text.sha256) and _is_count(text.characters)):
-        raise ValueError("its text has no SHA-256 or no length.")
-    is_named = isinstance(text.name, str) and all(
-        isinstance(it, (str, type(None))) for it in (text.notice, text.source)
-    )
-    is_made = text.how in TRANSFORMS and (text.first is None or _is_count(text.first))
-    if not (is_named and is_made and (text.floor is None or is_number(text.floor))):
-        raise ValueError("what it says about its text makes no sense.")
-
-
-def _check_parent(parent: Parent) -> None:
-    if not (_is_count(parent.step) and all(isinstance(it, str) for it in (parent.id, parent.name, parent.left_out))):
-        raise TypeError("the run that it was forked from is none.")
-    if parent.text:
-        _check_text(parent.text)
 
 
 def _check_lines(name: str, files: dict[str, bytes], check: Callable[[dict[str, Any]], None]) -> None:
     """Each has a step, and `check` finds nothing wrong with the rest. (A crash can leave changes out of order.)"""
     for number, line in enumerate(files.get(name, b"").splitlines(), 1):
         try:
-            said = json.loads(line)
-            if not _is_count(said.pop("step")):
+            said = parsed(line)
+            if not is_count(said.pop("step")):
                 raise ValueError("its step is none")
             check(said)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunProblem(f"Line {number:,} of {name} cannot be understood: {error}.") from error
 
 
@@ -202,7 +177,3 @@ def _check_change(said: dict[str, Any], info: RunInfo) -> None:
     for changes in (said, before):
         if found := problems(info.model, replace(info.train, **changes)):
             raise ValueError(" ".join(found.values()))
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and 0 <= value <= _MOST

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import random
+import re
 from dataclasses import dataclass
 from typing import Any
 
+from .builtin import TRANSFORMS
 from .config import ModelConfig, TrainConfig, problems
 from .texts import Text
 
@@ -17,6 +19,7 @@ _PARTS = {
     "created": (int, float),
     "threads": int,
 }
+_MOST = 10**9  # steps or characters
 _LARGEST = 3.4028234663852886e38  # in float32
 _FAR_FUTURE = 1e11  # seconds since 1970
 _ADJECTIVES = """
@@ -88,6 +91,9 @@ class RunInfo:
             learned = parent["text"]
             parts["parent"] = Parent(**parent | {"text": learned and Text(**learned)})
         info = cls(**data | parts | {"text": Text(**data["text"])})
+        _check_text(info.text)
+        if info.parent:
+            _check_parent(info.parent)
         if found := problems(info.model, info.train):  # a file can be edited
             raise ValueError(" ".join(found.values()))
         if not 0 <= info.created < _FAR_FUTURE:
@@ -115,6 +121,29 @@ class RunInfo:
 def is_number(value: Any) -> bool:
     """True for what a model can say: JSON may also say NaN, and whole numbers of a thousand digits."""
     return isinstance(value, (int, float)) and abs(value) <= _LARGEST
+
+
+def is_count(value: Any) -> bool:
+    """True for a number of steps or characters."""
+    return isinstance(value, int) and 0 <= value <= _MOST
+
+
+def _check_text(text: Text) -> None:
+    if not (re.fullmatch("[0-9a-f]{64}", text.sha256) and is_count(text.characters)):
+        raise ValueError("its text has no SHA-256 or no length.")
+    is_named = isinstance(text.name, str) and all(
+        isinstance(it, (str, type(None))) for it in (text.notice, text.source)
+    )
+    is_made = text.how in TRANSFORMS and (text.first is None or is_count(text.first))
+    if not (is_named and is_made and (text.floor is None or is_number(text.floor))):
+        raise ValueError("what it says about its text makes no sense.")
+
+
+def _check_parent(parent: Parent) -> None:
+    if not (is_count(parent.step) and all(isinstance(it, str) for it in (parent.id, parent.name, parent.left_out))):
+        raise TypeError("the run that it was forked from is none.")
+    if parent.text:
+        _check_text(parent.text)
 
 
 def kept_of(token: str) -> str:

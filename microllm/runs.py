@@ -37,7 +37,7 @@ from .corpus import Corpus
 from .cost import memory_problem
 from .download import TextProblem, forget_text
 from .history import History
-from .home import runs_dir, texts_dir, write_atomically
+from .home import parsed, runs_dir, texts_dir, write_atomically
 from .model import MicroLLM
 from .run_info import Parent, RunInfo, kept_of, new_name
 from .texts import Text, is_kept, load_corpus
@@ -142,7 +142,7 @@ class Run:
             stat, read = path.stat(), self._read
             stamp = stat.st_mtime_ns, stat.st_ino  # clocks of file systems are coarse: two writes may have one time
             if read is None or read[0] != stamp:
-                read = self._read = stamp, RunInfo.from_json(json.loads(path.read_text("utf-8")))
+                read = self._read = stamp, RunInfo.from_json(parsed(path.read_text("utf-8")))
         except FileNotFoundError as error:
             raise _missing(self.id) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -167,7 +167,7 @@ class Run:
     def tokenizer(self) -> CharTokenizer:
         """The characters of the run's text. Raises RunProblem when they cannot be read."""
         try:
-            return CharTokenizer(json.loads((self.folder / "vocab.json").read_text("utf-8")))
+            return CharTokenizer(parsed((self.folder / "vocab.json").read_text("utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise RunProblem(f"Run {self.id} is damaged: its vocab.json cannot be understood.") from error
 
@@ -311,7 +311,7 @@ class Run:
         lines = []
         for line in (self.folder / "metrics.jsonl").read_bytes().splitlines(keepends=True):
             with contextlib.suppress(ValueError):
-                row = json.loads(line)
+                row = parsed(line)
                 if isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] < step:
                     lines.append(line)
         return b"".join(lines)
@@ -444,7 +444,7 @@ def free_name(name: str) -> str:
     taken = set()
     for path in runs_dir().glob("*/run.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # of a damaged run
-            taken.add(json.loads(path.read_bytes())["name"])
+            taken.add(parsed(path.read_bytes())["name"])
     numbered = (f"{name}-{number}" for number in itertools.count(2))
     return name if name not in taken else next(other for other in numbered if other not in taken)
 

@@ -31,8 +31,9 @@ def enter(page: str, heading: str) -> None:
     script of a deep link alone, as if `app.py` did not exist.
     """
     if not _is_inside.get():
-        st.session_state["detour"] = page, st.query_params.to_dict()
-        st.switch_page("app.py")
+        given = st.query_params.to_dict()
+        st.session_state["detour"] = page, given
+        st.switch_page("app.py", query_params=given)  # it stays in the address: who reloads meanwhile keeps it
     # In one piece, so that they are painted at once: st.html comes half a second later, and everything would jump. Both
     # are words of ours.
     st.markdown(f"<style>{_STYLE}</style>\n\n### {heading}", unsafe_allow_html=True)

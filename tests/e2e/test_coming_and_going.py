@@ -31,10 +31,13 @@ def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(fresh_server, pag
     run = run_id_of(training)
     assert training.wait(PATIENCE) == 0
 
+    addresses = []
+    page.on("framenavigated", lambda frame: addresses.append(frame.url))
     visit(page, f"{server.url}/attention?run={run}")
     expect(at(page, "strip")).to_contain_text(server.run(run)["name"])
     assert run_id(page) == run
     assert "/attention" in page.url
+    assert len(addresses) > 1 and all(f"run={run}" in address for address in addresses)  # so a reload loses nothing
     assert step(page) == 80
     for other in PAGES:
         assert page.locator(f"a[href*='/{other}']").count()

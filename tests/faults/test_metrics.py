@@ -115,7 +115,11 @@ def test_bytes_that_are_no_text_are_skipped(path):
 @pytest.mark.parametrize(
     "odd",
     ["null", "7", '"text"', "[]", "{}", '{"step": -1}', '{"step": 1.5}', '{"step": true}', f'{{"step": {10**30}}}']
-    + [f'{{"step": 1, "train_loss": {loss}}}' for loss in ('"3"', "[3]", "{}", "true", str(10**400))],
+    + ['{"step": 1}', '{"step": 1, "seconds": null}', "[" * 100_000]
+    + [
+        f'{{"step": 1, "seconds": 1.0, "val_loss": {loss}}}'
+        for loss in ('"3"', "[3]", "{}", "true", "NaN", "Infinity", "1e400", str(10**400))
+    ],
 )
 def test_a_line_of_json_that_is_no_row_is_skipped(odd, path):
     append(path, line(0) + odd + "\n" + line(2))

@@ -30,7 +30,7 @@ def history(tmp_path):
     def write(training, validation=None, steps: int = 1_000) -> History:
         rows = []
         for step in range(0, steps + 1, max(1, steps // 200)):
-            row = {"step": step, "train_loss": training(step / steps)}
+            row = {"step": step, "seconds": step / 100, "train_loss": training(step / steps)}
             if step % (steps // 10) == 0:
                 row["val_loss"] = (validation or training)(step / steps)
             rows.append(row)
@@ -68,7 +68,9 @@ def test_a_curve_that_has_settled_asks_for_nothing(history):
 def test_a_run_that_was_stopped_early_is_to_go_on_to_its_end(history):
     curve = history(falling(4.5, 1.2, quickly=3))
     with curve.path.open("a") as metrics:
-        metrics.write(json.dumps({"step": 1_007, "train_loss": 1.2}) + "\n")  # a few steps after its last exam
+        metrics.write(
+            json.dumps({"step": 1_007, "seconds": 10.07, "train_loss": 1.2}) + "\n"
+        )  # a few steps after its last exam
     (suggestion,) = next_steps(info(state="stopped"), curve.read())
     assert suggestion.changes == {}
     assert "step 1,007" in suggestion.advice and "2,000" in suggestion.advice
@@ -200,7 +202,7 @@ def test_whatever_the_curve_at_most_three_valid_suggestions_with_sentences(
         return
     path = tmp_path_factory.mktemp("run") / "metrics.jsonl"
     rows = [
-        {"step": step, "train_loss": a, "val_loss": b}
+        {"step": step, "seconds": step / 100, "train_loss": a, "val_loss": b}
         for step, (a, b) in enumerate(zip(training, validation, strict=False))
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

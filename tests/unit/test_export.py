@@ -63,7 +63,9 @@ def test_the_csv_has_every_logged_row_and_the_losses_in_both_units(finished):
 
 def test_a_loss_that_is_no_number_is_an_empty_cell(text):
     run = new_run(text)
-    (run.folder / "metrics.jsonl").write_text('{"step": 0, "train_loss": null, "not_finite": ["train_loss"]}\n')
+    (run.folder / "metrics.jsonl").write_text(
+        '{"step": 0, "seconds": 0.0, "train_loss": null, "not_finite": ["train_loss"]}\n'
+    )
     (row,) = csv.DictReader(io.StringIO(export.curves_csv(run)))
     assert row["train_loss_nats_per_character"] == row["train_loss_bits_per_character"] == ""
 

@@ -137,7 +137,16 @@ def test_no_two_runs_have_one_name(text, monkeypatch):
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "null", "[]", "{}", "\0" * 50, '{"model": {"n_embd": 8, "new_knob": 1}, "train": {}, "text": {}}'],
+    [
+        "",
+        "{",
+        "null",
+        "[]",
+        "{}",
+        "\0" * 50,
+        "[" * 100_000,
+        '{"model": {"n_embd": 8, "new_knob": 1}, "train": {}, "text": {}}',
+    ],
 )
 def test_a_damaged_run_json_is_named_and_does_not_hide_the_others(content, run, text):
     damaged = Run.create(MODEL, TRAIN, text, preset="quick")
@@ -196,7 +205,16 @@ def test_a_text_that_is_gone_is_a_problem_and_not_a_crash(run):
         _ = run.corpus
 
 
-@pytest.mark.parametrize("wrong", [{"created": "yesterday"}, {"name": 7}, {"references": []}, {"message": {}}])
+@pytest.mark.parametrize("wrong", [{"sha256": ["x"]}, {"sha256": 7}, {"sha256": "../../../other"}, {"source": []}])
+def test_a_run_json_with_a_text_that_is_none_is_damaged(wrong, run, text):
+    damage(run, text=dataclasses.asdict(text) | wrong)
+    with pytest.raises(RunProblem, match="damaged"):
+        Run.open(run.id)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"created": "yesterday"}, {"name": 7}, {"references": []}, {"message": {}}, {"text": {}}]
+)
 def test_a_run_json_with_a_part_of_another_type_is_damaged(wrong, run):
     damage(run, **wrong)
     with pytest.raises(RunProblem, match="damaged"):
