@@ -91,17 +91,17 @@ class Run:
         if found := problems(model, train, text.characters):
             raise ValueError(" ".join(found.values()))
         check_disk()
-        if not is_kept(text):  # deleted, though its ids are still in memory: the run could not be gone on with
-            raise TextProblem(f"{text.name} is not kept here any more: choose the text again.")
         corpus = load_corpus(text.sha256, vocab)
         if problem := memory_problem(model, train, corpus.vocab_size):
             raise ValueError(problem)
-        run = cls(runs_dir() / secrets.token_hex(8))
-        run.folder.mkdir(parents=True)
-        write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
         references = corpus.reference_losses(model.block_size)
         if text.floor is not None:
             references["floor"] = text.floor
+        if not is_kept(text):  # deleted, even just now, though its ids are in memory: nothing could go on with it
+            raise TextProblem(f"{text.name} is not kept here any more: choose the text again.")
+        run = cls(runs_dir() / secrets.token_hex(8))
+        run.folder.mkdir(parents=True)
+        write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
         run._write(
             RunInfo(
                 id=run.id,

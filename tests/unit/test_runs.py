@@ -15,6 +15,7 @@ import torch
 from microllm import MicroLLM, ModelConfig, TrainConfig, download, runs, texts
 from microllm.builtin import drawing_room, words_twice
 from microllm.checkpoint import WeightsProblem
+from microllm.corpus import Corpus
 from microllm.download import TextProblem
 from microllm.home import runs_dir, texts_dir
 from microllm.run_info import new_name
@@ -454,3 +455,16 @@ def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memor
     download.forget_text(text.sha256)
     with pytest.raises(TextProblem, match="is not kept here any more"):
         Run.create(MODEL, TRAIN, text, preset="quick")
+
+
+def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkeypatch):
+    count = runs.load_corpus(text.sha256).reference_losses
+
+    def count_while_somebody_deletes(corpus, block_size):
+        run.delete()
+        return count(block_size)
+
+    monkeypatch.setattr(Corpus, "reference_losses", count_while_somebody_deletes)
+    with pytest.raises(TextProblem, match="is not kept here any more"):
+        Run.create(MODEL, TRAIN, text, preset="quick")
+    assert all_runs() == []
