@@ -144,13 +144,18 @@ def live(part: Callable[[], None], every: float, *, key: str, when: bool = True)
 
 
 def _or_the_whole_page(part: Callable[[], None]) -> Callable[[], None]:
-    """`part`, but for a run that was deleted in another window since this page was drawn: the whole page says so."""
+    """`part`, as long as the run on show is that for which it was drawn, and there still is one: else the whole page is
+    drawn anew. (What a person did last may arrive when the part is on the page no more.)
+    """
+    from ..runs import RunProblem
+    from . import session
+
+    its_run = session.run_id()
 
     @functools.wraps(part)
     def shown() -> None:
-        from ..runs import RunProblem
-        from . import session
-
+        if session.run_id() != its_run:
+            st.rerun()
         try:
             part()
         except RunProblem:

@@ -6,7 +6,7 @@ import pytest
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
 
 from microllm.runs import Run
-from microllm.ui import shared
+from microllm.ui import frame, session, shared
 
 PAGES = ("train", "attention", "generate")
 OF_THE_PAGE = {
@@ -183,3 +183,18 @@ def test_a_learning_rate_out_of_range_is_refused_with_the_range(live_run):
     click(at, "live-apply")
     assert "learning_rate is 5.0" in complaints(at)
     assert shared.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+
+
+def test_a_part_of_a_page_that_comes_after_its_run_has_gone_is_not_drawn(monkeypatch):
+    class Rerun(Exception):
+        """Streamlit ends a script that asks for another."""
+
+    def rerun():
+        raise Rerun
+
+    monkeypatch.setattr(session, "run_id", lambda: "its own")
+    part = frame._or_the_whole_page(lambda: pytest.fail("drawn for another run"))
+    monkeypatch.setattr(frame.st, "rerun", rerun)
+    monkeypatch.setattr(session, "run_id", lambda: None)
+    with pytest.raises(Rerun):
+        part()
