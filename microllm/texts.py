@@ -90,10 +90,18 @@ def choose(source: str, *, how: str = "none", first: int | None = None) -> Text:
     if source == "book":
         return prepare(book(), download.BOOK, how=how, first=first, source=source)
     if source in builtin.BUILTIN_TEXTS:
-        made = builtin.BUILTIN_TEXTS[source]
-        return prepare(made.make(made.length, 0), made.name, how=how, first=first, source=source)
+        return made_here(source, how=how, first=first)
     content, notice = download.read_text_file(Path(source))
     return prepare(content, Path(source).name, how=how, first=first, notice=notice)
+
+
+def made_here(key: str, *, how: str = "none", first: int | None = None) -> Text:
+    """The built-in text with this key. It reads no file, whatever the key: paths belong to the command line.
+
+    Raises KeyError for a key that is not in BUILTIN_TEXTS, download.TextProblem.
+    """
+    made = builtin.BUILTIN_TEXTS[key]
+    return prepare(made.make(made.length, 0), made.name, how=how, first=first, source=key)
 
 
 def is_kept(text: Text) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from ..history import AXES, History
 from ..runs import Run
 from ..samples import Sample
 from . import next_run, session, shared
-from .controls import mode
+from .browser_input import number
+from .controls import MOST_GUESS, mode
 from .frame import live
 from .session import is_active
 from .share import take_away
@@ -114,8 +116,10 @@ def _draw_lines(references: dict[str, float], axis: str, max_steps: int) -> None
 
 
 def _take_the_guess() -> None:
-    if clicked := st.session_state["lines"].selection.get("guess"):
-        next_run.set_guess(round(clicked[0]["loss"], 2))
+    clicked = st.session_state["lines"].selection.get("guess")
+    with contextlib.suppress(TypeError, KeyError, IndexError):  # a click beside all of them, or no report of ours
+        if (loss := number(clicked[0]["loss"], 0, MOST_GUESS)) is not None:
+            next_run.set_guess(round(loss, 2))
 
 
 def _draw_loss(frame: pandas.DataFrame, axis: str, max_steps: int, *, has_old_text: bool = False) -> None:

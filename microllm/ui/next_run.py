@@ -105,7 +105,7 @@ def _prepared(source: str, how: str, first: int | None, sha256: str = "", name: 
         return texts.prepare(book().result, BOOK, how=how, first=first, source="book")
     if source == "own":
         return texts.prepare(load_text(sha256), name, how=how, first=first)
-    return texts.choose(source, how=how, first=first)
+    return texts.made_here(source, how=how, first=first)
 
 
 def forget_texts() -> None:

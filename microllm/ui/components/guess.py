@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import declare, told
+from . import declare, reported
 
 _HTML = """
 <div class="guess">
@@ -34,7 +34,11 @@ def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
     """
 
     def guessed() -> None:
-        if (it := told("next-letter", "made")) is not None:
-            made(int(it["turn"]), str(it["character"]))
+        if (it := reported("next-letter", "made", _is_guess)) is not None:
+            made(it["turn"], it["character"])
 
     _guess(key="next-letter", data=data, on_made_change=guessed)
+
+
+def _is_guess(made: Any) -> bool:
+    return type(made["turn"]) is int and isinstance(made["character"], str) and len(made["character"]) == 1
