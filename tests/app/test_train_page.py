@@ -6,7 +6,7 @@ import pytest
 from play import TINY, click, complaints, go_to, keys, open_app, said, training_threads
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
-from microllm import download, texts
+from microllm import download, gutenberg, texts
 from microllm.builtin import BUILTIN_TEXTS, drawing_room, transform
 from microllm.config import PRESETS, configs_from, knobs, problems
 from microllm.model import parameter_count
@@ -111,7 +111,7 @@ def test_start_makes_a_run_of_exactly_what_the_controls_say():
     info = new_run_of(at).info
     model, train = configs_from(SETTINGS | recipe | {"causal": False})
     assert (info.model, info.train) == (model, train)
-    assert info.text.name == download.BOOK
+    assert info.text.name == gutenberg.BOOK
     assert at.query_params["run"] == info.id
     assert "strip-stop" in keys(at)
 
@@ -220,7 +220,7 @@ def test_the_strip_refuses_what_the_start_button_refuses():
 def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirror, monkeypatch):
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror / "nothing here"))
     at = open_app("train")
-    assert download.BOOK in complaints(at)
+    assert gutenberg.BOOK in complaints(at)
     assert BUILTIN_TEXTS["drawing-room"].name in complaints(at)
     assert not at.button(key="start").disabled
     choose(at, TINY)
