@@ -88,8 +88,10 @@ def _reason(error: BaseException) -> str:
     for kinds, reason in _REASONS:
         if any(isinstance(cause, kinds) for cause in causes):
             return reason
-    said = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
-    return said[-1] if said else f"an unexpected failure ({type(error).__name__})"
+    systems = [
+        cause for cause in causes if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException)
+    ]
+    return systems[-1].strerror or str(systems[-1]) if systems else f"an unexpected failure ({type(error).__name__})"
 
 
 # One transfer
@@ -247,10 +249,10 @@ class _Meter:
 
     def read(self, count: int) -> None:
         """Take a reading."""
-        reading = time.monotonic(), count
-        if not self._grows and count > self._readings[0][1]:
-            self._grows, self._readings = True, []
-        self._readings.append(reading)
+        now, first = time.monotonic(), self._readings[0][1]
+        if not self._grows and count > first:
+            self._grows, self._readings = True, [(now, first)]
+        self._readings.append((now, count))
 
     def is_below(self, rate: float, seconds: float) -> bool:
         """True when less than `rate` bytes a second came over the last `seconds`; False until so long is measured."""
@@ -282,7 +284,7 @@ def _first_answer(
             if book := next((transfer.book for transfer in transfers if transfer.book), None):
                 return book
             if cancelled.is_set():
-                raise TextProblem(f"The download of {BOOK} was cancelled. The built-in texts work offline.")
+                raise TextProblem(f"The download of {BOOK} was cancelled.")
             if not running and not waiting:
                 break
             if not running:  # whatever was measured, it was of others
@@ -291,7 +293,7 @@ def _first_answer(
                 break
             is_slow = meter.is_below(least_rate, pause) and time.monotonic() - transfers[-1].began >= pause
             if waiting and (is_slow or not running):
-                transfers.append(_Transfer(waiting.pop(0), silence, ended))
+                transfers.append(_Transfer(waiting.pop(0), 1.1 * silence, ended))  # its own limits come after ours
             ended.wait(_TICK)
             ended.clear()
             before, received = received, sum(transfer.received for transfer in transfers)

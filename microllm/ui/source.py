@@ -72,9 +72,14 @@ def _book_status() -> None:
     elif book.problem:
         st.warning(
             f"{literal(book.problem)} Until you have it, Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
-            icon=":material/wifi_off:",
+            icon=":material/cloud_off:",
         )
-        st.button("Try again", key="book-again", on_click=shared.book.clear)
+        st.button("Try again", key="book-again", on_click=_try_book_again)
+
+
+def _try_book_again() -> None:
+    if shared.book().problem:  # else another window was first
+        shared.book.clear()
 
 
 def _book_progress() -> None:
