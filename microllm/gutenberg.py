@@ -107,16 +107,8 @@ class _Line(HTTPAdapter):
     def __init__(self) -> None:
         self.is_cut = False
         self._sockets: list[socket.socket] = []
-        retry = urllib3.Retry(
-            connect=2,
-            status=1,
-            read=0,
-            other=0,
-            status_forcelist=(500, 502, 503, 504),
-            backoff_factor=0.1,
-            respect_retry_after_header=False,  # it may ask for an hour
-            raise_on_status=False,
-        )
+        # Retry-After may ask for an hour, and a retry after an error would read that answer to its end.
+        retry = urllib3.Retry(connect=2, read=0, other=0, backoff_factor=0.1, respect_retry_after_header=False)
         super().__init__(max_retries=retry)
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> urllib3.HTTPConnectionPool:
@@ -207,7 +199,12 @@ class _Transfer:
             session.mount("https://", self._line)
             session.hooks["response"].append(close_if_redirect)
             session.max_redirects = 5
-            with session.get(url, stream=True, timeout=seconds) as response:
+            response = session.get(url, stream=True, timeout=seconds)
+            if response.status_code >= 500:  # perhaps a hiccup
+                response.close()
+                time.sleep(0.1)
+                response = session.get(url, stream=True, timeout=seconds)
+            with response:
                 response.raise_for_status()
                 if "html" in response.headers.get("Content-Type", "").lower():
                     raise TextProblem("a web page instead of the book")

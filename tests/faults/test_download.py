@@ -103,6 +103,11 @@ class Handler(BaseHTTPRequestHandler):
     def failing(self):
         self.answer(as_served(), 500)
 
+    def failing_without_end(self):
+        self.send_response(500)
+        self.end_headers()
+        self.drip(bytes(10_000_000), 65_536)
+
     def come_back_in_an_hour(self):
         self.answer(b"", 503, Retry_After="3600")
 
@@ -253,6 +258,7 @@ def assert_no_worker_stays():
 REFUSED = [
     "missing",
     "failing",
+    "failing_without_end",
     "web_page_by_type",
     "web_page_by_content",
     "short",
@@ -295,13 +301,21 @@ def test_what_is_not_the_whole_book_is_refused_in_one_sentence_and_not_kept(serv
     assert not (texts / "pg1342.txt").exists()
 
 
-@pytest.mark.parametrize(("fault", "code"), [("missing", 404), ("failing", 500), ("come_back_in_an_hour", 503)])
-def test_an_error_of_the_server_is_named_by_its_number(server, fault, code):
+@pytest.mark.parametrize(
+    ("fault", "code"), [("missing", 404), ("failing", 500), ("failing_without_end", 500), ("come_back_in_an_hour", 503)]
+)
+def test_an_error_of_the_server_is_named_by_its_number_and_its_page_is_not_read(server, fault, code):
+    begin = time.monotonic()
     assert str(code) in refusal(server.url(fault))
+    assert time.monotonic() - begin < 3
 
 
 def test_each_kind_of_fault_has_a_reason_of_its_own(server):
-    same = [{"web_page_by_type", "web_page_by_content"}, {"bomb_of_gzip", "endless", "endless_gzip"}]
+    same = [
+        {"failing", "failing_without_end"},
+        {"web_page_by_type", "web_page_by_content"},
+        {"bomb_of_gzip", "endless", "endless_gzip"},
+    ]
     faults = {fault: refusal(server.url(fault)) for fault in REFUSED}
     faults |= {fault: refusal(server.url(fault), silence=0.3) for fault in ("hang", "drip_body")}
     for one, sentence in faults.items():
