@@ -17,8 +17,8 @@ from pathlib import Path
 
 from .builtin import BUILTIN_TEXTS
 from .config import PRESETS, configs_from
-from .download import BOOK
 from .forking import CHANGES
+from .gutenberg import BOOK
 from .history import History
 from .runs import Run
 from .texts import Text

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import builtin, download
+from . import builtin, download, gutenberg
 from .config import SHORTEST_TEXT
 from .corpus import EXAM_CHARACTERS, Corpus
 from .home import texts_dir
@@ -33,9 +34,10 @@ class Text:
     first: int | None = None
 
 
-def book(progress: Callable[[float], None] | None = None) -> str:
-    """*Pride and Prejudice*, from the keep or fetched now. Raises download.TextProblem when it cannot be had."""
-    return download.fetch_book(progress)
+def book(progress: Callable[[float], None] | None = None, cancelled: threading.Event | None = None) -> str:
+    """*Pride and Prejudice*, from the keep or fetched now. Raises download.TextProblem when it cannot be had, and soon
+    after `cancelled` is set. `progress` gets the share done, growing to 1."""
+    return gutenberg.fetch_book(progress, cancelled=cancelled)
 
 
 def prepare(
@@ -88,7 +90,7 @@ def choose(source: str, *, how: str = "none", first: int | None = None) -> Text:
     Raises download.TextProblem.
     """
     if source == "book":
-        return prepare(book(), download.BOOK, how=how, first=first, source=source)
+        return prepare(book(), gutenberg.BOOK, how=how, first=first, source=source)
     if source in builtin.BUILTIN_TEXTS:
         return made_here(source, how=how, first=first)
     content, notice = download.read_text_file(Path(source))

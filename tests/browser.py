@@ -9,7 +9,7 @@ from driving import PATIENCE, Server, tracebacks
 from playwright.sync_api import sync_playwright
 
 from microllm.builtin import drawing_room
-from microllm.download import BOOK_FILE
+from microllm.gutenberg import BOOK_FILE
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -10,7 +10,8 @@ import streamlit as st
 from .. import texts
 from ..builtin import BUILTIN_TEXTS
 from ..config import ModelConfig, TrainConfig, configs_from, knobs
-from ..download import BOOK, TextProblem, load_text
+from ..download import TextProblem, load_text
+from ..gutenberg import BOOK
 from ..run_info import RunInfo
 from ..runs import RunProblem, check_disk
 from .shared import be_modest, book

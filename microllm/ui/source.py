@@ -6,7 +6,8 @@ import streamlit as st
 
 from .. import texts
 from ..builtin import BUILTIN_TEXTS, TRANSFORMS
-from ..download import BOOK, ENCODINGS, TextProblem, decode_text
+from ..download import ENCODINGS, TextProblem, decode_text
+from ..gutenberg import BOOK
 from . import next_run, shared
 from .frame import live
 from .words import literal
@@ -70,17 +71,23 @@ def _book_status() -> None:
         live(_book_progress, 0.5, key="book-progress")
     elif book.problem:
         st.warning(
-            f"{literal(book.problem)} Until then Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
-            icon=":material/wifi_off:",
+            f"{literal(book.problem)} Until you have it, Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
+            icon=":material/cloud_off:",
         )
-        st.button("Try again", key="book-again", on_click=shared.book.clear)
+        st.button("Try again", key="book-again", on_click=_try_book_again)
+
+
+def _try_book_again() -> None:
+    if shared.book().problem:  # else another window was first
+        shared.book.clear()
 
 
 def _book_progress() -> None:
     book = shared.book()
     if not book.is_busy:
         st.rerun()
-    st.progress(book.share, text=f"Fetching *{BOOK}* from Project Gutenberg")
+    st.progress(book.share, text=f"Downloading *{BOOK}* from Project Gutenberg: {book.share:.0%}")
+    st.button("Cancel", key="book-cancel", on_click=book.cancel)
 
 
 def _own_text() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import microllm.train
-from microllm import ModelConfig, TrainConfig, download, generate
+from microllm import ModelConfig, TrainConfig, download, generate, gutenberg
 from microllm.__main__ import main
 from microllm.builtin import drawing_room, words_twice
 from microllm.config import knobs
@@ -235,7 +235,7 @@ def test_a_bad_text_is_answered_with_one_sentence_and_no_run(content, says, tmp_
 
 
 def test_a_wrong_setting_is_refused_before_any_text_is_fetched(monkeypatch, capsys):
-    monkeypatch.setattr(download, "fetch_book", lambda *_: pytest.fail("fetched"))
+    monkeypatch.setattr(gutenberg, "fetch_book", lambda *_: pytest.fail("fetched"))
     assert command("train", "--n_head=3") == 2
     assert "n_head" in sentence(capsys)
 
