@@ -27,6 +27,8 @@ from ..home import parsed
 
 _MESSAGES = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_request"})
 
+_NUMBERS = frozenset({"double_value", "int_value"})  # a number input sends either, whatever it is registered as
+
 
 def guard() -> None:
     """Let only what was offered reach this server's sessions, from now on."""
@@ -68,7 +70,8 @@ def is_offered(metadata: WidgetMetadata, sent: WidgetState) -> bool:
     All our choices require an option, so none at all is not one.
     """
     kind = sent.WhichOneof("value")
-    if kind not in (None, metadata.value_type):
+    kinds = _NUMBERS if metadata.value_type in _NUMBERS else {metadata.value_type}
+    if kind and kind not in kinds:
         return False
     try:
         if kind in ("json_value", "json_trigger_value") and not isinstance(parsed(getattr(sent, kind)), (dict, list)):

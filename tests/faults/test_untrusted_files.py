@@ -236,7 +236,7 @@ def trapped(request, tmp_path):
     """The bytes of a pickle of any kind. It is never run."""
     trap, file = Trap(tmp_path / "sprung"), io.BytesIO()
     if request.param == "torch":
-        torch.save({"head.weight": trap}, file)
+        torch.save({"lm_head.weight": trap}, file)
     else:
         pickle.dump(trap, file, protocol=0 if request.param == "an old one" else None)
     yield file.getvalue()
@@ -294,7 +294,7 @@ def test_weights_of_another_shape_or_without_numbers_are_refused(files):
     wrong = save({"token_embedding.weight": torch.zeros(3, 3)})
     assert "does not fit this run's configuration" in refused(packed(files | {"snapshots/step-8.safetensors": wrong}))
     weights = load(files["snapshots/step-8.safetensors"])
-    weights["head.bias"][0] = torch.nan
+    weights["lm_head.bias"][0] = torch.nan
     assert "step-8.safetensors" in refused(packed(files | {"snapshots/step-8.safetensors": save(weights)}))
 
 

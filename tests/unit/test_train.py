@@ -456,7 +456,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_step_and_learning_rate(c
         for progress in trainer:
             seen.append(progress.train_loss)
             if progress.step == 2:
-                trainer.model.head.weight.data.fill_(math.inf)
+                trainer.model.lm_head.weight.data.fill_(math.inf)
     assert (error.value.step, error.value.learning_rate) == (3, 0.5)
     assert math.isfinite(seen[2]) and not math.isfinite(seen[-1])
 
