@@ -62,20 +62,17 @@ def as_utf8(data: bytes, name: str, encoding: str | None = None) -> tuple[bytes,
     """
     if encoding not in (None, *ENCODINGS):
         raise TextProblem(f"{name} cannot be read as {encoding}: choose one of {', '.join(ENCODINGS)}.")
-    declared = encoding or next((marked for mark, marked in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
-    used = declared or ("utf-16" if _is_utf16(data) else "utf-8")
-    if used == "utf-8" and _is_utf8(data):
-        return data, None
-    if not declared and used == "utf-8":
-        used = _guess(data)
+    used = encoding or likely_encoding(data)
     text, bad, where = _decoded(data, used)
+    if used == "utf-8" and not bad:
+        return data, None
     if bad and not _is_few(data, text, bad, used):
         raise TextProblem(
             f"{name} cannot be read as {used}: {bad:,} places in it do not fit, the first {where}. Choose another "
             "encoding, or save it as UTF-8."
         )
     notices = []
-    if not declared and used != "utf-8":
+    if not encoding and not _marked(data) and used != "utf-8":
         kind = "UTF-16" if used == "utf-16" else f"Western European ({used})"
         notices.append(
             f"{name} is not UTF-8; it was read as {kind}. If letters look wrong, choose its encoding (on the command "
@@ -88,11 +85,21 @@ def as_utf8(data: bytes, name: str, encoding: str | None = None) -> tuple[bytes,
     return text.encode("utf-8"), " ".join(notices) or None
 
 
-def _is_utf8(data: bytes) -> bool:
-    try:
-        return data.isascii() or bool(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        return False
+def likely_encoding(data: bytes) -> str:
+    """What its byte-order mark says, or else the bytes themselves: a key of ENCODINGS, or "utf-32"."""
+    if marked := _marked(data):
+        return marked
+    if _is_utf16(data):
+        return "utf-16"
+    text, bad, _ = _decoded(data, "utf-8")
+    if not bad or _is_nearly_utf8(data, text, bad):
+        return "utf-8"
+    # five bytes mean nothing in cp1252; in Latin-1 every byte is a character
+    return "cp1252" if not _decoded(data, "cp1252")[1] else "latin-1"
+
+
+def _marked(data: bytes) -> str | None:
+    return next((marked for mark, marked in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
 
 
 def _is_utf16(data: bytes) -> bool:
@@ -100,15 +107,6 @@ def _is_utf16(data: bytes) -> bool:
     few, many = sorted(_zeros(data))
     sample = data[:_SAMPLE]
     return many > max(len(sample) / 100, 2 * few) and _is_few(sample, *_decoded(sample, "utf-16")[:2], "utf-16")
-
-
-def _guess(data: bytes) -> str:
-    """The likeliest encoding of bytes that are neither quite UTF-8 nor UTF-16."""
-    text, bad, _ = _decoded(data, "utf-8")
-    if _is_nearly_utf8(data, text, bad):
-        return "utf-8"
-    # five bytes mean nothing in cp1252; in Latin-1 every byte is a character
-    return "cp1252" if not _decoded(data, "cp1252")[1] else "latin-1"
 
 
 def _zeros(data: bytes) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import os
 import queue
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NewConnectionError
 
-from microllm import gutenberg
+from microllm import boilerplate
 from microllm.decoding import TextProblem, as_utf8
 from microllm.home import texts_dir, write_atomically
 
@@ -38,6 +39,7 @@ BOOK_BYTES = 772_448  # of today's edition: the share done is guessed from it wh
 MIN_BOOK_CHARACTERS = 100_000
 MAX_BOOK_BYTES = 20_000_000
 MAX_TEXT_BYTES = 200_000_000
+STANDARD_INPUT = "standard input"
 
 
 # Reading. It is done to bytes, before they become a string: one emoji makes a string of 200 MB take 800, so there
@@ -54,7 +56,7 @@ def clean_gutenberg(text: str) -> str:
 
     Raises TextProblem where a marker is missing, as in a book that broke off.
     """
-    books, is_whole = gutenberg.books(_plain(text.encode("utf-8", "surrogatepass")))
+    books, is_whole = boilerplate.books(_plain(text.encode("utf-8", "surrogatepass")))
     if not (books and is_whole):
         raise TextProblem("Project Gutenberg's START or END line is missing")
     return books[0].decode("utf-8", "surrogatepass").strip()
@@ -71,7 +73,8 @@ _BINARY_STARTS = (
 _CONTROLS = re.compile(rb"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")  # less what the log of a terminal holds: \b to \r, escape
 
 
-def _refuse_too_large(size: int, name: str) -> None:
+def refuse_too_large(size: int, name: str) -> None:
+    """Raises TextProblem for a text of more than MAX_TEXT_BYTES, which is called by this `name`."""
     if size > MAX_TEXT_BYTES:
         raise TextProblem(f"{name} is {math.ceil(size / 1e6)} MB; at most {MAX_TEXT_BYTES / 1e6:g} MB can be read.")
 
@@ -89,7 +92,7 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
     goes, and of files of Project Gutenberg the books stay. Raises TextProblem for an empty, binary or too large file,
     and for bytes that do not fit the encoding.
     """
-    _refuse_too_large(len(data), name)
+    refuse_too_large(len(data), name)
     for start, kind in _BINARY_STARTS:
         if data.startswith(start):
             raise TextProblem(f"{name} looks binary ({kind}): choose a plain text file.")
@@ -97,11 +100,11 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
     _refuse_binary(data, name)
     data = _plain(data)
     notices = [notice] if notice else []
-    books, is_whole = gutenberg.books(data)
+    books, is_whole = boilerplate.books(data)
     if books is None:
         text = data.decode("utf-8")
     else:
-        characters = gutenberg.characters(data)
+        characters = boilerplate.characters(data)
         data = b"\n\n".join(books)
         text = data.decode("utf-8").strip()  # also of the spaces that only Unicode knows
         where = "outside Project Gutenberg's START and END lines"
@@ -110,7 +113,7 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
             notices.append("A START or END line is missing: a book may have broken off.")
     if not text:
         raise TextProblem(" ".join([f"{name} is empty: choose a file with some text in it.", *notices]))
-    if line := gutenberg.mention(data):
+    if line := boilerplate.mention(data):
         notices.append(
             f"The text still names Project Gutenberg ({line}): delete its licence if it should not be learned."
         )
@@ -119,17 +122,31 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
 
 def read_text_file(path: str | os.PathLike[str], encoding: str | None = None) -> tuple[str, str | None]:
     """The text of a local file and perhaps a notice, as `decode_text` gives them. Raises TextProblem."""
+    return decode_text(read_file(path), Path(path).name, encoding)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """What stands in a local file that is not too large. Raises TextProblem."""
     path = Path(path)
     try:
         if path.is_dir():
             raise TextProblem(f"{path} is a folder: name a text file in it.")
         if not path.is_file():
             raise TextProblem(f"There is no file {path}: check its name and folder.")
-        _refuse_too_large(path.stat().st_size, path.name)
-        data = path.read_bytes()
+        refuse_too_large(path.stat().st_size, path.name)
+        return path.read_bytes()
     except OSError as error:
         raise TextProblem(f"{path} cannot be read: {error.strerror or error}.") from error
-    return decode_text(data, path.name, encoding)
+
+
+def read_standard_input() -> bytes:
+    """What standard input has to give, to its end. Raises TextProblem where it is closed or gives too much."""
+    try:
+        data = sys.stdin.buffer.read(MAX_TEXT_BYTES + 1)
+    except (AttributeError, ValueError, OSError) as error:
+        raise TextProblem("Standard input is closed: send a text to it, or name a file.") from error
+    refuse_too_large(len(data), STANDARD_INPUT)
+    return data
 
 
 # Keeping

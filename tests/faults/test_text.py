@@ -2,6 +2,8 @@
 
 import codecs
 import gzip
+import shlex
+import signal
 import time
 import unicodedata
 
@@ -10,10 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Trainer, download, stream, texts
+from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Trainer, download, export, stream, texts
+from microllm.__main__ import main
 from microllm.config import problems
 from microllm.decoding import ENCODINGS, encoding_called
 from microllm.download import TextProblem, decode_text, read_text_file
+from microllm.runs import all_runs
 from microllm.tokenizer import MAX_CHARACTERS, CharTokenizer, visible
 
 any_text = st.text(st.characters(exclude_categories=()))  # every code point there is, lone surrogates as well
@@ -440,3 +444,41 @@ def test_an_encoding_goes_by_all_its_names(name, key):
 def test_no_other_encoding_is_used(name):
     with pytest.raises(TextProblem, match="utf-8, utf-16, cp1252"):
         encoding_called(name)
+
+
+@pytest.fixture
+def command_line(monkeypatch):
+    """The program, run with these arguments: its exit code."""
+    handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+    tiny = ["--block_size=8", "--n_embd=8", "--n_head=1", "--n_layer=1", "--max_steps=1"]
+
+    def run(*arguments: str) -> int:
+        try:
+            return main(["train", *tiny, *arguments])
+        except SystemExit as end:
+            return end.code
+
+    yield run
+    for which, handler in handlers.items():
+        signal.signal(which, handler)
+
+
+def test_the_command_that_repeats_a_run_learns_the_very_characters_of_its_file(command_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "anna.txt").write_bytes("Все счастливые семьи. ".encode("cp1251") * 10)
+    assert command_line("--text", "anna.txt", "--encoding", "windows-1251") == 0
+    words = shlex.split(export.command_line(all_runs()[0]))
+    assert command_line(*words[words.index("--text") :]) == 0
+    again, first = all_runs()
+    assert again.info.text == first.info.text
+    assert set(again.tokenizer.vocab) == set("Все счастливые семьи. ")
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "rot13", "utf-8", "euc_kr", ""])
+def test_an_encoding_that_there_is_not_or_that_does_not_fit_is_one_sentence(encoding, command_line, tmp_path, capsys):
+    (tmp_path / "anna.txt").write_bytes("Все счастливые семьи. ".encode("cp1251") * 10)
+    assert command_line("--text", str(tmp_path / "anna.txt"), "--encoding", encoding) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert encoding in said
+    assert all_runs() == []
