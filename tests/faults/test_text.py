@@ -232,6 +232,17 @@ def test_an_empty_prompt_is_refused_in_a_sentence():
         next(stream(model, torch.zeros(1, 0, dtype=torch.long), 4))
 
 
+@pytest.mark.parametrize(("own", "other"), [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("word", ["café", "Ångström", "한국", "ぱ", "tiếng"])
+def test_an_accent_in_unicodes_other_form_is_told_from_one_that_is_unknown(word, own, other):
+    tokenizer = CharTokenizer.from_text(unicodedata.normalize(own, word) + "abc")
+    for encode in (tokenizer.encode, tokenizer.encode_tensor):
+        with pytest.raises(ValueError, match=own):
+            encode(unicodedata.normalize(other, word))
+    assert tokenizer.other_form(unicodedata.normalize(own, word)) is None
+    assert tokenizer.other_form("z" + unicodedata.normalize(own, "ñ")) is None
+
+
 @pytest.mark.parametrize("length", [1, 8, 9, 500])
 def test_a_prompt_of_any_length_is_gone_on_from_by_its_last_characters(length):
     model = MicroLLM(ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1), 5).eval()
