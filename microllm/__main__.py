@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from .builtin import BUILTIN_TEXTS, TRANSFORMS
 from .config import PRESETS, TrainConfig, configs_from, knobs, problems
+from .decoding import ENCODINGS
 from .home import home, home_is_temporary, runs_dir
 
 if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: each command imports what it uses
     from .runs import Run
+    from .texts import Text
 
 _MOST_THREADS = 256
 _MOST_SAMPLES = 1_000
@@ -63,7 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--step", type=int, help="with --fork: from the weights of this step (default: the newest)")
     train.add_argument("--preset", choices=PRESETS, help="settings to begin with (default: quick)")
-    train.add_argument("--text", help=f"book (Pride and Prejudice), {', '.join(BUILTIN_TEXTS)}, or the path of a file")
+    train.add_argument(
+        "--text",
+        nargs="+",
+        metavar="TEXT",
+        help=f"book (Pride and Prejudice), {', '.join(BUILTIN_TEXTS)}, the path of a file, or - for standard input; "
+        "several are joined in this order",
+    )
+    train.add_argument("--encoding", help=f"what the files are written in: {', '.join(ENCODINGS)} (default: a guess)")
     train.add_argument("--transform", choices=TRANSFORMS, help="what to do to the text first")
     train.add_argument("--first", type=int, help="use only the first so many characters")
     train.add_argument("--threads", type=int, help="torch threads (default: by a rule of the model's size)")
@@ -120,7 +129,7 @@ def _made_or_opened(options: argparse.Namespace, token: str) -> Run:
     if options.resume is not None and options.fork is not None:
         raise ValueError("--resume goes on with a run, --fork makes another of it: choose one.")
     if options.resume is not None:
-        _refuse(options, "--resume", "preset", "text", "transform", "first", "step")
+        _refuse(options, "--resume", "preset", "text", "encoding", "transform", "first", "step")
         return _resumed_run(options)
     if options.fork is not None:
         _refuse(options, "--fork", "preset", "threads")
@@ -137,7 +146,6 @@ def _refuse(options: argparse.Namespace, order: str, *names: str) -> None:
 def _new_run(options: argparse.Namespace, token: str) -> Run:
     import torch
 
-    from . import texts
     from .runs import Run
 
     if options.step is not None:
@@ -151,16 +159,25 @@ def _new_run(options: argparse.Namespace, token: str) -> Run:
     if options.threads is not None:
         _check_threads(options.threads)
     _check_shares(train)
-    source = "book" if options.text is None else options.text
-    text = texts.choose(source, how=options.transform or "none", first=options.first)
-    if text.notice:
-        print(text.notice)
+    text = _chosen_text(options)
     if home_is_temporary():
         print(f"Runs are kept in {home()} until this machine is cleaned: MICROLLM_HOME cannot be written.")
     threads = options.threads or (1 if _processes() > 1 else None)
     run = Run.create(model, train, text, preset=preset, threads=threads, token=token)
     print(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}", flush=True)
     return run
+
+
+def _chosen_text(options: argparse.Namespace) -> Text:
+    """The text that the flags name. What was assumed or left out is printed."""
+    from . import texts
+
+    text = texts.choose(
+        *options.text or ["book"], how=options.transform or "none", first=options.first, encoding=options.encoding
+    )
+    if text.notice:
+        print(text.notice)
+    return text
 
 
 def _check_threads(threads: int) -> None:
@@ -201,19 +218,18 @@ def _resumed_run(options: argparse.Namespace) -> Run:
 
 def _forked_run(options: argparse.Namespace, token: str) -> Run:
     """A new run from the weights of another. Of the settings only the live ones and max_steps may be given."""
-    from . import texts
     from .forking import fork
     from .runs import Run
     from .tokenizer import visible
 
-    if options.text is None and (options.transform is not None or options.first is not None):
-        raise ValueError("--transform and --first change another text that a fork is to learn: name it with --text.")
+    if options.text is None and any(it is not None for it in (options.encoding, options.transform, options.first)):
+        raise ValueError(
+            "--encoding, --transform and --first belong to another text that a fork is to learn: name it with --text."
+        )
     parent = Run.open(options.fork)
     _check_shares(parent.info.train)
     step = parent.newest_snapshot() if options.step is None else options.step
-    text = None
-    if options.text is not None:
-        text = texts.choose(options.text, how=options.transform or "none", first=options.first)
+    text = None if options.text is None else _chosen_text(options)
     run = fork(parent, step, text, token, **{name: value for name, value in vars(options).items() if name in knobs()})
     origin = run.info.parent
     print(f"{run.info.name} ({run.id}): forked from {origin.name} at step {step:,}, in {run.folder}")

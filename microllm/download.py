@@ -8,22 +8,19 @@ import hashlib
 import math
 import os
 import re
+import sys
 from pathlib import Path
 
+from microllm import boilerplate
+from microllm.decoding import TextProblem, as_utf8
 from microllm.home import texts_dir, write_atomically
 
 MAX_TEXT_BYTES = 200_000_000
+STANDARD_INPUT = "standard input"
 
 
-class TextProblem(ValueError):
-    """A text cannot be had or used. Its message is for the person: what is wrong, and what would be right."""
-
-
-# Cleaning. It is done to bytes in UTF-8 or another encoding that holds ASCII as it is, before they become a string:
-# one emoji makes a string of 200 MB take 800, so there should be one such string and no copies of it.
-
-_START = re.compile(rb"^[ \t]*\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG EBOOK\b.*$", re.MULTILINE | re.IGNORECASE)
-_END = re.compile(rb"^[ \t]*\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG EBOOK\b.*$", re.MULTILINE | re.IGNORECASE)
+# Reading. It is done to bytes, before they become a string: one emoji makes a string of 200 MB take 800, so there
+# should be one such string and no copies of it.
 
 
 def _plain(data: bytes) -> bytes:
@@ -31,32 +28,17 @@ def _plain(data: bytes) -> bytes:
     return data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _between_markers(data: bytes) -> bytes | None:
-    start = _START.search(data)
-    end = start and _END.search(data, start.end())
-    return data[start.end() : end.start()].strip() if start and end else None
-
-
 def clean_gutenberg(text: str) -> str:
     """What stands between Project Gutenberg's two markers, stripped, with LF line ends; nothing else is removed.
 
     Raises TextProblem where a marker is missing, as in a book that broke off.
     """
-    inside = _between_markers(_plain(text.encode("utf-8", "surrogatepass")))
-    if inside is None:
+    books, is_whole = boilerplate.books(_plain(text.encode("utf-8", "surrogatepass")))
+    if not (books and is_whole):
         raise TextProblem("Project Gutenberg's START or END line is missing")
-    return inside.decode("utf-8", "surrogatepass").strip()
+    return books[0].decode("utf-8", "surrogatepass").strip()
 
 
-# A person's own text
-
-_BYTE_ORDER_MARKS = (  # the longer first: UTF-32's begins with UTF-16's
-    (b"\xff\xfe\0\0", "utf-32"),
-    (b"\0\0\xfe\xff", "utf-32"),
-    (b"\xff\xfe", "utf-16"),
-    (b"\xfe\xff", "utf-16"),
-    (b"\xef\xbb\xbf", "utf-8"),
-)
 _BINARY_STARTS = (
     (b"\x89PNG\r\n", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
@@ -68,7 +50,8 @@ _BINARY_STARTS = (
 _CONTROLS = re.compile(rb"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")  # less what the log of a terminal holds: \b to \r, escape
 
 
-def _refuse_too_large(size: int, name: str) -> None:
+def refuse_too_large(size: int, name: str) -> None:
+    """Raises TextProblem for a text of more than MAX_TEXT_BYTES, which is called by this `name`."""
     if size > MAX_TEXT_BYTES:
         raise TextProblem(f"{name} is {math.ceil(size / 1e6)} MB; at most {MAX_TEXT_BYTES / 1e6:g} MB can be read.")
 
@@ -79,77 +62,68 @@ def _refuse_binary(data: bytes, name: str) -> None:
         raise TextProblem(f"{name} looks binary (control characters): choose a plain text file, saved as UTF-8.")
 
 
-ENCODINGS = {
-    "cp1252": "Western European",
-    "cp1250": "Central European",
-    "cp1251": "Cyrillic (Windows)",
-    "koi8_r": "Cyrillic (KOI8-R)",
-    "cp1253": "Greek",
-    "cp1254": "Turkish",
-    "cp1255": "Hebrew",
-    "cp1256": "Arabic",
-    "shift_jis": "Japanese",
-    "gb18030": "Chinese",
-    "euc_kr": "Korean",
-}
-"""What a file that is not Unicode may be written in, by the name that Python gives it."""
-
-
 def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[str, str | None]:
-    """The text in a file called `name`, and a notice for the person where its encoding had to be guessed.
+    """The text in a file called `name`, and a notice for the person where something was assumed or left out.
 
-    `encoding`, or else a byte-order mark, decides; without both it is UTF-8, or Western European with a notice, since
-    the bytes alone cannot tell such an encoding from another. Line ends become LF and a leading byte-order mark goes; a
-    file of Project Gutenberg is cleaned like the book. Raises TextProblem for an empty, binary or too large file, and
-    for bytes that do not fit `encoding`.
+    How it is read with and without an `encoding`, decoding.as_utf8 says. Line ends become LF, a leading byte-order mark
+    goes, and of files of Project Gutenberg the books stay. Raises TextProblem for an empty, binary or too large file,
+    and for bytes that do not fit the encoding.
     """
-    _refuse_too_large(len(data), name)
+    refuse_too_large(len(data), name)
     for start, kind in _BINARY_STARTS:
         if data.startswith(start):
             raise TextProblem(f"{name} looks binary ({kind}): choose a plain text file.")
-    encoding = encoding or next((marked for mark, marked in _BYTE_ORDER_MARKS if data.startswith(mark)), None)
-    if encoding:
-        try:
-            data = data.decode(encoding).encode("utf-8")
-        except (LookupError, ValueError) as error:
-            raise TextProblem(f"{name} cannot be read as {encoding}: save it as UTF-8 and choose it again.") from error
+    data, notice = as_utf8(data, name, encoding)
     _refuse_binary(data, name)
     data = _plain(data)
-    inside = _between_markers(data)
-    data = data if inside is None else inside  # and let go of the whole
-    text, guess = _decoded(data)
-    if inside is not None:
-        text = text.strip()  # of the spaces that only Unicode knows
+    notices = [notice] if notice else []
+    books, is_whole = boilerplate.books(data)
+    if books is None:
+        text = data.decode("utf-8")
+    else:
+        characters = boilerplate.characters(data)
+        data = b"\n\n".join(books)
+        text = data.decode("utf-8").strip()  # also of the spaces that only Unicode knows
+        where = "outside Project Gutenberg's START and END lines"
+        notices.append(f"{characters - len(text):,} characters of {name} stand {where} and were left out.")
+        if not is_whole:
+            notices.append("A START or END line is missing: a book may have broken off.")
     if not text:
-        raise TextProblem(f"{name} is empty: choose a file with some text in it.")
-    notice = guess and (
-        f"{name} is not UTF-8; it was read as Western European ({guess}). If letters look wrong, save it as UTF-8."
-    )
-    return text, notice
+        raise TextProblem(" ".join([f"{name} is empty: choose a file with some text in it.", *notices]))
+    if line := boilerplate.mention(data):
+        notices.append(
+            f"The text still names Project Gutenberg ({line}): delete its licence if it should not be learned."
+        )
+    return text, " ".join(notices) or None
 
 
-def _decoded(data: bytes) -> tuple[str, str | None]:
-    """The text in `data`, and the encoding that was guessed where it is not UTF-8."""
-    with contextlib.suppress(UnicodeDecodeError):
-        return data.decode("utf-8"), None
-    with contextlib.suppress(UnicodeDecodeError):
-        return data.decode("cp1252"), "cp1252"
-    return data.decode("latin-1"), "latin-1"  # five bytes mean nothing in cp1252; here every byte is a character
-
-
-def read_text_file(path: str | os.PathLike[str]) -> tuple[str, str | None]:
+def read_text_file(path: str | os.PathLike[str], encoding: str | None = None) -> tuple[str, str | None]:
     """The text of a local file and perhaps a notice, as `decode_text` gives them. Raises TextProblem."""
+    return decode_text(read_file(path), Path(path).name, encoding)
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """What stands in a local file that is not too large. Raises TextProblem."""
     path = Path(path)
     try:
         if path.is_dir():
             raise TextProblem(f"{path} is a folder: name a text file in it.")
         if not path.is_file():
             raise TextProblem(f"There is no file {path}: check its name and folder.")
-        _refuse_too_large(path.stat().st_size, path.name)
-        data = path.read_bytes()
+        refuse_too_large(path.stat().st_size, path.name)
+        return path.read_bytes()
     except OSError as error:
         raise TextProblem(f"{path} cannot be read: {error.strerror or error}.") from error
-    return decode_text(data, path.name)
+
+
+def read_standard_input() -> bytes:
+    """What standard input has to give, to its end. Raises TextProblem where it is closed or gives too much."""
+    try:
+        data = sys.stdin.buffer.read(MAX_TEXT_BYTES + 1)
+    except (AttributeError, ValueError, OSError) as error:
+        raise TextProblem("Standard input is closed: send a text to it, or name a file.") from error
+    refuse_too_large(len(data), STANDARD_INPUT)
+    return data
 
 
 # Keeping

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from .builtin import BUILTIN_TEXTS
 from .config import PRESETS, configs_from
+from .download import TextProblem, load_text
 from .forking import CHANGES
 from .gutenberg import BOOK
 from .history import History
 from .runs import Run
-from .texts import Text
+from .texts import PASTED, Text
 from .train import thread_count
 
 _BITS = 1 / math.log(2)  # in a nat
@@ -135,14 +136,18 @@ def command_line(run: Run) -> str:
         flags = {"preset": preset}
         flags |= {name: value for name, value in _flat(info.model, info.train).items() if value != usual[name]}
     if not (parent and parent.goes_on):
-        flags["text"] = _source(info.text)
-        if info.text.how != "none":
+        flags["text"] = _sources(info.text)
+        if info.text.encoding is not None:
+            flags["encoding"] = info.text.encoding
+        if info.text.how != "none" and not is_pasted(info.text):
             flags["transform"] = info.text.how
-        if info.text.first is not None:
+        if info.text.first is not None and not is_pasted(info.text):
             flags["first"] = info.text.first
     if not parent and (info.threads > 1 or thread_count(info.model, info.train, run.tokenizer.vocab_size) > 1):
         flags["threads"] = info.threads  # by the rule of another machine it could be another number
-    parts = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    parts = []
+    for name, value in flags.items():
+        parts += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]
     return shlex.join(["python", "-m", "microllm", "train", *parts])
 
 
@@ -151,8 +156,16 @@ def caveats(run: Run) -> list[str]:
     info, sentences = run.info, []
     if info.parent:
         sentences.append(f"It begins with the weights of {info.parent.name}, which has to be there.")
-    if _source(info.text).startswith("./") and not (info.parent and info.parent.goes_on):
-        sentences.append("The text was your own: put the path of the file there.")
+    if not (info.parent and info.parent.goes_on):
+        sources = _sources(info.text)
+        if is_pasted(info.text):
+            sentences.append(
+                "Your own text was pasted: whoever owns the run can download it, to run the command there."
+            )
+        elif any(source.startswith("./") for source in sources):
+            sentences.append("The text was your own: put the path of each file there.")
+        if "-" in sources:
+            sentences.append("The text was your own, sent to standard input: send it there again.")
     if changes := run.history.changes():
         steps = ", ".join(f"{change['step']:,}" for change in changes[:3]) + (" …" if len(changes) > 3 else "")
         sentences.append(f"Settings that were changed while it trained (at step {steps}) are not in it.")
@@ -165,7 +178,22 @@ def _flat(*configs) -> dict:
     return {name: value for config in configs for name, value in asdict(config).items()}
 
 
-def _source(text: Text) -> str:
+def _sources(text: Text) -> list[str]:
     """What the command line calls this text. A run of an earlier version knows its name only."""
     names = {BOOK: "book"} | {made.name: key for key, made in BUILTIN_TEXTS.items()}
-    return text.source or names.get(text.name) or f"./{text.name}"
+    return text.sources or [names.get(text.name) or f"./{text.name}"]
+
+
+def is_pasted(text: Text) -> bool:
+    """True for a text that is a file only where somebody downloads it: as the run learned it, cut or turned."""
+    return text.source == f"./{PASTED}"
+
+
+def pasted_text(run: Run) -> bytes | None:
+    """The file that the command line of the run calls `./Pasted text`; None where it was not pasted or is gone."""
+    if not is_pasted(run.info.text):
+        return None
+    try:
+        return load_text(run.info.text.sha256).encode("utf-8")
+    except TextProblem:
+        return None

@@ -132,7 +132,7 @@ def _check_text(text: Text) -> None:
     if not (re.fullmatch("[0-9a-f]{64}", text.sha256) and is_count(text.characters)):
         raise ValueError("its text has no SHA-256 or no length.")
     is_named = isinstance(text.name, str) and all(
-        isinstance(it, (str, type(None))) for it in (text.notice, text.source)
+        isinstance(it, (str, type(None))) for it in (text.notice, text.source, text.encoding)
     )
     is_made = text.how in TRANSFORMS and (text.first is None or is_count(text.first))
     if not (is_named and is_made and (text.floor is None or is_number(text.floor))):

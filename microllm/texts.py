@@ -11,8 +11,12 @@ from pathlib import Path
 from . import builtin, download, gutenberg
 from .config import SHORTEST_TEXT
 from .corpus import EXAM_CHARACTERS, Corpus
+from .decoding import encoding_called
 from .home import texts_dir
 from .tokenizer import CharTokenizer
+
+PASTED = "Pasted text"
+"""What a text is called that is no file, but was pasted."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,9 @@ class Text:
 
     `floor` is what no model can do better than on the held-out part, in nats a character, where that is known exactly.
     `notice` is a sentence for the person when something had to be assumed. `source`, `how` and `first` say how to get
-    the same text again, in the command line's words: "book", a built-in text's key, or a file (None: not known).
+    the same text again, in the command line's words: "book", a built-in text's key, a file, "-" for standard input, or
+    several of them with a NUL between, which no path contains (None: not known). `encoding` is that of the files, where
+    a person chose it.
     """
 
     name: str
@@ -32,6 +38,12 @@ class Text:
     source: str | None = None
     how: str = "none"
     first: int | None = None
+    encoding: str | None = None
+
+    @property
+    def sources(self) -> list[str]:
+        """What `source` names."""
+        return self.source.split("\0") if self.source else []
 
 
 def book(progress: Callable[[float], None] | None = None, cancelled: threading.Event | None = None) -> str:
@@ -48,11 +60,12 @@ def prepare(
     first: int | None = None,
     source: str | None = None,
     notice: str | None = None,
+    encoding: str | None = None,
 ) -> Text:
     """Cut and turn `content` (`how` and `first` as in builtin.transform), keep it, and describe it.
 
-    `source` is "book" or a built-in text's key; without one it is somebody's own text, a file called `name`. (Of a name
-    that is no Unicode, as a disk may have one, what is none becomes "?".)
+    `source` and `encoding` are as in Text; without a `source` it is somebody's own text, a file called `name`. (Of a
+    name that is no Unicode, as a disk may have one, what is none becomes "?".)
 
     Raises download.TextProblem for a text that no model could learn from: too short, or too many different characters.
     """
@@ -73,7 +86,7 @@ def prepare(
         raise download.TextProblem(str(error)) from error
     sha256 = download.keep_text(changed)
     floor = _floor(changed, how, source)
-    return Text(label, sha256, len(changed), floor, notice, source or f"./{name}", how, first)
+    return Text(label, sha256, len(changed), floor, notice, source or f"./{name}", how, first, encoding)
 
 
 def _floor(text: str, how: str, source: str | None) -> float | None:
@@ -84,17 +97,45 @@ def _floor(text: str, how: str, source: str | None) -> float | None:
     return builtin.BUILTIN_TEXTS[source].floor(held_out if how == "none" else held_out[::-1])
 
 
-def choose(source: str, *, how: str = "none", first: int | None = None) -> Text:
-    """The text a command line or a link names: "book", a built-in text's key, or the path of a file.
+def choose(*sources: str, how: str = "none", first: int | None = None, encoding: str | None = None) -> Text:
+    """The text a command line names: "book", a built-in text's key, the path of a file, or "-" for standard input.
 
+    Several are joined in their order, each from a new line. `encoding` is any name of what the files are written in.
     Raises download.TextProblem.
     """
-    if source == "book":
-        return prepare(book(), gutenberg.BOOK, how=how, first=first, source=source)
-    if source in builtin.BUILTIN_TEXTS:
-        return made_here(source, how=how, first=first)
-    content, notice = download.read_text_file(Path(source))
-    return prepare(content, Path(source).name, how=how, first=first, notice=notice)
+    encoding = encoding and encoding_called(encoding)
+    contents, names, keys, notices, size = [], [], [], [], 0
+    for source in sources:
+        if source == "book":
+            content, name, key, notice = book(), gutenberg.BOOK, source, None
+        elif source in builtin.BUILTIN_TEXTS:
+            made = builtin.BUILTIN_TEXTS[source]
+            content, name, key, notice = made.make(made.length, 0), made.name, source, None
+        else:
+            is_piped = source == "-"
+            data = download.read_standard_input() if is_piped else download.read_file(source)
+            size += len(data)
+            download.refuse_too_large(size, "What these files hold")
+            name = download.STANDARD_INPUT if is_piped else Path(source).name
+            key = source if is_piped else f"./{name}"
+            content, notice = download.decode_text(data, name, encoding)
+        if contents and not contents[-1].endswith("\n"):
+            contents[-1] += "\n"
+        contents.append(content)
+        names.append(name)
+        keys.append(key)
+        notices.append(notice)
+    if encoding and not size:
+        raise download.TextProblem("An encoding is that of a file: name the file as well.")
+    return prepare(
+        "".join(contents),
+        names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more",
+        how=how,
+        first=first,
+        source="\0".join(keys),
+        notice=" ".join(filter(None, notices)) or None,
+        encoding=encoding,
+    )
 
 
 def made_here(key: str, *, how: str = "none", first: int | None = None) -> Text:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable
 
 import torch
 
@@ -59,7 +60,7 @@ class CharTokenizer:
         try:
             return [self._ids[character] for character in text]
         except KeyError:
-            raise ValueError(self._unknown_sentence(self.unknown(text))) from None
+            raise ValueError(self._unknown_sentence(text)) from None
 
     def encode_tensor(self, text: str) -> torch.Tensor:
         """As `encode`, for long texts: a (len(text),) tensor of `dtype`, made without a loop over characters."""
@@ -71,7 +72,7 @@ class CharTokenizer:
         for codes in _code_points(text):
             part = table[codes]
             if (part < 0).any():
-                raise ValueError(self._unknown_sentence(self.unknown(text)))
+                raise ValueError(self._unknown_sentence(text))
             ids[start : start + len(part)] = part
             start += len(part)
         return ids
@@ -84,9 +85,26 @@ class CharTokenizer:
                 raise ValueError(f"There is no character number {i}: the ids go from 0 to {self.vocab_size - 1}.")
         return "".join(self.vocab[i] for i in ids)
 
-    def _unknown_sentence(self, unknown: Sequence[str]) -> str:
+    def _unknown_sentence(self, text: str) -> str:
+        unknown = self.unknown(text)
         shown = ", ".join(visible(c) for c in unknown[:8]) + (" …" if len(unknown) > 8 else "")
-        return f"The model has never met {shown}: its text has {self.vocab_size} different characters, and not these."
+        sentence = (
+            f"The model has never met {shown}: its text has {self.vocab_size} different characters, and not these."
+        )
+        return " ".join(filter(None, (sentence, self.other_form(text))))
+
+    def other_form(self, text: str) -> str | None:
+        """A sentence where unknown characters of `text` are known in Unicode's other form of them; else None.
+
+        An accented letter is one character in the form NFC, and a letter with a combining accent in NFD. Both look the
+        same.
+        """
+        unknown = set(self.unknown(text))
+        for form, kind in (("NFC", "one character"), ("NFD", "separate characters")):
+            written = unicodedata.normalize(form, text)
+            if unknown > set(self.unknown(written)):
+                return f"Its text writes a letter and its accent as {kind} (Unicode's form {form}); here they are not."
+        return None
 
 
 def _code_points(text: str) -> Iterable[torch.Tensor]:

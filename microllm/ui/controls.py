@@ -341,9 +341,12 @@ def readable(written: str, longest: int) -> str:
     if len(written) > longest:
         st.caption(f"The first {longest:,} of its {len(written):,} characters are taken.")
         written = written[:longest]
-    unknown = session.run().tokenizer.unknown(written)
+    tokenizer = session.run().tokenizer
+    unknown = tokenizer.unknown(written)
     if unknown:
         st.text(f"Left out, because the model has never met them: {' '.join(visible(c) for c in unknown)}")
+        if other_form := tokenizer.other_form(written):
+            st.caption(other_form)
     return "".join(c for c in written if c not in unknown)
 
 

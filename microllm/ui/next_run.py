@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import streamlit as st
@@ -10,10 +9,12 @@ import streamlit as st
 from .. import texts
 from ..builtin import BUILTIN_TEXTS
 from ..config import ModelConfig, TrainConfig, configs_from, knobs
-from ..download import TextProblem, load_text
+from ..decoding import likely_encoding
+from ..download import TextProblem, decode_text, load_text
 from ..gutenberg import BOOK
 from ..run_info import RunInfo
 from ..runs import RunProblem, check_disk
+from ..texts import PASTED
 from .shared import be_modest, book
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
@@ -44,7 +45,7 @@ def adopt(info: RunInfo, **changes) -> None:
     if source == "book" or source in BUILTIN_TEXTS:
         choose_text(source, info.text.how, info.text.first)
     elif is_at_hand(info.text):
-        st.session_state["own_text"] = info.text
+        st.session_state["own_text"], st.session_state["own_text_field"] = info.text, None
         choose_text("own")
 
 
@@ -81,14 +82,14 @@ def text() -> texts.Text | None:
     if source == "book" and book().problem:
         source = "drawing-room"
     if source == "own":
-        let_go_of_what_is_deleted()
-        take_pasted()
+        take_own()
         own = st.session_state.get("own_text")
         if own is None:
             raise TextProblem("No text yet: upload a file or paste some text.")
         if how == "none" and first is None:
             return own
-        return replace(_kept("own", how, first, own.sha256, own.name), notice=own.notice)
+        made = _kept("own", how, first, own.sha256, own.name)
+        return replace(made, notice=own.notice, source=own.source, encoding=own.encoding)
     return _kept(source, how, first)
 
 
@@ -114,36 +115,83 @@ def forget_texts() -> None:
     _prepared.clear()
 
 
-def let_go_of_what_is_deleted() -> None:
-    """Forget one's own text that went with its last run: what stands in its fields is taken anew."""
+def take_own() -> None:
+    """Make what stands in the fields of one's own text, and was not there before, the person's text."""
+    _let_go_of_what_is_deleted()
+    pasted, before = st.session_state.get("pasted"), st.session_state.get("pasted_text")
+    if pasted is not None and pasted != (before or ""):
+        st.session_state["pasted_text"] = pasted
+        if pasted.strip():
+            _take("pasted", pasted.encode("utf-8", "surrogatepass"), PASTED)
+        else:
+            give_up("pasted")
+    uploaded = st.session_state.get("upload")
+    if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
+        st.session_state["uploaded_id"] = uploaded.file_id
+        st.session_state.pop("encoding", None)
+        take_uploaded()
+
+
+def take_uploaded(encoding: str | None = None) -> None:
+    """Make the uploaded file the person's text, in the encoding that was chosen for it, if any.
+
+    Where something had to be assumed, `likely_encoding` in the session is what the file was read as.
+    """
+    uploaded = st.session_state["upload"]
+    data = uploaded.getvalue()
+    own = _take("upload", data, uploaded.name, encoding)
+    if encoding is None:
+        st.session_state["likely_encoding"] = likely_encoding(data) if own and own.notice else None
+
+
+def _take(field: str, data: bytes, name: str, encoding: str | None = None) -> texts.Text | None:
+    """Take a person's text from a field. Why it cannot be used is left in `own_text_problem`; the one before stays."""
+    st.session_state["own_text_problem"] = None
+    try:
+        check_disk()
+        content, notice = decode_text(data, name, encoding)
+        own = texts.prepare(content, name, notice=notice, encoding=encoding)
+    except (TextProblem, RunProblem, OSError) as problem:
+        st.session_state["own_text_problem"] = str(problem)
+        return None
+    st.session_state["own_text"], st.session_state["own_text_field"] = own, field
+    return own
+
+
+def is_from(field: str) -> bool:
+    """True when the person's own text is what stands in this field: "upload" or "pasted"."""
+    return st.session_state.get("own_text") is not None and st.session_state.get("own_text_field") == field
+
+
+def give_up(field: str) -> None:
+    """Use no longer what stood in this field, which was emptied; what still stands in the other is taken anew."""
+    st.session_state["own_text_problem"] = None
+    if is_from(field):
+        _forget("own_text", "uploaded_id" if field == "pasted" else "pasted_text")
+
+
+def _let_go_of_what_is_deleted() -> None:
+    """Forget one's own text that went with its last run: what stands in its field is taken anew."""
     own = st.session_state.get("own_text")
-    if own and not texts.is_kept(own):
-        for key in ("own_text", "uploaded_id", "pasted_text"):
-            st.session_state.pop(key, None)
+    if own is None or texts.is_kept(own):
+        return
+    if is_from("upload") and st.session_state.get("upload") is not None:
+        _forget("own_text")
+        take_uploaded(own.encoding)
+    elif is_from("pasted"):
+        _forget("own_text", "pasted_text")
+    else:
+        _forget("own_text", "uploaded_id", "pasted_text")
+
+
+def _forget(*keys: str) -> None:
+    for key in keys:
+        st.session_state.pop(key, None)
 
 
 def is_at_hand(text: texts.Text) -> bool:
     """True when `adopt` can choose this text: it can be had again, or is kept here."""
     return text.source == "book" or text.source in BUILTIN_TEXTS or texts.is_kept(text)
-
-
-def take_pasted() -> None:
-    """Take what was pasted since the last time as the person's own text."""
-    pasted = st.session_state.get("pasted")
-    if pasted and pasted != st.session_state.get("pasted_text"):
-        st.session_state["pasted_text"] = pasted
-        take(lambda: (pasted.replace("\r\n", "\n"), None), "Pasted text")
-
-
-def take(read: Callable[[], tuple[str, str | None]], name: str) -> None:
-    """Take a person's text, which `read` gives with a notice. Why it cannot be used is left in `own_text_problem`."""
-    st.session_state["own_text_problem"] = None
-    try:
-        check_disk()
-        content, notice = read()
-        st.session_state["own_text"] = texts.prepare(content, name, notice=notice)
-    except (TextProblem, RunProblem, OSError) as problem:
-        st.session_state["own_text_problem"] = str(problem)
 
 
 # ---- the guess

@@ -11,6 +11,7 @@ from .. import export
 from ..config import configs_from
 from ..link import Link, written
 from ..runs import Run, RunProblem
+from ..texts import PASTED
 from . import next_run, session, shared
 from .fold import fold
 from .frame import live
@@ -114,6 +115,17 @@ def take_away() -> None:
             return
         st.markdown("**The command that repeats it**")
         st.code(command, language="bash", wrap_lines=True)
+        if session.owns() and (pasted := export.pasted_text(run)) is not None:
+            st.download_button(
+                "The pasted text, for this command",
+                pasted,
+                file_name=PASTED,
+                mime="application/octet-stream",  # a browser would append .txt to plain text
+                key="take-text",
+                icon=":material/description:",
+                on_click="ignore",
+                width="stretch",
+            )
         for sentence in caveats:
             st.caption(literal(sentence))
 

@@ -6,7 +6,8 @@ import streamlit as st
 
 from .. import texts
 from ..builtin import BUILTIN_TEXTS, TRANSFORMS
-from ..download import ENCODINGS, TextProblem, decode_text
+from ..decoding import ENCODINGS
+from ..download import TextProblem
 from ..gutenberg import BOOK
 from . import next_run, shared
 from .frame import live
@@ -91,29 +92,29 @@ def _book_progress() -> None:
 
 
 def _own_text() -> None:
-    uploaded = st.file_uploader("A plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200)
+    st.file_uploader(
+        "A plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200, on_change=_give_up_removed
+    )
     st.text_area("… or paste some text", key="pasted", height=120, persist_state="session")
-    next_run.let_go_of_what_is_deleted()
-    if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
-        st.session_state["uploaded_id"] = uploaded.file_id
-        st.session_state.pop("encoding", None)
-        _take(uploaded)
-    next_run.take_pasted()
-    if problem := st.session_state.get("own_text_problem"):
+    next_run.take_own()
+    problem, own = st.session_state.get("own_text_problem"), st.session_state.get("own_text")
+    if problem:
         st.error(literal(problem), icon=":material/description:")
-    if own := st.session_state.get("own_text"):
-        st.text(f"Using: {own.name}")
-        is_guessed = own.notice or "encoding" in st.session_state  # a choice of letters leaves no notice
-        if uploaded is not None and own.name == uploaded.name and is_guessed:
-            _encoding(own)
+    if own:
+        st.text(f"Using: {own.name}" + (f", the earlier text of {own.characters:,} characters" if problem else ""))
+        likely = st.session_state.get("likely_encoding")
+        if next_run.is_from("upload") and st.session_state["upload"] is not None and likely in ENCODINGS:
+            _encoding(own, likely)
 
 
-def _take(uploaded, encoding: str | None = None) -> None:
-    next_run.take(lambda: decode_text(uploaded.getvalue(), uploaded.name, encoding), uploaded.name)
+def _give_up_removed() -> None:
+    if st.session_state["upload"] is None:
+        next_run.give_up("upload")
 
 
-def _encoding(own: texts.Text) -> None:
+def _encoding(own: texts.Text, likely: str) -> None:
     """How a file begins whose bytes do not tell in which letters it is written, and the choice of others."""
+    st.session_state.setdefault("encoding", likely)
     corpus = texts.load_corpus(own.sha256)
     st.code(corpus.tokenizer.decode(corpus.train[:_PREVIEW].tolist()), language=None, wrap_lines=True)
     st.selectbox(
@@ -126,5 +127,5 @@ def _encoding(own: texts.Text) -> None:
 
 
 def _read_again() -> None:
-    if (uploaded := st.session_state.get("upload")) is not None:
-        _take(uploaded, st.session_state["encoding"])
+    if st.session_state.get("upload") is not None:
+        next_run.take_uploaded(st.session_state["encoding"])

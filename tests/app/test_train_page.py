@@ -1,13 +1,14 @@
 """The train page: a text and a size are chosen, what they cost is said, and a run starts with exactly that."""
 
 import re
+import shlex
 import socket
 
 import pytest
 from play import TINY, click, complaints, go_to, keys, open_app, said, training_threads
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
-from microllm import download, gutenberg, texts
+from microllm import download, export, gutenberg, texts
 from microllm.builtin import BUILTIN_TEXTS, drawing_room, transform
 from microllm.config import PRESETS, configs_from, knobs, problems
 from microllm.model import parameter_count
@@ -355,6 +356,99 @@ def test_of_a_file_whose_letters_had_to_be_guessed_the_page_shows_the_beginning_
     assert any(code.startswith("Все счастливые семьи") for code in [it.value for it in at.get("code")])  # still used
     upload(at, "plain.txt", ("A plain one. " * 50).encode())
     assert "encoding" not in [box.key for box in at.selectbox]
+
+
+def test_a_chosen_encoding_is_in_the_command_that_repeats_the_run(tmp_path, monkeypatch):
+    words = "Все счастливые семьи похожи друг на друга. " * 50
+    at = choose(upload(open_app("train"), "anna.txt", words.encode("cp1251")), TINY)
+    at.selectbox(key="encoding").select("cp1251").run()
+    at.number_input(key="text-first").set_value(1_000).run()
+    click(at, "start")
+    run = new_run_of(at)
+    assert run.info.text.encoding == "cp1251"
+    flags = shlex.split(export.command_line(run))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "anna.txt").write_bytes(words.encode("cp1251"))
+    path, encoding = flags[flags.index("--text") + 1], flags[flags.index("--encoding") + 1]
+    assert texts.choose(path, encoding=encoding, first=1_000).sha256 == run.info.text.sha256
+
+
+@pytest.mark.parametrize(
+    ("data", "likely"),
+    [
+        ("“Naïve tea”, she said. ".encode() * 30 + b"\xe2\x80", "utf-8"),
+        ("It rained all day. ".encode("utf-16-be") * 30, "utf-16"),
+        (b"caf\xe9 \x81 " * 30, "latin-1"),
+    ],
+)
+def test_the_choice_of_an_encoding_begins_with_the_one_that_was_taken_for_likely(data, likely):
+    at = upload(open_app("train"), "notes.txt", data)
+    assert "notes.txt" in complaints(at)
+    assert at.selectbox(key="encoding").value == likely
+
+
+def paste(at, text):
+    at.selectbox(key="text").set_value("own").run()
+    at.text_area(key="pasted").set_value(text).run()
+    assert not at.exception
+    return at
+
+
+def test_an_emptied_box_for_pasting_is_no_text():
+    at = paste(open_app("train"), "to be or not to be, " * 100)
+    assert not at.button(key="start").disabled
+    for empty in ("", " \n"):
+        paste(at, empty)
+        assert "No text yet" in complaints(at)
+        assert "Using:" not in said(at)
+        assert at.button(key="start").disabled
+        paste(at, "to be or not to be, " * 100)
+        assert not at.button(key="start").disabled
+
+
+def test_of_two_fields_the_one_that_is_emptied_leaves_the_text_of_the_other():
+    at = upload(open_app("train"), "mine.txt", drawing_room(3_000).encode())
+    paste(at, "to be or not to be, " * 100)
+    assert "Using: Pasted text" in said(at)
+    paste(at, "")
+    assert "Using: mine.txt" in said(at)
+    paste(at, "to be or not to be, " * 100)
+    upload(at, "other.txt", drawing_room(3_000).encode())
+    assert "Using: other.txt" in said(at)
+    at.file_uploader(key="upload").set_value(None).run()
+    assert "Using: Pasted text" in said(at)
+    paste(at, "")
+    assert "No text yet" in complaints(at)
+
+
+def test_a_pasted_text_that_cannot_be_used_leaves_the_one_before_and_says_which():
+    at = paste(open_app("train"), "to be or not to be, " * 100)
+    paste(at, "too short")
+    assert "9 characters" in complaints(at)
+    assert "2,000 characters" in "\n".join(text.value for text in at.text)
+    assert not at.button(key="start").disabled
+
+
+def test_a_book_that_is_pasted_with_its_licence_is_learned_without():
+    marker = "*** {} OF THE PROJECT GUTENBERG EBOOK EMMA ***"
+    book = drawing_room(3_000).strip()
+    at = paste(open_app("train"), f"Header\n{marker.format('START')}\n{book}\n{marker.format('END')}\nLicence\n")
+    assert download.load_text(at.session_state["own_text"].sha256) == book
+    assert "Project Gutenberg" in complaints(at)
+
+
+def test_a_pasted_text_can_be_downloaded_by_its_owner_beside_the_command():
+    at = choose(paste(open_app("train"), "to be or not to be, " * 100), TINY)
+    click(at, "start")
+    run = new_run_of(at)
+    shared.workshop().training(run.id).stop()
+    at.session_state["take-away"] = True
+    at.run()
+    assert "take-text" in keys(at)
+    watching = open_app("train", run=run.id)
+    watching.session_state["take-away"] = True
+    watching.run()
+    assert "take-text" not in keys(watching)
 
 
 def test_a_run_that_cheats_is_labelled_on_its_controls_and_on_its_curve():

@@ -2,6 +2,8 @@
 
 import codecs
 import gzip
+import shlex
+import signal
 import time
 import unicodedata
 
@@ -10,9 +12,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Trainer, download, stream, texts
+from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Trainer, download, export, stream, texts
+from microllm.__main__ import main
 from microllm.config import problems
+from microllm.decoding import ENCODINGS, encoding_called
 from microllm.download import TextProblem, decode_text, read_text_file
+from microllm.runs import all_runs
 from microllm.tokenizer import MAX_CHARACTERS, CharTokenizer, visible
 
 any_text = st.text(st.characters(exclude_categories=()))  # every code point there is, lone surrogates as well
@@ -79,7 +84,7 @@ def test_a_text_over_the_limit_is_refused_with_both_sizes(tmp_path, monkeypatch)
         (gzip.compress(b"text", mtime=0), "a gzip archive"),
         (b"PK\x03\x04", "a ZIP archive"),
         (b"text\0text" + b" and more text" * 10, "control characters"),
-        ("UTF-16 without its mark".encode("utf-16-le"), "control characters"),
+        ((bytes(range(256)) + bytes(300)) * 9, "control characters"),
         (bytes(range(1, 256)) * 4, "control characters"),
     ],
 )
@@ -113,9 +118,8 @@ def test_unicode_is_read_with_and_without_a_byte_order_mark(data):
 def test_western_european_is_read_with_a_notice_never_silently():
     text, notice = decode_text("Café “tea”".encode("cp1252"), "notes.txt")
     assert text == "Café “tea”"
-    assert notice == (
-        "notes.txt is not UTF-8; it was read as Western European (cp1252). If letters look wrong, save it as UTF-8."
-    )
+    assert "Western European (cp1252)" in notice
+    assert "--encoding" in notice
     text, notice = decode_text(b"a\x81b caf\xe9", "notes.txt")
     assert text == "a\x81b café"
     assert "Western European (latin-1)" in notice
@@ -140,6 +144,15 @@ def test_an_encoding_that_does_not_fit_is_refused(data, encoding):
 def test_a_byte_order_mark_that_lies_is_named_and_not_read_as_western_european(data):
     with pytest.raises(TextProblem, match=r"^notes\.txt cannot be read as utf-(16|8)"):
         decode_text(data, "notes.txt")
+
+
+def test_utf_16_without_a_byte_order_mark_is_read_with_a_notice():
+    for text in ("It rained all day.\n", "Все счастливые семьи похожи.\n", "나 보기가 역겨워 가실 때에는\n"):
+        for encoding in ("utf-16-le", "utf-16-be"):
+            read, notice = decode_text((text * 20).encode(encoding), "notes.txt")
+            assert read == text * 20
+            assert "UTF-16" in notice
+            assert decode_text((text * 20).encode(encoding), "notes.txt", "utf-16") == (text * 20, None)
 
 
 # ---- 23. CR, NUL, escape sequences, right-to-left marks, emoji families, lone surrogates
@@ -219,6 +232,17 @@ def test_an_empty_prompt_is_refused_in_a_sentence():
         next(stream(model, torch.zeros(1, 0, dtype=torch.long), 4))
 
 
+@pytest.mark.parametrize(("own", "other"), [("NFC", "NFD"), ("NFD", "NFC")])
+@pytest.mark.parametrize("word", ["café", "Ångström", "한국", "ぱ", "tiếng"])
+def test_an_accent_in_unicodes_other_form_is_told_from_one_that_is_unknown(word, own, other):
+    tokenizer = CharTokenizer.from_text(unicodedata.normalize(own, word) + "abc")
+    for encode in (tokenizer.encode, tokenizer.encode_tensor):
+        with pytest.raises(ValueError, match=own):
+            encode(unicodedata.normalize(other, word))
+    assert tokenizer.other_form(unicodedata.normalize(own, word)) is None
+    assert tokenizer.other_form("z" + unicodedata.normalize(own, "ñ")) is None
+
+
 @pytest.mark.parametrize("length", [1, 8, 9, 500])
 def test_a_prompt_of_any_length_is_gone_on_from_by_its_last_characters(length):
     model = MicroLLM(ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1), 5).eval()
@@ -243,3 +267,229 @@ def test_one_line_of_ten_megabytes_is_read_and_learned_like_any_other(tmp_path):
     assert len(corpus) == text.characters == 10_200_000
     model, train = ModelConfig(block_size=8, n_embd=8, n_head=1, n_layer=1), TrainConfig(batch_size=2, max_steps=2)
     assert [progress.step for progress in Trainer(model, train, corpus)] == [0, 1, 2]
+
+
+# ---- 60. what is no part of a book is left out, counted, or named; what a person wrote is never shortened in silence
+
+
+def framed(*books: str) -> str:
+    """A file of Project Gutenberg with these books, one after another, each in its header and licence."""
+    frame = "The Project Gutenberg eBook\nTitle: A\n\n{}\n\n{}\n\n{}\nUpdated editions.\nLICENCE\n"
+    return "\n".join(frame.format(MARKER.format("START"), book, MARKER.format("END")) for book in books)
+
+
+def test_of_several_books_in_one_file_each_is_kept_and_the_rest_is_counted():
+    books = ["Once upon a time.\n\nTwice.", "“Thrice”, she said.", "Four times 🫖."]
+    whole = framed(*books)
+    text, notice = decode_text(whole.replace("\n", "\r\n").encode(), "three.txt")
+    assert text == "\n\n".join(books)
+    assert f"{len(whole) - len(text):,}" in notice
+    assert "three.txt" in notice
+
+
+def test_a_book_that_broke_off_has_no_header_and_a_second_half_no_licence():
+    whole = framed("Once upon a time, and a long time ago it was.")
+    cut = whole.index("and a long")
+    for piece, kept in ((whole[:cut], "Once upon a time,"), (whole[cut:], "and a long time ago it was.")):
+        text, notice = decode_text(piece.encode(), "half.txt")
+        assert text == kept
+        assert f"{len(piece) - len(text):,}" in notice
+
+
+def test_a_book_that_broke_off_before_another_is_kept_as_well():
+    first, second = framed("The first book, never ended"), framed("The second.")
+    text, notice = decode_text((first[: first.index("ended")] + "\n" + second).encode(), "two.txt")
+    assert text.startswith("The first book, never")
+    assert text.endswith("The second.")
+    assert "Title: A" in text  # the header of the second book cannot be told from the first book,
+    assert "The Project Gutenberg eBook" in notice  # and is named
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "*** START OF THIS PROJECT GUTENBERG EBOOK EMMA ***",
+        "***START OF THE PROJECT GUTENBERG EBOOK EMMA***",
+        "\t  ***  Start of the Project  Gutenberg eBook Emma ***  ",
+        "*** START OF THE PROJECT GUTENBERG ETEXT EMMA",
+        "*** START OF THE COPYRIGHTED PROJECT GUTENBERG EBOOK EMMA ***",
+        "*** START OF THE PROJECT GUTENBERG EBOOK THE COMPLETE WORKS OF\nJANE AUSTEN ***",
+    ],
+)
+def test_the_markers_of_all_years_are_known(line):
+    end = line.replace("START", "END").replace("Start", "End")
+    assert decode_text(f"Header\n{line}\n\nOnce.\n\n{end}\nLicence".encode(), "emma.txt")[0] == "Once."
+
+
+@pytest.mark.parametrize(
+    "small_print",
+    [
+        "*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*",
+        "*END THE SMALL PRINT! FOR PUBLIC DOMAIN EBOOKS*Ver.02/11/02*END*",
+    ],
+)
+@pytest.mark.parametrize(
+    "last",
+    ["End of Project Gutenberg Etext of Emma", "End of the Project Gutenberg Etext of Emma", "End of this Project "
+     "Gutenberg EBook", "The End of Project Gutenberg's Emma, by Jane Austen", "Ende dieses Projekt Gutenberg Etextes"],
+)  # fmt: skip
+def test_of_a_file_from_before_2003_the_licence_in_its_header_and_its_last_line_are_left_out(small_print, last):
+    header = "**Welcome To The World of Free Plain Vanilla Electronic Texts**\n\nlegal words\n\n"
+    old = f"{header}***START**THE SMALL PRINT!**FOR PUBLIC DOMAIN ETEXTS**START***\nlegal words\n\n{small_print}\n\n"
+    text, notice = decode_text(f"{old}Emma Woodhouse, handsome.\n\n{last}\n".encode(), "emma10.txt")
+    assert text == "Emma Woodhouse, handsome."
+    assert f"{len(old) + len(last) + 3:,}" in notice
+
+
+def test_of_a_file_with_both_kinds_of_lines_the_stars_decide():
+    small_print = "*END THE SMALL PRINT! FOR PUBLIC DOMAIN EBOOKS*Ver.02/11/02*END*"
+    book = "Emma Woodhouse, handsome.\n\nEnd of Project Gutenberg's Emma"
+    text, notice = decode_text(f"{small_print}\nProduced by A\n{framed(book)}{small_print}\n".encode(), "emma.txt")
+    assert text == book
+    assert "End of Project Gutenberg's Emma" in notice  # which is learned
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "My notes on Project Gutenberg.\nEnd of my notes.\n",
+        "End of Project Gutenberg: what would the world be without it?\nMuch poorer.\n",
+        "so: *** START OF THE PROJECT GUTENBERG EBOOK A ***\nOnce.\n",
+    ],
+)
+def test_what_only_speaks_of_project_gutenberg_is_kept_whole_and_its_name_is_named(text):
+    read, notice = decode_text(text.encode(), "notes.txt")
+    assert read == text
+    assert "Project Gutenberg" in notice or "PROJECT GUTENBERG" in notice
+
+
+def test_a_file_of_nothing_but_header_and_licence_is_refused_with_what_there_would_have_been():
+    with pytest.raises(TextProblem, match=r"^notes\.txt is empty: .*\b1,0\d\d characters"):
+        decode_text((framed(" ") + "licence" * 123).encode(), "notes.txt")
+
+
+# ---- 61. a few bytes that are no UTF-8 do not turn the rest into another language
+
+
+WIDE = "“Naïve tea” — 茶, she said.\n" * 40
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+@pytest.mark.parametrize("last", ["é", "“", "🫖"])
+def test_a_file_that_broke_off_in_the_middle_of_a_character_is_utf_8_without_that_character(mark, last):
+    for missing in range(1, len(last.encode())):
+        text, notice = decode_text(mark + (WIDE + "ab" + last).encode()[:-missing], "cut.txt")
+        assert text == WIDE + "ab\ufffd"
+        assert "line 41 " in notice
+        assert "character 3" in notice
+
+
+def test_a_stray_byte_in_a_utf_8_file_is_replaced_and_its_place_is_said():
+    lines = WIDE.splitlines(keepends=True)
+    lines[7] = "“It\x92s” tea\n"
+    data = "".join(lines).encode().replace("\x92".encode(), b"\x92").replace(b"\n", b"\r\n")
+    text, notice = decode_text(data, "mixed.txt")
+    assert text == "".join(lines).replace("\x92", "\ufffd")
+    assert "line 8 " in notice
+    assert "character 4" in notice
+
+
+def test_several_stray_bytes_are_counted_and_a_replaced_character_of_old_is_none():
+    data = WIDE.encode() + "It was \ufffd before".encode() + b" \x92 \x93"
+    text, notice = decode_text(data, "mixed.txt")
+    assert text.count("\ufffd") == 3
+    assert notice.startswith("2 places")
+
+
+def test_plain_english_that_breaks_off_in_its_only_curly_quote_is_utf_8():
+    assert decode_text(b"It rained all day. \xe2\x80", "cut.txt")[0] == "It rained all day. \ufffd"
+
+
+OTHER_LANGUAGES = {
+    "cp1252": "« Le café est fermé », dit-elle ; « à l’été ! »",
+    "cp1251": "«Нет», — сказал он. Все счастливые семьи похожи.",
+    "koi8_r": "Все смешалось в доме Облонских.",
+    "gb18030": "道可道，非常道。名可名，非常名。",
+    "big5": "無名天地之始，有名萬物之母。",
+    "shift_jis": "吾輩は猫である。名前はまだ無い。",
+    "euc_jp": "吾輩は猫である。名前はまだ無い。",
+    "euc_kr": "나 보기가 역겨워 가실 때에는",
+    "cp874": "ภาษาไทยเป็นภาษาที่มีระดับเสียงของคำแน่นอน",
+    "cp1255": "בראשית ברא אלהים את השמים",
+}
+
+
+@pytest.mark.parametrize("encoding", OTHER_LANGUAGES)
+def test_what_is_truly_no_utf_8_is_not_taken_for_it(encoding):
+    data = (OTHER_LANGUAGES[encoding] * 20).encode(encoding)
+    text, notice = decode_text(data, "notes.txt")
+    assert "\ufffd" not in text
+    assert "Western European" in notice
+    with pytest.raises(TextProblem, match="utf-8"):
+        decode_text(data, "notes.txt", encoding="utf-8")
+
+
+def test_a_chosen_encoding_survives_a_cut_too():
+    data = ("道可道，非常道。\n" * 20).encode("gb18030")[:-2]
+    text, notice = decode_text(data, "cut.txt", encoding="gb18030")
+    assert text == ("道可道，非常道。\n" * 20)[:-2] + "\ufffd"
+    assert "line 20 " in notice
+
+
+# ---- 62. what can be chosen in the browser the command line can say
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("windows-1251", "cp1251"), ("CP1251", "cp1251"), ("KOI8-R", "koi8_r"), ("utf8", "utf-8"), ("gbk", "gb18030")]
+    + [("Latin-1", "latin-1"), ("ISO-8859-1", "latin-1"), ("sjis", "shift_jis"), ("UTF-16", "utf-16")]
+    + [(key, key) for key in ENCODINGS],
+)
+def test_an_encoding_goes_by_all_its_names(name, key):
+    assert encoding_called(name) == key
+
+
+@pytest.mark.parametrize(
+    "name", ["", "klingon", "rot13", "zip", "unicode_escape", "utf\0", "../utf-8", "idna", "x" * 99]
+)
+def test_no_other_encoding_is_used(name):
+    with pytest.raises(TextProblem, match="utf-8, utf-16, cp1252"):
+        encoding_called(name)
+
+
+@pytest.fixture
+def command_line(monkeypatch):
+    """The program, run with these arguments: its exit code."""
+    handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+    tiny = ["--block_size=8", "--n_embd=8", "--n_head=1", "--n_layer=1", "--max_steps=1"]
+
+    def run(*arguments: str) -> int:
+        try:
+            return main(["train", *tiny, *arguments])
+        except SystemExit as end:
+            return end.code
+
+    yield run
+    for which, handler in handlers.items():
+        signal.signal(which, handler)
+
+
+def test_the_command_that_repeats_a_run_learns_the_very_characters_of_its_file(command_line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "anna.txt").write_bytes("Все счастливые семьи. ".encode("cp1251") * 10)
+    assert command_line("--text", "anna.txt", "--encoding", "windows-1251") == 0
+    words = shlex.split(export.command_line(all_runs()[0]))
+    assert command_line(*words[words.index("--text") :]) == 0
+    again, first = all_runs()
+    assert again.info.text == first.info.text
+    assert set(again.tokenizer.vocab) == set("Все счастливые семьи. ")
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "rot13", "utf-8", "euc_kr", ""])
+def test_an_encoding_that_there_is_not_or_that_does_not_fit_is_one_sentence(encoding, command_line, tmp_path, capsys):
+    (tmp_path / "anna.txt").write_bytes("Все счастливые семьи. ".encode("cp1251") * 10)
+    assert command_line("--text", str(tmp_path / "anna.txt"), "--encoding", encoding) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert encoding in said
+    assert all_runs() == []

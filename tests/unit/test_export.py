@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microllm import export, texts
+from microllm import download, export, texts
 from microllm.__main__ import _parser
 from microllm.builtin import drawing_room, words_twice
 from microllm.config import PRESETS, configs_from, knobs, problems
@@ -176,15 +176,40 @@ def test_the_command_line_names_only_what_differs_from_the_preset():
 def test_the_command_line_leads_to_the_very_text(how):
     text = texts.choose("words-twice", first=3_000, how=how)
     options, _ = understood(export.command_line(new_run(text)))
-    assert texts.choose(options["text"], how=options["transform"] or "none", first=options["first"]) == text
+    assert texts.choose(*options["text"], how=options["transform"] or "none", first=options["first"]) == text
 
 
 @pytest.mark.parametrize("name", ["mine.txt", "-rf", "book", "it's $HOME; rm -rf ~ `x`.txt", "two\nlines", "Ω ☕.txt"])
 def test_an_own_text_is_a_file_however_it_is_called(name):
     run = new_run(texts.prepare(drawing_room(2_000), name))
     options, _ = understood(export.command_line(run))
-    assert options["text"] == f"./{name}"
+    assert options["text"] == [f"./{name}"]
     assert any("own" in sentence for sentence in export.caveats(run))
+
+
+def test_several_files_and_standard_input_are_named_in_their_order_with_the_encoding_of_all(tmp_path, monkeypatch):
+    for name in ("b.txt", "a 1.txt"):
+        (tmp_path / name).write_bytes(("Все счастливые семьи похожи. " * 20).encode("cp1251"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("Дом. ".encode("cp1251") * 40)))
+    text = texts.choose("b.txt", "-", "a 1.txt", "words-twice", encoding="windows-1251")
+    options, _ = understood(export.command_line(new_run(text)))
+    assert options["text"] == ["./b.txt", "-", "./a 1.txt", "words-twice"]
+    assert options["encoding"] == "cp1251"
+
+
+def test_a_pasted_text_is_a_file_for_who_downloads_it_and_is_not_turned_twice(tmp_path, monkeypatch):
+    content = drawing_room(2_000)
+    for how, first in (("none", None), ("words", None), ("reversed", 1_500)):
+        run = new_run(texts.prepare(content, texts.PASTED, how=how, first=first))
+        options, _ = understood(export.command_line(run))
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "Pasted text").write_bytes(export.pasted_text(run))
+        again = texts.choose(*options["text"], how=options["transform"] or "none", first=options["first"])
+        assert again.sha256 == run.info.text.sha256
+    download.forget_text(run.info.text.sha256)
+    assert export.pasted_text(run) is None
+    assert export.pasted_text(new_run(texts.prepare(content, "a file.txt"))) is None
 
 
 def test_what_the_command_line_cannot_say_is_said_beside_it(finished):
@@ -215,4 +240,4 @@ def test_a_run_of_an_earlier_version_names_its_text_as_well_as_it_can(text):
     }.items():
         path.write_text(json.dumps(data | {"text": data["text"] | {"name": name}}))
         options, _ = understood(export.command_line(Run.open(run.id)))
-        assert options["text"] == expected
+        assert options["text"] == [expected]

@@ -1,8 +1,10 @@
 """Which text a run learns: the book, one made here, or a file; whole, turned around or cut short."""
 
+import io
+
 import pytest
 
-from microllm import texts
+from microllm import download, texts
 from microllm.builtin import drawing_room, drawing_room_nats, words_twice, words_twice_entropy
 from microllm.download import TextProblem, load_text
 from microllm.gutenberg import BOOK_FILE
@@ -64,6 +66,78 @@ def test_a_file_whose_encoding_had_to_be_guessed_brings_a_notice(tmp_path):
     path = tmp_path / "lettres.txt"
     path.write_bytes("une soirée à la fenêtre, ".encode("cp1252") * 10)
     assert "not UTF-8" in choose(str(path)).notice
+
+
+def test_several_files_are_joined_in_their_order_each_from_a_new_line(tmp_path):
+    for name, content in {
+        "a.txt": "It rained all day.",
+        "b.txt": "Nobody called.\n",
+        "c.txt": "Then it stopped.",
+    }.items():
+        (tmp_path / name).write_text(content)
+    text = choose(*(str(tmp_path / name) for name in ("b.txt", "a.txt", "c.txt")))
+    assert load_text(text.sha256) == "Nobody called.\nIt rained all day.\nThen it stopped."
+    assert text.sources == ["./b.txt", "./a.txt", "./c.txt"]
+    assert "b.txt" in text.name
+
+
+def test_each_of_several_files_is_read_in_its_own_encoding_and_named_in_the_notice(tmp_path):
+    (tmp_path / "a.txt").write_bytes("Café, ".encode("cp1252") * 10)
+    (tmp_path / "b.txt").write_bytes("Thé, ".encode() * 10)
+    text = choose(str(tmp_path / "a.txt"), str(tmp_path / "b.txt"))
+    assert load_text(text.sha256) == "Café, " * 10 + "\n" + "Thé, " * 10
+    assert "a.txt" in text.notice
+    assert "b.txt" not in text.notice
+
+
+def test_the_limit_holds_for_several_files_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000_000)
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_bytes(b"a" * 600_000)
+    with pytest.raises(TextProblem, match="2 MB; at most 1 MB"):
+        choose(str(tmp_path / "a.txt"), str(tmp_path / "b.txt"))
+
+
+def standard_input(monkeypatch, data: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_standard_input_is_read_to_its_end_as_a_file_is(monkeypatch):
+    standard_input(monkeypatch, b"\xef\xbb\xbf" + "“Naïve tea”\r\n".encode() * 100)
+    text = choose("-")
+    assert load_text(text.sha256) == "“Naïve tea”\n" * 100
+    assert text.source == "-"
+
+
+def test_standard_input_that_never_ends_is_closed_or_has_nothing_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000_000)
+    with open("/dev/zero", "rb") as endless:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(endless))
+        with pytest.raises(TextProblem, match="at most 1 MB"):
+            choose("-")
+    with pytest.raises(TextProblem, match="closed"):  # as the file above is now
+        choose("-")
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(TextProblem, match="closed"):
+        choose("-")
+    standard_input(monkeypatch, b"")
+    with pytest.raises(TextProblem, match="standard input is empty"):
+        choose("-")
+
+
+def test_an_encoding_is_kept_with_the_text_only_where_a_person_chose_it(tmp_path):
+    path = tmp_path / "anna.txt"
+    path.write_bytes("Все счастливые семьи. ".encode("cp1251") * 10)
+    text = choose(str(path), encoding="Windows-1251")
+    assert load_text(text.sha256) == "Все счастливые семьи. " * 10
+    assert (text.encoding, text.notice) == ("cp1251", None)
+    assert choose(str(path)).encoding is None
+
+
+@pytest.mark.parametrize("source", ["book", "drawing-room"])
+def test_an_encoding_of_what_is_no_file_is_refused(source, mirror):
+    with pytest.raises(TextProblem):
+        choose(source, encoding="utf-8")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
