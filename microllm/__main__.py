@@ -162,6 +162,7 @@ def _new_run(options: argparse.Namespace, token: str) -> Run:
     import torch
 
     from . import texts
+    from .download import BOOK
     from .runs import Run
 
     if options.step is not None:
@@ -176,6 +177,8 @@ def _new_run(options: argparse.Namespace, token: str) -> Run:
         _check_threads(options.threads)
     _check_shares(train)
     source = "book" if options.text is None else options.text
+    if source == "book":  # fetched here, if it is not kept yet, so that a person sees how far it is
+        texts.book(lambda share: console.show(f"{BOOK}: {share:.0%} fetched" if share < 1 else ""))
     text = texts.choose(source, how=options.transform or "none", first=options.first)
     if text.notice:
         console.note(text.notice)

@@ -88,7 +88,8 @@ def note(line: str) -> None:
 def show(*facts: str) -> None:
     """Replace the row of a terminal that the last `show` wrote: whole facts, as many from the left as its width takes.
 
-    They are numbers and words in ASCII, a column each character. Elsewhere nothing is shown.
+    They are numbers and words in ASCII, a column each character. An empty fact clears the row. Where the output is no
+    terminal nothing is shown.
     """
     global _row
     if not is_terminal():
@@ -100,7 +101,7 @@ def show(*facts: str) -> None:
             break
         row += fact
     with contextlib.suppress(OutputLost):
-        _print("\r" + row.ljust(min(len(_row), width)), sys.stdout)
+        _print("\r" + row.ljust(min(len(_row), width)) + ("" if row else "\r"), sys.stdout)
     _row = row
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+import microllm.home
 from microllm.__main__ import main
 from microllm.builtin import words_twice
 from microllm.home import texts_dir
@@ -59,7 +60,10 @@ def run_here(arguments: tuple[str, ...]) -> None:
         setattr(sys, name, stream)
     code = 70
     try:
-        code = main(list(arguments))
+        try:
+            code = main(list(arguments))
+        except SystemExit as end:
+            code = end.code
         for stream in (sys.stdout, sys.stderr):
             if stream:
                 stream.flush()
@@ -405,6 +409,7 @@ def read_only_home(run, monkeypatch, tmp_path):
 
     monkeypatch.setattr(os, "open", refuse)
     monkeypatch.setattr("tempfile._os.open", refuse)
+    microllm.home.home.cache_clear()
     return tmp_path / "home"
 
 

@@ -40,7 +40,7 @@ def test_a_row_has_whole_facts_only_as_many_as_fit(screen):
         console.show(*FACTS)
         row = screen.getvalue().lstrip("\r").rstrip()
         whole = {"".join(FACTS[:count]) for count in range(1, len(FACTS) + 1)}
-        assert row in whole or row == FACTS[0][: columns - 1]
+        assert row in whole or row == FACTS[0][: columns - 1].rstrip()
         assert len(screen.getvalue().lstrip("\r")) <= columns - 1
 
 
@@ -59,6 +59,13 @@ def test_a_shorter_row_leaves_nothing_of_the_longer_one_before_and_what_is_said_
     console.show("short")
     console.say("done.")
     assert screen.getvalue() == "\ra long row\rshort     \ndone.\n"
+
+
+def test_a_row_can_be_cleared(screen):
+    console.show("10% fetched")
+    console.show("")
+    console.say("done.")
+    assert screen.getvalue() == f"\r10% fetched\r{' ' * 11}\rdone.\n"
 
 
 def test_a_row_that_was_made_for_a_wide_terminal_is_not_cleared_beyond_a_narrow_one(screen):
