@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 from . import console
 from .builtin import BUILTIN_TEXTS, TRANSFORMS
 from .config import PRESETS, TrainConfig, configs_from, knobs, problems
-from .home import home, home_is_temporary, only_read, runs_dir
+from .home import home, home_is_temporary, only_read, runs_dir, wished_home
 
 if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: each command imports what it uses
     from .runs import Run
@@ -183,7 +183,7 @@ def _new_run(options: argparse.Namespace, token: str) -> Run:
     if text.notice:
         console.note(text.notice)
     if home_is_temporary():
-        console.note(f"Runs are kept in {home()} until this machine is cleaned: MICROLLM_HOME cannot be written.")
+        console.note(f"{wished_home()} cannot be written: until this machine is cleaned, the run is kept in {home()}.")
     threads = options.threads or (1 if _processes() > 1 else None)
     run = Run.create(model, train, text, preset=preset, threads=threads, token=token)
     console.note(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}")

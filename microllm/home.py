@@ -22,7 +22,7 @@ def home() -> Path:
     Where that cannot be written, a temporary folder stands in; `home_is_temporary` tells, so that a person can be told.
     In `only_read` it is the folder that was asked for, whether or not it can be written or is there at all.
     """
-    wished = _path(os.environ.get("MICROLLM_HOME") or ".microllm")
+    wished = wished_home()
     if _is_only_read:
         return wished
     try:
@@ -33,6 +33,11 @@ def home() -> Path:
         stand_in = Path(tempfile.mkdtemp(prefix="microllm-"))
         _stand_ins.add(stand_in)
         return stand_in
+
+
+def wished_home() -> Path:
+    """The folder that was asked for, whether or not it can be written."""
+    return _path(os.environ.get("MICROLLM_HOME") or ".microllm")
 
 
 @contextlib.contextmanager

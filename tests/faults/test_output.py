@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -426,6 +427,15 @@ def test_what_must_be_written_into_such_a_home_is_refused_by_its_name(read_only_
     for arguments in (["train", f"--resume={run.id}", "--max_steps=20"], ["runs", f"--new_key={run.id}"]):
         assert main(arguments) == 2
         assert str(read_only_home) in capsys.readouterr().err
+
+
+def test_a_new_run_that_cannot_be_kept_there_is_kept_elsewhere_and_both_places_are_named(training, monkeypatch, capsys):
+    monkeypatch.setenv("MICROLLM_HOME", "/dev/null/home")
+    microllm.home.home.cache_clear()
+    assert main([*training, "--max_steps=2"]) == 0
+    printed = capsys.readouterr().out
+    assert "/dev/null/home" in printed and str(the_run().folder.parents[1]) in printed
+    shutil.rmtree(the_run().folder.parents[1])
 
 
 @pytest.mark.parametrize(
