@@ -6,6 +6,7 @@ import contextlib
 import math
 import threading
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,17 @@ class History:
     @property
     def last(self) -> dict[str, Any] | None:
         """The newest row, None before the first."""
-        return {name: column[-1] for name, column in self.rows.items()} if len(self) else None
+        return self._row(-1) if len(self) else None
+
+    def row_of(self, step: int) -> dict[str, Any]:
+        """What was logged at a step. Raises KeyError when nothing was."""
+        i = bisect_left(self.rows["step"], step)
+        if i == len(self) or self.rows["step"][i] != step:
+            raise KeyError(step)
+        return self._row(i)
+
+    def _row(self, i: int) -> dict[str, Any]:
+        return {name: column[i] for name, column in self.rows.items()}
 
     def steps_per_second(self) -> float | None:
         """The rate over the last few seconds of training, None before the second step."""

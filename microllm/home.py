@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_stand_ins: set[Path] = set()
+_is_only_read = False
 
 
 @functools.cache
@@ -15,24 +20,51 @@ def home() -> Path:
     """The folder of runs and texts: `MICROLLM_HOME`, else `.microllm` in the working folder.
 
     Where that cannot be written, a temporary folder stands in; `home_is_temporary` tells, so that a person can be told.
+    In `only_read` it is the folder that was asked for, whether or not it can be written or is there at all.
     """
-    wished = Path(os.environ.get("MICROLLM_HOME") or ".microllm").absolute()
+    wished = wished_home()
+    if _is_only_read:
+        return wished
     try:
         wished.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=wished):
             return wished
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="microllm-"))
+        stand_in = Path(tempfile.mkdtemp(prefix="microllm-"))
+        _stand_ins.add(stand_in)
+        return stand_in
+
+
+def wished_home() -> Path:
+    """The folder that was asked for, whether or not it can be written."""
+    return _path(os.environ.get("MICROLLM_HOME") or ".microllm")
+
+
+@contextlib.contextmanager
+def only_read() -> Iterator[None]:
+    """Use the home as it is: nothing is made in it to try it, and nothing stands in for it."""
+    global _is_only_read
+    home.cache_clear()
+    _is_only_read = True
+    try:
+        yield
+    finally:
+        _is_only_read = False
+        home.cache_clear()
 
 
 def home_is_temporary() -> bool:
     """True when nothing written now will be found again after the machine is cleaned."""
-    return home() != Path(os.environ.get("MICROLLM_HOME") or ".microllm").absolute()
+    return home() in _stand_ins
 
 
 def runs_dir() -> Path:
     """The folder with one folder a run: `MICROLLM_RUNS_DIR`, else `runs` in `home()`."""
-    return Path(os.environ.get("MICROLLM_RUNS_DIR") or home() / "runs").absolute()
+    return _path(os.environ.get("MICROLLM_RUNS_DIR") or home() / "runs")
+
+
+def _path(wished: str | Path) -> Path:
+    return Path(os.path.expanduser(wished)).absolute()
 
 
 def texts_dir() -> Path:

@@ -23,9 +23,9 @@ SMALL = ["--n_embd=16", "--n_layer=1", "--n_head=2", "--block_size=8", "--batch_
 
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch, tmp_path):
-    """The command line sets a variable and two signal handlers, which the next test must not find."""
+    """The command line sets a variable and three signal handlers, which the next test must not find."""
     monkeypatch.setenv("MICROLLM_RUNS_DIR", str(tmp_path / "runs"))
-    handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for which, handler in handlers.items():
         signal.signal(which, handler)
