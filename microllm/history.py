@@ -18,6 +18,9 @@ from .home import open_file, parsed, read_file
 LONGEST_LINE = 4096
 """Bytes of a line of metrics.jsonl or events.jsonl. A longer one is not ours: it is skipped without being parsed."""
 
+MOST_METRICS = 300 * 2**20
+"""Bytes of a metrics.jsonl: a row for each step of the longest run takes less. What is beyond is not read."""
+
 MOST_EVENTS = 2**18
 """Bytes of an events.jsonl: thousands of live changes. A larger one is not read."""
 
@@ -28,7 +31,6 @@ _MOST_POINTS = 1_000
 _MOST_EXAMS = 256
 _LINES_AT_ONCE = 250
 _PIECE = 2**20  # bytes that are read at once
-_MOST_BYTES = 300 * 2**20  # of a metrics.jsonl, as of an import; the rest is not read
 _LAST_STEP = knobs()["max_steps"].metadata["high"]
 _TAILS = (2**16, 2**22)  # bytes at the end of the file in which the newest exam is looked for
 _COLUMNS = (
@@ -115,7 +117,7 @@ class History:
             if found.st_size < self._offset or found.st_ino != self._inode:  # shorter, or another file by now
                 self._forget()
                 self._inode = found.st_ino
-            while self._offset < min(found.st_size, _MOST_BYTES):
+            while self._offset < min(found.st_size, MOST_METRICS):
                 file.seek(self._offset)
                 piece = file.read(_PIECE)
                 whole = piece.rfind(b"\n") + 1

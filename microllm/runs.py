@@ -38,7 +38,7 @@ from .config import ModelConfig, TrainConfig, problems, replayed
 from .corpus import Corpus
 from .cost import memory_problem
 from .download import TextProblem, forget_text
-from .history import MOST_EVENTS, History, whole_lines
+from .history import MOST_EVENTS, MOST_METRICS, History, whole_lines
 from .home import open_file, parsed, read_file, runs_dir, texts_dir, write_atomically
 from .model import MicroLLM
 from .run_info import ACTIVE, Parent, RunInfo, kept_of, new_name
@@ -55,13 +55,8 @@ MOST_JSON = 2**17
 """Bytes of a run.json or vocab.json. A larger one is not read."""
 
 _ID = re.compile(r"[0-9a-f]{16}")
-_PARTS = {  # besides run.json; only the vocabulary must be there
-    "metrics.jsonl": stat.S_ISREG,
-    "events.jsonl": stat.S_ISREG,
-    "vocab.json": stat.S_ISREG,
-    "snapshots": stat.S_ISDIR,
-    "checkpoints": stat.S_ISDIR,
-}
+_MOST_BYTES = {"metrics.jsonl": MOST_METRICS, "events.jsonl": MOST_EVENTS, "vocab.json": MOST_JSON}
+_FOLDERS = ("snapshots", "checkpoints")
 _LONGEST_MESSAGE = 2_000
 _TAIL = 2**16  # bytes in which the last line end of a file is looked for at once
 _MOST_REMEMBERED = 10_000
@@ -160,14 +155,17 @@ class Run:
             raise _missing(run_id)
         run = cls(runs_dir() / run_id)
         _ = run.info
-        for name, is_right in _PARTS.items():
+        for name in (*_MOST_BYTES, *_FOLDERS):
             try:
-                if not is_right(os.lstat(f"{run.folder}/{name}").st_mode):
-                    raise _damaged(run_id, f"its {name} is not a {'file' if is_right is stat.S_ISREG else 'folder'}")
+                found = os.lstat(f"{run.folder}/{name}")
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise _damaged(run_id, f"its {name} cannot be read") from error
+            if not (stat.S_ISDIR if name in _FOLDERS else stat.S_ISREG)(found.st_mode):
+                raise _damaged(run_id, f"its {name} is not a {'folder' if name in _FOLDERS else 'file'}")
+            if name in _MOST_BYTES and found.st_size > _MOST_BYTES[name]:
+                raise _damaged(run_id, f"its {name} is too large to be ours ({found.st_size / 1e6:,.1f} MB)")
         _ = run._vocab
         return run
 
@@ -305,6 +303,8 @@ class Run:
         if self._lock.is_locked:  # acquiring it once more would only count
             raise RunProblem(is_taken)
         try:
+            with contextlib.suppress(FileNotFoundError):  # what no reader could see locked is no lock
+                open_file(self.folder / "lock").close()
             self._lock.acquire(timeout=1)
         except Timeout:
             raise RunProblem(is_taken) from None
