@@ -72,8 +72,16 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.history = History(folder / "metrics.jsonl")
-        self._lock = FileLock(folder / "lock", thread_local=False)
+        self._path = str(folder)
+
+    @cached_property  # as the lock: a list of a thousand runs needs neither
+    def history(self) -> History:
+        """The curve of the run."""
+        return History(self.folder / "metrics.jsonl")
+
+    @cached_property
+    def _lock(self) -> FileLock:
+        return FileLock(self.folder / "lock", thread_local=False)
 
     @property
     def id(self) -> str:
@@ -154,20 +162,23 @@ class Run:
         if not _ID.fullmatch(run_id):
             raise _missing(run_id)
         run = cls(runs_dir() / run_id)
-        _ = run.info
+        run._check()
+        return run
+
+    def _check(self) -> None:
+        _ = self.info
         for name in (*_MOST_BYTES, *_FOLDERS):
             try:
-                found = os.lstat(f"{run.folder}/{name}")
+                found = os.lstat(f"{self._path}/{name}")
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise _damaged(run_id, f"its {name} cannot be read") from error
+                raise _damaged(self.id, f"its {name} cannot be read") from error
             if not (stat.S_ISDIR if name in _FOLDERS else stat.S_ISREG)(found.st_mode):
-                raise _damaged(run_id, f"its {name} is not a {'folder' if name in _FOLDERS else 'file'}")
+                raise _damaged(self.id, f"its {name} is not a {'folder' if name in _FOLDERS else 'file'}")
             if name in _MOST_BYTES and found.st_size > _MOST_BYTES[name]:
-                raise _damaged(run_id, f"its {name} is too large to be ours ({found.st_size / 1e6:,.1f} MB)")
-        _ = run._vocab
-        return run
+                raise _damaged(self.id, f"its {name} is too large to be ours ({found.st_size / 1e6:,.1f} MB)")
+        _ = self._vocab
 
     # ---- reading
 
@@ -184,7 +195,7 @@ class Run:
 
     def _said(self, name: str, understood: Callable[[Any], Any]) -> Any:
         """What a JSON file of the run says, as `understood`. It is read once, however many ask."""
-        path = f"{self.folder}/{name}"
+        path = f"{self._path}/{name}"
         try:
             found = os.lstat(path)
             stamp = found.st_mtime_ns, found.st_ino, found.st_size  # two writes may have one time of a coarse clock
@@ -207,10 +218,8 @@ class Run:
 
         Nothing is written for that: a run can be looked at where only reading is allowed.
         """
-        if self._lock.is_locked:
-            return True
         try:
-            with open_file(self.folder / "lock") as file:
+            with open_file(f"{self._path}/lock") as file:
                 if fcntl:  # those who only look do not take each other for the writer: the lock is shared
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                     return False
@@ -218,8 +227,8 @@ class Run:
                 return False
         except (BlockingIOError, Timeout):
             return True
-        except OSError:
-            return False
+        except OSError:  # also on a file system without such locks: there we know of this very object only
+            return "_lock" in vars(self) and self._lock.is_locked
 
     @property
     def _vocab(self) -> str:
@@ -564,10 +573,11 @@ def runs_and_damaged() -> tuple[list[Run], list[str]]:
 
 def _infos_and_damaged() -> tuple[list[tuple[RunInfo, Run]], list[str]]:
     """What each run said when it was looked at, for it may be gone at once; and the ids of those that say nothing."""
-    opened, damaged = [], []
+    opened, damaged, folder = [], [], runs_dir()
     for run_id in _ids():
+        run = Run(folder / run_id)
         try:
-            run = Run.open(run_id)
+            run._check()
             opened.append((run.info, run))
         except RunProblem:
             if _is_there(run_id):
