@@ -259,6 +259,8 @@ def _forked_run(options: argparse.Namespace, token: str) -> Run:
     run = fork(parent, step, text, token, **{name: value for name, value in vars(options).items() if name in knobs()})
     origin = run.info.parent
     console.note(f"{run.info.name} ({run.id}): forked from {origin.name} at step {step:,}, in {run.folder}")
+    if text and origin.left_out:
+        console.note(f"{run.info.text.characters:,} of its {text.characters:,} characters are left.")
     if origin.left_out:
         console.note(f"Left out, because {origin.name} has never met them: {' '.join(map(visible, origin.left_out))}")
     return run
@@ -344,8 +346,9 @@ def _beginning(run: Run) -> str:
 
 
 def _runs(options: argparse.Namespace) -> int:
+    from .history import newest_exam
     from .run_info import kept_of
-    from .runs import Run, runs_and_damaged
+    from .runs import Run, RunProblem, runs_and_damaged
 
     if options.new_key:
         run, token = Run.open(options.new_key), secrets.token_urlsafe(16)
@@ -357,12 +360,15 @@ def _runs(options: argparse.Namespace) -> int:
         os.listdir(runs_dir())  # one that cannot be read is another matter, and glob would not say so
     runs, damaged = runs_and_damaged()
     for run in runs:
-        info, exams = run.info, run.history.read().exams
+        try:
+            info, exam = run.info, newest_exam(run.history.path)
+        except RunProblem:  # deleted since it was listed
+            continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
-        loss = f"step {exams[-1][0]:,}, validation loss {exams[-1][1]:.4f}" if exams else "not scored yet"
+        loss = f"step {exam[0]:,}, validation loss {exam[1]:.4f}" if exam else "not scored yet"
         console.say(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
     for run_id in damaged:
-        console.say(f"{run_id}  damaged: its run.json cannot be understood")
+        console.say(f"{run_id}  damaged: a part of its folder cannot be used")
     console.say(f"in {runs_dir()}")
     return 0
 

@@ -21,10 +21,12 @@ from .download import TextProblem, load_text
 from .forking import CHANGES
 from .gutenberg import BOOK
 from .history import History
+from .home import read_file
 from .runs import Run
 from .texts import PASTED, Text
 from .train import thread_count
 
+_MOST_BYTES = 2**30  # of one file
 _BITS = 1 / math.log(2)  # in a nat
 _COLUMNS = {  # in the CSV, and where each comes from: units stand in the names, where a spreadsheet keeps them
     "step": ("step", 1),
@@ -95,8 +97,8 @@ def folder_zip(run: Run) -> bytes:
         put("run.json", json.dumps(asdict(info), indent=1).encode())
         for path in _files(run):
             try:
-                data = path.read_bytes()
-            except FileNotFoundError:  # thinned out since it was listed
+                data = read_file(path, _MOST_BYTES)
+            except OSError:  # thinned out since it was listed
                 continue
             if path.suffix == ".jsonl":
                 data = data[: data.rfind(b"\n") + 1]  # the last line may be half written
@@ -109,8 +111,10 @@ def folder_zip(run: Run) -> bytes:
 
 def _files(run: Run) -> Iterator[Path]:
     """All that is read of a run, but run.json: no locks, nothing half-written."""
-    for pattern in ("vocab.json", "metrics.jsonl", "events.jsonl", "snapshots/step-*.safetensors"):
-        yield from sorted(run.folder.glob(pattern))
+    for name in ("vocab.json", "metrics.jsonl", "events.jsonl"):
+        if (path := run.folder / name).is_file():
+            yield path
+    yield from (run.folder / "snapshots" / f"step-{step}.safetensors" for step in run.snapshots)
 
 
 def _about(run: Run) -> str:

@@ -69,14 +69,17 @@ def prepare(
 
     Raises download.TextProblem for a text that no model could learn from: too short, or too many different characters.
     """
+    name, notice = _in_unicode(name), notice and _in_unicode(notice)
+    if first is not None and first >= len(content):  # all of it, however large the number
+        first = None
     changed = builtin.transform(content, how, first)
     if len(changed) < SHORTEST_TEXT:
         raise download.TextProblem(
             f"{name} has {len(changed)} characters: too short to learn from. It needs {SHORTEST_TEXT}, better 10,000 "
             "or more."
         )
-    label = name.encode("utf-8", "replace").decode()
-    if first is not None and first < len(content):
+    label = name
+    if first is not None:
         label += f", first {first:,} characters"
     if how != "none":
         label += f", {builtin.TRANSFORMS[how].label}"
@@ -87,6 +90,10 @@ def prepare(
     sha256 = download.keep_text(changed)
     floor = _floor(changed, how, source)
     return Text(label, sha256, len(changed), floor, notice, source or f"./{name}", how, first, encoding)
+
+
+def _in_unicode(said: str) -> str:
+    return said.encode("utf-8", "replace").decode()
 
 
 def _floor(text: str, how: str, source: str | None) -> float | None:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import streamlit as st
 
 from .. import plots
+from ..history import newest_exam
 from ..home import home, home_is_temporary
 from ..importing import MOST_BYTES
 from ..run_info import RunInfo
-from ..runs import ACTIVE, Run, most_disk, runs_and_damaged
+from ..runs import ACTIVE, Run, RunProblem, most_disk, runs_and_damaged
 from ..training import Training
 from . import orders, session, shared
 from .components.timeline import timeline
@@ -20,6 +21,7 @@ from .share import share
 from .words import choices, duration, literal
 
 _ROOM = 400  # pixels
+_LISTED = 12  # runs
 
 
 def show(pace: float) -> None:
@@ -84,18 +86,25 @@ def _menu(name: str) -> None:
         listed = 0
         runs, damaged = runs_and_damaged()
         for run in runs:
-            info = run.info
-            if listed == 12 or (info.state in ACTIVE and not session.window().holds(run.id)):
+            if listed == _LISTED:
+                break
+            try:
+                info = run.info
+            except RunProblem:  # deleted since the list was made
+                continue
+            if info.state in ACTIVE and not session.window().holds(run.id):
                 continue
             listed += 1
-            exams = run.history.read().exams
-            loss = f"validation {exams[-1][1]:.2f}" if exams else "not scored yet"
+            exam = newest_exam(run.history.path)
+            loss = f"validation {exam[1]:.2f}" if exam else "not scored yet"
             label = f"{literal(info.name)} · {info.state} · {loss}"
             st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
-        for run_id in damaged:
-            st.caption(f"{run_id} · damaged: its run.json cannot be understood.")
+        for run_id in damaged[:_LISTED]:
+            st.caption(f"{run_id} · damaged: a part of its folder cannot be used.")
+        if len(damaged) > _LISTED:
+            st.caption(f"{len(damaged) - _LISTED:,} more are damaged.")
         if session.run() and session.owns() and not session.training():
             _delete(session.run())
         used, most = shared.disk_use() / 1e6, most_disk() / 1e6

@@ -163,7 +163,7 @@ def test_too_many_files_and_too_many_bytes_are_counted_before_they_are_read(file
 
 
 def test_a_settings_file_of_megabytes_is_not_read(files):
-    assert "run.json has 2 MB" in refused(packed(files | {"run.json": b" " * 2_000_000 + files["run.json"]}))
+    assert "run.json" in refused(packed(files | {"run.json": b" " * 2_000_000 + files["run.json"]}))
 
 
 def test_a_file_that_is_larger_than_the_zip_claims_is_refused(files):

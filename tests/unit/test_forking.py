@@ -251,7 +251,7 @@ def test_the_same_text_is_no_other_text():
 def test_a_text_of_which_nothing_is_left_is_refused():
     parent = train(new_run())
     strange = texts.prepare("ЖЩЮ" * 200, "signs")
-    with pytest.raises(ValueError, match="too short to learn from"):
+    with pytest.raises(ValueError, match="0 of the 600"):
         fork(parent, 8, strange)
     assert len(list(parent.folder.parent.iterdir())) == 1
 
