@@ -15,7 +15,7 @@ from ..cost import memory_bytes, memory_problem
 from ..download import TextProblem
 from ..model import parameter_count
 from ..samples import PROMPT, beginning_for
-from ..tokenizer import visible
+from ..tokenizer import visible_alone
 from . import next_run, orders, session, shared
 from .fold import fold
 from .frame import live
@@ -345,7 +345,7 @@ def readable(written: str, longest: int) -> str:
         written = written[:longest]
     unknown = session.run().tokenizer.unknown(written)
     if unknown:
-        st.text(f"Left out, because the model has never met them: {' '.join(visible(c) for c in unknown)}")
+        st.text(f"Left out, because the model has never met them: {' '.join(map(visible_alone, unknown))}")
     return "".join(c for c in written if c not in unknown)
 
 

@@ -24,7 +24,7 @@ from . import controls, session, writer
 from .components import letters
 from .frame import live
 from .session import Background, is_active
-from .words import choices, literal
+from .words import choices, isolated, literal
 
 _PASSAGE = 600
 _LONGEST = 2_000
@@ -257,7 +257,7 @@ def _copy_sentence(found: _Copy | None) -> str:
         return "No piece of it stands in the training text."
     said = (
         f"Its longest piece that stands word for word in the training text, underlined, has **{found.length} "
-        f"characters**: “{literal(visible(found.piece))}”."
+        f"characters**: “{isolated(literal(visible(found.piece)))}”."
     )
     if not found.usual:
         return said

@@ -1,13 +1,12 @@
 """What keyboards of all kinds send to the field of the guessing game: each letter is one guess. No server is needed."""
 
 import unicodedata
-from pathlib import Path
 
 import pytest
+from driving import mount
 
-from microllm.ui.components import guess as component
+from microllm.ui.components import guess
 
-FOLDER = Path(component.__file__).parent
 GAME = {
     "turn": 0,
     "before": [],
@@ -25,30 +24,23 @@ ANSWER = 60  # milliseconds that the server takes
 
 @pytest.fixture
 def field(page):
-    """The field of a game whose server answers after a while; `made` and `lost` are the window's."""
-    scripts = "\n".join((FOLDER / f"{name}.js").read_text("utf-8") for name in ("keyboard", "guess"))
-    page.set_content(f"<div id=host>{component._HTML}</div>")
+    """The field of a game whose server answers after a while, and loses as many guesses as the window's `lost`."""
+    mount(page, guess, GAME)
     page.evaluate(
-        """async ([script, data, after]) => {
-            const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }))
-            const { default: draw } = await import(url)
-            const parentElement = document.querySelector("#host")
-            Object.assign(window, { made: [], sent: [], lost: 0, data })
-            const setTriggerValue = (_, guess) => {
-                window.sent.push(guess)
+        """(after) => {
+            Object.assign(window, { made: [], lost: 0 })
+            window.answer = ({ turn, character }) => {
                 if (window.lost-- > 0) return
                 setTimeout(() => {
-                    if (guess.turn === window.data.turn) {
-                        window.made.push(guess.character)
-                        window.data = { ...window.data, turn: guess.turn + 1 }
+                    if (turn === window.data.turn) {
+                        window.made.push(character)
+                        window.data = { ...window.data, turn: turn + 1 }
                     }
                     window.draw()
                 }, after)
             }
-            window.draw = () => draw({ data: window.data, parentElement, setTriggerValue })
-            window.draw()
         }""",
-        [scripts, GAME, ANSWER],
+        ANSWER,
     )
     field = page.locator("input")
     field.focus()
@@ -128,7 +120,7 @@ def test_a_key_that_is_held_is_one_guess(page, field):
 def test_what_is_typed_while_an_answer_is_on_its_way_is_neither_lost_nor_doubled(page, field):
     page.keyboard.type("abcde")
     assert made(page) == [*"abcde"]
-    assert page.evaluate("window.sent.length") == 5
+    assert page.evaluate("window.told.length") == 5
 
 
 def test_a_guess_that_got_lost_is_sent_once_more(page, field):
@@ -148,7 +140,7 @@ def test_a_refused_guess_makes_way_for_the_next(page, field):
 
 PHONE = """
 (steps) => {
-    const field = document.querySelector("input")
+    const field = document.querySelector("div").shadowRoot.querySelector("input")
     const fire = (kind, init) => field.dispatchEvent(new kind.of(kind.name, { bubbles: true, ...init }))
     const composing = { isComposing: true, inputType: "insertCompositionText" }
     return steps.reduce((before, [what, text, pause]) => before.then(() => {

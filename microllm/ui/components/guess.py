@@ -7,7 +7,7 @@ from typing import Any
 
 from . import declare, told
 
-_HTML = """
+HTML = """
 <div class="guess">
   <p class="passage" role="img" dir="auto"></p>
   <div class="hands">
@@ -24,7 +24,8 @@ _HTML = """
   </div>
 </div>
 """
-_guess = declare("guess", _HTML, shared=("keyboard",))
+SHARED = ("keyboard",)
+_guess = declare("guess", HTML, SHARED)
 
 
 def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
