@@ -14,6 +14,7 @@ from ..config import knobs
 from ..history import AXES, History
 from ..runs import Run
 from ..samples import Sample
+from ..tokenizer import visible
 from . import next_run, session, shared
 from .browser_input import number
 from .controls import MOST_GUESS, mode
@@ -180,7 +181,7 @@ def _writes(run: Run, moment: int | None, passed: list[plots.Mark]) -> None:
             if sample is None:
                 st.caption("Its first words are on their way.")
             else:
-                st.code(sample.text, language=None, wrap_lines=True)
+                st.code(visible(sample.text, keep=" \n\t"), language=None, wrap_lines=True)
                 st.caption(_judgement(sample))
         _milestones(run, passed)
     except ValueError as problem:  # its text or its weights cannot be read
@@ -213,6 +214,6 @@ def _milestones(run: Run, passed: list[plots.Mark]) -> None:
     told, deadline = [], time.monotonic() + (0.0 if is_active() else 2.0)  # a page that does not tick is drawn once
     for mark in rows:
         wait = max(0.0, deadline - time.monotonic())
-        text = (shared.samples().first_words(run, mark.step, wait) or "…").replace("\n", "⏎")
+        text = visible(shared.samples().first_words(run, mark.step, wait) or "…", keep=" ")
         told.append(f"step {mark.step:,}, {mark.note}\n  {text}")
     st.code("\n".join(told), language=None, wrap_lines=True)

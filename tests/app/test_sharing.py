@@ -185,7 +185,7 @@ def test_the_shared_link_leads_a_stranger_to_the_same_view_but_for_the_key(live_
     at.selectbox(key="text").set_value("words-twice").run()
     at.number_input(key="text-first").set_value(30_000).run()
     go_to(at, "attention")
-    at.text_input(key="sentence").set_value("ab & c=d").run()
+    at.text_area(key="sentence").set_value("ab & c=d").run()
     step = live_run.snapshots[0]
     at.session_state["moment"] = step
     link = shared_link(at)
@@ -200,36 +200,36 @@ def test_the_shared_link_leads_a_stranger_to_the_same_view_but_for_the_key(live_
     assert other.slider(key="n_embd").value == TINY["n_embd"]
     assert other.selectbox(key="text").value == "words-twice"
     assert other.number_input(key="text-first").value == 30_000
-    assert go_to(other, "attention").text_input(key="sentence").value == "ab & c=d"
+    assert go_to(other, "attention").text_area(key="sentence").value == "ab & c=d"
     assert not COMMANDS & keys(other)
 
 
 def test_a_sentence_that_was_written_outlives_a_reload_and_changes_nothing_else(live_run):
     at = go_to(open_app("train", run=live_run.id, sentence="as it came"), "attention")
-    assert at.text_input(key="sentence").value == "as it came"
-    at.text_input(key="sentence").set_value("as it is now").run()
+    assert at.text_area(key="sentence").value == "as it came"
+    at.text_area(key="sentence").set_value("as it is now").run()
     assert at.query_params["sentence"] == "as it is now"
     go_to(at, "train").slider(key="n_layer").set_value(5).run()
-    go_to(at, "attention").text_input(key="sentence").set_value("and again").run()
+    go_to(at, "attention").text_area(key="sentence").set_value("and again").run()
     assert go_to(at, "train").slider(key="n_layer").value == 5
 
     link = {name: at.query_params[name] for name in ("run", "sentence")}
-    assert open_app("attention", **link).text_input(key="sentence").value == "and again"
+    assert open_app("attention", **link).text_area(key="sentence").value == "and again"
 
 
 def test_a_sentence_that_nobody_wrote_is_not_in_the_address(live_run):
     at = open_app("attention", run=live_run.id)
-    assert at.text_input(key="sentence").value
+    assert at.text_area(key="sentence").value
     at.run()
     assert "sentence" not in at.query_params and "sentence" not in shared_link(at)
-    at.text_input(key="sentence").set_value("abc").run()
-    at.text_input(key="sentence").set_value("").run()
+    at.text_area(key="sentence").set_value("abc").run()
+    at.text_area(key="sentence").set_value("").run()
     assert "sentence" not in at.query_params
 
 
 def test_of_a_sentence_that_is_too_long_the_link_says_what_is_taken(live_run):
     at = go_to(open_app("train", run=live_run.id), "attention")
-    at.text_input(key="sentence").set_value("word " * 100).run()
+    at.text_area(key="sentence").set_value("word " * 100).run()
     assert shared_link(at)["sentence"] == ("word " * 100)[:128]
 
 
@@ -285,7 +285,7 @@ def test_a_long_sentence_in_a_link_is_cut():
     shared.workshop().start(run).join(60)
     at = open_app("attention", run=run.id, sentence="word " * 100)
     assert "500 characters" in complaints(at)
-    assert len(at.text_input(key="sentence").value) == 128
+    assert len(at.text_area(key="sentence").value) == 128
 
 
 def test_an_own_text_is_not_in_the_link_and_that_is_said():

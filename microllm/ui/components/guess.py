@@ -7,24 +7,25 @@ from typing import Any
 
 from . import declare, reported
 
-_HTML = """
+HTML = """
 <div class="guess">
-  <p class="passage" role="img"></p>
+  <p class="passage" role="img" dir="auto"></p>
   <div class="hands">
-    <label>Your guess <input type="text" aria-label="Your guess: type one character" autocomplete="off"
+    <label>Your guess <input type="text" dir="auto" aria-label="Your guess: type one character" autocomplete="off"
       autocapitalize="none" autocorrect="off" spellcheck="false" enterkeyhint="enter" /></label>
     <div class="options" role="group" aria-label="The commonest characters of this text"></div>
   </div>
   <div class="said" aria-live="polite">
     <p class="notice"></p>
-    <p class="answer" role="img"></p>
+    <p class="answer" role="img" dir="auto"></p>
     <p class="yours"></p>
     <p class="bet"></p>
     <p class="score"></p>
   </div>
 </div>
 """
-_guess = declare("guess", _HTML)
+SHARED = ("keyboard",)
+_guess = declare("guess", HTML, SHARED)
 
 
 def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:

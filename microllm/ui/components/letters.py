@@ -13,7 +13,7 @@ MOST_NATS = 6.0
 """The surprise of the deepest tint: e^6 is about as unlikely as one character among 400."""
 
 _LEVELS = 15
-_HTML = """
+HTML = """
 <div class="letters">
   <div class="left">
     <div class="sheets"></div>
@@ -26,14 +26,17 @@ _HTML = """
   <section class="place">
     <h4></h4>
     <p class="about"></p>
-    <div class="axis" aria-hidden="true"><span>chance</span><i>0</i><i>50</i><i>100 %</i></div>
-    <div class="bars"></div>
+    <div class="chart">
+      <div class="axis" aria-hidden="true"><span>chance</span><div><i>0</i><i>50</i><i>100 %</i></div></div>
+      <div class="bars"></div>
+    </div>
     <p class="note"></p>
   </section>
   <p class="said" role="status"></p>
 </div>
 """
-_letters = declare("letters", _HTML)
+SHARED = ("walk",)
+_letters = declare("letters", HTML, SHARED)
 
 
 def tints(nats: list[float]) -> str:
