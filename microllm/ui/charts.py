@@ -77,7 +77,7 @@ def _tick(run: Run, axis: str) -> None:
         marks.append(plots.Mark("change", change["step"], said))
     if moment is not None:
         marks.append(plots.Mark("moment", moment, f"step {moment:,}: the moment on show"))
-    frame = plots.loss_frame(history, info.references, axis, marks)
+    frame = plots.loss_frame(history, info.references, axis, marks, info.train.max_steps)
     _draw_loss(frame, axis, info.train.max_steps, has_old_text=run.old_text is not None)
     if len(history.old_exams) > 1:
         _gain_and_loss(history)
@@ -106,7 +106,7 @@ def _draw_lines(references: dict[str, float], axis: str, max_steps: int) -> None
     """The lines alone, before the first run; a click sets a guess."""
     marks = plots.losses_to_guess(references, max_steps) + _guess_mark(next_run.guess(), max_steps)
     st.vega_lite_chart(
-        plots.loss_frame(History(Path("none yet")), references, axis, marks),
+        plots.loss_frame(History(Path("none yet")), references, axis, marks, max_steps),
         plots.loss_spec(axis, max_steps, mode(), can_guess=True),
         width="stretch",
         key="lines",

@@ -4,16 +4,21 @@ import csv
 import io
 import json
 import shlex
+import threading
+import time
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
+from streamlit.runtime.caching import clear_session_resource_cache
 
 from microllm import download, texts
 from microllm.builtin import words_twice
 from microllm.config import PRESETS, configs_from
 from microllm.run_info import kept_of
-from microllm.runs import Run
+from microllm.runs import Run, all_runs
+from microllm.slots import Slots
+from microllm.training import Training
 from microllm.ui import shared
 
 COMMANDS = {"strip-pause", "strip-step", "strip-stop", "live-learning_rate"}
@@ -128,6 +133,24 @@ def test_a_button_that_is_still_on_the_screen_commands_nothing_without_the_key(b
     assert (training.state, training.reached) == ("paused", reached)
 
 
+@pytest.mark.parametrize(
+    ("state", "button"), [("interrupted", "strip-go-on"), ("finished", "train-on"), ("finished", "delete")]
+)
+def test_a_button_that_is_still_on_the_screen_neither_resumes_nor_deletes_without_the_key(state, button):
+    run = new_run(max_steps=10)
+    Training(run, Slots(1)).run()
+    run.update(state=state)
+    at = unfold(open_app("train", run=run.id, key=KEY), "runs-menu")
+    at.checkbox(key=f"sure-{run.id}").check().run()
+    assert button in keys(at)
+    run.update(owner=kept_of("another"))
+    at.button(key=button).click().run()
+    assert not at.exception
+    assert not training_threads()
+    info = Run.open(run.id).info
+    assert (info.state, info.train.max_steps, run.checkpoints[-1]) == (state, 10, 10)
+
+
 def test_a_form_that_is_still_on_the_screen_changes_nothing_without_the_key(live_run):
     at = open_app("train", run=live_run.id, key=KEY)
     live_run.update(owner=kept_of("another"))
@@ -174,6 +197,39 @@ def test_a_start_stops_the_windows_own_run_and_nobody_elses(live_run):
     wait_for(lambda: first.info.state == "stopped")
     wait_for(lambda: {thread.folder.id for thread in training_threads()} == {live_run.id, second.id})
     assert live_run.info.state == "paused"
+
+
+# ---- a window that is closed
+
+
+def close_the_window() -> None:
+    """What Streamlit does when the connection to a browser ends."""
+    clear_session_resource_cache("test session id")  # all AppTests are this session
+
+
+def test_a_run_stops_when_its_last_window_has_been_closed_for_the_grace_time(monkeypatch):
+    monkeypatch.setenv("MICROLLM_GRACE", "0.3")
+    at = open_app("train")
+    run = started(at)
+    click(at.slider(key="n_layer").set_value(1).run(), "queue")
+    assert len(training_threads()) == 2
+    time.sleep(0.6)
+    assert len(training_threads()) == 2
+    close_the_window()
+    wait_for(lambda: not training_threads())
+    assert {one.info.state for one in all_runs()} == {"stopped"}
+    assert run.checkpoints
+
+
+def test_what_a_window_lets_the_model_write_ends_with_it(finished_run):
+    at = go_to(open_app("train", run=finished_run.id), "generate")
+    at.session_state["length"] = 2_000
+    click(at.run(), "generate")
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "writing"]
+    close_the_window()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert sum(len(sheet.text) for sheet in thread.sheets) < 2_000
 
 
 # ---- the link

@@ -119,6 +119,17 @@ def test_a_file_that_got_shorter_is_read_anew(path):
     assert history.rows["smoothed"] == [1.0, 1.0]  # nothing is left of the old mean
 
 
+@pytest.mark.parametrize("rows_after", [3, 4, 10])
+def test_a_file_that_was_replaced_is_read_anew_though_it_is_no_shorter(rows_after, path):
+    append(path, line(0, 9.0) + line(1, 9.0) + line(2, 9.0))
+    history = History(path).read()
+    (other := path.with_name("other")).write_text("".join(line(step, 1.0, val_loss=1.5) for step in range(rows_after)))
+    other.replace(path)
+    history.read()
+    assert history.rows["train_loss"] == [1.0] * rows_after
+    assert history.exams == [(step, 1.5) for step in range(rows_after)]
+
+
 # What is made of the rows
 
 

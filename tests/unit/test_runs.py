@@ -450,6 +450,22 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
         assert runs.most_disk() == 20e9
 
 
+def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, monkeypatch):
+    used = runs.disk_use()
+    monkeypatch.setenv("MICROLLM_DISK", f"{used / 1e6:.6f}")
+    new = Run.create(MODEL, TRAIN, text, preset="quick")
+    assert runs.disk_use() > used
+    with pytest.raises(RunProblem):
+        Run.create(MODEL, TRAIN, text, preset="quick")
+    new.delete()
+    monkeypatch.setenv("MICROLLM_DISK", f"{(used - 1) / 1e6:.6f}")
+    with pytest.raises(RunProblem):
+        Run.create(MODEL, TRAIN, text, preset="quick")
+    assert [path.name for path in runs_dir().iterdir()] == [run.id]
+    monkeypatch.delenv("MICROLLM_DISK")
+    assert runs.most_disk() == 20e9
+
+
 def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memory(run, text):
     assert len(run.corpus)
     download.forget_text(text.sha256)
