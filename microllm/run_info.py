@@ -38,7 +38,8 @@ class Parent:
 
     `goes_on` is True when its own steps go on from there, on the same text, and `has_memory` when the optimisers went
     on with what they remembered, and did not begin anew. `text` is one that its weights have learned before the text of
-    the fork, and `left_out` are characters of the latter that they had never met.
+    the fork, and `left_out` are characters of the latter that they had never met. `private` is True when the run that
+    was forked is private (see RunInfo).
     """
 
     id: str
@@ -48,6 +49,7 @@ class Parent:
     has_memory: bool = False
     text: Text | None = None
     left_out: str = ""
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,20 @@ class RunInfo:
         return self.parent and self.parent.text
 
     @property
+    def is_private(self) -> bool:
+        """True when its weights have learned somebody's own text, here or before it was forked: the app does not list
+        such a run for others."""
+        return self.text.is_own or self.has_private_parent
+
+    @property
+    def has_private_parent(self) -> bool:
+        """True when the run that it was forked from is private."""
+        if self.parent is None:
+            return False
+        learned = (self.parent.text, self.text if self.parent.goes_on else None)
+        return self.parent.private or any(text.is_own for text in learned if text)
+
+    @property
     def texts(self) -> set[str]:
         """The SHA-256 of each text that the run needs."""
         return {text.sha256 for text in (self.text, self.old_text) if text}
@@ -142,6 +158,8 @@ def _check_text(text: Text) -> None:
 def _check_parent(parent: Parent) -> None:
     if not (is_count(parent.step) and all(isinstance(it, str) for it in (parent.id, parent.name, parent.left_out))):
         raise TypeError("the run that it was forked from is none.")
+    if not isinstance(parent.private, bool):
+        raise TypeError("private is neither true nor false.")
     if parent.text:
         _check_text(parent.text)
 

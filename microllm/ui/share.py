@@ -60,11 +60,13 @@ def _what_it_gives() -> list[str]:
                 "The address of your window can do that: it holds the key. Keep it, as a bookmark perhaps, and pass "
                 "on this link instead."
             )
-    if next_run.text_choice()["source"] == "own":
+    if session.run_id() and session.run().info.text.is_own:
         sentences.append(
-            "Your own text is not in the link"
-            + (", but this server has it: the page Generate shows them passages of it." if session.run_id() else ".")
+            "This run learned a person's own text: it is not in other people's lists, but whoever has the link can "
+            "read that text."
         )
+    elif next_run.text_choice()["source"] == "own":
+        sentences.append("Your own text is not in the link.")
     return sentences
 
 
@@ -80,10 +82,10 @@ class Package:
     folder: bytes
 
 
-def pack(run: Run) -> Package:
-    """The curves and the folder of a run as it stands. Raises OSError and RunProblem."""
-    last = run.history.read().last
-    return Package(last["step"] if last else 0, export.curves_csv(run), export.folder_zip(run))
+def pack(run: Run, names_parent: bool = True) -> Package:
+    """The curves and the folder of a run as it stands, as export.folder_zip has it. Raises OSError and RunProblem."""
+    last, folder = run.history.read().last, export.folder_zip(run, names_parent=names_parent)
+    return Package(last["step"] if last else 0, export.curves_csv(run), folder)
 
 
 def take_away() -> None:
@@ -99,16 +101,17 @@ def take_away() -> None:
     if place is None:
         packages.clear()
         return
+    knows_parent = session.knows_parent()
     if run.id not in packages:
         packages.clear()
-        packages[run.id] = shared.Background(lambda _: pack(run))
+        packages[run.id] = shared.Background(lambda _: pack(run) if knows_parent else pack(run, names_parent=False))
     packing = packages[run.id]
     packing.wait(0.2)  # most are done by then
     with place:
         is_busy = packing.is_busy
         live(lambda: _downloads(run, packing, is_busy), 0.3, key="packing", when=is_busy)
         try:
-            command, caveats = export.command_line(run), export.caveats(run)
+            command, caveats = export.command_line(run, names_parent=knows_parent), export.caveats(run)
         except RunProblem as problem:
             st.error(literal(str(problem)), icon=":material/error:")
             return

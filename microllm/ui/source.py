@@ -7,7 +7,7 @@ import streamlit as st
 from .. import texts
 from ..builtin import BUILTIN_TEXTS, TRANSFORMS
 from ..download import BOOK, ENCODINGS, TextProblem, decode_text
-from . import next_run, shared
+from . import next_run, session, shared
 from .frame import live
 from .words import literal
 
@@ -86,6 +86,7 @@ def _book_progress() -> None:
 def _own_text() -> None:
     uploaded = st.file_uploader("A plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200)
     st.text_area("… or paste some text", key="pasted", height=120, persist_state="session")
+    st.caption(session.who_sees_own_texts())
     next_run.let_go_of_what_is_deleted()
     if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
         st.session_state["uploaded_id"] = uploaded.file_id

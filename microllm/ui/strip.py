@@ -80,12 +80,14 @@ def _menu(name: str) -> None:
     if not menu.open:
         return
     with place:
-        st.caption("Runs on this server, the newest first. Those that train in other windows are not listed.")
+        left_out = "" if session.lists_all() else ", nor are those on other people's own texts"
+        st.caption(f"Runs on this server, newest first. Those that train in other windows are not listed{left_out}.")
         listed = 0
         runs, damaged = runs_and_damaged()
         for run in runs:
             info = run.info
-            if listed == 12 or (info.state in ACTIVE and not session.window().holds(run.id)):
+            is_elsewhere = info.state in ACTIVE and not session.window().holds(run.id)
+            if listed == 12 or is_elsewhere or not session.lists(run):
                 continue
             listed += 1
             exams = run.history.read().exams
@@ -94,8 +96,12 @@ def _menu(name: str) -> None:
             st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
-        for run_id in damaged:
+        own = session.keys()
+        named = [run_id for run_id in damaged if session.lists_all() or run_id in own]
+        for run_id in named:
             st.caption(f"{run_id} · damaged: its run.json cannot be understood.")
+        if others := len(damaged) - len(named):  # whose they are nobody can tell, and an id is a link
+            st.caption(f"Damaged and not named here, since they may be somebody's own: {others:,}.")
         if session.run() and session.owns() and not session.training():
             _delete(session.run())
         used, most = shared.disk_use() / 1e6, most_disk() / 1e6
