@@ -211,7 +211,7 @@ def guess() -> None:
     st.number_input(
         "Your guess: how low will validation end?",
         0.0,
-        6.0,
+        link.MOST_GUESS,
         None,
         0.05,
         key="guess",

@@ -6,14 +6,12 @@ import contextlib
 import math
 import os
 import secrets
-from dataclasses import asdict
 from functools import lru_cache
 
 import streamlit as st
 
 from .. import link
 from ..checkpoint import WeightsProblem
-from ..config import configs_from
 from ..model import MicroLLM
 from ..runs import ACTIVE, Run, RunProblem
 from ..training import Training
@@ -222,7 +220,10 @@ def follow_the_link() -> str | None:
     rest = {name: value for name, value in given.items() if name not in _ON_SHOW}
     if rest != st.session_state.get("followed"):
         st.session_state["followed"] = rest
-        wrong += _follow_settings(link.read({name: given[name] for name in given.keys() & {"sentence"}} | rest))
+        said = link.read({name: given[name] for name in given.keys() & {"sentence"}} | rest)
+        wrong += next_run.follow(said)
+        if said.sentence:
+            st.session_state["sentence"] = said.sentence
     if run_id() is not None:
         try:
             info = run().info
@@ -265,19 +266,6 @@ def _take_other_keys(said: str) -> None:
                 keys()[its_id] = key
                 if going := workshop().training(its_id):
                     window().hold(going)
-
-
-def _follow_settings(said: link.Link) -> list[str]:
-    """Let the controls say what a link says. Sentences about what is wrong with it."""
-    if said.preset or said.values:
-        preset = said.preset or "quick"
-        model, train = configs_from(said.values, preset)
-        next_run.set_draft(preset, asdict(model) | asdict(train))
-    if said.text:
-        next_run.choose_text(said.text, said.transform, said.first)
-    if said.sentence:
-        st.session_state["sentence"] = said.sentence
-    return list(said.wrong)
 
 
 def _follow_step(step: str | None) -> list[str]:

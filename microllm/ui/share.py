@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from .. import export
-from ..config import configs_from
 from ..link import Link, written
 from ..runs import Run, RunProblem
 from . import next_run, session, shared
@@ -27,13 +26,10 @@ def share_link() -> str:
 
 
 def _next_run() -> Link:
-    preset, model, train = next_run.draft()
-    usual = {name: value for config in configs_from({}, preset) for name, value in asdict(config).items()}
-    values = {name: value for name, value in (asdict(model) | asdict(train)).items() if value != usual[name]}
-    choice, sentence = next_run.text_choice(), session.sentence_written()
-    if choice["source"] == "own":
-        return Link(preset, values, sentence=sentence)
-    return Link(preset, values, choice["source"], choice["how"], choice["first"], sentence)
+    said, sentence = next_run.said(), session.sentence_written()
+    if said.text == "own":
+        return Link(said.preset, said.values, sentence=sentence)
+    return replace(said, sentence=sentence, guess=None)
 
 
 def share() -> None:

@@ -85,13 +85,20 @@ def _book_progress() -> None:
 
 def _own_text() -> None:
     uploaded = st.file_uploader("A plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200)
-    st.text_area("… or paste some text", key="pasted", height=120, persist_state="session")
+    st.text_area(
+        f"… or paste some text, up to {next_run.MOST_PASTED:,} characters (a longer one as a file)",
+        key="pasted",
+        height=120,
+        max_chars=next_run.MOST_PASTED,
+        persist_state="session",
+    )
     st.caption(session.who_sees_own_texts())
     next_run.let_go_of_what_is_deleted()
     if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
         st.session_state["uploaded_id"] = uploaded.file_id
         st.session_state.pop("encoding", None)
         _take(uploaded)
+        st.rerun()  # what was drawn before does not know this text yet
     next_run.take_pasted()
     if problem := st.session_state.get("own_text_problem"):
         st.error(literal(problem), icon=":material/description:")

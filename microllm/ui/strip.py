@@ -13,7 +13,7 @@ from ..importing import MOST_BYTES
 from ..run_info import RunInfo
 from ..runs import ACTIVE, Run, most_disk, runs_and_damaged
 from ..training import Training
-from . import orders, session, shared
+from . import drafts, orders, session, shared
 from .components.timeline import timeline
 from .frame import crowd, live
 from .share import share
@@ -28,11 +28,15 @@ def show(pace: float) -> None:
     While a run trains its numbers are anew every `pace` seconds.
     """
     link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
+    draft_problem = drafts.follow()
     shown = _whole_page()
     with st.bottom:
         is_alive = session.is_active() or bool(session.trainings())
         pace = pace if session.has_a_curve() else 1.0 if session.waits() else 0.2
         live(lambda: _tick(shown, start_problem), pace, key="strip", when=is_alive)
+        drafts.keep()
+    if draft_problem:
+        st.warning(literal(draft_problem), icon=":material/history:")
     if link_problem:
         st.warning(literal(link_problem), icon=":material/link_off:")
     if home_is_temporary():
