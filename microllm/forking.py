@@ -43,11 +43,12 @@ def fork(parent: Run, step: int, text: Text | None = None, token: str | None = N
         there = found[1] if found else {}
         state = found[0] if found else TrainerState(step, _seconds(parent, step), weights, {})
         before = info.old_text  # what a fork has learned before, its forks have too
-        origin = Parent(info.id, info.name, step, True, bool(found), before, info.parent.left_out if before else "")
+        left_out = info.parent.left_out if before else ""
+        origin = Parent(info.id, info.name, step, True, bool(found), before, left_out, info.is_private)
         text, past = info.text, parent.logged_before(step)
     else:
         text, left_out = in_characters_of(parent.tokenizer, text)
-        origin = Parent(info.id, info.name, step, False, False, info.text, left_out)
+        origin = Parent(info.id, info.name, step, False, False, info.text, left_out, info.is_private)
         there, state, past = {}, TrainerState(0, 0.0, weights, {}), b""
 
     def fill(run: Run) -> None:

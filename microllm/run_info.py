@@ -45,7 +45,8 @@ class Parent:
 
     `goes_on` is True when its own steps go on from there, on the same text, and `has_memory` when the optimisers went
     on with what they remembered, and did not begin anew. `text` is one that its weights have learned before the text of
-    the fork, and `left_out` are characters of the latter that they had never met.
+    the fork, and `left_out` are characters of the latter that they had never met. `private` is True when the run that
+    was forked is private (see RunInfo).
     """
 
     id: str
@@ -55,6 +56,7 @@ class Parent:
     has_memory: bool = False
     text: Text | None = None
     left_out: str = ""
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,20 @@ class RunInfo:
         return self.parent and self.parent.text
 
     @property
+    def is_private(self) -> bool:
+        """True when its weights have learned somebody's own text, here or before it was forked: the app does not list
+        such a run for others."""
+        return self.text.is_own or self.has_private_parent
+
+    @property
+    def has_private_parent(self) -> bool:
+        """True when the run that it was forked from is private."""
+        if self.parent is None:
+            return False
+        learned = (self.parent.text, self.text if self.parent.goes_on else None)
+        return self.parent.private or any(text.is_own for text in learned if text)
+
+    @property
     def texts(self) -> set[str]:
         """The SHA-256 of each text that the run needs."""
         return {text.sha256 for text in (self.text, self.old_text) if text}
@@ -172,8 +188,8 @@ def _check_parent(parent: Parent) -> None:
     is_said = all(isinstance(it, str) for it in (parent.id, parent.name, parent.left_out))
     if not (is_said and is_count(parent.step) and len(parent.left_out) <= MAX_CHARACTERS):
         raise TypeError("the run that it was forked from makes no sense.")
-    if not (isinstance(parent.goes_on, bool) and isinstance(parent.has_memory, bool)):
-        raise TypeError("goes_on and has_memory of a fork are true or false.")
+    if not all(isinstance(it, bool) for it in (parent.goes_on, parent.has_memory, parent.private)):
+        raise TypeError("goes_on, has_memory and private of a fork are true or false.")
     if parent.text:
         _check_text(parent.text)
 

@@ -45,6 +45,11 @@ class Text:
         """What `source` names."""
         return self.source.split("\0") if self.source else []
 
+    @property
+    def is_own(self) -> bool:
+        """True for somebody's own text, whatever was done to it: neither the book nor a built-in text."""
+        return self.source != "book" and self.source not in builtin.BUILTIN_TEXTS
+
 
 def book(progress: Callable[[float], None] | None = None, cancelled: threading.Event | None = None) -> str:
     """*Pride and Prejudice*, from the keep or fetched now. Raises download.TextProblem when it cannot be had, and soon

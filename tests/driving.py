@@ -44,10 +44,11 @@ def tracebacks(log: str) -> str:
 class Server:
     """The app as a program of its own, on a home of its own."""
 
-    def __init__(self, home: Path, mirror: Path, **environment: str) -> None:
+    def __init__(self, home: Path, mirror: Path, port: int = 0, **environment: str) -> None:
         self.home = home
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         arguments = f"-m streamlit run app.py --server.port {self.port} --server.address 127.0.0.1"

@@ -12,12 +12,13 @@ import streamlit as st
 from .. import plots, texts
 from ..config import knobs
 from ..history import AXES, History
+from ..link import MOST_GUESS
 from ..runs import Run
 from ..samples import Sample
 from ..tokenizer import visible
 from . import next_run, session, shared
 from .browser_input import number
-from .controls import MOST_GUESS, mode
+from .controls import mode
 from .frame import live
 from .session import is_active
 from .share import take_away

@@ -38,7 +38,6 @@ _RECIPE = (
 _RUN = tuple(name for name in knobs() if name not in _MAIN + _RECIPE)
 
 LONGEST_PROMPT = 200
-MOST_GUESS = 10.0  # nats per character; blind guessing among 6,000 characters is 8.7
 _TWO_LINES = 96  # pixels, with the label: the least that Streamlit allows
 _WARM = 2.0  # seconds of training, before which a run's speed says little: its first steps are slow
 _DURATIONS = {"15 s": 15, "1 min": 60, "5 min": 300}
@@ -213,7 +212,7 @@ def guess() -> None:
     st.number_input(
         "Your guess: how low will validation end?",
         0.0,
-        MOST_GUESS,
+        link.MOST_GUESS,
         None,
         0.05,
         key="guess",

@@ -138,7 +138,7 @@ def origin() -> None:
         said += "; of that step only the weights were kept, so the optimisers began anew"
     with place:
         st.markdown(f"{said}.", width="content")
-        if _is_there(parent.id):
+        if session.knows_parent() and _is_there(parent.id):
             st.button(f"Look at {name}", key="parent", on_click=session.show, args=(parent.id,), type="tertiary")
 
 

@@ -9,7 +9,7 @@ from ..builtin import BUILTIN_TEXTS, TRANSFORMS
 from ..decoding import ENCODINGS
 from ..download import TextProblem
 from ..gutenberg import BOOK
-from . import next_run, shared
+from . import next_run, session, shared
 from .frame import live
 from .words import literal
 
@@ -95,7 +95,14 @@ def _own_text() -> None:
     st.file_uploader(
         "A plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200, on_change=_give_up_removed
     )
-    st.text_area("… or paste some text", key="pasted", height=120, persist_state="session")
+    st.text_area(
+        f"… or paste some text, up to {next_run.MOST_PASTED:,} characters (a longer one as a file)",
+        key="pasted",
+        height=120,
+        max_chars=next_run.MOST_PASTED,
+        persist_state="session",
+    )
+    st.caption(session.who_sees_own_texts())
     next_run.take_own()
     problem, own = st.session_state.get("own_text_problem"), st.session_state.get("own_text")
     if problem:

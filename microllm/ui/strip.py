@@ -14,7 +14,7 @@ from ..importing import MOST_BYTES
 from ..run_info import RunInfo
 from ..runs import ACTIVE, Run, RunProblem, most_disk, runs_and_damaged
 from ..training import Training
-from . import orders, session, shared
+from . import drafts, orders, session, shared
 from .components.timeline import timeline
 from .frame import crowd, live
 from .share import share
@@ -30,11 +30,15 @@ def show(pace: float) -> None:
     While a run trains its numbers are anew every `pace` seconds.
     """
     link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
+    draft_problem = drafts.follow()
     shown = _whole_page()
     with st.bottom:
         is_alive = session.is_active() or bool(session.trainings())
         pace = pace if session.has_a_curve() else 1.0 if session.waits() else 0.2
         live(lambda: _tick(shown, start_problem), pace, key="strip", when=is_alive)
+        drafts.keep()
+    if draft_problem:
+        st.warning(literal(draft_problem), icon=":material/history:")
     if link_problem:
         st.warning(literal(link_problem), icon=":material/link_off:")
     if home_is_temporary():
@@ -82,7 +86,8 @@ def _menu(name: str) -> None:
     if not menu.open:
         return
     with place:
-        st.caption("Runs on this server, the newest first. Those that train in other windows are not listed.")
+        left_out = "" if session.lists_all() else ", nor are those on other people's own texts"
+        st.caption(f"Runs on this server, newest first. Those that train in other windows are not listed{left_out}.")
         listed = 0
         runs, damaged = runs_and_damaged()
         for run in runs:
@@ -92,7 +97,8 @@ def _menu(name: str) -> None:
                 info = run.info
             except RunProblem:  # deleted since the list was made
                 continue
-            if info.state in ACTIVE and not session.window().holds(run.id):
+            is_elsewhere = info.state in ACTIVE and not session.window().holds(run.id)
+            if is_elsewhere or not session.lists(run):
                 continue
             listed += 1
             exam = newest_exam(run.history.path)
@@ -101,10 +107,12 @@ def _menu(name: str) -> None:
             st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
-        for run_id in damaged[:_LISTED]:
+        own = session.keys()
+        named = [run_id for run_id in damaged if session.lists_all() or run_id in own][:_LISTED]
+        for run_id in named:
             st.caption(f"{run_id} · damaged: a part of its folder cannot be used.")
-        if len(damaged) > _LISTED:
-            st.caption(f"{len(damaged) - _LISTED:,} more are damaged.")
+        if others := len(damaged) - len(named):  # whose they are nobody can tell, and an id is a link
+            st.caption(f"Damaged and not named here, since they may be somebody's own: {others:,}.")
         if session.run() and session.owns() and not session.training():
             _delete(session.run())
         used, most = shared.disk_use() / 1e6, most_disk() / 1e6
