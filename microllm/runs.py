@@ -321,7 +321,7 @@ class Run:
             _ = self.info  # deleted meanwhile?
             raise RunProblem(f"{name} cannot be written: its lock cannot be used ({error.strerror}).") from error
         try:
-            _ = self.info
+            self._check_is_not_deleted()
             for folder in (self._checkpoints, self.folder / "snapshots"):
                 sweep(folder)
             for file in ("metrics.jsonl", "events.jsonl"):
@@ -333,6 +333,17 @@ class Run:
                 writer.close()
         finally:
             self._lock.release()
+
+    def _check_is_not_deleted(self) -> None:
+        """Raises RunProblem when the run was deleted while its lock was waited for. No folder is left for the lock."""
+        try:
+            _ = self.info
+        except RunProblem:
+            with contextlib.suppress(OSError):  # not empty: it is damaged, and not deleted
+                if not os.path.lexists(f"{self._path}/run.json"):
+                    (self.folder / "lock").unlink()
+                    self.folder.rmdir()
+            raise
 
     def update(self, **changes) -> None:
         """Write some fields of RunInfo to `run.json`. Raises RunProblem for what no run may say, OSError."""

@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 import torch
 
-from ..download import load_text
+from ..download import TextProblem, load_text
 from ..model import MicroLLM
 from ..reading import Reading, after_a_cut_word, longest_copy, surprise
 from ..runs import Run
@@ -54,7 +54,11 @@ def read() -> None:
             label_visibility="collapsed",
         )
         if source == "passage":
-            text, origin = _passage(run)
+            text = ""
+            try:
+                text, origin = _passage(run)
+            except TextProblem as problem:  # its text is gone, or another one stands in its place
+                st.error(literal(str(problem)), icon=":material/error:")
     if source == "sentence":
         text = controls.sentence()
     elif source == "own":

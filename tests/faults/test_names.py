@@ -41,7 +41,7 @@ def test_whatever_it_is_called_can_be_sent_to_a_browser(name):
         assert shown.encode().decode() == shown
 
 
-@pytest.mark.parametrize("name", STRANGE, ids=ascii)
+@pytest.mark.parametrize("name", [name for name in STRANGE if name != "\ud800"], ids=ascii)
 def test_a_run_may_be_called_anything_and_its_folder_has_the_generated_id(name, run):
     with run.writing():
         run.update(name=name)
@@ -49,6 +49,25 @@ def test_a_run_may_be_called_anything_and_its_folder_has_the_generated_id(name, 
     taken = file_name(run, "csv")
     assert taken.isascii() and taken.endswith(".csv") and len(taken) < 80
     assert not set(taken.removesuffix(".csv")) - set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+# ---- 48. what could not be read is not written
+
+
+def test_a_run_is_not_called_what_is_no_unicode_and_keeps_its_name(run):
+    before = run.info
+    with run.writing(), pytest.raises(RunProblem):
+        run.update(name="\ud800")
+    assert Run.open(run.id).info.name == before.name
+
+
+@pytest.mark.parametrize("name", STRANGE, ids=ascii)
+def test_whatever_its_text_is_called_a_run_can_be_read_and_named_in_a_command(name):
+    notice = f"{name} was read as Western European."
+    text = texts.prepare(words_twice(1_000), name, notice=notice)
+    run = Run.create(*configs_from(TINY), text, preset="quick", threads=1)
+    command_line(Run.open(run.id)).encode()
+    run.info.text.notice.encode()
 
 
 @pytest.mark.parametrize(

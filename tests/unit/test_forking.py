@@ -266,6 +266,27 @@ def test_a_text_of_which_nothing_is_left_is_refused():
     assert len(list(parent.folder.parent.iterdir())) == 1
 
 
+@pytest.mark.parametrize(("known", "is_enough"), [(1_000, True), (999, False), (100, False), (1, False)])
+def test_a_text_is_learned_when_at_least_half_of_it_is_left(known, is_enough):
+    parent = train(new_run())
+    mixed = texts.prepare("e" * known + "Ж" * (2_000 - known), "mixed")
+    before = sorted(parent.folder.parent.iterdir())
+    if is_enough:
+        assert fork(parent, 8, mixed).info.text.characters == known
+        return
+    with pytest.raises(ValueError, match=f"{known:,} of the 2,000"):
+        fork(parent, 8, mixed)
+    assert sorted(parent.folder.parent.iterdir()) == before
+
+
+def test_what_is_left_must_be_longer_than_the_context():
+    parent = train(new_run())
+    short = texts.prepare("e" * 60 + "Ж" * 60, "short")
+    with pytest.raises(ValueError, match="60 characters"):
+        fork(parent, 8, short)
+    assert len(list(parent.folder.parent.iterdir())) == 1
+
+
 def test_texts_are_kept_as_long_as_a_fork_needs_them(other):
     parent = train(new_run())
     child = fork(parent, 8, other)
