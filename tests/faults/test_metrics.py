@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+from patience import patience
 
 from microllm import configs_from, texts
 from microllm.builtin import words_twice
@@ -50,7 +51,7 @@ def append(path, text: str) -> None:
 
 def test_what_thirty_two_threads_log_is_there_line_by_line(run):
     def log(which: int) -> None:
-        barrier.wait()
+        barrier.wait(patience())
         for step in range(200):
             writer.log(progress(200 * which + step))
 
@@ -60,7 +61,7 @@ def test_what_thirty_two_threads_log_is_there_line_by_line(run):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(patience())
     assert sorted(row["step"] for row in lines(run.folder / "metrics.jsonl")) == list(range(6_400))
 
 
