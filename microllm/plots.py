@@ -155,14 +155,22 @@ def loss_spec(
     }
     is_late = "scale('x', datum.x) > width / 2"
     dy = f"(width < {WIDE} ? datum.dy_narrow : datum.dy)"
-    beside = {
+    label = {
         "type": "text",
-        "align": {"expr": f"{is_late} ? 'right' : 'left'"},  # where there is room
-        "dx": {"expr": f"{is_late} ? -4 : 4"},
+        "baseline": "top",
+        "fontSize": 12,
         "dy": {"expr": dy},
         "opacity": {"expr": f"isValid({dy}) ? 1 : 0"},
-        "baseline": "top",
     }
+    beside = label | {
+        "align": {"expr": f"{is_late} ? 'right' : 'left'"},  # where there is room
+        "dx": {"expr": f"{is_late} ? -4 : 4"},
+    }
+
+    def written(transform: list, mark: dict, encoding: dict, ink: str) -> list[dict[str, Any]]:
+        halo = {"stroke": colors["ground"], "strokeWidth": 4, "strokeOpacity": 0.8}  # for what runs under it
+        return [{"transform": transform, "mark": mark | look, "encoding": encoding} for look in (halo, {"color": ink})]
+
     return {
         "height": 380,
         "resolve": {"axis": {"y": "independent"}},
@@ -190,25 +198,6 @@ def loss_spec(
                 "mark": {"type": "rule", "strokeDash": [5, 4]},
                 "encoding": {"x": None, "y": y("reference", **choices), **reference},
             },
-            *(
-                {
-                    "transform": only("reference"),
-                    "mark": {
-                        "type": "text",
-                        "align": "left",
-                        "baseline": "top",  # a curve comes from above
-                        "dx": 6,
-                        "dy": {"expr": dy},
-                        "fontSize": 12,
-                        **look,
-                    },
-                    "encoding": {"x": {"value": 0}, "y": y("reference"), "text": {"field": "label", "type": "nominal"}},
-                }
-                for look in (
-                    {"stroke": colors["ground"], "strokeWidth": 4, "strokeOpacity": 0.8},  # where a curve runs under it
-                    {"color": colors["reference"]},
-                )
-            ),
             {
                 "transform": of_kind("moment"),
                 "mark": {"type": "rule", "strokeWidth": 2.5, "color": colors["past"]},
@@ -219,11 +208,18 @@ def loss_spec(
                 "mark": {"type": "rule", "strokeWidth": 1, "strokeDash": [2, 3], "color": colors["text"]},
                 "encoding": {"y": None, "tooltip": note},
             },
-            {
-                "transform": of_kind("change"),
-                "mark": {**beside, "fontSize": 11, "limit": WIDEST, "color": colors["text"]},
-                "encoding": {"y": {"value": 4}, "text": note, "tooltip": note},
-            },
+            *written(
+                only("reference"),
+                {**label, "align": "left", "dx": 6},  # below its line: a curve comes from above
+                {"x": {"value": 0}, "y": y("reference"), "text": {"field": "label", "type": "nominal"}},
+                colors["reference"],
+            ),
+            *written(
+                of_kind("change"),
+                {**beside, "fontSize": 11, "limit": WIDEST},
+                {"y": {"value": 4}, "text": note, "tooltip": note},
+                colors["text"],
+            ),
             {
                 "transform": of_kind("passed"),
                 "mark": {
@@ -244,11 +240,7 @@ def loss_spec(
                 "mark": {"type": "point", "shape": "triangle-down", "filled": True, "xOffset": -9, **guess},
                 "encoding": {"y": y("loss"), "tooltip": note},
             },
-            {
-                "transform": of_kind("guess"),
-                "mark": {**beside, "fontSize": 12, "color": colors["text"]},
-                "encoding": {"y": y("loss"), "text": note},
-            },
+            *written(of_kind("guess"), beside, {"y": y("loss"), "text": note}, colors["text"]),
         ],
     }
 
