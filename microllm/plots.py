@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import bisect
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ import pandas
 from .config import TrainConfig
 from .corpus import REFERENCE_NAMES
 from .history import AXES, History
+from .labels import NARROW, PADDING, WIDE, WIDEST, label_offsets
 from .optim import learning_rate_at
 
 # One meaning a colour, safe for the colour-blind (Okabe & Ito 2008); the dark twins keep a contrast of 4.5 or more.
@@ -106,7 +106,7 @@ def loss_spec(
         return {
             "field": field,
             "type": "quantitative",
-            "scale": {"zero": False, "nice": False, "padding": _PADDING},
+            "scale": {"zero": False, "nice": False, "padding": PADDING},
             "axis": axis,
         }
 
@@ -127,7 +127,7 @@ def loss_spec(
     choices = {
         "orient": "right",
         "title": "choices (e^loss)",
-        "labelExpr": "format(exp(datum.value), '.3~r')",
+        "labelExpr": "format(exp(datum.value), '.3r')",
         "grid": False,
     }
     tooltip = [
@@ -154,13 +154,23 @@ def loss_spec(
         ],
     }
     is_late = "scale('x', datum.x) > width / 2"
-    beside = {
+    dy = f"(width < {WIDE} ? datum.dy_narrow : datum.dy)"
+    label = {
         "type": "text",
+        "baseline": "top",
+        "fontSize": 12,
+        "dy": {"expr": dy},
+        "opacity": {"expr": f"isValid({dy}) ? 1 : 0"},
+    }
+    beside = label | {
         "align": {"expr": f"{is_late} ? 'right' : 'left'"},  # where there is room
         "dx": {"expr": f"{is_late} ? -4 : 4"},
-        "dy": {"expr": "datum.dy"},
-        "baseline": "top",
     }
+
+    def written(transform: list, mark: dict, encoding: dict, ink: str) -> list[dict[str, Any]]:
+        halo = {"stroke": colors["ground"], "strokeWidth": 4, "strokeOpacity": 0.8}  # for what runs under it
+        return [{"transform": transform, "mark": mark | look, "encoding": encoding} for look in (halo, {"color": ink})]
+
     return {
         "height": 380,
         "resolve": {"axis": {"y": "independent"}},
@@ -188,25 +198,6 @@ def loss_spec(
                 "mark": {"type": "rule", "strokeDash": [5, 4]},
                 "encoding": {"x": None, "y": y("reference", **choices), **reference},
             },
-            *(
-                {
-                    "transform": only("reference"),
-                    "mark": {
-                        "type": "text",
-                        "align": "left",
-                        "baseline": "top",  # a curve comes from above
-                        "dx": 6,
-                        "dy": {"expr": "datum.dy"},
-                        "fontSize": 12,
-                        **look,
-                    },
-                    "encoding": {"x": {"value": 0}, "y": y("reference"), "text": {"field": "label", "type": "nominal"}},
-                }
-                for look in (
-                    {"stroke": colors["ground"], "strokeWidth": 4, "strokeOpacity": 0.8},  # where a curve runs under it
-                    {"color": colors["reference"]},
-                )
-            ),
             {
                 "transform": of_kind("moment"),
                 "mark": {"type": "rule", "strokeWidth": 2.5, "color": colors["past"]},
@@ -217,11 +208,18 @@ def loss_spec(
                 "mark": {"type": "rule", "strokeWidth": 1, "strokeDash": [2, 3], "color": colors["text"]},
                 "encoding": {"y": None, "tooltip": note},
             },
-            {
-                "transform": [*of_kind("change"), {"filter": "isValid(datum.dy)"}],
-                "mark": {**beside, "fontSize": 11, "limit": _WIDEST, "color": colors["text"]},
-                "encoding": {"y": {"value": 4}, "text": note, "tooltip": note},
-            },
+            *written(
+                only("reference"),
+                {**label, "align": "left", "dx": 6},  # below its line: a curve comes from above
+                {"x": {"value": 0}, "y": y("reference"), "text": {"field": "label", "type": "nominal"}},
+                colors["reference"],
+            ),
+            *written(
+                of_kind("change"),
+                {**beside, "fontSize": 11, "limit": WIDEST},
+                {"y": {"value": 4}, "text": note, "tooltip": note},
+                colors["text"],
+            ),
             {
                 "transform": of_kind("passed"),
                 "mark": {
@@ -242,11 +240,7 @@ def loss_spec(
                 "mark": {"type": "point", "shape": "triangle-down", "filled": True, "xOffset": -9, **guess},
                 "encoding": {"y": y("loss"), "tooltip": note},
             },
-            {
-                "transform": of_kind("guess"),
-                "mark": {**beside, "fontSize": 12, "color": colors["text"]},
-                "encoding": {"y": y("loss"), "text": note},
-            },
+            *written(of_kind("guess"), beside, {"y": y("loss"), "text": note}, colors["text"]),
         ],
     }
 
@@ -262,7 +256,7 @@ def loss_frame(
     history: History, references: dict[str, float], axis: str, marks: Sequence[Mark] = (), max_steps: int = 1
 ) -> pandas.DataFrame:
     """The rows that `loss_spec` draws: x, step, the curves, the reference lines (see `shown_references`), the marks,
-    and `dy`, how many pixels below its line or mark the label of each begins (see `_label_offsets`).
+    and how many pixels below its line or mark each label begins: `dy`, and `dy_narrow` on a phone (see labels.py).
     """
     points = history.points(axis)
     lines = shown_references(references, history.best)
@@ -279,106 +273,59 @@ def loss_frame(
     def words(start: int, values: list[str]) -> list[str | None]:
         return [None] * start + values + [None] * (rows - start - len(values))
 
-    old = {"old": column(0, points["old_val_loss"])} if history.old_exams else {}
-    frame = pandas.DataFrame(
-        {
-            "x": column(0, x),
-            "step": column(0, points["step"] + [mark.step for mark in marks]),
-            "raw": column(0, points["train_loss"]),
-            "smoothed": column(0, points["smoothed"]),
-            "val": column(0, points["val_loss"]),
-            **old,
-            "kind": words(curve, [mark.kind for mark in marks]),
-            "note": words(curve, [mark.note for mark in marks]),
-            "loss": column(curve, [mark.loss for mark in marks]),
-            "reference": column(len(x), [loss for _, loss in lines]),
-            "label": words(len(x), [f"{name} · {loss:.2f}" for name, loss in lines]),
-        }
+    data = {
+        "x": column(0, x),
+        "step": column(0, points["step"] + [mark.step for mark in marks]),
+        "raw": column(0, points["train_loss"]),
+        "smoothed": column(0, points["smoothed"]),
+        "val": column(0, points["val_loss"]),
+        **({"old": column(0, points["old_val_loss"])} if history.old_exams else {}),
+        "loss": column(curve, [mark.loss for mark in marks]),
+        "reference": column(len(x), [loss for _, loss in lines]),
+        "kind": words(curve, [mark.kind for mark in marks]),
+        "note": words(curve, [mark.note for mark in marks]),
+        "label": words(len(x), [f"{name} · {loss:.2f}" for name, loss in lines]),
+    }
+    return pandas.DataFrame(data | _label_columns(data, curve, axis, max_steps))
+
+
+def _label_columns(data: dict[str, Any], first: int, axis: str, max_steps: int) -> dict[str, numpy.ndarray]:
+    """The columns `dy` and `dy_narrow` of `loss_frame`, whose marks and lines begin with row `first`."""
+    x, loss, reference = data["x"].tolist(), data["loss"].tolist(), data["reference"].tolist()
+    low, high = _range([data[name] for name in ("raw", "smoothed", "val", "old", "loss", "reference") if name in data])
+    left, right = {"log": (0.0, math.log(max(10, max_steps))), "step": (0, max_steps)}.get(axis) or _range([data["x"]])
+
+    def share(value: float, low: float, high: float) -> float:
+        return (value - low) / (high - low) if high > low else 0.5
+
+    def on_x(i: int) -> float:
+        return share(math.log(x[i]) if axis == "log" else x[i], left, right)
+
+    marks = range(first, len(x))
+    changes = [i for i in marks if data["kind"][i] == "change" and x[i] == x[i]]
+    guesses = [i for i in marks if data["kind"][i] == "guess"]
+    lines = [i for i in marks if reference[i] == reference[i]]
+    columns = {}
+    for name, width in (("dy", WIDE), ("dy_narrow", NARROW)):
+        columns[name] = numpy.full(len(x), numpy.nan, dtype="float32")
+        found = label_offsets(
+            [(on_x(i), data["note"][i]) for i in changes],
+            [share(loss[i], low, high) for i in guesses],
+            [share(reference[i], low, high) for i in lines],
+            width,
+        )
+        for rows, offsets in zip((changes, guesses, lines), found, strict=True):
+            columns[name][rows] = offsets
+    return columns
+
+
+def _range(columns: list[numpy.ndarray]) -> tuple[float, float]:
+    """The least and the greatest number in some columns."""
+    numbers = numpy.concatenate(columns)
+    return (
+        float(numpy.nanmin(numbers, initial=math.inf)),
+        float(numpy.nanmax(numbers, initial=-math.inf)),
     )
-    frame["dy"] = _label_offsets(frame, axis, max_steps)
-    return frame
-
-
-# ---- labels of the loss plot that know of each other
-
-_LABEL = 14  # pixels from the top of one label to the top of the next
-_PADDING = 20  # pixels between the plot's edge and the highest and the lowest value
-_BELOW = 4  # pixels between a line and its label
-_WIDEST = 160  # pixels of a live change's label; Vega cuts off the rest
-_ROWS = 4  # of labels of live changes, at the top of the plot
-_SMALLEST_PLOT = 200, 280
-"""Pixels, width and height, of the plot on a narrow phone. Labels that do not overlap there do so nowhere, zoomed in or
-not: the larger the plot, the farther apart is what they belong to.
-"""
-
-
-def spread(wished: Sequence[float], top: float, bottom: float, gap: float) -> list[float]:
-    """Places at least `gap` apart, from `top` on, in the order of those `wished`: each there, or pushed down by those
-    above; none below `bottom`, as long as all have room.
-    """
-    order = sorted(range(len(wished)), key=wished.__getitem__)
-    places = list(wished)
-    for i in order:
-        places[i] = top = max(places[i], top)
-        top += gap
-    for i in reversed(order):
-        places[i] = bottom = min(places[i], bottom)
-        bottom -= gap
-    return places
-
-
-def _label_offsets(frame: pandas.DataFrame, axis: str, max_steps: int) -> numpy.ndarray:
-    """How many pixels below its line or mark each label begins, so that no two overlap in the smallest plot.
-
-    Live changes have rows at the top; reference lines and the guess one column beneath, in the order of their losses.
-    NaN for what has no label, and for a change that finds no room among its neighbours: its rule tells it, pointed at.
-    """
-    width, height = _SMALLEST_PLOT
-    offsets = numpy.full(len(frame), numpy.nan, dtype="float32")
-    changes = numpy.flatnonzero((frame["kind"] == "change") & frame["x"].notna())
-    changes = changes[::-1]  # the newest first
-    rows = _rows(_shares(frame["x"], axis, max_steps)[changes] * width, frame["note"].iloc[changes], width)
-    offsets[changes] = [numpy.nan if row is None else _LABEL * row for row in rows]
-    taken = max((row + 1 for row in rows if row is not None), default=0)
-
-    values = frame["reference"].where(frame["kind"] != "guess", frame["loss"]).to_numpy()
-    labelled = numpy.flatnonzero(~numpy.isnan(values))
-    if not len(labelled):
-        return offsets
-    losses = frame[
-        [name for name in ("raw", "smoothed", "val", "old", "loss", "reference") if name in frame]
-    ].to_numpy()
-    low, high = numpy.nanmin(losses), numpy.nanmax(losses)
-    share = (high - values[labelled]) / (high - low) if high > low else numpy.full(len(labelled), 0.5)
-    lines = _PADDING + share * (height - 2 * _PADDING)
-    offsets[labelled] = spread(lines + _BELOW, _BELOW + _LABEL * taken, height - _LABEL, _LABEL) - lines
-    return offsets
-
-
-def _shares(x: pandas.Series, axis: str, max_steps: int) -> numpy.ndarray:
-    """Where on the x-axis of `loss_spec` these places are, from 0 to 1."""
-    at = x.to_numpy(dtype="float64")
-    if axis == "log":
-        return numpy.log(at) / math.log(max(10, max_steps))
-    if axis == "step":
-        return at / max_steps
-    low, high = numpy.nanmin(at, initial=math.inf), numpy.nanmax(at, initial=-math.inf)
-    return (at - low) / (high - low) if high > low else at * 0 + 0.5
-
-
-def _rows(places: Sequence[float], labels: Sequence[str], width: float) -> list[int | None]:
-    """The row of each label beside its place (pixels), the highest in which it overlaps none; None without one."""
-    taken: list[list[tuple[float, float]]] = [[] for _ in range(_ROWS)]
-    rows: list[int | None] = []
-    for place, label in zip(places, labels, strict=True):
-        wide = 4 + min(_WIDEST, sum(12 if unicodedata.east_asian_width(c) in "WF" else 7 for c in label))
-        start = place - wide if place > width / 2 else place
-        overlaps = (any(start < end and begin < start + wide for begin, end in row) for row in taken)
-        row = next((i for i, is_taken in enumerate(overlaps) if not is_taken), None)
-        if row is not None:
-            taken[row].append((start, start + wide))
-        rows.append(row)
-    return rows
 
 
 def _x_of(step: int, history: History, axis: str) -> float:

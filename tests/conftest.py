@@ -3,10 +3,19 @@
 import pytest
 import torch
 from hypothesis import settings
+from patience import patience
 
 import microllm.home
 
 pytest_plugins = ["browser"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """No test takes longer than so many seconds, but for slow ones, which say so themselves."""
+    if config.getoption("timeout", None) is None:
+        config.option.timeout = patience(30)
+
 
 settings.register_profile("microllm", derandomize=True, deadline=None)
 settings.load_profile("microllm")

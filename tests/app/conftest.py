@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from patience import patience
 from play import new_run, step_of, training_threads, wait_for
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import app_test
@@ -65,7 +66,7 @@ def fresh_server():
 def finished_run() -> Run:
     """A run that was trained to its end before anybody looked."""
     run = new_run(max_steps=20)
-    shared.workshop().start(run).join(60)
+    shared.workshop().start(run).join(patience())
     assert run.info.state == "finished"
     return run
 

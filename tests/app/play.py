@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from patience import patience
 from streamlit.testing.v1 import AppTest
 
 from microllm import texts
@@ -50,7 +51,7 @@ def click(at: AppTest, key: str) -> AppTest:
 
 def wait_for(condition: Callable[[], bool]) -> None:
     """Wait until it is true."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patience()
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
@@ -58,7 +59,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def step_of(training: Training) -> int:
     """The step at which the training answers, after all that it was told before."""
-    step, _ = training.copy(max_age=0, wait=30)
+    step, _ = training.copy(max_age=0, wait=patience())
     return step
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy
 import pytest
 import torch
+from patience import patience
 from play import go_to, new_run, open_app, said, step_of, wait_for
 
 from microllm.tokenizer import visible
@@ -29,7 +30,7 @@ def heatmap(at) -> dict:
 def trained(**settings):
     text = settings.pop("text", None)
     run = new_run(text, **{"max_steps": 3, "initialization": "torch"} | settings)
-    shared.workshop().start(run).join(60)
+    shared.workshop().start(run).join(patience())
     return run
 
 

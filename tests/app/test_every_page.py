@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from patience import patience
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
 
 from microllm.runs import Run
@@ -158,7 +159,7 @@ def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
     assert at.button(key="strip-pause").help == "Resume"
 
     click(at, "strip-stop")
-    training.join(30)
+    training.join(patience())
     at.run()
     assert "stopped" in said(at)
     assert "strip-start" in keys(at)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from patience import patience
 from play import KEY, click, complaints, keys, new_run, open_app, said, wait_for
 from streamlit.testing.v1 import AppTest
 
@@ -70,7 +71,7 @@ def test_too_few_steps_are_named_before_the_click(finished_run):
 
 def test_the_text_of_the_panel_can_be_what_the_fork_learns():
     parent = new_run(drawing_room(3_000), max_steps=20)
-    shared.workshop().start(parent).join(60)
+    shared.workshop().start(parent).join(patience())
     at = open_at(parent)
     assert "To teach it another text" in said(at)
     at.selectbox(key="text").select("words-twice").run()
@@ -120,7 +121,7 @@ def test_the_steps_that_are_offered_follow_the_run_to_its_end(live_run):
     assert field(at, live_run, "max_steps").value == live_run.info.train.max_steps
     training = shared.workshop().training(live_run.id)
     training.stop()
-    training.join(30)
+    training.join(patience())
     live_run.update(train=replace(live_run.info.train, max_steps=training.reached), state="finished")
     at.run()
     assert field(at, live_run, "max_steps").value == 2 * training.reached

@@ -4,6 +4,7 @@ import json
 import unicodedata
 
 import pytest
+from patience import patience
 from play import click, go_to, new_run, open_app, said, wait_for
 
 from microllm.guessing import chances_of_model, chances_of_tables
@@ -164,7 +165,7 @@ def test_the_moment_of_the_past_bets_when_it_is_on_show(at, finished_run):
 def test_another_text_is_another_game(at):
     say(at, " ")
     other = new_run("a quite different text with letters " * 100, max_steps=5)
-    shared.workshop().start(other).join(60)
+    shared.workshop().start(other).join(patience())
     at.query_params["run"] = other.id
     unfold(at)
     assert shown(at)["turn"] == 0
@@ -173,7 +174,7 @@ def test_another_text_is_another_game(at):
 
 def test_all_places_of_a_short_text_can_be_guessed_and_then_the_game_is_over():
     short = new_run("so short a text is soon read. " * 5, max_steps=5)
-    shared.workshop().start(short).join(60)
+    shared.workshop().start(short).join(patience())
     at = unfold(open_app("train", run=short.id))
     for _ in range(len(at.session_state["guess_play"].game.places)):
         assert not shown(at)["over"]

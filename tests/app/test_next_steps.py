@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
+from patience import patience
 from play import KEY, click, keys, new_run, open_app, said, wait_for
 
 from microllm import download
@@ -111,7 +112,7 @@ def test_the_owner_of_a_run_that_was_stopped_early_goes_on_with_that_very_run():
     training = shared.workshop().start(run)
     wait_for(lambda: training.reached > 40)
     training.stop()
-    training.join(30)
+    training.join(patience())
     rows = (run.folder / "metrics.jsonl").read_text().splitlines()
     at = open_app("train", run=run.id, key=KEY)
     assert at.button(key="next-0").label == "Go on to the end"

@@ -9,6 +9,7 @@ import time
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from patience import patience
 from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
 from streamlit.runtime.caching import clear_session_resource_cache
 
@@ -338,7 +339,7 @@ def test_a_moment_that_is_not_kept_is_named_and_the_nearest_shown(step, word, li
 
 def test_a_long_sentence_in_a_link_is_cut():
     run = new_run(max_steps=1)
-    shared.workshop().start(run).join(60)
+    shared.workshop().start(run).join(patience())
     at = open_app("attention", run=run.id, sentence="word " * 100)
     assert "500 characters" in complaints(at)
     assert len(at.text_area(key="sentence").value) == 128
@@ -355,7 +356,7 @@ def test_an_own_text_is_not_in_the_link_and_that_is_said():
 def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included():
     text = words_twice(3_000)
     run = new_run(text, max_steps=20)
-    shared.workshop().start(run).join(60)
+    shared.workshop().start(run).join(patience())
     at = open_app("train", run=run.id)
     click(at, "start")
     again = Run.open(at.session_state["run_id"])
@@ -366,7 +367,7 @@ def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included(
 
 def test_a_run_whose_own_text_is_gone_does_not_keep_the_page_from_opening():
     run = new_run(max_steps=20)
-    shared.workshop().start(run).join(60)
+    shared.workshop().start(run).join(patience())
     (texts.texts_dir() / f"{run.info.text.sha256}.txt").unlink()
     texts.load_corpus.cache_clear()
     at = open_app("train", run=run.id)

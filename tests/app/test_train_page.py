@@ -5,6 +5,7 @@ import shlex
 import socket
 
 import pytest
+from patience import patience
 from play import TINY, click, complaints, go_to, keys, open_app, said, training_threads
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
@@ -158,7 +159,7 @@ def test_start_twice_leaves_one_training_in_the_window():
     training = shared.workshop().training(first.id)
     at.number_input(key="seed").set_value(7)
     click(at, "start")
-    training.join(30)
+    training.join(patience())
     assert [thread.folder.id for thread in training_threads()] == [new_run_of(at).id]
     assert first.info.state == "stopped"
     assert "new run" in first.info.message

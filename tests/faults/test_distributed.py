@@ -18,6 +18,8 @@ from microllm.config import configs_from
 from microllm.runs import Run
 from microllm.train import TrainerState
 
+pytestmark = pytest.mark.timeout(120)  # two processes, each of which imports torch
+
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "microllm"]
 TINY = ["--preset=article", "--text=drawing-room", "--first=20000", "--n_embd=16", "--n_layer=2", "--n_head=2"]
 

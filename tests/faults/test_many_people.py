@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from patience import patience
 
 from benchmarks.soak import resident
 from benchmarks.visitor import Visitor
@@ -22,7 +23,7 @@ from microllm.train import Trainer
 from microllm.training import Workshop
 from microllm.ui import frame
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.timeout(120), pytest.mark.alone]
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10, "dropout": 0.1}
 FIRST = 0.3  # seconds of a first turn
@@ -114,7 +115,7 @@ def test_two_runs_at_once_are_each_bitwise_what_they_are_alone(places, seeds):
     try:
         runs = [new_run(150, seed=seed) for seed in seeds]
         for training in [workshop.start(run) for run in runs]:
-            training.join()
+            training.join(patience(30))
     finally:
         workshop.close()
     for run in runs:

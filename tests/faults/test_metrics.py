@@ -7,6 +7,7 @@ import time
 import tracemalloc
 
 import pytest
+from patience import patience
 
 from microllm import configs_from, history, texts
 from microllm.builtin import words_twice
@@ -53,7 +54,7 @@ def append(path, text: str) -> None:
 
 def test_what_thirty_two_threads_log_is_there_line_by_line(run):
     def log(which: int) -> None:
-        barrier.wait()
+        barrier.wait(patience())
         for step in range(200):
             writer.log(progress(200 * which + step))
 
@@ -63,7 +64,7 @@ def test_what_thirty_two_threads_log_is_there_line_by_line(run):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(patience())
     assert sorted(row["step"] for row in lines(run.folder / "metrics.jsonl")) == list(range(6_400))
 
 

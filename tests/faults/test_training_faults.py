@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from patience import patience
 
 from microllm import MicroLLM, Sampling, configs_from, generate, link, probabilities, problems, texts
 from microllm.__main__ import main
@@ -83,7 +84,7 @@ def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_rate_and_what_was
         return loss * math.nan if trainer.step == 4 else loss
 
     monkeypatch.setattr(Trainer, "_forward", break_at_four)
-    workshop.start(run).join()
+    workshop.start(run).join(patience())
     assert run.info.state == "failed"
     assert run.info.message == (
         "The loss stopped being a number at step 4, with learning rate 0.5. "
@@ -110,7 +111,7 @@ def test_a_lack_of_memory_fails_the_run_with_a_hint_and_the_others_go_on(worksho
 
     monkeypatch.setattr(Writer, "log", run_out)
     for training in [workshop.start(unlucky), workshop.start(lucky)]:
-        training.join()
+        training.join(patience())
     assert unlucky.info.state == "failed"
     assert unlucky.info.message == "There was not enough memory. A smaller batch_size, block_size or n_embd needs less."
     assert lucky.info.state == "finished"

@@ -11,6 +11,7 @@ import threading
 
 import pytest
 import torch
+from patience import patience
 
 from microllm import MicroLLM, ModelConfig, TrainConfig, download, runs, texts
 from microllm.builtin import drawing_room, words_twice
@@ -317,7 +318,7 @@ def test_readers_do_not_take_each_other_for_the_writer(run):
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join()
+        reader.join(patience())
     assert seen == {"interrupted"}
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from patience import patience
 
 import microllm.samples
 from microllm import configs_from, texts
@@ -24,7 +25,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 def trained_run(text: str) -> Run:
     model, train = configs_from(TINY)
     run = Run.create(model, train, texts.prepare(text, "made"), preset="quick", threads=1)
-    Workshop().start(run).join(60)
+    Workshop().start(run).join(patience())
     assert run.info.state == "finished"
     return run
 

@@ -10,6 +10,7 @@ from itertools import combinations, pairwise
 
 import pytest
 import torch
+from patience import patience
 
 import microllm.train
 from microllm.builtin import BUILTIN_TEXTS, drawing_room, words_twice
@@ -242,12 +243,12 @@ def test_a_run_is_not_disturbed_by_another_one_beside_it(corpus):
     beside = threading.Thread(target=disturb)
     beside.start()
     try:
-        assert started.wait(30)
+        assert started.wait(patience())
         before = len(rounds)
         losses_beside, end_beside = run(corpus)
     finally:
         done.set()
-        beside.join()
+        beside.join(patience())
     assert len(rounds) > before  # it did train meanwhile
     assert losses_beside == losses
     assert same(end_beside, end)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from patience import patience
 
 from microllm import writing
 from microllm.config import ModelConfig
@@ -21,7 +22,7 @@ def new_model(**recipe) -> MicroLLM:
 
 def written(desk: Desk) -> Desk:
     for thread in desk._writings:
-        thread.join(30)
+        thread.join(patience())
     assert not desk.is_writing
     return desk
 
