@@ -325,8 +325,8 @@ def _begin_with(key: str, words: str) -> None:
 
 
 def _field(label: str, key: str, longest: int) -> str:
-    help = "Enter begins a new line. Ctrl+Enter, or a click elsewhere, applies what you wrote."
-    written = st.text_area(label, key=key, height=_TWO_LINES, help=help, persist_state="session")
+    hint = "Enter begins a new line; Ctrl+Enter, or a click elsewhere, applies what you wrote."
+    written = st.text_area(label, key=key, height=_TWO_LINES, placeholder=hint, persist_state="session")
     known = readable(written, longest)
     if not known:
         st.warning("There is nothing to go on from: write at least one character that the model knows.")
