@@ -39,6 +39,7 @@ SNAPSHOT_BUDGET = 64 * 2**20
 _KEPT = 2
 _TEMPORARY = ".saving-"
 _LONGEST_HEADER = 2**20
+_FORMER_NAMES = {"ln": "ln_f", "head": "lm_head"}
 _MOST_TENSORS = 10_000
 _MOST_BYTES = 2**29  # of a file of weights: the largest model, and what AdamW remembers of it, take 220 MB
 _MOST_JSON = 2**16  # bytes of a manifest.json or state.json
@@ -152,9 +153,15 @@ def _unpacked(data: bytes, name: str) -> dict[str, torch.Tensor]:
     if data[8 : 8 + header].count(b'"data_offsets"') > _MOST_TENSORS:
         raise WeightsProblem(f"{name} is not a file of ours: it lists more than {_MOST_TENSORS:,} tensors.")
     try:
-        return load(data)
+        return {_current_name(tensor_name): tensor for tensor_name, tensor in load(data).items()}
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:  # KeyError: a type that torch has not
         raise WeightsProblem(f"{name} is not a whole safetensors file: {error}.") from error
+
+
+def _current_name(name: str) -> str:
+    """The name of a parameter as `MicroLLM` has it now: runs of format 1 have some under former names."""
+    module, dot, rest = name.partition(".")
+    return _FORMER_NAMES.get(module, module) + dot + rest
 
 
 # ---- checkpoints

@@ -39,6 +39,15 @@ _NAMES = """
 """
 
 
+FORMAT = 2
+"""Grows when a run of an older program has to be read differently. 1: no `format` in run.json, and weights under former
+names (see checkpoint._FORMER_NAMES)."""
+
+
+class NewerFormat(ValueError):
+    """A run that a newer program wrote."""
+
+
 @dataclass(frozen=True)
 class Parent:
     """The run that another one was forked from, and at which step: with its weights of that step the fork began.
@@ -67,7 +76,7 @@ class RunInfo:
     all held-out characters, scored when a run has finished, and `guess` is what a person expected the last validation
     loss to be; losses are nats a character. `owner` is what is kept of the token of the one who may command the run in
     the app (see `kept_of`); a run without one everybody may watch there and nobody command.
-    `parent` is what it was forked from, if it was.
+    `parent` is what it was forked from, if it was. `format` is explained at FORMAT.
     """
 
     id: str
@@ -86,13 +95,17 @@ class RunInfo:
     guess: float | None = None
     owner: str | None = None
     parent: Parent | None = None
+    format: int = FORMAT
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunInfo:
         """The inverse of `asdict`, and the one rule of what may stand in a `run.json`, whoever writes it.
 
-        Raises KeyError, TypeError, ValueError for a part that is missing or makes no sense.
+        Raises NewerFormat, and KeyError, TypeError, ValueError for a part that is missing or makes no sense.
         """
+        if isinstance(written := data.get("format", 1), int) and written > FORMAT:
+            raise NewerFormat(f"it was written by a newer MicroLLM (format {written}; this one reads up to {FORMAT})")
+        data = data | {"format": FORMAT}
         for name, kind in _PARTS.items():
             if not isinstance(data[name], kind):
                 raise TypeError(f"{name} is {type(data[name]).__name__}")

@@ -41,7 +41,7 @@ from .download import TextProblem, forget_text
 from .history import MOST_EVENTS, MOST_METRICS, History, whole_lines
 from .home import open_file, parsed, read_file, runs_dir, texts_dir, write_atomically
 from .model import MicroLLM
-from .run_info import ACTIVE, Parent, RunInfo, kept_of, new_name
+from .run_info import ACTIVE, NewerFormat, Parent, RunInfo, kept_of, new_name
 from .texts import Text, is_kept, load_corpus
 from .tokenizer import MAX_CHARACTERS, CharTokenizer
 from .train import Progress, TrainerState, thread_count
@@ -209,6 +209,8 @@ class Run:
             raise _missing(self.id) if name == "run.json" else _damaged(self.id, f"it has no {name}") from error
         except OSError as error:
             raise _damaged(self.id, f"its {name} cannot be read") from error
+        if isinstance(known[1], NewerFormat):
+            raise RunProblem(f"Run {self.id} cannot be opened: {known[1]}.")
         if known[1] is None:
             raise _damaged(self.id, f"its {name} cannot be understood")
         return known[1]
@@ -452,6 +454,8 @@ def checked_vocab(data: Any) -> str:
 def _understood(data: bytes, understand: Callable[[Any], Any]) -> Any:
     try:
         return understand(parsed(data))
+    except NewerFormat as error:
+        return error
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
