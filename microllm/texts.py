@@ -141,12 +141,12 @@ def _part(source: str, encoding: str | None) -> _Part:
         made = builtin.BUILTIN_TEXTS[source]
         return _Part(made.make(made.length, 0), made.name, source)
     if source == "-":
-        data, name, key = download.read_standard_input(), download.STANDARD_INPUT, source
-    else:
-        data, name = download.read_file(source), Path(source).name
-        key = f"./{name}"
-    content, notice = download.decode_text(data, name, encoding)
-    return _Part(content, name, key, notice, len(data))
+        data = download.read_standard_input()
+        content, notice = download.decode_text(data, download.STANDARD_INPUT, encoding)
+        return _Part(content, download.STANDARD_INPUT, source, notice, len(data))
+    path = Path(source)
+    content, notice = download.read_text_file(path, encoding)
+    return _Part(content, path.name, f"./{path.name}", notice, path.stat().st_size)
 
 
 def is_kept(text: Text) -> bool:
