@@ -127,19 +127,29 @@ def take_own() -> None:
     uploaded = st.session_state.get("upload")
     if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
         st.session_state["uploaded_id"] = uploaded.file_id
-        st.session_state.pop("encoding", None)
-        take_uploaded()
+        _take_uploaded()
 
 
-def take_uploaded(encoding: str | None = None) -> None:
-    """Make the uploaded file the person's text, in the encoding that was chosen for it, if any.
+def choose_encoding(encoding: str) -> None:
+    """Read the uploaded file in this encoding, a key of ENCODINGS."""
+    if (uploaded := st.session_state.get("upload")) is not None:
+        st.session_state["chosen_encoding"] = uploaded.file_id, encoding
+        _take_uploaded()
 
-    Where something had to be assumed, `likely_encoding` in the session is what the file was read as.
-    """
+
+def encodings() -> tuple[str | None, str | None]:
+    """(the encoding that was chosen for the uploaded file, what it was read as before if something was assumed)."""
+    file_id, encoding = st.session_state.get("chosen_encoding", (None, None))
     uploaded = st.session_state["upload"]
+    return encoding if uploaded and file_id == uploaded.file_id else None, st.session_state.get("likely_encoding")
+
+
+def _take_uploaded() -> None:
+    uploaded, (encoding, _) = st.session_state["upload"], encodings()
     data = uploaded.getvalue()
     own = _take("upload", data, uploaded.name, encoding)
     if encoding is None:
+        st.session_state.pop("encoding", None)
         st.session_state["likely_encoding"] = likely_encoding(data) if own and own.notice else None
 
 
@@ -174,9 +184,8 @@ def _let_go_of_what_is_deleted() -> None:
     own = st.session_state.get("own_text")
     if own is None or texts.is_kept(own):
         return
-    if is_from("upload") and st.session_state.get("upload") is not None:
-        _forget("own_text")
-        take_uploaded(own.encoding)
+    if is_from("upload"):
+        _forget("own_text", "uploaded_id")
     elif is_from("pasted"):
         _forget("own_text", "pasted_text")
     else:
