@@ -204,7 +204,7 @@ def _state(element: Shown, value: Any) -> WidgetState:
         state.double_array_value.data.append(value)
     elif element.kind == "number_input":
         state.double_value = value
-    elif element.kind in ("selectbox", "text_input"):
+    elif element.kind in ("selectbox", "text_input", "text_area"):
         state.string_value = value
     else:
         raise ValueError(f"a visitor has no hand for a {element.kind}")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import math
+import contextlib
 import os
 import secrets
-import signal
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from . import console
 from .builtin import BUILTIN_TEXTS, TRANSFORMS
 from .config import PRESETS, TrainConfig, configs_from, knobs, problems
 from .decoding import ENCODINGS
-from .home import home, home_is_temporary, runs_dir
+from .home import home, home_is_temporary, only_read, runs_dir, wished_home
 
 if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: each command imports what it uses
     from .runs import Run
@@ -31,21 +28,48 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if os.environ.get("LOCAL_RANK", "0") != "0":  # of the processes of torchrun here, the first says it
             self.exit()
-        self.exit(2, f"microllm: {message}\n")
+        console.complain(message)
+        self.exit(2)
+
+    def print_help(self, file: TextIO | None = None) -> None:
+        console.write(self.format_help())
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. Returns 0 on success, 2 after one sentence about bad input."""
+    """Run one command. Returns its exit code.
+
+    That is 0 on success, also when the reader of the output has left, as `head` does; 1 when training failed or what
+    was asked for cannot be printed; 2 after one sentence about bad input; 130 after Ctrl-C.
+    """
+    console.prepare()
+    try:
+        return _obey(arguments)
+    except SystemExit as end:  # argparse has said why
+        return int(end.code or 0)
+    except console.OutputLost as lost:
+        if lost.reader_is_gone:
+            return 0
+        console.complain(f"The output cannot be written: {lost}.")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        console.finish()
+
+
+def _obey(arguments: list[str] | None) -> int:
     options = _parser().parse_args(arguments)
     if options.runs_dir:
         os.environ["MICROLLM_RUNS_DIR"] = options.runs_dir
+    begins_anew = options.command is _train and options.resume is None and options.fork is None
     try:
-        return options.command(options)
+        with contextlib.nullcontext() if begins_anew else only_read():
+            return options.command(options)
     except ValueError as error:  # every problem with a text, a run, weights or a setting is one
         sentence = str(error)
     except OSError as error:
         sentence = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
-    print(f"microllm: {sentence}", file=sys.stderr)
+    console.complain(sentence)
     return 2
 
 
@@ -85,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.set_defaults(command=_generate)
     generate.add_argument("--run", required=True, help="the run's id, as `runs` lists it")
     generate.add_argument("--step", type=int, help="a snapshot's step (default: the newest)")
-    generate.add_argument("--prompt", default="It is a truth")
+    generate.add_argument("--prompt", help="how it begins (default: a beginning that the run's own text could have)")
     generate.add_argument("--length", type=int, default=400, help="characters to write")
     generate.add_argument("--temperature", type=float, default=0.8)
     generate.add_argument("--top_k", type=int, default=0)
@@ -113,16 +137,16 @@ def _run(options: argparse.Namespace) -> Run:
     """The run to train, as the flags say. Where it is to be seen is printed."""
     token = secrets.token_urlsafe(16)
     run = _made_or_opened(options, token)
-    _print_link(run, token if run.info.is_owned_with(token) else None)
+    for line in _link(run, token if run.info.is_owned_with(token) else None):
+        console.note(line)
     return run
 
 
-def _print_link(run: Run, token: str | None) -> None:
-    """Where the run is to be seen, by its owner with the `token`, by everybody without."""
+def _link(run: Run, token: str | None) -> list[str]:
+    """Lines that say where the run is to be seen, by its owner with the `token`, by everybody without."""
     key = f"&key={token}" if token else ""
-    print(f"Look inside: streamlit run app.py, then open /train?run={run.id}{key}", flush=True)
-    if key:
-        print("Whoever has the key may go on with the run there, or delete it.", flush=True)
+    lines = [f"Look inside: streamlit run app.py, then open /train?run={run.id}{key}"]
+    return [*lines, "Whoever has the key may go on with the run there, or delete it."] if key else lines
 
 
 def _made_or_opened(options: argparse.Namespace, token: str) -> Run:
@@ -161,22 +185,24 @@ def _new_run(options: argparse.Namespace, token: str) -> Run:
     _check_shares(train)
     text = _chosen_text(options)
     if home_is_temporary():
-        print(f"Runs are kept in {home()} until this machine is cleaned: MICROLLM_HOME cannot be written.")
+        console.note(f"{wished_home()} cannot be written: until this machine is cleaned, the run is kept in {home()}.")
     threads = options.threads or (1 if _processes() > 1 else None)
     run = Run.create(model, train, text, preset=preset, threads=threads, token=token)
-    print(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}", flush=True)
+    console.note(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}")
     return run
 
 
 def _chosen_text(options: argparse.Namespace) -> Text:
     """The text that the flags name. What was assumed or left out is printed."""
     from . import texts
+    from .gutenberg import BOOK
 
-    text = texts.choose(
-        *options.text or ["book"], how=options.transform or "none", first=options.first, encoding=options.encoding
-    )
+    sources = options.text or ["book"]
+    if "book" in sources:  # fetched here, if it is not kept yet, so that a person sees the progress
+        texts.book(lambda share: console.show(f"{BOOK}: {share:.0%} fetched" if share < 1 else ""))
+    text = texts.choose(*sources, how=options.transform or "none", first=options.first, encoding=options.encoding)
     if text.notice:
-        print(text.notice)
+        console.note(text.notice)
     return text
 
 
@@ -212,7 +238,7 @@ def _resumed_run(options: argparse.Namespace) -> Run:
             run.update(threads=options.threads)
     steps = run.checkpoints
     where = f"from step {steps[-1]:,}" if steps else "from its beginning"
-    print(f"{run.info.name} ({run.id}): goes on {where}, in {run.folder}", flush=True)
+    console.note(f"{run.info.name} ({run.id}): goes on {where}, in {run.folder}")
     return run
 
 
@@ -232,9 +258,11 @@ def _forked_run(options: argparse.Namespace, token: str) -> Run:
     text = None if options.text is None else _chosen_text(options)
     run = fork(parent, step, text, token, **{name: value for name, value in vars(options).items() if name in knobs()})
     origin = run.info.parent
-    print(f"{run.info.name} ({run.id}): forked from {origin.name} at step {step:,}, in {run.folder}")
+    console.note(f"{run.info.name} ({run.id}): forked from {origin.name} at step {step:,}, in {run.folder}")
+    if text and origin.left_out:
+        console.note(f"{run.info.text.characters:,} of its {text.characters:,} characters are left.")
     if origin.left_out:
-        print(f"Left out, because {origin.name} has never met them: {' '.join(map(visible, origin.left_out))}")
+        console.note(f"Left out, because {origin.name} has never met them: {' '.join(map(visible, origin.left_out))}")
     return run
 
 
@@ -246,58 +274,29 @@ def _processes() -> int:
 def _train(options: argparse.Namespace) -> int:
     from .slots import Slots
     from .training import Training
+    from .watching import stop_on_signals, watch
 
     if _processes() > 1:
         from . import distributed  # which one process alone need not wait for
 
-        training = distributed.take_part(lambda: _run(options), _stop_on_signals)
+        training = distributed.take_part(lambda: _run(options), stop_on_signals)
         if training is None:  # not the first process: what there is to say, that one says
             return 0
     else:
         training = Training(_run(options), Slots(count=1))
-        _stop_on_signals(training.stop)
+        stop_on_signals(training.stop)
     training.start()
-    run, shown = training.folder, -1
-    while training.is_alive():
-        training.join(0.5)
-        shown = _show_progress(run, shown)
-    info = run.info
-    print(f"\n{info.state}. {info.message}".rstrip())
+    try:
+        watch(training)
+    finally:
+        training.join()  # whatever the watching met; and an interpreter that ends under torch's threads aborts
+    info = training.folder.info
+    console.note(f"{info.state}. {info.message}".rstrip())
     if training.warning:
-        print(training.warning)
+        console.note(training.warning)
     if info.full_val_loss is not None:
-        print(f"validation loss on all held-out text: {info.full_val_loss:.4f} nats a character")
+        console.note(f"validation loss on all held-out text: {info.full_val_loss:.4f} nats a character")
     return 0 if info.state in ("finished", "stopped") else 1
-
-
-def _stop_on_signals(stop: Callable[[str], None]) -> None:
-    def on_signal(number: int, _frame) -> None:
-        stop(f"Stopped by {signal.Signals(number).name}.")
-        for which in (signal.SIGINT, signal.SIGTERM):  # a second one ends the program at once
-            signal.signal(which, signal.SIG_DFL)
-
-    for which in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(which, on_signal)
-
-
-def _show_progress(run: Run, shown: int) -> int:
-    """On a terminal one line that is written over; elsewhere a line an exam. Returns the last step shown."""
-    history = run.history.read()
-    last, exams = history.last, history.exams
-    if not last or not exams or (exams[-1][0] if not sys.stdout.isatty() else last["step"]) == shown:
-        return shown
-    step, val_loss = exams[-1]
-    speed = history.steps_per_second() or 0.0
-    line = (
-        f"step {last['step']:>7,} / {run.info.train.max_steps:,}   "
-        f"training loss {math.nan if last['smoothed'] is None else last['smoothed']:.3f}   "
-        f"validation loss {val_loss:.4f}   {speed:.1f} steps/s   {last['seconds']:.1f} s"
-    )
-    if sys.stdout.isatty():
-        print(f"\r{line}", end="", flush=True)
-        return last["step"]
-    print(line, flush=True)
-    return step
 
 
 def _generate(options: argparse.Namespace) -> int:
@@ -319,38 +318,58 @@ def _generate(options: argparse.Namespace) -> int:
     if not 1 <= options.samples <= _MOST_SAMPLES:
         raise ValueError(f"samples is {options.samples}: it must be from 1 to {_MOST_SAMPLES}.")
     tokenizer, model = run.tokenizer, run.model_at(step)
-    idx = torch.tensor([tokenizer.encode(options.prompt)], dtype=torch.long)
+    prompt = _beginning(run) if options.prompt is None else options.prompt
+    idx = torch.tensor([tokenizer.encode(prompt)], dtype=torch.long)
     if options.samples > 1:
         written = generate(
             model, idx.expand(options.samples, -1), options.length, **asdict(sampling), seed=options.seed
         )
-        print("\n\n".join(map(tokenizer.decode, written)))
+        console.write("\n\n".join(map(tokenizer.decode, written)) + "\n")
         return 0
-    print(options.prompt, end="", flush=True)
+    console.write(prompt)
     for chosen in stream(model, idx, options.length, sampling, options.seed):
-        print(tokenizer.decode(chosen), end="", flush=True)
-    print()
+        console.write(tokenizer.decode(chosen))
+    console.write("\n")
     return 0
 
 
+def _beginning(run: Run) -> str:
+    """A beginning for the run's model, which knows all of its characters."""
+    from .download import TextProblem
+    from .samples import beginning_for
+
+    try:
+        return beginning_for(run)
+    except TextProblem:  # the text is not here: any letter that it had
+        vocab = run.tokenizer.vocab
+        return next(filter(str.isalpha, vocab), vocab[0])
+
+
 def _runs(options: argparse.Namespace) -> int:
+    from .history import newest_exam
     from .run_info import kept_of
-    from .runs import Run, runs_and_damaged
+    from .runs import Run, RunProblem, runs_and_damaged
 
     if options.new_key:
         run, token = Run.open(options.new_key), secrets.token_urlsafe(16)
         run.update(owner=kept_of(token))
-        _print_link(run, token)
+        for line in _link(run, token):
+            console.say(line)
         return 0
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # no folder, no runs
+        os.listdir(runs_dir())  # one that cannot be read is another matter, and glob would not say so
     runs, damaged = runs_and_damaged()
     for run in runs:
-        info, exams = run.info, run.history.read().exams
+        try:
+            info, exam = run.info, newest_exam(run.history.path)
+        except RunProblem:  # deleted since it was listed
+            continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
-        loss = f"step {exams[-1][0]:,}, validation loss {exams[-1][1]:.4f}" if exams else "not scored yet"
-        print(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
+        loss = f"step {exam[0]:,}, validation loss {exam[1]:.4f}" if exam else "not scored yet"
+        console.say(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
     for run_id in damaged:
-        print(f"{run_id}  damaged: its run.json cannot be understood")
-    print(f"in {Path(runs_dir())}")
+        console.say(f"{run_id}  damaged: a part of its folder cannot be used")
+    console.say(f"in {runs_dir()}")
     return 0
 
 

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from .plots import PALETTE
-from .tokenizer import visible
+from .tokenizer import visible_alone
 
 _SHADES = 16
 
@@ -33,7 +33,7 @@ def _rgb(color: str) -> tuple[int, ...]:
 
 def _literal(text: str) -> str:
     """Text for Plotly, which would take <b> and the like as markup."""
-    return html.escape(visible(text))
+    return html.escape(visible_alone(text))
 
 
 def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal: bool = True) -> go.Figure:
@@ -42,11 +42,12 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
         pattern = pattern.masked_fill(torch.ones_like(pattern, dtype=torch.bool).triu(1), torch.nan)
     # Places are categories that are called by their characters: Plotly then leaves out labels that have no room.
     places = [str(i + 1) for i in range(len(sentence))]
+    labels = [_literal(character) for character in sentence]
+    has_names = any(len(visible_alone(character)) > 2 for character in sentence)
     ink = {"color": PALETTE[mode]["text"], "size": 12}
     axis = {
         "type": "category",
-        "labelalias": dict(zip(places, map(_literal, sentence), strict=True)),
-        "tickangle": 0,
+        "labelalias": dict(zip(places, labels, strict=True)),
         "tickfont": ink | {"family": "Signs, 'Source Code Pro', monospace"},
         "showgrid": False,
         "zeroline": False,
@@ -76,8 +77,14 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
         },
     )
     layout = {
-        "xaxis": axis | {"title": {"text": "looked at", "font": ink}, "side": "top"},
-        "yaxis": axis | {"title": {"text": "looking", "font": ink}, "autorange": "reversed"},
+        "xaxis": axis
+        | {
+            "title": {"text": "looked at", "font": ink},
+            "side": "top",
+            "tickangle": -90 if has_names else 0,  # names of what cannot be seen are wider than a column
+            "automargin": True,
+        },
+        "yaxis": axis | {"tickangle": 0, "title": {"text": "looking", "font": ink}, "autorange": "reversed"},
         "height": max(420, min(900, 16 * len(sentence) + 160)),
         "margin": {"l": 10, "r": 10, "t": 50, "b": 60},
         "dragmode": False,

@@ -17,8 +17,10 @@ import json
 import math
 import os
 import platform
+import re
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from .config import ModelConfig
-from .home import parsed, write_atomically
-from .model import MicroLLM
+from .home import open_file, parsed, read_file, write_atomically
+from .model import MicroLLM, parameter_count
 from .train import TrainerState
 
 SNAPSHOT_BUDGET = 64 * 2**20
@@ -38,6 +40,12 @@ _KEPT = 2
 _TEMPORARY = ".saving-"
 _LONGEST_HEADER = 2**20
 _MOST_TENSORS = 10_000
+_MOST_BYTES = 2**29  # of a file of weights: the largest model, and what AdamW remembers of it, take 220 MB
+_MOST_JSON = 2**16  # bytes of a manifest.json or state.json
+_FOREVER = 1e11  # seconds
+_TRIED = 1_024  # characters that a model reads before it is used
+_MOST_SOUND = 10_000
+_sound: set[tuple] = set()
 
 
 class WeightsProblem(ValueError):
@@ -53,20 +61,55 @@ def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:
 
 
 def load_weights(path: Path, config: ModelConfig, vocab_size: int) -> MicroLLM:
-    """The model of this shape with the weights of `path`, in eval mode. Raises WeightsProblem."""
-    state = read_tensors(path)
+    """The model of this shape with the weights of `path`, in eval mode. Raises WeightsProblem.
+
+    Weights and scores are finite: a page that divides by them or draws them would break.
+    """
+    state = read_tensors(path, 4 * parameter_count(config, vocab_size) + _LONGEST_HEADER)
+    if others := {str(tensor.dtype) for tensor in state.values()} - {"torch.float32"}:
+        raise WeightsProblem(f"{path.name} does not fit this run's configuration: it holds {', '.join(others)}.")
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise WeightsProblem(f"{path.name} holds weights that are no numbers: training had gone wrong by then.")
     try:
-        return model_from(state, config, vocab_size)
+        model = model_from(state, config, vocab_size)
     except RuntimeError as error:
         raise WeightsProblem(f"{path.name} does not fit this run's configuration. {error}") from error
+    if not _has_finite_scores(model, (path, _stamp(path), config, vocab_size)):
+        raise WeightsProblem(f"{path.name} holds weights so large that the model's scores are no numbers.")
+    return model
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file that anybody may have made. Raises WeightsProblem."""
+def _has_finite_scores(model: MicroLLM, key: tuple) -> bool:
+    """True when the model's scores are numbers on full contexts that hold every character, as far as _TRIED reaches.
+
+    The largest models take a second for that, so the good answer is remembered under `key`.
+    """
+    if key in _sound:
+        return True
+    size, vocab_size = model.config.block_size, model.vocab_size
+    rows = max(1, min(math.ceil(vocab_size / size), _TRIED // size))
+    ids = torch.arange(rows * size).remainder(vocab_size).view(rows, size)
+    with torch.inference_mode():
+        is_finite = bool(model(ids)[0].isfinite().all())
+    if is_finite:
+        if len(_sound) >= _MOST_SOUND:
+            _sound.clear()
+        _sound.add(key)
+    return is_finite
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
-        return _unpacked(path.read_bytes(), path.name)
+        found = path.stat()
+    except OSError:  # deleted since it was read
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def read_tensors(path: Path, most: int = _MOST_BYTES) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file of at most `most` bytes, which anybody may have made. Raises WeightsProblem."""
+    try:
+        return _unpacked(read_file(path, most), path.name)
     except OSError as error:
         raise WeightsProblem(f"{path.name} cannot be read: {error.strerror}.") from error
 
@@ -110,7 +153,7 @@ def _unpacked(data: bytes, name: str) -> dict[str, torch.Tensor]:
         raise WeightsProblem(f"{name} is not a file of ours: it lists more than {_MOST_TENSORS:,} tensors.")
     try:
         return load(data)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:  # KeyError: a type that torch has not
         raise WeightsProblem(f"{name} is not a whole safetensors file: {error}.") from error
 
 
@@ -163,18 +206,34 @@ def load_checkpoint(folder: Path, at: int | None = None) -> tuple[TrainerState, 
         try:
             if faults := _faults(place):
                 raise WeightsProblem(" ".join(faults))
-            about = parsed((place / "state.json").read_text("utf-8"))
+            about = parsed(read_file(place / "state.json", _MOST_JSON))
+            if type(about["step"]) is not int or about["step"] != step or not 0 <= about["seconds"] < _FOREVER:
+                raise ValueError("Its state.json makes no sense.")
             model, memory = (read_tensors(place / f"{name}.safetensors") for name in ("model", "optimizers"))
             return TrainerState(about.pop("step"), about.pop("seconds"), model, memory), about, damaged
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             damaged.append(f"The checkpoint of step {step:,} cannot be used. {error}")
     return None
 
 
 def checkpoint_steps(folder: Path) -> list[int]:
     """The steps that have a checkpoint, whole or not, in order."""
-    names = [path.name.removeprefix("step-") for path in folder.glob("step-*")]
-    return sorted(int(name) for name in names if name.isdecimal())
+    return _steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})"), os.DirEntry.is_dir)
+
+
+def snapshot_steps(folder: Path) -> list[int]:
+    """The steps whose weights are kept, in order."""
+    return _steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})\.safetensors"), os.DirEntry.is_file)
+
+
+def _steps_in(folder: Path, name: re.Pattern[str], is_kind: Callable[..., bool]) -> list[int]:
+    """The steps in names that are exactly ours: copies, links and what others have put there do not count."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [name.fullmatch(entry.name) for entry in entries if is_kind(entry, follow_symlinks=False)]
+    except OSError:
+        return []
+    return sorted(int(match[1]) for match in found if match)
 
 
 def sweep(folder: Path) -> None:
@@ -196,15 +255,16 @@ def surroundings(threads: int, device: torch.device, processes: int) -> dict[str
 def _faults(place: Path) -> list[str]:
     """What is wrong with a checkpoint, by its manifest; nothing when it is whole."""
     try:
-        sums = parsed((place / "manifest.json").read_text("utf-8"))
+        sums = parsed(read_file(place / "manifest.json", _MOST_JSON))
         expected = {name: str(sums[name]) for name in ("model.safetensors", "optimizers.safetensors", "state.json")}
     except (OSError, ValueError, KeyError, TypeError):
         return ["Its manifest is missing or cannot be understood."]
     found = []
     for name, sha256 in expected.items():
         try:
-            if hashlib.sha256((place / name).read_bytes()).hexdigest() != sha256:
-                found.append(f"{name} is not what was saved: its SHA-256 differs from the manifest's.")
+            with open_file(place / name) as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    found.append(f"{name} is not what was saved: its SHA-256 differs from the manifest's.")
         except OSError as error:
             found.append(f"{name} cannot be read: {error.strerror}.")
     return found

@@ -84,6 +84,12 @@ class Corpus:
         return inputs, targets
 
     @cached_property
+    def counts(self) -> list[int]:
+        """How often each of the V characters occurs in the whole text."""
+        both = (part.bincount(minlength=self.vocab_size) for part in (self.train, self.val))
+        return sum(both).tolist()
+
+    @cached_property
     def tables(self) -> CountingTables:
         """How often each run of 1 to 5 characters occurs in the training part."""
         return CountingTables(self.train[:COUNTED_CHARACTERS], self.vocab_size)

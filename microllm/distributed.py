@@ -18,6 +18,7 @@ from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
+from . import console
 from .corpus import EXAM_CHARACTERS, Corpus
 from .download import load_text
 from .home import runs_dir, write_atomically
@@ -117,7 +118,7 @@ def _made_before() -> Run | None:
     if _restarts() == "0" or not _note().is_file():
         return None
     run = Run.open(_note().read_text())
-    print(f"{run.info.name} ({run.id}): goes on after a restart, in {run.folder}", flush=True)
+    console.note(f"{run.info.name} ({run.id}): goes on after a restart, in {run.folder}")
     return run
 
 

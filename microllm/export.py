@@ -17,13 +17,17 @@ from pathlib import Path
 
 from .builtin import BUILTIN_TEXTS
 from .config import PRESETS, configs_from
-from .download import BOOK, TextProblem, load_text
+from .download import TextProblem, load_text
 from .forking import CHANGES
+from .gutenberg import BOOK
 from .history import History
+from .home import read_file
+from .run_info import Parent
 from .runs import Run
 from .texts import PASTED, Text
 from .train import thread_count
 
+_MOST_BYTES = 2**30  # of one file
 _BITS = 1 / math.log(2)  # in a nat
 _COLUMNS = {  # in the CSV, and where each comes from: units stand in the names, where a spreadsheet keeps them
     "step": ("step", 1),
@@ -77,12 +81,15 @@ def folder_bytes(run: Run) -> int:
     return size
 
 
-def folder_zip(run: Run) -> bytes:
+def folder_zip(run: Run, *, names_parent: bool = True) -> bytes:
     """The folder of a run with all snapshots, as a zip that another MicroLLM can open; whose it was is left out.
 
-    A run that trains may go on meanwhile: it is taken as far as it is.
+    Unless it `names_parent`, what would open the run that it was forked from is left out too: its id, and the SHA-256
+    of somebody's own text there. A run that trains may go on meanwhile: it is taken as far as it is.
     """
     info = replace(run.info, owner=None)
+    if info.parent and not names_parent:
+        info = replace(info, parent=_nameless(info.parent))
     file, sums = io.BytesIO(), {}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
 
@@ -90,12 +97,12 @@ def folder_zip(run: Run) -> bytes:
             archive.writestr(f"{run.id}/{name}", data, kind)
             sums[name] = hashlib.sha256(data).hexdigest()
 
-        archive.writestr("README.txt", _about(run))
+        archive.writestr("README.txt", _about(run, names_parent))
         put("run.json", json.dumps(asdict(info), indent=1).encode())
         for path in _files(run):
             try:
-                data = path.read_bytes()
-            except FileNotFoundError:  # thinned out since it was listed
+                data = read_file(path, _MOST_BYTES)
+            except OSError:  # thinned out since it was listed
                 continue
             if path.suffix == ".jsonl":
                 data = data[: data.rfind(b"\n") + 1]  # the last line may be half written
@@ -106,13 +113,20 @@ def folder_zip(run: Run) -> bytes:
     return file.getvalue()
 
 
+def _nameless(parent: Parent) -> Parent:
+    text = parent.text
+    return replace(parent, id="", text=replace(text, sha256="0" * 64) if text and text.is_own else text)
+
+
 def _files(run: Run) -> Iterator[Path]:
     """All that is read of a run, but run.json: no locks, nothing half-written."""
-    for pattern in ("vocab.json", "metrics.jsonl", "events.jsonl", "snapshots/step-*.safetensors"):
-        yield from sorted(run.folder.glob(pattern))
+    for name in ("vocab.json", "metrics.jsonl", "events.jsonl"):
+        if (path := run.folder / name).is_file():
+            yield path
+    yield from (run.folder / "snapshots" / f"step-{step}.safetensors" for step in run.snapshots)
 
 
-def _about(run: Run) -> str:
+def _about(run: Run, names_parent: bool) -> str:
     info, last = run.info, run.history.read().last
     return _ABOUT.format(
         name=info.name,
@@ -120,15 +134,19 @@ def _about(run: Run) -> str:
         step=last["step"] if last else 0,
         snapshots=len(run.snapshots),
         id=run.id,
-        command=command_line(run),
+        command=command_line(run, names_parent=names_parent),
     )
 
 
-def command_line(run: Run) -> str:
-    """What repeats a run, quoted for a Unix shell: only flags that differ from its preset's settings."""
+def command_line(run: Run, *, names_parent: bool = True) -> str:
+    """What repeats a run, quoted for a Unix shell: only flags that differ from its preset's settings.
+
+    The id of the run that it was forked from opens that run; unless this `names_parent`, "ID" stands in its place.
+    """
     info, parent = run.info, run.info.parent
     if parent:
-        flags = {"fork": parent.id, "step": parent.step} | {name: getattr(info.train, name) for name in CHANGES}
+        flags = {"fork": parent.id if names_parent else "ID", "step": parent.step}
+        flags |= {name: getattr(info.train, name) for name in CHANGES}
     else:
         preset = info.preset if info.preset in PRESETS else "quick"
         usual = _flat(*configs_from({}, preset))

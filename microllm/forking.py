@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
 from bisect import bisect_left
 from dataclasses import replace
 
 from .config import LIVE, TrainConfig, problems, replayed
-from .download import keep_text, load_text
+from .download import TextProblem, keep_text, load_text
 from .home import write_atomically
 from .run_info import Parent
 from .runs import Run, RunProblem
-from .texts import Text
+from .texts import Text, load_corpus
 from .tokenizer import CharTokenizer
 from .train import TrainerState
 
 CHANGES = (*LIVE, "max_steps")
 """The settings in which a fork may differ from its parent."""
+
+LEAST_LEFT = 0.5
+"""The share of another text that must be left when the characters that the parent never met are removed: with less,
+most words would be torn. (Of a Greek text the spaces and punctuation that an English model knows are a fifth.)"""
 
 
 def fork(parent: Run, step: int, text: Text | None = None, token: str | None = None, **changes: float) -> Run:
@@ -40,13 +43,20 @@ def fork(parent: Run, step: int, text: Text | None = None, token: str | None = N
         there = found[1] if found else {}
         state = found[0] if found else TrainerState(step, _seconds(parent, step), weights, {})
         before = info.old_text  # what a fork has learned before, its forks have too
-        origin = Parent(info.id, info.name, step, True, bool(found), before, info.parent.left_out if before else "")
+        left_out = info.parent.left_out if before else ""
+        origin = Parent(info.id, info.name, step, True, bool(found), before, left_out, info.is_private)
         text, past = info.text, parent.logged_before(step)
     else:
         text, left_out = in_characters_of(parent.tokenizer, text)
-        origin = Parent(info.id, info.name, step, False, False, info.text, left_out)
+        origin = Parent(info.id, info.name, step, False, False, info.text, left_out, info.is_private)
         there, state, past = {}, TrainerState(0, 0.0, weights, {}), b""
-    run = Run.create(
+
+    def fill(run: Run) -> None:
+        write_atomically(run.folder / "metrics.jsonl", past)
+        run.save_snapshot(state.step, weights)
+        run.save_checkpoint(state, there)
+
+    return Run.create(
         info.model,
         settings(parent, step, state.step, text.characters, **changes),
         text,
@@ -55,26 +65,35 @@ def fork(parent: Run, step: int, text: Text | None = None, token: str | None = N
         token=token,
         parent=origin,
         vocab=parent.tokenizer.vocab if origin.text else None,
+        fill=fill,
     )
-    try:
-        write_atomically(run.folder / "metrics.jsonl", past)
-        run.save_snapshot(state.step, weights)
-        run.save_checkpoint(state, there)
-    except BaseException:
-        shutil.rmtree(run.folder, ignore_errors=True)
-        raise
-    return run
 
 
 def in_characters_of(tokenizer: CharTokenizer, text: Text) -> tuple[Text, str]:
     """(the text without the characters that `tokenizer` does not know, those characters). Raises TextProblem."""
-    content = load_text(text.sha256)
-    left_out = "".join(tokenizer.unknown(content))
+    characters, left_out = what_is_left(tokenizer, text)
     if not left_out:
         return text, ""
-    known = content.translate(dict.fromkeys(map(ord, left_out)))
+    known = load_text(text.sha256).translate(dict.fromkeys(map(ord, left_out)))
     name = f"{text.name}, without {len(left_out)} characters"
-    return replace(text, name=name, sha256=keep_text(known), characters=len(known), floor=None), left_out
+    return replace(text, name=name, sha256=keep_text(known), characters=characters, floor=None), left_out
+
+
+def what_is_left(tokenizer: CharTokenizer, text: Text) -> tuple[int, str]:
+    """(how many characters of the text a model with this tokenizer can read, the different ones that it cannot).
+
+    Raises TextProblem where that is less than LEAST_LEFT of the text: punctuation alone is no text to learn from.
+    """
+    corpus = load_corpus(text.sha256)
+    left_out = "".join(tokenizer.unknown(corpus.tokenizer.vocab))
+    counts = corpus.counts
+    left = len(corpus) - sum(counts[i] for i in corpus.tokenizer.encode(left_out))
+    if left < LEAST_LEFT * len(corpus):
+        raise TextProblem(
+            f"Only {left:,} of the {len(corpus):,} characters of {text.name} are ones that this model knows, and a "
+            f"fork needs {LEAST_LEFT:.0%} at least. Choose a text in the same script, or train a new model on this one."
+        )
+    return left, left_out
 
 
 def settings(parent: Run, step: int, first_step: int, characters: int, **changes: float) -> TrainConfig:

@@ -6,6 +6,7 @@ After Shannon, "Prediction and Entropy of Printed English" (1951), whose readers
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +15,7 @@ from .config import stream_seed
 from .corpus import TABLE_SIZES, CountingTables
 from .model import MicroLLM
 from .sample import Sampling, next_logits, probabilities
+from .tokenizer import CharTokenizer
 
 SHOWN = 100
 """Characters that are shown before the one to guess: as many as Shannon's readers saw at most."""
@@ -91,6 +93,15 @@ class Game:
     def margin(self) -> float | None:
         """Twice the largest standard error of a share among so many guesses, 1 / sqrt(n); None before the first."""
         return 1 / math.sqrt(len(self.turns)) if self.turns else None
+
+
+def letter_of(tokenizer: CharTokenizer, typed: str) -> str | None:
+    """The character of the text that a typed letter stands for, however it is composed (NFC, NFD); None without one.
+
+    A letter that the text writes as several characters (e and an accent, both in the text) stands for the first.
+    """
+    forms = (typed, unicodedata.normalize("NFC", typed), unicodedata.normalize("NFD", typed))
+    return next((form[0] for form in sorted(forms, key=len) if form and not tokenizer.unknown(form)), None)
 
 
 def chances_of_model(model: MicroLLM, passage: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import re
 import secrets
@@ -13,24 +14,28 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import load_weights
-from .config import PRESETS, problems
-from .corpus import REFERENCE_NAMES
+from .checkpoint import WeightsProblem
+from .config import problems
+from .download import TextProblem
+from .history import LONGEST_LINE, MOST_EVENTS
 from .home import parsed, runs_dir
-from .run_info import RunInfo, is_count, is_number, kept_of
-from .runs import ACTIVE, Run, RunProblem, check_disk, free_name
-from .tokenizer import MAX_CHARACTERS, CharTokenizer
+from .run_info import ACTIVE, RunInfo, is_count, is_number, kept_of
+from .runs import MOST_JSON, Run, RunProblem, check_disk, checked_vocab, free_name
+from .texts import is_kept
 
 MOST_BYTES = 300 * 2**20
 """What the zip, and all that it holds, may take."""
 
 _MOST_FILES = 1_000
-_NAME = re.compile(r"run\.json|vocab\.json|metrics\.jsonl|events\.jsonl|snapshots/step-(0|[1-9]\d{0,8})\.safetensors")
-_LONGEST = {"run.json": 2**20, "vocab.json": 2**20, "events.jsonl": 2**20}
-_STATES = ("stopped", "interrupted", "failed", "finished", *ACTIVE)
+_MOST_ENTRIES = 5_000  # with folders, and with what systems add to each file
+_SNAPSHOT = re.compile(r"snapshots/step-(0|[1-9][0-9]{0,8})\.safetensors")
+_LONGEST = {"run.json": MOST_JSON, "vocab.json": MOST_JSON, "events.jsonl": MOST_EVENTS, "manifest.json": 2**18}
+_NAMES = {*_LONGEST, "metrics.jsonl"}
+_ADDED = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt")  # by systems, by export.folder_zip
 
 
 def import_run(data: bytes, token: str | None = None) -> Run:
@@ -43,14 +48,12 @@ def import_run(data: bytes, token: str | None = None) -> Run:
     files = _files(data)
     info = _info(files, token)
     try:
-        vocab = parsed(files["vocab.json"])
-        size = CharTokenizer(vocab).vocab_size if isinstance(vocab, str) else 0
+        checked_vocab(parsed(files["vocab.json"]))
     except (ValueError, TypeError) as error:
-        raise RunProblem(f"vocab.json of this run cannot be understood: {error}") from error
-    if not 0 < size <= MAX_CHARACTERS:
-        raise RunProblem(f"vocab.json of this run has to be a text of 1 to {MAX_CHARACTERS:,} different characters.")
-    _check_lines("metrics.jsonl", files, _check_row)
+        raise RunProblem(f"vocab.json of this run cannot be understood: {error}.") from error
+    steps = _check_lines("metrics.jsonl", files, _check_row)
     _check_lines("events.jsonl", files, lambda change: _check_change(change, info))
+    _check_steps(files, info, steps)
     runs_dir().mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=runs_dir(), prefix=".importing-"))
     try:
@@ -58,11 +61,7 @@ def import_run(data: bytes, token: str | None = None) -> Run:
             path = temporary / name
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
-            if path.suffix == ".safetensors":
-                try:
-                    load_weights(path, info.model, size)
-                except ValueError as error:
-                    raise RunProblem(str(error)) from error
+        _check_whole(Run(temporary))
         temporary.rename(runs_dir() / info.id)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -74,6 +73,8 @@ def _files(data: bytes) -> dict[str, bytes]:
     """The files of the one run in a zip, by their names in its folder."""
     if len(data) > MOST_BYTES:
         raise RunProblem(f"This zip has {len(data) / 1e6:,.0f} MB; at most {MOST_BYTES / 1e6:,.0f} are taken.")
+    if (entries := data.count(b"PK\1\2")) > _MOST_ENTRIES:  # before zipfile makes objects of them, for ever
+        raise RunProblem(f"This zip has {entries:,} files; a run has at most {_MOST_FILES:,}.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _unpacked(archive)
@@ -84,22 +85,37 @@ def _files(data: bytes) -> dict[str, bytes]:
 
 
 def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
-    entries = [entry for entry in archive.infolist() if entry.filename != "README.txt" and not entry.is_dir()]
+    entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_added(entry.filename)]
     if len(entries) > _MOST_FILES:
         raise RunProblem(f"This zip has {len(entries):,} files; a run has at most {_MOST_FILES:,}.")
     if (total := sum(entry.file_size for entry in entries)) > MOST_BYTES:
         raise RunProblem(f"What is in this zip takes {total / 1e6:,.0f} MB; at most {MOST_BYTES / 1e6:,.0f} are taken.")
     files: dict[str, bytes] = {}
-    folders = {entry.filename.partition("/")[0] for entry in entries}
+    # a folder, or folders in folders, around the run: whoever packs it again makes one more
+    around = next(filter(None, (_folder_around(entry.filename) for entry in entries)), "")
     for entry in entries:
-        name = entry.filename.partition("/")[2]
-        if len(folders) != 1 or name in files or not (name == "manifest.json" or _NAME.fullmatch(name)):
+        name = entry.filename.removeprefix(around)
+        is_ours = name in _NAMES or _SNAPSHOT.fullmatch(name)
+        if not (is_ours and entry.filename.startswith(around)) or name in files:
             raise RunProblem(f"{entry.filename[:80]!r} has no place in the zip of one run.")
         if entry.file_size > _LONGEST.get(name, MOST_BYTES):
-            raise RunProblem(f"{name} has {entry.file_size / 1e6:,.0f} MB: that is no file of ours.")
+            raise RunProblem(f"{name} has {entry.file_size / 1e6:,.1f} MB: that is no file of ours.")
         with archive.open(entry) as file:
             files[name] = file.read(entry.file_size)  # no more than it claims, and its SHA-256 is checked below
     return _verified(files)
+
+
+def _is_added(name: str) -> bool:
+    """True for what systems put into a zip beside what was packed. It is not looked at."""
+    *folders, last = name.split("/")
+    return ".." not in folders and ("__MACOSX" in folders or bool(_ADDED.fullmatch(last)))
+
+
+def _folder_around(name: str) -> str:
+    """The folders before run.json or manifest.json, with the last stroke; "" for any other file."""
+    *folders, last = name.split("/")
+    is_clean = last in ("run.json", "manifest.json") and not {"", ".", ".."} & {*folders}
+    return name.removesuffix(last) if is_clean else ""
 
 
 def _verified(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -124,12 +140,8 @@ def _info(files: dict[str, bytes], token: str | None) -> RunInfo:
     """What run.json says, checked as if it were typed, with an id, an owner and a date of its own."""
     try:
         info = RunInfo.from_json(parsed(files["run.json"]))
-        _check(info)
-        found = problems(info.model, info.train, max(info.text.characters, 0))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunProblem(f"run.json of this run cannot be understood: {error}") from error
-    if found:
-        raise RunProblem(" ".join(found.values()))
     return replace(
         info,
         id=secrets.token_hex(8),
@@ -141,27 +153,54 @@ def _info(files: dict[str, bytes], token: str | None) -> RunInfo:
     )
 
 
-def _check(info: RunInfo) -> None:
-    """Raises ValueError or TypeError for what `from_json` lets pass."""
-    if not (info.references.keys() <= REFERENCE_NAMES.keys() and info.preset in PRESETS):
-        raise ValueError("it names a preset, or a loss to beat, that there is not.")
-    if info.state not in _STATES or not 1 <= info.threads <= 256:
-        raise ValueError(f"state {info.state[:20]!r}, threads {info.threads}.")
-    # half of a pair of characters can be a character of a text, but no part of what a page says
-    said = replace(info, parent=info.parent and replace(info.parent, left_out=""))
-    json.dumps(asdict(said), ensure_ascii=False).encode()
-
-
-def _check_lines(name: str, files: dict[str, bytes], check: Callable[[dict[str, Any]], None]) -> None:
-    """Each has a step, and `check` finds nothing wrong with the rest. (A crash can leave changes out of order.)"""
-    for number, line in enumerate(files.get(name, b"").splitlines(), 1):
+def _check_lines(name: str, files: dict[str, bytes], check: Callable[[dict[str, Any]], None]) -> list[int]:
+    """The step of each line. `check` finds nothing wrong with the rest."""
+    steps, lines = [], io.BytesIO(files.get(name, b""))
+    for number in itertools.count(1):
+        if not (line := lines.readline(LONGEST_LINE + 1)):
+            return steps
         try:
+            if len(line) > LONGEST_LINE:
+                raise ValueError(f"it is longer than {LONGEST_LINE:,} bytes")
             said = parsed(line)
-            if not is_count(said.pop("step")):
+            if not is_count(step := said.pop("step")):
                 raise ValueError("its step is none")
             check(said)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunProblem(f"Line {number:,} of {name} cannot be understood: {error}.") from error
+        steps.append(step)
+
+
+def _check_steps(files: dict[str, bytes], info: RunInfo, steps: list[int]) -> None:
+    """Raises RunProblem when metrics and snapshots are not those of one run of so many steps.
+
+    A run that was packed while it trained, or killed, can have a snapshot of a step that was not written down yet: it
+    is left out of `files`.
+    """
+    last, most = steps[-1] if steps else -1, info.train.max_steps
+    if any(after <= before for before, after in pairwise(steps)):
+        raise RunProblem("metrics.jsonl of this run cannot be understood: its steps do not go up.")
+    if last > most:
+        raise RunProblem(f"metrics.jsonl of this run goes to step {last:,}, but the run ends at {most:,} (max_steps).")
+    for name in [*files]:
+        found = _SNAPSHOT.fullmatch(name)
+        if found and int(found[1]) > last + 1:  # a fork has a snapshot of the first step that it is going to write down
+            if info.state not in (*ACTIVE, "interrupted"):
+                raise RunProblem(f"{name} does not belong to this run: its metrics.jsonl ends at step {last:,}.")
+            del files[name]
+
+
+def _check_whole(run: Run) -> None:
+    """Raises RunProblem when weights cannot be used, or when a text that is kept here does not fit the run."""
+    try:
+        for step in run.snapshots:
+            run.model_at(step)
+        if is_kept(run.info.text):
+            _ = run.corpus
+        if run.old_text and is_kept(run.old_text):
+            _ = run.old_corpus
+    except (WeightsProblem, TextProblem) as error:
+        raise RunProblem(str(error)) from error
 
 
 def _check_row(said: dict[str, Any]) -> None:

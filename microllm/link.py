@@ -1,17 +1,26 @@
-"""What a link says about the next run: written from the controls, and read back without believing a word of it."""
+"""What a link says about the next run: written from the controls, and read back without believing a word of it.
+
+A draft is such a link that the browser keeps for its own person: it may also name a text of theirs, and their guess.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, replace
 from typing import Any
 
 from .builtin import BUILTIN_TEXTS, TRANSFORMS
 from .config import PRESETS, SHORTEST_TEXT, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
+from .decoding import ENCODINGS
 
 SENTENCE_LENGTH = 128
 """Most characters of the sentence that all pages look at: beyond block_size each of them costs a window of its own."""
 
+MOST_GUESS = 10.0
+"""Nats per character: guessing blindly among 6,000 characters has 8.7."""
+
+_LONGEST_NAME = 255  # characters of a file's name
 _MOST_CHARACTERS = 10**9  # of a text; whole numbers beyond 2**53 are none in a browser
 
 
@@ -20,7 +29,8 @@ class Link:
     """The part of a link that concerns the next run and the sentence; None is what it does not say.
 
     `values` are settings by name, valid together on top of `preset`. `wrong` has a sentence for each value that could
-    not be taken as it was.
+    not be taken as it was. In a draft, `text` may be "own", and then `own` is the SHA-256 and the name of that text,
+    and the encoding of its file where the person chose it; `guess` is in nats per character.
     """
 
     preset: str | None = None
@@ -30,6 +40,8 @@ class Link:
     first: int | None = None
     sentence: str | None = None
     wrong: tuple[str, ...] = ()
+    own: tuple[str, str, str | None] | None = None
+    guess: float | None = None
 
 
 def written(link: Link) -> dict[str, str]:
@@ -39,17 +51,20 @@ def written(link: Link) -> dict[str, str]:
     """
     model, train = configs_from({}, link.preset or "quick")
     usual = asdict(model) | asdict(train)
-    says = {"preset": link.preset, "text": link.text, "sentence": link.sentence}
+    says = {"preset": link.preset, "text": link.text, "sentence": link.sentence, "guess": link.guess}
     says |= {name: value for name, value in link.values.items() if value != usual[name]}
     if link.text is not None:
         says |= {"transform": None if link.transform == "none" else link.transform, "first": link.first}
+    if link.own is not None:
+        says |= dict(zip(("sha256", "name", "encoding"), link.own, strict=True))
     return {name: str(value) for name, value in says.items() if value is not None}
 
 
-def read(says: Mapping[str, str]) -> Link:
+def read(says: Mapping[str, str], *, is_draft: bool = False) -> Link:
     """What the names and values of a link say. An unknown name is ignored, of a bad value the nearest good one taken.
 
-    Where there is none, it counts as not said. Nothing raises: a link can be written by anybody.
+    Where there is none, it counts as not said. Nothing raises: a link can be written by anybody. Only what `is_draft`
+    may say what Link allows there.
     """
     wrong: list[str] = []
 
@@ -61,7 +76,7 @@ def read(says: Mapping[str, str]) -> Link:
 
     preset = one_of("preset", PRESETS)
     values = _settings(says, preset or "quick", wrong)
-    text = one_of("text", {"book": None} | BUILTIN_TEXTS)
+    text = one_of("text", {"book": None} | BUILTIN_TEXTS | ({"own": None} if is_draft else {}))
     transform = one_of("transform", TRANSFORMS) or "none"
     first = _first(says.get("first"), wrong)
     sentence = says.get("sentence") or None
@@ -70,7 +85,9 @@ def read(says: Mapping[str, str]) -> Link:
         sentence = sentence[:SENTENCE_LENGTH]
     if text is None and (transform != "none" or first is not None):
         text = "book"
-    return Link(preset, values, text, transform, first, sentence, tuple(wrong))
+    own = _own(says) if text == "own" else None
+    guess = _guess(says.get("guess")) if is_draft else None
+    return Link(preset, values, text, transform, first, sentence, tuple(wrong), own, guess)
 
 
 def _settings(says: Mapping[str, str], preset: str, wrong: list[str]) -> dict[str, Any]:
@@ -134,6 +151,21 @@ def _first(value: str | None, wrong: list[str]) -> int | None:
     if taken != number:
         wrong.append(f"first is {_shown(value)}: it must be a whole number from {SHORTEST_TEXT} on. Taken: {taken}.")
     return taken
+
+
+def _own(says: Mapping[str, str]) -> tuple[str, str, str | None] | None:
+    sha256, name, encoding = says.get("sha256", ""), says.get("name", "")[:_LONGEST_NAME], says.get("encoding")
+    if not (re.fullmatch("[0-9a-f]{64}", sha256) and name):
+        return None
+    return sha256, name, encoding if encoding in ENCODINGS else None
+
+
+def _guess(value: str | None) -> float | None:
+    try:
+        guess = float(value or "nan")
+    except ValueError:
+        return None
+    return guess if 0 <= guess <= MOST_GUESS else None
 
 
 def _shown(value: str) -> str:

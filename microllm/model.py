@@ -1,6 +1,6 @@
 """The model, from one attention head to the whole: Head, MultiHeadAttention, FeedForward, Block, MicroLLM.
 
-Shapes: B sequences, T characters each, C = n_embd numbers a character, H heads of D = C / H numbers, V characters.
+Shapes: B sequences of T tokens (here characters), C = n_embd, H = n_head, D = C / H (head size), V = vocabulary size.
 """
 
 from __future__ import annotations
@@ -17,31 +17,33 @@ from torch.nn import functional as F
 from .config import ModelConfig
 
 
-@functools.lru_cache(maxsize=256)  # writing asks for every length up to block_size
-@torch.inference_mode(False)  # kept, and used while training too
-def turns(length: int, head_size: int, device: torch.device) -> torch.Tensor:
-    """How far `rotate` turns each pair of numbers at each place: (length, head_size / 2), complex, of size one.
+@functools.lru_cache(maxsize=256)  # generation asks for every length up to block_size
+@torch.inference_mode(False)  # the cached tensor is used in training too
+def rotary_frequencies(length: int, head_size: int, device: torch.device) -> torch.Tensor:
+    """The rotation of each pair of numbers at each position: (length, head_size / 2), complex, of magnitude one.
 
-    The first pair turns by one radian a place, the last by about 1 / 10,000 (Su et al. 2021, section 3.2.2).
+    The first pair turns by one radian per position, the last by about 1 / 10,000 (Su et al. 2021, section 3.2.2).
     """
-    pace = 10_000 ** -(torch.arange(0, head_size, 2, device=device, dtype=torch.float64) / head_size)
-    angle = torch.arange(length, device=device)[:, None] * pace
+    frequency = 10_000 ** -(torch.arange(0, head_size, 2, device=device, dtype=torch.float64) / head_size)
+    angle = torch.arange(length, device=device)[:, None] * frequency
     return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
 
 
-def rotate(x: torch.Tensor, start: int = 0) -> torch.Tensor:
-    """Rotary positions: x (..., T, D) with each pair of numbers, a point of the plane, turned by an angle that grows
-    with its place (the first one's is `start`). The match of two turned vectors then depends on their distance alone.
+def apply_rotary(x: torch.Tensor, start: int = 0) -> torch.Tensor:
+    """Rotary positions (Su et al. 2021) for queries or keys x (..., T, D), the first of which is at position `start`.
+
+    Each pair of numbers is a point in the plane, rotated by an angle that grows with its position. The dot product of a
+    rotated query and a rotated key then depends on the distance between them alone.
     """
     T, D = x.shape[-2:]
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # there are no complex numbers of 16 bits
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # torch has no complex numbers of 16 bits
     pairs = torch.view_as_complex(wide.unflatten(-1, (D // 2, 2)))
-    turned = pairs * turns(start + T, D, x.device)[start:]
-    return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+    rotated = pairs * rotary_frequencies(start + T, D, x.device)[start:]
+    return torch.view_as_real(rotated).flatten(-2).to(x.dtype)
 
 
 class Head:
-    """One attention head, in the article's own steps: slow, and short enough to read.
+    """One attention head, step by step as in the article: slow, and short enough to read.
 
     Its three matrices (D, C) are slices of the weights that `MultiHeadAttention` trains, not copies.
     """
@@ -53,26 +55,26 @@ class Head:
         self.causal, self.rotary = causal, rotary
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """From x (B, T, C) to what the head found (B, T, D), and where each character looked (B, T, T).
+        """From x (B, T, C) to the head's output (B, T, D) and its attention weights (B, T, T), whose rows sum to one.
 
-        Scaled dot-product attention, Vaswani et al. 2017, equation 1; each row of the second result sums to one.
+        Scaled dot-product attention, Vaswani et al. 2017, equation 1.
         """
-        q = x @ self.query.T  # what each character is looking for   (B, T, D)
-        k = x @ self.key.T  # what each character offers to be found by   (B, T, D)
-        v = x @ self.value.T  # what it hands over when it is found   (B, T, D)
+        q = x @ self.query.T  # what each token looks for   (B, T, D)
+        k = x @ self.key.T  # what each token offers to be found by   (B, T, D)
+        v = x @ self.value.T  # what each token passes on when it is attended to   (B, T, D)
         if self.rotary:
-            q, k = rotate(q), rotate(k)
+            q, k = apply_rotary(q), apply_rotary(k)
 
-        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # every pair's match   (B, T, T)
+        scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # how well each query matches each key   (B, T, T)
         if self.causal:
             future = torch.ones_like(scores, dtype=torch.bool).triu(diagonal=1)
-            scores = scores.masked_fill(future, -torch.inf)  # nobody may look at what comes later
+            scores = scores.masked_fill(future, -torch.inf)  # the causal mask: no token attends to a later one
         weights = scores.softmax(dim=-1)
         return weights @ v, weights
 
 
 class Dropout(nn.Module):
-    """Silences a share p of the numbers while training (Srivastava et al. 2014), with dice of its own."""
+    """Sets a share p of the numbers to zero while training (Srivastava et al. 2014), with a generator of its own."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
@@ -87,13 +89,13 @@ class Dropout(nn.Module):
 
 
 class LayerCache:
-    """What one layer keeps of the characters that were read, their keys and values, in memory taken beforehand."""
+    """The keys and values of one layer for the tokens read so far, in memory that is allocated once."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         self.keys, self.values, self.length = keys, values, 0  # (B, H, block_size, D)
 
     def update(self, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add those of new characters (B, H, T, D), and return all so far (B, H, length, D)."""
+        """Append the keys and values of new tokens (B, H, T, D); return all so far, each (B, H, length, D)."""
         start, self.length = self.length, self.length + k.shape[2]
         self.keys[:, :, start : self.length] = k
         self.values[:, :, start : self.length] = v
@@ -101,10 +103,9 @@ class LayerCache:
 
 
 class Cache:
-    """What a model keeps of a context, so that one more character costs the work of one (Pope et al. 2022).
+    """The key-value cache: with it, one more token costs the work of one token (Pope et al. 2022).
 
-    `idx` (B, length) are the characters in it. Memory is taken for all block_size at once, and never more. To be used
-    without gradients.
+    `idx` (B, length) are the tokens in it. Memory for block_size tokens is allocated once. For use without gradients.
     """
 
     def __init__(self, model: MicroLLM, batch_size: int) -> None:
@@ -116,11 +117,11 @@ class Cache:
 
     @property
     def length(self) -> int:
-        """How many characters of the context are in it."""
+        """How many tokens are in it."""
         return self.idx.shape[1]
 
     def clear(self) -> None:
-        """Forget everything; the memory stays taken."""
+        """Empty it; the memory stays allocated."""
         self.idx = self.idx[:, :0]
         for layer in self.layers:
             layer.length = 0
@@ -129,7 +130,7 @@ class Cache:
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, causal: bool) -> torch.Tensor:
     """torch's fused attention for all heads at once: (B, H, T, D) from queries, keys and values of that shape.
 
-    On CPUs in float32 whatever the precision around it: its backward pass in bfloat16 takes ten times longer there.
+    On a CPU it runs in float32 even under bfloat16: there its bfloat16 backward pass is ten times slower.
     """
     if q.dtype == torch.bfloat16 and q.device.type == "cpu":
         with torch.autocast("cpu", enabled=False):
@@ -138,7 +139,7 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, causal: bool) -
 
 
 class MultiHeadAttention(nn.Module):
-    """All heads at once: one projection for every query, key and value, and torch's fused attention."""
+    """All heads at once: one matrix computes every query, key and value, and torch's fused attention does the rest."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -148,37 +149,37 @@ class MultiHeadAttention(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: torch.Tensor, cache: LayerCache | None = None) -> torch.Tensor:
-        """From x (B, T, C) to what all heads found, (B, T, C). With a `cache`, x goes on after what that holds."""
-        q, k, v = self.project(x, start=cache.length if cache else 0)
+        """From x (B, T, C) to (B, T, C). With a `cache`, x continues the tokens that are in it."""
+        q, k, v = self.project_qkv(x, start=cache.length if cache else 0)
         if cache:
             k, v = cache.update(k, v)
-        return self.look(q, k, v)
+        return self.attend_and_project(q, k, v)
 
-    def project(self, x: torch.Tensor, start: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries, keys and values of all heads, each (B, H, T, D), from x (B, T, C), whose first stands at `start`."""
+    def project_qkv(self, x: torch.Tensor, start: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Queries, keys and values of all heads, each (B, H, T, D), of x (B, T, C), whose first is at `start`."""
         B, T, C = x.shape
         qk, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4).split((2, 1))
         if self.rotary:
-            qk = rotate(qk, start=start)
+            qk = apply_rotary(qk, start=start)
         (q, k), (v,) = qk, v
         return q, k, v
 
-    def look(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """What all heads found, (B, T, C), for all queries, or for that of the newest character alone."""
-        # the newest may look at all: there is no future yet
+    def attend_and_project(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """The output of all heads through `proj`: (B, T, C), for every query or for that of the newest token alone."""
+        # the newest token may attend to all others: none is later
         out = attend(q, k, v, causal=self.causal and q.shape[2] > 1)
         return self.dropout(self.proj(out.transpose(1, 2).flatten(2)))
 
     @property
     def heads(self) -> list[Head]:
-        """The same weights as separate, readable heads. Built at each access; nothing is stored twice."""
+        """The same weights as separate, readable heads: views, made at each access, never copies."""
         C = self.qkv.in_features
         matrices = self.qkv.weight.view(3, self.n_head, C // self.n_head, C)
         return [Head(*matrices[:, h], causal=self.causal, rotary=self.rotary) for h in range(self.n_head)]
 
 
 class FeedForward(nn.Module):
-    """Each character thinks for itself: four times as wide, nothing below zero, and back."""
+    """A two-layer network applied to each token on its own: to four times the width, the activation, and back."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -188,14 +189,16 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.expand(x).relu()
-        if self.squared:
-            x = x.square()
-        return self.dropout(self.proj(x))
+        return self.dropout(self.proj(self.activate(self.expand(x))))
+
+    def activate(self, x: torch.Tensor) -> torch.Tensor:
+        """The activation: zero below zero (relu), and squared for relu2."""
+        x = x.relu()
+        return x.square() if self.squared else x
 
 
 class Block(nn.Module):
-    """Look back, then think; each adds its finding to the residual stream."""
+    """Attention, then the feed-forward network; each adds its output to the residual stream."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -211,14 +214,14 @@ class Block(nn.Module):
 
 
 def _embedding(rows: int, width: int) -> nn.Embedding:
-    """Without start values: drawing them on "meta" imports all of torch's compiler, which takes more than a second."""
+    """Without initial values: drawing them on "meta" imports torch's compiler, which takes more than a second."""
     return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
 
 
 class MicroLLM(nn.Module):
-    """A character-level Transformer: embeddings, n_layer blocks, and one score for every possible next character.
+    """A character-level Transformer: embeddings, n_layer blocks, and a logit for every possible next character.
 
-    `generator` draws the start weights (None: seed 0). `device="meta"` builds the shapes alone, to count them.
+    `generator` draws the initial weights (None: seed 0). `device="meta"` builds the shapes alone, to count them.
     """
 
     def __init__(
@@ -233,33 +236,34 @@ class MicroLLM(nn.Module):
         self.config, self.vocab_size = config, vocab_size
         with torch.device("meta"):  # shapes only: torch's own constructors would draw from its global random state
             self.token_embedding = _embedding(vocab_size, config.n_embd)
-            if config.lookback:  # a table for each place: its V characters, and "nothing stands there"
+            if config.lookback:  # a table for each distance: V characters, and "before the beginning"
                 self.lookback_embedding = _embedding(config.lookback * (vocab_size + 1), config.n_embd)
             if config.position == "learned":
                 self.position_embedding = _embedding(config.block_size, config.n_embd)
             self.dropout = Dropout(config.dropout)
             self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-            self.ln = nn.LayerNorm(config.n_embd)
-            self.head = nn.Linear(config.n_embd, vocab_size)
+            self.ln_f = nn.LayerNorm(config.n_embd)
+            self.lm_head = nn.Linear(config.n_embd, vocab_size)
         if torch.device(device).type != "meta":
             self.to_empty(device=device)
             self.init_weights(generator or torch.Generator(device).manual_seed(0))
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator) -> None:
-        """Draw the start weights.
+        """Draw the initial weights. Raises ValueError for a parameter that the table does not cover.
 
-        | layer                | torch                                             | zero                      |
+        | layer                | "torch"                                           | "zero"                    |
         |----------------------|---------------------------------------------------|---------------------------|
-        | Embedding            | normal, deviation 1                               | the same                  |
-        | `lookback_embedding` | normal, deviation 0.3                             | the same                  |
+        | Embedding            | normal, standard deviation 1                      | the same                  |
+        | `lookback_embedding` | normal, standard deviation 0.3                    | the same                  |
         | Linear               | uniform within 1 / sqrt(inputs), weights and bias | the same                  |
-        | `proj` and `head`    | as every Linear                                   | 0, weights and bias       |
+        | `proj`, `lm_head`    | as every Linear                                   | 0, weights and bias       |
         | LayerNorm            | weight 1, bias 0                                  | the same                  |
 
-        With zeros each block begins by adding nothing, and the whole model by betting evenly on all characters
-        (Zhang et al. 2019, "Fixup", for the blocks).
+        With zeros, each block adds nothing at first and all next characters are equally likely (Zhang et al. 2019,
+        "Fixup", for the blocks).
         """
+        covered = set()
         for name, module in self.named_modules():
             if isinstance(module, nn.Embedding):
                 module.weight.normal_(std=0.3 if name == "lookback_embedding" else 1.0, generator=generator)
@@ -267,22 +271,27 @@ class MicroLLM(nn.Module):
                 module.weight.fill_(1)
                 module.bias.zero_()
             elif isinstance(module, nn.Linear):
-                is_last = name.endswith(("proj", "head"))
+                is_last = name.endswith(("proj", "lm_head"))
                 bound = 0 if is_last and self.config.initialization == "zero" else 1 / math.sqrt(module.in_features)
                 for parameter in module.parameters(recurse=False):
                     parameter.uniform_(-bound, bound, generator=generator)
+            else:
+                continue
+            covered.update(module.parameters(recurse=False))
+        if missed := [name for name, parameter in self.named_parameters() if parameter not in covered]:
+            raise ValueError(f"init_weights has no rule for {', '.join(missed)}: add a row to its table.")
 
     def use_generator(self, generator: torch.Generator) -> None:
-        """Let every dropout draw from `generator`, which the trainer seeds anew for each step."""
+        """Let every dropout draw from `generator`, which the trainer seeds again for each step."""
         for module in self.modules():
             if isinstance(module, Dropout):
                 module.generator = generator
 
     def embed(self, idx: torch.Tensor, before: torch.Tensor | None = None) -> torch.Tensor:
-        """Which character, which ones stand before it, and where: (B, T) to (B, T, C).
+        """The embedding of each token, of the ones just before it, and of its position: (B, T) to (B, T, C).
 
-        `before` (B, P) is what stands in the context before idx. The vectors of the last `lookback` characters are
-        added to each one's own (a window of neighbours, as in Bengio et al. 2003).
+        `before` (B, P) are the tokens of the context before idx. The vectors of the previous `lookback` characters are
+        added to each one's own (as in the window of Bengio et al. 2003).
         """
         T = idx.shape[1]
         x, k = self.token_embedding(idx), self.config.lookback
@@ -290,9 +299,9 @@ class MicroLLM(nn.Module):
         if k:
             seen = idx if before is None else torch.cat([before[:, -k:], idx], dim=1)
             seen = F.pad(seen, (k + T - seen.shape[1], 0), value=self.vocab_size)
-            neighbours = seen[:, :-1].unfold(1, k, 1)  # what stands k, ..., 1 places back   (B, T, k)
+            previous = seen[:, :-1].unfold(1, k, 1)  # the tokens k, ..., 1 positions back   (B, T, k)
             table = torch.arange(k, device=idx.device) * (self.vocab_size + 1)
-            x = x + self.lookback_embedding(neighbours + table).sum(dim=2)
+            x = x + self.lookback_embedding(previous + table).sum(dim=2)
         if self.config.position == "learned":
             x = x + self.position_embedding.weight[start : start + T]
         return self.dropout(x)
@@ -300,23 +309,23 @@ class MicroLLM(nn.Module):
     def forward(
         self, idx: torch.Tensor, targets: torch.Tensor | None = None, cache: Cache | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Scores of the next character at every position, and how wrong they are.
+        """The logits of the next character at every position, and the loss.
 
-        idx and targets are (B, T) int64 with T <= block_size; logits are (B, T, V); the loss is the mean of -ln p of
-        the targets, in nats a character (None without targets). With a `cache`, idx goes on after what that holds: the
-        whole of a context into an empty one, or one more character. Raises ValueError for more than block_size.
+        idx and targets are (B, T) int64 with T <= block_size; logits are (B, T, V); the loss is the cross-entropy, the
+        mean of -ln p of the targets, in nats per character (None without targets). With a `cache`, idx continues the
+        tokens in it: a whole context when it is empty, else one more token. Raises ValueError for more than block_size.
         """
         kept = cache.length if cache else 0
         if kept + idx.shape[1] > self.config.block_size:
-            raise ValueError(f"{kept + idx.shape[1]} characters at once; this model sees {self.config.block_size}.")
+            raise ValueError(f"{kept + idx.shape[1]} tokens at once: this model sees {self.config.block_size}.")
         if kept and (idx.shape[1] > 1 or not self.config.causal):
-            raise ValueError("A cache that holds something takes one more character at a time, of a causal model.")
+            raise ValueError("A cache with tokens in it takes one more at a time, and only of a causal model.")
         x = self.embed(idx, cache.idx if cache else None)
         for i, block in enumerate(self.blocks):
             x = block(x, cache.layers[i] if cache else None)
         if cache:
             cache.idx = torch.cat([cache.idx, idx], dim=1)
-        logits = self.head(self.ln(x))
+        logits = self.lm_head(self.ln_f(x))
         if targets is None:
             return logits, None
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
@@ -330,7 +339,7 @@ class MicroLLM(nn.Module):
 
 @contextlib.contextmanager
 def evaluating(model: MicroLLM) -> Iterator[None]:
-    """Without dropout and without gradients, inside; as it was, after."""
+    """Inside: no dropout and no gradients. Afterwards the model is in the mode it was in."""
     was_training = model.training
     if was_training:
         model.eval()
@@ -344,5 +353,5 @@ def evaluating(model: MicroLLM) -> Iterator[None]:
 
 @functools.lru_cache(maxsize=1_024)
 def parameter_count(config: ModelConfig, vocab_size: int) -> int:
-    """How many numbers a model of this shape learns. Nothing is allocated."""
+    """The number of parameters of a model of this shape. Nothing is allocated."""
     return sum(p.numel() for p in MicroLLM(config, vocab_size, device="meta").parameters())

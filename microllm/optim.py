@@ -1,6 +1,8 @@
-"""The optimisers and the learning-rate curve."""
+"""The optimizers and the learning-rate schedule."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import torch
 
@@ -9,27 +11,36 @@ from .model import MicroLLM
 
 
 def make_optimizers(model: MicroLLM, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """What corrects the weights after each step; together they hold every parameter exactly once.
+    """The optimizers of a model. Raises ValueError unless each parameter is in exactly one of their groups.
 
     "adamw" is AdamW (Loshchilov & Hutter 2019) with torch's defaults, as in the article. "muon" is Muon (Jordan et al.
-    2024, https://kellerjordan.github.io/posts/muon) for the matrices inside the blocks, where an update can turn all
-    directions alike, and AdamW for embeddings, norms, biases and scores. Both take the same learning rate.
+    2024, https://kellerjordan.github.io/posts/muon) for the matrices inside the blocks, whose update it makes
+    orthogonal, and AdamW for embeddings, norms, biases and `lm_head`. Both use the same learning rate.
     """
     fused = {"lr": config.learning_rate, "fused": True}  # one kernel for all weights
     if config.optimizer == "adamw":
-        return [torch.optim.AdamW(model.parameters(), **fused)]
-    matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
-    inside = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in inside]
-    assert len(matrices) + len(others) == len(list(model.parameters()))
-    return [
-        torch.optim.Muon(matrices, lr=config.learning_rate, momentum=0.9, ns_steps=3, weight_decay=0),
-        torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=0, **fused),
-    ]
+        optimizers = [torch.optim.AdamW(model.parameters(), **fused)]
+    else:
+        matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
+        inside = set(matrices)
+        others = [p for p in model.parameters() if p not in inside]
+        optimizers = [
+            torch.optim.Muon(matrices, lr=config.learning_rate, momentum=0.9, ns_steps=3, weight_decay=0),
+            torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=0, **fused),
+        ]
+    check_groups(model, optimizers)
+    return optimizers
+
+
+def check_groups(model: MicroLLM, optimizers: list[torch.optim.Optimizer]) -> None:
+    """Raises ValueError that names the parameters of `model` which are not in exactly one optimizer group."""
+    grouped = Counter(p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"])
+    if wrong := [name for name, p in model.named_parameters() if grouped[p] != 1]:
+        raise ValueError(f"Not in exactly one optimizer group: {', '.join(wrong)}.")
 
 
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
-    """All that the optimisers remember, flat: "which optimiser . which parameter . name" -> tensor."""
+    """The state of the optimizers, flat: "optimizer number . parameter number . name" -> tensor."""
     return {
         f"{which}.{parameter}.{name}": tensor
         for which, optimizer in enumerate(optimizers)
@@ -39,13 +50,13 @@ def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, torc
 
 
 def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dict[str, torch.Tensor]) -> None:
-    """The inverse of `optimizer_tensors`. Raises ValueError for what does not fit these optimisers."""
+    """The inverse of `optimizer_tensors`. Raises ValueError for what does not fit these optimizers."""
     memories: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
     parameters = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
     for key, tensor in tensors.items():
         which, parameter, name = key.split(".", 2) if key.count(".") == 2 else ("", "", "")
         if not (which.isdecimal() and parameter.isdecimal() and int(which) < len(optimizers)):
-            raise ValueError(f"{key[:40]!r} belongs to no optimiser of this run.")
+            raise ValueError(f"{key[:40]!r} belongs to no optimizer of this run.")
         which, parameter = int(which), int(parameter)
         if parameter >= len(parameters[which]) or tensor.shape not in ((), parameters[which][parameter].shape):
             raise ValueError(f"{key} has the shape {tuple(tensor.shape)}, which fits no parameter there.")
@@ -57,7 +68,7 @@ def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dic
 def learning_rate_at(step: int, config: TrainConfig) -> float:
     """The learning rate of the update after `step` updates: a function of the step alone.
 
-    Up in a straight line during `warmup_steps`, then level ("constant") or down to nothing at max_steps ("linear").
+    It rises linearly for `warmup_steps`, then stays ("constant") or falls linearly to zero at max_steps ("linear").
     """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps

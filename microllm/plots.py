@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,11 +102,11 @@ def loss_spec(
     }
 
     def y(field: str, **axis_options) -> dict[str, Any]:
-        axis = {"title": "loss, nats a character", "format": ".2~f", **axis_options} if axis_options else None
+        axis = {"title": "loss, nats a character", **axis_options} if axis_options else None
         return {
             "field": field,
             "type": "quantitative",
-            "scale": {"zero": False, "nice": False, "padding": 20},
+            "scale": {"zero": False, "nice": False, "padding": _PADDING},
             "axis": axis,
         }
 
@@ -126,7 +127,7 @@ def loss_spec(
     choices = {
         "orient": "right",
         "title": "choices (e^loss)",
-        "labelExpr": "format(exp(datum.value), exp(datum.value) < 10 ? '.1f' : '.0f')",
+        "labelExpr": "format(exp(datum.value), '.3~r')",
         "grid": False,
     }
     tooltip = [
@@ -153,6 +154,13 @@ def loss_spec(
         ],
     }
     is_late = "scale('x', datum.x) > width / 2"
+    beside = {
+        "type": "text",
+        "align": {"expr": f"{is_late} ? 'right' : 'left'"},  # where there is room
+        "dx": {"expr": f"{is_late} ? -4 : 4"},
+        "dy": {"expr": "datum.dy"},
+        "baseline": "top",
+    }
     return {
         "height": 380,
         "resolve": {"axis": {"y": "independent"}},
@@ -188,7 +196,7 @@ def loss_spec(
                         "align": "left",
                         "baseline": "top",  # a curve comes from above
                         "dx": 6,
-                        "dy": 4,
+                        "dy": {"expr": "datum.dy"},
                         "fontSize": 12,
                         **look,
                     },
@@ -210,15 +218,8 @@ def loss_spec(
                 "encoding": {"y": None, "tooltip": note},
             },
             {
-                "transform": [*of_kind("change"), {"window": [{"op": "row_number", "as": "row"}]}],
-                "mark": {
-                    "type": "text",
-                    "align": {"expr": f"{is_late} ? 'right' : 'left'"},  # where there is room
-                    "dx": {"expr": f"{is_late} ? -4 : 4"},
-                    "dy": {"expr": "datum.row % 3 * 14"},  # neighbours stand on lines of their own
-                    "baseline": "top",
-                    "color": colors["text"],
-                },
+                "transform": [*of_kind("change"), {"filter": "isValid(datum.dy)"}],
+                "mark": {**beside, "fontSize": 11, "limit": _WIDEST, "color": colors["text"]},
                 "encoding": {"y": {"value": 4}, "text": note, "tooltip": note},
             },
             {
@@ -243,15 +244,7 @@ def loss_spec(
             },
             {
                 "transform": of_kind("guess"),
-                "mark": {
-                    "type": "text",
-                    "align": "right",
-                    "baseline": "top",
-                    "xOffset": -2,
-                    "dy": 6,
-                    "fontSize": 12,
-                    "color": colors["text"],
-                },
+                "mark": {**beside, "fontSize": 12, "color": colors["text"]},
                 "encoding": {"y": y("loss"), "text": note},
             },
         ],
@@ -266,10 +259,10 @@ def losses_to_guess(references: dict[str, float], max_steps: int) -> list[Mark]:
 
 
 def loss_frame(
-    history: History, references: dict[str, float], axis: str, marks: Sequence[Mark] = ()
+    history: History, references: dict[str, float], axis: str, marks: Sequence[Mark] = (), max_steps: int = 1
 ) -> pandas.DataFrame:
-    """The rows that `loss_spec` draws: x, step, the curves, the reference lines (see `shown_references`), and
-    the marks.
+    """The rows that `loss_spec` draws: x, step, the curves, the reference lines (see `shown_references`), the marks,
+    and `dy`, how many pixels below its line or mark the label of each begins (see `_label_offsets`).
     """
     points = history.points(axis)
     lines = shown_references(references, history.best)
@@ -287,7 +280,7 @@ def loss_frame(
         return [None] * start + values + [None] * (rows - start - len(values))
 
     old = {"old": column(0, points["old_val_loss"])} if history.old_exams else {}
-    return pandas.DataFrame(
+    frame = pandas.DataFrame(
         {
             "x": column(0, x),
             "step": column(0, points["step"] + [mark.step for mark in marks]),
@@ -302,6 +295,90 @@ def loss_frame(
             "label": words(len(x), [f"{name} · {loss:.2f}" for name, loss in lines]),
         }
     )
+    frame["dy"] = _label_offsets(frame, axis, max_steps)
+    return frame
+
+
+# ---- labels of the loss plot that know of each other
+
+_LABEL = 14  # pixels from the top of one label to the top of the next
+_PADDING = 20  # pixels between the plot's edge and the highest and the lowest value
+_BELOW = 4  # pixels between a line and its label
+_WIDEST = 160  # pixels of a live change's label; Vega cuts off the rest
+_ROWS = 4  # of labels of live changes, at the top of the plot
+_SMALLEST_PLOT = 200, 280
+"""Pixels, width and height, of the plot on a narrow phone. Labels that do not overlap there do so nowhere, zoomed in or
+not: the larger the plot, the farther apart is what they belong to.
+"""
+
+
+def spread(wished: Sequence[float], top: float, bottom: float, gap: float) -> list[float]:
+    """Places at least `gap` apart, from `top` on, in the order of those `wished`: each there, or pushed down by those
+    above; none below `bottom`, as long as all have room.
+    """
+    order = sorted(range(len(wished)), key=wished.__getitem__)
+    places = list(wished)
+    for i in order:
+        places[i] = top = max(places[i], top)
+        top += gap
+    for i in reversed(order):
+        places[i] = bottom = min(places[i], bottom)
+        bottom -= gap
+    return places
+
+
+def _label_offsets(frame: pandas.DataFrame, axis: str, max_steps: int) -> numpy.ndarray:
+    """How many pixels below its line or mark each label begins, so that no two overlap in the smallest plot.
+
+    Live changes have rows at the top; reference lines and the guess one column beneath, in the order of their losses.
+    NaN for what has no label, and for a change that finds no room among its neighbours: its rule tells it, pointed at.
+    """
+    width, height = _SMALLEST_PLOT
+    offsets = numpy.full(len(frame), numpy.nan, dtype="float32")
+    changes = numpy.flatnonzero((frame["kind"] == "change") & frame["x"].notna())
+    changes = changes[::-1]  # the newest first
+    rows = _rows(_shares(frame["x"], axis, max_steps)[changes] * width, frame["note"].iloc[changes], width)
+    offsets[changes] = [numpy.nan if row is None else _LABEL * row for row in rows]
+    taken = max((row + 1 for row in rows if row is not None), default=0)
+
+    values = frame["reference"].where(frame["kind"] != "guess", frame["loss"]).to_numpy()
+    labelled = numpy.flatnonzero(~numpy.isnan(values))
+    if not len(labelled):
+        return offsets
+    losses = frame[
+        [name for name in ("raw", "smoothed", "val", "old", "loss", "reference") if name in frame]
+    ].to_numpy()
+    low, high = numpy.nanmin(losses), numpy.nanmax(losses)
+    share = (high - values[labelled]) / (high - low) if high > low else numpy.full(len(labelled), 0.5)
+    lines = _PADDING + share * (height - 2 * _PADDING)
+    offsets[labelled] = spread(lines + _BELOW, _BELOW + _LABEL * taken, height - _LABEL, _LABEL) - lines
+    return offsets
+
+
+def _shares(x: pandas.Series, axis: str, max_steps: int) -> numpy.ndarray:
+    """Where on the x-axis of `loss_spec` these places are, from 0 to 1."""
+    at = x.to_numpy(dtype="float64")
+    if axis == "log":
+        return numpy.log(at) / math.log(max(10, max_steps))
+    if axis == "step":
+        return at / max_steps
+    low, high = numpy.nanmin(at, initial=math.inf), numpy.nanmax(at, initial=-math.inf)
+    return (at - low) / (high - low) if high > low else at * 0 + 0.5
+
+
+def _rows(places: Sequence[float], labels: Sequence[str], width: float) -> list[int | None]:
+    """The row of each label beside its place (pixels), the highest in which it overlaps none; None without one."""
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(_ROWS)]
+    rows: list[int | None] = []
+    for place, label in zip(places, labels, strict=True):
+        wide = 4 + min(_WIDEST, sum(12 if unicodedata.east_asian_width(c) in "WF" else 7 for c in label))
+        start = place - wide if place > width / 2 else place
+        overlaps = (any(start < end and begin < start + wide for begin, end in row) for row in taken)
+        row = next((i for i, is_taken in enumerate(overlaps) if not is_taken), None)
+        if row is not None:
+            taken[row].append((start, start + wide))
+        rows.append(row)
+    return rows
 
 
 def _x_of(step: int, history: History, axis: str) -> float:

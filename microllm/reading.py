@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+import regex
 import torch
 
 from .corpus import Corpus
@@ -17,8 +18,14 @@ NEXT_RIGHT_CHARACTERS = 4_000
 _CHUNK = 64
 _PART = 1 << 16  # fits the processor's cache: bigger ones take twice as long
 _ODD = 0x1E3779B97F4A7C15
-_CUT_WORDS = re.compile(r"^[\w'’]+|[\w'’]+$")
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_LONGEST_WORD = 40  # letters; what is longer is a sequence of bases, a key or a line without blanks
+
+# Word boundaries (UAX 29) and line breaks (UAX 14) as Unicode defines them. Between the words of these scripts there is
+# nothing: Thai, Lao, Khmer, Burmese (SA), Chinese, Japanese (ID, CJ), Balinese, Javanese (AK, AS), Tibetan.
+_WORD = regex.compile(r"(?V1w)\b\p{L}.*?\b")
+_UNSEPARATED = regex.compile(r"(?V1)[[\p{LB=SA}\p{LB=ID}\p{LB=CJ}\p{LB=AK}\p{LB=AS}\p{Tibetan}]&&\p{L}]")
+_MAY_BE_CUT = regex.compile(r"(?V1)^[\P{WB=Other}--\s]++|[\P{WB=Other}--\s]++$")
+_CUT_BEGINNING = regex.compile(r"\S{0,20}\s+|[\p{M}\p{Cf}]*+")
 
 
 # ---- surprise
@@ -108,20 +115,46 @@ def next_right(model: MicroLLM, corpus: Corpus) -> float:
 
 
 def words(text: str) -> frozenset[str]:
-    """The different words of a text, in small letters: runs of letters, with an apostrophe inside or none."""
-    return frozenset(word.casefold() for word in set(_WORD.findall(text)))
+    """The different words of a text, in small letters. Scripts that do not separate their words have none."""
+    return frozenset(map(_folded, filter(_is_separated, set(_words_in(text)))))
+
+
+def _words_in(text: str) -> list[str]:
+    return _WORD.findall(text.replace("_", " "))  # _so_ books print italics
+
+
+def _is_separated(word: str) -> bool:
+    return not _UNSEPARATED.match(word)
+
+
+def _folded(word: str) -> str:
+    """The same for all capitals and compositions of a word, also for the Turkish i with and without its dot."""
+    return unicodedata.normalize("NFC", word.casefold().replace("i\u0307", "i").replace("ı", "i"))
 
 
 def real_words(sample: str, known: str | Collection[str]) -> float | None:
     """The share (0 to 1) of the words of `sample` that occur in the training text; None when it has no whole word.
 
     `known` is that text or, for many samples, its `words`. Capitals do not count. What touches either end of the sample
-    may be a cut word and is left out, and so is what has one or two letters: noise is full of such words.
+    may be a cut word and is left out, and so is what has one or two letters: noise is full of such words. Where most
+    letters belong to a script that does not separate its words (Chinese, Thai), there is no share either.
     """
     if isinstance(known, str):
         known = words(known)
-    found = [word.casefold() for word in _WORD.findall(_CUT_WORDS.sub("", sample)) if len(word) > 2]
+    whole = _MAY_BE_CUT.sub("", sample)
+    if 2 * len(_UNSEPARATED.findall(whole)) > sum(map(str.isalpha, whole)):
+        return None
+    found = filter(_is_separated, _words_in(whole))
+    found = [_folded(word) for word in found if 2 < sum(map(str.isalpha, word)) <= _LONGEST_WORD]
     return sum(word in known for word in found) / len(found) if found else None
+
+
+def after_a_cut_word(text: str) -> int:
+    """Where the first whole word or line begins in a text that may have been cut anywhere, even within a letter.
+
+    Only a blank or a line end within 20 characters tells; without one it is the first whole letter (0 as a rule).
+    """
+    return _CUT_BEGINNING.match(text).end()
 
 
 def longest_copy(sample: str, text: str) -> tuple[int, int, int]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import random
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from .builtin import TRANSFORMS
-from .config import ModelConfig, TrainConfig, problems
+from .config import PRESETS, ModelConfig, TrainConfig, problems
+from .corpus import REFERENCE_NAMES
 from .texts import Text
+from .tokenizer import MAX_CHARACTERS
+
+ACTIVE = ("waiting", "training", "paused")
+STATES = (*ACTIVE, "stopped", "interrupted", "failed", "finished")
 
 _PARTS = {
     **dict.fromkeys(("id", "name", "state", "message", "preset", "torch"), str),
@@ -20,6 +26,7 @@ _PARTS = {
     "threads": int,
 }
 _MOST = 10**9  # steps or characters
+_MOST_THREADS = 256
 _LARGEST = 3.4028234663852886e38  # in float32
 _FAR_FUTURE = 1e11  # seconds since 1970
 _ADJECTIVES = """
@@ -38,7 +45,8 @@ class Parent:
 
     `goes_on` is True when its own steps go on from there, on the same text, and `has_memory` when the optimisers went
     on with what they remembered, and did not begin anew. `text` is one that its weights have learned before the text of
-    the fork, and `left_out` are characters of the latter that they had never met.
+    the fork, and `left_out` are characters of the latter that they had never met. `private` is True when the run that
+    was forked is private (see RunInfo).
     """
 
     id: str
@@ -48,6 +56,7 @@ class Parent:
     has_memory: bool = False
     text: Text | None = None
     left_out: str = ""
+    private: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,10 @@ class RunInfo:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunInfo:
-        """The inverse of `asdict`. Raises KeyError, TypeError, ValueError for a part missing or without sense."""
+        """The inverse of `asdict`, and the one rule of what may stand in a `run.json`, whoever writes it.
+
+        Raises KeyError, TypeError, ValueError for a part that is missing or makes no sense.
+        """
         for name, kind in _PARTS.items():
             if not isinstance(data[name], kind):
                 raise TypeError(f"{name} is {type(data[name]).__name__}")
@@ -94,19 +106,30 @@ class RunInfo:
         _check_text(info.text)
         if info.parent:
             _check_parent(info.parent)
-        if found := problems(info.model, info.train):  # a file can be edited
+        if found := problems(info.model, info.train, info.text.characters):  # a file can be edited
             raise ValueError(" ".join(found.values()))
-        if not 0 <= info.created < _FAR_FUTURE:
-            raise ValueError("created is no time")
-        losses = [*info.references.values(), *(it for it in (info.full_val_loss, info.guess) if it is not None)]
-        if not all(map(is_number, losses)):
-            raise TypeError("a loss in it is no number")
+        _check_values(info)
+        _check_unicode(data)
         return info
 
     @property
     def old_text(self) -> Text | None:
         """The text that its weights have learned before this one; None for a run that is no such fork."""
         return self.parent and self.parent.text
+
+    @property
+    def is_private(self) -> bool:
+        """True when its weights have learned somebody's own text, here or before it was forked: the app does not list
+        such a run for others."""
+        return self.text.is_own or self.has_private_parent
+
+    @property
+    def has_private_parent(self) -> bool:
+        """True when the run that it was forked from is private."""
+        if self.parent is None:
+            return False
+        learned = (self.parent.text, self.text if self.parent.goes_on else None)
+        return self.parent.private or any(text.is_own for text in learned if text)
 
     @property
     def texts(self) -> set[str]:
@@ -128,22 +151,56 @@ def is_count(value: Any) -> bool:
     return isinstance(value, int) and 0 <= value <= _MOST
 
 
+def _check_values(info: RunInfo) -> None:
+    if info.preset not in PRESETS:
+        raise ValueError(f"preset is {info.preset[:20]!r}: there is no such preset.")
+    if info.state not in STATES:
+        raise ValueError(f"state is {info.state[:20]!r}: there is no such state.")
+    if not 1 <= info.threads <= _MOST_THREADS:
+        raise ValueError(f"threads is {info.threads}: it must be a whole number from 1 to {_MOST_THREADS}.")
+    if not 0 <= info.created < _FAR_FUTURE:
+        raise ValueError(f"created is {info.created}: that is no time.")
+    if unknown := info.references.keys() - REFERENCE_NAMES.keys():
+        raise ValueError(f"there is no reference {sorted(unknown)[0][:20]!r}.")
+    losses = info.references | {"full_val_loss": info.full_val_loss, "guess": info.guess}
+    for name, loss in losses.items():
+        if not (is_number(loss) or (loss is None and name not in info.references)):
+            raise ValueError(f"{name} is {str(loss)[:20]}: it must be a finite number.")
+
+
 def _check_text(text: Text) -> None:
-    if not (re.fullmatch("[0-9a-f]{64}", text.sha256) and is_count(text.characters)):
-        raise ValueError("its text has no SHA-256 or no length.")
-    is_named = isinstance(text.name, str) and all(
-        isinstance(it, (str, type(None))) for it in (text.notice, text.source, text.encoding)
-    )
-    is_made = text.how in TRANSFORMS and (text.first is None or is_count(text.first))
-    if not (is_named and is_made and (text.floor is None or is_number(text.floor))):
-        raise ValueError("what it says about its text makes no sense.")
+    is_right = {
+        "sha256": re.fullmatch("[0-9a-f]{64}", text.sha256),
+        "characters": is_count(text.characters),
+        "name": isinstance(text.name, str),
+        "notice": isinstance(text.notice, (str, type(None))),
+        "source": isinstance(text.source, (str, type(None))),
+        "encoding": isinstance(text.encoding, (str, type(None))),
+        "how": text.how in TRANSFORMS,
+        "first": text.first is None or is_count(text.first),
+        "floor": text.floor is None or is_number(text.floor),
+    }
+    if wrong := [name for name, right in is_right.items() if not right]:
+        raise ValueError(f"{wrong[0]} of its text is {str(getattr(text, wrong[0]))[:40]!r}, which makes no sense.")
 
 
 def _check_parent(parent: Parent) -> None:
-    if not (is_count(parent.step) and all(isinstance(it, str) for it in (parent.id, parent.name, parent.left_out))):
-        raise TypeError("the run that it was forked from is none.")
+    is_said = all(isinstance(it, str) for it in (parent.id, parent.name, parent.left_out))
+    if not (is_said and is_count(parent.step) and len(parent.left_out) <= MAX_CHARACTERS):
+        raise TypeError("the run that it was forked from makes no sense.")
+    if not all(isinstance(it, bool) for it in (parent.goes_on, parent.has_memory, parent.private)):
+        raise TypeError("goes_on, has_memory and private of a fork are true or false.")
     if parent.text:
         _check_text(parent.text)
+
+
+def _check_unicode(data: dict[str, Any]) -> None:
+    """Raises ValueError for half of a surrogate pair: a text may have it for a character, but no page can show it."""
+    parent = data.get("parent") and data["parent"] | {"left_out": ""}
+    try:
+        json.dumps(data | {"parent": parent}, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a name or sentence in it is not Unicode.") from error
 
 
 def kept_of(token: str) -> str:

@@ -11,9 +11,10 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from .checkpoint import (
     load_weights,
     save_checkpoint,
     save_weights,
+    snapshot_steps,
     sweep,
     thin,
 )
@@ -36,19 +38,29 @@ from .config import ModelConfig, TrainConfig, problems, replayed
 from .corpus import Corpus
 from .cost import memory_problem
 from .download import TextProblem, forget_text
-from .history import History
-from .home import parsed, runs_dir, texts_dir, write_atomically
+from .history import MOST_EVENTS, MOST_METRICS, History, whole_lines
+from .home import open_file, parsed, read_file, runs_dir, texts_dir, write_atomically
 from .model import MicroLLM
-from .run_info import Parent, RunInfo, kept_of, new_name
+from .run_info import ACTIVE, Parent, RunInfo, kept_of, new_name
 from .texts import Text, is_kept, load_corpus
-from .tokenizer import CharTokenizer
+from .tokenizer import MAX_CHARACTERS, CharTokenizer
 from .train import Progress, TrainerState, thread_count
 
-ACTIVE = ("waiting", "training", "paused")
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+MOST_JSON = 2**17
+"""Bytes of a run.json or vocab.json. A larger one is not read."""
 
 _ID = re.compile(r"[0-9a-f]{16}")
-
-_looking = threading.Lock()
+_MOST_BYTES = {"metrics.jsonl": MOST_METRICS, "events.jsonl": MOST_EVENTS, "vocab.json": MOST_JSON}
+_FOLDERS = ("snapshots", "checkpoints")
+_LONGEST_MESSAGE = 2_000
+_TAIL = 2**16  # bytes in which the last line end of a file is looked for at once
+_MOST_REMEMBERED = 10_000
+_remembered: dict[str, tuple[tuple[int, int, int], Any]] = {}  # path of a JSON file: its stamp, and what it said
 
 
 class RunProblem(ValueError):
@@ -60,9 +72,16 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.history = History(folder / "metrics.jsonl")
-        self._lock = FileLock(folder / "lock", thread_local=False)
-        self._read: tuple[tuple[int, int], RunInfo] | None = None  # in one piece: threads share a run
+        self._path = str(folder)
+
+    @cached_property  # as the lock: a list of a thousand runs needs neither
+    def history(self) -> History:
+        """The curve of the run."""
+        return History(self.folder / "metrics.jsonl")
+
+    @cached_property
+    def _lock(self) -> FileLock:
+        return FileLock(self.folder / "lock", thread_local=False)
 
     @property
     def id(self) -> str:
@@ -82,11 +101,15 @@ class Run:
         token: str | None = None,
         parent: Parent | None = None,
         vocab: str | None = None,
+        fill: Callable[[Run], None] | None = None,
     ) -> Run:
         """Make the folder of a new run, owned by whoever has `token`; see forking.py for one that has a `parent`.
 
-        Its characters are those of its text, or `vocab`. Raises ValueError for a configuration with problems or one
-        that does not fit into the memory, RunProblem when all runs take too much of the disk, OSError on a full one.
+        Its characters are those of its text, or `vocab`. `fill` writes what else it begins with; nobody sees the run
+        before that is done. Whatever fails, no folder is left.
+
+        Raises ValueError for a configuration with problems or one that does not fit into the memory, RunProblem for
+        anything else that no run may say or when all runs take too much of the disk, OSError on a full one.
         """
         if found := problems(model, train, text.characters):
             raise ValueError(" ".join(found.values()))
@@ -100,9 +123,7 @@ class Run:
         if not is_kept(text):  # deleted, even just now, though its ids are in memory: nothing could go on with it
             raise TextProblem(f"{text.name} is not kept here any more: choose the text again.")
         run = cls(runs_dir() / secrets.token_hex(8))
-        run.folder.mkdir(parents=True)
-        write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
-        run._write(
+        said = _checked_json(
             RunInfo(
                 id=run.id,
                 name=free_name(new_name()),
@@ -121,65 +142,137 @@ class Run:
                 parent=parent,
             )
         )
+        try:
+            run.folder.mkdir(parents=True)
+            write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
+            if fill:
+                fill(run)
+            write_atomically(run.folder / "run.json", said)  # from here on there is such a run
+        except BaseException:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            raise
         return run
 
     @classmethod
     def open(cls, run_id: str) -> Run:
-        """The run with this id. Raises RunProblem when there is none or its `run.json` cannot be understood."""
-        if not _ID.fullmatch(run_id) or not (runs_dir() / run_id / "run.json").is_file():
+        """The run with this id. Raises RunProblem when there is none or a part of its folder cannot be used.
+
+        A run that is damaged is refused here, and not at its first use.
+        """
+        if not _ID.fullmatch(run_id):
             raise _missing(run_id)
         run = cls(runs_dir() / run_id)
-        _ = run.info  # a damaged run is refused here, not at its first use
+        run._check()
         return run
+
+    def _check(self) -> None:
+        _ = self.info
+        for name in (*_MOST_BYTES, *_FOLDERS):
+            try:
+                found = os.lstat(f"{self._path}/{name}")
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _damaged(self.id, f"its {name} cannot be read") from error
+            if not (stat.S_ISDIR if name in _FOLDERS else stat.S_ISREG)(found.st_mode):
+                raise _damaged(self.id, f"its {name} is not a {'folder' if name in _FOLDERS else 'file'}")
+            if name in _MOST_BYTES and found.st_size > _MOST_BYTES[name]:
+                raise _damaged(self.id, f"its {name} is too large to be ours ({found.st_size / 1e6:,.1f} MB)")
+        _ = self._vocab
 
     # ---- reading
 
     @property
     def info(self) -> RunInfo:
-        """What `run.json` says now. A run whose writer is gone without a word is "interrupted"."""
-        path = self.folder / "run.json"
-        try:
-            stat, read = path.stat(), self._read
-            stamp = stat.st_mtime_ns, stat.st_ino  # clocks of file systems are coarse: two writes may have one time
-            if read is None or read[0] != stamp:
-                read = self._read = stamp, RunInfo.from_json(parsed(path.read_text("utf-8")))
-        except FileNotFoundError as error:
-            raise _missing(self.id) from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunProblem(f"Run {self.id} is damaged: its run.json cannot be understood.") from error
-        info = read[1]
+        """What `run.json` says now. A run whose writer is gone without a word is "interrupted".
+
+        Raises RunProblem when it is gone or cannot be understood.
+        """
+        info = self._said("run.json", RunInfo.from_json)
         if info.state in ACTIVE and not self.is_being_written():
             return replace(info, state="interrupted", message="The program that trained it is gone.")
         return info
 
+    def _said(self, name: str, understood: Callable[[Any], Any]) -> Any:
+        """What a JSON file of the run says, as `understood`. It is read once, however many ask."""
+        path = f"{self._path}/{name}"
+        try:
+            found = os.lstat(path)
+            stamp = found.st_mtime_ns, found.st_ino, found.st_size  # two writes may have one time of a coarse clock
+            known = _remembered.get(path)
+            if known is None or known[0] != stamp:
+                known = stamp, _understood(read_file(path, MOST_JSON), understood)
+                if len(_remembered) >= _MOST_REMEMBERED:
+                    _remembered.clear()
+                _remembered[path] = known
+        except FileNotFoundError as error:
+            raise _missing(self.id) if name == "run.json" else _damaged(self.id, f"it has no {name}") from error
+        except OSError as error:
+            raise _damaged(self.id, f"its {name} cannot be read") from error
+        if known[1] is None:
+            raise _damaged(self.id, f"its {name} cannot be understood")
+        return known[1]
+
     def is_being_written(self) -> bool:
-        """True while some thread, here or in another process, holds `writing`."""
-        if self._lock.is_locked:
-            return True
-        with _looking:  # whoever looks holds the lock for a moment, and must not be taken for the writer
-            try:
-                with FileLock(self.folder / "lock", timeout=0.005, poll_interval=0.001, thread_local=False):
+        """True while some thread, here or in another process, holds `writing`. Where no lock can be read, nobody does.
+
+        Nothing is written for that: a run can be looked at where only reading is allowed.
+        """
+        try:
+            with open_file(f"{self._path}/lock") as file:
+                if fcntl:  # those who only look do not take each other for the writer: the lock is shared
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                     return False
-            except Timeout:
-                return True
+            with FileLock(self.folder / "lock", timeout=0.005, poll_interval=0.001, thread_local=False):
+                return False
+        except (BlockingIOError, Timeout):
+            return True
+        except OSError:  # also on a file system without such locks: there we know of this very object only
+            return "_lock" in vars(self) and self._lock.is_locked
+
+    @property
+    def _vocab(self) -> str:
+        return self._said("vocab.json", checked_vocab)
 
     @cached_property
     def tokenizer(self) -> CharTokenizer:
         """The characters of the run's text. Raises RunProblem when they cannot be read."""
-        try:
-            return CharTokenizer(parsed((self.folder / "vocab.json").read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise RunProblem(f"Run {self.id} is damaged: its vocab.json cannot be understood.") from error
+        return CharTokenizer(self._vocab)
 
     @property
     def corpus(self) -> Corpus:
-        """The text of the run. Raises download.TextProblem when it is gone."""
-        return load_corpus(*self.text_and_vocab)
+        """The text of the run. Raises download.TextProblem when it is gone, or is not the one that the run learned."""
+        corpus = self._loaded(self.info.text, self._foreign_vocab)
+        if corpus.tokenizer.vocab != self._vocab:
+            raise self._not_its_text(self.info.text)
+        return corpus
 
     @property
     def text_and_vocab(self) -> tuple[str, str | None]:
-        """What texts.load_corpus takes: the SHA-256 of the text, and its characters where they are the parent's."""
-        return self.info.text.sha256, self.tokenizer.vocab if self.old_text else None
+        """What texts.load_corpus takes: the SHA-256 of the text, and its characters where they are the parent's.
+
+        Raises download.TextProblem as `corpus` does.
+        """
+        _ = self.corpus
+        return self.info.text.sha256, self._foreign_vocab
+
+    @property
+    def _foreign_vocab(self) -> str | None:
+        return self._vocab if self.old_text else None
+
+    def _loaded(self, text: Text, vocab: str | None) -> Corpus:
+        try:
+            corpus = load_corpus(text.sha256, vocab)
+        except TextProblem:
+            raise
+        except ValueError as error:  # it has characters that are not in the vocabulary
+            raise self._not_its_text(text) from error
+        if len(corpus) != text.characters:
+            raise self._not_its_text(text)
+        return corpus
+
+    def _not_its_text(self, text: Text) -> TextProblem:
+        return TextProblem(f"{text.name}, as it is kept here, is not what {self.info.name} learned: they do not fit.")
 
     @property
     def old_text(self) -> Text | None:
@@ -189,12 +282,12 @@ class Run:
     @property
     def old_corpus(self) -> Corpus | None:
         """The old text, in the same characters. Raises download.TextProblem when it is gone."""
-        return self.old_text and load_corpus(self.old_text.sha256, self.tokenizer.vocab)
+        return self.old_text and self._loaded(self.old_text, self._vocab)
 
     @property
     def snapshots(self) -> list[int]:
         """The steps whose weights are kept, in order."""
-        return sorted(int(path.stem.removeprefix("step-")) for path in self.folder.glob("snapshots/step-*.safetensors"))
+        return snapshot_steps(self.folder / "snapshots")
 
     def newest_snapshot(self) -> int:
         """The last step whose weights are kept. Raises RunProblem before the first."""
@@ -213,19 +306,26 @@ class Run:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
-        """Be the one writer of this folder. Raises RunProblem when it has one already."""
-        sentence = f"{self.info.name} is being trained already, here or in another process."
+        """Be the one writer of this folder. Raises RunProblem when it has one already, or has no usable lock."""
+        name = self.info.name
+        is_taken = f"{name} is being trained already, here or in another process."
         if self._lock.is_locked:  # acquiring it once more would only count
-            raise RunProblem(sentence)
+            raise RunProblem(is_taken)
         try:
+            with contextlib.suppress(FileNotFoundError):  # what no reader could see locked is no lock
+                open_file(self.folder / "lock").close()
             self._lock.acquire(timeout=1)
         except Timeout:
-            raise RunProblem(sentence) from None
+            raise RunProblem(is_taken) from None
+        except OSError as error:
+            _ = self.info  # deleted meanwhile?
+            raise RunProblem(f"{name} cannot be written: its lock cannot be used ({error.strerror}).") from error
         try:
+            _ = self.info
             for folder in (self._checkpoints, self.folder / "snapshots"):
                 sweep(folder)
-            for name in ("metrics.jsonl", "events.jsonl"):
-                _cut_torn_line(self.folder / name)
+            for file in ("metrics.jsonl", "events.jsonl"):
+                _cut_torn_line(self.folder / file)
             writer = Writer(self)
             try:
                 yield writer
@@ -235,11 +335,10 @@ class Run:
             self._lock.release()
 
     def update(self, **changes) -> None:
-        """Write some fields of RunInfo to `run.json`."""
-        self._write(replace(self.info, **changes))
-
-    def _write(self, info: RunInfo) -> None:
-        write_atomically(self.folder / "run.json", json.dumps(asdict(info), indent=1))
+        """Write some fields of RunInfo to `run.json`. Raises RunProblem for what no run may say, OSError."""
+        if "message" in changes:  # it may quote anything
+            changes["message"] = changes["message"].encode("utf-8", "replace").decode()[:_LONGEST_MESSAGE]
+        write_atomically(self.folder / "run.json", _checked_json(replace(self.info, **changes)))
 
     def save_snapshot(self, step: int, state: dict[str, torch.Tensor]) -> None:
         """Keep the weights of `step`; the least telling snapshots go when all take more than SNAPSHOT_BUDGET."""
@@ -309,7 +408,7 @@ class Run:
     def logged_before(self, step: int) -> bytes:
         """The whole lines of `metrics.jsonl` before a step."""
         lines = []
-        for line in (self.folder / "metrics.jsonl").read_bytes().splitlines(keepends=True):
+        for line in whole_lines(self.folder / "metrics.jsonl"):
             with contextlib.suppress(ValueError):
                 row = parsed(line)
                 if isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] < step:
@@ -327,19 +426,57 @@ class Run:
             texts = self.info.texts
             (self.folder / "run.json").unlink()  # from here on there is no such run
         shutil.rmtree(self.folder, ignore_errors=True)
-        for sha256 in texts.difference(*(other.info.texts for other in all_runs())):
+        needed = {sha256 for info, _ in _infos_and_damaged()[0] for sha256 in info.texts}
+        for sha256 in texts - needed:
             forget_text(sha256)
+
+
+def checked_vocab(data: Any) -> str:
+    """The characters that a vocab.json lists. Raises ValueError when they are none, too many, or one comes twice."""
+    if not (isinstance(data, str) and 0 < len(data) <= MAX_CHARACTERS and len({*data}) == len(data)):
+        raise ValueError(f"it has to be a text of 1 to {MAX_CHARACTERS:,} different characters")
+    return data
+
+
+def _understood(data: bytes, understand: Callable[[Any], Any]) -> Any:
+    try:
+        return understand(parsed(data))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _checked_json(info: RunInfo) -> str:
+    """What stands in run.json for `info`, if the rule that reads it takes it. Raises RunProblem."""
+    try:
+        text = json.dumps(asdict(info), indent=1)
+        RunInfo.from_json(parsed(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunProblem(f"A run like this cannot be kept: {error}") from error
+    if len(text) > MOST_JSON:
+        raise RunProblem(f"A run like this cannot be kept: its run.json would have {len(text):,} bytes.")
+    return text
 
 
 def _missing(run_id: str) -> RunProblem:
     return RunProblem(f"There is no run {run_id[:40]!r} here: deleted, or the link is cut short?")
 
 
+def _damaged(run_id: str, why: str) -> RunProblem:
+    return RunProblem(f"Run {run_id} is damaged: {why}.")
+
+
 def _cut_torn_line(path: Path) -> None:
     """Remove a last line that a crash has left without its end, so that the next one stands alone."""
     with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-        data = file.read()
-        file.truncate(data.rfind(b"\n") + 1)
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - _TAIL)
+            file.seek(start)
+            if whole := file.read(end - start).rfind(b"\n") + 1:
+                file.truncate(start + whole)
+                return
+            end = start
+        file.truncate(0)
 
 
 class Writer:
@@ -403,6 +540,8 @@ class Writer:
             return
         with path.open("ab", buffering=0) as events:
             before = events.tell()
+            if before + len(line) > MOST_EVENTS:  # nobody would read it
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             try:
                 if events.write(line) < len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -428,23 +567,47 @@ def all_runs() -> list[Run]:
 
 def runs_and_damaged() -> tuple[list[Run], list[str]]:
     """(every run that can be opened, the newest first; the ids of those that cannot): none hides the others."""
-    runs, damaged = [], []
-    for path in runs_dir().glob("*/run.json"):
-        if not _ID.fullmatch(path.parent.name):
-            continue
+    opened, damaged = _infos_and_damaged()
+    return [run for _, run in sorted(opened, key=lambda one: one[0].created, reverse=True)], sorted(damaged)
+
+
+def _infos_and_damaged() -> tuple[list[tuple[RunInfo, Run]], list[str]]:
+    """What each run said when it was looked at, for it may be gone at once; and the ids of those that say nothing."""
+    opened, damaged, folder = [], [], runs_dir()
+    for run_id in _ids():
+        run = Run(folder / run_id)
         try:
-            runs.append(Run.open(path.parent.name))
+            run._check()
+            opened.append((run.info, run))
         except RunProblem:
-            damaged.append(path.parent.name)
-    return sorted(runs, key=lambda run: run.info.created, reverse=True), sorted(damaged)
+            if _is_there(run_id):
+                damaged.append(run_id)
+    return opened, damaged
+
+
+def _ids() -> list[str]:
+    """The names in the folder of runs that are ids of runs. Nothing of what they name was looked at yet."""
+    try:
+        return [name for name in os.listdir(runs_dir()) if _ID.fullmatch(name)]
+    except OSError:  # none yet
+        return []
+
+
+def _is_there(run_id: str) -> bool:
+    """False for a folder without a run.json, such as one that is being made or deleted, and for a file."""
+    folder = runs_dir() / run_id
+    try:
+        os.lstat(folder / "run.json")
+    except (FileNotFoundError, NotADirectoryError):
+        return folder.is_symlink()  # to a place that is not there
+    except OSError:  # nobody may look
+        pass
+    return True
 
 
 def free_name(name: str) -> str:
     """The name, with a number after it when a run has it already: names are what people tell runs apart by."""
-    taken = set()
-    for path in runs_dir().glob("*/run.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # of a damaged run
-            taken.add(parsed(path.read_bytes())["name"])
+    taken = {info.name for info, _ in _infos_and_damaged()[0]}
     numbered = (f"{name}-{number}" for number in itertools.count(2))
     return name if name not in taken else next(other for other in numbered if other not in taken)
 
@@ -473,7 +636,9 @@ def most_disk() -> float:
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # replaced or deleted meanwhile
-            total += path.stat().st_size if path.is_file() else 0
+    for place, _, names in os.walk(folder):  # which passes over what cannot be read, or goes meanwhile
+        for name in names:
+            with contextlib.suppress(OSError):
+                found = os.lstat(os.path.join(place, name))
+                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
     return total

@@ -13,8 +13,9 @@ from typing import TypeVar
 
 import torch
 
+from .download import TextProblem
 from .model import MicroLLM
-from .reading import next_right, real_words, words
+from .reading import after_a_cut_word, next_right, real_words, words
 from .runs import Run
 from .sample import Sampling, stream
 from .texts import load_corpus
@@ -23,7 +24,7 @@ _T = TypeVar("_T")
 
 PROMPT = "It is a truth"
 
-_ENOUGH = 10  # times as many characters, so that something is left when blanks and line ends become one
+_ENOUGH = 10  # times as many characters, so that something is left behind a cut word and many blanks
 _LENGTH = 120
 _SAMPLING = Sampling(temperature=0.8)
 _FIRST_WORDS = 48
@@ -31,7 +32,7 @@ _EVERY = 10.0
 _REST = 4.0
 _LONGEST_REST = 2.0
 _MOST_KEPT = 1_000
-_WORDS_FROM = 10_000_000
+_LOOKED_THROUGH = 10_000_000  # characters of a text: all of most
 
 
 @dataclass(frozen=True)
@@ -63,22 +64,33 @@ def _write(run: Run, model: MicroLLM, length: int) -> str:
 
 
 def beginning_for(run: Run, words: str = PROMPT) -> str:
-    """`words`; where the text lacks their characters, as many of the held-out text's own first ones, on one line.
+    """`words` where the run's text has them; else as many characters of its held-out part, from a whole word on.
 
-    Raises download.TextProblem when they are lacking and the text is not here.
+    Line ends stay. Raises download.TextProblem when the text is not here and `words` has characters that it lacks.
     """
-    tokenizer = run.tokenizer
-    if not tokenizer.unknown(words):
+    try:
+        return _beginning(*run.text_and_vocab, words)
+    except TextProblem:
+        if run.tokenizer.unknown(words):
+            raise
         return words
-    own = tokenizer.decode(run.corpus.val[: _ENOUGH * len(words)])
-    blank = "" if tokenizer.unknown(" ") else " "
-    return blank.join(own.split())[: len(words)] or own[: len(words)]
+
+
+@functools.lru_cache(maxsize=64)
+def _beginning(sha256: str, vocab: str | None, words: str) -> str:
+    corpus = load_corpus(sha256, vocab)
+    if not corpus.tokenizer.unknown(words):
+        ids = corpus.tokenizer.encode_tensor(words).numpy().tobytes()
+        if ids in corpus.train[:_LOOKED_THROUGH].numpy().tobytes():
+            return words
+    own = corpus.tokenizer.decode(corpus.val[: _ENOUGH * len(words)])
+    return own[after_a_cut_word(own) :][: len(words)] or own[: len(words)]
 
 
 @functools.lru_cache(maxsize=8)
 def _words_of(sha256: str) -> frozenset[str]:
     corpus = load_corpus(sha256)
-    return words(corpus.tokenizer.decode(corpus.train[:_WORDS_FROM]))
+    return words(corpus.tokenizer.decode(corpus.train[:_LOOKED_THROUGH]))
 
 
 class Samples:

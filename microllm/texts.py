@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from . import builtin, download
+from . import builtin, download, gutenberg
 from .config import SHORTEST_TEXT
 from .corpus import EXAM_CHARACTERS, Corpus
 from .decoding import encoding_called
@@ -45,10 +46,16 @@ class Text:
         """What `source` names."""
         return self.source.split("\0") if self.source else []
 
+    @property
+    def is_own(self) -> bool:
+        """True for somebody's own text, whatever was done to it: neither the book nor a built-in text."""
+        return self.source != "book" and self.source not in builtin.BUILTIN_TEXTS
 
-def book(progress: Callable[[float], None] | None = None) -> str:
-    """*Pride and Prejudice*, from the keep or fetched now. Raises download.TextProblem when it cannot be had."""
-    return download.fetch_book(progress)
+
+def book(progress: Callable[[float], None] | None = None, cancelled: threading.Event | None = None) -> str:
+    """*Pride and Prejudice*, from the keep or fetched now. Raises download.TextProblem when it cannot be had, and soon
+    after `cancelled` is set. `progress` gets the share done, growing to 1."""
+    return gutenberg.fetch_book(progress, cancelled=cancelled)
 
 
 def prepare(
@@ -68,14 +75,17 @@ def prepare(
 
     Raises download.TextProblem for a text that no model could learn from: too short, or too many different characters.
     """
+    name, notice = _in_unicode(name), notice and _in_unicode(notice)
+    if first is not None and first >= len(content):  # all of it, however large the number
+        first = None
     changed = builtin.transform(content, how, first)
     if len(changed) < SHORTEST_TEXT:
         raise download.TextProblem(
             f"{name} has {len(changed)} characters: too short to learn from. It needs {SHORTEST_TEXT}, better 10,000 "
             "or more."
         )
-    label = name.encode("utf-8", "replace").decode()
-    if first is not None and first < len(content):
+    label = name
+    if first is not None:
         label += f", first {first:,} characters"
     if how != "none":
         label += f", {builtin.TRANSFORMS[how].label}"
@@ -86,6 +96,10 @@ def prepare(
     sha256 = download.keep_text(changed)
     floor = _floor(changed, how, source)
     return Text(label, sha256, len(changed), floor, notice, source or f"./{name}", how, first, encoding)
+
+
+def _in_unicode(said: str) -> str:
+    return said.encode("utf-8", "replace").decode()
 
 
 def _floor(text: str, how: str, source: str | None) -> float | None:
@@ -136,7 +150,7 @@ class _Part(NamedTuple):
 
 def _part(source: str, encoding: str | None) -> _Part:
     if source == "book":
-        return _Part(book(), download.BOOK, source)
+        return _Part(book(), gutenberg.BOOK, source)
     if source in builtin.BUILTIN_TEXTS:
         made = builtin.BUILTIN_TEXTS[source]
         return _Part(made.make(made.length, 0), made.name, source)
@@ -147,6 +161,15 @@ def _part(source: str, encoding: str | None) -> _Part:
     path = Path(source)
     content, notice = download.read_text_file(path, encoding)
     return _Part(content, path.name, f"./{path.name}", notice, path.stat().st_size)
+
+
+def made_here(key: str, *, how: str = "none", first: int | None = None) -> Text:
+    """The built-in text with this key. It reads no file, whatever the key: paths belong to the command line.
+
+    Raises KeyError for a key that is not in BUILTIN_TEXTS, download.TextProblem.
+    """
+    made = builtin.BUILTIN_TEXTS[key]
+    return prepare(made.make(made.length, 0), made.name, how=how, first=first, source=key)
 
 
 def is_kept(text: Text) -> bool:

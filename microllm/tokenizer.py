@@ -115,9 +115,17 @@ def _code_points(text: str) -> Iterable[torch.Tensor]:
         yield torch.frombuffer(bytearray(data), dtype=torch.int32)
 
 
-def visible(text: str) -> str:
-    """The text with every character that cannot be seen shown by one that can: ␠ ⏎ ⇥, else its code point."""
-    return "".join(_VISIBLE.get(c) or (c if c.isprintable() else _symbol(ord(c))) for c in text)
+def visible(text: str, keep: str = "") -> str:
+    """The text with every character that cannot be seen shown by one that can: ␠ ⏎ ⇥, else its code point.
+
+    The characters in `keep` stay as they are.
+    """
+    return "".join(c if c in keep else _VISIBLE.get(c) or (c if c.isprintable() else _symbol(ord(c))) for c in text)
+
+
+def visible_alone(letter: str) -> str:
+    """`visible` of a letter that stands by itself: a mark that goes over or under a letter has a circle for one."""
+    return ("◌" if unicodedata.category(letter[0]) in ("Mn", "Me") else "") + visible(letter)
 
 
 def _symbol(code: int) -> str:

@@ -69,6 +69,8 @@ class Training(threading.Thread):
         self._paused, self._steps_granted = False, 0
         self.reached = -1
         """The last step that was logged."""
+        self.first_step: int | None = None
+        """The step that it logs first: that of the checkpoint from which it goes on. None until it begins."""
         self._windows: set[str] = set()
         self._last_window_left = time.monotonic()
         self._beaten: set[str] = set()
@@ -183,7 +185,7 @@ class Training(threading.Thread):
                     state=state, message=message or self.folder.info.message, full_val_loss=full_val_loss
                 )
         except (OSError, RunProblem) as error:  # then the folder cannot tell how it ended either
-            _log.error("run %s cannot be written: %s", self.folder.id, _plain_words(error))
+            _log.error("run %s cannot be written: %r", self.folder.id, _plain_words(error))
             state = "failed"
         finally:
             self._slots.leave(self.folder.id)
@@ -252,6 +254,7 @@ class Training(threading.Thread):
             ]
             self.reached = step - 1
         writer.cut(step)
+        self.first_step = step
         self._beaten = set()
         self._beats_a_reference(self.folder.history.read().best)  # what was news before is none now
         if info.message != " ".join(notices):

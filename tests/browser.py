@@ -9,7 +9,8 @@ from driving import PATIENCE, Server, tracebacks
 from playwright.sync_api import sync_playwright
 
 from microllm.builtin import drawing_room
-from microllm.download import BOOK_FILE
+from microllm.gutenberg import BOOK_FILE
+from microllm.ui.session import SENTENCE
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -30,10 +31,10 @@ def browser():
 
 @pytest.fixture(scope="session")
 def mirror(tmp_path_factory) -> Path:
-    """A folder with a "book": Gutenberg's markers, and between them sentences that nobody wrote."""
+    """A folder with a "book": Gutenberg's markers, and between them the usual beginning and sentences nobody wrote."""
     folder = tmp_path_factory.mktemp("mirror")
     marker = "*** {} OF THE PROJECT GUTENBERG EBOOK PRIDE AND PREJUDICE ***"
-    book = "\n".join([marker.format("START"), drawing_room(150_000), marker.format("END"), ""])
+    book = "\n".join([marker.format("START"), f"{SENTENCE}. {drawing_room(150_000)}", marker.format("END"), ""])
     (folder / BOOK_FILE).write_text(book, encoding="utf-8")
     return folder
 

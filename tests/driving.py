@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.request import urlopen
 
@@ -43,10 +44,11 @@ def tracebacks(log: str) -> str:
 class Server:
     """The app as a program of its own, on a home of its own."""
 
-    def __init__(self, home: Path, mirror: Path, **environment: str) -> None:
+    def __init__(self, home: Path, mirror: Path, port: int = 0, **environment: str) -> None:
         self.home = home
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         arguments = f"-m streamlit run app.py --server.port {self.port} --server.address 127.0.0.1"
@@ -369,3 +371,32 @@ elements => {
 def contrast(texts: Locator) -> float:
     """The lowest contrast of these texts with what lies under them, as WCAG 2 reckons it."""
     return texts.evaluate_all(_CONTRAST)
+
+
+# ---- a component of ours alone, without a server
+
+_MOUNT = """
+async ([html, css, script, data]) => {
+    const host = document.createElement("div")
+    document.body.replaceChildren(host)
+    const parentElement = host.attachShadow({ mode: "open" })
+    parentElement.innerHTML = `<style>${css}</style>${html}`
+    const { default: draw } = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })))
+    window.data = data
+    window.told = []
+    const setTriggerValue = (event, value) => {
+        window.told.push(value)
+        window.answer?.(value)
+    }
+    window.draw = () => draw({ data: window.data, parentElement, setTriggerValue })
+    window.draw()
+}
+"""
+
+
+def mount(page: Page, component: ModuleType, data: dict[str, Any]) -> None:
+    """Draw a component with `data`. The window has `data`, `draw` and what was `told`; it may set an `answer`."""
+    folder, name = Path(component.__file__).parent, Path(component.__file__).stem
+    scripts = "\n".join((folder / f"{script}.js").read_text("utf-8") for script in (*component.SHARED, name))
+    page.set_content("<meta charset=utf-8><body style='--st-code-font: monospace'>")
+    page.evaluate(_MOUNT, [component.HTML, (folder / f"{name}.css").read_text("utf-8"), scripts, data])

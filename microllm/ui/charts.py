@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import streamlit as st
 from .. import plots, texts
 from ..config import knobs
 from ..history import AXES, History
+from ..link import MOST_GUESS
 from ..runs import Run
 from ..samples import Sample
+from ..tokenizer import visible
 from . import next_run, session, shared
+from .browser_input import number
 from .controls import mode
 from .frame import live
 from .session import is_active
@@ -74,7 +78,7 @@ def _tick(run: Run, axis: str) -> None:
         marks.append(plots.Mark("change", change["step"], said))
     if moment is not None:
         marks.append(plots.Mark("moment", moment, f"step {moment:,}: the moment on show"))
-    frame = plots.loss_frame(history, info.references, axis, marks)
+    frame = plots.loss_frame(history, info.references, axis, marks, info.train.max_steps)
     _draw_loss(frame, axis, info.train.max_steps, has_old_text=run.old_text is not None)
     if len(history.old_exams) > 1:
         _gain_and_loss(history)
@@ -103,7 +107,7 @@ def _draw_lines(references: dict[str, float], axis: str, max_steps: int) -> None
     """The lines alone, before the first run; a click sets a guess."""
     marks = plots.losses_to_guess(references, max_steps) + _guess_mark(next_run.guess(), max_steps)
     st.vega_lite_chart(
-        plots.loss_frame(History(Path("none yet")), references, axis, marks),
+        plots.loss_frame(History(Path("none yet")), references, axis, marks, max_steps),
         plots.loss_spec(axis, max_steps, mode(), can_guess=True),
         width="stretch",
         key="lines",
@@ -114,8 +118,10 @@ def _draw_lines(references: dict[str, float], axis: str, max_steps: int) -> None
 
 
 def _take_the_guess() -> None:
-    if clicked := st.session_state["lines"].selection.get("guess"):
-        next_run.set_guess(round(clicked[0]["loss"], 2))
+    clicked = st.session_state["lines"].selection.get("guess")
+    with contextlib.suppress(TypeError, KeyError, IndexError):  # a click beside all of them, or no report of ours
+        if (loss := number(clicked[0]["loss"], 0, MOST_GUESS)) is not None:
+            next_run.set_guess(round(loss, 2))
 
 
 def _draw_loss(frame: pandas.DataFrame, axis: str, max_steps: int, *, has_old_text: bool = False) -> None:
@@ -176,7 +182,7 @@ def _writes(run: Run, moment: int | None, passed: list[plots.Mark]) -> None:
             if sample is None:
                 st.caption("Its first words are on their way.")
             else:
-                st.code(sample.text, language=None, wrap_lines=True)
+                st.code(visible(sample.text, keep=" \n\t"), language=None, wrap_lines=True)
                 st.caption(_judgement(sample))
         _milestones(run, passed)
     except ValueError as problem:  # its text or its weights cannot be read
@@ -209,6 +215,6 @@ def _milestones(run: Run, passed: list[plots.Mark]) -> None:
     told, deadline = [], time.monotonic() + (0.0 if is_active() else 2.0)  # a page that does not tick is drawn once
     for mark in rows:
         wait = max(0.0, deadline - time.monotonic())
-        text = (shared.samples().first_words(run, mark.step, wait) or "…").replace("\n", "⏎")
+        text = visible(shared.samples().first_words(run, mark.step, wait) or "…", keep=" ")
         told.append(f"step {mark.step:,}, {mark.note}\n  {text}")
     st.code("\n".join(told), language=None, wrap_lines=True)

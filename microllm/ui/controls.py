@@ -15,7 +15,7 @@ from ..cost import memory_bytes, memory_problem
 from ..download import TextProblem
 from ..model import parameter_count
 from ..samples import PROMPT, beginning_for
-from ..tokenizer import visible
+from ..tokenizer import visible_alone
 from . import next_run, orders, session, shared
 from .fold import fold
 from .frame import live
@@ -38,6 +38,7 @@ _RECIPE = (
 _RUN = tuple(name for name in knobs() if name not in _MAIN + _RECIPE)
 
 LONGEST_PROMPT = 200
+_TWO_LINES = 96  # pixels, with the label: the least that Streamlit allows
 _WARM = 2.0  # seconds of training, before which a run's speed says little: its first steps are slow
 _DURATIONS = {"15 s": 15, "1 min": 60, "5 min": 300}
 
@@ -211,7 +212,7 @@ def guess() -> None:
     st.number_input(
         "Your guess: how low will validation end?",
         0.0,
-        6.0,
+        link.MOST_GUESS,
         None,
         0.05,
         key="guess",
@@ -288,13 +289,13 @@ def need_a_run(sentence: str) -> None:
 def sentence() -> str:
     """The sentence that all pages look at. Characters the model never met are named and left out."""
     _begin_with("sentence", session.SENTENCE)
-    return _text_input("Your sentence", "sentence", link.SENTENCE_LENGTH)
+    return _field("Your sentence", "sentence", link.SENTENCE_LENGTH)
 
 
 def prompt() -> str:
     """What the model goes on from. Characters it never met are named and left out."""
     _begin_with(prompt_key(), PROMPT)
-    return _text_input("Prompt", prompt_key(), LONGEST_PROMPT)
+    return _field("Prompt", prompt_key(), LONGEST_PROMPT)
 
 
 def prompt_written() -> str:
@@ -323,8 +324,10 @@ def _begin_with(key: str, words: str) -> None:
         offered += [words] if words not in offered else []
 
 
-def _text_input(label: str, key: str, longest: int) -> str:
-    known = readable(st.text_input(label, key=key, persist_state="session"), longest)
+def _field(label: str, key: str, longest: int) -> str:
+    help = "Enter begins a new line. Ctrl+Enter, or a click elsewhere, applies what you wrote."
+    written = st.text_area(label, key=key, height=_TWO_LINES, help=help, persist_state="session")
+    known = readable(written, longest)
     if not known:
         st.warning("There is nothing to go on from: write at least one character that the model knows.")
     elif len(known) > (size := session.run().info.model.block_size):
@@ -343,7 +346,7 @@ def readable(written: str, longest: int) -> str:
     tokenizer = session.run().tokenizer
     unknown = tokenizer.unknown(written)
     if unknown:
-        st.text(f"Left out, because the model has never met them: {' '.join(visible(c) for c in unknown)}")
+        st.text(f"Left out, because the model has never met them: {' '.join(map(visible_alone, unknown))}")
         if other_form := tokenizer.other_form(written):
             st.caption(other_form)
     return "".join(c for c in written if c not in unknown)

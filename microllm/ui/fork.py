@@ -39,14 +39,17 @@ def offer() -> None:
 
 
 def _form(run: Run, moment: int | None) -> None:
-    text = _another_text(run)
+    try:
+        text, characters = _another_text(run)
+    except TextProblem as problem:
+        st.error(literal(str(problem)), icon=":material/error:")
+        return
     last = run.history.read().last
     step = moment if moment is not None else last["step"] if last else 0
     first_step = 0 if text else step
     situation = run.id, moment, text and text.sha256, session.is_active(), run.info.train.max_steps
     where = "-".join(map(str, situation))
     values = _values(run, step, first_step, where)
-    characters = (text or run.info.text).characters
     try:
         forking.settings(run, step, first_step, characters, **values)
     except ValueError as problem:
@@ -75,26 +78,31 @@ def _start(parent: str, moment: int | None, text: texts.Text | None, where: str)
     )
 
 
-def _another_text(run: Run) -> texts.Text | None:
-    """The text of the panel, if the person wants the fork to learn it; None: the run's own."""
+def _another_text(run: Run) -> tuple[texts.Text | None, int]:
+    """(the text of the panel, if the person wants the fork to learn it, None: the run's own; how many characters of it
+    the model can read). Raises TextProblem where those are too few.
+    """
+    own = None, run.info.text.characters
     try:
         chosen = next_run.text()
     except TextProblem:
         chosen = None
     if chosen is None or chosen.sha256 == run.info.text.sha256:
         st.caption("To teach it another text, choose that first, under *Text to learn*.")
-        return None
+        return own
     names = {"own": literal(run.info.text.name), "other": literal(chosen.name)}
     key = f"fork-text-{run.id}"
     if st.radio("Text", list(names), format_func=names.get, key=key, horizontal=True) == "own":
-        return None
-    known = set(run.tokenizer.vocab)
-    left_out = [c for c in texts.load_corpus(chosen.sha256).tokenizer.vocab if c not in known]
+        return own
+    left, left_out = forking.what_is_left(run.tokenizer, chosen)
     if left_out:
         shown = " ".join(visible(c) for c in left_out[:_SHOWN]) + (" …" if len(left_out) > _SHOWN else "")
-        st.text(f"Left out, because the model has never met them: {shown}")
+        st.text(
+            f"{left:,} of its {chosen.characters:,} characters are left. "
+            f"Left out, because the model has never met them: {shown}"
+        )
     st.caption("The plot then shows both texts: what it gains on the new one, and what it forgets of the old one.")
-    return chosen
+    return chosen, left
 
 
 def _values(run: Run, step: int, first_step: int, where: str) -> dict[str, float]:
@@ -130,7 +138,7 @@ def origin() -> None:
         said += "; of that step only the weights were kept, so the optimisers began anew"
     with place:
         st.markdown(f"{said}.", width="content")
-        if _is_there(parent.id):
+        if session.knows_parent() and _is_there(parent.id):
             st.button(f"Look at {name}", key="parent", on_click=session.show, args=(parent.id,), type="tertiary")
 
 

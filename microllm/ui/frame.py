@@ -17,6 +17,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from . import browser_input
+
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
 _is_inside = ContextVar("a page runs inside the frame", default=False)
 _is_awake = threading.Event()  # all that a page needs is imported
@@ -52,6 +54,7 @@ def _wake_up() -> None:
 
 def show(page) -> None:
     """Run the page that navigation chose, with the strip around it."""
+    browser_input.guard()
     if "detour" in st.session_state:
         target, query_params = st.session_state.pop("detour")
         st.switch_page(target, query_params=query_params)

@@ -11,14 +11,14 @@ import torch
 
 from ..corpus import Corpus
 from ..download import TextProblem
-from ..guessing import Game, Turn, chances_of_model, chances_of_tables, commonest
+from ..guessing import Game, Turn, chances_of_model, chances_of_tables, commonest, letter_of
 from ..texts import load_corpus
-from ..tokenizer import visible
+from ..tokenizer import visible, visible_alone
 from . import next_run, session
 from .components.guess import guess
 from .fold import fold
 from .frame import live
-from .words import literal
+from .words import isolated, literal
 
 _OPTIONS = 12
 _TAIL = 24  # characters that are shown again before an answer
@@ -96,9 +96,10 @@ def _bets(corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:
     return f"The model of step {step:,}", chances_of_model(model, passage)
 
 
-def _answer(play: _Play, corpus: Corpus, character: str) -> _Play:
-    if corpus.tokenizer.unknown(character):
-        notice = f"{_named(character)} does not occur in this text: guess again."
+def _answer(play: _Play, corpus: Corpus, typed: str) -> _Play:
+    character = letter_of(corpus.tokenizer, typed)
+    if character is None:
+        notice = f"{_named(typed)} does not occur in this text: guess again."
         return replace(play, notice=notice, refused=play.refused + 1)
     place = play.game.place
     who, chances = _bets(corpus, corpus.val[play.game.passage(place)])
@@ -117,8 +118,10 @@ def _draw(play: _Play, corpus: Corpus) -> None:
     guess(
         {
             "turn": len(game.turns),
-            "before": visible(before),
-            "sight": visible(seen) if place is not None else "You have been through all places of this text.",
+            "before": [visible(c) for c in before],
+            "sight": [visible(c) for c in seen]
+            if place is not None
+            else [*"You have been through all places of this text."],
             "spoken": f"What comes after: {passage}" if place is not None else "The end of the game",
             "options": _options(*play.text),
             "notice": play.notice,
@@ -153,7 +156,7 @@ def _options(sha256: str, vocab: str | None) -> list[dict[str, str]]:
     """The characters that have a button: never in the order of what may come next, which would give it away."""
     corpus = load_corpus(sha256, vocab)
     characters = corpus.tokenizer.decode(commonest(corpus.train, corpus.vocab_size, _OPTIONS))
-    return [{"character": c, "shown": visible(c), "name": _named(c)} for c in characters]
+    return [{"character": c, "shown": visible_alone(c), "name": _named(c)} for c in characters]
 
 
 def _last(turn: Turn, who: str, game: Game, corpus: Corpus) -> dict[str, Any]:
@@ -166,8 +169,8 @@ def _last(turn: Turn, who: str, game: Game, corpus: Corpus) -> dict[str, Any]:
     else:
         model = f"✗ {who} {odds}, and gave {truth} {_percent(turn.chance_of_truth)}."
     return {
-        "tail": visible(tail),
-        "truth": visible(decode([turn.truth])),
+        "tail": [visible(c) for c in tail],
+        "truth": visible_alone(decode([turn.truth])),
         "spoken": f"After {tail} came {truth}",
         "yours": f"✓ You said {yours}: right." if turn.yours == turn.truth else f"✗ You said {yours}; it was {truth}.",
         "bet": model,
@@ -176,7 +179,7 @@ def _last(turn: Turn, who: str, game: Game, corpus: Corpus) -> dict[str, Any]:
 
 def _named(character: str) -> str:
     """A character within a sentence: its name where it cannot be seen."""
-    return _NAMES.get(character) or visible(character)
+    return _NAMES.get(character) or isolated(visible_alone(character))
 
 
 def _percent(chance: float) -> str:

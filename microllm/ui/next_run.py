@@ -10,7 +10,9 @@ from .. import texts
 from ..builtin import BUILTIN_TEXTS
 from ..config import ModelConfig, TrainConfig, configs_from, knobs
 from ..decoding import likely_encoding
-from ..download import BOOK, TextProblem, decode_text, load_text
+from ..download import TextProblem, decode_text, load_text
+from ..gutenberg import BOOK
+from ..link import Link
 from ..run_info import RunInfo
 from ..runs import RunProblem, check_disk
 from ..texts import PASTED
@@ -18,6 +20,9 @@ from .shared import be_modest, book
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
 """The widgets of a text: source, how it is turned, how much of it is taken."""
+
+MOST_PASTED = 1_000_000
+"""Most characters in a box for a pasted text: a browser sends all of it again with every click on the page."""
 
 # ---- the settings
 
@@ -46,6 +51,37 @@ def adopt(info: RunInfo, **changes) -> None:
     elif is_at_hand(info.text):
         st.session_state["own_text"], st.session_state["own_text_field"] = info.text, None
         choose_text("own")
+
+
+def said() -> Link:
+    """All that the controls say about the next run."""
+    preset, model, train = draft()
+    choice, own = text_choice(), st.session_state.get("own_text")
+    return Link(
+        preset,
+        asdict(model) | asdict(train),
+        choice["source"],
+        choice["how"],
+        choice["first"],
+        own=(own.sha256, own.name, own.encoding) if own and choice["source"] == "own" else None,
+        guess=guess(),
+    )
+
+
+def follow(said: Link) -> list[str]:
+    """Let the controls say what a link says. Sentences about what it says in vain."""
+    wrong = list(said.wrong)
+    if said.preset or said.values:
+        preset = said.preset or "quick"
+        model, train = configs_from(said.values, preset)
+        set_draft(preset, asdict(model) | asdict(train))
+    if said.text:
+        choose_text(said.text, said.transform, said.first)
+    if said.own and (problem := _take_kept(*said.own)):
+        wrong.append(problem)
+    if said.guess is not None:
+        set_guess(said.guess)
+    return wrong
 
 
 def set_draft(preset: str, values: dict) -> None:
@@ -106,7 +142,7 @@ def _prepared(source: str, how: str, first: int | None, sha256: str = "", name: 
         return texts.prepare(book().result, BOOK, how=how, first=first, source="book")
     if source == "own":
         return texts.prepare(load_text(sha256), name, how=how, first=first)
-    return texts.choose(source, how=how, first=first)
+    return texts.made_here(source, how=how, first=first)
 
 
 def forget_texts() -> None:
@@ -200,6 +236,24 @@ def _forget(*keys: str) -> None:
 def is_at_hand(text: texts.Text) -> bool:
     """True when `adopt` can choose this text: it can be had again, or is kept here."""
     return text.source == "book" or text.source in BUILTIN_TEXTS or texts.is_kept(text)
+
+
+def _take_kept(sha256: str, name: str, encoding: str | None) -> str | None:
+    """Take a text that was kept here before as the person's own; or the sentence that says why not."""
+    if (own := st.session_state.get("own_text")) and own.sha256 == sha256:
+        return None
+    try:
+        content = load_text(sha256)
+        own = texts.prepare(content, name, encoding=encoding)
+    except (TextProblem, OSError):
+        problem = f"Your text {name!r} is not kept on this server any more: choose it again."
+        st.session_state["own_text"], st.session_state["own_text_problem"] = None, problem
+        return problem
+    st.session_state["own_text"], st.session_state["own_text_problem"] = own, None
+    st.session_state["own_text_field"] = "pasted" if name == PASTED else "upload"
+    if name == PASTED and len(content) <= MOST_PASTED:  # it stands in its box again
+        st.session_state["pasted"] = st.session_state["pasted_text"] = content
+    return None
 
 
 # ---- the guess

@@ -16,7 +16,8 @@ import streamlit as st
 
 from .. import forking, texts
 from ..config import ModelConfig, TrainConfig, problems
-from ..download import BOOK, TextProblem
+from ..download import TextProblem
+from ..gutenberg import BOOK
 from ..importing import import_run
 from ..runs import Run, RunProblem
 from ..training import Training

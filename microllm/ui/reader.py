@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import functools
 import math
-import re
 import statistics
 import weakref
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import torch
 
 from ..download import load_text
 from ..model import MicroLLM
-from ..reading import Reading, longest_copy, surprise
+from ..reading import Reading, after_a_cut_word, longest_copy, surprise
 from ..runs import Run
 from ..tokenizer import visible
 from ..writing import Sheet, known_ids
@@ -25,7 +24,7 @@ from . import controls, session, writer
 from .components import letters
 from .frame import live
 from .session import Background, is_active
-from .words import choices, literal
+from .words import choices, isolated, literal
 
 _PASSAGE = 600
 _LONGEST = 2_000
@@ -82,7 +81,7 @@ def _passage(run: Run) -> tuple[str, str]:
 
     st.button("Next passage", key="next-passage", icon=":material/arrow_forward:", on_click=go_on)
     passage = run.tokenizer.decode(held_out[start : start + _PASSAGE])
-    cut = len(passage) - len(re.sub(r"^\S{0,20}\s+", "", passage))  # it begins with a whole word
+    cut = after_a_cut_word(passage)
     origin = (
         f"From the tenth of {literal(run.info.text.name)} that this model never trains on, characters "
         f"{start + cut + 1:,} to {start + len(passage):,} of {len(held_out):,}."
@@ -258,7 +257,7 @@ def _copy_sentence(found: _Copy | None) -> str:
         return "No piece of it stands in the training text."
     said = (
         f"Its longest piece that stands word for word in the training text, underlined, has **{found.length} "
-        f"characters**: “{literal(visible(found.piece))}”."
+        f"characters**: “{isolated(literal(visible(found.piece)))}”."
     )
     if not found.usual:
         return said

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import secrets
-from dataclasses import asdict
 from functools import lru_cache
 
 import streamlit as st
 
 from .. import link
 from ..checkpoint import WeightsProblem
-from ..config import configs_from
 from ..model import MicroLLM
 from ..runs import ACTIVE, Run, RunProblem
 from ..training import Training
@@ -131,6 +130,7 @@ def show(new_id: str) -> None:
 
 def _look_at(new_id: str) -> None:
     opened(new_id)
+    st.session_state.setdefault("met", set()).add(new_id)
     st.session_state["run_id"], st.session_state["moment"] = new_id, None
 
 
@@ -149,6 +149,37 @@ def owns(its_id: str | None = None) -> bool:
         return its_id in keys() and opened(its_id).info.is_owned_with(keys()[its_id])
     except RunProblem:  # deleted, or damaged: nothing is left to command
         return False
+
+
+def lists_all() -> bool:
+    """True when `MICROLLM_LIST` is "all": every window lists every run of this server, as on one's own machine."""
+    return os.environ.get("MICROLLM_LIST") == "all"
+
+
+def lists(its_run: Run) -> bool:
+    """True when this window names a run without having its link: its own, and those on texts that everybody has.
+
+    Whoever has the id of a run can open it, so no page gives away another one's.
+    """
+    return lists_all() or not its_run.info.is_private or owns(its_run.id)
+
+
+def who_sees_own_texts() -> str:
+    """A sentence that says who can read a text that a person uploads or pastes here."""
+    if lists_all():
+        return "Everybody who can open this page can see your text once you train on it: this server lists all runs."
+    return (
+        "Your text stays private: other people here do not see it in their lists. Whoever you give the link of a run "
+        "on it can read it, and so can the operator of this server."
+    )
+
+
+def knows_parent() -> bool:
+    """True when this window may say the id of the run from which the one on show was forked."""
+    info = run().info
+    if not (info.parent and info.has_private_parent):
+        return True
+    return lists_all() or info.parent.id in st.session_state.get("met", ()) or owns(info.parent.id)
 
 
 def forget() -> None:
@@ -189,7 +220,10 @@ def follow_the_link() -> str | None:
     rest = {name: value for name, value in given.items() if name not in _ON_SHOW}
     if rest != st.session_state.get("followed"):
         st.session_state["followed"] = rest
-        wrong += _follow_settings(link.read({name: given[name] for name in given.keys() & {"sentence"}} | rest))
+        said = link.read({name: given[name] for name in given.keys() & {"sentence"}} | rest)
+        wrong += next_run.follow(said)
+        if said.sentence:
+            st.session_state["sentence"] = said.sentence
     if run_id() is not None:
         try:
             info = run().info
@@ -232,19 +266,6 @@ def _take_other_keys(said: str) -> None:
                 keys()[its_id] = key
                 if going := workshop().training(its_id):
                     window().hold(going)
-
-
-def _follow_settings(said: link.Link) -> list[str]:
-    """Let the controls say what a link says. Sentences about what is wrong with it."""
-    if said.preset or said.values:
-        preset = said.preset or "quick"
-        model, train = configs_from(said.values, preset)
-        next_run.set_draft(preset, asdict(model) | asdict(train))
-    if said.text:
-        next_run.choose_text(said.text, said.transform, said.first)
-    if said.sentence:
-        st.session_state["sentence"] = said.sentence
-    return list(said.wrong)
 
 
 def _follow_step(step: str | None) -> list[str]:

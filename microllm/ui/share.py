@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import streamlit as st
 
 from .. import export
-from ..config import configs_from
 from ..link import Link, written
 from ..runs import Run, RunProblem
 from ..texts import PASTED
@@ -28,13 +27,10 @@ def share_link() -> str:
 
 
 def _next_run() -> Link:
-    preset, model, train = next_run.draft()
-    usual = {name: value for config in configs_from({}, preset) for name, value in asdict(config).items()}
-    values = {name: value for name, value in (asdict(model) | asdict(train)).items() if value != usual[name]}
-    choice, sentence = next_run.text_choice(), session.sentence_written()
-    if choice["source"] == "own":
-        return Link(preset, values, sentence=sentence)
-    return Link(preset, values, choice["source"], choice["how"], choice["first"], sentence)
+    said, sentence = next_run.said(), session.sentence_written()
+    if said.text == "own":
+        return Link(said.preset, said.values, sentence=sentence)
+    return replace(said, sentence=sentence, guess=None)
 
 
 def share() -> None:
@@ -61,11 +57,13 @@ def _what_it_gives() -> list[str]:
                 "The address of your window can do that: it holds the key. Keep it, as a bookmark perhaps, and pass "
                 "on this link instead."
             )
-    if next_run.text_choice()["source"] == "own":
+    if session.run_id() and session.run().info.text.is_own:
         sentences.append(
-            "Your own text is not in the link"
-            + (", but this server has it: the page Generate shows them passages of it." if session.run_id() else ".")
+            "This run learned a person's own text: it is not in other people's lists, but whoever has the link can "
+            "read that text."
         )
+    elif next_run.text_choice()["source"] == "own":
+        sentences.append("Your own text is not in the link.")
     return sentences
 
 
@@ -81,10 +79,10 @@ class Package:
     folder: bytes
 
 
-def pack(run: Run) -> Package:
-    """The curves and the folder of a run as it stands. Raises OSError and RunProblem."""
-    last = run.history.read().last
-    return Package(last["step"] if last else 0, export.curves_csv(run), export.folder_zip(run))
+def pack(run: Run, names_parent: bool = True) -> Package:
+    """The curves and the folder of a run as it stands, as export.folder_zip has it. Raises OSError and RunProblem."""
+    last, folder = run.history.read().last, export.folder_zip(run, names_parent=names_parent)
+    return Package(last["step"] if last else 0, export.curves_csv(run), folder)
 
 
 def take_away() -> None:
@@ -100,16 +98,17 @@ def take_away() -> None:
     if place is None:
         packages.clear()
         return
+    knows_parent = session.knows_parent()
     if run.id not in packages:
         packages.clear()
-        packages[run.id] = shared.Background(lambda _: pack(run))
+        packages[run.id] = shared.Background(lambda _: pack(run) if knows_parent else pack(run, names_parent=False))
     packing = packages[run.id]
     packing.wait(0.2)  # most are done by then
     with place:
         is_busy = packing.is_busy
         live(lambda: _downloads(run, packing, is_busy), 0.3, key="packing", when=is_busy)
         try:
-            command, caveats = export.command_line(run), export.caveats(run)
+            command, caveats = export.command_line(run, names_parent=knows_parent), export.caveats(run)
         except RunProblem as problem:
             st.error(literal(str(problem)), icon=":material/error:")
             return

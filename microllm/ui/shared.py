@@ -27,6 +27,7 @@ class Background:
 
     def __init__(self, work) -> None:
         self.share, self.result, self.problem = 0.0, None, None
+        self.cancelled = threading.Event()
 
         def run() -> None:
             try:
@@ -46,11 +47,16 @@ class Background:
         """Wait for the end, `seconds` at most."""
         self._thread.join(seconds)
 
+    def cancel(self) -> None:
+        """Ask the work to end, for all windows, and wait a moment for it."""
+        self.cancelled.set()
+        self.wait(0.3)
+
 
 @st.cache_resource(show_spinner=False)
 def book() -> Background:
     """*Pride and Prejudice*: kept already, or on its way. `book.clear()` tries again."""
-    return Background(lambda it: texts.book(lambda share: setattr(it, "share", share)))
+    return Background(lambda it: texts.book(lambda share: setattr(it, "share", share), it.cancelled))
 
 
 @st.cache_resource(show_spinner=False)

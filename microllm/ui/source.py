@@ -7,8 +7,9 @@ import streamlit as st
 from .. import texts
 from ..builtin import BUILTIN_TEXTS, TRANSFORMS
 from ..decoding import ENCODINGS
-from ..download import BOOK, TextProblem
-from . import next_run, shared
+from ..download import TextProblem
+from ..gutenberg import BOOK
+from . import next_run, session, shared
 from .frame import live
 from .words import literal
 
@@ -71,24 +72,37 @@ def _book_status() -> None:
         live(_book_progress, 0.5, key="book-progress")
     elif book.problem:
         st.warning(
-            f"{literal(book.problem)} Until then Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
-            icon=":material/wifi_off:",
+            f"{literal(book.problem)} Until you have it, Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
+            icon=":material/cloud_off:",
         )
-        st.button("Try again", key="book-again", on_click=shared.book.clear)
+        st.button("Try again", key="book-again", on_click=_try_book_again)
+
+
+def _try_book_again() -> None:
+    if shared.book().problem:  # else another window was first
+        shared.book.clear()
 
 
 def _book_progress() -> None:
     book = shared.book()
     if not book.is_busy:
         st.rerun()
-    st.progress(book.share, text=f"Fetching *{BOOK}* from Project Gutenberg")
+    st.progress(book.share, text=f"Downloading *{BOOK}* from Project Gutenberg: {book.share:.0%}")
+    st.button("Cancel", key="book-cancel", on_click=book.cancel)
 
 
 def _own_text() -> None:
     st.file_uploader(
         "A plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200, on_change=_give_up_removed
     )
-    st.text_area("… or paste some text", key="pasted", height=120, persist_state="session")
+    st.text_area(
+        f"… or paste some text, up to {next_run.MOST_PASTED:,} characters (a longer one as a file)",
+        key="pasted",
+        height=120,
+        max_chars=next_run.MOST_PASTED,
+        persist_state="session",
+    )
+    st.caption(session.who_sees_own_texts())
     next_run.take_own()
     problem, own = st.session_state.get("own_text_problem"), st.session_state.get("own_text")
     if problem:

@@ -8,18 +8,20 @@ from collections.abc import Callable
 import streamlit as st
 
 from .. import plots
+from ..history import newest_exam
 from ..home import home, home_is_temporary
 from ..importing import MOST_BYTES
 from ..run_info import RunInfo
-from ..runs import ACTIVE, Run, most_disk, runs_and_damaged
+from ..runs import ACTIVE, Run, RunProblem, most_disk, runs_and_damaged
 from ..training import Training
-from . import orders, session, shared
+from . import drafts, orders, session, shared
 from .components.timeline import timeline
 from .frame import crowd, live
 from .share import share
 from .words import choices, duration, literal
 
 _ROOM = 400  # pixels
+_LISTED = 12  # runs
 
 
 def show(pace: float) -> None:
@@ -28,11 +30,15 @@ def show(pace: float) -> None:
     While a run trains its numbers are anew every `pace` seconds.
     """
     link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
+    draft_problem = drafts.follow()
     shown = _whole_page()
     with st.bottom:
         is_alive = session.is_active() or bool(session.trainings())
         pace = pace if session.has_a_curve() else 1.0 if session.waits() else 0.2
         live(lambda: _tick(shown, start_problem), pace, key="strip", when=is_alive)
+        drafts.keep()
+    if draft_problem:
+        st.warning(literal(draft_problem), icon=":material/history:")
     if link_problem:
         st.warning(literal(link_problem), icon=":material/link_off:")
     if home_is_temporary():
@@ -80,22 +86,33 @@ def _menu(name: str) -> None:
     if not menu.open:
         return
     with place:
-        st.caption("Runs on this server, the newest first. Those that train in other windows are not listed.")
+        left_out = "" if session.lists_all() else ", nor are those on other people's own texts"
+        st.caption(f"Runs on this server, newest first. Those that train in other windows are not listed{left_out}.")
         listed = 0
         runs, damaged = runs_and_damaged()
         for run in runs:
-            info = run.info
-            if listed == 12 or (info.state in ACTIVE and not session.window().holds(run.id)):
+            if listed == _LISTED:
+                break
+            try:
+                info = run.info
+            except RunProblem:  # deleted since the list was made
+                continue
+            is_elsewhere = info.state in ACTIVE and not session.window().holds(run.id)
+            if is_elsewhere or not session.lists(run):
                 continue
             listed += 1
-            exams = run.history.read().exams
-            loss = f"validation {exams[-1][1]:.2f}" if exams else "not scored yet"
+            exam = newest_exam(run.history.path)
+            loss = f"validation {exam[1]:.2f}" if exam else "not scored yet"
             label = f"{literal(info.name)} · {info.state} · {loss}"
             st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
-        for run_id in damaged:
-            st.caption(f"{run_id} · damaged: its run.json cannot be understood.")
+        own = session.keys()
+        named = [run_id for run_id in damaged if session.lists_all() or run_id in own][:_LISTED]
+        for run_id in named:
+            st.caption(f"{run_id} · damaged: a part of its folder cannot be used.")
+        if others := len(damaged) - len(named):  # whose they are nobody can tell, and an id is a link
+            st.caption(f"Damaged and not named here, since they may be somebody's own: {others:,}.")
         if session.run() and session.owns() and not session.training():
             _delete(session.run())
         used, most = shared.disk_use() / 1e6, most_disk() / 1e6

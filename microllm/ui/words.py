@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 
 
 def literal(text: str) -> str:
@@ -16,6 +17,12 @@ def literal(text: str) -> str:
     text = text.encode("utf-8", "replace").decode()
     text = re.sub(r"(?i):(?=[a-z+/-])|www(?=\.)|@", "\\g<0>\u2060", text)
     return re.sub(r"[\\`*\[\]<>$#~&]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
+
+
+def isolated(text: str) -> str:
+    """Text of others within a sentence: letters that run from right to left leave what stands around them in place."""
+    runs_left = any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text)
+    return f"\u2068{text}\u2069" if runs_left else text
 
 
 def choices(loss: float) -> str:

@@ -13,7 +13,7 @@ from . import controls, session
 from .components import letters
 from .frame import live
 from .session import is_active
-from .words import literal
+from .words import isolated, literal
 
 _AT_LEAST = 50  # characters that follow another choice, also near the end of a text
 _LEGEND = "Grey: the model's own chance. Blue: the chance it is drawn with, after temperature and cuts."
@@ -201,7 +201,7 @@ def _at_a_place(desk: Desk, number: int, place: int) -> dict[str, Any]:
 
 
 def _after(text: str) -> str:
-    return f"After “{'…' if len(text) > 16 else ''}{visible(text[-16:])}”"
+    return f"After “{isolated(('…' if len(text) > 16 else '') + visible(text[-16:]))}”"
 
 
 def _rows(logits, written: str | None) -> list[list[Any]]:

@@ -8,7 +8,7 @@ from play import new_run, step_of, training_threads, wait_for
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import app_test
 
-from microllm import download
+from microllm import gutenberg
 from microllm.builtin import drawing_room
 from microllm.cost import Speed
 from microllm.runs import Run
@@ -21,7 +21,7 @@ def mirror(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mirror")
     marker = "*** {} OF THE PROJECT GUTENBERG EBOOK PRIDE AND PREJUDICE ***"
     book = "\n".join([marker.format("START"), drawing_room(120_000), marker.format("END"), ""])
-    (folder / download.BOOK_FILE).write_text(book, encoding="utf-8")
+    (folder / gutenberg.BOOK_FILE).write_text(book, encoding="utf-8")
     return folder
 
 
@@ -32,7 +32,7 @@ def server_of_its_own(home_of_its_own, mirror, monkeypatch):
     No address but the mirror is asked for the book, and no time is spent on measuring how fast this machine is.
     """
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
-    monkeypatch.setattr(download, "SOURCES", ())
+    monkeypatch.setattr(gutenberg, "SOURCES", ())
     monkeypatch.setattr(shared, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (1e-3, 1e-12))))
     yield
     shared.workshop().close()

@@ -39,7 +39,7 @@ def pattern_of(run, text: str, step: int | None = None) -> torch.Tensor:
 
 
 def write(at, text: str):
-    at.text_input(key="sentence").set_value(text).run()
+    at.text_area(key="sentence").set_value(text).run()
     assert not at.exception
     return at
 
@@ -115,7 +115,7 @@ def test_of_a_sentence_that_is_too_long_the_beginning_is_taken_and_that_is_said(
     assert sent(at, "sentence").text == list("abca" * 32)
     assert "The first 128 of its 1,129 characters are taken." in said(at)
     assert "☕" not in said(at)  # what is cut off need not be left out as well
-    assert at.text_input(key="sentence").value.endswith("bbb")  # nothing that was typed is lost
+    assert at.text_area(key="sentence").value.endswith("bbb")  # nothing that was typed is lost
     assert "characters are taken" not in said(write(at, "abca" * 32))
 
 
@@ -151,7 +151,7 @@ def test_a_sentence_of_markup_is_drawn_as_it_is_written():
 def test_a_moment_of_the_past_is_shown_with_its_own_weights():
     run = trained(max_steps=20)
     at = open_app("attention", run=run.id)
-    text = "".join(c for c in at.text_input(key="sentence").value if c not in run.tokenizer.unknown(c))
+    text = "".join(c for c in at.text_area(key="sentence").value if c not in run.tokenizer.unknown(c))
     before = sent(at, "sentence").shares
     at.session_state["moment"] = run.snapshots[0]
     at.run()
@@ -221,16 +221,26 @@ RUSSIAN = "мама мыла раму, а папа читал книгу. " * 60
 def test_the_sentence_begins_with_words_that_the_model_knows_until_somebody_writes_one():
     english, russian = trained(text=f"{SENTENCE}, " * 60), trained(text=RUSSIAN)
     at = open_app("attention", run=russian.id)
-    sentence = at.text_input(key="sentence").value
+    sentence = at.text_area(key="sentence").value
     assert len(sentence) > 20
-    assert sentence in " ".join(RUSSIAN.split())
+    assert sentence in RUSSIAN
     assert "Left out" not in said(at)
     at = open_app("attention", run=english.id)
-    assert at.text_input(key="sentence").value == SENTENCE
+    assert at.text_area(key="sentence").value == SENTENCE
     at.query_params["run"] = russian.id
     at.run()
-    assert at.text_input(key="sentence").value == sentence
-    at.text_input(key="sentence").set_value("мама").run()
+    assert at.text_area(key="sentence").value == sentence
+    at.text_area(key="sentence").set_value("мама").run()
     at.query_params["run"] = english.id
     at.run()
-    assert at.text_input(key="sentence").value == "мама"  # what was written stays, and what is unknown of it is named
+    assert at.text_area(key="sentence").value == "мама"  # what was written stays, and what is unknown of it is named
+
+
+def test_a_sentence_of_several_lines_shows_its_line_ends_and_stays_in_the_address():
+    run = trained(text="emma\nolivia\nava\nisabella\n" * 100)
+    at = open_app("attention", run=run.id)
+    assert "\n" in at.text_area(key="sentence").value
+    at.text_area(key="sentence").set_value("ava\nemma\n").run()
+    assert sent(at, "sentence").text == [*"ava⏎emma⏎"]
+    assert at.query_params["sentence"] == "ava\nemma\n"
+    assert open_app("attention", run=run.id, sentence="ava\nemma\n").text_area(key="sentence").value == "ava\nemma\n"

@@ -20,7 +20,7 @@ from microllm.writing import known_ids
 def at(finished_run):
     """The generate page of a finished run, with a prompt that the run knows."""
     at = open_app("generate", run=finished_run.id)
-    at.text_input(key="prompt").set_value("word ").run()
+    at.text_area(key="prompt").set_value("word ").run()
     assert not at.exception
     return at
 
@@ -110,7 +110,7 @@ def test_what_is_unlikely_but_not_cut_off_keeps_its_chance(at):
 
 def test_the_bars_follow_the_prompt(at):
     before = [bar["model"] for bar in bars(at)]
-    at.text_input(key="prompt").set_value("qu").run()
+    at.text_area(key="prompt").set_value("qu").run()
     assert [bar["model"] for bar in bars(at)] != before
 
 
@@ -129,12 +129,30 @@ def test_pressing_a_bar_before_anything_is_written_adds_its_character_to_the_pro
     assert texts(at) == ["word " + first]
     second = bars(at)[0]["character"]
     tell(at, "pressed", second)
-    assert at.text_input(key="prompt-2").value == "word " + first + second
+    assert at.text_area(key="prompt-2").value == "word " + first + second
     assert write(at).startswith("word " + first + second)
 
 
+NAMES = "emma\nolivia\nava\nisabella\nsophia\nmia\n" * 60
+
+
+def test_of_a_text_of_lines_the_offered_prompt_has_line_ends_and_another_one_can_be_chosen():
+    run = new_run(NAMES, max_steps=5)
+    shared.workshop().start(run).join(60)
+    at = open_app("generate", run=run.id)
+    offered = at.text_area(key="prompt").value
+    assert "\n" in offered
+    assert offered in NAMES
+    assert texts(at) == [offered]
+    tell(at, "pressed", "\n")
+    tell(at, "pressed", "e")
+    assert at.text_area(key="prompt-2").value == offered + "\ne"
+    assert texts(at) == [offered + "\ne"]
+    assert write(at).startswith(offered + "\ne")
+
+
 def test_of_a_prompt_that_is_too_long_the_beginning_is_written_on_from_and_that_is_said(at):
-    at.text_input(key="prompt").set_value("word " * 50).run()
+    at.text_area(key="prompt").set_value("word " * 50).run()
     assert "The first 200 of its 250 characters are taken." in said(at)
     at.slider(key="length").set_value(50).run()
     text = write(at)
@@ -143,7 +161,7 @@ def test_of_a_prompt_that_is_too_long_the_beginning_is_written_on_from_and_that_
 
 
 def test_a_full_prompt_takes_no_more(at):
-    at.text_input(key="prompt").set_value("word " * 40).run()
+    at.text_area(key="prompt").set_value("word " * 40).run()
     tell(at, "pressed", "w")
     assert "The prompt is full" in complaints(at)
     assert texts(at) == ["word " * 40]
@@ -229,14 +247,14 @@ def test_a_place_that_is_no_more_is_no_place_to_fail_at(at):
 
 def test_another_prompt_shows_its_own_bars_and_the_text_comes_back_with_the_old_one(at):
     text = write(at)
-    at.text_input(key="prompt").set_value("qu").run()
+    at.text_area(key="prompt").set_value("qu").run()
     assert texts(at) == ["qu"]
-    at.text_input(key="prompt").set_value("word ").run()
+    at.text_area(key="prompt").set_value("word ").run()
     assert texts(at) == [text]
 
 
 def test_characters_that_the_model_never_met_are_named_and_left_out(at):
-    at.text_input(key="prompt").set_value("ab☕c\tÄ").run()
+    at.text_area(key="prompt").set_value("ab☕c\tÄ").run()
     assert not at.exception
     assert "☕ ⇥ Ä" in said(at)
     assert write(at).startswith("abc")
@@ -244,13 +262,13 @@ def test_characters_that_the_model_never_met_are_named_and_left_out(at):
 
 def test_a_prompt_of_which_nothing_is_known_asks_for_another(at):
     for prompt in ("☕☕", ""):
-        at.text_input(key="prompt").set_value(prompt).run()
+        at.text_area(key="prompt").set_value(prompt).run()
         assert not at.exception
         assert complaints(at)
         click(at, "generate")
         assert complaints(at).count("nothing to go on from") == 1
         assert texts(at) == [""]
-    at.text_input(key="prompt").set_value("abc").run()
+    at.text_area(key="prompt").set_value("abc").run()
     assert len(write(at)) == len("abc") + 400
     assert not complaints(at)
 
@@ -309,10 +327,10 @@ def test_the_next_passage_is_another_one_and_there_is_no_last(at, monkeypatch):
 
 def test_the_sentence_of_all_pages_can_be_read_too(at):
     switch(switch(at, "view", "Read"), "reading-source", "sentence")
-    at.text_input(key="sentence").set_value("two words two").run()
+    at.text_area(key="sentence").set_value("two words two").run()
     assert texts(at) == ["two words two"]
     go_to(at, "attention")
-    assert at.text_input(key="sentence").value == "two words two"
+    assert at.text_area(key="sentence").value == "two words two"
 
 
 def test_ones_own_text_is_read_without_what_the_model_never_met(at, finished_run):
@@ -373,14 +391,14 @@ def test_the_sampling_controls_and_the_prompt_survive_a_page_switch(at):
     assert at.slider(key="temperature").value == 1.35
     assert at.slider(key="top_k").value == 9
     assert at.number_input(key="sampling-seed").value == 5
-    assert at.text_input(key="prompt").value == "word "
+    assert at.text_area(key="prompt").value == "word "
 
 
 def test_the_sampling_controls_and_the_prompt_survive_reading(at):
     at.slider(key="temperature").set_value(1.35).run()
     switch(switch(at, "view", "Read"), "view", "Write")
     assert at.slider(key="temperature").value == 1.35
-    assert at.text_input(key="prompt").value == "word "
+    assert at.text_area(key="prompt").value == "word "
 
 
 def test_what_was_written_survives_a_page_switch(at):
@@ -397,7 +415,7 @@ def test_another_run_with_other_characters_takes_over_the_prompt(at):
     at.run()
     assert not at.exception
     assert "never met" in said(at)
-    at.text_input(key="prompt").set_value("123").run()
+    at.text_area(key="prompt").set_value("123").run()
     assert {bar["character"] for bar in bars(at)} <= set("0123456789 ")
 
 

@@ -1,12 +1,14 @@
 """The guessing game on the train page: folded away, fair, and against whatever stands for the model."""
 
 import json
+import unicodedata
 
 import pytest
 from play import click, go_to, new_run, open_app, said, wait_for
 
 from microllm.guessing import chances_of_model, chances_of_tables
 from microllm.texts import load_corpus
+from microllm.tokenizer import visible
 from microllm.ui import guess, shared
 
 
@@ -78,7 +80,7 @@ def test_the_answer_is_not_sent_to_the_browser_before_the_guess(at):
     corpus = load_corpus(*play.text)
     data = shown(at)
     passage = corpus.tokenizer.decode(corpus.val[play.game.passage(play.game.place)])
-    assert (data["before"] + data["sight"]).replace("␠", " ").replace("⏎", "\n") == passage
+    assert data["before"] + data["sight"] == [visible(c) for c in passage]
     assert data["last"] is None
     assert set(data) == {"turn", "before", "sight", "spoken", "options", "notice", "refused", "last", "score", "over"}
     assert data["spoken"].endswith(passage)
@@ -104,6 +106,20 @@ def test_a_character_that_the_text_does_not_have_is_refused_and_not_counted(at):
     say(at, " ")
     assert shown(at)["turn"] == 1
     assert shown(at)["notice"] == ""
+
+
+@pytest.mark.parametrize(("written", "typed"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC"), ("NFD", "NFD")])
+def test_a_composed_letter_is_the_letter_of_the_text_however_it_is_composed(written, typed):
+    text = unicodedata.normalize(written, "é")
+    run = new_run(text * 200 + " ", max_steps=5)
+    shared.workshop().start(run).join(60)
+    at = unfold(open_app("train", run=run.id))
+    say(at, unicodedata.normalize(typed, "é"))
+    (turn,) = at.session_state["guess_play"].game.turns
+    assert run.tokenizer.decode([turn.yours]) == text[0]
+    say(at, unicodedata.normalize(typed, "è"))
+    assert shown(at)["turn"] == 1
+    assert "è" in unicodedata.normalize("NFC", shown(at)["notice"])
 
 
 def test_a_rerun_keeps_the_place_and_the_score_and_another_page_too(at):

@@ -4,16 +4,21 @@ import csv
 import io
 import json
 import shlex
+import threading
+import time
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
+from streamlit.runtime.caching import clear_session_resource_cache
 
 from microllm import download, texts
 from microllm.builtin import words_twice
 from microllm.config import PRESETS, configs_from
 from microllm.run_info import kept_of
-from microllm.runs import Run
+from microllm.runs import Run, all_runs
+from microllm.slots import Slots
+from microllm.training import Training
 from microllm.ui import shared
 
 COMMANDS = {"strip-pause", "strip-step", "strip-stop", "live-learning_rate"}
@@ -128,6 +133,24 @@ def test_a_button_that_is_still_on_the_screen_commands_nothing_without_the_key(b
     assert (training.state, training.reached) == ("paused", reached)
 
 
+@pytest.mark.parametrize(
+    ("state", "button"), [("interrupted", "strip-go-on"), ("finished", "train-on"), ("finished", "delete")]
+)
+def test_a_button_that_is_still_on_the_screen_neither_resumes_nor_deletes_without_the_key(state, button):
+    run = new_run(max_steps=10)
+    Training(run, Slots(1)).run()
+    run.update(state=state)
+    at = unfold(open_app("train", run=run.id, key=KEY), "runs-menu")
+    at.checkbox(key=f"sure-{run.id}").check().run()
+    assert button in keys(at)
+    run.update(owner=kept_of("another"))
+    at.button(key=button).click().run()
+    assert not at.exception
+    assert not training_threads()
+    info = Run.open(run.id).info
+    assert (info.state, info.train.max_steps, run.checkpoints[-1]) == (state, 10, 10)
+
+
 def test_a_form_that_is_still_on_the_screen_changes_nothing_without_the_key(live_run):
     at = open_app("train", run=live_run.id, key=KEY)
     live_run.update(owner=kept_of("another"))
@@ -176,6 +199,39 @@ def test_a_start_stops_the_windows_own_run_and_nobody_elses(live_run):
     assert live_run.info.state == "paused"
 
 
+# ---- a window that is closed
+
+
+def close_the_window() -> None:
+    """What Streamlit does when the connection to a browser ends."""
+    clear_session_resource_cache("test session id")  # all AppTests are this session
+
+
+def test_a_run_stops_when_its_last_window_has_been_closed_for_the_grace_time(monkeypatch):
+    monkeypatch.setenv("MICROLLM_GRACE", "0.3")
+    at = open_app("train")
+    run = started(at)
+    click(at.slider(key="n_layer").set_value(1).run(), "queue")
+    assert len(training_threads()) == 2
+    time.sleep(0.6)
+    assert len(training_threads()) == 2
+    close_the_window()
+    wait_for(lambda: not training_threads())
+    assert {one.info.state for one in all_runs()} == {"stopped"}
+    assert run.checkpoints
+
+
+def test_what_a_window_lets_the_model_write_ends_with_it(finished_run):
+    at = go_to(open_app("train", run=finished_run.id), "generate")
+    at.session_state["length"] = 2_000
+    click(at.run(), "generate")
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "writing"]
+    close_the_window()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert sum(len(sheet.text) for sheet in thread.sheets) < 2_000
+
+
 # ---- the link
 
 
@@ -185,7 +241,7 @@ def test_the_shared_link_leads_a_stranger_to_the_same_view_but_for_the_key(live_
     at.selectbox(key="text").set_value("words-twice").run()
     at.number_input(key="text-first").set_value(30_000).run()
     go_to(at, "attention")
-    at.text_input(key="sentence").set_value("ab & c=d").run()
+    at.text_area(key="sentence").set_value("ab & c=d").run()
     step = live_run.snapshots[0]
     at.session_state["moment"] = step
     link = shared_link(at)
@@ -200,36 +256,36 @@ def test_the_shared_link_leads_a_stranger_to_the_same_view_but_for_the_key(live_
     assert other.slider(key="n_embd").value == TINY["n_embd"]
     assert other.selectbox(key="text").value == "words-twice"
     assert other.number_input(key="text-first").value == 30_000
-    assert go_to(other, "attention").text_input(key="sentence").value == "ab & c=d"
+    assert go_to(other, "attention").text_area(key="sentence").value == "ab & c=d"
     assert not COMMANDS & keys(other)
 
 
 def test_a_sentence_that_was_written_outlives_a_reload_and_changes_nothing_else(live_run):
     at = go_to(open_app("train", run=live_run.id, sentence="as it came"), "attention")
-    assert at.text_input(key="sentence").value == "as it came"
-    at.text_input(key="sentence").set_value("as it is now").run()
+    assert at.text_area(key="sentence").value == "as it came"
+    at.text_area(key="sentence").set_value("as it is now").run()
     assert at.query_params["sentence"] == "as it is now"
     go_to(at, "train").slider(key="n_layer").set_value(5).run()
-    go_to(at, "attention").text_input(key="sentence").set_value("and again").run()
+    go_to(at, "attention").text_area(key="sentence").set_value("and again").run()
     assert go_to(at, "train").slider(key="n_layer").value == 5
 
     link = {name: at.query_params[name] for name in ("run", "sentence")}
-    assert open_app("attention", **link).text_input(key="sentence").value == "and again"
+    assert open_app("attention", **link).text_area(key="sentence").value == "and again"
 
 
 def test_a_sentence_that_nobody_wrote_is_not_in_the_address(live_run):
     at = open_app("attention", run=live_run.id)
-    assert at.text_input(key="sentence").value
+    assert at.text_area(key="sentence").value
     at.run()
     assert "sentence" not in at.query_params and "sentence" not in shared_link(at)
-    at.text_input(key="sentence").set_value("abc").run()
-    at.text_input(key="sentence").set_value("").run()
+    at.text_area(key="sentence").set_value("abc").run()
+    at.text_area(key="sentence").set_value("").run()
     assert "sentence" not in at.query_params
 
 
 def test_of_a_sentence_that_is_too_long_the_link_says_what_is_taken(live_run):
     at = go_to(open_app("train", run=live_run.id), "attention")
-    at.text_input(key="sentence").set_value("word " * 100).run()
+    at.text_area(key="sentence").set_value("word " * 100).run()
     assert shared_link(at)["sentence"] == ("word " * 100)[:128]
 
 
@@ -285,7 +341,7 @@ def test_a_long_sentence_in_a_link_is_cut():
     shared.workshop().start(run).join(60)
     at = open_app("attention", run=run.id, sentence="word " * 100)
     assert "500 characters" in complaints(at)
-    assert len(at.text_input(key="sentence").value) == 128
+    assert len(at.text_area(key="sentence").value) == 128
 
 
 def test_an_own_text_is_not_in_the_link_and_that_is_said():

@@ -2,12 +2,13 @@
 
 import re
 import shlex
+import socket
 
 import pytest
 from play import TINY, click, complaints, go_to, keys, open_app, said, training_threads
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
-from microllm import download, export, texts
+from microllm import download, export, gutenberg, texts
 from microllm.builtin import BUILTIN_TEXTS, drawing_room, transform
 from microllm.config import PRESETS, configs_from, knobs, problems
 from microllm.model import parameter_count
@@ -112,7 +113,7 @@ def test_start_makes_a_run_of_exactly_what_the_controls_say():
     info = new_run_of(at).info
     model, train = configs_from(SETTINGS | recipe | {"causal": False})
     assert (info.model, info.train) == (model, train)
-    assert info.text.name == download.BOOK
+    assert info.text.name == gutenberg.BOOK
     assert at.query_params["run"] == info.id
     assert "strip-stop" in keys(at)
 
@@ -221,7 +222,7 @@ def test_the_strip_refuses_what_the_start_button_refuses():
 def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirror, monkeypatch):
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror / "nothing here"))
     at = open_app("train")
-    assert download.BOOK in complaints(at)
+    assert gutenberg.BOOK in complaints(at)
     assert BUILTIN_TEXTS["drawing-room"].name in complaints(at)
     assert not at.button(key="start").disabled
     choose(at, TINY)
@@ -233,6 +234,34 @@ def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirro
     shared.book().wait(20)
     at.run()
     assert not complaints(at)
+
+
+def test_a_download_of_the_book_is_cancelled_for_all_windows_and_can_be_tried_again(mirror, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("MICROLLM_MIRROR", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        at, other = open_app("train"), open_app("train")
+        assert {"book-cancel"} <= keys(at) & keys(other) and "book-again" not in keys(at)
+        click(at, "book-cancel")
+        for window in (at, other.run()):
+            assert download_keys(window) == {"book-again"}
+            assert gutenberg.BOOK in complaints(window)
+            assert BUILTIN_TEXTS["drawing-room"].name in complaints(window)
+            assert not window.button(key="start").disabled
+        click(at, "book-again")
+        shared_by_all = shared.book()
+        click(other, "book-again")
+        assert shared.book() is shared_by_all
+        click(other, "book-cancel")
+
+    monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
+    click(other, "book-again")
+    shared.book().wait(20)
+    assert not download_keys(at.run()) | download_keys(other.run())
+
+
+def download_keys(at) -> set[str]:
+    return {"book-cancel", "book-again"} & keys(at)
 
 
 @pytest.mark.parametrize("key", BUILTIN_TEXTS)

@@ -228,7 +228,7 @@ def test_the_prompt_that_was_typed_last_counts_when_generate_is_pressed_at_once(
     visit(page, f"{server.url}/train")
     run = start(page)
     visit(page, f"{server.url}/generate?run={run}")
-    at(page, "prompt").locator("input").fill("Lady ")
+    at(page, "prompt").locator("textarea").fill("Lady ")
     press(page, "generate")
     text = at(page, "writing-live").locator("code")
     until(page, lambda: len(text.first.inner_text()) > 14, "a text")

@@ -118,7 +118,7 @@ def test_a_sentence_outlives_a_reload_and_keeps_nobody_from_going_back(page, ser
     fill(page, "sentence", "the end & 1+1=2 ␠ é")
     until(page, lambda: "sentence=the+end+%26" in page.url, "the sentence in the address")
     page.reload()
-    expect(at(page, "sentence").locator("input")).to_have_value("the end & 1+1=2 ␠ é")
+    expect(at(page, "sentence").locator("textarea")).to_have_value("the end & 1+1=2 ␠ é")
     settle(page)
 
     fill(page, "sentence", "once more")
@@ -133,7 +133,7 @@ def test_a_sentence_outlives_a_reload_and_keeps_nobody_from_going_back(page, ser
         settle(page)
         page.wait_for_timeout(500)
     assert "/attention" in page.url and "sentence" not in page.url  # as it was in the beginning
-    expect(at(page, "sentence").locator("input")).to_have_value("once more")  # what was written last is not lost
+    expect(at(page, "sentence").locator("textarea")).to_have_value("once more")  # what was written last is not lost
     assert not page.errors
 
 
@@ -172,7 +172,7 @@ def test_the_sentence_is_read_with_the_keyboard_and_says_what_it_shows(page, ser
     assert letters(page).evaluate_all("spans => spans.filter(span => span.tabIndex === 0).length") == 1
     expect(letters(page).nth(3)).to_have_attribute("aria-label", "space, 4 of 15")
 
-    at(page, "sentence").locator("input").focus()
+    at(page, "sentence").locator("textarea").focus()
     page.keyboard.press("Tab")
     expect(letters(page).nth(14)).to_be_focused()
     page.keyboard.press("ArrowLeft")

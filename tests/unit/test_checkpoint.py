@@ -95,14 +95,14 @@ def test_a_loaded_model_is_there_to_be_read(model, path):
 
 def test_a_tensor_that_is_a_view_is_saved_as_it_looks(model, path):
     state = model.state_dict()
-    state["head.weight"] = state["head.weight"].T.contiguous().T
+    state["lm_head.weight"] = state["lm_head.weight"].T.contiguous().T
     save_weights(state, path)
-    assert torch.equal(load_weights(path, CONFIG, VOCAB_SIZE).head.weight, model.head.weight)
+    assert torch.equal(load_weights(path, CONFIG, VOCAB_SIZE).lm_head.weight, model.lm_head.weight)
 
 
 def test_a_model_from_tensors_owns_them(model):
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert model_from(state, CONFIG, VOCAB_SIZE).head.weight.data_ptr() == state["head.weight"].data_ptr()
+    assert model_from(state, CONFIG, VOCAB_SIZE).lm_head.weight.data_ptr() == state["lm_head.weight"].data_ptr()
 
 
 # Files that cannot be used

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import microllm.train
-from microllm import ModelConfig, TrainConfig, download, generate
+from microllm import ModelConfig, TrainConfig, download, generate, gutenberg
 from microllm.__main__ import main
 from microllm.builtin import drawing_room, words_twice
 from microllm.config import knobs
@@ -23,9 +23,9 @@ SMALL = ["--n_embd=16", "--n_layer=1", "--n_head=2", "--block_size=8", "--batch_
 
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch, tmp_path):
-    """The command line sets a variable and two signal handlers, which the next test must not find."""
+    """The command line sets a variable and three signal handlers, which the next test must not find."""
     monkeypatch.setenv("MICROLLM_RUNS_DIR", str(tmp_path / "runs"))
-    handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for which, handler in handlers.items():
         signal.signal(which, handler)
@@ -235,7 +235,7 @@ def test_a_bad_text_is_answered_with_one_sentence_and_no_run(content, says, tmp_
 
 
 def test_a_wrong_setting_is_refused_before_any_text_is_fetched(monkeypatch, capsys):
-    monkeypatch.setattr(download, "fetch_book", lambda *_: pytest.fail("fetched"))
+    monkeypatch.setattr(gutenberg, "fetch_book", lambda *_: pytest.fail("fetched"))
     assert command("train", "--n_head=3") == 2
     assert "n_head" in sentence(capsys)
 
@@ -359,7 +359,8 @@ def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_pat
     assert child.info.parent.step == 12
     assert len(child.history.read().old_exams) == len(child.history.exams) > 1
     out = capsys.readouterr().out
-    assert f"Left out, because {run.info.name} has never met them: Ü 7" in out
+    assert f"Left out, because {run.info.name} has never met them: 7 Ü" in out
+    assert "2,007 of its 2,009" in out
 
 
 @pytest.mark.parametrize(

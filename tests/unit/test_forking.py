@@ -101,6 +101,16 @@ def test_it_has_the_past_of_its_parent_as_its_curve_and_a_first_moment_to_look_a
     assert {12, 16, 20} <= set(child.snapshots) <= set(range(12, 21))
 
 
+def test_its_clock_goes_on_from_the_seconds_that_its_parent_had_trained_by_then():
+    parent = train(new_run())
+    at = dict(zip(*(parent.history.read().rows[name] for name in ("step", "seconds")), strict=True))
+    assert not {8, 12} & set(parent.checkpoints) and 20 in parent.checkpoints  # weights alone, and a checkpoint
+    for step in (8, 12, 20):
+        seconds = train(fork(parent, step, max_steps=25)).history.read().rows["seconds"]
+        assert seconds[step] == at[step] > 0
+        assert list(seconds) == sorted(set(seconds))
+
+
 def test_live_changes_of_the_parent_that_came_before_still_hold_and_later_ones_do_not():
     parent = new_run()
     events = [{"step": 3, "learning_rate": 0.004}, {"step": 15, "learning_rate": 0.5}]
@@ -251,7 +261,7 @@ def test_the_same_text_is_no_other_text():
 def test_a_text_of_which_nothing_is_left_is_refused():
     parent = train(new_run())
     strange = texts.prepare("ЖЩЮ" * 200, "signs")
-    with pytest.raises(ValueError, match="too short to learn from"):
+    with pytest.raises(ValueError, match="0 of the 600"):
         fork(parent, 8, strange)
     assert len(list(parent.folder.parent.iterdir())) == 1
 

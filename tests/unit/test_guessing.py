@@ -8,7 +8,7 @@ import torch
 
 from microllm import CharTokenizer, Corpus, CountingTables, MicroLLM, ModelConfig
 from microllm.builtin import drawing_room
-from microllm.guessing import SHOWN, Game, chances_of_model, chances_of_tables, commonest
+from microllm.guessing import SHOWN, Game, chances_of_model, chances_of_tables, commonest, letter_of
 
 LENGTHS = (2, 3, 7, 20, 150, 1_000, 12_345)
 
@@ -120,3 +120,23 @@ def test_after_what_was_never_seen_a_smaller_table_guesses():
 def test_the_commonest_characters_come_first():
     tokenizer = CharTokenizer.from_text("abc")
     assert commonest(tokenizer.encode_tensor("cabcbc"), 3, 2) == tokenizer.encode("cb")
+
+
+@pytest.mark.parametrize(
+    ("text", "typed", "letter"),
+    [
+        ("caf\u00e9", "\u00e9", "\u00e9"),
+        ("caf\u00e9", "e\u0301", "\u00e9"),
+        ("cafe\u0301", "\u00e9", "e"),  # the next character of the text, of the two
+        ("cafe\u0301", "\u0301", "\u0301"),
+        ("cafe\u0301 \u00e9", "e\u0301", "\u00e9"),
+        ("cafe", "\u00e9", None),  # an e is another letter
+        ("\u212b", "\u212b", "\u212b"),
+        ("\u1112\u1161\u11ab", "\ud55c", "\u1112"),
+        ("किताब", "कि", "क"),
+        ("abc", "☃", None),
+        ("abc", "", None),
+    ],
+)
+def test_a_typed_letter_stands_for_a_character_of_the_text_however_it_is_composed(text, typed, letter):
+    assert letter_of(CharTokenizer.from_text(text), typed) == letter

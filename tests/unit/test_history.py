@@ -73,6 +73,19 @@ def test_a_row_becomes_an_entry_of_each_column(path):
     assert history.last["train_loss"] == 2.5
 
 
+def test_the_row_of_a_step_is_found_where_a_run_does_not_begin_at_zero(path):
+    append(path, line(7, 3.0) + line(8, 2.5, val_loss=2.6) + line(10, 2.0))
+    history = History(path).read()
+    assert (history.row_of(8)["train_loss"], history.row_of(8)["val_loss"], history.row_of(10)["step"]) == (
+        2.5,
+        2.6,
+        10,
+    )
+    for step in (0, 9, 11):
+        with pytest.raises(KeyError):
+            history.row_of(step)
+
+
 def test_what_was_read_once_is_not_read_again(path):
     append(path, line(0, 3.0))
     history = History(path).read()
@@ -104,6 +117,17 @@ def test_a_file_that_got_shorter_is_read_anew(path):
     history.read()
     assert history.rows["step"] == [0, 1]
     assert history.rows["smoothed"] == [1.0, 1.0]  # nothing is left of the old mean
+
+
+@pytest.mark.parametrize("rows_after", [3, 4, 10])
+def test_a_file_that_was_replaced_is_read_anew_though_it_is_no_shorter(rows_after, path):
+    append(path, line(0, 9.0) + line(1, 9.0) + line(2, 9.0))
+    history = History(path).read()
+    (other := path.with_name("other")).write_text("".join(line(step, 1.0, val_loss=1.5) for step in range(rows_after)))
+    other.replace(path)
+    history.read()
+    assert history.rows["train_loss"] == [1.0] * rows_after
+    assert history.exams == [(step, 1.5) for step in range(rows_after)]
 
 
 # What is made of the rows

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from microllm.home import home, home_is_temporary, runs_dir, texts_dir, write_atomically
+from microllm.home import home, home_is_temporary, only_read, runs_dir, texts_dir, write_atomically
 
 
 def test_everything_is_kept_under_microllm_home(tmp_path):
@@ -43,6 +43,30 @@ def test_a_relative_home_stays_where_it_was_when_the_working_folder_changes(tmp_
     assert home() == tmp_path / "mine"
     monkeypatch.chdir("/")
     assert home() == tmp_path / "mine"
+    assert not home_is_temporary()
+
+
+def test_a_tilde_is_the_folder_of_the_person(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MICROLLM_HOME", "~/mine")
+    assert (home(), texts_dir()) == (tmp_path / "mine", tmp_path / "mine" / "texts")
+    monkeypatch.setenv("MICROLLM_RUNS_DIR", "~/my runs")
+    assert runs_dir() == tmp_path / "my runs"
+
+
+@pytest.mark.parametrize("parent", ["", "file"])
+def test_who_only_reads_has_the_home_that_was_asked_for_and_makes_nothing(parent, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    wished = tmp_path / parent / "home"
+    monkeypatch.setenv("MICROLLM_HOME", str(wished))
+    with only_read():
+        assert home() == wished
+        assert not home_is_temporary()
+    assert not wished.exists()
+    assert home_is_temporary() == (parent == "file")  # whoever writes needs one that can be written
+    assert home().is_dir()
+    if home_is_temporary():
+        home().rmdir()
 
 
 @pytest.mark.parametrize("data", ["Élan\r\n", b"\0\xff"])

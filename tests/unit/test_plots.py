@@ -2,14 +2,17 @@
 
 import json
 import math
+from itertools import combinations, pairwise
+from pathlib import Path
 
+import numpy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microllm.corpus import REFERENCE_NAMES
-from microllm.history import History
-from microllm.plots import OLD_TEXT, Mark, loss_frame, loss_spec, passed_references, timeline_data
+from microllm.history import AXES, History
+from microllm.plots import OLD_TEXT, Mark, loss_frame, loss_spec, passed_references, spread, timeline_data
 
 REFERENCES = {"uniform": 4.5, "table_1": 3.1, "table_2": 2.5, "table_3": 1.9, "table_5": 1.5, "floor": 0.9}
 
@@ -72,6 +75,94 @@ def test_the_timeline_falls_with_the_loss(history):
 def test_the_timeline_of_a_run_without_steps_is_empty(tmp_path):
     data = timeline_data(History(tmp_path / "none"), [])
     assert data == {"x": [], "y": [], "snapshots": [], "places": [], "last": 1}
+
+
+# ---- 68. labels that do not know of each other
+
+
+LABEL = 14  # pixels that a label is high
+STEPS = 1_000
+LOSSES = st.floats(0, 8, allow_subnormal=False)
+CHANGES = st.lists(st.tuples(st.integers(1, STEPS), st.text("mi漢", min_size=3, max_size=40)), max_size=12)
+
+
+def places_of_lines(frame, height: float) -> list[tuple[float, float]]:
+    """(pixel of the line or guess, pixel where its label begins), as Vega draws them in a plot of this height."""
+    losses = frame[[name for name in ("raw", "smoothed", "val", "old", "loss", "reference") if name in frame]]
+    low, high = numpy.nanmin(losses), numpy.nanmax(losses)
+    labelled = frame[frame["reference"].notna() | (frame["kind"] == "guess")]
+    values = labelled["reference"].fillna(labelled["loss"]).to_numpy()
+    lines = 20 + (high - values) / (high - low or 1) * (height - 40) if high > low else values * 0 + height / 2
+    return list(zip(lines, lines + labelled["dy"], strict=True))
+
+
+def boxes_of_changes(frame, axis: str, width: float) -> list[tuple[float, float, float]]:
+    """(left, right, top) of the label of each live change that has one."""
+    x = frame["x"]
+    if axis == "log":
+        share = numpy.log(x) / math.log(STEPS)
+    else:
+        low, high = (0, STEPS) if axis == "step" else (x.min(), x.max())
+        share = (x - low) / (high - low) if high > low else x * 0 + 0.5
+    boxes = []
+    for at, note, dy in zip(share * width, frame["note"], frame["dy"], strict=True):
+        wide = min(160, sum(11 if character == "漢" else 6 for character in note or ""))
+        if not math.isnan(dy):
+            boxes.append((at - 4 - wide, at - 4, dy) if at > width / 2 else (at + 4, at + 4 + wide, dy))
+    return boxes
+
+
+@given(st.lists(st.floats(-100, 500), max_size=20))
+def test_what_is_spread_keeps_its_order_and_its_distance_and_stays_inside(wished):
+    places = spread(wished, 0, 280, LABEL)
+    inside = sorted(zip(wished, places, strict=True))
+    assert all(0 <= place <= 280 for place in places)
+    assert all(b - a >= LABEL - 1e-6 for (_, a), (_, b) in pairwise(inside))
+
+
+def test_what_has_room_stays_where_it_is_wished_to_be():
+    assert spread([20, 200, 100], 0, 280, LABEL) == [20, 200, 100]
+    assert spread([100, 100, 280], 0, 280, LABEL) == [100, 114, 280]
+
+
+@settings(max_examples=40)
+@given(losses=st.lists(LOSSES, min_size=5, max_size=6), near=st.sampled_from([1, 0.001, 0]), guess=LOSSES, own=CHANGES)
+def test_no_two_labels_of_lines_overlap_whatever_their_losses(losses, near, guess, own):
+    references = dict(zip(REFERENCES, (2 + near * (loss - 2) for loss in losses), strict=False))
+    marks = [Mark("guess", STEPS, "your guess", 2 + near * (guess - 2))]
+    marks += [Mark("change", step, note) for step, note in sorted(own)]
+    frame = loss_frame(History(Path("none yet")), references, "log", marks, STEPS)
+    rows = [top for *_, top in boxes_of_changes(frame[frame["kind"] == "change"], "log", 200)]
+    for height in (280, 315, 600):
+        placed = sorted(places_of_lines(frame, height), key=lambda place: place[1])
+        assert len(placed) == len(references) + 1
+        assert all(below - above >= LABEL - 0.01 for (_, above), (_, below) in pairwise(placed))
+        assert all(first <= second + 0.01 for (first, _), (second, _) in pairwise(placed))  # in the order of the lines
+        assert placed[0][1] >= max([-LABEL, *rows]) + LABEL  # below the labels of changes
+        assert placed[-1][1] <= height - LABEL
+
+
+@pytest.mark.parametrize("axis", AXES)
+@settings(max_examples=40)
+@given(changes=CHANGES)
+def test_no_two_labels_of_live_changes_overlap(axis, changes):
+    marks = [Mark("change", step, note) for step, note in sorted(changes)]
+    frame = loss_frame(History(Path("none yet")), {}, axis, marks, STEPS)
+    for width in (200, 340, 900):
+        for one, other in combinations(boxes_of_changes(frame, axis, width), 2):
+            (left, right, top), (other_left, other_right, other_top) = one, other
+            assert top != other_top or right <= other_left or other_right <= left
+    if marks:
+        assert not math.isnan(frame["dy"].iloc[-1])  # the newest is always told
+
+
+def test_four_lines_that_coincide_have_labels_in_their_order(history):
+    lines = {"uniform": 1.3863, "table_1": 1.3701, "table_2": 1.3702, "table_3": 1.3699, "table_5": 1.37}
+    frame = loss_frame(History(Path("none yet")), lines, "log", [Mark("place", 10, "", 0.85)], 10)
+    labelled = frame[frame["reference"].notna()]
+    starts = [start for _, start in places_of_lines(labelled.assign(kind=None), 280)]
+    names = [label.split(" · ")[0] for _, label in sorted(zip(starts, labelled["label"], strict=True))]
+    assert names == [REFERENCE_NAMES[key] for key in ("uniform", "table_2", "table_1", "table_5", "table_3")]
 
 
 # ---- a fork with another text

@@ -1,6 +1,7 @@
 """Reading with a model: each number against the same done slowly, one character at a time."""
 
 import math
+import unicodedata
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from microllm import reading
 from microllm.config import ModelConfig
 from microllm.corpus import Corpus
 from microllm.model import MicroLLM
-from microllm.reading import longest_copy, next_right, real_words, surprise, words
+from microllm.reading import after_a_cut_word, longest_copy, next_right, real_words, surprise, words
 from microllm.sample import next_logits
 
 SIZE, V = 8, 11
@@ -176,3 +177,88 @@ def test_words_of_one_or_two_letters_do_not_count():
 @pytest.mark.parametrize("sample", ["", "cut", "3 + 4 = 7", "…—…", "half whole"])
 def test_a_sample_without_a_whole_word_has_no_share(sample):
     assert real_words(sample, "half whole cut") is None
+
+
+SCRIPTS = {
+    "English": "Don’t ask the boats; they’re ‘small’, re-painted and _very_ quiet. It's 3.14 o’clock! ",
+    "Greek": "Άνδρα μοι έννεπε, μούσα, πολύτροπον, ός μάλα πολλά πλάγχθη· ΟΔΥΣΣΕΎΣ. ",
+    "Russian": "Шёл ученик по берегу; волны шумели — «тише», сказал он. ",
+    "Hindi": "पुस्तक में क्षत्रिय की ज़िन्दगी का सत्य लिखा है। विद्यार्थी पढ़ते हैं॥ ",
+    "Arabic": "خَرَجَ الوَلَدُ إلى السوق، ومعه كتابٌ وقلمٌ؛ السلام عليكم؟ ",
+    "Hebrew": 'בְּרֵאשִׁית בָּרָא אֱלֹהִים אֵת הַשָּׁמַיִם, צה"ל וצ׳כיה. ',
+    "Turkish": "İstanbul’da ılık rüzgâr, IŞIK ve ışık; çığlık atan kuşlar. ",
+    "Vietnamese": unicodedata.normalize("NFD", "Trường học của chúng tôi rất đẹp, người bạn ạ. "),
+    "Korean": "학교에서 친구들이 한국어를 공부합니다. 재미있어요! ",
+    "Amharic": "ሰላም፡ለዓለም፡ሁሉም፡ሰዎች፡እኩል፡ናቸው። ",
+    "Persian": "می\u200cخواهم کتاب\u200cهای تازه را بخوانم؛ دانشجویان می\u200cدانند. ",
+    "emoji": "the cats 🐈‍⬛ and the 👩‍👩‍👧 family went home 🇫🇷🇩🇪 again, hello-world. ",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@given(data=st.data())
+def test_all_words_of_a_true_passage_are_real_in_every_script(script, data):
+    text = SCRIPTS[script] * 3
+    start = data.draw(st.integers(0, len(SCRIPTS[script])))
+    passage = text[start : start + data.draw(st.integers(0, 2 * len(SCRIPTS[script])))]
+    assert real_words(passage, text) in (None, 1)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_of_letters_in_any_order_hardly_a_word_is_real_in_any_script(script):
+    text = SCRIPTS[script]
+    assert real_words(text * 2, text * 3) == 1
+    order = torch.randperm(len(text), generator=torch.Generator().manual_seed(0)).tolist()
+    assert (real_words("".join(text[i] for i in order), text) or 0) < 0.35
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "月落烏啼霜滿天，江楓漁火對愁眠。\n",
+        "これはペンです。カタカナとひらがな、漢字。\n",
+        "ผมไปที่โรงเรียนทุกวัน และชอบอ่านหนังสือ\n",
+        "ຂ້ອຍໄປໂຮງຮຽນທຸກມື້\n",
+        "ខ្ញុំទៅសាលារៀនរាល់ថ្ងៃ។\n",
+        "ကျွန်တော် ကျောင်းသွားသည်။\n",
+        "བོད་སྐད་ཡིག་སྦྱོང་བ།\n",
+        "我用 Python 写了一个 program 来读古诗，很有意思。\n",  # a few foreign words are no measure of it
+    ],
+)
+def test_where_words_are_not_separated_there_is_no_share_of_real_ones(text):
+    assert real_words(text * 4, text * 4) is None
+    assert real_words(text[::-1] * 4, text * 4) is None
+
+
+@pytest.mark.parametrize("line", ["ACGT" * 5_000, "\n".join(["GATTACA" * 10] * 20), "0123 4567\n" * 20])
+def test_sequences_without_words_have_no_share_of_real_ones(line):
+    assert real_words(line[:133], line) is None
+    assert real_words(line[3:400], line) is None
+
+
+def test_a_word_is_the_same_in_capitals_and_however_its_accents_are_composed():
+    assert words("Élan ÉLAN e\u0301lan") == {"élan"}
+    assert len(words("ışık IŞIK istanbul İSTANBUL I\u0307stanbul")) == 2
+    assert words("λόγος ΛΌΓΟΣ") == {"λόγοσ"}
+
+
+def test_words_with_marks_and_apostrophes_are_whole():
+    assert len(words("पुस्तक क्षत्रिय")) == 2
+    assert words("l’heure d'été") == {"l’heure", "d'été"}
+
+
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [
+        ("ruth is here", "is here"),
+        ("mma\nolivia\nava", "olivia\nava"),
+        (" and so on", "and so on"),
+        ("江楓漁火對愁眠。月落", "江楓漁火對愁眠。月落"),
+        ("ACGGTCA" * 9, "ACGGTCA" * 9),
+        ("\u0301 et", "et"),
+        ("\u0e35\u0e48โรงเรียน", "โรงเรียน"),  # vowel and tone of a letter that was cut off
+        ("", ""),
+    ],
+)
+def test_a_text_that_was_cut_anywhere_begins_with_its_first_whole_word(cut, whole):
+    assert cut[after_a_cut_word(cut) :] == whole

@@ -116,7 +116,7 @@ def test_a_configuration_with_problems_makes_no_folder(model, train, sentence, t
 
 
 def test_ids_are_made_here_and_never_twice(text):
-    ids = {Run.create(MODEL, TRAIN, text, preset="../../etc").id for _ in range(20)}
+    ids = {Run.create(MODEL, TRAIN, text, preset="quick").id for _ in range(20)}
     assert len(ids) == 20
     assert all(len(run_id) == 16 and set(run_id) <= set("0123456789abcdef") for run_id in ids)
 
@@ -448,6 +448,22 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
     for wish in ("much", "nan", "-1"):
         monkeypatch.setenv("MICROLLM_DISK", wish)
         assert runs.most_disk() == 20e9
+
+
+def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, monkeypatch):
+    used = runs.disk_use()
+    monkeypatch.setenv("MICROLLM_DISK", f"{used / 1e6:.6f}")
+    new = Run.create(MODEL, TRAIN, text, preset="quick")
+    assert runs.disk_use() > used
+    with pytest.raises(RunProblem):
+        Run.create(MODEL, TRAIN, text, preset="quick")
+    new.delete()
+    monkeypatch.setenv("MICROLLM_DISK", f"{(used - 1) / 1e6:.6f}")
+    with pytest.raises(RunProblem):
+        Run.create(MODEL, TRAIN, text, preset="quick")
+    assert [path.name for path in runs_dir().iterdir()] == [run.id]
+    monkeypatch.delenv("MICROLLM_DISK")
+    assert runs.most_disk() == 20e9
 
 
 def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memory(run, text):

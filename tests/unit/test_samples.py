@@ -11,6 +11,8 @@ import torch
 import microllm.samples
 from microllm import configs_from, texts
 from microllm.builtin import drawing_room
+from microllm.download import TextProblem
+from microllm.home import texts_dir
 from microllm.reading import next_right, real_words
 from microllm.runs import Run
 from microllm.samples import PROMPT, Samples, beginning_for, write_sample
@@ -47,12 +49,41 @@ def test_a_sample_is_judged_by_the_training_text_and_the_held_out_one(run):
     assert sample.next_right == next_right(run.model_at(20), corpus)
 
 
-def test_a_text_without_the_letters_of_the_beginning_has_one_of_its_own():
-    run = trained_run("0123456789 " * 200)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0123456789 " * 200,
+        drawing_room(3_000),  # English, but nothing in it begins so
+        "Es ist Ihr Haus, sagt man. " * 100,  # has all the letters of the English beginning
+        "月落烏啼霜滿天。江楓漁火對愁眠。" * 100,
+        "emma\nolivia\nava\nisabella\nsophia\n" * 60,
+        "ACGGTCA" * 300,
+    ],
+)
+def test_a_text_in_which_the_usual_beginning_does_not_occur_has_one_of_its_own(text):
+    run = trained_run(text)
     beginning = beginning_for(run)
     assert len(beginning) == len(PROMPT)
-    assert run.tokenizer.decode(run.corpus.val).startswith(beginning)
+    held_out = run.tokenizer.decode(run.corpus.val)
+    assert beginning in held_out
+    before = held_out[held_out.index(beginning) - 1 : held_out.index(beginning)]
+    assert not before.strip() or not {" ", "\n"} & set(text)  # a whole word
     assert write_sample(run, 20, run.model_at(20)).text.startswith(beginning)
+
+
+def test_a_beginning_keeps_its_line_ends():
+    names = "emma\nolivia\nava\nisabella\nsophia\n"
+    beginning = beginning_for(trained_run(names * 60))
+    assert "\n" in beginning
+    assert beginning in names * 2
+
+
+def test_without_its_text_a_run_begins_with_what_it_knows(run):
+    (texts_dir() / f"{run.info.text.sha256}.txt").unlink()
+    texts.load_corpus.cache_clear()
+    assert beginning_for(run) == PROMPT
+    with pytest.raises(TextProblem):
+        beginning_for(run, "Ω")
 
 
 def wait_for(ask):

@@ -6,7 +6,8 @@ import pytest
 
 from microllm import download, texts
 from microllm.builtin import drawing_room, drawing_room_nats, words_twice, words_twice_entropy
-from microllm.download import BOOK_FILE, TextProblem, load_text
+from microllm.download import TextProblem, load_text
+from microllm.gutenberg import BOOK_FILE
 from microllm.home import texts_dir
 from microllm.texts import choose, load_corpus, prepare
 

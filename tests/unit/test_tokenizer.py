@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import microllm
-from microllm.tokenizer import CharTokenizer
+from microllm.tokenizer import CharTokenizer, visible, visible_alone
 
 any_text = st.text(st.characters(exclude_categories=()))  # every code point there is, lone surrogates as well
 awkward = "\0\ud800\udfff\U0010ffff😀é\u0301\r\n\t \x7f\u2028\ufeff"
@@ -73,7 +73,7 @@ def test_a_vocabulary_that_repeats_a_character_is_refused():
 
 MEASURE = """
 from pathlib import Path
-from microllm.tokenizer import CharTokenizer
+from microllm.tokenizer import CharTokenizer, visible, visible_alone
 
 def peak():  # not ru_maxrss, which a child inherits from its parent
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
@@ -106,3 +106,14 @@ def test_a_long_text_is_encoded_without_a_loop_over_its_characters():
         return min(times)
 
     assert seconds(tokenizer.encode_tensor) < seconds(tokenizer.encode) / 2
+
+
+def test_what_is_kept_stays_as_it_is():
+    assert visible("a b\nc\td\u202e", keep=" \n") == "a b\nc⇥d‹202E›"
+
+
+def test_a_mark_that_stands_alone_has_a_circle_for_a_letter():
+    assert visible_alone("\u0301") == "◌\u0301"
+    assert visible_alone("e\u0301") == "e\u0301"
+    assert visible_alone("\n") == "⏎"
+    assert visible_alone("\u2028") == "‹2028›"

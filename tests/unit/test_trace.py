@@ -93,3 +93,33 @@ def test_a_model_that_cheats_is_seen_to_look_into_the_future():
         alone = trace(cheat, long[end - SIZE : end])
         torch.testing.assert_close(whole.logits[end - 1], alone.logits[-1])
         torch.testing.assert_close(whole.pattern[:, :, end - 1, end - SIZE : end], alone.pattern[:, :, -1])
+
+
+@pytest.mark.parametrize("length", [1, SIZE, SIZE + 5])
+def test_each_value_follows_from_the_ones_before_it(model, length):
+    traced, C = trace(model, sentence(length)).blocks, model.config.n_embd
+    assert traced.resid_pre.shape == traced.resid_post.shape == (3, length, C)
+    assert traced.q.shape == traced.k.shape == traced.v.shape == traced.z.shape == (3, 4, length, C // 4)
+    assert traced.mlp_pre.shape == traced.mlp_post.shape == (3, length, 4 * C)
+    torch.testing.assert_close(traced.pattern, traced.attn_scores.softmax(-1))
+    torch.testing.assert_close(traced.resid_mid, traced.resid_pre + traced.attn_out)
+    torch.testing.assert_close(traced.resid_post, traced.resid_mid + traced.mlp_out)
+    torch.testing.assert_close(traced.resid_pre[1:], traced.resid_post[:-1])
+    positive = traced.mlp_pre.clamp(min=0)
+    torch.testing.assert_close(traced.mlp_post, positive**2 if model.config.activation == "relu2" else positive)
+    for i, block in enumerate(model.blocks):
+        mixed = traced.z[i].transpose(0, 1).flatten(1) @ block.attention.proj.weight.T + block.attention.proj.bias
+        torch.testing.assert_close(traced.attn_out[i], mixed)
+        hidden = traced.mlp_post[i] @ block.feed_forward.proj.weight.T + block.feed_forward.proj.bias
+        torch.testing.assert_close(traced.mlp_out[i], hidden)
+
+
+def test_queries_keys_and_values_are_those_of_the_readable_heads(model):
+    traced = trace(model, sentence(SIZE)).blocks
+    for i, block in enumerate(model.blocks):
+        normed = block.ln1(traced.resid_pre[i][None])
+        for h, head in enumerate(block.attention.heads):
+            out, weights = head(normed)
+            torch.testing.assert_close(traced.z[i, h], out[0])
+            torch.testing.assert_close(traced.pattern[i, h], weights[0])
+            torch.testing.assert_close(traced.v[i, h], (normed @ head.value.T)[0])

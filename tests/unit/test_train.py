@@ -6,7 +6,7 @@ import math
 import random
 import threading
 from dataclasses import replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 import torch
@@ -287,6 +287,31 @@ def test_the_batches_depend_on_the_seed_and_the_step_and_on_nothing_else():
         assert torch.equal(batch[0], batch_of(trainer, step)[0])
 
 
+class OneBatch(Corpus):
+    """A corpus that gives the same batch at every step and to every process."""
+
+    def get_batch(self, split, batch_size, block_size, generator, rows=slice(None)):
+        return super().get_batch(split, batch_size, block_size, torch.Generator().manual_seed(1))
+
+
+def losses_of_one_batch(dropout: float, process: int = 0) -> list[float]:
+    """The losses of one batch at steps 0 to 5 of a model that learns next to nothing: only dropout can change them."""
+    settings = {"dropout": dropout, "initialization": "torch", "learning_rate": 1e-6, "max_steps": 5}
+    trainer = Trainer(*configs_from(SMALL | settings), OneBatch(drawing_room(6_000)), share=(process, 2))
+    return [progress.train_loss for progress in trainer]
+
+
+def differ(losses: list[float]) -> bool:
+    return all(abs(a - b) > 1e-3 for a, b in combinations(losses, 2))
+
+
+def test_every_step_and_every_process_draws_a_dropout_mask_of_its_own():
+    without = losses_of_one_batch(dropout=0.0)
+    assert max(without) - min(without) < 1e-3
+    first, second = (losses_of_one_batch(dropout=0.5, process=process) for process in (0, 1))
+    assert differ([*first, *second])
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_run_that_goes_on_elsewhere_needs_the_weights_the_optimizers_and_the_step_but_no_dice(corpus, optimizer):
     settings = {"dropout": 0.3, "max_steps": 8, "optimizer": optimizer}
@@ -456,7 +481,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_step_and_learning_rate(c
         for progress in trainer:
             seen.append(progress.train_loss)
             if progress.step == 2:
-                trainer.model.head.weight.data.fill_(math.inf)
+                trainer.model.lm_head.weight.data.fill_(math.inf)
     assert (error.value.step, error.value.learning_rate) == (3, 0.5)
     assert math.isfinite(seen[2]) and not math.isfinite(seen[-1])
 

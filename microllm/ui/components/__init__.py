@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,13 @@ def declare(name: str, html: str, shared: tuple[str, ...] = ()):
     return st.components.v2.component(f"microllm.{name}", html=html, css=css, js=js)
 
 
-def told(key: str, event: str) -> Any | None:
-    """What the component with this key tells, in the callback of `event`; None when it tells nothing.
+def reported(key: str, event: str, is_offered: Callable[[Any], bool]) -> Any | None:
+    """What the component with this key reports, in the callback of `event`; None for what it could not have offered.
 
-    So it is, too, when the component has gone meanwhile, with a run that was deleted: what it said was on its way.
+    It is None, too, when the component went while its report was on the way, with a run that was deleted.
     """
-    said = st.session_state.get(key)
-    return None if said is None else said[event]
+    try:
+        value = st.session_state[key][event]
+        return value if is_offered(value) else None
+    except (TypeError, ValueError, KeyError, IndexError):  # of another shape, or of a component that is gone
+        return None

@@ -1,27 +1,38 @@
-// One guess is one key or one tap. Everything shown comes in `data`, as text:
-// turn: its number; before, sight: the passage, first what the model cannot see; spoken: the passage for a screen reader;
-// options: [{character, shown, name}]; notice: why the last guess did not count; refused: how many did not;
+// One guess is one letter or one tap. Everything shown comes in `data`, as text:
+// turn: its number; before, sight: the passage, a glyph a character, first what the model cannot see; spoken: the passage for
+// a screen reader; options: [{character, shown, name}]; notice: why the last guess did not count; refused: how many did not;
 // last: null or {tail, truth, spoken, yours, bet}; score; over.
 
-const PATIENCE = 3000 // milliseconds after which a guess that was not answered may be made again
+const PATIENCE = 3000 // milliseconds after which a guess that was not answered is sent once more
+const COMPOSED = /\p{sc=Han}|\p{sc=Hangul}|\p{sc=Hiragana}|\p{sc=Katakana}/u
 
-// Words may part after a blank, and a line end really ends a line.
-const write = (parent, text) => {
-  for (const character of text) {
-    const sign = document.createElement("span")
-    sign.textContent = character === "␠" ? "\u00a0" : character // the style draws a blank's sign, lower than a letter
-    if (character === "␠") sign.className = "sign space"
-    if (character === "⏎") sign.className = "sign"
-    parent.append(sign)
-    if (character === "␠") parent.append(document.createElement("wbr"))
-    if (character === "⏎") parent.append("\n")
+// Words may part after a blank, and a line end really ends a line. Plain letters stay in one piece: they may join.
+const write = (parent, glyphs) => {
+  let plain = ""
+  const end = () => {
+    if (plain) parent.append(plain)
+    plain = ""
   }
+  for (const glyph of glyphs) {
+    if (glyph !== "␠" && glyph !== "⏎" && Array.from(glyph).length === 1) {
+      plain += glyph
+      continue
+    }
+    end()
+    const sign = document.createElement("span")
+    sign.textContent = glyph === "␠" ? "\u00a0" : glyph // the style draws a blank's sign, lower than a letter
+    sign.className = glyph === "␠" ? "sign space" : "sign"
+    parent.append(sign)
+    if (glyph === "␠") parent.append(document.createElement("wbr"))
+    if (glyph === "⏎") parent.append("\n")
+  }
+  end()
 }
 
-const piece = (parent, kind, text) => {
+const piece = (parent, kind, glyphs) => {
   const part = document.createElement("span")
   part.className = kind
-  write(part, text)
+  write(part, glyphs)
   parent.append(part)
   return part
 }
@@ -29,34 +40,40 @@ const piece = (parent, kind, text) => {
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const find = (css) => root.querySelector(css)
   const box = find(".guess")
-  const state = (box.state ??= { sent: -1, when: 0, refused: 0, options: "", passage: "", last: "" })
-  if (state.sent !== data.turn || state.refused !== data.refused) state.sent = -1
-  state.refused = data.refused
+  const field = find("input")
+  const state = (box.state ??= { waiting: [], sent: null, data: null, timer: null, options: "", passage: "", last: "" })
+  const isNew = state.data === null
+  const isAnswered = state.sent !== null && (state.sent !== data.turn || state.data.refused !== data.refused)
+  if (data.over || (state.data && data.turn < state.data.turn)) state.waiting = []
+  else if (isAnswered) state.waiting.shift()
+  if (isAnswered) state.sent = null
+  state.data = data
 
-  const make = (character, shown) => {
-    if (data.over || (state.sent === data.turn && Date.now() - state.when < PATIENCE)) return
-    state.sent = data.turn
-    state.when = Date.now()
+  // What is typed while an answer is on its way waits for it. The server knows a guess by its turn, and takes it once.
+  state.send = () => {
+    clearTimeout(state.timer)
+    const [guess] = state.waiting
+    if (!guess || !field.isConnected) return
+    state.sent = state.data.turn
     const blank = find(".blank")
     blank.replaceChildren()
-    write(blank, shown)
-    setTriggerValue("made", { turn: data.turn, character })
+    write(blank, [guess.shown])
+    setTriggerValue("made", { turn: state.sent, character: guess.character })
+    state.timer = setTimeout(state.send, PATIENCE)
+  }
+  state.make = (character, shown) => {
+    if (state.data.over) return
+    state.waiting.push({ character, shown })
+    if (state.sent === null) state.send()
   }
 
-  const field = find("input")
   field.disabled = data.over
-  field.oninput = (event) => {
-    if (event.isComposing) return
-    const typed = [...field.value].pop()
-    field.value = ""
-    if (typed) make(typed, typed === " " ? "␠" : typed)
-  }
-  field.oncompositionend = () => field.oninput({ isComposing: false })
-  field.onkeydown = (event) => {
-    if (event.key === "Enter" && !event.isComposing) {
-      event.preventDefault()
-      make("\n", "⏎")
-    }
+  if (isNew) {
+    listen(
+      field,
+      (letter) => state.make(letter, { "\n": "⏎", " ": "␠" }[letter] ?? letter),
+      () => state.data.options.some(({ character }) => COMPOSED.test(character)),
+    )
   }
 
   const options = JSON.stringify(data.options)
@@ -66,7 +83,8 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       ...data.options.map(({ character, shown, name }) => {
         const button = document.createElement("button")
         button.type = "button"
-        write(button, shown)
+        button.dir = "auto"
+        write(button, [shown])
         button.setAttribute("aria-label", name)
         return button
       }),
@@ -74,7 +92,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   }
   find(".options").querySelectorAll("button").forEach((button, i) => {
     button.disabled = data.over
-    button.onclick = () => make(data.options[i].character, data.options[i].shown)
+    button.onclick = () => state.make(data.options[i].character, data.options[i].shown)
   })
 
   const passage = find(".passage")
@@ -86,7 +104,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     piece(passage, "before", data.before)
     piece(passage, "sight", data.sight)
     if (!data.over) piece(passage, "blank", "?")
-  } else if (state.sent === -1 && !data.over) {
+  } else if (state.sent === null && !data.over) {
     find(".blank").textContent = "?"
   }
 
@@ -99,10 +117,11 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     if (data.last) {
       answer.setAttribute("aria-label", data.last.spoken)
       piece(answer, "tail", data.last.tail)
-      piece(answer, "truth", data.last.truth)
+      piece(answer, "truth", [data.last.truth])
     }
     find(".yours").textContent = data.last ? data.last.yours : ""
     find(".bet").textContent = data.last ? data.last.bet : ""
   }
   find(".score").textContent = data.score
+  if (state.sent === null) state.send()
 }

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import declare, told
+from . import declare, reported
 
-_HTML = """
+HTML = """
 <div class="guess">
-  <p class="passage" role="img"></p>
+  <p class="passage" role="img" dir="auto"></p>
   <div class="hands">
-    <label>Your guess <input type="text" aria-label="Your guess: type one character" autocomplete="off"
+    <label>Your guess <input type="text" dir="auto" aria-label="Your guess: type one character" autocomplete="off"
       autocapitalize="none" autocorrect="off" spellcheck="false" enterkeyhint="enter" /></label>
     <div class="options" role="group" aria-label="The commonest characters of this text"></div>
   </div>
   <div class="said" aria-live="polite">
     <p class="notice"></p>
-    <p class="answer" role="img"></p>
+    <p class="answer" role="img" dir="auto"></p>
     <p class="yours"></p>
     <p class="bet"></p>
     <p class="score"></p>
   </div>
 </div>
 """
-_guess = declare("guess", _HTML)
+SHARED = ("keyboard",)
+_guess = declare("guess", HTML, SHARED)
 
 
 def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
@@ -34,7 +35,11 @@ def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
     """
 
     def guessed() -> None:
-        if (it := told("next-letter", "made")) is not None:
-            made(int(it["turn"]), str(it["character"]))
+        if (it := reported("next-letter", "made", _is_guess)) is not None:
+            made(it["turn"], it["character"])
 
     _guess(key="next-letter", data=data, on_made_change=guessed)
+
+
+def _is_guess(made: Any) -> bool:
+    return type(made["turn"]) is int and isinstance(made["character"], str) and len(made["character"]) == 1

@@ -8,7 +8,7 @@ import torch
 
 from ...attention_plots import coarse, packed
 from ...plots import PALETTE
-from . import declare, told
+from . import declare, reported
 
 _HTML = """
 <div class="heads">
@@ -37,7 +37,8 @@ def heads(
     layers, heads = pattern.shape[:2]
 
     def picked() -> None:
-        if (place := told("attention-heads", "picked")) is not None:
+        place = reported("attention-heads", "picked", lambda it: type(it) is int and 0 <= it < layers * heads)
+        if place is not None:
             choose(*divmod(place, heads))
 
     small = coarse(pattern, _FINE if layers * heads <= _FEW else _ROUGH)

@@ -14,7 +14,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   view.dataset.kind = data.kind
   view.style.setProperty("--many", data.sheets.length > 1 ? 1 : 0)
   const find = (one) => root.querySelector(one)
-  const name = (character) => state.data.shown[character] ?? character
+  const name = (character) => state.data.shown[character] ?? alone(character)
   root.querySelector(".words").textContent = `surprising, ${data.most} nats or more: 1 in ${Math.round(Math.exp(data.most))}`
 
   // ---- the texts
@@ -23,6 +23,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     const box = document.createElement("figure")
     const title = document.createElement("figcaption")
     const text = document.createElement("code")
+    text.dir = "auto"
     const given = document.createElement("span")
     given.className = "given"
     text.append(given)
@@ -56,23 +57,45 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     return span
   }
 
+  // One that cannot be seen has a name in its place; a blank stays, and so do line end and tab, behind their signs.
+  const show = (span, character) => {
+    const sign = character === " " ? undefined : state.data.shown[character]
+    const isSpacing = character === "\n" || character === "\t"
+    span.textContent = sign && !isSpacing ? sign : character
+    span.classList.toggle("name", Boolean(sign) && !isSpacing)
+    if (sign && isSpacing) span.dataset.shown = sign
+    else delete span.dataset.shown
+  }
+
+  const showGiven = (box, text) => {
+    box.replaceChildren()
+    let plain = ""
+    for (const character of text) {
+      if (character === " " || !(character in state.data.shown)) plain += character
+      else {
+        const span = document.createElement("span")
+        show(span, character)
+        box.append(plain, span)
+        plain = ""
+      }
+    }
+    box.append(plain)
+  }
+
   const write = (sheet, { name: title, given, text, tints }) => {
     const isAtEnd = sheet.text.scrollTop + sheet.text.clientHeight >= sheet.text.scrollHeight - 8
     const characters = Array.from(text)
     const grows = characters.length > sheet.characters.length
     sheet.title.textContent = title
     sheet.text.setAttribute("aria-label", `${title || "Text"}: arrow keys go from character to character`)
-    if (sheet.given.textContent !== given) sheet.given.textContent = given
+    if (sheet.shownGiven !== given) showGiven(sheet.given, (sheet.shownGiven = given))
     const news = document.createDocumentFragment()
     characters.forEach((character, i) => {
       const isNew = i >= sheet.spans.length
       const span = isNew ? newSpan(i) : sheet.spans[i]
       if (isNew || sheet.characters[i] !== character) {
-        span.textContent = character
-        const shown = character === " " ? "" : state.data.shown[character] ?? ""
-        if (shown) span.dataset.shown = shown
-        else delete span.dataset.shown
-        if (shown || character === " ") span.setAttribute("aria-label", name(character))
+        show(span, character)
+        if (character in state.data.shown) span.setAttribute("aria-label", name(character))
         else span.removeAttribute("aria-label")
       }
       if (isNew || sheet.tints[i] !== tints[i]) {
@@ -109,35 +132,11 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     if (state.data.kind === "reading") hover(number, sheet.at)
   }
 
-  const neighbour = (sheet, direction) => {
-    const here = sheet.spans[sheet.at]
-    let line = null
-    let best = sheet.at
-    for (let i = sheet.at + direction; i >= 0 && i < sheet.spans.length; i += direction) {
-      const { offsetTop: top, offsetLeft: left } = sheet.spans[i]
-      if (Math.abs(top - here.offsetTop) < 6) continue
-      if (line === null) {
-        line = top
-        best = i
-      }
-      if (Math.abs(top - line) >= 6) break
-      if (Math.abs(left - here.offsetLeft) < Math.abs(sheet.spans[best].offsetLeft - here.offsetLeft)) best = i
-    }
-    return best
-  }
-
   const press = (number, event) => {
     const sheet = state.sheets[number]
     if (!sheet.spans.length || event.ctrlKey || event.metaKey || event.altKey) return
-    const to = {
-      ArrowLeft: () => Math.max(0, sheet.at - 1),
-      ArrowRight: () => sheet.at + 1,
-      ArrowUp: () => neighbour(sheet, -1),
-      ArrowDown: () => neighbour(sheet, 1),
-      Home: () => 0,
-      End: () => sheet.spans.length - 1,
-    }[event.key]
-    if (to) stand(number, sheet.at < 0 ? 0 : to())
+    const to = walk(sheet.spans, Math.max(0, sheet.at), event.key)
+    if (to !== undefined) stand(number, sheet.at < 0 ? 0 : to)
     else if ((event.key === "Enter" || event.key === " ") && sheet.at >= 0) pick(number, sheet.at)
     else if (event.key === "Escape" && state.data.kind === "reading") lock(null)
     else return
@@ -239,8 +238,8 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       find(".said").textContent = ""
       return
     }
-    const before = characters.slice(Math.max(0, place - 12), place).map((one) => (one === " " ? "␠" : name(one))).join("")
-    const character = name(characters[place])
+    const before = characters.slice(Math.max(0, place - 12), place).map((one) => state.data.shown[one] ?? one).join("")
+    const character = isolated(name(characters[place]))
     if (nats[place] < 0) {
       say(`${character}  begins the text`, "Nothing stands before it, so there was nothing to expect it from.", note)
       drawBars([])
@@ -248,7 +247,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       const surprise = nats[place] / 100
       const odds = Math.exp(surprise)
       const words = `${surprise.toFixed(2)} nats: it gave this character 1 chance in ${odds < 10 ? odds.toFixed(1) : Math.round(odds)}.`
-      say(`${character}  after …${before}`, words, note)
+      say(`${character}  after …${isolated(before)}`, words, note)
       const k = percents.length / characters.length
       const all = Array.from(guesses).slice(place * k, (place + 1) * k)
       drawBars(all.map((guess, i) => [guess, percents[place * k + i] / 100, 0, guess === characters[place]]))

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ...tokenizer import visible
-from . import declare, told
+from . import declare, reported
 
 MOST_NATS = 6.0
 """The surprise of the deepest tint: e^6 is about as unlikely as one character among 400."""
 
 _LEVELS = 15
-_HTML = """
+HTML = """
 <div class="letters">
   <div class="left">
     <div class="sheets"></div>
@@ -26,14 +26,17 @@ _HTML = """
   <section class="place">
     <h4></h4>
     <p class="about"></p>
-    <div class="axis" aria-hidden="true"><span>chance</span><i>0</i><i>50</i><i>100 %</i></div>
-    <div class="bars"></div>
+    <div class="chart">
+      <div class="axis" aria-hidden="true"><span>chance</span><div><i>0</i><i>50</i><i>100 %</i></div></div>
+      <div class="bars"></div>
+    </div>
     <p class="note"></p>
   </section>
   <p class="said" role="status"></p>
 </div>
 """
-_letters = declare("letters", _HTML)
+SHARED = ("walk",)
+_letters = declare("letters", HTML, SHARED)
 
 
 def tints(nats: list[float]) -> str:
@@ -62,13 +65,22 @@ def writing(
     whose bar they press.
     """
 
+    def is_place(at: Any) -> bool:
+        number, place = at
+        return (
+            type(number) is type(place) is int
+            and 0 <= number < len(sheets)
+            and 0 <= place < len(sheets[number]["text"])
+        )
+
     def picked() -> None:
-        if (at := told(key, "picked")) is not None:
-            pick(int(at[0]), int(at[1]))
+        if (at := reported(key, "picked", is_place)) is not None:
+            pick(*at)
 
     def pressed() -> None:
-        if (character := told(key, "pressed")) is not None:
-            choose(str(character))
+        character = reported(key, "pressed", lambda it: isinstance(it, str) and len(it) == 1)
+        if character is not None:
+            choose(character)
 
     data = {"kind": "writing", "sheets": sheets, "place": place, "chosen": list(chosen)}
     seen = "".join(row[0] for row in place["rows"])

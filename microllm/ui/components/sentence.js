@@ -15,7 +15,7 @@ export default function ({ data, parentElement: root }) {
   const first = (q) => Math.max(0, q - data.block_size + 1)
   const last = (q) => (data.causal ? q : Math.max(q, Math.min(data.block_size, N) - 1))
   const shown = () => state.held ?? state.hover ?? state.focus ?? N - 1
-  const named = (k) => `“${data.text[k]}” at ${k + 1}`
+  const named = (k) => `“${isolated(alone(data.text[k]))}” at ${k + 1}`
 
   const words = (q) => {
     if (first(q) === last(q)) return `The ${named(q)} has nothing else in sight: it looks at itself.`
@@ -63,18 +63,6 @@ export default function ({ data, parentElement: root }) {
     state.spans[k].focus()
   }
 
-  // the character above or below, on the nearest line that has one
-  const beside = (k, way) => {
-    const { offsetTop: top, offsetLeft: left } = state.spans[k]
-    for (let i = k + way, line = null, best = null; ; i += way) {
-      const span = state.spans[i]
-      if (!span || (line !== null && span.offsetTop !== line)) return best ?? k
-      if (span.offsetTop === top) continue
-      line = span.offsetTop
-      if (best === null || Math.abs(span.offsetLeft - left) < Math.abs(state.spans[best].offsetLeft - left)) best = i
-    }
-  }
-
   const under = (event) => {
     // a finger that moves stays with the character where it began, as far as the browser says
     const element = event.pointerType === "mouse" ? event.target : root.elementFromPoint(event.clientX, event.clientY)
@@ -88,15 +76,16 @@ export default function ({ data, parentElement: root }) {
     state.spans = data.text.map((glyph, k) => {
       const span = document.createElement("span")
       span.textContent = glyph
+      if (Array.from(glyph).length > 1) span.style.unicodeBidi = "isolate" // the name of one that cannot be seen
       span.tabIndex = k === N - 1 ? 0 : -1
       span.setAttribute("role", "option")
       span.setAttribute("aria-selected", "false")
-      span.setAttribute("aria-label", `${NAMES[glyph] ?? glyph}, ${k + 1} of ${N}`)
+      span.setAttribute("aria-label", `${NAMES[glyph] ?? alone(glyph)}, ${k + 1} of ${N}`)
       return span
     })
-    // a line may end after a space, though what is shown there is none
+    // a line may end after a space and a line end, though what is shown there is none
     box.replaceChildren(
-      ...state.spans.flatMap((span) => (span.textContent === "␠" ? [span, document.createElement("wbr")] : [span])),
+      ...state.spans.flatMap((span) => ("␠⏎".includes(span.textContent) ? [span, document.createElement("wbr")] : [span])),
     )
   }
 
@@ -134,12 +123,10 @@ export default function ({ data, parentElement: root }) {
     if (event.key === "Enter" || event.key === " ") hold(k)
     else if (event.key === "Escape" && state.held !== null) hold(state.held)
     else {
-      const to = {
-        ArrowLeft: k - 1, ArrowRight: k + 1, ArrowUp: beside(k, -1), ArrowDown: beside(k, 1), Home: 0, End: N - 1,
-      }[event.key]
+      const to = walk(state.spans, k, event.key)
       if (to === undefined) return
       state.hover = null
-      reach(Math.min(Math.max(to, 0), N - 1))
+      reach(to)
     }
     event.preventDefault()
   }

@@ -9,16 +9,17 @@ from ...plots import PALETTE
 from ...tokenizer import visible
 from . import declare
 
-_HTML = """
+HTML = """
 <div class="sentence">
   <p class="words"></p>
-  <div class="text" role="listbox" aria-label="Your sentence, character by character"></div>
+  <div class="text" role="listbox" dir="auto" aria-label="Your sentence, character by character"></div>
   <p class="hint"></p>
   <div class="legend" aria-hidden="true"><span>share of attention</span></div>
   <p class="said" aria-live="polite"></p>
 </div>
 """
-_sentence = declare("sentence", _HTML, shared=("glow",))
+SHARED = ("glow", "walk")
+_sentence = declare("sentence", HTML, SHARED)
 
 
 def sentence(pattern: torch.Tensor, text: str, block_size: int, *, causal: bool) -> None:

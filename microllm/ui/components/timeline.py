@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import declare, told
+from . import declare, reported
 
 _HTML = """
 <div class="timeline">
@@ -29,7 +29,7 @@ def timeline(data: dict[str, Any], moment: int | None, is_live: bool, choose: Ca
     """
 
     def chosen() -> None:
-        if (step := told("timeline", "chosen")) is not None:
+        if (step := reported("timeline", "chosen", lambda it: type(it) is int)) is not None:
             choose(step if step >= 0 else None)
 
     _timeline(

@@ -1,0 +1,57 @@
+// Letters that stand for themselves, in writing of either direction.
+
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u
+
+// Text within a sentence of ours: letters that run from right to left leave what stands around them in place.
+const isolated = (text) => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text)
+
+// A mark that goes over or under a letter has a circle for one.
+const alone = (letter) => (/^[\p{Mn}\p{Me}]/u.test(letter) ? `◌${letter}` : letter)
+
+// To which of `spans` a key leads from the one of number `at`; undefined for another key. Left and right are as one sees
+// them: in a line from right to left, the next letter is on the left.
+function walk(spans, at, key) {
+  const last = spans.length - 1
+  const left = (i) => spans[i].offsetLeft
+  const isBeside = (i, j) => Math.abs(spans[i].offsetTop - spans[j].offsetTop) < 6
+
+  const lineOf = (i) => {
+    let [from, to] = [i, i]
+    while (from > 0 && isBeside(from - 1, i)) from--
+    while (to < last && isBeside(to + 1, i)) to++
+    const runsLeft =
+      left(from) === left(to) ? getComputedStyle(spans[i].parentElement).direction === "rtl" : left(from) > left(to)
+    const letters = Array.from({ length: to - from + 1 }, (_, n) => from + n)
+    if (runsLeft) letters.reverse() // letters on one place, as a mark and its letter, stay as they are read
+    letters.sort((a, b) => left(a) - left(b))
+    return { from, to, runsLeft, letters }
+  }
+
+  const across = (step) => {
+    const { runsLeft, letters, from, to } = lineOf(at)
+    const next = letters[letters.indexOf(at) + step]
+    if (next !== undefined) return next
+    const goesOn = (step > 0) !== runsLeft
+    const there = goesOn ? to + 1 : from - 1
+    if (there < 0 || there > last) return at
+    const line = lineOf(there)
+    return line.letters.at(goesOn === line.runsLeft ? -1 : 0)
+  }
+
+  const along = (step) => {
+    const { from, to } = lineOf(at)
+    const there = step > 0 ? to + 1 : from - 1
+    if (there < 0 || there > last) return at
+    const distance = (i) => Math.abs(left(i) - left(at))
+    return lineOf(there).letters.reduce((best, i) => (distance(i) < distance(best) ? i : best))
+  }
+
+  return {
+    ArrowLeft: () => across(-1),
+    ArrowRight: () => across(1),
+    ArrowUp: () => along(-1),
+    ArrowDown: () => along(1),
+    Home: () => 0,
+    End: () => last,
+  }[key]?.()
+}

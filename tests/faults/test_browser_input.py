@@ -1,0 +1,178 @@
+"""A visitor who does not use a browser: whatever they send, nothing is read, stopped or broken by it."""
+
+import asyncio
+import json
+import math
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from driving import PATIENCE, Server, tracebacks
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+from benchmarks.visitor import Visitor
+from microllm.builtin import BUILTIN_TEXTS
+
+# ---- 46. values that were never offered
+
+_SECRET = "the operator's own file\n" * 40
+_TEXTS = ["", "own", "None", "no such option", "\u202e\x00\x1b[31m", "x" * 10_000, "utf_16", "[" * 5_000]
+_EVENTS = ("picked", "pressed", "chosen", "made")  # of our components
+_NUMBERS = [-1, 0, 2.5, 1e18, 1e308, math.inf, -math.inf, math.nan]
+_JSON = [
+    None,
+    True,
+    -1,
+    10**30,
+    "x" * 10_000,
+    [],
+    [[]],
+    [None, None],
+    ["a", {}],
+    [10**9, 10**9],
+    {"turn": "0", "character": 5},
+    {"turn": 0, "character": "\ud800xx"},
+    {"turn": [0]},
+    {"selection": {"guess": [{"loss": "low"}], "zoom": 5}},
+    {"selection": {"guess": [{"loss": math.nan}]}},
+    {"selection": {"guess": 5}},
+    {"selection": []},
+]
+
+
+def _hostile(widget_id: str, secret: str):
+    """Values of every kind for one widget, most of which are not its own kind."""
+    for text in [*_TEXTS, secret, f"../{secret}"]:
+        yield WidgetState(id=widget_id, string_value=text)
+        yield _array(widget_id, "string_array_value", [text, text])
+    for number in _NUMBERS:
+        yield WidgetState(id=widget_id, double_value=number)
+        yield _array(widget_id, "double_array_value", [number])
+        yield _array(widget_id, "double_array_value", [number, number])
+    for empty in ("string_array_value", "double_array_value", "int_array_value"):
+        yield _array(widget_id, empty, [])
+    yield WidgetState(id=widget_id, int_value=-(2**62))
+    yield WidgetState(id=widget_id, bool_value=True)
+    yield WidgetState(id=widget_id, bytes_value=b"\xff\x00")
+    yield WidgetState(id=widget_id)
+    for said in _JSON:
+        told = json.dumps(said)
+        yield WidgetState(id=widget_id, json_value=told)
+        yield WidgetState(id=widget_id, string_value=told)
+        yield WidgetState(id=widget_id, json_value=json.dumps(dict.fromkeys(_EVENTS, said)))
+        triggers = [{"event": event, "value": said} for event in _EVENTS]
+        yield WidgetState(id=widget_id, json_trigger_value=json.dumps(triggers))
+    yield WidgetState(id=widget_id, json_value="[" * 100_000)
+    yield WidgetState(id=widget_id, json_trigger_value="{")
+
+
+def _array(widget_id: str, kind: str, values: list) -> WidgetState:
+    state = WidgetState(id=widget_id)
+    getattr(state, kind).SetInParent()
+    getattr(state, kind).data.extend(values)
+    return state
+
+
+@pytest.fixture
+def server(mirror, tmp_path):
+    """A server of its own, which no test may make stumble."""
+    server = Server(tmp_path / "home", mirror).wait_until_it_answers()
+    yield server
+    assert server.end() == 0, server.log
+    assert not tracebacks(server.log)
+
+
+def _play(visit: Callable[[], Coroutine]) -> Any:
+    """Carry out a visit, in a thread of its own: that of the tests may belong to a browser's event loop."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(lambda: asyncio.run(visit())).result()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+async def _send(visitor: Visitor, states: list[WidgetState], fragment: str = "") -> None:
+    """Let the page run with these values, and wait for the end of that."""
+    visitor._values.clear()
+    runs = visitor._runs
+    await visitor._ask(fragment, states)
+    async with visitor._changed:
+        await asyncio.wait_for(visitor._changed.wait_for(lambda: visitor._ended > runs), 60)
+
+
+@pytest.mark.timeout(300)
+def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text(_SECRET)
+
+    async def attack() -> set[str]:
+        tried = set()
+        async with Visitor(server.url) as visitor:
+            await visitor.open("train", until="start")
+            await visitor.press("more-button", lambda: "max_steps" in visitor.shown)
+            await visitor.set("max_steps", 60)
+            await visitor.press("start", lambda: visitor.run is not None)
+            await _until(lambda: server.run(visitor.run)["state"] == "finished")
+            for page, landmark in (("train", "start"), ("attention", "sentence"), ("generate", "generate")):
+                await visitor.open(page, until=landmark)
+                ids = sorted({one.message.id for one in visitor.shown.values() if hasattr(one.message, "id")})
+                tried |= {one.split("-", 2)[2] for one in ids if one.startswith("$$ID-")}
+                for states in zip(*(_hostile(one, str(secret)) for one in ids), strict=True):
+                    await _send(visitor, list(states))
+                    assert not visitor.problems, f"{page}: {str(states[0])[:300]}\n{server.log[-6000:]}"
+                await visitor.open(page, until=landmark)  # and the page still works
+            assert not visitor.problems
+        return tried
+
+    tried = _play(attack)
+    assert {"text", "text-how", "preset", "block_size", "optimizer", "axis", "sentence", "temperature"} <= tried
+    assert _SECRET[:20] not in server.log
+
+
+def test_a_start_with_a_value_that_was_not_offered_makes_no_run_of_it(server, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text(_SECRET)
+
+    async def attack() -> None:
+        async with Visitor(server.url) as visitor:
+            await visitor.open("train", until="start")
+            start = WidgetState(id=visitor.shown["start"].message.id, trigger_value=True)
+            for key in ("text", "text-how", "preset", "optimizer", "pasted", "text-first", "key of no widget"):
+                # a widget that is not on the page has an id all the same: it can be known from another visit
+                there = visitor.shown.get(key)
+                its_id = there.message.id if there else f"$$ID-{'0' * 32}-{key}"
+                await _send(visitor, [WidgetState(id=its_id, string_value=str(secret)), start])
+                await _send(visitor, [WidgetState(id=its_id, double_value=1e15), start])
+                await _send(visitor, [_array(its_id, "string_array_value", [str(secret)]), start])
+            assert not visitor.problems
+
+    _play(attack)
+    for folder in (server.home / "runs").glob("*/run.json"):
+        assert json.loads(folder.read_text())["text"]["source"] in {"book", *BUILTIN_TEXTS}
+    assert not any(_SECRET[:20] in path.read_text() for path in (server.home / "texts").glob("*.txt"))
+
+
+def test_a_stranger_can_clear_no_caches_and_so_stop_nobody(server):
+
+    async def attack() -> None:
+        async with Visitor(server.url) as owner, Visitor(server.url) as stranger:
+            await owner.open("train", until="start")
+            await owner.press("start", lambda: owner.run is not None)
+            await stranger.open("train", until="start")
+            for kind in ("clear_cache", "load_git_info", "set_run_on_save"):
+                message = BackMsg()
+                setattr(message, kind, True)
+                await stranger._socket.send(message.SerializeToString())
+            before = server.steps(owner.run)
+            await _until(lambda: server.steps(owner.run) > before + 20)
+            await stranger.open("train", until="start")
+            assert server.run(owner.run)["state"] == "training"
+            await owner.press("strip-stop", lambda: "strip-go-on" in owner.shown)
+            assert not owner.problems and not stranger.problems
+
+    _play(attack)
