@@ -98,11 +98,6 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
 
 def read_text_file(path: str | os.PathLike[str], encoding: str | None = None) -> tuple[str, str | None]:
     """The text of a local file and perhaps a notice, as `decode_text` gives them. Raises TextProblem."""
-    return decode_text(read_file(path), Path(path).name, encoding)
-
-
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """What stands in a local file that is not too large. Raises TextProblem."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -110,9 +105,10 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         if not path.is_file():
             raise TextProblem(f"There is no file {path}: check its name and folder.")
         refuse_too_large(path.stat().st_size, path.name)
-        return path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise TextProblem(f"{path} cannot be read: {error.strerror or error}.") from error
+    return decode_text(data, path.name, encoding)
 
 
 def read_standard_input() -> bytes:

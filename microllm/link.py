@@ -12,6 +12,7 @@ from typing import Any
 
 from .builtin import BUILTIN_TEXTS, TRANSFORMS
 from .config import PRESETS, SHORTEST_TEXT, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
+from .decoding import ENCODINGS
 
 SENTENCE_LENGTH = 128
 """Most characters of the sentence that all pages look at: beyond block_size each of them costs a window of its own."""
@@ -28,8 +29,8 @@ class Link:
     """The part of a link that concerns the next run and the sentence; None is what it does not say.
 
     `values` are settings by name, valid together on top of `preset`. `wrong` has a sentence for each value that could
-    not be taken as it was. In a draft, `text` may be "own", and then `own` is the SHA-256 and the name of that text;
-    `guess` is in nats per character.
+    not be taken as it was. In a draft, `text` may be "own", and then `own` is the SHA-256 and the name of that text,
+    and the encoding of its file where the person chose it; `guess` is in nats per character.
     """
 
     preset: str | None = None
@@ -39,7 +40,7 @@ class Link:
     first: int | None = None
     sentence: str | None = None
     wrong: tuple[str, ...] = ()
-    own: tuple[str, str] | None = None
+    own: tuple[str, str, str | None] | None = None
     guess: float | None = None
 
 
@@ -55,7 +56,7 @@ def written(link: Link) -> dict[str, str]:
     if link.text is not None:
         says |= {"transform": None if link.transform == "none" else link.transform, "first": link.first}
     if link.own is not None:
-        says |= dict(zip(("sha256", "name"), link.own, strict=True))
+        says |= dict(zip(("sha256", "name", "encoding"), link.own, strict=True))
     return {name: str(value) for name, value in says.items() if value is not None}
 
 
@@ -152,9 +153,11 @@ def _first(value: str | None, wrong: list[str]) -> int | None:
     return taken
 
 
-def _own(says: Mapping[str, str]) -> tuple[str, str] | None:
-    sha256, name = says.get("sha256", ""), says.get("name", "")[:_LONGEST_NAME]
-    return (sha256, name) if re.fullmatch("[0-9a-f]{64}", sha256) and name else None
+def _own(says: Mapping[str, str]) -> tuple[str, str, str | None] | None:
+    sha256, name, encoding = says.get("sha256", ""), says.get("name", "")[:_LONGEST_NAME], says.get("encoding")
+    if not (re.fullmatch("[0-9a-f]{64}", sha256) and name):
+        return None
+    return sha256, name, encoding if encoding in ENCODINGS else None
 
 
 def _guess(value: str | None) -> float | None:

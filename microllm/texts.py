@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from . import builtin, download, gutenberg
 from .config import SHORTEST_TEXT
@@ -115,39 +116,51 @@ def choose(*sources: str, how: str = "none", first: int | None = None, encoding:
     Several are joined in their order, each from a new line. `encoding` is any name of what the files are written in.
     Raises download.TextProblem.
     """
-    encoding = encoding and encoding_called(encoding)
-    contents, names, keys, notices, size = [], [], [], [], 0
+    if encoding is not None:
+        encoding = encoding_called(encoding)
+        if all(source == "book" or source in builtin.BUILTIN_TEXTS for source in sources):
+            raise download.TextProblem("An encoding is that of a file: name the file as well.")
+    parts, size = [], 0
     for source in sources:
-        if source == "book":
-            content, name, key, notice = book(), gutenberg.BOOK, source, None
-        elif source in builtin.BUILTIN_TEXTS:
-            made = builtin.BUILTIN_TEXTS[source]
-            content, name, key, notice = made.make(made.length, 0), made.name, source, None
-        else:
-            is_piped = source == "-"
-            data = download.read_standard_input() if is_piped else download.read_file(source)
-            size += len(data)
-            download.refuse_too_large(size, "What these files hold")
-            name = download.STANDARD_INPUT if is_piped else Path(source).name
-            key = source if is_piped else f"./{name}"
-            content, notice = download.decode_text(data, name, encoding)
-        if contents and not contents[-1].endswith("\n"):
-            contents[-1] += "\n"
-        contents.append(content)
-        names.append(name)
-        keys.append(key)
-        notices.append(notice)
-    if encoding and not size:
-        raise download.TextProblem("An encoding is that of a file: name the file as well.")
+        part = _part(source, encoding)
+        size += part.size
+        download.refuse_too_large(size, "What these files hold")
+        parts.append(part)
+    *before, last = (part.content for part in parts)
     return prepare(
-        "".join(contents),
-        names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more",
+        "".join([*(it if it.endswith("\n") else it + "\n" for it in before), last]),
+        parts[0].name if len(parts) == 1 else f"{parts[0].name} and {len(parts) - 1} more",
         how=how,
         first=first,
-        source="\0".join(keys),
-        notice=" ".join(filter(None, notices)) or None,
+        source="\0".join(part.source for part in parts),
+        notice=" ".join(part.notice for part in parts if part.notice) or None,
         encoding=encoding,
     )
+
+
+class _Part(NamedTuple):
+    """What one word after `--text` stands for; `source` as in Text, `size` in bytes of a file."""
+
+    content: str
+    name: str
+    source: str
+    notice: str | None = None
+    size: int = 0
+
+
+def _part(source: str, encoding: str | None) -> _Part:
+    if source == "book":
+        return _Part(book(), gutenberg.BOOK, source)
+    if source in builtin.BUILTIN_TEXTS:
+        made = builtin.BUILTIN_TEXTS[source]
+        return _Part(made.make(made.length, 0), made.name, source)
+    if source == "-":
+        data = download.read_standard_input()
+        content, notice = download.decode_text(data, download.STANDARD_INPUT, encoding)
+        return _Part(content, download.STANDARD_INPUT, source, notice, len(data))
+    path = Path(source)
+    content, notice = download.read_text_file(path, encoding)
+    return _Part(content, path.name, f"./{path.name}", notice, path.stat().st_size)
 
 
 def made_here(key: str, *, how: str = "none", first: int | None = None) -> Text:

@@ -63,7 +63,7 @@ def said() -> Link:
         choice["source"],
         choice["how"],
         choice["first"],
-        own=(own.sha256, own.name) if own and choice["source"] == "own" else None,
+        own=(own.sha256, own.name, own.encoding) if own and choice["source"] == "own" else None,
         guess=guess(),
     )
 
@@ -163,19 +163,29 @@ def take_own() -> None:
     uploaded = st.session_state.get("upload")
     if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
         st.session_state["uploaded_id"] = uploaded.file_id
-        st.session_state.pop("encoding", None)
-        take_uploaded()
+        _take_uploaded()
 
 
-def take_uploaded(encoding: str | None = None) -> None:
-    """Make the uploaded file the person's text, in the encoding that was chosen for it, if any.
+def choose_encoding(encoding: str) -> None:
+    """Read the uploaded file in this encoding, a key of ENCODINGS."""
+    if (uploaded := st.session_state.get("upload")) is not None:
+        st.session_state["chosen_encoding"] = uploaded.file_id, encoding
+        _take_uploaded()
 
-    Where something had to be assumed, `likely_encoding` in the session is what the file was read as.
-    """
+
+def encodings() -> tuple[str | None, str | None]:
+    """(the encoding that was chosen for the uploaded file, what it was read as before if something was assumed)."""
+    file_id, encoding = st.session_state.get("chosen_encoding", (None, None))
     uploaded = st.session_state["upload"]
+    return encoding if uploaded and file_id == uploaded.file_id else None, st.session_state.get("likely_encoding")
+
+
+def _take_uploaded() -> None:
+    uploaded, (encoding, _) = st.session_state["upload"], encodings()
     data = uploaded.getvalue()
     own = _take("upload", data, uploaded.name, encoding)
     if encoding is None:
+        st.session_state.pop("encoding", None)
         st.session_state["likely_encoding"] = likely_encoding(data) if own and own.notice else None
 
 
@@ -210,9 +220,8 @@ def _let_go_of_what_is_deleted() -> None:
     own = st.session_state.get("own_text")
     if own is None or texts.is_kept(own):
         return
-    if is_from("upload") and st.session_state.get("upload") is not None:
-        _forget("own_text")
-        take_uploaded(own.encoding)
+    if is_from("upload"):
+        _forget("own_text", "uploaded_id")
     elif is_from("pasted"):
         _forget("own_text", "pasted_text")
     else:
@@ -229,13 +238,13 @@ def is_at_hand(text: texts.Text) -> bool:
     return text.source == "book" or text.source in BUILTIN_TEXTS or texts.is_kept(text)
 
 
-def _take_kept(sha256: str, name: str) -> str | None:
+def _take_kept(sha256: str, name: str, encoding: str | None) -> str | None:
     """Take a text that was kept here before as the person's own; or the sentence that says why not."""
     if (own := st.session_state.get("own_text")) and own.sha256 == sha256:
         return None
     try:
         content = load_text(sha256)
-        own = texts.prepare(content, name)
+        own = texts.prepare(content, name, encoding=encoding)
     except (TextProblem, OSError):
         problem = f"Your text {name!r} is not kept on this server any more: choose it again."
         st.session_state["own_text"], st.session_state["own_text_problem"] = None, problem

@@ -109,9 +109,10 @@ def _own_text() -> None:
         st.error(literal(problem), icon=":material/description:")
     if own:
         st.text(f"Using: {own.name}" + (f", the earlier text of {own.characters:,} characters" if problem else ""))
-        likely = st.session_state.get("likely_encoding")
+        chosen, likely = next_run.encodings()
         if next_run.is_from("upload") and st.session_state["upload"] is not None and likely in ENCODINGS:
-            _encoding(own, likely)
+            st.session_state.setdefault("encoding", chosen or likely)
+            _encoding(own)
 
 
 def _give_up_removed() -> None:
@@ -119,9 +120,8 @@ def _give_up_removed() -> None:
         next_run.give_up("upload")
 
 
-def _encoding(own: texts.Text, likely: str) -> None:
+def _encoding(own: texts.Text) -> None:
     """How a file begins whose bytes do not tell in which letters it is written, and the choice of others."""
-    st.session_state.setdefault("encoding", likely)
     corpus = texts.load_corpus(own.sha256)
     st.code(corpus.tokenizer.decode(corpus.train[:_PREVIEW].tolist()), language=None, wrap_lines=True)
     st.selectbox(
@@ -134,5 +134,4 @@ def _encoding(own: texts.Text, likely: str) -> None:
 
 
 def _read_again() -> None:
-    if st.session_state.get("upload") is not None:
-        next_run.take_uploaded(st.session_state["encoding"])
+    next_run.choose_encoding(st.session_state["encoding"])

@@ -57,6 +57,11 @@ def test_a_pasted_text_stands_in_its_box_again_and_can_be_changed_there():
     assert download.load_text(started(at).info.text.sha256) == TEXT * 2
 
 
+def test_the_encoding_that_was_chosen_for_a_file_is_there_again_and_no_other():
+    assert started(come_back(own() | {"encoding": "cp1251"})).info.text.encoding == "cp1251"
+    assert come_back(own() | {"encoding": "rot13"}).session_state["own_text"].encoding is None
+
+
 @pytest.mark.parametrize("page", ["train", "generate"])
 def test_a_text_that_is_gone_is_named_and_nothing_else_is_learned(page):
     draft = own() | {"n_layer": "3"}

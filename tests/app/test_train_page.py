@@ -422,6 +422,15 @@ def test_of_two_fields_the_one_that_is_emptied_leaves_the_text_of_the_other():
     assert "No text yet" in complaints(at)
 
 
+def test_the_encoding_of_a_file_outlives_a_text_that_was_pasted_in_between():
+    at = upload(open_app("train"), "anna.txt", ("Все счастливые семьи. " * 50).encode("cp1251"))
+    at.selectbox(key="encoding").select("cp1251").run()
+    own = at.session_state["own_text"]
+    paste(paste(at, "to be or not to be, " * 100), "")
+    assert at.session_state["own_text"] == own
+    assert at.selectbox(key="encoding").value == "cp1251"
+
+
 def test_a_pasted_text_that_cannot_be_used_leaves_the_one_before_and_says_which():
     at = paste(open_app("train"), "to be or not to be, " * 100)
     paste(at, "too short")

@@ -231,7 +231,7 @@ def test_a_run_of_an_earlier_version_names_its_text_as_well_as_it_can(text):
     run = new_run(text)
     path = run.folder / "run.json"
     data = json.loads(path.read_text())
-    for name in ("source", "how", "first"):
+    for name in ("source", "how", "first", "encoding"):
         del data["text"][name]
     for name, expected in {
         "Pride and Prejudice": "book",

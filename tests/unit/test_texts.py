@@ -135,7 +135,7 @@ def test_an_encoding_is_kept_with_the_text_only_where_a_person_chose_it(tmp_path
 
 
 @pytest.mark.parametrize("source", ["book", "drawing-room"])
-def test_an_encoding_of_what_is_no_file_is_refused(source, mirror):
+def test_an_encoding_of_what_is_no_file_is_refused(source):
     with pytest.raises(TextProblem):
         choose(source, encoding="utf-8")
 
