@@ -168,7 +168,7 @@ def test_runs_that_train_and_wait_and_what_they_warn_of(live_run, sent):
 
 
 def test_a_persons_text_its_name_and_what_is_wrong_with_it(sent):
-    at = open_app("train", run=trained("abc def " * 100).id)
+    at = open_app("train", run=hostile(trained("abc def " * 100), parent=None).id)
     at.selectbox(key="text").set_value("own").run()
     at.file_uploader(key="upload").upload(HOSTILE, IN_A_TEXT.encode() * 40, "text/plain").run()
     assert "own_text" in at.session_state
