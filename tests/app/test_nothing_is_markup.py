@@ -190,7 +190,7 @@ def test_a_sentence_a_prompt_and_a_text_to_read(sent):
     run = hostile(trained())
     at = go_to(open_app("train", run=run.id, sentence=HOSTILE + UNKNOWN), "attention")
     sent.shows()
-    go_to(at, "generate").text_input(key="prompt").set_value(HOSTILE + UNKNOWN).run()
+    go_to(at, "generate").text_area(key="prompt").set_value(HOSTILE + UNKNOWN).run()
     sent.shows()
     at.session_state["view"] = "Read"
     for source in ("passage", "sentence", "own"):
@@ -205,7 +205,7 @@ def test_what_a_sample_copied_of_its_text(sent):
     run = trained(max_steps=150, learning_rate=0.01)
     at = open_app("generate", run=run.id)
     at.session_state["length"] = 100
-    click(at.text_input(key="prompt").set_value(IN_A_TEXT).run(), "generate")
+    click(at.text_area(key="prompt").set_value(IN_A_TEXT).run(), "generate")
     wait_for(lambda: at.run() and at.button(key="stop-writing").disabled)
     at.session_state["view"], at.session_state["reading-source"] = "Read", "sample"
     wait_for(lambda: "longest piece" in said(at.run()))
