@@ -10,9 +10,9 @@ import re
 import sys
 from pathlib import Path
 
-from microllm import boilerplate
-from microllm.decoding import TextProblem, as_utf8
-from microllm.home import texts_dir, write_atomically
+from . import boilerplate
+from .decoding import TextProblem, as_utf8
+from .home import texts_dir, write_atomically
 
 MAX_TEXT_BYTES = 200_000_000
 STANDARD_INPUT = "standard input"

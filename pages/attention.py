@@ -1,8 +1,8 @@
 """Where each character looks: the heads of the model, as it is now, on a sentence of one's own."""
 
-from microllm.ui import frame
+from microllm.ui import shell
 
-frame.enter("pages/attention.py", "Where each character looks (attention)")
+shell.enter("pages/attention.py", "Where each character looks (attention)")
 
 from microllm.ui import attention, controls
 

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from microllm.ui import frame
+from microllm.ui import shell
 
-frame.enter("pages/generate.py", "Write and read")
+shell.enter("pages/generate.py", "Write and read")
 
 from microllm.ui import controls, reader, writer
 

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from microllm.ui import frame
+from microllm.ui import shell
 
-frame.enter("pages/train.py", "Train a language model, one character at a time")
+shell.enter("pages/train.py", "Train a language model, one character at a time")
 
 from microllm.ui import advice, charts, controls, fork, guess, source
 

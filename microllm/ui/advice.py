@@ -14,7 +14,7 @@ from ..run_info import RunInfo
 from ..runs import Run
 from ..texts import Text
 from . import next_run, orders, session
-from .frame import live
+from .parts.live import live
 from .words import literal
 
 

@@ -14,9 +14,9 @@ from ..writing import known_ids
 from . import session
 from .components.heads import heads
 from .components.sentence import sentence
-from .controls import mode
-from .frame import live
+from .parts.live import live
 from .session import is_active
+from .theme import mode
 
 _GROWN = 1.5  # times as many steps: then the model has changed enough to draw the heatmap anew
 

@@ -16,12 +16,12 @@ from ..link import MOST_GUESS
 from ..runs import Run
 from ..samples import Sample
 from ..tokenizer import visible
-from . import next_run, session, shared
+from . import next_run, server, session
 from .browser_input import number
-from .controls import mode
-from .frame import live
+from .parts.live import live
 from .session import is_active
 from .share import take_away
+from .theme import mode
 from .words import choices, literal
 
 # ---- the loss
@@ -191,11 +191,11 @@ def _writes(run: Run, moment: int | None, passed: list[plots.Mark]) -> None:
 
 def _sample(run: Run, moment: int | None) -> Sample | None:
     if moment is None and session.training():
-        return shared.samples().newest(run)
+        return server.samples().newest(run)
     steps = run.snapshots
     if not steps:
         return None
-    return shared.samples().at(run, steps[-1] if moment is None else moment, wait=2.0)
+    return server.samples().at(run, steps[-1] if moment is None else moment, wait=2.0)
 
 
 def _judgement(sample: Sample) -> str:
@@ -215,6 +215,6 @@ def _milestones(run: Run, passed: list[plots.Mark]) -> None:
     told, deadline = [], time.monotonic() + (0.0 if is_active() else 2.0)  # a page that does not tick is drawn once
     for mark in rows:
         wait = max(0.0, deadline - time.monotonic())
-        text = visible(shared.samples().first_words(run, mark.step, wait) or "…", keep=" ")
+        text = visible(server.samples().first_words(run, mark.step, wait) or "…", keep=" ")
         told.append(f"step {mark.step:,}, {mark.note}\n  {text}")
     st.code("\n".join(told), language=None, wrap_lines=True)

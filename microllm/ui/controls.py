@@ -16,10 +16,11 @@ from ..download import TextProblem
 from ..model import parameter_count
 from ..samples import PROMPT, beginning_for
 from ..tokenizer import visible_alone
-from . import next_run, orders, session, shared
+from . import next_run, orders, server, session
 from .fold import fold
-from .frame import live
+from .parts.live import live
 from .session import is_active
+from .theme import mode
 from .words import duration, literal
 
 _MAIN = ("block_size", "n_embd", "n_head", "n_layer")
@@ -41,11 +42,6 @@ LONGEST_PROMPT = 200
 _TWO_LINES = 96  # pixels, with the label: the least that Streamlit allows
 _WARM = 2.0  # seconds of training, before which a run's speed says little: its first steps are slow
 _DURATIONS = {"15 s": 15, "1 min": 60, "5 min": 300}
-
-
-def mode() -> str:
-    """ "light" or "dark", as the browser shows the app."""
-    return "dark" if st.context.theme.type == "dark" else "light"
 
 
 # ---- the knobs
@@ -168,7 +164,7 @@ def cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     """What a model that is not trained yet will cost: parameters, memory, time."""
     if problems(model, train):
         return
-    is_measuring = shared.speed() is None
+    is_measuring = server.speed() is None
     live(lambda: _cost(model, train, text), 0.5 if is_measuring else 20.0, key="cost", when=is_measuring or is_active())
 
 
@@ -178,7 +174,7 @@ def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     st.markdown(f"**{parameter_count(model, vocab_size):,}** parameters · about **{memory:,.0f} MB** of memory")
     if problem := memory_problem(model, train, vocab_size):
         st.error(problem, icon=":material/memory:")
-    if not (speed := shared.speed()):
+    if not (speed := server.speed()):
         st.markdown("Measuring how fast this server is …")
         return
     step, source = speed.seconds_per_step(model, train, vocab_size), "measured on this server"

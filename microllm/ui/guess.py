@@ -17,7 +17,7 @@ from ..tokenizer import visible, visible_alone
 from . import next_run, session
 from .components.guess import guess
 from .fold import fold
-from .frame import live
+from .parts.live import live
 from .words import isolated, literal
 
 _OPTIONS = 12

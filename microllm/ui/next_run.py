@@ -16,7 +16,7 @@ from ..link import Link
 from ..run_info import RunInfo
 from ..runs import RunProblem, check_disk
 from ..texts import PASTED
-from .shared import be_modest, book
+from .server import be_modest, book
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
 """The widgets of a text: source, how it is turned, how much of it is taken."""

@@ -21,8 +21,8 @@ from ..gutenberg import BOOK
 from ..importing import import_run
 from ..runs import Run, RunProblem
 from ..training import Training
-from . import next_run, session
-from .shared import workshop
+from . import next_run, server, session
+from .server import workshop
 
 _ONE_CLICK = 3.0  # seconds after a click on Start in which the next is none
 
@@ -62,7 +62,7 @@ def start(is_queued: bool = False) -> None:
                 token = secrets.token_urlsafe(16)
                 made = Run.create(model, train, chosen, preset=preset, token=token, guess=guess)
                 keys[made.id] = token
-                new = session.opened(made.id)  # one object to write and to look at
+                new = server.opened(made.id)  # one object to write and to look at
                 _train(new, going, is_queued)
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
@@ -105,7 +105,7 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
     st.session_state.pop("start_problem", None)
     keys = session.keys()
     try:
-        parent = session.opened(its_id)
+        parent = server.opened(its_id)
         with _order() as is_same_click:
             going = session.trainings()
             new = next((it.folder for it in going if is_same_click and _is_child(it, parent)), None)
@@ -115,7 +115,7 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
                 token = secrets.token_urlsafe(16)
                 made = forking.fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)
                 keys[made.id] = token
-                new = session.opened(made.id)
+                new = server.opened(made.id)
                 _train(new, going)
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)

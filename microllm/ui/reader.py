@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import math
 import statistics
-import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import streamlit as st
-import torch
 
 from ..download import TextProblem, load_text
 from ..model import MicroLLM
@@ -22,7 +17,8 @@ from ..tokenizer import visible
 from ..writing import Sheet, known_ids
 from . import controls, session, writer
 from .components import letters
-from .frame import live
+from .parts.live import live
+from .server import in_the_background
 from .session import Background, is_active
 from .words import choices, isolated, literal
 
@@ -140,7 +136,7 @@ class _Reader:
         if self._next is None and step != self._step:
             self._step = step
             ids = known_ids(run.tokenizer, self.text)
-            self._next = _in_the_background(lambda: (step, surprise(model, ids, _GUESSES, _stride(model))))
+            self._next = in_the_background(lambda: (step, surprise(model, ids, _GUESSES, _stride(model))))
         if self._next:  # most are done at once; the first one is worth waiting for
             self._next.wait(0.03 if self.shown else 2.0)
             self._take()
@@ -221,7 +217,7 @@ def _copied(run: Run, sheet: Sheet) -> _Copy | None:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _search(sha256: str, sample: str) -> Background:
-    return _in_the_background(lambda: _find_copy(sha256, sample))
+    return in_the_background(lambda: _find_copy(sha256, sample))
 
 
 def _find_copy(sha256: str, sample: str) -> _Copy:
@@ -274,22 +270,3 @@ def _copy_sentence(found: _Copy | None) -> str:
 
 
 # ---- in the background
-
-_busy: weakref.WeakSet[Background] = weakref.WeakSet()
-
-
-def _in_the_background(work: Callable[[], Any]) -> Background:
-    def modestly(_: Background) -> Any:
-        torch.set_num_threads(1)  # small products: more threads would only disturb training
-        return work()
-
-    background = Background(modestly)
-    _busy.add(background)
-    return background
-
-
-@atexit.register
-def _wait_for_all() -> None:
-    """A thread that still computes when the program ends would abort it."""
-    for background in list(_busy):
-        background.wait(8.0)

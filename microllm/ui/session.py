@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import secrets
-from functools import lru_cache
 
 import streamlit as st
 
@@ -16,8 +15,8 @@ from ..model import MicroLLM
 from ..runs import ACTIVE, Run, RunProblem
 from ..training import Training
 from ..writing import Desk
-from . import frame, next_run
-from .shared import Background, be_modest, workshop
+from . import next_run, presence
+from .server import Background, be_modest, opened, workshop
 from .words import literal
 
 _NEAR = 3.0  # seconds
@@ -38,7 +37,7 @@ class Window:
         self.packages: dict[str, Background] = {}
         self.ordered = -math.inf  # when the last order was carried out
         self._held: dict[str, Training] = {}
-        frame.come(self.token)
+        presence.come(self.token)
 
     def hold(self, training: Training) -> None:
         """Keep a run alive until this window closes."""
@@ -52,7 +51,7 @@ class Window:
 
     def close(self) -> None:
         """Let everything go: the window was closed, reloaded, or lost its connection."""
-        frame.go(self.token)
+        presence.go(self.token)
         for training in self._held.values():
             training.let_go(self.token)
         for writing in self.writings.values():
@@ -76,12 +75,6 @@ def run_id() -> str | None:
 def run() -> Run | None:
     """The run that all pages of this window look at. None before the first."""
     return opened(run_id()) if run_id() else None
-
-
-@lru_cache(maxsize=64)  # a page asks some forty times: Streamlit's own cache would be a tenth of its work
-def opened(run_id: str) -> Run:
-    """The run with this id, one object for all windows, so that a curve is read once. Raises RunProblem."""
-    return Run.open(run_id)
 
 
 def is_gone() -> bool:
@@ -109,7 +102,7 @@ def waits() -> bool:
     going = training()
     if going is None or has_a_curve():
         return False
-    return going.waits_for is not None or (going.seconds_to_turn() or 0.0) > _NEAR * frame.crowd()
+    return going.waits_for is not None or (going.seconds_to_turn() or 0.0) > _NEAR * presence.crowd()
 
 
 def has_a_curve() -> bool:

@@ -11,9 +11,9 @@ from .. import export
 from ..link import Link, written
 from ..runs import Run, RunProblem
 from ..texts import PASTED
-from . import next_run, session, shared
+from . import next_run, server, session
 from .fold import fold
-from .frame import live
+from .parts.live import live
 from .words import literal
 
 # ---- for others
@@ -101,7 +101,7 @@ def take_away() -> None:
     knows_parent = session.knows_parent()
     if run.id not in packages:
         packages.clear()
-        packages[run.id] = shared.Background(lambda _: pack(run) if knows_parent else pack(run, names_parent=False))
+        packages[run.id] = server.Background(lambda _: pack(run) if knows_parent else pack(run, names_parent=False))
     packing = packages[run.id]
     packing.wait(0.2)  # most are done by then
     with place:
@@ -129,7 +129,7 @@ def take_away() -> None:
             st.caption(literal(sentence))
 
 
-def _downloads(run: Run, packing: shared.Background, was_busy: bool) -> None:
+def _downloads(run: Run, packing: server.Background, was_busy: bool) -> None:
     if packing.is_busy:
         st.caption(f"Packing about {export.folder_bytes(run) / 1e6:,.1f} MB …")
         return

@@ -9,8 +9,8 @@ from ..builtin import BUILTIN_TEXTS, TRANSFORMS
 from ..decoding import ENCODINGS
 from ..download import TextProblem
 from ..gutenberg import BOOK
-from . import next_run, session, shared
-from .frame import live
+from . import next_run, server, session
+from .parts.live import live
 from .words import literal
 
 _TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "My own text"}
@@ -66,7 +66,7 @@ def text() -> texts.Text | None:
 
 
 def _book_status() -> None:
-    book = shared.book()
+    book = server.book()
     book.wait(0.3)  # a kept book is here at once
     if book.is_busy:
         live(_book_progress, 0.5, key="book-progress")
@@ -79,12 +79,12 @@ def _book_status() -> None:
 
 
 def _try_book_again() -> None:
-    if shared.book().problem:  # else another window was first
-        shared.book.clear()
+    if server.book().problem:  # else another window was first
+        server.book.clear()
 
 
 def _book_progress() -> None:
-    book = shared.book()
+    book = server.book()
     if not book.is_busy:
         st.rerun()
     st.progress(book.share, text=f"Downloading *{BOOK}* from Project Gutenberg: {book.share:.0%}")

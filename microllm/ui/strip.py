@@ -14,9 +14,10 @@ from ..importing import MOST_BYTES
 from ..run_info import RunInfo
 from ..runs import ACTIVE, Run, RunProblem, most_disk, runs_and_damaged
 from ..training import Training
-from . import drafts, orders, session, shared
+from . import drafts, orders, server, session
 from .components.timeline import timeline
-from .frame import crowd, live
+from .parts.live import live
+from .presence import crowd
 from .share import share
 from .words import choices, duration, literal
 
@@ -115,7 +116,7 @@ def _menu(name: str) -> None:
             st.caption(f"Damaged and not named here, since they may be somebody's own: {others:,}.")
         if session.run() and session.owns() and not session.training():
             _delete(session.run())
-        used, most = shared.disk_use() / 1e6, most_disk() / 1e6
+        used, most = server.disk_use() / 1e6, most_disk() / 1e6
         st.caption(f"All runs and texts on this server take {used:,.1f} MB of the {most:,.0f} that they may.")
         _import()
 
@@ -145,7 +146,7 @@ def _delete(run: Run) -> None:
 
 
 def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
-    """The run in one line, also on a phone: there frame.css hides what stands in emphasis."""
+    """The run in one line, also on a phone: there shell.css hides what stands in emphasis."""
     history = session.run().history.read()
     last = history.last
     parts = ["***training** ·*" if state == "training" and last else f"**{state}** ·"]
@@ -214,7 +215,7 @@ def _way_to(other: Training) -> None:
 
 
 def _icon(key: str, name: str, icon: str, action: Callable[[Training], None]) -> None:
-    """A small button, so that all stand in one row on a phone: frame.css leaves its name to those who listen."""
+    """A small button, so that all stand in one row on a phone: shell.css leaves its name to those who listen."""
     st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(action,))
 
 

@@ -11,7 +11,7 @@ from ..tokenizer import visible
 from ..writing import Desk, known_ids
 from . import controls, session
 from .components import letters
-from .frame import live
+from .parts.live import live
 from .session import is_active
 from .words import isolated, literal
 

@@ -13,7 +13,7 @@ from microllm import forking, texts
 from microllm.builtin import words_twice
 from microllm.home import runs_dir
 from microllm.runs import Run
-from microllm.ui import shared
+from microllm.ui import server
 
 PAGES = ("train", "attention", "generate")
 
@@ -73,7 +73,7 @@ def test_a_run_that_is_deleted_while_the_menu_is_open_is_missing_there_and_nothi
     finished_run, copied, monkeypatch
 ):
     at = open_the_menu(open_app("train", run=finished_run.id))
-    listed = shared.runs.runs_and_damaged()
+    listed = server.runs.runs_and_damaged()
     copied.delete()
     monkeypatch.setattr("microllm.ui.strip.runs_and_damaged", lambda: listed)
     at.run()

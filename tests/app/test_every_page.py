@@ -7,7 +7,8 @@ from patience import patience
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
 
 from microllm.runs import Run
-from microllm.ui import frame, session, shared
+from microllm.ui import server, session, shell
+from microllm.ui.parts import live
 
 PAGES = ("train", "attention", "generate")
 OF_THE_PAGE = {
@@ -140,7 +141,7 @@ def test_a_bad_link_says_so_and_does_not_lose_the_run_on_show(live_run):
 
 
 def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
-    training = shared.workshop().training(live_run.id)
+    training = server.workshop().training(live_run.id)
     step = step_of(training)
     at = open_app("generate", run=live_run.id, key=KEY)
     for made in (1, 2):
@@ -167,7 +168,7 @@ def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
 
 
 def test_a_learning_rate_is_changed_for_the_next_step(live_run):
-    training = shared.workshop().training(live_run.id)
+    training = server.workshop().training(live_run.id)
     at = open_app("train", run=live_run.id, key=KEY)
     at.number_input(key="live-learning_rate").set_value(0.0123)
     click(at, "live-apply")
@@ -183,7 +184,7 @@ def test_a_learning_rate_out_of_range_is_refused_with_the_range(live_run):
     at.number_input(key="live-learning_rate").set_value(5.0)
     click(at, "live-apply")
     assert "learning_rate is 5.0" in complaints(at)
-    assert shared.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+    assert server.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
 
 
 def test_a_part_of_a_page_that_comes_after_its_run_has_gone_is_not_drawn(monkeypatch):
@@ -194,8 +195,8 @@ def test_a_part_of_a_page_that_comes_after_its_run_has_gone_is_not_drawn(monkeyp
         raise Rerun
 
     monkeypatch.setattr(session, "run_id", lambda: "its own")
-    part = frame._or_the_whole_page(lambda: pytest.fail("drawn for another run"))
-    monkeypatch.setattr(frame.st, "rerun", rerun)
+    part = live._or_the_whole_page(lambda: pytest.fail("drawn for another run"))
+    monkeypatch.setattr(shell.st, "rerun", rerun)
     monkeypatch.setattr(session, "run_id", lambda: None)
     with pytest.raises(Rerun):
         part()

@@ -13,7 +13,7 @@ from streamlit.components.v2.bidi_component.main import _make_trigger_id
 from microllm import writing
 from microllm.reading import surprise
 from microllm.sample import scored_stream
-from microllm.ui import controls, reader, shared, writer
+from microllm.ui import controls, reader, server, writer
 from microllm.writing import known_ids
 
 
@@ -139,7 +139,7 @@ NAMES = "emma\nolivia\nava\nisabella\nsophia\nmia\n" * 60
 
 def test_of_a_text_of_lines_the_offered_prompt_has_line_ends_and_another_one_can_be_chosen():
     run = new_run(NAMES, max_steps=5)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(60)
     at = open_app("generate", run=run.id)
     offered = at.text_area(key="prompt").value
     assert "\n" in offered
@@ -306,7 +306,7 @@ def test_a_held_out_passage_is_read_as_the_model_takes_it(at, finished_run):
     whole = finished_run.tokenizer.decode(finished_run.corpus.val[: reader._PASSAGE])
     assert texts(at) == [whole.split(" ", 1)[1]]  # it begins with a whole word
     passage = known_ids(finished_run.tokenizer, texts(at)[0])
-    step, model = shared.workshop().model_now(finished_run)
+    step, model = server.workshop().model_now(finished_run)
     read = surprise(model, passage, guesses=5)
     assert letters(at)["nats"][0] == -1
     assert letters(at)["nats"][1:] == pytest.approx([100 * one for one in read.nats[1:].tolist()], abs=1)
@@ -355,7 +355,7 @@ def test_what_a_sample_copied_is_marked_and_compared_with_what_nobody_copied(at,
     switch(switch(at, "view", "Read"), "reading-source", "sample")
     assert "has not written anything here yet" in said(at)
     training_text = finished_run.tokenizer.decode(finished_run.corpus.train)
-    step, model = shared.workshop().model_now(finished_run)
+    step, model = server.workshop().model_now(finished_run)
     sheet = writing.Sheet(model, finished_run.tokenizer, step, "word ", seed=0)
     sheet.text = "z z " + training_text[70:100] + " z z"
     monkeypatch.setattr(writer, "newest", lambda: SimpleNamespace(sheets=[sheet], is_writing=False))
@@ -411,7 +411,7 @@ def test_what_was_written_survives_a_page_switch(at):
 
 def test_another_run_with_other_characters_takes_over_the_prompt(at):
     run = new_run("0123456789 " * 200, max_steps=5)
-    shared.workshop().start(run).join(patience())
+    server.workshop().start(run).join(patience())
     at.query_params["run"] = run.id
     at.run()
     assert not at.exception
@@ -423,7 +423,7 @@ def test_another_run_with_other_characters_takes_over_the_prompt(at):
 def test_what_another_run_wrote_is_not_shown_as_this_ones(at):
     text = write(at)
     run = new_run("0123456789 " * 200, max_steps=5)
-    shared.workshop().start(run).join(patience())
+    server.workshop().start(run).join(patience())
     at.query_params["run"] = run.id
     at.run()
     assert text not in texts(at)

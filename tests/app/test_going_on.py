@@ -7,7 +7,7 @@ from microllm import download, texts
 from microllm.runs import Run, all_runs
 from microllm.slots import Slots
 from microllm.training import Training
-from microllm.ui import shared
+from microllm.ui import server
 
 
 def own_run(state: str, **settings) -> Run:
@@ -108,7 +108,7 @@ def test_a_text_goes_with_the_last_of_its_runs():
 def test_a_run_that_trains_is_not_deleted():
     run = own_run("interrupted", n_embd=16)
     run.extend(1_000_000)
-    shared.workshop().start(run)
+    server.workshop().start(run)
     at = open_app("train", run=run.id, key=KEY)
     at.session_state["runs-menu"] = True
     at.run()
@@ -152,7 +152,7 @@ def test_a_run_of_a_text_that_was_deleted_with_its_last_run_is_not_begun_before_
     click(at, "start")
     run = Run.open(at.session_state["run_id"])
     assert texts.is_kept(run.info.text)  # what stands in the field was taken anew
-    shared.workshop().training(run.id).stop()
+    server.workshop().training(run.id).stop()
     wait_for(lambda: not training_threads())
     at.text_area(key="pasted").set_value("").run()
     download.forget_text(own.sha256)

@@ -11,7 +11,7 @@ from microllm import download
 from microllm.builtin import drawing_room
 from microllm.config import TrainConfig
 from microllm.runs import Run
-from microllm.ui import shared
+from microllm.ui import server
 
 
 def finished(validation, training, **settings) -> Run:
@@ -109,7 +109,7 @@ def test_a_suggestion_holds_when_the_run_was_told_to_start_otherwise():
 
 def test_the_owner_of_a_run_that_was_stopped_early_goes_on_with_that_very_run():
     run = new_run(drawing_room(40_000), max_steps=400)
-    training = shared.workshop().start(run)
+    training = server.workshop().start(run)
     wait_for(lambda: training.reached > 40)
     training.stop()
     training.join(patience())

@@ -18,7 +18,7 @@ from microllm.run_info import Parent
 from microllm.runs import Run, RunProblem
 from microllm.slots import Slots
 from microllm.training import Training
-from microllm.ui import shared
+from microllm.ui import server
 
 # ---- 27. markup in names, texts, messages and links, without a browser
 
@@ -155,11 +155,11 @@ def test_the_name_of_a_text_that_is_not_kept_here(sent):
 def test_runs_that_train_and_wait_and_what_they_warn_of(live_run, sent):
     live_run.update(name=HOSTILE)
     at = open_app("train", run=live_run.id, key=KEY)
-    shared.workshop().training(live_run.id).warning = HOSTILE
+    server.workshop().training(live_run.id).warning = HOSTILE
     all_of(at)
     sent.shows("popover.label", "alert.body", "button.label", "button.help")
     click(at.slider(key="n_layer").set_value(1).run(), "queue")
-    (other,) = (it for it in shared.workshop()._trainings.values() if it.folder.id != live_run.id)
+    (other,) = (it for it in server.workshop()._trainings.values() if it.folder.id != live_run.id)
     other.folder.update(name=HOSTILE)
     click(at.run(), f"way-to-{other.folder.id}")
     for page in ("train", "attention", "generate"):

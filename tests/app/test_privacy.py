@@ -14,13 +14,13 @@ from microllm.forking import fork
 from microllm.importing import import_run
 from microllm.run_info import RunInfo
 from microllm.runs import Run
-from microllm.ui import shared
+from microllm.ui import server
 
 SECRET = "Nobody else may read what I wrote here about the neighbours. " * 40
 
 
 def trained(run: Run) -> Run:
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(60)
     assert run.info.state == "finished", run.info.message
     return run
 

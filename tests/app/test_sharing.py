@@ -20,7 +20,7 @@ from microllm.run_info import kept_of
 from microllm.runs import Run, all_runs
 from microllm.slots import Slots
 from microllm.training import Training
-from microllm.ui import shared
+from microllm.ui import server
 
 COMMANDS = {"strip-pause", "strip-step", "strip-stop", "live-learning_rate"}
 
@@ -57,7 +57,7 @@ def test_a_reload_keeps_what_the_window_had_set_going_besides_the_run_on_show():
     first = started(at)
     at.slider(key="n_layer").set_value(1).run()
     click(at, "queue")
-    waiting = next(one.folder for one in shared.workshop()._trainings.values() if one.folder.id != first.id)
+    waiting = next(one.folder for one in server.workshop()._trainings.values() if one.folder.id != first.id)
     at.run()
     link = {name: at.query_params[name] for name in ("run", "key", "also")}
     assert link["run"] == first.id
@@ -125,7 +125,7 @@ def test_the_key_of_one_run_is_not_the_key_of_another(live_run):
 @pytest.mark.parametrize("button", ["strip-pause", "strip-step", "strip-stop"])
 def test_a_button_that_is_still_on_the_screen_commands_nothing_without_the_key(button, live_run):
     at = open_app("train", run=live_run.id, key=KEY)
-    training = shared.workshop().training(live_run.id)
+    training = server.workshop().training(live_run.id)
     reached = training.reached
     live_run.update(owner=kept_of("another"))
     at.button(key=button).click().run()
@@ -157,7 +157,7 @@ def test_a_form_that_is_still_on_the_screen_changes_nothing_without_the_key(live
     live_run.update(owner=kept_of("another"))
     at.number_input(key="live-learning_rate").set_value(0.5)
     at.button(key="live-apply").click().run()
-    assert shared.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+    assert server.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
 
 
 @pytest.mark.parametrize("token", [None, ""])
@@ -339,7 +339,7 @@ def test_a_moment_that_is_not_kept_is_named_and_the_nearest_shown(step, word, li
 
 def test_a_long_sentence_in_a_link_is_cut():
     run = new_run(max_steps=1)
-    shared.workshop().start(run).join(patience())
+    server.workshop().start(run).join(patience())
     at = open_app("attention", run=run.id, sentence="word " * 100)
     assert "500 characters" in complaints(at)
     assert len(at.text_area(key="sentence").value) == 128
@@ -356,7 +356,7 @@ def test_an_own_text_is_not_in_the_link_and_that_is_said():
 def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included():
     text = words_twice(3_000)
     run = new_run(text, max_steps=20)
-    shared.workshop().start(run).join(patience())
+    server.workshop().start(run).join(patience())
     at = open_app("train", run=run.id)
     click(at, "start")
     again = Run.open(at.session_state["run_id"])
@@ -367,7 +367,7 @@ def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included(
 
 def test_a_run_whose_own_text_is_gone_does_not_keep_the_page_from_opening():
     run = new_run(max_steps=20)
-    shared.workshop().start(run).join(patience())
+    server.workshop().start(run).join(patience())
     (texts.texts_dir() / f"{run.info.text.sha256}.txt").unlink()
     texts.load_corpus.cache_clear()
     at = open_app("train", run=run.id)

@@ -6,7 +6,7 @@ import pytest
 from play import KEY, TINY, click, keys, open_app, said, wait_for
 
 from microllm.runs import Run, all_runs
-from microllm.ui import orders, shared
+from microllm.ui import orders, server
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def start(at, key: str = "start") -> Run:
 
 
 def training(run: Run):
-    return shared.workshop().training(run.id)
+    return server.workshop().training(run.id)
 
 
 def trains(run: Run) -> bool:
@@ -72,7 +72,7 @@ def test_only_one_waits(at):
     at.run()
     second, third = start(at, "queue"), start(at, "queue")
     wait_for(lambda: second.info.state == "stopped")
-    assert [one.folder.id for one in shared.workshop()._trainings.values() if one.is_alive()] == [first.id, third.id]
+    assert [one.folder.id for one in server.workshop()._trainings.values() if one.is_alive()] == [first.id, third.id]
     assert training(third).waits_for is training(first)
 
 

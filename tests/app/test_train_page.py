@@ -14,7 +14,7 @@ from microllm.builtin import BUILTIN_TEXTS, drawing_room, transform
 from microllm.config import PRESETS, configs_from, knobs, problems
 from microllm.model import parameter_count
 from microllm.runs import Run, all_runs
-from microllm.ui import shared
+from microllm.ui import server
 
 SETTINGS = {
     "block_size": 16,
@@ -156,7 +156,7 @@ def test_start_twice_leaves_one_training_in_the_window():
     at = choose(open_app("train"), TINY)
     click(at, "start")
     first = new_run_of(at)
-    training = shared.workshop().training(first.id)
+    training = server.workshop().training(first.id)
     at.number_input(key="seed").set_value(7)
     click(at, "start")
     training.join(patience())
@@ -232,7 +232,7 @@ def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirro
 
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     click(at, "book-again")
-    shared.book().wait(20)
+    server.book().wait(20)
     at.run()
     assert not complaints(at)
 
@@ -250,14 +250,14 @@ def test_a_download_of_the_book_is_cancelled_for_all_windows_and_can_be_tried_ag
             assert BUILTIN_TEXTS["drawing-room"].name in complaints(window)
             assert not window.button(key="start").disabled
         click(at, "book-again")
-        shared_by_all = shared.book()
+        shared_by_all = server.book()
         click(other, "book-again")
-        assert shared.book() is shared_by_all
+        assert server.book() is shared_by_all
         click(other, "book-cancel")
 
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     click(other, "book-again")
-    shared.book().wait(20)
+    server.book().wait(20)
     assert not download_keys(at.run()) | download_keys(other.run())
 
 
@@ -451,7 +451,7 @@ def test_a_pasted_text_can_be_downloaded_by_its_owner_beside_the_command():
     at = choose(paste(open_app("train"), "to be or not to be, " * 100), TINY)
     click(at, "start")
     run = new_run_of(at)
-    shared.workshop().training(run.id).stop()
+    server.workshop().training(run.id).stop()
     at.session_state["take-away"] = True
     at.run()
     assert "take-text" in keys(at)

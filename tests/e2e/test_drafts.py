@@ -1,21 +1,7 @@
 """What is chosen but not started outlives a reload and a restart of the server."""
 
 import pytest
-from driving import (
-    OWN,
-    Server,
-    at,
-    button,
-    choose,
-    fill,
-    press_start,
-    slide,
-    thumb,
-    tracebacks,
-    until,
-    upload,
-    visit,
-)
+from driving import OWN, Server, at, button, choose, fill, press_start, slide, thumb, tracebacks, until, upload, visit
 from playwright.sync_api import expect
 
 from microllm.builtin import drawing_room

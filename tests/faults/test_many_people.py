@@ -21,7 +21,7 @@ from microllm.runs import Run
 from microllm.slots import Slots
 from microllm.train import Trainer
 from microllm.training import Workshop
-from microllm.ui import frame
+from microllm.ui import presence, shell
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.alone]
 
@@ -79,30 +79,30 @@ def test_thirty_runs_take_turns_each_has_its_first_points_within_its_share_and_k
 
 
 def test_in_a_crowd_everything_ticks_slower_and_one_who_reloads_changes_nothing_for_the_others(monkeypatch):
-    monkeypatch.setattr(frame, "_windows", set())
-    monkeypatch.setattr(frame, "_tidy", lambda: None)
+    monkeypatch.setattr(presence, "_windows", set())
+    monkeypatch.setattr(presence, "_tidy", lambda: None)
 
     def coming() -> list[int]:
-        return [frame.come(f"window {i}") or frame.crowd() for i in range(30)]
+        return [presence.come(f"window {i}") or presence.crowd() for i in range(30)]
 
     def going() -> list[int]:
-        return [frame.go(f"window {i}") or frame.crowd() for i in reversed(range(30))]
+        return [presence.go(f"window {i}") or presence.crowd() for i in reversed(range(30))]
 
     try:
         assert coming() == [1] * 8 + [2] * 8 + [4] * 14
         told = going()
         assert told == sorted(told, reverse=True) and told[-1] == 1
         for few in (9, 17):  # a window more than it takes
-            monkeypatch.setattr(frame, "_windows", set(map(str, range(few - 1))))
-            frame.come("the last one")
-            crowded = frame.crowd()
-            frame.go("the last one")
-            assert frame.crowd() == crowded > 1
-            frame.come("the last one")
-            assert frame.crowd() == crowded
+            monkeypatch.setattr(presence, "_windows", set(map(str, range(few - 1))))
+            presence.come("the last one")
+            crowded = presence.crowd()
+            presence.go("the last one")
+            assert presence.crowd() == crowded > 1
+            presence.come("the last one")
+            assert presence.crowd() == crowded
     finally:
-        frame._windows.clear()
-        frame.go("nobody")
+        presence._windows.clear()
+        presence.go("nobody")
 
 
 # ---- 40. the same seed twice at once
@@ -176,16 +176,16 @@ def test_when_windows_have_gone_what_they_left_is_cleared_away(monkeypatch):
     class Session:
         pass
 
-    monkeypatch.setattr(frame, "_windows", set())
-    monkeypatch.setattr(frame.st, "get_option", {"server.disconnectedSessionTTL": -4.9}.get)
+    monkeypatch.setattr(presence, "_windows", set())
+    monkeypatch.setattr(shell.st, "get_option", {"server.disconnectedSessionTTL": -4.9}.get)
     session = Session()
     session.itself, left = session, weakref.ref(session)
     gc.collect()
     gc.disable()
     try:
-        frame.come("a window")
+        presence.come("a window")
         del session
-        frame.go("a window")
+        presence.go("a window")
         assert left() is not None
         wait_until(lambda: left() is None)
     finally:

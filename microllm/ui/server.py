@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import atexit
 import threading
+import weakref
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 import streamlit as st
 import torch
@@ -11,7 +15,7 @@ import torch
 from .. import runs, texts
 from ..cost import Speed, measure_speed
 from ..download import TextProblem
-from ..runs import RunProblem
+from ..runs import Run, RunProblem
 from ..samples import Samples
 from ..training import Workshop, grace_seconds
 
@@ -89,3 +93,29 @@ def be_modest() -> None:
     Torch keeps the number for each thread, and pages run in many.
     """
     torch.set_num_threads(1)
+
+
+@lru_cache(maxsize=64)  # a page asks some forty times: Streamlit's own cache would be a tenth of its work
+def opened(run_id: str) -> Run:
+    """The run with this id, one object for all windows, so that a curve is read once. Raises RunProblem."""
+    return Run.open(run_id)
+
+
+_busy: weakref.WeakSet[Background] = weakref.WeakSet()
+
+
+def in_the_background(work: Callable[[], Any]) -> Background:
+    def modestly(_: Background) -> Any:
+        torch.set_num_threads(1)  # small products: more threads would only disturb training
+        return work()
+
+    background = Background(modestly)
+    _busy.add(background)
+    return background
+
+
+@atexit.register
+def _wait_for_all() -> None:
+    """A thread that still computes when the program ends would abort it."""
+    for background in list(_busy):
+        background.wait(8.0)
