@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Page
 from streamlit.web import cli
 
-from microllm.builtin import drawing_room
+from microllm.data.builtin import drawing_room
 from microllm.ui.parts import live
 
 from .report import parser, save, table

@@ -11,14 +11,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from . import console
-from .builtin import BUILTIN_TEXTS, TRANSFORMS
 from .config import PRESETS, TrainConfig, configs_from, knobs, problems
-from .decoding import ENCODINGS
-from .home import home, home_is_temporary, only_read, runs_dir, wished_home
+from .data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from .data.decode import ENCODINGS
+from .environment import home, home_is_temporary, only_read, runs_dir, wished_home
 
 if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: each command imports what it uses
+    from .data.texts import Text
     from .runs import Run
-    from .texts import Text
 
 _MOST_THREADS = 256
 _MOST_SAMPLES = 1_000
@@ -194,8 +194,8 @@ def _new_run(options: argparse.Namespace, token: str) -> Run:
 
 def _chosen_text(options: argparse.Namespace) -> Text:
     """The text that the flags name. What was assumed or left out is printed."""
-    from . import texts
-    from .gutenberg import BOOK
+    from .data import texts
+    from .data.gutenberg import BOOK
 
     sources = options.text or ["book"]
     if "book" in sources:  # fetched here, if it is not kept yet, so that a person sees the progress
@@ -302,8 +302,9 @@ def _train(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     import torch
 
+    from .inference import generate, stream
     from .runs import Run, RunProblem
-    from .sample import Sampling, generate, stream
+    from .sample import Sampling
 
     run = Run.open(options.run)
     newest, steps = run.newest_snapshot(), run.snapshots
@@ -335,7 +336,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _beginning(run: Run) -> str:
     """A beginning for the run's model, which knows all of its characters."""
-    from .download import TextProblem
+    from .data.files import TextProblem
     from .samples import beginning_for
 
     try:

@@ -29,8 +29,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from .config import ModelConfig
-from .home import open_file, parsed, read_file, write_atomically
 from .model import MicroLLM, parameter_count
+from .storage import open_file, parsed, read_file, write_atomically
 from .train import TrainerState
 
 SNAPSHOT_BUDGET = 64 * 2**20

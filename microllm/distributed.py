@@ -20,10 +20,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from . import console
 from .corpus import EXAM_CHARACTERS, Corpus
-from .download import load_text
-from .home import runs_dir, write_atomically
+from .data.store import load_text
+from .environment import runs_dir
 from .runs import Run, RunProblem
 from .slots import Slots
+from .storage import write_atomically
 from .train import Diverged, Progress, Trainer
 from .training import Training
 

@@ -15,17 +15,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from .builtin import BUILTIN_TEXTS
 from .config import PRESETS, configs_from
-from .download import TextProblem, load_text
+from .cost import thread_count
+from .data.builtin import BUILTIN_TEXTS
+from .data.files import TextProblem
+from .data.gutenberg import BOOK
+from .data.store import load_text
+from .data.texts import PASTED, Text
 from .forking import CHANGES
-from .gutenberg import BOOK
 from .history import History
-from .home import read_file
 from .run_info import Parent
 from .runs import Run
-from .texts import PASTED, Text
-from .train import thread_count
+from .storage import read_file
 
 _MOST_BYTES = 2**30  # of one file
 _BITS = 1 / math.log(2)  # in a nat

@@ -6,11 +6,12 @@ from bisect import bisect_left
 from dataclasses import replace
 
 from .config import LIVE, TrainConfig, problems, replayed
-from .download import TextProblem, keep_text, load_text
-from .home import write_atomically
+from .data.files import TextProblem
+from .data.store import keep_text, load_text
+from .data.texts import Text, load_corpus
 from .run_info import Parent
 from .runs import Run, RunProblem
-from .texts import Text, load_corpus
+from .storage import write_atomically
 from .tokenizer import CharTokenizer
 from .train import TrainerState
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import LIVE, ModelConfig, TrainConfig, knobs, problems
-from .home import open_file, parsed, read_file
+from .storage import open_file, parsed, read_file
 
 LONGEST_LINE = 4096
 """Bytes of a line of metrics.jsonl or events.jsonl. A longer one is not ours: it is skipped without being parsed."""

@@ -20,12 +20,13 @@ from typing import Any
 
 from .checkpoint import WeightsProblem
 from .config import problems
-from .download import TextProblem
+from .data.files import TextProblem
+from .data.texts import is_kept
+from .environment import runs_dir
 from .history import LONGEST_LINE, MOST_EVENTS
-from .home import parsed, runs_dir
 from .run_info import ACTIVE, RunInfo, is_count, is_number, kept_of
 from .runs import MOST_JSON, Run, RunProblem, check_disk, checked_vocab, free_name
-from .texts import is_kept
+from .storage import parsed
 
 MOST_BYTES = 300 * 2**20
 """What the zip, and all that it holds, may take."""

@@ -332,7 +332,7 @@ class MicroLLM(nn.Module):
 
     def generate(self, idx: torch.Tensor, max_new_tokens: int, **choices) -> torch.Tensor:
         """Append `max_new_tokens` sampled characters to idx (B, T): (B, T + new). `choices` as in `sample.generate`."""
-        from .sample import generate  # sampling is built on the model, not the other way round
+        from .inference import generate  # sampling is built on the model, not the other way round
 
         return generate(self, idx, max_new_tokens, **choices)
 

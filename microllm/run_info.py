@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .builtin import TRANSFORMS
 from .config import PRESETS, ModelConfig, TrainConfig, problems
 from .corpus import REFERENCE_NAMES
-from .texts import Text
+from .data.builtin import TRANSFORMS
+from .data.texts import Text
 from .tokenizer import MAX_CHARACTERS
 
 ACTIVE = ("waiting", "training", "paused")

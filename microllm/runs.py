@@ -36,15 +36,17 @@ from .checkpoint import (
 )
 from .config import ModelConfig, TrainConfig, problems, replayed
 from .corpus import Corpus
-from .cost import memory_problem
-from .download import TextProblem, forget_text
+from .cost import memory_problem, thread_count
+from .data.files import TextProblem
+from .data.store import forget_text
+from .data.texts import Text, is_kept, load_corpus
+from .environment import most_disk, runs_dir, texts_dir
 from .history import MOST_EVENTS, MOST_METRICS, History, whole_lines
-from .home import open_file, parsed, read_file, runs_dir, texts_dir, write_atomically
 from .model import MicroLLM
 from .run_info import ACTIVE, NewerFormat, Parent, RunInfo, kept_of, new_name
-from .texts import Text, is_kept, load_corpus
+from .storage import open_file, parsed, read_file, write_atomically
 from .tokenizer import MAX_CHARACTERS, CharTokenizer
-from .train import Progress, TrainerState, thread_count
+from .train import Progress, TrainerState
 
 try:
     import fcntl
@@ -639,14 +641,6 @@ def check_disk() -> None:
             f"All runs and texts take {used / 1e6:,.1f} MB, and MICROLLM_DISK allows {most / 1e6:,.0f}: "
             "delete some first."
         )
-
-
-def most_disk() -> float:
-    """`MICROLLM_DISK` in MB, else 20,000; in bytes. With more on the disk no run is begun and no upload taken."""
-    with contextlib.suppress(KeyError, ValueError):
-        if (wished := 1e6 * float(os.environ["MICROLLM_DISK"])) >= 0:  # NaN is not
-            return wished
-    return 20e9
 
 
 def _bytes_in(folder: Path) -> int:

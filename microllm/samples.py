@@ -13,12 +13,14 @@ from typing import TypeVar
 
 import torch
 
-from .download import TextProblem
+from .data.files import TextProblem
+from .data.texts import load_corpus
+from .inference import stream
+from .insight.memorization import after_a_cut_word, real_words, words
+from .insight.surprisal import next_right
 from .model import MicroLLM
-from .reading import after_a_cut_word, next_right, real_words, words
 from .runs import Run
-from .sample import Sampling, stream
-from .texts import load_corpus
+from .sample import Sampling
 
 _T = TypeVar("_T")
 

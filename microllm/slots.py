@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+
+from .environment import default_slots
 
 
 class Slots:
@@ -127,9 +128,3 @@ class Slots:
             else:
                 run, lasts = self._others.popleft(), self.turn
             self._ends[run] = now + lasts
-
-
-def default_slots() -> int:
-    """`MICROLLM_SLOTS`, else one fewer than there are cores (the server needs one), at least one."""
-    wished = os.environ.get("MICROLLM_SLOTS", "")
-    return max(1, int(wished)) if wished.isdecimal() else max(1, (os.cpu_count() or 1) - 1)

@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import logging
 import math
-import os
 import queue
 import threading
 import time
@@ -19,7 +18,8 @@ import torch
 
 from .checkpoint import model_from, snapshot_is_due, surroundings
 from .config import replayed, with_live_changes
-from .download import TextProblem
+from .data.files import TextProblem
+from .environment import checkpoint_seconds
 from .model import MicroLLM
 from .runs import Run, RunProblem, Writer
 from .slots import Slots
@@ -411,20 +411,3 @@ class Workshop:
             training.stop("The program that trained it was ended.", state="interrupted")
         for training in trainings:
             training.join(max(0.0, deadline - time.monotonic()))
-
-
-def grace_seconds() -> float:
-    """`MICROLLM_GRACE`, else 60: how long a run outlives its last window, in seconds."""
-    return _seconds("MICROLLM_GRACE", 60.0)
-
-
-def checkpoint_seconds() -> float:
-    """`MICROLLM_CHECKPOINT`, else 15: how many seconds of training a crash can cost, at most."""
-    return _seconds("MICROLLM_CHECKPOINT", 15.0)
-
-
-def _seconds(name: str, default: float) -> float:
-    try:
-        return float(os.environ[name])
-    except (KeyError, ValueError):
-        return default

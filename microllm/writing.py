@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from .inference import next_logits, scored_stream
 from .model import MicroLLM
-from .sample import Sampling, next_logits, scored_stream
-from .tokenizer import CharTokenizer
+from .sample import Sampling
+from .tokenizer import CharTokenizer, known_ids
 
 _REST = 0.002  # seconds after each character, for each other thread that writes
 _pen = threading.Lock()
@@ -188,9 +189,3 @@ class Desk:
         """End all writing after the characters that are being written."""
         for writing in self._writings:
             writing.stop()
-
-
-def known_ids(tokenizer: CharTokenizer, text: str) -> torch.Tensor:
-    """The ids (N,) of those characters of `text` that the tokenizer knows."""
-    unknown = set(tokenizer.unknown(text))
-    return torch.tensor(tokenizer.encode("".join(c for c in text if c not in unknown)), dtype=torch.long)

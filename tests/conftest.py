@@ -5,7 +5,7 @@ import torch
 from hypothesis import settings
 from patience import patience
 
-import microllm.home
+import microllm.environment
 
 pytest_plugins = ["browser"]
 
@@ -33,6 +33,6 @@ def home_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("MICROLLM_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MICROLLM_MIRROR", raising=False)
     monkeypatch.delenv("MICROLLM_RUNS_DIR", raising=False)
-    microllm.home.home.cache_clear()
+    microllm.environment.home.cache_clear()
     yield
-    microllm.home.home.cache_clear()
+    microllm.environment.home.cache_clear()

@@ -10,9 +10,9 @@ import streamlit as st
 from ..advice import Suggestion, differences, learns_by_heart, what_changes
 from ..advice import next_steps as suggested
 from ..config import ModelConfig, TrainConfig, knobs
+from ..data.texts import Text
 from ..run_info import RunInfo
 from ..runs import Run
-from ..texts import Text
 from . import next_run, orders, session
 from .parts.live import live
 from .words import literal

@@ -7,10 +7,10 @@ import streamlit as st
 import torch
 
 from .. import attention_plots
+from ..insight.heads import Trait, strongest, traits
+from ..insight.trace import trace
 from ..runs import Run
-from ..trace import trace
-from ..traits import Trait, strongest, traits
-from ..writing import known_ids
+from ..tokenizer import known_ids
 from . import session
 from .components.heads import heads
 from .components.sentence import sentence

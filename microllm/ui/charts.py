@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas
 import streamlit as st
 
-from .. import plots, texts
+from .. import plots
 from ..config import knobs
+from ..data import texts
 from ..history import AXES, History
 from ..link import MOST_GUESS
 from ..runs import Run

@@ -9,10 +9,11 @@ from dataclasses import Field, asdict
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from .. import link, plots, texts
+from .. import link, plots
 from ..config import LIVE, PRESETS, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
 from ..cost import memory_bytes, memory_problem
-from ..download import TextProblem
+from ..data import texts
+from ..data.files import TextProblem
 from ..model import parameter_count
 from ..samples import PROMPT, beginning_for
 from ..tokenizer import visible_alone

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from .. import forking, texts
+from .. import forking
 from ..config import knobs
-from ..download import TextProblem
+from ..data import texts
+from ..data.files import TextProblem
 from ..runs import Run, RunProblem
 from ..tokenizer import visible
 from . import next_run, orders, session

@@ -10,9 +10,9 @@ import streamlit as st
 import torch
 
 from ..corpus import Corpus
-from ..download import TextProblem
-from ..guessing import Game, Turn, chances_of_model, chances_of_tables, commonest, letter_of
-from ..texts import load_corpus
+from ..data.files import TextProblem
+from ..data.texts import load_corpus
+from ..insight.guessing import Game, Turn, chances_of_model, chances_of_tables, commonest, letter_of
 from ..tokenizer import visible, visible_alone
 from . import next_run, session
 from .components.guess import guess

@@ -6,16 +6,17 @@ from dataclasses import asdict, replace
 
 import streamlit as st
 
-from .. import texts
-from ..builtin import BUILTIN_TEXTS
 from ..config import ModelConfig, TrainConfig, configs_from, knobs
-from ..decoding import likely_encoding
-from ..download import TextProblem, decode_text, load_text
-from ..gutenberg import BOOK
+from ..data import texts
+from ..data.builtin import BUILTIN_TEXTS
+from ..data.decode import likely_encoding
+from ..data.files import TextProblem, decode_text
+from ..data.gutenberg import BOOK
+from ..data.store import load_text
+from ..data.texts import PASTED
 from ..link import Link
 from ..run_info import RunInfo
 from ..runs import RunProblem, check_disk
-from ..texts import PASTED
 from .server import be_modest, book
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}

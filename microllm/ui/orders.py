@@ -14,10 +14,11 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from .. import forking, texts
+from .. import forking
 from ..config import ModelConfig, TrainConfig, problems
-from ..download import TextProblem
-from ..gutenberg import BOOK
+from ..data import texts
+from ..data.files import TextProblem
+from ..data.gutenberg import BOOK
 from ..importing import import_run
 from ..runs import Run, RunProblem
 from ..training import Training

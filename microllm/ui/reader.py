@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import statistics
-from dataclasses import dataclass
 
 import streamlit as st
 
-from ..download import TextProblem, load_text
+from ..data.files import TextProblem
+from ..insight.memorization import (
+    _Copy,
+    _find_copy,
+    after_a_cut_word,
+)
+from ..insight.surprisal import Reading, surprise
 from ..model import MicroLLM
-from ..reading import Reading, after_a_cut_word, longest_copy, surprise
 from ..runs import Run
-from ..tokenizer import visible
-from ..writing import Sheet, known_ids
+from ..tokenizer import known_ids, visible
+from ..writing import Sheet
 from . import controls, session, writer
 from .components import letters
 from .parts.live import live
@@ -26,7 +29,6 @@ _PASSAGE = 600
 _LONGEST = 2_000
 _GUESSES = 5
 _EVERY = 2.5
-_PASSAGES_FOR_CHANCE = 9
 _SOURCES = {
     "passage": "Held-out passage",
     "sentence": "Your sentence",
@@ -198,17 +200,6 @@ def _summary(run: Run, step: int, reading: Reading) -> str:
 # ---- what a sample copied
 
 
-@dataclass(frozen=True)
-class _Copy:
-    """The longest piece of a sample that stands in the training text, and the same of passages nobody copied."""
-
-    start: int
-    length: int
-    piece: str
-    around: str
-    usual: list[int]
-
-
 def _copied(run: Run, sheet: Sheet) -> _Copy | None:
     searching = _search(run.info.text.sha256, sheet.text)
     searching.wait(0.03)
@@ -218,36 +209,6 @@ def _copied(run: Run, sheet: Sheet) -> _Copy | None:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _search(sha256: str, sample: str) -> Background:
     return in_the_background(lambda: _find_copy(sha256, sample))
-
-
-def _find_copy(sha256: str, sample: str) -> _Copy:
-    trained, _ = _parts(sha256)
-    start, length, place = longest_copy(sample, trained)
-    return _Copy(
-        start,
-        length,
-        sample[start : start + length],
-        trained[max(0, place - 30) : place + length + 30],
-        _usual(sha256, len(sample)),
-    )
-
-
-@functools.lru_cache(maxsize=64)
-def _usual(sha256: str, length: int) -> list[int]:
-    """The longest pieces that passages of the held-out text, as long as the sample, share with the training text."""
-    trained, held_out = _parts(sha256)
-    if len(held_out) < 2 * length:
-        return []
-    count = min(_PASSAGES_FOR_CHANCE, len(held_out) // length)
-    starts = [i * (len(held_out) - length) // (count - 1) for i in range(count)]
-    return sorted(longest_copy(held_out[start : start + length], trained)[1] for start in starts)
-
-
-@functools.lru_cache(maxsize=2)
-def _parts(sha256: str) -> tuple[str, str]:
-    text = load_text(sha256)
-    cut = int(0.9 * len(text))
-    return text[:cut], text[cut:]
 
 
 def _copy_sentence(found: _Copy | None) -> str:

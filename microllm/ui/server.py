@@ -12,12 +12,14 @@ from typing import Any
 import streamlit as st
 import torch
 
-from .. import runs, texts
+from .. import runs
 from ..cost import Speed, measure_speed
-from ..download import TextProblem
+from ..data import texts
+from ..data.files import TextProblem
+from ..environment import grace_seconds
 from ..runs import Run, RunProblem
 from ..samples import Samples
-from ..training import Workshop, grace_seconds
+from ..training import Workshop
 
 
 @st.cache_resource(on_release=Workshop.close, show_spinner=False)

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from .. import export
+from ..data.texts import PASTED
 from ..link import Link, written
 from ..runs import Run, RunProblem
-from ..texts import PASTED
 from . import next_run, server, session
 from .fold import fold
 from .parts.live import live

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from .. import texts
-from ..builtin import BUILTIN_TEXTS, TRANSFORMS
-from ..decoding import ENCODINGS
-from ..download import TextProblem
-from ..gutenberg import BOOK
+from ..data import texts
+from ..data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from ..data.decode import ENCODINGS
+from ..data.files import TextProblem
+from ..data.gutenberg import BOOK
 from . import next_run, server, session
 from .parts.live import live
 from .words import literal

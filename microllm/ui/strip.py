@@ -8,11 +8,11 @@ from collections.abc import Callable
 import streamlit as st
 
 from .. import plots
+from ..environment import home, home_is_temporary, most_disk
 from ..history import newest_exam
-from ..home import home, home_is_temporary
 from ..importing import MOST_BYTES
 from ..run_info import RunInfo
-from ..runs import ACTIVE, Run, RunProblem, most_disk, runs_and_damaged
+from ..runs import ACTIVE, Run, RunProblem, runs_and_damaged
 from ..training import Training
 from . import drafts, orders, server, session
 from .components.timeline import timeline

@@ -6,9 +6,10 @@ from typing import Any
 
 import streamlit as st
 
-from ..sample import Sampling, likeliest, next_logits
-from ..tokenizer import visible
-from ..writing import Desk, known_ids
+from ..inference import next_logits
+from ..sample import Sampling, likeliest
+from ..tokenizer import known_ids, visible
+from ..writing import Desk
 from . import controls, session
 from .components import letters
 from .parts.live import live

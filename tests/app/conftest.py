@@ -9,9 +9,9 @@ from play import new_run, step_of, training_threads, wait_for
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import app_test
 
-from microllm import gutenberg
-from microllm.builtin import drawing_room
 from microllm.cost import Speed
+from microllm.data import gutenberg
+from microllm.data.builtin import drawing_room
 from microllm.runs import Run
 from microllm.ui import server
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from patience import patience
 from streamlit.testing.v1 import AppTest
 
-from microllm import texts
-from microllm.builtin import words_twice
 from microllm.config import configs_from
+from microllm.data import texts
+from microllm.data.builtin import words_twice
 from microllm.runs import Run
 from microllm.training import Training
 

@@ -10,8 +10,8 @@ import torch
 from patience import patience
 from play import go_to, new_run, open_app, said, step_of, wait_for
 
+from microllm.insight.trace import trace
 from microllm.tokenizer import visible
-from microllm.trace import trace
 from microllm.ui import attention, server
 from microllm.ui.session import SENTENCE
 

@@ -9,9 +9,10 @@ import pytest
 from play import click, complaints, keys, open_app, said
 from safetensors.torch import load_file, save_file
 
-from microllm import forking, texts
-from microllm.builtin import words_twice
-from microllm.home import runs_dir
+from microllm import forking
+from microllm.data import texts
+from microllm.data.builtin import words_twice
+from microllm.environment import runs_dir
 from microllm.runs import Run
 from microllm.ui import server
 

@@ -6,7 +6,7 @@ from patience import patience
 from play import KEY, click, complaints, keys, new_run, open_app, said, wait_for
 from streamlit.testing.v1 import AppTest
 
-from microllm.builtin import drawing_room
+from microllm.data.builtin import drawing_room
 from microllm.forking import fork
 from microllm.runs import Run
 from microllm.ui import server

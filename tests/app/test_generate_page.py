@@ -11,10 +11,10 @@ from play import click, complaints, go_to, keys, new_run, open_app, said
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
 from microllm import writing
-from microllm.reading import surprise
-from microllm.sample import scored_stream
+from microllm.inference import scored_stream
+from microllm.insight.surprisal import surprise
+from microllm.tokenizer import known_ids
 from microllm.ui import controls, reader, server, writer
-from microllm.writing import known_ids
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from patience import patience
 from play import click, go_to, new_run, open_app, said, wait_for
 
-from microllm.guessing import chances_of_model, chances_of_tables
-from microllm.texts import load_corpus
+from microllm.data.texts import load_corpus
+from microllm.insight.guessing import chances_of_model, chances_of_tables
 from microllm.tokenizer import visible
 from microllm.ui import guess, server
 

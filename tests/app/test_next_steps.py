@@ -7,9 +7,9 @@ import pytest
 from patience import patience
 from play import KEY, click, keys, new_run, open_app, said, wait_for
 
-from microllm import download
-from microllm.builtin import drawing_room
 from microllm.config import TrainConfig
+from microllm.data import store
+from microllm.data.builtin import drawing_room
 from microllm.runs import Run
 from microllm.ui import server
 
@@ -74,7 +74,7 @@ def test_a_run_that_goes_on_suggests_nothing(state):
 
 def test_a_run_whose_text_is_elsewhere_says_so_instead_of_offering_to_start_on_another():
     run = finished(DOWN, DOWN)
-    download.forget_text(run.info.text.sha256)
+    store.forget_text(run.info.text.sha256)
     at = open_app("train", run=run.id, key=KEY)
     assert "next-0" not in keys(at)
     assert "made here, which is not kept here" in said(at)

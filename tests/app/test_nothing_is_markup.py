@@ -13,7 +13,8 @@ from play import KEY, click, go_to, new_run, open_app, said, wait_for
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
 from microllm.checkpoint import WeightsProblem
-from microllm.download import TextProblem, forget_text
+from microllm.data.files import TextProblem
+from microllm.data.store import forget_text
 from microllm.run_info import Parent
 from microllm.runs import Run, RunProblem
 from microllm.slots import Slots

@@ -8,8 +8,9 @@ import pytest
 import streamlit as st
 from play import KEY, click, complaints, keys, open_app, said
 
-from microllm import export, texts
+from microllm import export
 from microllm.config import configs_from
+from microllm.data import texts
 from microllm.forking import fork
 from microllm.importing import import_run
 from microllm.run_info import RunInfo

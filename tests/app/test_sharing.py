@@ -13,9 +13,9 @@ from patience import patience
 from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
 from streamlit.runtime.caching import clear_session_resource_cache
 
-from microllm import download, texts
-from microllm.builtin import words_twice
 from microllm.config import PRESETS, configs_from
+from microllm.data import store, texts
+from microllm.data.builtin import words_twice
 from microllm.run_info import kept_of
 from microllm.runs import Run, all_runs
 from microllm.slots import Slots
@@ -361,7 +361,7 @@ def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included(
     click(at, "start")
     again = Run.open(at.session_state["run_id"])
     assert again.id != run.id
-    assert download.load_text(again.info.text.sha256) == text
+    assert store.load_text(again.info.text.sha256) == text
     assert (again.info.model, again.info.train) == (run.info.model, run.info.train)
 
 

@@ -9,9 +9,10 @@ from patience import patience
 from play import TINY, click, complaints, go_to, keys, open_app, said, training_threads
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
-from microllm import download, export, gutenberg, texts
-from microllm.builtin import BUILTIN_TEXTS, drawing_room, transform
+from microllm import export
 from microllm.config import PRESETS, configs_from, knobs, problems
+from microllm.data import gutenberg, store, texts
+from microllm.data.builtin import BUILTIN_TEXTS, drawing_room, transform
 from microllm.model import parameter_count
 from microllm.runs import Run, all_runs
 from microllm.ui import server
@@ -282,7 +283,7 @@ def test_a_text_is_turned_before_it_is_learned(how):
     at.number_input(key="text-first").set_value(5_000).run()
     click(at, "start")
     text = new_run_of(at).info.text
-    assert download.load_text(text.sha256) == transform(texts.book(), how, 5_000)
+    assert store.load_text(text.sha256) == transform(texts.book(), how, 5_000)
     assert "5,000" in text.name
 
 
@@ -292,7 +293,7 @@ def test_an_uploaded_text_is_learned():
     assert "Using: mine.txt" in said(at)
     click(at, "start")
     text = new_run_of(at).info.text
-    assert (text.name, download.load_text(text.sha256)) == ("mine.txt", content)
+    assert (text.name, store.load_text(text.sha256)) == ("mine.txt", content)
 
 
 def test_a_pasted_text_is_learned():
@@ -302,7 +303,7 @@ def test_a_pasted_text_is_learned():
     at.text_area(key="pasted").set_value("to be or not to be, " * 100).run()
     click(at, "start")
     text = new_run_of(at).info.text
-    assert download.load_text(text.sha256) == "to be or not to be, " * 100
+    assert store.load_text(text.sha256) == "to be or not to be, " * 100
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,7 @@ def test_a_file_that_cannot_be_learned_is_refused_and_the_text_before_it_stays(n
     assert name in complaints(at)
     assert "Using: good.txt" in said(at)
     click(at, "start")
-    assert download.load_text(new_run_of(at).info.text.sha256) == content
+    assert store.load_text(new_run_of(at).info.text.sha256) == content
 
 
 def test_a_text_too_short_for_the_context_says_what_would_fit():
@@ -443,7 +444,7 @@ def test_a_book_that_is_pasted_with_its_licence_is_learned_without():
     marker = "*** {} OF THE PROJECT GUTENBERG EBOOK EMMA ***"
     book = drawing_room(3_000).strip()
     at = paste(open_app("train"), f"Header\n{marker.format('START')}\n{book}\n{marker.format('END')}\nLicence\n")
-    assert download.load_text(at.session_state["own_text"].sha256) == book
+    assert store.load_text(at.session_state["own_text"].sha256) == book
     assert "Project Gutenberg" in complaints(at)
 
 

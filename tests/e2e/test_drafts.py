@@ -4,8 +4,8 @@ import pytest
 from driving import OWN, Server, at, button, choose, fill, press_start, slide, thumb, tracebacks, until, upload, visit
 from playwright.sync_api import expect
 
-from microllm.builtin import drawing_room
-from microllm.download import load_text
+from microllm.data.builtin import drawing_room
+from microllm.data.store import load_text
 
 pytestmark = pytest.mark.timeout(240)
 TEXT = drawing_room(3_000)
@@ -54,9 +54,9 @@ def test_settings_and_a_pasted_text_outlive_the_server(page, browser, mirror, tm
 
 
 def load_text_of(server, run: str) -> str:
-    import microllm.home
+    import microllm.environment
 
-    microllm.home.home.cache_clear()
+    microllm.environment.home.cache_clear()
     return load_text(server.run(run)["text"]["sha256"])
 
 

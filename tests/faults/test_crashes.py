@@ -21,12 +21,13 @@ from patience import patience
 
 import microllm.checkpoint
 import microllm.training
-from microllm import configs_from, texts
+from microllm import configs_from
 from microllm.__main__ import main
-from microllm.builtin import drawing_room, words_twice
 from microllm.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 from microllm.config import with_live_changes
 from microllm.corpus import Corpus
+from microllm.data import texts
+from microllm.data.builtin import drawing_room, words_twice
 from microllm.runs import Run, RunProblem, Writer, all_runs, runs_and_damaged
 from microllm.slots import Slots
 from microllm.train import Trainer, TrainerState

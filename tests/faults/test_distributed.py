@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from microllm import Trainer, texts
+from microllm import Trainer
 from microllm.checkpoint import surroundings
 from microllm.config import configs_from
+from microllm.data import texts
 from microllm.runs import Run
 from microllm.train import TrainerState
 

@@ -14,8 +14,9 @@ from patience import patience
 
 from benchmarks.soak import resident
 from benchmarks.visitor import Visitor
-from microllm import configs_from, texts
-from microllm.builtin import drawing_room
+from microllm import configs_from
+from microllm.data import texts
+from microllm.data.builtin import drawing_room
 from microllm.run_info import kept_of
 from microllm.runs import Run
 from microllm.slots import Slots

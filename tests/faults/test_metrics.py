@@ -9,8 +9,9 @@ import tracemalloc
 import pytest
 from patience import patience
 
-from microllm import configs_from, history, texts
-from microllm.builtin import words_twice
+from microllm import configs_from, history
+from microllm.data import texts
+from microllm.data.builtin import words_twice
 from microllm.history import LONGEST_LINE, MOST_EVENTS, History, newest_exam
 from microllm.runs import Run
 from microllm.slots import Slots

@@ -2,10 +2,11 @@
 
 import pytest
 
-from microllm import configs_from, texts
-from microllm.builtin import words_twice
+from microllm import configs_from
+from microllm.data import texts
+from microllm.data.builtin import words_twice
+from microllm.environment import runs_dir, texts_dir
 from microllm.export import command_line, file_name
-from microllm.home import runs_dir, texts_dir
 from microllm.runs import Run, RunProblem, all_runs
 from microllm.ui.words import literal
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from patience import patience
 
-from microllm import MicroLLM, Sampling, configs_from, generate, link, probabilities, problems, texts
+from microllm import MicroLLM, Sampling, configs_from, generate, link, probabilities, problems
 from microllm.__main__ import main
-from microllm.builtin import words_twice
+from microllm.data import texts
+from microllm.data.builtin import words_twice
 from microllm.runs import Run, Writer, all_runs
 from microllm.slots import Slots
 from microllm.train import Trainer

@@ -23,14 +23,15 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from microllm import configs_from, forking, importing, runs, texts
+from microllm import configs_from, forking, importing, runs
 from microllm.__main__ import main
-from microllm.builtin import drawing_room, words_twice
 from microllm.checkpoint import WeightsProblem, read_tensors
-from microllm.download import TextProblem
+from microllm.data import texts
+from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.files import TextProblem
+from microllm.environment import runs_dir
 from microllm.export import curves_csv, folder_zip
 from microllm.history import MOST_EVENTS
-from microllm.home import runs_dir
 from microllm.importing import import_run
 from microllm.runs import Run, RunProblem, all_runs, runs_and_damaged
 from microllm.slots import Slots

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microllm import download, export, texts
+from microllm import export
 from microllm.__main__ import _parser
-from microllm.builtin import drawing_room, words_twice
 from microllm.config import PRESETS, configs_from, knobs, problems
-from microllm.home import runs_dir
+from microllm.data import store, texts
+from microllm.data.builtin import drawing_room, words_twice
+from microllm.environment import runs_dir
 from microllm.runs import Run
 from microllm.slots import Slots
 from microllm.training import Training
@@ -207,7 +208,7 @@ def test_a_pasted_text_is_a_file_for_who_downloads_it_and_is_not_turned_twice(tm
         (tmp_path / "Pasted text").write_bytes(export.pasted_text(run))
         again = texts.choose(*options["text"], how=options["transform"] or "none", first=options["first"])
         assert again.sha256 == run.info.text.sha256
-    download.forget_text(run.info.text.sha256)
+    store.forget_text(run.info.text.sha256)
     assert export.pasted_text(run) is None
     assert export.pasted_text(new_run(texts.prepare(content, "a file.txt"))) is None
 

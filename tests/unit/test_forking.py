@@ -8,10 +8,11 @@ import zipfile
 import pytest
 import torch
 
-from microllm import configs_from, export, texts, validation_loss
-from microllm.builtin import drawing_room, words_twice
+from microllm import configs_from, export, validation_loss
 from microllm.config import LIVE
-from microllm.download import load_text
+from microllm.data import texts
+from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.store import load_text
 from microllm.forking import fork
 from microllm.importing import import_run
 from microllm.runs import Run, RunProblem

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from microllm import texts
 from microllm.checkpoint import read_tensors, surroundings
-from microllm.home import runs_dir
+from microllm.data import texts
+from microllm.environment import runs_dir
 from microllm.importing import import_run
+from microllm.inference import generate
 from microllm.run_info import FORMAT
 from microllm.runs import Run, RunProblem
-from microllm.sample import generate
 from microllm.slots import Slots
 from microllm.training import Training
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm.builtin import BUILTIN_TEXTS, TRANSFORMS
 from microllm.config import PRESETS, configs_from, knobs, problems
+from microllm.data.builtin import BUILTIN_TEXTS, TRANSFORMS
 from microllm.link import Link, read, written
 
 

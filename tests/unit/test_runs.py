@@ -13,12 +13,13 @@ import pytest
 import torch
 from patience import patience
 
-from microllm import MicroLLM, ModelConfig, TrainConfig, download, runs, texts
-from microllm.builtin import drawing_room, words_twice
+from microllm import MicroLLM, ModelConfig, TrainConfig, environment, runs
 from microllm.checkpoint import WeightsProblem
 from microllm.corpus import Corpus
-from microllm.download import TextProblem
-from microllm.home import runs_dir, texts_dir
+from microllm.data import store, texts
+from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.files import TextProblem
+from microllm.environment import runs_dir, texts_dir
 from microllm.run_info import new_name
 from microllm.runs import Run, RunProblem, all_runs
 from microllm.train import Progress
@@ -448,7 +449,7 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     for wish in ("much", "nan", "-1"):
         monkeypatch.setenv("MICROLLM_DISK", wish)
-        assert runs.most_disk() == 20e9
+        assert environment.most_disk() == 20e9
 
 
 def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, monkeypatch):
@@ -464,12 +465,12 @@ def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, mo
         Run.create(MODEL, TRAIN, text, preset="quick")
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     monkeypatch.delenv("MICROLLM_DISK")
-    assert runs.most_disk() == 20e9
+    assert environment.most_disk() == 20e9
 
 
 def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memory(run, text):
     assert len(run.corpus)
-    download.forget_text(text.sha256)
+    store.forget_text(text.sha256)
     with pytest.raises(TextProblem, match="is not kept here any more"):
         Run.create(MODEL, TRAIN, text, preset="quick")
 

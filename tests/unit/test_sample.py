@@ -9,8 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from microllm.config import ModelConfig
+from microllm.inference import generate, next_logits, read_on, stream
 from microllm.model import Cache, MicroLLM
-from microllm.sample import Sampling, draw, generate, next_logits, probabilities, read_on, stream
+from microllm.sample import Sampling, draw, probabilities
 
 V = 9
 

@@ -10,11 +10,13 @@ import torch
 from patience import patience
 
 import microllm.samples
-from microllm import configs_from, texts
-from microllm.builtin import drawing_room
-from microllm.download import TextProblem
-from microllm.home import texts_dir
-from microllm.reading import next_right, real_words
+from microllm import configs_from
+from microllm.data import texts
+from microllm.data.builtin import drawing_room
+from microllm.data.files import TextProblem
+from microllm.environment import texts_dir
+from microllm.insight.memorization import real_words
+from microllm.insight.surprisal import next_right
 from microllm.runs import Run
 from microllm.samples import PROMPT, Samples, beginning_for, write_sample
 from microllm.training import Workshop

@@ -4,12 +4,13 @@ import io
 
 import pytest
 
-from microllm import download, texts
-from microllm.builtin import drawing_room, drawing_room_nats, words_twice, words_twice_entropy
-from microllm.download import TextProblem, load_text
-from microllm.gutenberg import BOOK_FILE
-from microllm.home import texts_dir
-from microllm.texts import choose, load_corpus, prepare
+from microllm.data import files, texts
+from microllm.data.builtin import drawing_room, drawing_room_nats, words_twice, words_twice_entropy
+from microllm.data.files import TextProblem
+from microllm.data.gutenberg import BOOK_FILE
+from microllm.data.store import load_text
+from microllm.data.texts import choose, load_corpus, prepare
+from microllm.environment import texts_dir
 
 BEGINNING = "*** START OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
 END = "*** END OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
@@ -91,7 +92,7 @@ def test_each_of_several_files_is_read_in_its_own_encoding_and_named_in_the_noti
 
 
 def test_the_limit_holds_for_several_files_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000_000)
+    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 1_000_000)
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_bytes(b"a" * 600_000)
     with pytest.raises(TextProblem, match="2 MB; at most 1 MB"):
@@ -110,7 +111,7 @@ def test_standard_input_is_read_to_its_end_as_a_file_is(monkeypatch):
 
 
 def test_standard_input_that_never_ends_is_closed_or_has_nothing_is_refused_in_a_sentence(monkeypatch):
-    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000_000)
+    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 1_000_000)
     with open("/dev/zero", "rb") as endless:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(endless))
         with pytest.raises(TextProblem, match="at most 1 MB"):

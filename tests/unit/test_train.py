@@ -13,12 +13,13 @@ import torch
 from patience import patience
 
 import microllm.train
-from microllm.builtin import BUILTIN_TEXTS, drawing_room, words_twice
 from microllm.config import PRESETS, ModelConfig, TrainConfig, configs_from, knobs
 from microllm.corpus import Corpus
+from microllm.cost import thread_count
+from microllm.data.builtin import BUILTIN_TEXTS, drawing_room, words_twice
 from microllm.model import MicroLLM
 from microllm.optim import learning_rate_at
-from microllm.train import Diverged, Trainer, stream_seed, thread_count, validation_loss
+from microllm.train import Diverged, Trainer, stream_seed, validation_loss
 
 SMALL = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 8, "eval_interval": 10}
 SMALL |= {"precision": "float32"}  # the same on every machine

@@ -18,12 +18,14 @@ from patience import patience
 import microllm.runs
 import microllm.train
 import microllm.training
-from microllm import Trainer, configs_from, texts
-from microllm.builtin import drawing_room
+from microllm import Trainer, configs_from
 from microllm.corpus import Corpus
+from microllm.data import texts
+from microllm.data.builtin import drawing_room
+from microllm.environment import grace_seconds
 from microllm.runs import Run, Writer
 from microllm.slots import Slots
-from microllm.training import Training, Workshop, grace_seconds
+from microllm.training import Training, Workshop
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 

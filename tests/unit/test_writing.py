@@ -6,8 +6,9 @@ from patience import patience
 
 from microllm import writing
 from microllm.config import ModelConfig
+from microllm.inference import generate, next_logits, stream
 from microllm.model import MicroLLM
-from microllm.sample import Sampling, generate, likeliest, next_logits, probabilities, stream
+from microllm.sample import Sampling, likeliest, probabilities
 from microllm.tokenizer import CharTokenizer
 from microllm.writing import Desk, Sheet
 

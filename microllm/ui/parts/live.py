@@ -7,9 +7,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from ..presence import (
-    crowd,
-)
+from ..presence import crowd
 
 
 def live(part: Callable[[], None], every: float, *, key: str, when: bool = True) -> None:

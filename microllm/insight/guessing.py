@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .config import stream_seed
-from .corpus import TABLE_SIZES, CountingTables
-from .model import MicroLLM
-from .sample import Sampling, next_logits, probabilities
-from .tokenizer import CharTokenizer
+from ..config import stream_seed
+from ..corpus import TABLE_SIZES, CountingTables
+from ..inference import next_logits
+from ..model import MicroLLM
+from ..sample import Sampling, probabilities
+from ..tokenizer import CharTokenizer
 
 SHOWN = 100
 """Characters that are shown before the one to guess: as many as Shannon's readers saw at most."""

@@ -21,8 +21,9 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from .download import TextProblem, clean_gutenberg
-from .home import texts_dir, write_atomically
+from ..environment import texts_dir
+from ..storage import write_atomically
+from .files import TextProblem, clean_gutenberg
 
 BOOK = "Pride and Prejudice"
 SOURCES = (

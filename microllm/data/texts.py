@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from . import builtin, download, gutenberg
-from .config import SHORTEST_TEXT
-from .corpus import EXAM_CHARACTERS, Corpus
-from .decoding import encoding_called
-from .home import texts_dir
-from .tokenizer import CharTokenizer
+from ..config import SHORTEST_TEXT
+from ..corpus import EXAM_CHARACTERS, Corpus
+from ..environment import texts_dir
+from ..tokenizer import CharTokenizer
+from . import builtin, files, gutenberg, store
+from .decode import encoding_called
 
 PASTED = "Pasted text"
 """What a text is called that is no file, but was pasted."""
@@ -80,7 +80,7 @@ def prepare(
         first = None
     changed = builtin.transform(content, how, first)
     if len(changed) < SHORTEST_TEXT:
-        raise download.TextProblem(
+        raise files.TextProblem(
             f"{name} has {len(changed)} characters: too short to learn from. It needs {SHORTEST_TEXT}, better 10,000 "
             "or more."
         )
@@ -92,8 +92,8 @@ def prepare(
     try:
         CharTokenizer.from_text(changed)
     except ValueError as error:
-        raise download.TextProblem(str(error)) from error
-    sha256 = download.keep_text(changed)
+        raise files.TextProblem(str(error)) from error
+    sha256 = store.keep_text(changed)
     floor = _floor(changed, how, source)
     return Text(label, sha256, len(changed), floor, notice, source or f"./{name}", how, first, encoding)
 
@@ -119,12 +119,12 @@ def choose(*sources: str, how: str = "none", first: int | None = None, encoding:
     if encoding is not None:
         encoding = encoding_called(encoding)
         if all(source == "book" or source in builtin.BUILTIN_TEXTS for source in sources):
-            raise download.TextProblem("An encoding is that of a file: name the file as well.")
+            raise files.TextProblem("An encoding is that of a file: name the file as well.")
     parts, size = [], 0
     for source in sources:
         part = _part(source, encoding)
         size += part.size
-        download.refuse_too_large(size, "What these files hold")
+        files.refuse_too_large(size, "What these files hold")
         parts.append(part)
     *before, last = (part.content for part in parts)
     return prepare(
@@ -155,11 +155,11 @@ def _part(source: str, encoding: str | None) -> _Part:
         made = builtin.BUILTIN_TEXTS[source]
         return _Part(made.make(made.length, 0), made.name, source)
     if source == "-":
-        data = download.read_standard_input()
-        content, notice = download.decode_text(data, download.STANDARD_INPUT, encoding)
-        return _Part(content, download.STANDARD_INPUT, source, notice, len(data))
+        data = files.read_standard_input()
+        content, notice = files.decode_text(data, files.STANDARD_INPUT, encoding)
+        return _Part(content, files.STANDARD_INPUT, source, notice, len(data))
     path = Path(source)
-    content, notice = download.read_text_file(path, encoding)
+    content, notice = files.read_text_file(path, encoding)
     return _Part(content, path.name, f"./{path.name}", notice, path.stat().st_size)
 
 
@@ -180,4 +180,4 @@ def is_kept(text: Text) -> bool:
 @functools.lru_cache(maxsize=4)
 def load_corpus(sha256: str, vocab: str | None = None) -> Corpus:
     """The kept text as ids, those of its own characters or of `vocab`. Cached: it is encoded once, whoever uses it."""
-    return Corpus(download.load_text(sha256), vocab and CharTokenizer(vocab))
+    return Corpus(store.load_text(sha256), vocab and CharTokenizer(vocab))

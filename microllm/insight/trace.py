@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .model import Block, MicroLLM, evaluating
+from ..model import Block, MicroLLM, evaluating
 
 _WINDOWS_AT_ONCE = 32
 
