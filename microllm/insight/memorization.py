@@ -10,13 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from ..data.store import load_text
-from .surprisal import (
-    _CUT_BEGINNING,
-    _LONGEST_WORD,
-    _MAY_BE_CUT,
-    _UNSEPARATED,
-    _WORD,
-)
+from .surprisal import _CUT_BEGINNING, _LONGEST_WORD, _MAY_BE_CUT, _UNSEPARATED, _WORD
 
 _PART = 1 << 16  # fits the processor's cache: bigger ones take twice as long
 _ODD = 0x1E3779B97F4A7C15

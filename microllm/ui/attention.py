@@ -6,9 +6,9 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from .. import attention_plots
 from ..insight.heads import Trait, strongest, traits
 from ..insight.trace import trace
+from ..plots import attention
 from ..runs import Run
 from ..tokenizer import known_ids
 from . import session
@@ -97,7 +97,7 @@ def _tick(run: Run, text: str) -> None:
             what,
             step,
             is_moving,
-            lambda: attention_plots.attention_figure(pattern[layer, head], text, mode(), causal=config.causal),
+            lambda: attention.attention_figure(pattern[layer, head], text, mode(), causal=config.causal),
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**Layer {layer + 1}, head {head + 1}, at step {drawn:,}**: rows look at columns")

@@ -8,11 +8,7 @@ import statistics
 import streamlit as st
 
 from ..data.files import TextProblem
-from ..insight.memorization import (
-    _Copy,
-    _find_copy,
-    after_a_cut_word,
-)
+from ..insight.memorization import _Copy, _find_copy, after_a_cut_word
 from ..insight.surprisal import Reading, surprise
 from ..model import MicroLLM
 from ..runs import Run

@@ -5,8 +5,8 @@ import numpy
 import pytest
 import torch
 
-from microllm.attention_plots import attention_figure, coarse, packed
 from microllm.plots import PALETTE
+from microllm.plots.attention import attention_figure, coarse, packed
 
 
 def rows_that_sum_to_one(*shape: int, causal: bool = True) -> torch.Tensor:

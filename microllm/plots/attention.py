@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 import torch
 from torch.nn import functional
 
-from .plots import PALETTE
-from .tokenizer import visible_alone
+from ..tokenizer import visible_alone
+from .palette import PALETTE
 
 _SHADES = 16
 

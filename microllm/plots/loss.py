@@ -14,36 +14,10 @@ from typing import Any
 import numpy
 import pandas
 
-from .config import TrainConfig
-from .corpus import REFERENCE_NAMES
-from .history import AXES, History
+from ..corpus import REFERENCE_NAMES
+from ..history import AXES, History
 from .labels import NARROW, PADDING, WIDE, WIDEST, label_offsets
-from .optim import learning_rate_at
-
-# One meaning a colour, safe for the colour-blind (Okabe & Ito 2008); the dark twins keep a contrast of 4.5 or more.
-PALETTE = {
-    "light": {
-        "training": "#0072B2",
-        "validation": "#E69F00",
-        "reference": "#6B7280",
-        "attention": "#009E73",
-        "past": "#B0568B",
-        "cut": "#C3C7CF",
-        "ground": "#FFFFFF",
-        "text": "#1F2937",
-    },
-    "dark": {
-        "training": "#4DA6E8",
-        "validation": "#E69F00",
-        "reference": "#9CA3AF",
-        "attention": "#1FC79A",
-        "past": "#CC79A7",
-        "cut": "#4B5563",
-        "ground": "#0E1117",
-        "text": "#F3F4F6",
-    },
-}
-
+from .palette import PALETTE
 
 # ---- the loss
 
@@ -352,54 +326,4 @@ def shown_references(references: dict[str, float], best: float | None) -> list[t
 
 # ---- the timeline
 
-
-def timeline_data(history: History, snapshots: list[int]) -> dict[str, Any]:
-    """What the timeline draws: the curve as x (0 to 1,000, the logarithm of the step) and y (0, the first loss, to 255,
-    the lowest), the steps of the snapshots and their places on the same axis, and the last step.
-    """
-    points = history.points("log")
-    last = max([1, *points["step"][-1:]])
-
-    def place(step: int) -> int:
-        return round(1_000 * math.log1p(min(step, last)) / math.log1p(last))
-
-    curve = {}  # one point a place: the newest
-    for step, loss in zip(points["step"], points["smoothed"], strict=True):
-        if loss is not None:
-            curve[place(step) // 4 * 4] = loss
-    high, low = max(curve.values(), default=1.0), min(curve.values(), default=0.0)
-    return {
-        "x": list(curve),
-        "y": [round(255 * (high - loss) / (high - low or 1)) for loss in curve.values()],
-        "snapshots": snapshots,
-        "places": [place(step) for step in snapshots],
-        "last": last,
-    }
-
-
 # ---- the learning rate
-
-
-def learning_rate_spec(mode: str) -> dict[str, Any]:
-    """The Vega-Lite spec of the learning-rate curve of a run that has not started."""
-    return {
-        "height": 150,
-        "mark": {"type": "line", "color": PALETTE[mode]["training"], "strokeWidth": 2},
-        "encoding": {
-            "x": {"field": "step", "type": "quantitative", "title": "step", "axis": {"grid": False, "tickCount": 5}},
-            "y": {
-                "field": "rate",
-                "type": "quantitative",
-                "title": "learning rate",
-                "scale": {"zero": True},
-                "axis": {"tickCount": 4, "format": "~g"},
-            },
-        },
-    }
-
-
-def learning_rate_frame(train: TrainConfig) -> pandas.DataFrame:
-    """The rows that `learning_rate_spec` draws: the curve at a hundred steps or so, its corner among them."""
-    steps = {*range(0, train.max_steps, max(1, train.max_steps // 100)), train.warmup_steps, train.max_steps}
-    steps = sorted(step for step in steps if step <= train.max_steps)
-    return pandas.DataFrame({"step": steps, "rate": [learning_rate_at(step, train) for step in steps]})
