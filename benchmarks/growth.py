@@ -33,7 +33,7 @@ from microllm.corpus import Corpus
 from microllm.cost import measure_speed, memory_bytes, thread_count
 from microllm.data.builtin import drawing_room
 from microllm.data.files import MAX_TEXT_BYTES
-from microllm.history import AXES, History
+from microllm.runs.history import AXES, History
 from microllm.train import Trainer
 
 from .report import parser, save

@@ -18,7 +18,7 @@ from .environment import home, home_is_temporary, only_read, runs_dir, wished_ho
 
 if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: each command imports what it uses
     from .data.texts import Text
-    from .runs import Run
+    from .runs.run import Run
 
 _MOST_THREADS = 256
 _MOST_SAMPLES = 1_000
@@ -170,7 +170,7 @@ def _refuse(options: argparse.Namespace, order: str, *names: str) -> None:
 def _new_run(options: argparse.Namespace, token: str) -> Run:
     import torch
 
-    from .runs import Run
+    from .runs.run import Run
 
     if options.step is not None:
         raise ValueError("--step names a moment of the run to --fork: name that run too.")
@@ -218,7 +218,8 @@ def _check_shares(train: TrainConfig) -> None:
 
 def _resumed_run(options: argparse.Namespace) -> Run:
     """The run to go on with. Of the settings only max_steps may be given: the others are the run's own."""
-    from .runs import Run, RunProblem
+    from .runs.info import RunProblem
+    from .runs.run import Run
 
     given = sorted(name for name in vars(options) if name in knobs())
     if others := [name for name in given if name != "max_steps"]:
@@ -244,8 +245,8 @@ def _resumed_run(options: argparse.Namespace) -> Run:
 
 def _forked_run(options: argparse.Namespace, token: str) -> Run:
     """A new run from the weights of another. Of the settings only the live ones and max_steps may be given."""
-    from .forking import fork
-    from .runs import Run
+    from .runs.fork import fork
+    from .runs.run import Run
     from .tokenizer import visible
 
     if options.text is None and any(it is not None for it in (options.encoding, options.transform, options.first)):
@@ -303,7 +304,8 @@ def _generate(options: argparse.Namespace) -> int:
     import torch
 
     from .inference import generate, stream
-    from .runs import Run, RunProblem
+    from .runs.info import RunProblem
+    from .runs.run import Run
     from .sample import Sampling
 
     run = Run.open(options.run)
@@ -347,9 +349,10 @@ def _beginning(run: Run) -> str:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from .history import newest_exam
-    from .run_info import kept_of
-    from .runs import Run, RunProblem, runs_and_damaged
+    from .runs.catalog import runs_and_damaged
+    from .runs.history import newest_exam
+    from .runs.info import RunProblem, kept_of
+    from .runs.run import Run
 
     if options.new_key:
         run, token = Run.open(options.new_key), secrets.token_urlsafe(16)

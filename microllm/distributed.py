@@ -22,7 +22,8 @@ from . import console
 from .corpus import EXAM_CHARACTERS, Corpus
 from .data.store import load_text
 from .environment import runs_dir
-from .runs import Run, RunProblem
+from .runs.info import RunProblem
+from .runs.run import Run
 from .slots import Slots
 from .storage import write_atomically
 from .train import Diverged, Progress, Trainer

@@ -19,7 +19,7 @@ from .inference import stream
 from .insight.memorization import after_a_cut_word, real_words, words
 from .insight.surprisal import next_right
 from .model import MicroLLM
-from .runs import Run
+from .runs.run import Run
 from .sample import Sampling
 
 _T = TypeVar("_T")

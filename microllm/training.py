@@ -16,12 +16,16 @@ from weakref import WeakValueDictionary
 
 import torch
 
-from .checkpoint import model_from, snapshot_is_due, surroundings
-from .config import replayed, with_live_changes
+from .config import with_live_changes
 from .data.files import TextProblem
 from .environment import checkpoint_seconds
 from .model import MicroLLM
-from .runs import Run, RunProblem, Writer
+from .runs.checkpoint import surroundings
+from .runs.history import replayed
+from .runs.info import RunProblem
+from .runs.metrics import Writer
+from .runs.run import Run
+from .runs.weights import model_from, snapshot_is_due
 from .slots import Slots
 from .train import Diverged, Trainer
 

@@ -6,8 +6,8 @@ import signal
 from collections.abc import Callable
 
 from . import console
-from .history import History
-from .runs import Run
+from .runs.history import History
+from .runs.run import Run
 from .training import Training
 
 _LOOK = 0.5  # seconds

@@ -15,7 +15,7 @@ import numpy
 import pandas
 
 from ..corpus import REFERENCE_NAMES
-from ..history import AXES, History
+from ..runs.history import AXES, History
 from .labels import NARROW, PADDING, WIDE, WIDEST, label_offsets
 from .palette import PALETTE
 

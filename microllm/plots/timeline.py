@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..history import History
+from ..runs.history import History
 
 
 def timeline_data(history: History, snapshots: list[int]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from itertools import groupby
 
 import streamlit as st
 
-from ..advice import Suggestion, differences, learns_by_heart, what_changes
-from ..advice import next_steps as suggested
 from ..config import ModelConfig, TrainConfig, knobs
 from ..data.texts import Text
-from ..run_info import RunInfo
-from ..runs import Run
+from ..runs.advice import Suggestion, differences, learns_by_heart, what_changes
+from ..runs.advice import next_steps as suggested
+from ..runs.info import RunInfo
+from ..runs.run import Run
 from . import next_run, orders, session
 from .parts.live import live
 from .words import literal

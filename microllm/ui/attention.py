@@ -9,7 +9,7 @@ import torch
 from ..insight.heads import Trait, strongest, traits
 from ..insight.trace import trace
 from ..plots import attention
-from ..runs import Run
+from ..runs.run import Run
 from ..tokenizer import known_ids
 from . import session
 from .components.heads import heads

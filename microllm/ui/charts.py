@@ -12,9 +12,9 @@ import streamlit as st
 from .. import plots
 from ..config import knobs
 from ..data import texts
-from ..history import AXES, History
 from ..link import MOST_GUESS
-from ..runs import Run
+from ..runs.history import AXES, History
+from ..runs.run import Run
 from ..samples import Sample
 from ..tokenizer import visible
 from . import next_run, server, session

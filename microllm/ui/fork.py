@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from .. import forking
 from ..config import knobs
 from ..data import texts
 from ..data.files import TextProblem
-from ..runs import Run, RunProblem
+from ..runs import fork
+from ..runs.info import RunProblem
+from ..runs.run import Run
 from ..tokenizer import visible
 from . import next_run, orders, session
 from .fold import fold
@@ -52,7 +53,7 @@ def _form(run: Run, moment: int | None) -> None:
     where = "-".join(map(str, situation))
     values = _values(run, step, first_step, where)
     try:
-        forking.settings(run, step, first_step, characters, **values)
+        fork.settings(run, step, first_step, characters, **values)
     except ValueError as problem:
         st.error(literal(str(problem)), icon=":material/error:")
         return
@@ -75,7 +76,7 @@ def _start(parent: str, moment: int | None, text: texts.Text | None, where: str)
         parent,
         moment,
         text,
-        {name: st.session_state[f"fork-{name}-{where}"] for name in forking.CHANGES},
+        {name: st.session_state[f"fork-{name}-{where}"] for name in fork.CHANGES},
     )
 
 
@@ -95,7 +96,7 @@ def _another_text(run: Run) -> tuple[texts.Text | None, int]:
     key = f"fork-text-{run.id}"
     if st.radio("Text", list(names), format_func=names.get, key=key, horizontal=True) == "own":
         return own
-    left, left_out = forking.what_is_left(run.tokenizer, chosen)
+    left, left_out = fork.what_is_left(run.tokenizer, chosen)
     if left_out:
         shown = " ".join(visible(c) for c in left_out[:_SHOWN]) + (" …" if len(left_out) > _SHOWN else "")
         st.text(
@@ -108,9 +109,9 @@ def _another_text(run: Run) -> tuple[texts.Text | None, int]:
 
 def _values(run: Run, step: int, first_step: int, where: str) -> dict[str, float]:
     """The fields of what may differ; `where` is in their keys, so that elsewhere they begin with other values."""
-    now = forking.settings_at(run, step)
+    now = fork.settings_at(run, step)
     longest = knobs()["max_steps"].metadata["high"]
-    usual = {name: getattr(now, name) for name in forking.CHANGES}
+    usual = {name: getattr(now, name) for name in fork.CHANGES}
     if usual["max_steps"] <= first_step:
         usual["max_steps"] = min(longest, 2 * first_step)
     with st.container(horizontal=True):

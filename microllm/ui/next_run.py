@@ -15,8 +15,8 @@ from ..data.gutenberg import BOOK
 from ..data.store import load_text
 from ..data.texts import PASTED
 from ..link import Link
-from ..run_info import RunInfo
-from ..runs import RunProblem, check_disk
+from ..runs.disk import check_disk
+from ..runs.info import RunInfo, RunProblem
 from .server import be_modest, book
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from .. import forking
 from ..config import ModelConfig, TrainConfig, problems
 from ..data import texts
 from ..data.files import TextProblem
 from ..data.gutenberg import BOOK
-from ..importing import import_run
-from ..runs import Run, RunProblem
+from ..runs import fork
+from ..runs.importing import import_run
+from ..runs.info import RunProblem
+from ..runs.run import Run
 from ..training import Training
 from . import next_run, server, session
 from .server import workshop
@@ -114,7 +115,7 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
                 if step is None and (training := next((it for it in going if it.folder.id == parent.id), None)):
                     step = training.keep_now()
                 token = secrets.token_urlsafe(16)
-                made = forking.fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)
+                made = fork.fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)
                 keys[made.id] = token
                 new = server.opened(made.id)
                 _train(new, going)

@@ -11,7 +11,7 @@ from ..data.files import TextProblem
 from ..insight.memorization import _Copy, _find_copy, after_a_cut_word
 from ..insight.surprisal import Reading, surprise
 from ..model import MicroLLM
-from ..runs import Run
+from ..runs.run import Run
 from ..tokenizer import known_ids, visible
 from ..writing import Sheet
 from . import controls, session, writer

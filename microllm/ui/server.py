@@ -12,12 +12,13 @@ from typing import Any
 import streamlit as st
 import torch
 
-from .. import runs
 from ..cost import Speed, measure_speed
 from ..data import texts
 from ..data.files import TextProblem
 from ..environment import grace_seconds
-from ..runs import Run, RunProblem
+from ..runs import disk
+from ..runs.info import RunProblem
+from ..runs.run import Run
 from ..samples import Samples
 from ..training import Workshop
 
@@ -86,7 +87,7 @@ def samples() -> Samples:
 @st.cache_data(ttl=20.0, show_spinner=False)
 def disk_use() -> int:
     """Bytes that all runs and texts on this server take, as of some seconds ago."""
-    return runs.disk_use()
+    return disk.disk_use()
 
 
 def be_modest() -> None:

@@ -10,9 +10,10 @@ import secrets
 import streamlit as st
 
 from .. import link
-from ..checkpoint import WeightsProblem
 from ..model import MicroLLM
-from ..runs import ACTIVE, Run, RunProblem
+from ..runs.info import RunProblem
+from ..runs.run import ACTIVE, Run
+from ..runs.weights import WeightsProblem
 from ..training import Training
 from ..writing import Desk
 from . import next_run, presence

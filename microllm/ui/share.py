@@ -7,10 +7,11 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from .. import export
 from ..data.texts import PASTED
 from ..link import Link, written
-from ..runs import Run, RunProblem
+from ..runs import archive, export
+from ..runs.info import RunProblem
+from ..runs.run import Run
 from . import next_run, server, session
 from .fold import fold
 from .parts.live import live
@@ -81,7 +82,7 @@ class Package:
 
 def pack(run: Run, names_parent: bool = True) -> Package:
     """The curves and the folder of a run as it stands, as export.folder_zip has it. Raises OSError and RunProblem."""
-    last, folder = run.history.read().last, export.folder_zip(run, names_parent=names_parent)
+    last, folder = run.history.read().last, archive.folder_zip(run, names_parent=names_parent)
     return Package(last["step"] if last else 0, export.curves_csv(run), folder)
 
 
@@ -131,7 +132,7 @@ def take_away() -> None:
 
 def _downloads(run: Run, packing: server.Background, was_busy: bool) -> None:
     if packing.is_busy:
-        st.caption(f"Packing about {export.folder_bytes(run) / 1e6:,.1f} MB …")
+        st.caption(f"Packing about {archive.folder_bytes(run) / 1e6:,.1f} MB …")
         return
     if was_busy:
         st.rerun()  # the end of the timer

@@ -9,10 +9,11 @@ import streamlit as st
 
 from .. import plots
 from ..environment import home, home_is_temporary, most_disk
-from ..history import newest_exam
-from ..importing import MOST_BYTES
-from ..run_info import RunInfo
-from ..runs import ACTIVE, Run, RunProblem, runs_and_damaged
+from ..runs.catalog import runs_and_damaged
+from ..runs.history import newest_exam
+from ..runs.importing import MOST_BYTES
+from ..runs.info import RunInfo, RunProblem
+from ..runs.run import ACTIVE, Run
 from ..training import Training
 from . import drafts, orders, server, session
 from .components.timeline import timeline

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import app_test
 from microllm.cost import Speed
 from microllm.data import gutenberg
 from microllm.data.builtin import drawing_room
-from microllm.runs import Run
+from microllm.runs.run import Run
 from microllm.ui import server
 
 

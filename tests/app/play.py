@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from microllm.config import configs_from
 from microllm.data import texts
 from microllm.data.builtin import words_twice
-from microllm.runs import Run
+from microllm.runs.run import Run
 from microllm.training import Training
 
 APP = str(Path(__file__).parents[2] / "app.py")

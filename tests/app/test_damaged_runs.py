@@ -9,11 +9,11 @@ import pytest
 from play import click, complaints, keys, open_app, said
 from safetensors.torch import load_file, save_file
 
-from microllm import forking
 from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.environment import runs_dir
-from microllm.runs import Run
+from microllm.runs import fork
+from microllm.runs.run import Run
 from microllm.ui import server
 
 PAGES = ("train", "attention", "generate")
@@ -151,7 +151,7 @@ def test_the_limits_of_what_is_left_hold_before_the_click(finished_run):
     """84 characters are enough for this context, the 43 that are left are not."""
     letter, block_size = finished_run.tokenizer.vocab[-1], finished_run.info.model.block_size
     short = texts.prepare(letter * 43 + "Ж" * 41, "short")
-    assert block_size == 8 and forking.what_is_left(finished_run.tokenizer, short)[0] == 43
+    assert block_size == 8 and fork.what_is_left(finished_run.tokenizer, short)[0] == 43
     at = open_app("train", run=finished_run.id)
     at.session_state["own_text"] = short
     at.selectbox(key="text").select("own").run()
@@ -163,4 +163,4 @@ def test_the_limits_of_what_is_left_hold_before_the_click(finished_run):
 
 def test_a_text_of_the_same_letters_is_learned_whole(finished_run):
     other = texts.prepare(words_twice(3_000), "words")
-    assert forking.what_is_left(finished_run.tokenizer, other) == (3_000, "")
+    assert fork.what_is_left(finished_run.tokenizer, other) == (3_000, "")

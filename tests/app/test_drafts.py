@@ -6,7 +6,7 @@ import pytest
 from play import TINY, click, complaints, go_to, keys, new_run, open_app, said
 
 from microllm.data import store, texts
-from microllm.runs import Run
+from microllm.runs.run import Run
 
 TEXT = "to be or not to be, that is the question\n" * 60
 

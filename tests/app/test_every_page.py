@@ -6,7 +6,7 @@ import pytest
 from patience import patience
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
 
-from microllm.runs import Run
+from microllm.runs.run import Run
 from microllm.ui import server, session, shell
 from microllm.ui.parts import live
 

@@ -7,8 +7,8 @@ from play import KEY, click, complaints, keys, new_run, open_app, said, wait_for
 from streamlit.testing.v1 import AppTest
 
 from microllm.data.builtin import drawing_room
-from microllm.forking import fork
-from microllm.runs import Run
+from microllm.runs.fork import fork
+from microllm.runs.run import Run
 from microllm.ui import server
 
 

@@ -4,7 +4,8 @@ import pytest
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
 
 from microllm.data import store, texts
-from microllm.runs import Run, all_runs
+from microllm.runs.catalog import all_runs
+from microllm.runs.run import Run
 from microllm.slots import Slots
 from microllm.training import Training
 from microllm.ui import server
@@ -117,7 +118,7 @@ def test_a_run_that_trains_is_not_deleted():
 
 
 def test_a_packed_run_is_taken_in_and_shown_and_a_wrong_file_is_refused():
-    from microllm.export import folder_zip
+    from microllm.runs.archive import folder_zip
 
     run = own_run("finished")
     packed = folder_zip(run)

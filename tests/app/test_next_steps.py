@@ -10,7 +10,7 @@ from play import KEY, click, keys, new_run, open_app, said, wait_for
 from microllm.config import TrainConfig
 from microllm.data import store
 from microllm.data.builtin import drawing_room
-from microllm.runs import Run
+from microllm.runs.run import Run
 from microllm.ui import server
 
 

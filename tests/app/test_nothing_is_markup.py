@@ -12,11 +12,11 @@ from google.protobuf.descriptor import FieldDescriptor
 from play import KEY, click, go_to, new_run, open_app, said, wait_for
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
-from microllm.checkpoint import WeightsProblem
 from microllm.data.files import TextProblem
 from microllm.data.store import forget_text
-from microllm.run_info import Parent
-from microllm.runs import Run, RunProblem
+from microllm.runs.info import Parent, RunProblem
+from microllm.runs.run import Run
+from microllm.runs.weights import WeightsProblem
 from microllm.slots import Slots
 from microllm.training import Training
 from microllm.ui import server

@@ -8,13 +8,13 @@ import pytest
 import streamlit as st
 from play import KEY, click, complaints, keys, open_app, said
 
-from microllm import export
 from microllm.config import configs_from
 from microllm.data import texts
-from microllm.forking import fork
-from microllm.importing import import_run
-from microllm.run_info import RunInfo
-from microllm.runs import Run
+from microllm.runs import archive
+from microllm.runs.fork import fork
+from microllm.runs.importing import import_run
+from microllm.runs.info import RunInfo
+from microllm.runs.run import Run
 from microllm.ui import server
 
 SECRET = "Nobody else may read what I wrote here about the neighbours. " * 40
@@ -157,7 +157,7 @@ def test_the_link_of_a_fork_does_not_give_away_the_run_that_it_was_forked_from()
 def test_a_packed_fork_holds_no_way_to_the_run_that_it_was_forked_from_nor_to_its_text():
     parent = run_on(own())
     for name, child in forks(parent).items():
-        packed = export.folder_zip(child, names_parent=False)
+        packed = archive.folder_zip(child, names_parent=False)
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             content = b"".join(archive.read(one) for one in archive.namelist() if not one.endswith("safetensors"))
         assert child.info.parent.id.encode() not in content
@@ -170,7 +170,7 @@ def test_a_packed_fork_holds_no_way_to_the_run_that_it_was_forked_from_nor_to_it
 
 def test_who_may_not_know_the_parent_gets_a_zip_that_does_not_name_it(monkeypatch):
     asked = []
-    monkeypatch.setattr(export, "folder_zip", lambda run, names_parent: asked.append(names_parent) or b"zip")
+    monkeypatch.setattr(archive, "folder_zip", lambda run, names_parent: asked.append(names_parent) or b"zip")
     child = trained(fork(run_on(own()), 8, None, KEY))
     for link in ({}, {"also": f"{child.info.parent.id}.{KEY}"}):
         click(open_app("train", run=child.id, **link), "take-away-button")

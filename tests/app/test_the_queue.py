@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 from play import KEY, TINY, click, keys, open_app, said, wait_for
 
-from microllm.runs import Run, all_runs
+from microllm.runs.catalog import all_runs
+from microllm.runs.run import Run
 from microllm.ui import orders, server
 
 

@@ -9,12 +9,13 @@ from patience import patience
 from play import TINY, click, complaints, go_to, keys, open_app, said, training_threads
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
-from microllm import export
 from microllm.config import PRESETS, configs_from, knobs, problems
 from microllm.data import gutenberg, store, texts
 from microllm.data.builtin import BUILTIN_TEXTS, drawing_room, transform
 from microllm.model import parameter_count
-from microllm.runs import Run, all_runs
+from microllm.runs import export
+from microllm.runs.catalog import all_runs
+from microllm.runs.run import Run
 from microllm.ui import server
 
 SETTINGS = {

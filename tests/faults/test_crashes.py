@@ -19,16 +19,19 @@ import pytest
 import torch
 from patience import patience
 
-import microllm.checkpoint
+import microllm.runs.checkpoint
 import microllm.training
 from microllm import configs_from
 from microllm.__main__ import main
-from microllm.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 from microllm.config import with_live_changes
 from microllm.corpus import Corpus
 from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
-from microllm.runs import Run, RunProblem, Writer, all_runs, runs_and_damaged
+from microllm.runs.catalog import all_runs, runs_and_damaged
+from microllm.runs.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
+from microllm.runs.info import RunProblem
+from microllm.runs.metrics import Writer
+from microllm.runs.run import Run
 from microllm.slots import Slots
 from microllm.train import Trainer, TrainerState
 from microllm.training import Training
@@ -99,7 +102,7 @@ def ended(child: int, seconds: float = 10.0) -> int:
 def train_and_be_killed(run: Run, save_number: int, event_number: int) -> None:
     """Train, and be killed at one of the file events of one of the saves."""
     saves, events, is_saving = 0, 0, False
-    save, fsync = microllm.runs.save_checkpoint, os.fsync
+    save, fsync = microllm.runs.run.save_checkpoint, os.fsync
 
     def count(*_) -> None:
         nonlocal events
@@ -119,8 +122,8 @@ def train_and_be_killed(run: Run, save_number: int, event_number: int) -> None:
         fsync(handle)
         count()
 
-    microllm.runs.save_checkpoint = counted_save
-    microllm.checkpoint.os.fsync = counted_fsync
+    microllm.runs.run.save_checkpoint = counted_save
+    microllm.runs.checkpoint.os.fsync = counted_fsync
     sys.addaudithook(
         lambda event, _: event.startswith(("open", "os.", "shutil.", "tempfile.")) and event != "os.listdir" and count()
     )
@@ -348,11 +351,11 @@ def train_with_a_change(run: Run, at: int, end: int | None = None, after: int = 
         if progress.step == end:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    microllm.runs.Writer.log = log_and_steer
+    microllm.runs.metrics.Writer.log = log_and_steer
     try:
         training.run()
     finally:
-        microllm.runs.Writer.log = log
+        microllm.runs.metrics.Writer.log = log
 
 
 def test_a_live_change_after_the_last_checkpoint_is_made_again():
@@ -472,7 +475,7 @@ def make_it_read_only(monkeypatch) -> str:
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(microllm.checkpoint.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(microllm.runs.checkpoint.tempfile, "mkdtemp", refuse)
     monkeypatch.setattr(microllm.runs, "save_weights", refuse)
     return "Read-only file system"
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from microllm import Trainer
-from microllm.checkpoint import surroundings
 from microllm.config import configs_from
 from microllm.data import texts
-from microllm.runs import Run
+from microllm.runs.checkpoint import surroundings
+from microllm.runs.run import Run
 from microllm.train import TrainerState
 
 pytestmark = pytest.mark.timeout(120)  # two processes, each of which imports torch

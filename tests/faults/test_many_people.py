@@ -17,8 +17,8 @@ from benchmarks.visitor import Visitor
 from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
-from microllm.run_info import kept_of
-from microllm.runs import Run
+from microllm.runs.info import kept_of
+from microllm.runs.run import Run
 from microllm.slots import Slots
 from microllm.train import Trainer
 from microllm.training import Workshop

@@ -9,11 +9,12 @@ import tracemalloc
 import pytest
 from patience import patience
 
-from microllm import configs_from, history
+from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import words_twice
-from microllm.history import LONGEST_LINE, MOST_EVENTS, History, newest_exam
-from microllm.runs import Run
+from microllm.runs import history
+from microllm.runs.history import LONGEST_LINE, MOST_EVENTS, History, newest_exam
+from microllm.runs.run import Run
 from microllm.slots import Slots
 from microllm.train import Progress
 from microllm.training import Training

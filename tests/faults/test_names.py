@@ -6,8 +6,10 @@ from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.environment import runs_dir, texts_dir
-from microllm.export import command_line, file_name
-from microllm.runs import Run, RunProblem, all_runs
+from microllm.runs.catalog import all_runs
+from microllm.runs.export import command_line, file_name
+from microllm.runs.info import RunProblem
+from microllm.runs.run import Run
 from microllm.ui.words import literal
 
 STRANGE = ["../../etc", "C:\\x", "CON", "a\0b", "n" * 10_000, "👩‍👩‍👧", "", " ", "-rf", "<b>&", "\ud800"]

@@ -12,13 +12,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Trainer, export, stream
+from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Trainer, stream
 from microllm.__main__ import main
 from microllm.config import problems
 from microllm.data import files, texts
 from microllm.data.decode import ENCODINGS, encoding_called
 from microllm.data.files import TextProblem, decode_text, read_text_file
-from microllm.runs import all_runs
+from microllm.runs import export
+from microllm.runs.catalog import all_runs
 from microllm.tokenizer import MAX_CHARACTERS, CharTokenizer, visible
 
 any_text = st.text(st.characters(exclude_categories=()))  # every code point there is, lone surrogates as well

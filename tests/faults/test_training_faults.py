@@ -10,7 +10,9 @@ from microllm import MicroLLM, Sampling, configs_from, generate, link, probabili
 from microllm.__main__ import main
 from microllm.data import texts
 from microllm.data.builtin import words_twice
-from microllm.runs import Run, Writer, all_runs
+from microllm.runs.catalog import all_runs
+from microllm.runs.metrics import Writer
+from microllm.runs.run import Run
 from microllm.slots import Slots
 from microllm.train import Trainer
 from microllm.training import Workshop

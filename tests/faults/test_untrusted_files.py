@@ -23,17 +23,21 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from microllm import configs_from, forking, importing, runs
+from microllm import configs_from
 from microllm.__main__ import main
-from microllm.checkpoint import WeightsProblem, read_tensors
 from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.files import TextProblem
 from microllm.environment import runs_dir
-from microllm.export import curves_csv, folder_zip
-from microllm.history import MOST_EVENTS
-from microllm.importing import import_run
-from microllm.runs import Run, RunProblem, all_runs, runs_and_damaged
+from microllm.runs import catalog, disk, fork, importing, run
+from microllm.runs.archive import folder_zip
+from microllm.runs.catalog import all_runs, runs_and_damaged
+from microllm.runs.export import curves_csv
+from microllm.runs.history import MOST_EVENTS
+from microllm.runs.importing import import_run
+from microllm.runs.info import RunProblem
+from microllm.runs.run import Run
+from microllm.runs.weights import WeightsProblem, read_tensors
 from microllm.slots import Slots
 from microllm.training import Training
 
@@ -520,8 +524,8 @@ def test_json_without_end_or_sense_damages_its_run_alone(content, run, copied):
 def test_a_damaged_file_is_parsed_once_however_often_runs_are_listed(copied, monkeypatch):
     (copied.folder / "run.json").write_text("[" * 100_000)
     parsed = []
-    parse = runs.parsed
-    monkeypatch.setattr(runs, "parsed", lambda data: parsed.append(data) or parse(data))
+    parse = run.parsed
+    monkeypatch.setattr(run, "parsed", lambda data: parsed.append(data) or parse(data))
     for _ in range(5):
         assert runs_and_damaged()[1] == [copied.id]
     assert len(parsed) < 5
@@ -610,8 +614,8 @@ def test_a_disk_that_is_full_half_way_leaves_no_half_run(at, run, monkeypatch):
     data = folder_zip(run)
     begin = [
         lambda: Run.create(run.info.model, run.info.train, run.info.text, preset="quick", threads=1),
-        lambda: forking.fork(run, 8),
-        lambda: forking.fork(run, 8, other),
+        lambda: fork.fork(run, 8),
+        lambda: fork.fork(run, 8, other),
     ]
     for start in begin:
         count = itertools.count()
@@ -638,7 +642,7 @@ def test_a_fork_is_seen_by_nobody_before_it_is_whole(run, monkeypatch):
         save(*arguments)
 
     monkeypatch.setattr(Run, "save_checkpoint", save_and_look)
-    forking.fork(run, 8)
+    fork.fork(run, 8)
     assert seen == [[run.id]]
 
 
@@ -688,8 +692,8 @@ def test_who_may_not_look_into_a_folder_is_told_that_it_is_damaged(run, copied, 
             with contextlib.suppress(BaseException):
                 if os.geteuid() == 0:
                     os.setuid(65534)
-                answers = [one.id for one in all_runs()], runs_and_damaged()[1], runs.free_name("x")
-                os._exit(17 if answers == ([run.id], [copied.id], "x") and runs.disk_use() else 18)
+                answers = [one.id for one in all_runs()], runs_and_damaged()[1], catalog.free_name("x")
+                os._exit(17 if answers == ([run.id], [copied.id], "x") and disk.disk_use() else 18)
             os._exit(19)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         (place / copied.id).chmod(0o755)
@@ -708,8 +712,8 @@ def test_whatever_lies_among_the_runs_is_no_run_or_a_damaged_one(run):
     (run.folder / "\n").symlink_to("/")
     opened, damaged = runs_and_damaged()
     assert ([one.id for one in opened], damaged) == ([run.id], ["c" * 16, "d" * 16])
-    assert runs.disk_use() < 10**7
-    assert runs.free_name(run.info.name) != run.info.name
+    assert disk.disk_use() < 10**7
+    assert catalog.free_name(run.info.name) != run.info.name
     import_run(folder_zip(run)).delete()
     assert main(["runs"]) == 0
 
@@ -720,7 +724,9 @@ def test_runs_that_are_deleted_while_others_list_and_delete_raise_for_nobody(run
         made = [Run.create(run.info.model, run.info.train, run.info.text, preset="quick", threads=1) for _ in range(24)]
     with ThreadPoolExecutor(8) as threads:
         listing = [threads.submit(lambda: [runs_and_damaged() for _ in range(15)]) for _ in range(4)]
-        sizes = [threads.submit(lambda: [(runs.disk_use(), runs.free_name("x")) for _ in range(15)]) for _ in range(2)]
+        sizes = [
+            threads.submit(lambda: [(disk.disk_use(), catalog.free_name("x")) for _ in range(15)]) for _ in range(2)
+        ]
         deleting = [threads.submit(one.delete) for one in made]
         for answer in (*listing, *sizes, *deleting):
             answer.result()
@@ -771,7 +777,7 @@ def test_without_the_text_a_run_can_still_be_looked_at(files, run):
 
 def test_a_fork_on_another_text_has_the_characters_of_its_parent_and_is_taken(run):
     other = texts.prepare(words_twice(3_000), "words")
-    child = forking.fork(run, 8, other)
+    child = fork.fork(run, 8, other)
     assert import_run(folder_zip(child)).corpus.tokenizer.vocab == run.tokenizer.vocab
     small = texts.prepare("ab" * 500, "ab")
     told = json.loads((child.folder / "run.json").read_text())

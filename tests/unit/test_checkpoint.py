@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from microllm import MicroLLM, ModelConfig
-from microllm.checkpoint import WeightsProblem, load_weights, model_from, save_weights, snapshot_is_due, thin
+from microllm.runs.weights import WeightsProblem, load_weights, model_from, save_weights, snapshot_is_due, thin
 
 CONFIG = ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1, position="learned")
 VOCAB_SIZE = 11

@@ -17,7 +17,7 @@ from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.store import forget_text
 from microllm.data.texts import load_corpus
 from microllm.inference import stream
-from microllm.runs import all_runs
+from microllm.runs.catalog import all_runs
 from microllm.sample import Sampling
 
 SMALL = ["--n_embd=16", "--n_layer=1", "--n_head=2", "--block_size=8", "--batch_size=4"]

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microllm import export
 from microllm.__main__ import _parser
 from microllm.config import PRESETS, configs_from, knobs, problems
 from microllm.data import store, texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.environment import runs_dir
-from microllm.runs import Run
+from microllm.runs import archive, export
+from microllm.runs.run import Run
 from microllm.slots import Slots
 from microllm.training import Training
 
@@ -79,8 +79,8 @@ def test_a_run_without_a_step_gives_a_header_only(text):
 
 
 def test_the_zip_opens_as_a_run_in_another_home(finished, tmp_path, monkeypatch):
-    data = export.folder_zip(finished)
-    assert abs(len(data) - export.folder_bytes(finished)) < 20_000
+    data = archive.folder_zip(finished)
+    assert abs(len(data) - archive.folder_bytes(finished)) < 20_000
     there = tmp_path / "elsewhere"
     zipfile.ZipFile(io.BytesIO(data)).extractall(there)
     monkeypatch.setenv("MICROLLM_RUNS_DIR", str(there))
@@ -101,7 +101,7 @@ def test_the_zip_leaves_out_locks_temporary_files_half_lines_and_whose_it_was(fi
     (finished.folder / "lock").touch()
     with (finished.folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 31, "train_l')
-    archive = zipfile.ZipFile(io.BytesIO(export.folder_zip(finished)))
+    archive = zipfile.ZipFile(io.BytesIO(archive.folder_zip(finished)))
     snapshots = {f"{finished.id}/snapshots/step-{step}.safetensors" for step in finished.snapshots}
     rest = {f"{finished.id}/{name}" for name in ("run.json", "vocab.json", "metrics.jsonl", "manifest.json")}
     assert set(archive.namelist()) == snapshots | rest | {"README.txt"}
@@ -112,9 +112,9 @@ def test_the_zip_leaves_out_locks_temporary_files_half_lines_and_whose_it_was(fi
 
 
 def test_a_snapshot_that_goes_while_the_zip_is_made_is_left_out(finished, monkeypatch):
-    files = list(export._files(finished))
-    monkeypatch.setattr(export, "_files", lambda run: [*files, run.folder / "snapshots" / "step-99.safetensors"])
-    assert "step-99" not in str(zipfile.ZipFile(io.BytesIO(export.folder_zip(finished))).namelist())
+    files = list(archive._files(finished))
+    monkeypatch.setattr(archive, "_files", lambda run: [*files, run.folder / "snapshots" / "step-99.safetensors"])
+    assert "step-99" not in str(zipfile.ZipFile(io.BytesIO(archive.folder_zip(finished))).namelist())
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,16 @@ import zipfile
 import pytest
 import torch
 
-from microllm import configs_from, export, validation_loss
+from microllm import configs_from, validation_loss
 from microllm.config import LIVE
 from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.store import load_text
-from microllm.forking import fork
-from microllm.importing import import_run
-from microllm.runs import Run, RunProblem
+from microllm.runs import archive, export
+from microllm.runs.fork import fork
+from microllm.runs.importing import import_run
+from microllm.runs.info import RunProblem
+from microllm.runs.run import Run
 from microllm.slots import Slots
 from microllm.training import Training
 
@@ -330,7 +332,7 @@ def test_the_command_line_says_how_it_was_forked(other):
 
 def test_a_fork_can_be_packed_and_imported(other):
     child = train(fork(train(new_run()), 8, other))
-    again = import_run(export.folder_zip(child))
+    again = import_run(archive.folder_zip(child))
     assert again.info.parent == child.info.parent
     assert again.history.read().old_exams == child.history.read().old_exams
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from microllm.checkpoint import read_tensors, surroundings
 from microllm.data import texts
 from microllm.environment import runs_dir
-from microllm.importing import import_run
 from microllm.inference import generate
-from microllm.run_info import FORMAT
-from microllm.runs import Run, RunProblem
+from microllm.runs.checkpoint import surroundings
+from microllm.runs.importing import import_run
+from microllm.runs.info import FORMAT, RunProblem
+from microllm.runs.run import Run
+from microllm.runs.weights import read_tensors
 from microllm.slots import Slots
 from microllm.training import Training
 

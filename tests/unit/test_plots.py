@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microllm.corpus import REFERENCE_NAMES
-from microllm.history import AXES, History
 from microllm.plots import OLD_TEXT, Mark, loss_frame, loss_spec, passed_references, timeline_data
 from microllm.plots.labels import spread
+from microllm.runs.history import AXES, History
 
 REFERENCES = {"uniform": 4.5, "table_1": 3.1, "table_2": 2.5, "table_3": 1.9, "table_5": 1.5, "floor": 0.9}
 

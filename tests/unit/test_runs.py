@@ -13,15 +13,17 @@ import pytest
 import torch
 from patience import patience
 
-from microllm import MicroLLM, ModelConfig, TrainConfig, environment, runs
-from microllm.checkpoint import WeightsProblem
+from microllm import MicroLLM, ModelConfig, TrainConfig, environment
 from microllm.corpus import Corpus
 from microllm.data import store, texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.files import TextProblem
 from microllm.environment import runs_dir, texts_dir
-from microllm.run_info import new_name
-from microllm.runs import Run, RunProblem, all_runs
+from microllm.runs import disk, run
+from microllm.runs.catalog import all_runs
+from microllm.runs.info import RunProblem, new_name
+from microllm.runs.run import Run
+from microllm.runs.weights import WeightsProblem
 from microllm.train import Progress
 
 MODEL = ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1)
@@ -225,13 +227,13 @@ def test_a_run_json_with_a_part_of_another_type_is_damaged(wrong, run):
 
 
 def test_a_run_that_others_can_see_is_whole(text, monkeypatch):
-    write, seen = runs.write_atomically, []
+    write, seen = run.write_atomically, []
 
     def write_and_look(path, data):
         write(path, data)
         seen.extend(run.tokenizer.vocab_size for run in all_runs())
 
-    monkeypatch.setattr(runs, "write_atomically", write_and_look)
+    monkeypatch.setattr(run, "write_atomically", write_and_look)
     Run.create(MODEL, TRAIN, text, preset="quick")
     assert seen
 
@@ -354,7 +356,7 @@ def test_what_is_logged_can_be_read(run):
 
 @pytest.mark.parametrize("news", [{"val_loss": 3.0}, {"train_loss": float("nan")}], ids=["an exam", "no number"])
 def test_news_reach_readers_at_once_and_a_step_when_asked(news, run, monkeypatch):
-    monkeypatch.setattr(runs.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(run.time, "monotonic", lambda: 100.0)
     with run.writing() as writer:
         writer.log(progress(0))
         writer.log(progress(1, **news))
@@ -367,7 +369,7 @@ def test_news_reach_readers_at_once_and_a_step_when_asked(news, run, monkeypatch
 
 def test_a_step_reaches_readers_within_a_fifth_of_a_second(run, monkeypatch):
     now = 100.0
-    monkeypatch.setattr(runs.time, "monotonic", lambda: now)
+    monkeypatch.setattr(run.time, "monotonic", lambda: now)
     with run.writing() as writer:
         writer.log(progress(0))
         now += 0.1
@@ -418,7 +420,7 @@ def test_a_snapshot_that_was_not_kept_is_a_problem_and_not_a_crash(run):
 def test_snapshots_keep_to_their_budget(run, weights, monkeypatch):
     run.save_snapshot(0, weights)
     (file,) = (run.folder / "snapshots").iterdir()
-    monkeypatch.setattr(runs, "SNAPSHOT_BUDGET", int(4.5 * file.stat().st_size))
+    monkeypatch.setattr(run, "SNAPSHOT_BUDGET", int(4.5 * file.stat().st_size))
     for step in (8, 12, 16, 24, 32, 48, 64):
         run.save_snapshot(step, weights)
         assert len(run.snapshots) <= 4
@@ -427,7 +429,7 @@ def test_snapshots_keep_to_their_budget(run, weights, monkeypatch):
 
 
 def test_a_snapshot_larger_than_the_budget_is_kept_beside_the_first(run, weights, monkeypatch):
-    monkeypatch.setattr(runs, "SNAPSHOT_BUDGET", 1)
+    monkeypatch.setattr(run, "SNAPSHOT_BUDGET", 1)
     for step in (0, 8, 12):
         run.save_snapshot(step, weights)
     assert run.snapshots == [0, 12]
@@ -442,7 +444,7 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
     kept = sum(path.stat().st_size for path in runs_dir().rglob("*") if path.is_file())
     texts_too = kept + sum(path.stat().st_size for path in texts_dir().iterdir())
     assert run.size == kept > 0
-    assert runs.disk_use() == texts_too > kept
+    assert disk.disk_use() == texts_too > kept
     monkeypatch.setenv("MICROLLM_DISK", "0.0001")
     with pytest.raises(RunProblem, match=r"^All runs and texts take 0\.0 MB, and MICROLLM_DISK allows 0: "):
         Run.create(MODEL, TRAIN, text, preset="quick")
@@ -453,10 +455,10 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
 
 
 def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, monkeypatch):
-    used = runs.disk_use()
+    used = disk.disk_use()
     monkeypatch.setenv("MICROLLM_DISK", f"{used / 1e6:.6f}")
     new = Run.create(MODEL, TRAIN, text, preset="quick")
-    assert runs.disk_use() > used
+    assert disk.disk_use() > used
     with pytest.raises(RunProblem):
         Run.create(MODEL, TRAIN, text, preset="quick")
     new.delete()
@@ -476,7 +478,7 @@ def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memor
 
 
 def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkeypatch):
-    count = runs.load_corpus(text.sha256).reference_losses
+    count = run.load_corpus(text.sha256).reference_losses
 
     def count_while_somebody_deletes(corpus, block_size):
         run.delete()

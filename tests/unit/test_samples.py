@@ -17,7 +17,7 @@ from microllm.data.files import TextProblem
 from microllm.environment import texts_dir
 from microllm.insight.memorization import real_words
 from microllm.insight.surprisal import next_right
-from microllm.runs import Run
+from microllm.runs.run import Run
 from microllm.samples import PROMPT, Samples, beginning_for, write_sample
 from microllm.training import Workshop
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from patience import patience
 
-import microllm.runs
+import microllm.runs.run
 import microllm.train
 import microllm.training
 from microllm import Trainer, configs_from
@@ -23,7 +23,8 @@ from microllm.corpus import Corpus
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
 from microllm.environment import grace_seconds
-from microllm.runs import Run, Writer
+from microllm.runs.metrics import Writer
+from microllm.runs.run import Run
 from microllm.slots import Slots
 from microllm.training import Training, Workshop
 

@@ -25,7 +25,7 @@ def _or_the_whole_page(part: Callable[[], None]) -> Callable[[], None]:
     """`part`, as long as the run on show is that for which it was drawn, and there still is one: else the whole page is
     drawn anew. (What a person did last may arrive when the part is on the page no more.)
     """
-    from ...runs import RunProblem
+    from ...runs.info import RunProblem
     from .. import session
 
     its_run = session.run_id()

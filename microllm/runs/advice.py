@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from .config import PRESETS, ModelConfig, TrainConfig, configs_from, knobs, problems
-from .data.texts import Text
+from ..config import PRESETS, ModelConfig, TrainConfig, configs_from, knobs, problems
+from ..data.texts import Text
 from .history import History
-from .run_info import RunInfo
+from .info import RunInfo
 
 # All in nats a character. An exam is deterministic, but the weights it scores tremble: on runs of the shipped presets
 # two exams in a row differ by less than this when nothing happens.

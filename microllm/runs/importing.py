@@ -18,15 +18,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import WeightsProblem
-from .config import problems
-from .data.files import TextProblem
-from .data.texts import is_kept
-from .environment import runs_dir
+from ..config import problems
+from ..data.files import TextProblem
+from ..data.texts import is_kept
+from ..environment import runs_dir
+from ..storage import parsed
+from .catalog import free_name
+from .disk import check_disk
 from .history import LONGEST_LINE, MOST_EVENTS
-from .run_info import ACTIVE, RunInfo, is_count, is_number, kept_of
-from .runs import MOST_JSON, Run, RunProblem, check_disk, checked_vocab, free_name
-from .storage import parsed
+from .info import ACTIVE, RunInfo, RunProblem, is_count, is_number, kept_of
+from .run import MOST_JSON, Run, checked_vocab
+from .weights import WeightsProblem
 
 MOST_BYTES = 300 * 2**20
 """What the zip, and all that it holds, may take."""

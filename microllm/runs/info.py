@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from .config import PRESETS, ModelConfig, TrainConfig, problems
-from .corpus import REFERENCE_NAMES
-from .data.builtin import TRANSFORMS
-from .data.texts import Text
-from .tokenizer import MAX_CHARACTERS
+from ..config import PRESETS, ModelConfig, TrainConfig, problems
+from ..corpus import REFERENCE_NAMES
+from ..data.builtin import TRANSFORMS
+from ..data.texts import Text
+from ..tokenizer import MAX_CHARACTERS
 
 ACTIVE = ("waiting", "training", "paused")
 STATES = (*ACTIVE, "stopped", "interrupted", "failed", "finished")
@@ -225,3 +225,7 @@ def new_name() -> str:
     """A name that a person can remember. A label only: folders go by id."""
     dice = random.SystemRandom()
     return f"{dice.choice(_ADJECTIVES.split())}-{dice.choice(_NAMES.split())}"
+
+
+class RunProblem(ValueError):
+    """A run that cannot be opened; the sentence says why."""

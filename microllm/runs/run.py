@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import itertools
 import json
-import math
 import os
 import re
 import secrets
 import shutil
 import stat
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,30 +19,24 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from .checkpoint import (
-    SNAPSHOT_BUDGET,
-    checkpoint_steps,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-    save_weights,
-    snapshot_steps,
-    sweep,
-    thin,
-)
-from .config import ModelConfig, TrainConfig, problems, replayed
-from .corpus import Corpus
-from .cost import memory_problem, thread_count
-from .data.files import TextProblem
-from .data.store import forget_text
-from .data.texts import Text, is_kept, load_corpus
-from .environment import most_disk, runs_dir, texts_dir
-from .history import MOST_EVENTS, MOST_METRICS, History, whole_lines
-from .model import MicroLLM
-from .run_info import ACTIVE, NewerFormat, Parent, RunInfo, kept_of, new_name
-from .storage import open_file, parsed, read_file, write_atomically
-from .tokenizer import MAX_CHARACTERS, CharTokenizer
-from .train import Progress, TrainerState
+from ..config import ModelConfig, TrainConfig, problems
+from ..corpus import Corpus
+from ..cost import memory_problem, thread_count
+from ..data.files import TextProblem
+from ..data.store import forget_text
+from ..data.texts import Text, is_kept, load_corpus
+from ..environment import runs_dir
+from ..model import MicroLLM
+from ..storage import open_file, parsed, read_file, write_atomically
+from ..tokenizer import MAX_CHARACTERS, CharTokenizer
+from ..train import TrainerState
+from .catalog import _infos_and_damaged, free_name
+from .checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint, sweep
+from .disk import _bytes_in, check_disk
+from .history import MOST_EVENTS, MOST_METRICS, History, replayed, whole_lines
+from .info import ACTIVE, NewerFormat, Parent, RunInfo, RunProblem, kept_of, new_name
+from .metrics import Writer, _cut_torn_line
+from .weights import SNAPSHOT_BUDGET, load_weights, save_weights, snapshot_steps, thin
 
 try:
     import fcntl
@@ -63,10 +53,6 @@ _LONGEST_MESSAGE = 2_000
 _TAIL = 2**16  # bytes in which the last line end of a file is looked for at once
 _MOST_REMEMBERED = 10_000
 _remembered: dict[str, tuple[tuple[int, int, int], Any]] = {}  # path of a JSON file: its stamp, and what it said
-
-
-class RunProblem(ValueError):
-    """A run that cannot be opened; the sentence says why."""
 
 
 class Run:
@@ -480,174 +466,3 @@ def _missing(run_id: str) -> RunProblem:
 
 def _damaged(run_id: str, why: str) -> RunProblem:
     return RunProblem(f"Run {run_id} is damaged: {why}.")
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Remove a last line that a crash has left without its end, so that the next one stands alone."""
-    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end:
-            start = max(0, end - _TAIL)
-            file.seek(start)
-            if whole := file.read(end - start).rfind(b"\n") + 1:
-                file.truncate(start + whole)
-                return
-            end = start
-        file.truncate(0)
-
-
-class Writer:
-    """Appends to a run's `metrics.jsonl` and `events.jsonl`. On a full disk lines wait here until there is room.
-
-    Any thread may log.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._lock = threading.RLock()
-        self._metrics = self._open()
-        self._waiting = b""
-        self._flushed = 0.0
-        self.problem: str | None = None
-        """Why the disk refuses lines, while it does."""
-
-    def _open(self):
-        return (self._run.folder / "metrics.jsonl").open("ab", buffering=0)
-
-    def log(self, progress: Progress) -> None:
-        """Append a line. It reaches readers within a fifth of a second, an exam's at once."""
-        row = {name: value for name, value in asdict(progress).items() if value is not None}
-        bad = sorted(name for name, value in row.items() if not math.isfinite(value))
-        for name in bad:
-            row[name] = None  # JSON has no NaN and no infinity
-        if bad:
-            row["not_finite"] = bad
-        line = _line(row)
-        with self._lock:
-            self._waiting += line
-            if progress.val_loss is not None or bad or time.monotonic() - self._flushed > 0.2:
-                self.flush()
-
-    def flush(self) -> None:
-        """Let readers see everything that was logged, as far as the disk takes it."""
-        with self._lock:
-            try:
-                while self._waiting:
-                    self._waiting = self._waiting[self._metrics.write(self._waiting) :]
-                self.problem = None
-            except OSError as error:
-                self.problem = error.strerror or str(error)
-            self._flushed = time.monotonic()
-
-    def close(self) -> None:
-        """Write what can be written, and end."""
-        self.flush()
-        self._metrics.close()
-
-    def event(self, step: int, changes: dict[str, float], instead_of: Sequence[dict[str, Any]] = ()) -> None:
-        """Append a live change and the step at which it takes effect; call it before the change is made.
-
-        The changes that it stands `instead_of` are removed. Raises OSError when the disk takes no whole line; then all
-        stands there as before.
-        """
-        path, line = self._run.folder / "events.jsonl", _line({"step": step, **changes})
-        if instead_of:
-            kept = [_line(change) for change in self._run.history.changes() if change not in instead_of]
-            write_atomically(path, b"".join([*kept, line]))
-            return
-        with path.open("ab", buffering=0) as events:
-            before = events.tell()
-            if before + len(line) > MOST_EVENTS:  # nobody would read it
-                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-            try:
-                if events.write(line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            except OSError:
-                events.truncate(before)
-                raise
-
-    def cut(self, step: int) -> None:
-        """Forget what was logged and kept from `step` on, and go on writing after the rest."""
-        self.close()
-        self._run.cut(step)
-        self._metrics = self._open()
-
-
-def _line(row: dict[str, Any]) -> bytes:
-    return json.dumps(row).encode() + b"\n"
-
-
-def all_runs() -> list[Run]:
-    """Every run that can be opened, the newest first."""
-    return runs_and_damaged()[0]
-
-
-def runs_and_damaged() -> tuple[list[Run], list[str]]:
-    """(every run that can be opened, the newest first; the ids of those that cannot): none hides the others."""
-    opened, damaged = _infos_and_damaged()
-    return [run for _, run in sorted(opened, key=lambda one: one[0].created, reverse=True)], sorted(damaged)
-
-
-def _infos_and_damaged() -> tuple[list[tuple[RunInfo, Run]], list[str]]:
-    """What each run said when it was looked at, for it may be gone at once; and the ids of those that say nothing."""
-    opened, damaged, folder = [], [], runs_dir()
-    for run_id in _ids():
-        run = Run(folder / run_id)
-        try:
-            run._check()
-            opened.append((run.info, run))
-        except RunProblem:
-            if _is_there(run_id):
-                damaged.append(run_id)
-    return opened, damaged
-
-
-def _ids() -> list[str]:
-    """The names in the folder of runs that are ids of runs. Nothing of what they name was looked at yet."""
-    try:
-        return [name for name in os.listdir(runs_dir()) if _ID.fullmatch(name)]
-    except OSError:  # none yet
-        return []
-
-
-def _is_there(run_id: str) -> bool:
-    """False for a folder without a run.json, such as one that is being made or deleted, and for a file."""
-    folder = runs_dir() / run_id
-    try:
-        os.lstat(folder / "run.json")
-    except (FileNotFoundError, NotADirectoryError):
-        return folder.is_symlink()  # to a place that is not there
-    except OSError:  # nobody may look
-        pass
-    return True
-
-
-def free_name(name: str) -> str:
-    """The name, with a number after it when a run has it already: names are what people tell runs apart by."""
-    taken = {info.name for info, _ in _infos_and_damaged()[0]}
-    numbered = (f"{name}-{number}" for number in itertools.count(2))
-    return name if name not in taken else next(other for other in numbered if other not in taken)
-
-
-def disk_use() -> int:
-    """Bytes that all runs and texts together take on the disk."""
-    return _bytes_in(runs_dir()) + _bytes_in(texts_dir())
-
-
-def check_disk() -> None:
-    """Raises RunProblem when there is no room for another run or text."""
-    if (used := disk_use()) > (most := most_disk()):
-        raise RunProblem(
-            f"All runs and texts take {used / 1e6:,.1f} MB, and MICROLLM_DISK allows {most / 1e6:,.0f}: "
-            "delete some first."
-        )
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for place, _, names in os.walk(folder):  # which passes over what cannot be read, or goes meanwhile
-        for name in names:
-            with contextlib.suppress(OSError):
-                found = os.lstat(os.path.join(place, name))
-                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
-    return total

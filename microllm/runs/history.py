@@ -13,8 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .config import LIVE, ModelConfig, TrainConfig, knobs, problems
-from .storage import open_file, parsed, read_file
+from ..config import (
+    LIVE,
+    ModelConfig,
+    TrainConfig,
+    knobs,
+    problems,
+)
+from ..storage import open_file, parsed, read_file
 
 LONGEST_LINE = 4096
 """Bytes of a line of metrics.jsonl or events.jsonl. A longer one is not ours: it is skipped without being parsed."""
@@ -285,3 +291,16 @@ def _rows_in(lines: list[bytes]) -> Iterator[Any]:
         for line in some:
             with contextlib.suppress(ValueError):
                 yield parsed(line)
+
+
+def replayed(train: TrainConfig, changes: list[dict[str, Any]], step: int) -> TrainConfig:
+    """The configuration of a run as it stood at `step`: `train`, what was asked, with the live changes up to there.
+
+    `changes` are lines of events.jsonl: the step at which each takes effect, and what it sets. `train` already says how
+    long the run is after its last extension, so before that one it is what the extension says it was.
+    """
+    for change in changes:
+        if change["step"] <= step:
+            train = replace(train, **{name: value for name, value in change.items() if name in LIVE})
+    later = [change["max_steps_before"] for change in changes if change["step"] > step and "max_steps_before" in change]
+    return replace(train, max_steps=later[0]) if later else train

@@ -5,15 +5,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import replace
 
-from .config import LIVE, TrainConfig, problems, replayed
-from .data.files import TextProblem
-from .data.store import keep_text, load_text
-from .data.texts import Text, load_corpus
-from .run_info import Parent
-from .runs import Run, RunProblem
-from .storage import write_atomically
-from .tokenizer import CharTokenizer
-from .train import TrainerState
+from ..config import LIVE, TrainConfig, problems
+from ..data.files import TextProblem
+from ..data.store import keep_text, load_text
+from ..data.texts import Text, load_corpus
+from ..storage import write_atomically
+from ..tokenizer import CharTokenizer
+from ..train import TrainerState
+from .history import replayed
+from .info import Parent, RunProblem
+from .run import Run
 
 CHANGES = (*LIVE, "max_steps")
 """The settings in which a fork may differ from its parent."""
