@@ -24,7 +24,7 @@ from queue import Empty
 from typing import Any
 
 from microllm.environment import default_slots
-from microllm.slots import Slots
+from microllm.jobs.slots import Slots
 
 from .clicks import CLICKS, click
 from .report import parser, save, table

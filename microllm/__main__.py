@@ -273,12 +273,12 @@ def _processes() -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from .slots import Slots
-    from .training import Training
-    from .watching import stop_on_signals, watch
+    from .jobs.foreground import stop_on_signals, watch
+    from .jobs.slots import Slots
+    from .jobs.training import Training
 
     if _processes() > 1:
-        from . import distributed  # which one process alone need not wait for
+        from .jobs import distributed  # which one process alone need not wait for
 
         training = distributed.take_part(lambda: _run(options), stop_on_signals)
         if training is None:  # not the first process: what there is to say, that one says
@@ -339,7 +339,7 @@ def _generate(options: argparse.Namespace) -> int:
 def _beginning(run: Run) -> str:
     """A beginning for the run's model, which knows all of its characters."""
     from .data.files import TextProblem
-    from .samples import beginning_for
+    from .jobs.samples import beginning_for
 
     try:
         return beginning_for(run)

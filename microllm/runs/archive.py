@@ -12,9 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..storage import read_file
-from .export import (
-    command_line,
-)
+from .export import command_line
 from .info import Parent
 from .run import Run
 

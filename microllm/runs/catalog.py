@@ -7,10 +7,7 @@ import os
 
 from ..environment import runs_dir
 from .info import RunInfo, RunProblem
-from .run import (
-    _ID,
-    Run,
-)
+from .run import _ID, Run
 
 
 def all_runs() -> list[Run]:

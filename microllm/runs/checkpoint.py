@@ -26,13 +26,7 @@ import torch
 
 from ..storage import open_file, parsed, read_file
 from ..train import TrainerState
-from .weights import (
-    _FOREVER,
-    WeightsProblem,
-    _packed,
-    _steps_in,
-    read_tensors,
-)
+from .weights import _FOREVER, WeightsProblem, _packed, _steps_in, read_tensors
 
 _KEPT = 2
 _TEMPORARY = ".saving-"

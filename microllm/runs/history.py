@@ -13,13 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import (
-    LIVE,
-    ModelConfig,
-    TrainConfig,
-    knobs,
-    problems,
-)
+from ..config import LIVE, ModelConfig, TrainConfig, knobs, problems
 from ..storage import open_file, parsed, read_file
 
 LONGEST_LINE = 4096

@@ -17,10 +17,7 @@ from typing import Any
 from ..storage import write_atomically
 from ..train import Progress
 from .history import MOST_EVENTS
-from .run import (
-    _TAIL,
-    Run,
-)
+from .run import _TAIL, Run
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -12,10 +12,10 @@ import streamlit as st
 from .. import plots
 from ..config import knobs
 from ..data import texts
+from ..jobs.samples import Sample
 from ..link import MOST_GUESS
 from ..runs.history import AXES, History
 from ..runs.run import Run
-from ..samples import Sample
 from ..tokenizer import visible
 from . import next_run, server, session
 from .browser_input import number

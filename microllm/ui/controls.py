@@ -14,8 +14,8 @@ from ..config import LIVE, PRESETS, ModelConfig, TrainConfig, configs_from, knob
 from ..cost import memory_bytes, memory_problem
 from ..data import texts
 from ..data.files import TextProblem
+from ..jobs.samples import PROMPT, beginning_for
 from ..model import parameter_count
-from ..samples import PROMPT, beginning_for
 from ..tokenizer import visible_alone
 from . import next_run, orders, server, session
 from .fold import fold

@@ -18,11 +18,11 @@ from ..config import ModelConfig, TrainConfig, problems
 from ..data import texts
 from ..data.files import TextProblem
 from ..data.gutenberg import BOOK
+from ..jobs.training import Training
 from ..runs import fork
 from ..runs.importing import import_run
 from ..runs.info import RunProblem
 from ..runs.run import Run
-from ..training import Training
 from . import next_run, server, session
 from .server import workshop
 

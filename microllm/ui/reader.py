@@ -10,10 +10,10 @@ import streamlit as st
 from ..data.files import TextProblem
 from ..insight.memorization import _Copy, _find_copy, after_a_cut_word
 from ..insight.surprisal import Reading, surprise
+from ..jobs.generation import Sheet
 from ..model import MicroLLM
 from ..runs.run import Run
 from ..tokenizer import known_ids, visible
-from ..writing import Sheet
 from . import controls, session, writer
 from .components import letters
 from .parts.live import live

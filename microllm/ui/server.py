@@ -16,11 +16,11 @@ from ..cost import Speed, measure_speed
 from ..data import texts
 from ..data.files import TextProblem
 from ..environment import grace_seconds
+from ..jobs.runner import Workshop
+from ..jobs.samples import Samples
 from ..runs import disk
 from ..runs.info import RunProblem
 from ..runs.run import Run
-from ..samples import Samples
-from ..training import Workshop
 
 
 @st.cache_resource(on_release=Workshop.close, show_spinner=False)

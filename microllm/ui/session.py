@@ -10,12 +10,12 @@ import secrets
 import streamlit as st
 
 from .. import link
+from ..jobs.generation import Desk
+from ..jobs.training import Training
 from ..model import MicroLLM
 from ..runs.info import RunProblem
 from ..runs.run import ACTIVE, Run
 from ..runs.weights import WeightsProblem
-from ..training import Training
-from ..writing import Desk
 from . import next_run, presence
 from .server import Background, be_modest, opened, workshop
 from .words import literal

@@ -9,12 +9,12 @@ import streamlit as st
 
 from .. import plots
 from ..environment import home, home_is_temporary, most_disk
+from ..jobs.training import Training
 from ..runs.catalog import runs_and_damaged
 from ..runs.history import newest_exam
 from ..runs.importing import MOST_BYTES
 from ..runs.info import RunInfo, RunProblem
 from ..runs.run import ACTIVE, Run
-from ..training import Training
 from . import drafts, orders, server, session
 from .components.timeline import timeline
 from .parts.live import live

@@ -7,9 +7,9 @@ from typing import Any
 import streamlit as st
 
 from ..inference import next_logits
+from ..jobs.generation import Desk
 from ..sample import Sampling, likeliest
 from ..tokenizer import known_ids, visible
-from ..writing import Desk
 from . import controls, session
 from .components import letters
 from .parts.live import live

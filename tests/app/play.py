@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 from microllm.config import configs_from
 from microllm.data import texts
 from microllm.data.builtin import words_twice
+from microllm.jobs.training import Training
 from microllm.runs.run import Run
-from microllm.training import Training
 
 APP = str(Path(__file__).parents[2] / "app.py")
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 4, "eval_interval": 10}

@@ -10,9 +10,9 @@ from patience import patience
 from play import click, complaints, go_to, keys, new_run, open_app, said
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
-from microllm import writing
 from microllm.inference import scored_stream
 from microllm.insight.surprisal import surprise
+from microllm.jobs import generation
 from microllm.tokenizer import known_ids
 from microllm.ui import controls, reader, server, writer
 
@@ -280,7 +280,7 @@ def test_writing_is_stopped_and_what_is_there_stays(at, monkeypatch):
             wait(0.01)
             yield chosen
 
-    monkeypatch.setattr(writing, "scored_stream", slowly)
+    monkeypatch.setattr(generation, "scored_stream", slowly)
     at.slider(key="length").set_value(2_000).run()
     click(at, "generate")
     click(at, "stop-writing")
@@ -356,7 +356,7 @@ def test_what_a_sample_copied_is_marked_and_compared_with_what_nobody_copied(at,
     assert "has not written anything here yet" in said(at)
     training_text = finished_run.tokenizer.decode(finished_run.corpus.train)
     step, model = server.workshop().model_now(finished_run)
-    sheet = writing.Sheet(model, finished_run.tokenizer, step, "word ", seed=0)
+    sheet = generation.Sheet(model, finished_run.tokenizer, step, "word ", seed=0)
     sheet.text = "z z " + training_text[70:100] + " z z"
     monkeypatch.setattr(writer, "newest", lambda: SimpleNamespace(sheets=[sheet], is_writing=False))
     at.run()

@@ -4,10 +4,10 @@ import pytest
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
 
 from microllm.data import store, texts
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
-from microllm.slots import Slots
-from microllm.training import Training
 from microllm.ui import server
 
 

@@ -14,11 +14,11 @@ from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
 from microllm.data.files import TextProblem
 from microllm.data.store import forget_text
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
 from microllm.runs.info import Parent, RunProblem
 from microllm.runs.run import Run
 from microllm.runs.weights import WeightsProblem
-from microllm.slots import Slots
-from microllm.training import Training
 from microllm.ui import server
 
 # ---- 27. markup in names, texts, messages and links, without a browser

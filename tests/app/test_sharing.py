@@ -16,11 +16,11 @@ from streamlit.runtime.caching import clear_session_resource_cache
 from microllm.config import PRESETS, configs_from
 from microllm.data import store, texts
 from microllm.data.builtin import words_twice
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
 from microllm.runs.catalog import all_runs
 from microllm.runs.info import kept_of
 from microllm.runs.run import Run
-from microllm.slots import Slots
-from microllm.training import Training
 from microllm.ui import server
 
 COMMANDS = {"strip-pause", "strip-step", "strip-stop", "live-learning_rate"}

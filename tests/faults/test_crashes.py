@@ -19,22 +19,22 @@ import pytest
 import torch
 from patience import patience
 
+import microllm.jobs.training
 import microllm.runs.checkpoint
-import microllm.training
 from microllm import configs_from
 from microllm.__main__ import main
 from microllm.config import with_live_changes
 from microllm.corpus import Corpus
 from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
 from microllm.runs.catalog import all_runs, runs_and_damaged
 from microllm.runs.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 from microllm.runs.info import RunProblem
 from microllm.runs.metrics import Writer
 from microllm.runs.run import Run
-from microllm.slots import Slots
 from microllm.train import Trainer, TrainerState
-from microllm.training import Training
 
 ROOT = Path(__file__).parents[2]
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10}
@@ -365,7 +365,7 @@ def test_a_live_change_after_the_last_checkpoint_is_made_again():
     assert outcome(whole) != outcome(unbroken(dropout=0.1))
 
     run = new_run(dropout=0.1)
-    save, saved = microllm.training.Training._save_checkpoint, []
+    save, saved = microllm.jobs.training.Training._save_checkpoint, []
 
     def save_once(training, trainer, writer):
         if trainer.step >= 8 and not saved:
@@ -374,7 +374,7 @@ def test_a_live_change_after_the_last_checkpoint_is_made_again():
 
     def child():
         os.environ["MICROLLM_CHECKPOINT"] = "0"
-        microllm.training.Training._save_checkpoint = save_once
+        microllm.jobs.training.Training._save_checkpoint = save_once
         train_with_a_change(run, at=12, end=16)
 
     assert in_a_child(child) == -signal.SIGKILL

@@ -17,11 +17,11 @@ from benchmarks.visitor import Visitor
 from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
+from microllm.jobs.runner import Workshop
+from microllm.jobs.slots import Slots
 from microllm.runs.info import kept_of
 from microllm.runs.run import Run
-from microllm.slots import Slots
 from microllm.train import Trainer
-from microllm.training import Workshop
 from microllm.ui import presence, shell
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.alone]

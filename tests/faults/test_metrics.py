@@ -12,12 +12,12 @@ from patience import patience
 from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import words_twice
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
 from microllm.runs import history
 from microllm.runs.history import LONGEST_LINE, MOST_EVENTS, History, newest_exam
 from microllm.runs.run import Run
-from microllm.slots import Slots
 from microllm.train import Progress
-from microllm.training import Training
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 20}
 

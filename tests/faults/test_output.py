@@ -25,9 +25,9 @@ from microllm.__main__ import main
 from microllm.data.builtin import words_twice
 from microllm.data.texts import load_corpus
 from microllm.environment import texts_dir
+from microllm.jobs.samples import beginning_for
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
-from microllm.samples import beginning_for
 
 TINY = ("--block_size=8", "--n_embd=16", "--n_head=2", "--n_layer=1", "--batch_size=4")
 NEVER_ENDS = "--max_steps=1000000"

@@ -10,12 +10,12 @@ from microllm import MicroLLM, Sampling, configs_from, generate, link, probabili
 from microllm.__main__ import main
 from microllm.data import texts
 from microllm.data.builtin import words_twice
+from microllm.jobs.runner import Workshop
+from microllm.jobs.slots import Slots
 from microllm.runs.catalog import all_runs
 from microllm.runs.metrics import Writer
 from microllm.runs.run import Run
-from microllm.slots import Slots
 from microllm.train import Trainer
-from microllm.training import Workshop
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10}
 

@@ -29,6 +29,8 @@ from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.files import TextProblem
 from microllm.environment import runs_dir
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
 from microllm.runs import catalog, disk, fork, importing, run
 from microllm.runs.archive import folder_zip
 from microllm.runs.catalog import all_runs, runs_and_damaged
@@ -38,8 +40,6 @@ from microllm.runs.importing import import_run
 from microllm.runs.info import RunProblem
 from microllm.runs.run import Run
 from microllm.runs.weights import WeightsProblem, read_tensors
-from microllm.slots import Slots
-from microllm.training import Training
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 12}
 

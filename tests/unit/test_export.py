@@ -16,10 +16,10 @@ from microllm.config import PRESETS, configs_from, knobs, problems
 from microllm.data import store, texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.environment import runs_dir
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
 from microllm.runs import archive, export
 from microllm.runs.run import Run
-from microllm.slots import Slots
-from microllm.training import Training
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 30, "eval_interval": 10}
 

@@ -13,13 +13,13 @@ from microllm.config import LIVE
 from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.store import load_text
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
 from microllm.runs import archive, export
 from microllm.runs.fork import fork
 from microllm.runs.importing import import_run
 from microllm.runs.info import RunProblem
 from microllm.runs.run import Run
-from microllm.slots import Slots
-from microllm.training import Training
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 5, "max_steps": 20}
 

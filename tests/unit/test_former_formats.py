@@ -13,13 +13,13 @@ import torch
 from microllm.data import texts
 from microllm.environment import runs_dir
 from microllm.inference import generate
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
 from microllm.runs.checkpoint import surroundings
 from microllm.runs.importing import import_run
 from microllm.runs.info import FORMAT, RunProblem
 from microllm.runs.run import Run
 from microllm.runs.weights import read_tensors
-from microllm.slots import Slots
-from microllm.training import Training
 
 FORMAT_1 = Path(__file__).parents[1] / "fixtures" / "format_1"
 ID = json.loads((FORMAT_1 / "run" / "run.json").read_text())["id"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from patience import patience
 
-import microllm.samples
+import microllm.jobs.samples
 from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
@@ -17,9 +17,9 @@ from microllm.data.files import TextProblem
 from microllm.environment import texts_dir
 from microllm.insight.memorization import real_words
 from microllm.insight.surprisal import next_right
+from microllm.jobs.runner import Workshop
+from microllm.jobs.samples import PROMPT, Samples, beginning_for, write_sample
 from microllm.runs.run import Run
-from microllm.samples import PROMPT, Samples, beginning_for, write_sample
-from microllm.training import Workshop
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 20}
 

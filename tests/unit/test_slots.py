@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from microllm.environment import default_slots
-from microllm.slots import Slots
+from microllm.jobs.slots import Slots
 
 TICK = 0.25
 BEGUN = 3  # ticks with a place

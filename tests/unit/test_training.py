@@ -15,18 +15,19 @@ import pytest
 import torch
 from patience import patience
 
+import microllm.jobs.training
 import microllm.runs.run
 import microllm.train
-import microllm.training
 from microllm import Trainer, configs_from
 from microllm.corpus import Corpus
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
 from microllm.environment import grace_seconds
+from microllm.jobs.runner import Workshop
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
 from microllm.runs.metrics import Writer
 from microllm.runs.run import Run
-from microllm.slots import Slots
-from microllm.training import Training, Workshop
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .inference import next_logits, scored_stream
-from .model import MicroLLM
-from .sample import Sampling
-from .tokenizer import CharTokenizer, known_ids
+from ..inference import next_logits, scored_stream
+from ..model import MicroLLM
+from ..sample import Sampling
+from ..tokenizer import CharTokenizer, known_ids
 
 _REST = 0.002  # seconds after each character, for each other thread that writes
 _pen = threading.Lock()

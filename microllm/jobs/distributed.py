@@ -18,15 +18,15 @@ from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from . import console
-from .corpus import EXAM_CHARACTERS, Corpus
-from .data.store import load_text
-from .environment import runs_dir
-from .runs.info import RunProblem
-from .runs.run import Run
+from .. import console
+from ..corpus import EXAM_CHARACTERS, Corpus
+from ..data.store import load_text
+from ..environment import runs_dir
+from ..runs.info import RunProblem
+from ..runs.run import Run
+from ..storage import write_atomically
+from ..train import Diverged, Progress, Trainer
 from .slots import Slots
-from .storage import write_atomically
-from .train import Diverged, Progress, Trainer
 from .training import Training
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import math
@@ -12,22 +11,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from weakref import WeakValueDictionary
 
 import torch
 
-from .config import with_live_changes
-from .data.files import TextProblem
-from .environment import checkpoint_seconds
-from .model import MicroLLM
-from .runs.checkpoint import surroundings
-from .runs.history import replayed
-from .runs.info import RunProblem
-from .runs.metrics import Writer
-from .runs.run import Run
-from .runs.weights import model_from, snapshot_is_due
+from ..config import with_live_changes
+from ..data.files import TextProblem
+from ..environment import checkpoint_seconds
+from ..model import MicroLLM
+from ..runs.checkpoint import surroundings
+from ..runs.history import replayed
+from ..runs.info import RunProblem
+from ..runs.metrics import Writer
+from ..runs.run import Run
+from ..runs.weights import model_from, snapshot_is_due
+from ..train import Diverged, Trainer
 from .slots import Slots
-from .train import Diverged, Trainer
 
 _POLL, _LONGEST_POLL = 0.05, 0.5
 _FIRST_POINTS = 5  # steps after which a curve is one
@@ -372,46 +370,3 @@ def _plain_words(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"The run's folder could not be written: {error.strerror or error}."
     return f"Training broke off: {type(error).__name__}: {error}"
-
-
-class Workshop:
-    """All runs that train in this process. One a process; ended when the program ends, so that nothing stays behind."""
-
-    def __init__(self, slots: Slots | None = None, grace: float | None = None) -> None:
-        self.slots, self._grace = slots or Slots(), grace
-        self._trainings = WeakValueDictionary[str, Training]()  # one that is over goes with the last who looks at it
-        self._lock = threading.Lock()
-        atexit.register(self.close)
-
-    def start(self, run: Run, after: Training | None = None) -> Training:
-        """Begin to train a run, when `after` is over, unless it is trained here already."""
-        with self._lock:
-            if training := self.training(run.id):
-                return training
-            training = self._trainings[run.id] = Training(run, self.slots, self._grace, after=after)
-            training.start()
-            return training
-
-    def training(self, run_id: str) -> Training | None:
-        """The training of a run, while it goes on in this process."""
-        training = self._trainings.get(run_id)
-        return training if training and training.is_alive() else None
-
-    def model_now(self, run: Run, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
-        """(step, model) of a run as it stands: of the training in this process, else the newest snapshot.
-
-        None before there is either. Raises checkpoint.WeightsProblem.
-        """
-        if (training := self.training(run.id)) and (copy := training.copy(max_age, wait)):
-            return copy
-        steps = run.snapshots
-        return (steps[-1], run.model_at(steps[-1])) if steps else None
-
-    def close(self, seconds: float = 8.0) -> None:
-        """Stop all runs and wait for their threads, `seconds` at most."""
-        atexit.unregister(self.close)
-        deadline, trainings = time.monotonic() + seconds, [*self._trainings.values()]
-        for training in trainings:
-            training.stop("The program that trained it was ended.", state="interrupted")
-        for training in trainings:
-            training.join(max(0.0, deadline - time.monotonic()))

@@ -13,14 +13,14 @@ from typing import TypeVar
 
 import torch
 
-from .data.files import TextProblem
-from .data.texts import load_corpus
-from .inference import stream
-from .insight.memorization import after_a_cut_word, real_words, words
-from .insight.surprisal import next_right
-from .model import MicroLLM
-from .runs.run import Run
-from .sample import Sampling
+from ..data.files import TextProblem
+from ..data.texts import load_corpus
+from ..inference import stream
+from ..insight.memorization import after_a_cut_word, real_words, words
+from ..insight.surprisal import next_right
+from ..model import MicroLLM
+from ..runs.run import Run
+from ..sample import Sampling
 
 _T = TypeVar("_T")
 

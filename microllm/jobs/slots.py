@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from .environment import default_slots
+from ..environment import default_slots
 
 
 class Slots:

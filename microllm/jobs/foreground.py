@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from . import console
-from .runs.history import History
-from .runs.run import Run
+from .. import console
+from ..runs.history import History
+from ..runs.run import Run
 from .training import Training
 
 _LOOK = 0.5  # seconds
