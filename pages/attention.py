@@ -4,9 +4,9 @@ from microllm.ui import shell
 
 shell.enter("pages/attention.py", "Where each character looks (attention)")
 
-from microllm.ui import attention, controls
+from microllm.ui.parts import attention, text_fields
 
-controls.need_a_run("Attention is what a model has learned to look at. Train one first, for a few seconds.")
-sentence = controls.sentence()
+text_fields.need_a_run("Attention is what a model has learned to look at. Train one first, for a few seconds.")
+sentence = text_fields.sentence()
 if sentence:
     attention.attention(sentence)

@@ -10,7 +10,7 @@ from playwright.sync_api import sync_playwright
 
 from microllm.data.builtin import drawing_room
 from microllm.data.gutenberg import BOOK_FILE
-from microllm.ui.session import SENTENCE
+from microllm.ui.state.view import SENTENCE
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -23,7 +23,8 @@ from requests.adapters import HTTPAdapter
 
 from ..environment import texts_dir
 from ..storage import write_atomically
-from .files import TextProblem, clean_gutenberg
+from .decode import TextProblem
+from .files import clean_gutenberg
 
 BOOK = "Pride and Prejudice"
 SOURCES = (

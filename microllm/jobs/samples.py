@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import torch
 
-from ..data.files import TextProblem
+from ..data.decode import TextProblem
 from ..data.texts import load_corpus
 from ..inference import stream
 from ..insight.memorization import after_a_cut_word, real_words, words

@@ -15,7 +15,7 @@ from concurrent.futures import TimeoutError as NotYet
 import torch
 
 from ..config import with_live_changes
-from ..data.files import TextProblem
+from ..data.decode import TextProblem
 from ..environment import checkpoint_seconds
 from ..model import MicroLLM
 from ..runs.checkpoint import surroundings

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from ..config import PRESETS, configs_from
 from ..cost import thread_count
 from ..data.builtin import BUILTIN_TEXTS
-from ..data.files import TextProblem
+from ..data.decode import TextProblem
 from ..data.gutenberg import BOOK
 from ..data.store import load_text
 from ..data.texts import PASTED, Text

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from dataclasses import replace
 
 from ..config import LIVE, TrainConfig, problems
-from ..data.files import TextProblem
+from ..data.decode import TextProblem
 from ..data.store import keep_text, load_text
 from ..data.texts import Text, load_corpus
 from ..storage import write_atomically

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import problems
-from ..data.files import TextProblem
+from ..data.decode import TextProblem
 from ..data.texts import is_kept
 from ..environment import runs_dir
 from ..storage import parsed

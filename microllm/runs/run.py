@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from ..config import ModelConfig, TrainConfig, problems
 from ..corpus import Corpus
 from ..cost import memory_problem, thread_count
-from ..data.files import TextProblem
+from ..data.decode import TextProblem
 from ..data.store import forget_text
 from ..data.texts import Text, is_kept, load_corpus
 from ..environment import runs_dir

@@ -14,7 +14,7 @@ import torch
 
 from ..cost import Speed, measure_speed
 from ..data import texts
-from ..data.files import TextProblem
+from ..data.decode import TextProblem
 from ..environment import grace_seconds
 from ..jobs.runner import Workshop
 from ..jobs.samples import Samples

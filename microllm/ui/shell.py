@@ -41,7 +41,7 @@ def enter(page: str, heading: str) -> None:
 
 
 def _wake_up() -> None:
-    from . import writer  # noqa: F401
+    from .parts import write  # noqa: F401
 
     gc.freeze()  # what is imported stays: looking through it for garbage would hold up everybody, again and again
     _is_awake.set()
@@ -54,7 +54,7 @@ def show(page) -> None:
         target, query_params = st.session_state.pop("detour")
         st.switch_page(target, query_params=query_params)
     if _is_awake.is_set():
-        from . import strip
+        from .parts import strip
 
         strip.show(pace=2.0 if page.url_path == "train" else 1.0)  # the plot there moves; each tick costs the browser
     else:

@@ -12,8 +12,9 @@ from play import go_to, new_run, open_app, said, step_of, wait_for
 
 from microllm.insight.trace import trace
 from microllm.tokenizer import visible
-from microllm.ui import attention, server
-from microllm.ui.session import SENTENCE
+from microllm.ui import server
+from microllm.ui.parts import attention
+from microllm.ui.state.view import SENTENCE
 
 
 def sent(at, name: str) -> SimpleNamespace:

@@ -7,8 +7,9 @@ from patience import patience
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
 
 from microllm.runs.run import Run
-from microllm.ui import server, session, shell
+from microllm.ui import server, shell
 from microllm.ui.parts import live
+from microllm.ui.state import view
 
 PAGES = ("train", "attention", "generate")
 OF_THE_PAGE = {
@@ -194,9 +195,9 @@ def test_a_part_of_a_page_that_comes_after_its_run_has_gone_is_not_drawn(monkeyp
     def rerun():
         raise Rerun
 
-    monkeypatch.setattr(session, "run_id", lambda: "its own")
+    monkeypatch.setattr(view, "run_id", lambda: "its own")
     part = live._or_the_whole_page(lambda: pytest.fail("drawn for another run"))
     monkeypatch.setattr(shell.st, "rerun", rerun)
-    monkeypatch.setattr(session, "run_id", lambda: None)
+    monkeypatch.setattr(view, "run_id", lambda: None)
     with pytest.raises(Rerun):
         part()

@@ -14,7 +14,10 @@ from microllm.inference import scored_stream
 from microllm.insight.surprisal import surprise
 from microllm.jobs import generation
 from microllm.tokenizer import known_ids
-from microllm.ui import controls, reader, server, writer
+from microllm.ui import server
+from microllm.ui.parts import read as read_part
+from microllm.ui.parts import sampling
+from microllm.ui.parts import write as write_part
 
 
 @pytest.fixture
@@ -184,7 +187,7 @@ def test_a_text_of_the_chosen_length_is_written_and_can_be_taken_along(at):
 
 def test_a_click_on_generate_before_the_page_is_whole_is_obeyed(finished_run, monkeypatch):
     with monkeypatch.context() as busy:
-        busy.setattr(controls, "sampling", st.stop)  # the server has come as far as the button
+        busy.setattr(sampling, "sampling", st.stop)  # the server has come as far as the button
         at = open_app("generate", run=finished_run.id)
         assert "generate" in keys(at)
     click(at, "generate")
@@ -303,7 +306,7 @@ def switch(at, key: str, value):
 
 def test_a_held_out_passage_is_read_as_the_model_takes_it(at, finished_run):
     switch(at, "view", "Read")
-    whole = finished_run.tokenizer.decode(finished_run.corpus.val[: reader._PASSAGE])
+    whole = finished_run.tokenizer.decode(finished_run.corpus.val[: read_part._PASSAGE])
     assert texts(at) == [whole.split(" ", 1)[1]]  # it begins with a whole word
     passage = known_ids(finished_run.tokenizer, texts(at)[0])
     step, model = server.workshop().model_now(finished_run)
@@ -316,7 +319,7 @@ def test_a_held_out_passage_is_read_as_the_model_takes_it(at, finished_run):
 
 
 def test_the_next_passage_is_another_one_and_there_is_no_last(at, monkeypatch):
-    monkeypatch.setattr(reader, "_PASSAGE", 60)
+    monkeypatch.setattr(read, "_PASSAGE", 60)
     switch(at, "view", "Read")
     seen = set()
     for _ in range(10):
@@ -358,7 +361,7 @@ def test_what_a_sample_copied_is_marked_and_compared_with_what_nobody_copied(at,
     step, model = server.workshop().model_now(finished_run)
     sheet = generation.Sheet(model, finished_run.tokenizer, step, "word ", seed=0)
     sheet.text = "z z " + training_text[70:100] + " z z"
-    monkeypatch.setattr(writer, "newest", lambda: SimpleNamespace(sheets=[sheet], is_writing=False))
+    monkeypatch.setattr(write_part, "newest", lambda: SimpleNamespace(sheets=[sheet], is_writing=False))
     at.run()
     for _ in range(100):
         if "longest piece" in said(at) and "Searching" not in said(at):

@@ -10,7 +10,8 @@ from play import click, go_to, new_run, open_app, said, wait_for
 from microllm.data.texts import load_corpus
 from microllm.insight.guessing import chances_of_model, chances_of_tables
 from microllm.tokenizer import visible
-from microllm.ui import guess, server
+from microllm.ui import server
+from microllm.ui.parts import guess_game
 
 
 def shown(at) -> dict:
@@ -49,7 +50,7 @@ def at(finished_run):
 
 
 def test_the_game_is_folded_away_and_costs_nothing_until_it_is_opened(finished_run, monkeypatch):
-    monkeypatch.setattr(guess, "_play", lambda: pytest.fail("it was drawn"))
+    monkeypatch.setattr(guess_game, "_play", lambda: pytest.fail("it was drawn"))
     at = open_app("train", run=finished_run.id)
     assert not is_open(at)
     assert "Guess the next letter" in at.button(key="guess-fold-button").label

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from play import KEY, click, go_to, new_run, open_app, said, wait_for
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
-from microllm.data.files import TextProblem
+from microllm.data.decode import TextProblem
 from microllm.data.store import forget_text
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import Training
@@ -261,7 +261,7 @@ def test_why_a_click_is_not_obeyed(live_run, sent, monkeypatch):
         click(at, "live-apply")
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:
-        for_now.setattr("microllm.ui.orders.import_run", refuse(RunProblem(HOSTILE)))
+        for_now.setattr("microllm.ui.state.commands.import_run", refuse(RunProblem(HOSTILE)))
         at.file_uploader(key="import").upload(HOSTILE + ".zip", b"zip", "application/zip").run()
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:
@@ -269,6 +269,6 @@ def test_why_a_click_is_not_obeyed(live_run, sent, monkeypatch):
         click(at, "start")
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:
-        for_now.setattr("microllm.ui.writer.Desk", refuse(ValueError(HOSTILE)))
+        for_now.setattr("microllm.ui.parts.write.Desk", refuse(ValueError(HOSTILE)))
         click(go_to(at, "generate"), "generate")
         sent.shows("alert.body")

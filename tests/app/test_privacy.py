@@ -158,8 +158,8 @@ def test_a_packed_fork_holds_no_way_to_the_run_that_it_was_forked_from_nor_to_it
     parent = run_on(own())
     for name, child in forks(parent).items():
         packed = archive.folder_zip(child, names_parent=False)
-        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-            content = b"".join(archive.read(one) for one in archive.namelist() if not one.endswith("safetensors"))
+        with zipfile.ZipFile(io.BytesIO(packed)) as opened:
+            content = b"".join(opened.read(one) for one in opened.namelist() if not one.endswith("safetensors"))
         assert child.info.parent.id.encode() not in content
         if name != "same text":
             assert parent.info.text.sha256.encode() not in content

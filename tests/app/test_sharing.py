@@ -386,10 +386,10 @@ def test_the_curves_the_folder_and_the_command_are_offered(finished_run):
 
 
 def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
-    from microllm.ui import share
+    from microllm.ui.parts import take_away
 
     packed = []
-    monkeypatch.setattr(share, "pack", lambda run: packed.append(run) or share.Package(1, "a,b", b"zip"))
+    monkeypatch.setattr(take_away, "pack", lambda run: packed.append(run) or take_away.Package(1, "a,b", b"zip"))
     at = unfold(open_app("train", run=finished_run.id), "take-away")
     for n_embd in (32, 64):
         at.slider(key="n_embd").set_value(n_embd).run()
@@ -397,7 +397,7 @@ def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
 
 
 def test_the_curves_have_a_row_a_step(finished_run):
-    from microllm.ui.share import pack
+    from microllm.ui.parts.take_away import pack
 
     package = pack(finished_run)
     assert package.step == 20

@@ -7,7 +7,8 @@ from play import KEY, TINY, click, keys, open_app, said, wait_for
 
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
-from microllm.ui import orders, server
+from microllm.ui import server
+from microllm.ui.state import commands
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_a_run_that_waits_can_be_stopped(at):
 def clock(monkeypatch):
     """The time by which clicks are told apart, for a test to set: a busy server answers each of ten after seconds."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(orders, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(commands, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 

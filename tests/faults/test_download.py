@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 import microllm.environment
-from microllm import link
 from microllm.data import gutenberg
-from microllm.data.files import TextProblem
+from microllm.data.decode import TextProblem
 from microllm.data.gutenberg import fetch_book
 from microllm.data.texts import choose
+from microllm.ui.state import link
 
 START = "*** START OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
 END = "*** END OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"

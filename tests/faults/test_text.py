@@ -16,8 +16,8 @@ from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Train
 from microllm.__main__ import main
 from microllm.config import problems
 from microllm.data import files, texts
-from microllm.data.decode import ENCODINGS, encoding_called
-from microllm.data.files import TextProblem, decode_text, read_text_file
+from microllm.data.decode import ENCODINGS, TextProblem, encoding_called
+from microllm.data.files import decode_text, read_text_file
 from microllm.runs import export
 from microllm.runs.catalog import all_runs
 from microllm.tokenizer import MAX_CHARACTERS, CharTokenizer, visible

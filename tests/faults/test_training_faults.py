@@ -6,7 +6,7 @@ import pytest
 import torch
 from patience import patience
 
-from microllm import MicroLLM, Sampling, configs_from, generate, link, probabilities, problems
+from microllm import MicroLLM, Sampling, configs_from, generate, probabilities, problems
 from microllm.__main__ import main
 from microllm.data import texts
 from microllm.data.builtin import words_twice
@@ -16,6 +16,7 @@ from microllm.runs.catalog import all_runs
 from microllm.runs.metrics import Writer
 from microllm.runs.run import Run
 from microllm.train import Trainer
+from microllm.ui.state import link
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10}
 

@@ -27,11 +27,12 @@ from microllm import configs_from
 from microllm.__main__ import main
 from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
-from microllm.data.files import TextProblem
+from microllm.data.decode import TextProblem
 from microllm.environment import runs_dir
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import Training
-from microllm.runs import catalog, disk, fork, importing, run
+from microllm.runs import catalog, disk, fork, importing
+from microllm.runs import run as run_module
 from microllm.runs.archive import folder_zip
 from microllm.runs.catalog import all_runs, runs_and_damaged
 from microllm.runs.export import curves_csv
@@ -525,7 +526,7 @@ def test_a_damaged_file_is_parsed_once_however_often_runs_are_listed(copied, mon
     (copied.folder / "run.json").write_text("[" * 100_000)
     parsed = []
     parse = run.parsed
-    monkeypatch.setattr(run, "parsed", lambda data: parsed.append(data) or parse(data))
+    monkeypatch.setattr(run_module, "parsed", lambda data: parsed.append(data) or parse(data))
     for _ in range(5):
         assert runs_and_damaged()[1] == [copied.id]
     assert len(parsed) < 5
@@ -619,7 +620,7 @@ def test_a_disk_that_is_full_half_way_leaves_no_half_run(at, run, monkeypatch):
     ]
     for start in begin:
         count = itertools.count()
-        monkeypatch.setattr("microllm.home.os.fsync", fill_up)
+        monkeypatch.setattr("microllm.storage.os.fsync", fill_up)
         try:
             made = start()
         except OSError:
@@ -627,7 +628,7 @@ def test_a_disk_that_is_full_half_way_leaves_no_half_run(at, run, monkeypatch):
         else:  # it needs less than that
             assert next(count) <= at
             made.delete()
-        monkeypatch.setattr("microllm.home.os.fsync", sync)
+        monkeypatch.setattr("microllm.storage.os.fsync", sync)
     monkeypatch.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
     with pytest.raises(OSError, match="No space"):
         import_run(data)
@@ -720,7 +721,7 @@ def test_whatever_lies_among_the_runs_is_no_run_or_a_damaged_one(run):
 
 def test_runs_that_are_deleted_while_others_list_and_delete_raise_for_nobody(run):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("microllm.home.os.fsync", lambda _: None)
+        patch.setattr("microllm.storage.os.fsync", lambda _: None)
         made = [Run.create(run.info.model, run.info.train, run.info.text, preset="quick", threads=1) for _ in range(24)]
     with ThreadPoolExecutor(8) as threads:
         listing = [threads.submit(lambda: [runs_and_damaged() for _ in range(15)]) for _ in range(4)]

@@ -158,7 +158,7 @@ def test_a_disk_that_refuses_leaves_the_old_weights(model, path, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("microllm.home.os.replace", refuse)
+    monkeypatch.setattr("microllm.storage.os.replace", refuse)
     with pytest.raises(OSError, match="No space left"):
         save_weights({name: tensor + 1 for name, tensor in model.state_dict().items()}, path)
     assert path.read_bytes() == before

@@ -101,14 +101,14 @@ def test_the_zip_leaves_out_locks_temporary_files_half_lines_and_whose_it_was(fi
     (finished.folder / "lock").touch()
     with (finished.folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 31, "train_l')
-    archive = zipfile.ZipFile(io.BytesIO(archive.folder_zip(finished)))
+    packed = zipfile.ZipFile(io.BytesIO(archive.folder_zip(finished)))
     snapshots = {f"{finished.id}/snapshots/step-{step}.safetensors" for step in finished.snapshots}
     rest = {f"{finished.id}/{name}" for name in ("run.json", "vocab.json", "metrics.jsonl", "manifest.json")}
-    assert set(archive.namelist()) == snapshots | rest | {"README.txt"}
-    assert archive.read(f"{finished.id}/metrics.jsonl").endswith(b"}\n")
+    assert set(packed.namelist()) == snapshots | rest | {"README.txt"}
+    assert packed.read(f"{finished.id}/metrics.jsonl").endswith(b"}\n")
     assert finished.info.owner
-    assert finished.info.owner.encode() not in b"".join(archive.read(name) for name in archive.namelist())
-    assert archive.testzip() is None
+    assert finished.info.owner.encode() not in b"".join(packed.read(name) for name in packed.namelist())
+    assert packed.testzip() is None
 
 
 def test_a_snapshot_that_goes_while_the_zip_is_made_is_left_out(finished, monkeypatch):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from microllm.config import PRESETS, configs_from, knobs, problems
 from microllm.data.builtin import BUILTIN_TEXTS, TRANSFORMS
-from microllm.link import Link, read, written
+from microllm.ui.state.link import Link, read, written
 
 
 def a_value(knob):

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from microllm.data import files
-from microllm.data.files import TextProblem, clean_gutenberg, decode_text, read_text_file
+from microllm.data.decode import TextProblem
+from microllm.data.files import clean_gutenberg, decode_text, read_text_file
 from microllm.data.store import keep_text, load_text
 from microllm.environment import texts_dir
 

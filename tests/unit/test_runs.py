@@ -17,9 +17,10 @@ from microllm import MicroLLM, ModelConfig, TrainConfig, environment
 from microllm.corpus import Corpus
 from microllm.data import store, texts
 from microllm.data.builtin import drawing_room, words_twice
-from microllm.data.files import TextProblem
+from microllm.data.decode import TextProblem
 from microllm.environment import runs_dir, texts_dir
-from microllm.runs import disk, run
+from microllm.runs import disk, metrics
+from microllm.runs import run as run_module
 from microllm.runs.catalog import all_runs
 from microllm.runs.info import RunProblem, new_name
 from microllm.runs.run import Run
@@ -132,7 +133,7 @@ def test_names_are_two_words_to_remember():
 
 
 def test_no_two_runs_have_one_name(text, monkeypatch):
-    monkeypatch.setattr("microllm.runs.new_name", lambda: "brave-darcy")
+    monkeypatch.setattr("microllm.runs.run.new_name", lambda: "brave-darcy")
     names = [Run.create(MODEL, TRAIN, text, preset="quick").info.name for _ in range(3)]
     assert names == ["brave-darcy", "brave-darcy-2", "brave-darcy-3"]
 
@@ -227,7 +228,7 @@ def test_a_run_json_with_a_part_of_another_type_is_damaged(wrong, run):
 
 
 def test_a_run_that_others_can_see_is_whole(text, monkeypatch):
-    write, seen = run.write_atomically, []
+    write, seen = run_module.write_atomically, []
 
     def write_and_look(path, data):
         write(path, data)
@@ -356,7 +357,7 @@ def test_what_is_logged_can_be_read(run):
 
 @pytest.mark.parametrize("news", [{"val_loss": 3.0}, {"train_loss": float("nan")}], ids=["an exam", "no number"])
 def test_news_reach_readers_at_once_and_a_step_when_asked(news, run, monkeypatch):
-    monkeypatch.setattr(run.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(metrics.time, "monotonic", lambda: 100.0)
     with run.writing() as writer:
         writer.log(progress(0))
         writer.log(progress(1, **news))
@@ -369,7 +370,7 @@ def test_news_reach_readers_at_once_and_a_step_when_asked(news, run, monkeypatch
 
 def test_a_step_reaches_readers_within_a_fifth_of_a_second(run, monkeypatch):
     now = 100.0
-    monkeypatch.setattr(run.time, "monotonic", lambda: now)
+    monkeypatch.setattr(metrics.time, "monotonic", lambda: now)
     with run.writing() as writer:
         writer.log(progress(0))
         now += 0.1

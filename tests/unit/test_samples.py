@@ -13,7 +13,7 @@ import microllm.jobs.samples
 from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
-from microllm.data.files import TextProblem
+from microllm.data.decode import TextProblem
 from microllm.environment import texts_dir
 from microllm.insight.memorization import real_words
 from microllm.insight.surprisal import next_right

@@ -6,7 +6,7 @@ import pytest
 
 from microllm.data import files, texts
 from microllm.data.builtin import drawing_room, drawing_room_nats, words_twice, words_twice_entropy
-from microllm.data.files import TextProblem
+from microllm.data.decode import TextProblem
 from microllm.data.gutenberg import BOOK_FILE
 from microllm.data.store import load_text
 from microllm.data.texts import choose, load_corpus, prepare

@@ -26,18 +26,18 @@ def _or_the_whole_page(part: Callable[[], None]) -> Callable[[], None]:
     drawn anew. (What a person did last may arrive when the part is on the page no more.)
     """
     from ...runs.info import RunProblem
-    from .. import session
+    from ..state import view
 
-    its_run = session.run_id()
+    its_run = view.run_id()
 
     @functools.wraps(part)
     def shown() -> None:
-        if session.run_id() != its_run:
+        if view.run_id() != its_run:
             st.rerun()
         try:
             part()
         except RunProblem:
-            if not session.is_gone():
+            if not view.is_gone():
                 raise
             st.rerun()
 

@@ -12,9 +12,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
-from .. import link
-from . import next_run
-from .components.storage import held, storage
+from ..components.storage import held, storage
+from . import draft, link
 
 _LONGEST = 4_000  # characters
 _NOT_CHOSEN = ("key", "step", "also", "sentence")
@@ -32,30 +31,34 @@ def follow() -> str | None:
     if memory["answered"] or (answer := held(memory["asked"])) is None:
         return None
     memory["answered"] = True
-    draft, is_of_this_tab = answer
+    held_draft, is_of_this_tab = answer
     try:
-        says = dict(parse_qsl(draft, keep_blank_values=True, max_num_fields=100)) if len(draft) <= _LONGEST else {}
+        says = (
+            dict(parse_qsl(held_draft, keep_blank_values=True, max_num_fields=100))
+            if len(held_draft) <= _LONGEST
+            else {}
+        )
     except ValueError:
         return None
     address = _address()
     is_of_here = says.pop("address", None) == address and (is_of_this_tab or _says_a_run_alone())
     if _chosen() != first or (address and not is_of_here):
         return None
-    return " ".join(next_run.follow(link.read(says, is_draft=True))) or None
+    return " ".join(draft.follow(link.read(says, is_draft=True))) or None
 
 
 def keep() -> None:
     """Let the browser keep what is chosen now. Once a page, in no part that ticks."""
     memory = st.session_state["draft_memory"]
-    if next_run.text_choice()["source"] == "own":
-        next_run.take_own()
-    draft = urlencode(link.written(next_run.said()) | {"address": _address()})
-    storage(memory["asked"], draft, memory["answered"])
+    if draft.text_choice()["source"] == "own":
+        draft.take_own()
+    written = urlencode(link.written(draft.said()) | {"address": _address()})
+    storage(memory["asked"], written, memory["answered"])
 
 
 def _chosen() -> link.Link:
     """What the controls say, but for what a browser that comes back brings along by itself."""
-    return replace(next_run.said(), own=None, guess=None)
+    return replace(draft.said(), own=None, guess=None)
 
 
 def _address() -> str:

@@ -6,18 +6,18 @@ from dataclasses import asdict, replace
 
 import streamlit as st
 
-from ..config import ModelConfig, TrainConfig, configs_from, knobs
-from ..data import texts
-from ..data.builtin import BUILTIN_TEXTS
-from ..data.decode import likely_encoding
-from ..data.files import TextProblem, decode_text
-from ..data.gutenberg import BOOK
-from ..data.store import load_text
-from ..data.texts import PASTED
-from ..link import Link
-from ..runs.disk import check_disk
-from ..runs.info import RunInfo, RunProblem
-from .server import be_modest, book
+from ...config import ModelConfig, TrainConfig, configs_from, knobs
+from ...data import texts
+from ...data.builtin import BUILTIN_TEXTS
+from ...data.decode import TextProblem, likely_encoding
+from ...data.files import decode_text
+from ...data.gutenberg import BOOK
+from ...data.store import load_text
+from ...data.texts import PASTED
+from ...runs.disk import check_disk
+from ...runs.info import RunInfo, RunProblem
+from ..server import be_modest, book
+from .link import Link
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
 """The widgets of a text: source, how it is turned, how much of it is taken."""

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, replace
 from typing import Any
 
-from .config import PRESETS, SHORTEST_TEXT, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
-from .data.builtin import BUILTIN_TEXTS, TRANSFORMS
-from .data.decode import ENCODINGS
+from ...config import PRESETS, SHORTEST_TEXT, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
+from ...data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from ...data.decode import ENCODINGS
 
 SENTENCE_LENGTH = 128
 """Most characters of the sentence that all pages look at: beyond block_size each of them costs a window of its own."""

@@ -6,22 +6,22 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from ..insight.heads import Trait, strongest, traits
-from ..insight.trace import trace
-from ..plots import attention
-from ..runs.run import Run
-from ..tokenizer import known_ids
-from . import session
-from .components.heads import heads
-from .components.sentence import sentence
-from .parts.live import live
-from .session import is_active
-from .theme import mode
+from ...insight.heads import Trait, strongest, traits
+from ...insight.trace import trace
+from ...plots.attention import attention_figure
+from ...runs.run import Run
+from ...tokenizer import known_ids
+from ..components.heads import heads
+from ..components.sentence import sentence
+from ..state import view
+from ..state.view import is_active
+from ..theme import mode
+from .live import live
 
 _GROWN = 1.5  # times as many steps: then the model has changed enough to draw the heatmap anew
 
 
-class _View:
+class _Drawn:
     """What this window was shown last: the patterns, so that a choice computes nothing, and the heatmap as it stands.
 
     A Plotly figure flashes when it is drawn anew, so while the model trains it stands still for a good while.
@@ -52,13 +52,13 @@ class _View:
 
 
 @st.cache_resource(scope="session", show_spinner=False)
-def _view() -> _View:
-    return _View()
+def _drawn() -> _Drawn:
+    return _Drawn()
 
 
 def attention(text: str) -> None:
     """The heads of the run on show on `text`, the person's sentence, again and again while it trains."""
-    run = session.run()
+    run = view.run()
     live(lambda: _tick(run, text), 1.5, key="attention-live", when=is_active())
     if run.info.model.causal:
         blank = "The blank half is the future, which nobody may see."
@@ -72,13 +72,13 @@ def attention(text: str) -> None:
 
 
 def _tick(run: Run, text: str) -> None:
-    now = session.model_shown(max_age=1.0, wait=0.1)
+    now = view.model_shown(max_age=1.0, wait=0.1)
     if now is None:
         st.caption("Its first weights are on their way.")
         return
     step, model = now
-    config, view = model.config, _view()
-    pattern = view.pattern(run, step, text, model)
+    config, shown = model.config, _drawn()
+    pattern = shown.pattern(run, step, text, model)
     layer, head = _chosen(config.n_layer, config.n_head)
     st.markdown(f"Where **layer {layer + 1}, head {head + 1}** looks, at **step {step:,}**")
     sentence(pattern[layer, head], text, config.block_size, causal=config.causal)
@@ -90,14 +90,14 @@ def _tick(run: Run, text: str) -> None:
         heads(pattern, _notes(found, config.n_layer, config.n_head), (layer, head), _choose, causal=config.causal)
         _measured(found, layer, head)
     with big:
-        what = (run.id, session.moment(), text, layer, head, mode())
-        training = session.training()
-        is_moving = session.moment() is None and training is not None and training.state == "training"
-        drawn, figure = view.heatmap(
+        what = (run.id, view.moment(), text, layer, head, mode())
+        training = view.training()
+        is_moving = view.moment() is None and training is not None and training.state == "training"
+        drawn, figure = shown.heatmap(
             what,
             step,
             is_moving,
-            lambda: attention.attention_figure(pattern[layer, head], text, mode(), causal=config.causal),
+            lambda: attention_figure(pattern[layer, head], text, mode(), causal=config.causal),
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**Layer {layer + 1}, head {head + 1}, at step {drawn:,}**: rows look at columns")
@@ -106,7 +106,7 @@ def _tick(run: Run, text: str) -> None:
                     "Draw anew",
                     key="attention-anew",
                     icon=":material/refresh:",
-                    on_click=view.forget_the_heatmap,
+                    on_click=shown.forget_the_heatmap,
                     help="The heatmap stands still while the model trains, and moves on when the steps have grown by "
                     "half. The text and the small pictures are always new.",
                 )

@@ -9,16 +9,16 @@ from typing import Any
 import streamlit as st
 import torch
 
-from ..corpus import Corpus
-from ..data.files import TextProblem
-from ..data.texts import load_corpus
-from ..insight.guessing import Game, Turn, chances_of_model, chances_of_tables, commonest, letter_of
-from ..tokenizer import visible, visible_alone
-from . import next_run, session
-from .components.guess import guess
+from ...corpus import Corpus
+from ...data.decode import TextProblem
+from ...data.texts import load_corpus
+from ...insight.guessing import Game, Turn, chances_of_model, chances_of_tables, commonest, letter_of
+from ...tokenizer import visible, visible_alone
+from ..components.guess import guess
+from ..state import draft, view
+from ..words import isolated, literal
 from .fold import fold
-from .parts.live import live
-from .words import isolated, literal
+from .live import live
 
 _OPTIONS = 12
 _TAIL = 24  # characters that are shown again before an answer
@@ -40,8 +40,8 @@ class _Play:
 
 def offer() -> None:
     """The game, folded away; open from the moment when a run of this window has to wait for its first turn."""
-    is_new = session.is_active() and not session.has_a_curve()
-    live(_fold, 2.0 if session.waits() else 0.5, key="guessing", when=is_new)
+    is_new = view.is_active() and not view.has_a_curve()
+    live(_fold, 2.0 if view.waits() else 0.5, key="guessing", when=is_new)
 
 
 def game() -> None:
@@ -50,7 +50,7 @@ def game() -> None:
 
 
 def _fold() -> None:
-    training = session.training()
+    training = view.training()
     if training and (training.seconds_to_turn() or 0) > 1 and not st.session_state.get("has_waited"):
         st.session_state["has_waited"] = st.session_state["guess-fold"] = True
     if place := fold("Guess the next letter, against the model", key="guess-fold"):
@@ -80,15 +80,15 @@ def _play() -> None:
 
 def _text() -> tuple[str, str | None] | None:
     """The text to guess in, as load_corpus takes it; None while the book is on its way. Raises TextProblem."""
-    if run := session.run():
+    if run := view.run():
         return run.text_and_vocab
-    chosen = next_run.text()
+    chosen = draft.text()
     return (chosen.sha256, None) if chosen else None
 
 
 def _bets(corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:
     """(who, chances (V,)): the model at the moment on show, or what counting gives where no model is."""
-    now = session.model_shown(max_age=2.0, wait=0.2) if session.run() else None
+    now = view.model_shown(max_age=2.0, wait=0.2) if view.run() else None
     if now is None:
         n, chances = chances_of_tables(corpus.tables, passage)
         return f"No model yet, so counting (table of {n})", chances
@@ -110,7 +110,7 @@ def _answer(play: _Play, corpus: Corpus, typed: str) -> _Play:
 
 def _draw(play: _Play, corpus: Corpus) -> None:
     game, decode = play.game, corpus.tokenizer.decode
-    run = session.run()
+    run = view.run()
     sight = run.info.model.block_size if run else 4
     place = game.place
     passage = decode(corpus.val[game.passage(place)]) if place is not None else ""

@@ -7,19 +7,20 @@ import statistics
 
 import streamlit as st
 
-from ..data.files import TextProblem
-from ..insight.memorization import _Copy, _find_copy, after_a_cut_word
-from ..insight.surprisal import Reading, surprise
-from ..jobs.generation import Sheet
-from ..model import MicroLLM
-from ..runs.run import Run
-from ..tokenizer import known_ids, visible
-from . import controls, session, writer
-from .components import letters
-from .parts.live import live
-from .server import in_the_background
-from .session import Background, is_active
-from .words import choices, isolated, literal
+from ...data.decode import TextProblem
+from ...insight.memorization import _Copy, _find_copy, after_a_cut_word
+from ...insight.surprisal import Reading, surprise
+from ...jobs.generation import Sheet
+from ...model import MicroLLM
+from ...runs.run import Run
+from ...tokenizer import known_ids, visible
+from ..components import letters
+from ..server import in_the_background
+from ..state import view, window
+from ..state.view import Background, is_active
+from ..words import choices, isolated, literal
+from . import text_fields, write
+from .live import live
 
 _PASSAGE = 600
 _LONGEST = 2_000
@@ -35,7 +36,7 @@ _SOURCES = {
 
 def read() -> None:
     """All of the view Read: which text, and what the model makes of it, again every few seconds while it trains."""
-    run, sheet, origin = session.run(), None, ""
+    run, sheet, origin = view.run(), None, ""
     with st.container(horizontal=True, vertical_alignment="center"):
         source = st.segmented_control(
             "Text to read",
@@ -54,7 +55,7 @@ def read() -> None:
             except TextProblem as problem:  # its text is gone, or another one stands in its place
                 st.error(literal(str(problem)), icon=":material/error:")
     if source == "sentence":
-        text = controls.sentence()
+        text = text_fields.sentence()
     elif source == "own":
         text = _own()
     elif source == "sample":
@@ -89,14 +90,14 @@ def _passage(run: Run) -> tuple[str, str]:
 
 def _own() -> str:
     written = st.text_area("Your text", key="reading-own", height=120, persist_state="session")
-    known = controls.readable(written.replace("\r\n", "\n"), _LONGEST)
+    known = text_fields.readable(written.replace("\r\n", "\n"), _LONGEST)
     if not known:
         st.info("Write or paste something, and leave the field: the model reads it.", icon=":material/edit_note:")
     return known
 
 
 def _sample() -> Sheet | None:
-    desk = writer.newest()
+    desk = write.newest()
     if desk is None or not any(sheet.text for sheet in desk.sheets):
         st.info("This model has not written anything here yet: choose Write above.", icon=":material/edit_note:")
         return None
@@ -150,11 +151,11 @@ def _stride(model: MicroLLM) -> int:
 
 
 def _tick(run: Run, text: str, sheet: Sheet | None) -> None:
-    now = session.model_shown(max_age=1.0)
+    now = view.model_shown(max_age=1.0)
     if now is None:
         st.caption("The model has no weights to show yet.")
         return
-    readers = session.window().readers
+    readers = window.window().readers
     if run.id not in readers or readers[run.id].text != text:
         readers[run.id] = _Reader(text)
     read = readers[run.id].refresh(run, *now)

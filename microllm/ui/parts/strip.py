@@ -7,20 +7,21 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from .. import plots
-from ..environment import home, home_is_temporary, most_disk
-from ..jobs.training import Training
-from ..runs.catalog import runs_and_damaged
-from ..runs.history import newest_exam
-from ..runs.importing import MOST_BYTES
-from ..runs.info import RunInfo, RunProblem
-from ..runs.run import ACTIVE, Run
-from . import drafts, orders, server, session
-from .components.timeline import timeline
-from .parts.live import live
-from .presence import crowd
+from ... import plots
+from ...environment import home, home_is_temporary, most_disk
+from ...jobs.training import Training
+from ...runs.catalog import runs_and_damaged
+from ...runs.history import newest_exam
+from ...runs.importing import MOST_BYTES
+from ...runs.info import RunInfo, RunProblem
+from ...runs.run import ACTIVE, Run
+from .. import server
+from ..components.timeline import timeline
+from ..presence import crowd
+from ..state import commands, navigation, ownership, saved_draft, view, window
+from ..words import choices, duration, literal
+from .live import live
 from .share import share
-from .words import choices, duration, literal
 
 _ROOM = 400  # pixels
 _LISTED = 12  # runs
@@ -31,14 +32,14 @@ def show(pace: float) -> None:
 
     While a run trains its numbers are anew every `pace` seconds.
     """
-    link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
-    draft_problem = drafts.follow()
+    link_problem, start_problem = navigation.follow_the_link(), st.session_state.pop("start_problem", None)
+    draft_problem = saved_draft.follow()
     shown = _whole_page()
     with st.bottom:
-        is_alive = session.is_active() or bool(session.trainings())
-        pace = pace if session.has_a_curve() else 1.0 if session.waits() else 0.2
+        is_alive = view.is_active() or bool(ownership.trainings())
+        pace = pace if view.has_a_curve() else 1.0 if view.waits() else 0.2
         live(lambda: _tick(shown, start_problem), pace, key="strip", when=is_alive)
-        drafts.keep()
+        saved_draft.keep()
     if draft_problem:
         st.warning(literal(draft_problem), icon=":material/history:")
     if link_problem:
@@ -53,32 +54,32 @@ def _whole_page() -> tuple:
     """What concerns the whole page: another run or moment, the end of a long wait, the first points, the end; timers
     begin and end there, and are set anew when the crowd grows or goes.
     """
-    moment = session.run() and session.moment()
-    return session.run_id(), session.waits(), session.has_a_curve(), session.is_active(), moment, crowd()
+    moment = view.run() and view.moment()
+    return view.run_id(), view.waits(), view.has_a_curve(), view.is_active(), moment, crowd()
 
 
 def _tick(shown: tuple, start_problem: str | None) -> None:
     if _whole_page() != shown or "start_problem" in st.session_state:
         st.rerun()
-    run, training = session.run(), session.training()
+    run, training = view.run(), view.training()
     info = run.info if run else None
     state = training.state if training else info.state if info else None
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         _menu(literal(info.name) if info else "No run yet")
-        _buttons(state, session.commanded())
+        _buttons(state, ownership.commanded())
         share()
-        for other in session.trainings():
-            if other.folder.id != session.run_id():
+        for other in ownership.trainings():
+            if other.folder.id != view.run_id():
                 _way_to(other)
-        nothing = "No run is on show." if session.trainings() else "Nothing trains yet: press **Start**."
+        nothing = "No run is on show." if ownership.trainings() else "Nothing trains yet: press **Start**."
         st.markdown(_numbers(info, state, training) if info else nothing, width="content")
     if start_problem:
         st.error(literal(start_problem), icon=":material/error:")
     if training and training.warning:
         st.warning(literal(training.warning), icon=":material/warning:")
-    if session.has_a_curve():
+    if view.has_a_curve():
         data = plots.timeline_data(run.history.read(), run.snapshots)
-        timeline(data, session.moment(), session.is_active(), session.choose_moment)
+        timeline(data, view.moment(), view.is_active(), navigation.choose_moment)
 
 
 def _menu(name: str) -> None:
@@ -88,7 +89,7 @@ def _menu(name: str) -> None:
     if not menu.open:
         return
     with place:
-        left_out = "" if session.lists_all() else ", nor are those on other people's own texts"
+        left_out = "" if ownership.lists_all() else ", nor are those on other people's own texts"
         st.caption(f"Runs on this server, newest first. Those that train in other windows are not listed{left_out}.")
         listed = 0
         runs, damaged = runs_and_damaged()
@@ -99,24 +100,24 @@ def _menu(name: str) -> None:
                 info = run.info
             except RunProblem:  # deleted since the list was made
                 continue
-            is_elsewhere = info.state in ACTIVE and not session.window().holds(run.id)
-            if is_elsewhere or not session.lists(run):
+            is_elsewhere = info.state in ACTIVE and not window.window().holds(run.id)
+            if is_elsewhere or not ownership.lists(run):
                 continue
             listed += 1
             exam = newest_exam(run.history.path)
             loss = f"validation {exam[1]:.2f}" if exam else "not scored yet"
             label = f"{literal(info.name)} · {info.state} · {loss}"
-            st.button(label, key=f"open-{run.id}", on_click=session.show, args=(run.id,), width="stretch")
+            st.button(label, key=f"open-{run.id}", on_click=navigation.show, args=(run.id,), width="stretch")
         if not listed:
             st.caption("None yet.")
-        own = session.keys()
-        named = [run_id for run_id in damaged if session.lists_all() or run_id in own][:_LISTED]
+        own = ownership.keys()
+        named = [run_id for run_id in damaged if ownership.lists_all() or run_id in own][:_LISTED]
         for run_id in named:
             st.caption(f"{run_id} · damaged: a part of its folder cannot be used.")
         if others := len(damaged) - len(named):  # whose they are nobody can tell, and an id is a link
             st.caption(f"Damaged and not named here, since they may be somebody's own: {others:,}.")
-        if session.run() and session.owns() and not session.training():
-            _delete(session.run())
+        if view.run() and ownership.owns() and not view.training():
+            _delete(view.run())
         used, most = server.disk_use() / 1e6, most_disk() / 1e6
         st.caption(f"All runs and texts on this server take {used:,.1f} MB of the {most:,.0f} that they may.")
         _import()
@@ -131,7 +132,7 @@ def _import() -> None:
         return
     taken, problem = st.session_state.get("imported", (None, None))
     if packed.file_id != taken:
-        problem = orders.take_in(packed.getvalue())
+        problem = commands.take_in(packed.getvalue())
         st.session_state["imported"] = packed.file_id, problem
         if problem is None:
             st.rerun()
@@ -143,15 +144,15 @@ def _delete(run: Run) -> None:
     name = literal(run.info.name)
     is_sure = st.checkbox(f"Delete {name} ({run.size / 1e6:,.1f} MB) for good", key=f"sure-{run.id}")
     if is_sure:
-        st.button("Delete it now", key="delete", icon=":material/delete:", on_click=orders.delete)
+        st.button("Delete it now", key="delete", icon=":material/delete:", on_click=commands.delete)
 
 
 def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
     """The run in one line, also on a phone: there shell.css hides what stands in emphasis."""
-    history = session.run().history.read()
+    history = view.run().history.read()
     last = history.last
     parts = ["***training** ·*" if state == "training" and last else f"**{state}** ·"]
-    if state in ACTIVE and not session.owns():
+    if state in ACTIVE and not ownership.owns():
         parts.append("*you are* watching ·")
     if training and (other := training.waits_for):
         parts = [f"**begins when {literal(other.folder.info.name)} is over** ·"]
@@ -174,15 +175,15 @@ def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
 
 def _buttons(state: str | None, training: Training | None) -> None:
     if training is None:
-        can_go_on = state in ("stopped", "interrupted", "failed") and session.owns() and not _has_diverged()
+        can_go_on = state in ("stopped", "interrupted", "failed") and ownership.owns() and not _has_diverged()
         if can_go_on:
-            st.button("Resume", key="strip-go-on", type="primary", icon=":material/resume:", on_click=orders.resume)
+            st.button("Resume", key="strip-go-on", type="primary", icon=":material/resume:", on_click=commands.resume)
         st.button(
             "Start",
             key="strip-start",
             type="secondary" if can_go_on else "primary",
             icon=":material/play_arrow:",
-            on_click=orders.start,
+            on_click=commands.start,
             help="A new run with the settings of the train page" if can_go_on else None,
         )
         return
@@ -197,7 +198,7 @@ def _buttons(state: str | None, training: Training | None) -> None:
 
 def _has_diverged() -> bool:
     """True when the run on show ended with a loss that is no number: gone on with, it would do so again."""
-    last = session.run().history.read().last
+    last = view.run().history.read().last
     return last is not None and last["train_loss"] is None
 
 
@@ -210,7 +211,7 @@ def _way_to(other: Training) -> None:
         key=f"way-to-{other.folder.id}",
         icon=":material/arrow_forward:",
         type="tertiary",
-        on_click=session.show,
+        on_click=navigation.show,
         args=(other.folder.id,),
     )
 
@@ -222,7 +223,7 @@ def _icon(key: str, name: str, icon: str, action: Callable[[Training], None]) ->
 
 def _command(action: Callable[[Training], None]) -> None:
     """Do what a button says, if this window may (still): asked at the click, not when the button was drawn."""
-    if training := session.commanded():
+    if training := ownership.commanded():
         action(training)
 
 

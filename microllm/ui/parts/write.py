@@ -6,15 +6,16 @@ from typing import Any
 
 import streamlit as st
 
-from ..inference import next_logits
-from ..jobs.generation import Desk
-from ..sample import Sampling, likeliest
-from ..tokenizer import known_ids, visible
-from . import controls, session
-from .components import letters
-from .parts.live import live
-from .session import is_active
-from .words import isolated, literal
+from ...inference import next_logits
+from ...jobs.generation import Desk
+from ...sample import Sampling, likeliest
+from ...tokenizer import known_ids, visible
+from ..components import letters
+from ..state import view, window
+from ..state.view import is_active
+from ..words import isolated, literal
+from . import sampling, text_fields
+from .live import live
 
 _AT_LEAST = 50  # characters that follow another choice, also near the end of a text
 _LEGEND = "Grey: the model's own chance. Blue: the chance it is drawn with, after temperature and cuts."
@@ -22,12 +23,12 @@ _LEGEND = "Grey: the model's own chance. Blue: the chance it is drawn with, afte
 
 def write() -> None:
     """All of the view Write: the prompt, the way of choosing, the text with its choices, the way to take it along."""
-    controls.prepare_sampling()
+    sampling.prepare_sampling()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        prompt = controls.prompt()
+        prompt = text_fields.prompt()
     with right:
-        controls.temperature()
+        sampling.temperature()
     desk = _desk(prompt)
     is_writing = desk is not None and desk.is_writing
     with st.container(horizontal=True):
@@ -52,8 +53,8 @@ def write() -> None:
             disabled=is_writing or desk is None,
             on_click="ignore",
         )
-        controls.sampling()
-    key = controls.prompt_key()
+        sampling.sampling()
+    key = text_fields.prompt_key()
     live(
         lambda: _tick(prompt, key, is_writing),
         0.25 if is_writing else 1.0,
@@ -64,7 +65,7 @@ def write() -> None:
 
 def newest() -> Desk | None:
     """What was written last with the run on show, or is being written."""
-    return session.window().writings.get(session.run_id())
+    return window.window().writings.get(view.run_id())
 
 
 def _desk(prompt: str) -> Desk | None:
@@ -77,7 +78,7 @@ def _wish() -> tuple[str, int, Sampling]:
     """What the controls say: prompt, length and the way of choosing. In a callback, what was typed just before too."""
     said = st.session_state
     sampling = Sampling(said["temperature"], said["top_k"], said["top_p"])
-    return controls.prompt_written(), said["length"], sampling
+    return text_fields.prompt_written(), said["length"], sampling
 
 
 # ---- what a person does
@@ -85,17 +86,17 @@ def _wish() -> tuple[str, int, Sampling]:
 
 def _begin() -> None:
     st.session_state.pop("writing_problem", None)
-    writings = session.window().writings
+    writings = window.window().writings
     if before := newest():
         before.stop()
     prompt, length, sampling = _wish()
     seeds = [st.session_state["sampling-seed"] + i for i in range(st.session_state["samples"])]
     try:
-        now = session.model_shown(max_age=0.0)
+        now = view.model_shown(max_age=0.0)
         if now is None:
             raise ValueError("The model is still being made: try again in a second.")
         step, model = now
-        writings[session.run_id()] = Desk(model, session.run().tokenizer, prompt, length, sampling, seeds, step)
+        writings[view.run_id()] = Desk(model, view.run().tokenizer, prompt, length, sampling, seeds, step)
     except ValueError as problem:
         _say(prompt, problem)
         return
@@ -129,9 +130,9 @@ def _choose(prompt: str, character: str) -> None:
     said, length, sampling = _wish()
     try:
         if desk is None:
-            if len(said) >= controls.LONGEST_PROMPT:
-                raise ValueError(f"The prompt is full: it has {controls.LONGEST_PROMPT} characters.")
-            controls.set_prompt(said + character)
+            if len(said) >= text_fields.LONGEST_PROMPT:
+                raise ValueError(f"The prompt is full: it has {text_fields.LONGEST_PROMPT} characters.")
+            text_fields.set_prompt(said + character)
         else:
             number, place = _picked(desk)
             desk.differently(number, place, character, max(_AT_LEAST, length - place - 1), sampling)
@@ -144,10 +145,10 @@ def _choose(prompt: str, character: str) -> None:
 
 def _tick(prompt: str, key: str, was_writing: bool) -> None:
     desk = _desk(prompt)
-    if key != controls.prompt_key() or was_writing != (desk is not None and desk.is_writing):
+    if key != text_fields.prompt_key() or was_writing != (desk is not None and desk.is_writing):
         st.rerun()  # another prompt, or another pace of this timer
     about, problem = st.session_state.get("writing_problem", (None, None))
-    if prompt and about == controls.prompt_written():  # an empty one has been named at its field
+    if prompt and about == text_fields.prompt_written():  # an empty one has been named at its field
         st.error(literal(problem), icon=":material/error:")
     if desk is None:
         sheets, place, chosen = [letters.sheet("", prompt, "", [])], _after_the_prompt(prompt), (-1, -1)
@@ -163,7 +164,7 @@ def _tick(prompt: str, key: str, was_writing: bool) -> None:
     if desk is None:
         st.caption("Press Generate: it goes on from your prompt, character by character.")
         return
-    size = session.run().info.model.block_size
+    size = view.run().info.model.block_size
     st.caption(
         f"{sum(len(sheet.text) for sheet in desk.sheets):,} characters, written by the model of step "
         f"{desk.sheets[0].step:,}; the tint is its own surprise. When the {size} characters that it can see are full, "
@@ -175,11 +176,11 @@ def _tick(prompt: str, key: str, was_writing: bool) -> None:
 def _after_the_prompt(prompt: str) -> dict[str, Any]:
     if not prompt:
         return {"title": "Nothing to go on from", "about": "", "note": "", "rows": []}
-    now = session.model_shown(max_age=1.0)
+    now = view.model_shown(max_age=1.0)
     if now is None:
         return {"title": "The model has no weights to show yet.", "about": "", "note": "", "rows": []}
     step, model = now
-    tokenizer = session.run().tokenizer
+    tokenizer = view.run().tokenizer
     logits = next_logits(model, known_ids(tokenizer, prompt)[None])[0]
     return {
         "title": _after(prompt),
@@ -206,7 +207,7 @@ def _after(text: str) -> str:
 
 
 def _rows(logits, written: str | None) -> list[list[Any]]:
-    tokenizer = session.run().tokenizer
+    tokenizer = view.run().tokenizer
     also = tokenizer.encode(written)[0] if written else None
     _, _, sampling = _wish()
     return [

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ..data import texts
-from ..data.builtin import BUILTIN_TEXTS, TRANSFORMS
-from ..data.decode import ENCODINGS
-from ..data.files import TextProblem
-from ..data.gutenberg import BOOK
-from . import next_run, server, session
-from .parts.live import live
-from .words import literal
+from ...data import texts
+from ...data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from ...data.decode import ENCODINGS, TextProblem
+from ...data.gutenberg import BOOK
+from .. import server
+from ..state import draft, ownership
+from ..words import literal
+from .live import live
 
 _TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "My own text"}
 _PREVIEW = 200  # characters
@@ -19,8 +19,8 @@ _PREVIEW = 200  # characters
 
 def text() -> texts.Text | None:
     """The choice of a text. None while there is none to train on; the reason is on the page then."""
-    choice = next_run.text_choice()
-    for name, key in next_run.TEXT_KEYS.items():
+    choice = draft.text_choice()
+    for name, key in draft.TEXT_KEYS.items():
         st.session_state.setdefault(key, choice[name])
     choice["source"] = st.selectbox(
         "Text to learn",
@@ -53,7 +53,7 @@ def text() -> texts.Text | None:
             persist_state="session",
         )
     try:
-        chosen = next_run.text()
+        chosen = draft.text()
     except TextProblem as problem:
         st.error(literal(str(problem)), icon=":material/description:")
         return None
@@ -96,28 +96,28 @@ def _own_text() -> None:
         "A plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200, on_change=_give_up_removed
     )
     st.text_area(
-        f"… or paste some text, up to {next_run.MOST_PASTED:,} characters (a longer one as a file)",
+        f"… or paste some text, up to {draft.MOST_PASTED:,} characters (a longer one as a file)",
         key="pasted",
         height=120,
-        max_chars=next_run.MOST_PASTED,
+        max_chars=draft.MOST_PASTED,
         persist_state="session",
     )
-    st.caption(session.who_sees_own_texts())
-    next_run.take_own()
+    st.caption(ownership.who_sees_own_texts())
+    draft.take_own()
     problem, own = st.session_state.get("own_text_problem"), st.session_state.get("own_text")
     if problem:
         st.error(literal(problem), icon=":material/description:")
     if own:
         st.text(f"Using: {own.name}" + (f", the earlier text of {own.characters:,} characters" if problem else ""))
-        chosen, likely = next_run.encodings()
-        if next_run.is_from("upload") and st.session_state["upload"] is not None and likely in ENCODINGS:
+        chosen, likely = draft.encodings()
+        if draft.is_from("upload") and st.session_state["upload"] is not None and likely in ENCODINGS:
             st.session_state.setdefault("encoding", chosen or likely)
             _encoding(own)
 
 
 def _give_up_removed() -> None:
     if st.session_state["upload"] is None:
-        next_run.give_up("upload")
+        draft.give_up("upload")
 
 
 def _encoding(own: texts.Text) -> None:
@@ -134,4 +134,4 @@ def _encoding(own: texts.Text) -> None:
 
 
 def _read_again() -> None:
-    next_run.choose_encoding(st.session_state["encoding"])
+    draft.choose_encoding(st.session_state["encoding"])

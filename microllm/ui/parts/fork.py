@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ..config import knobs
-from ..data import texts
-from ..data.files import TextProblem
-from ..runs import fork
-from ..runs.info import RunProblem
-from ..runs.run import Run
-from ..tokenizer import visible
-from . import next_run, orders, session
+from ...config import knobs
+from ...data import texts
+from ...data.decode import TextProblem
+from ...runs import fork
+from ...runs.info import RunProblem
+from ...runs.run import Run
+from ...tokenizer import visible
+from ..state import commands, draft, navigation, ownership, view
+from ..words import literal
 from .fold import fold
-from .words import literal
 
 _SHOWN = 12  # characters that are named one by one
 
 
 def offer() -> None:
     """What a fork of the run on show could do differently, folded; a click starts it. Not for a part that ticks."""
-    run = session.run()
+    run = view.run()
     place = st.container()  # always there, so that what stands below stays where it is when a run begins
     if run is None or not run.snapshots:
         return
-    moment = session.moment()
+    moment = view.moment()
     where = "here" if moment is None else f"step {moment:,}"
     with place:
         inside = fold(f"Go on differently from {where} (fork)", key="fork")
@@ -49,7 +49,7 @@ def _form(run: Run, moment: int | None) -> None:
     last = run.history.read().last
     step = moment if moment is not None else last["step"] if last else 0
     first_step = 0 if text else step
-    situation = run.id, moment, text and text.sha256, session.is_active(), run.info.train.max_steps
+    situation = run.id, moment, text and text.sha256, view.is_active(), run.info.train.max_steps
     where = "-".join(map(str, situation))
     values = _values(run, step, first_step, where)
     try:
@@ -57,7 +57,7 @@ def _form(run: Run, moment: int | None) -> None:
     except ValueError as problem:
         st.error(literal(str(problem)), icon=":material/error:")
         return
-    going = session.commanded()
+    going = ownership.commanded()
     st.button(
         "Fork it",
         key="fork-start",
@@ -72,7 +72,7 @@ def _form(run: Run, moment: int | None) -> None:
 def _start(parent: str, moment: int | None, text: texts.Text | None, where: str) -> None:
     """Fork with what stands in the fields at the click, which may be newer than the button, and fold the form away."""
     st.session_state["fork"] = False
-    orders.fork(
+    commands.fork(
         parent,
         moment,
         text,
@@ -86,7 +86,7 @@ def _another_text(run: Run) -> tuple[texts.Text | None, int]:
     """
     own = None, run.info.text.characters
     try:
-        chosen = next_run.text()
+        chosen = draft.text()
     except TextProblem:
         chosen = None
     if chosen is None or chosen.sha256 == run.info.text.sha256:
@@ -129,7 +129,7 @@ def _field(name: str, value: float, key: str) -> float:
 
 def origin() -> None:
     """Which run the one on show was forked from, with the way back to it; nothing for one that began from chance."""
-    run = session.run()
+    run = view.run()
     place = st.container(horizontal=True, vertical_alignment="center", key="origin")  # always there, as above
     if run is None or (parent := run.info.parent) is None:
         return
@@ -140,8 +140,8 @@ def origin() -> None:
         said += "; of that step only the weights were kept, so the optimisers began anew"
     with place:
         st.markdown(f"{said}.", width="content")
-        if session.knows_parent() and _is_there(parent.id):
-            st.button(f"Look at {name}", key="parent", on_click=session.show, args=(parent.id,), type="tertiary")
+        if ownership.knows_parent() and _is_there(parent.id):
+            st.button(f"Look at {name}", key="parent", on_click=navigation.show, args=(parent.id,), type="tertiary")
 
 
 def _is_there(run_id: str) -> bool:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 
 import pandas
 import streamlit as st
 
-from .. import plots
-from ..config import knobs
-from ..data import texts
-from ..jobs.samples import Sample
-from ..link import MOST_GUESS
-from ..runs.history import AXES, History
-from ..runs.run import Run
-from ..tokenizer import visible
-from . import next_run, server, session
-from .browser_input import number
-from .parts.live import live
-from .session import is_active
-from .share import take_away
-from .theme import mode
-from .words import choices, literal
+from ... import plots
+from ...config import knobs
+from ...data import texts
+from ...runs.history import AXES, History
+from ...runs.run import Run
+from ..browser_input import number
+from ..state import draft, link, view
+from ..state.link import MOST_GUESS
+from ..state.view import is_active
+from ..theme import mode
+from ..words import literal
+from .live import live
+from .samples import _writes
 
 # ---- the loss
 
@@ -40,10 +37,10 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
         persist_state="session",
         label_visibility="collapsed",
     )
-    run = session.run()
+    run = view.run()
     if run:
         # one tick for all of it: each costs the browser as much as the plot does
-        live(lambda: _tick(run, axis), 2.0 if session.waits() else 0.48, key="loss-live", when=is_active())
+        live(lambda: _tick(run, axis), 2.0 if view.waits() else 0.48, key="loss-live", when=is_active())
         if not run.info.model.causal:
             st.warning(
                 "This run cheats (causal is off): each character sees the next one, the very answer. Its loss is no "
@@ -69,7 +66,7 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
 
 
 def _tick(run: Run, axis: str) -> None:
-    info, history, moment = run.info, run.history.read(), session.moment()
+    info, history, moment = run.info, run.history.read(), view.moment()
     passed = plots.passed_references(history.exams, info.references)
     marks = passed + _guess_mark(info.guess, info.train.max_steps)
     if info.parent and info.parent.goes_on:
@@ -106,7 +103,7 @@ def _gain_and_loss(history: History) -> None:
 
 def _draw_lines(references: dict[str, float], axis: str, max_steps: int) -> None:
     """The lines alone, before the first run; a click sets a guess."""
-    marks = plots.losses_to_guess(references, max_steps) + _guess_mark(next_run.guess(), max_steps)
+    marks = plots.losses_to_guess(references, max_steps) + _guess_mark(draft.guess(), max_steps)
     st.vega_lite_chart(
         plots.loss_frame(History(Path("none yet")), references, axis, marks, max_steps),
         plots.loss_spec(axis, max_steps, mode(), can_guess=True),
@@ -122,7 +119,7 @@ def _take_the_guess() -> None:
     clicked = st.session_state["lines"].selection.get("guess")
     with contextlib.suppress(TypeError, KeyError, IndexError):  # a click beside all of them, or no report of ours
         if (loss := number(clicked[0]["loss"], 0, MOST_GUESS)) is not None:
-            next_run.set_guess(round(loss, 2))
+            draft.set_guess(round(loss, 2))
 
 
 def _draw_loss(frame: pandas.DataFrame, axis: str, max_steps: int, *, has_old_text: bool = False) -> None:
@@ -137,85 +134,20 @@ def _draw_loss(frame: pandas.DataFrame, axis: str, max_steps: int, *, has_old_te
     )
 
 
-def outcome() -> None:
-    """How the run on show ended; nothing while it trains."""
-    run = session.run()
-    if run is None or is_active():
-        return
-    info = run.info
-    if info.state == "failed":
-        st.error(literal(info.message), icon=":material/error:")
-    elif info.full_val_loss is not None:
-        loss = info.full_val_loss
-        st.success(
-            f"Finished. On all of the held-out text: {loss:.4f} nats a character ({choices(loss)}).",
-            icon=":material/flag:",
-        )
-        if info.guess is not None and (exams := run.history.read().exams):
-            last = exams[-1][1]
-            where = "lower" if last < info.guess else "higher"
-            st.caption(
-                f"You guessed that validation would end at {info.guess:.2f}. It ended at {last:.2f}: "
-                f"{abs(last - info.guess):.2f} {where}."
-            )
-    elif info.message:
-        st.info(literal(info.message), icon=":material/info:")
-
-
-def ways_on() -> None:
-    """Links to the pages that look at the run, for on a phone the navigation is folded away; and a way to keep it."""
-    if session.run():
-        with st.container(horizontal=True):
-            st.page_link("pages/attention.py", label="See where it looks", icon=":material/visibility:")
-            st.page_link("pages/generate.py", label="Let it write", icon=":material/edit_note:")
-        take_away()
-
-
 # ---- what it writes
 
 
-def _writes(run: Run, moment: int | None, passed: list[plots.Mark]) -> None:
-    """A sample of the run at the moment on show, and what it wrote when it passed the lines."""
-    st.markdown("**What it writes**" + (" now" if moment is None else ""))
-    try:
-        sample = _sample(run, moment)
-        with st.container(key="sample-live"):
-            if sample is None:
-                st.caption("Its first words are on their way.")
-            else:
-                st.code(visible(sample.text, keep=" \n\t"), language=None, wrap_lines=True)
-                st.caption(_judgement(sample))
-        _milestones(run, passed)
-    except ValueError as problem:  # its text or its weights cannot be read
-        st.error(literal(str(problem)), icon=":material/error:")
-
-
-def _sample(run: Run, moment: int | None) -> Sample | None:
-    if moment is None and session.training():
-        return server.samples().newest(run)
-    steps = run.snapshots
-    if not steps:
-        return None
-    return server.samples().at(run, steps[-1] if moment is None else moment, wait=2.0)
-
-
-def _judgement(sample: Sample) -> str:
-    parts = [f"Step {sample.step:,}"]
-    if sample.real_words is not None:
-        parts.append(f"**{sample.real_words:.0%}** of its words are real: they stand in the text")
-    parts.append(f"its first guess of the next character is right **{sample.next_right:.0%}** of the time")
-    return " · ".join(parts) + ". Always the same beginning and the same dice, so that only the model changes."
-
-
-def _milestones(run: Run, passed: list[plots.Mark]) -> None:
-    kept = set(run.snapshots)
-    rows = [mark for mark in passed if mark.step in kept]
-    if not rows:
-        return
-    st.markdown("**As it passed the lines**")
-    told, deadline = [], time.monotonic() + (0.0 if is_active() else 2.0)  # a page that does not tick is drawn once
-    for mark in rows:
-        wait = max(0.0, deadline - time.monotonic())
-        text = visible(server.samples().first_words(run, mark.step, wait) or "…", keep=" ")
-        told.append(f"step {mark.step:,}, {mark.note}\n  {text}")
-    st.code("\n".join(told), language=None, wrap_lines=True)
+def guess() -> None:
+    """What the person expects, before it is known: drawn on the plot, and compared at the end."""
+    st.number_input(
+        "Your guess: how low will validation end?",
+        0.0,
+        link.MOST_GUESS,
+        None,
+        0.05,
+        key="guess",
+        placeholder="nats a character; empty: no guess",
+        persist_state="session",
+        help="It is pinned to the plot, and at the end the run says how far off it was. Before the first run, a click "
+        "on the plot sets it too.",
+    )

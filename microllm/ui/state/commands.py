@@ -14,17 +14,18 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from ..config import ModelConfig, TrainConfig, problems
-from ..data import texts
-from ..data.files import TextProblem
-from ..data.gutenberg import BOOK
-from ..jobs.training import Training
-from ..runs import fork
-from ..runs.importing import import_run
-from ..runs.info import RunProblem
-from ..runs.run import Run
-from . import next_run, server, session
-from .server import workshop
+from ...config import ModelConfig, TrainConfig, problems
+from ...data import texts
+from ...data.decode import TextProblem
+from ...data.gutenberg import BOOK
+from ...jobs.training import Training
+from ...runs.fork import fork as make_fork
+from ...runs.importing import import_run
+from ...runs.info import RunProblem
+from ...runs.run import Run
+from .. import server
+from ..server import workshop
+from . import draft, navigation, ownership, view, window
 
 _ONE_CLICK = 3.0  # seconds after a click on Start in which the next is none
 
@@ -33,11 +34,11 @@ _ONE_CLICK = 3.0  # seconds after a click on Start in which the next is none
 def _order() -> Iterator[bool]:
     """Carry out an order of this window. True when it comes so soon after the one before, however long that took, that
     it is the same click: two, or ten, where one was meant."""
-    window = session.window()
+    this_window = window.window()
     try:
-        yield time.monotonic() - window.ordered < _ONE_CLICK
+        yield time.monotonic() - this_window.ordered < _ONE_CLICK
     finally:
-        window.ordered = time.monotonic()
+        this_window.ordered = time.monotonic()
 
 
 def start(is_queued: bool = False) -> None:
@@ -48,15 +49,15 @@ def start(is_queued: bool = False) -> None:
     """
     st.session_state.pop("start_problem", None)
     try:
-        preset, model, train = next_run.draft()
-        chosen = next_run.text()
+        preset, model, train = draft.draft()
+        chosen = draft.text()
         if chosen is None:
             raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
-        guess, keys = next_run.guess(), session.keys()
+        guess, keys = draft.guess(), ownership.keys()
         with _order() as is_same_click:
-            going = session.trainings()
+            going = ownership.trainings()
             same = (it for it in going if _is_such_a_run(it, model, train, chosen))
             new = next((it.folder for it in same if is_same_click or it.reached < 0), None)
             is_queued = is_queued and bool(going)
@@ -70,7 +71,7 @@ def start(is_queued: bool = False) -> None:
         st.session_state["start_problem"] = str(error)
         return
     if not is_queued:
-        session.show(new.id)
+        navigation.show(new.id)
 
 
 def _is_such_a_run(going: Training, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
@@ -84,10 +85,10 @@ def resume(max_steps: int | None = None) -> None:
     What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
     """
     st.session_state.pop("start_problem", None)
-    if not session.owns():
+    if not ownership.owns():
         return
     try:
-        run, training, going = session.run(), session.training(), session.trainings()
+        run, training, going = view.run(), view.training(), ownership.trainings()
         if training is None:  # else this is a second click
             run.check_what_it_needs()  # what is gone is named here, not in a run that fails
             if max_steps is not None:
@@ -96,7 +97,7 @@ def resume(max_steps: int | None = None) -> None:
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
-    session.choose_moment(None)
+    navigation.choose_moment(None)
 
 
 def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
@@ -105,24 +106,24 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
     What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
     """
     st.session_state.pop("start_problem", None)
-    keys = session.keys()
+    keys = ownership.keys()
     try:
         parent = server.opened(its_id)
         with _order() as is_same_click:
-            going = session.trainings()
+            going = ownership.trainings()
             new = next((it.folder for it in going if is_same_click and _is_child(it, parent)), None)
             if new is None:
                 if step is None and (training := next((it for it in going if it.folder.id == parent.id), None)):
                     step = training.keep_now()
                 token = secrets.token_urlsafe(16)
-                made = fork.fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)
+                made = make_fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)
                 keys[made.id] = token
                 new = server.opened(made.id)
                 _train(new, going)
     except (ValueError, OSError) as error:
         st.session_state["start_problem"] = str(error)
         return
-    session.show(new.id)
+    navigation.show(new.id)
 
 
 def _is_child(going: Training, parent: Run) -> bool:
@@ -136,7 +137,7 @@ def _train(run: Run, going: list[Training], is_queued: bool = False) -> None:
     queue = [one for one in others if one.waits_for]
     current = next((one for one in others if one not in queue), None)
     new = workshop().start(run, after=current if is_queued else None)
-    session.window().hold(new)
+    window.window().hold(new)
     for one in queue if is_queued else [current] if current else []:
         one.stop("Stopped because a new run was started.")
     if not is_queued:
@@ -146,24 +147,24 @@ def _train(run: Run, going: list[Training], is_queued: bool = False) -> None:
 
 def take_in(packed: bytes) -> str | None:
     """Keep a run that somebody packed, own it, and look at it; or the sentence that says why it is refused."""
-    keys, token = session.keys(), secrets.token_urlsafe(16)
+    keys, token = ownership.keys(), secrets.token_urlsafe(16)
     try:
         new = import_run(packed, token)
     except (RunProblem, OSError) as problem:
         return str(problem)
     keys[new.id] = token
-    session.show(new.id)
+    navigation.show(new.id)
     return None
 
 
 def delete() -> None:
     """Remove the run on show for good, if this window owns it and it does not train."""
-    if not session.owns() or session.training():
+    if not ownership.owns() or view.training():
         return
     try:
-        session.run().delete()
+        view.run().delete()
     except (RunProblem, OSError) as problem:
         st.session_state["start_problem"] = str(problem)
         return
-    session.forget()
-    next_run.forget_texts()  # its own may be gone with it
+    navigation.forget()
+    draft.forget_texts()  # its own may be gone with it

@@ -7,30 +7,30 @@ from itertools import groupby
 
 import streamlit as st
 
-from ..config import ModelConfig, TrainConfig, knobs
-from ..data.texts import Text
-from ..runs.advice import Suggestion, differences, learns_by_heart, what_changes
-from ..runs.advice import next_steps as suggested
-from ..runs.info import RunInfo
-from ..runs.run import Run
-from . import next_run, orders, session
-from .parts.live import live
-from .words import literal
+from ...config import ModelConfig, TrainConfig, knobs
+from ...data.texts import Text
+from ...runs.advice import Suggestion, differences, learns_by_heart, what_changes
+from ...runs.advice import next_steps as suggested
+from ...runs.info import RunInfo
+from ...runs.run import Run
+from ..state import commands, draft, ownership, view
+from ..words import literal
+from .live import live
 
 
 def next_steps() -> None:
     """What the measurements of the run on show suggest, once it is over; and more steps. A click starts that."""
-    run = session.run()
-    if run is None or session.is_active():
+    run = view.run()
+    if run is None or view.is_active():
         return
     info = run.info
-    can_go_on = session.owns() and bool(run.checkpoints) and info.train.stop_at_loss == 0
+    can_go_on = ownership.owns() and bool(run.checkpoints) and info.train.stop_at_loss == 0
     suggestions = suggested(info, run.history)
     if not any(suggestion.situation == "still falling" for suggestion in suggestions):
         _train_on(run)
     if not suggestions:
         return
-    if not next_run.is_at_hand(info.text):  # from another MicroLLM
+    if not draft.is_at_hand(info.text):  # from another MicroLLM
         st.caption(
             f"What next? That takes the text it has learned, {literal(info.text.name)}, which is not kept here: choose "
             "it under *Text to learn*."
@@ -48,7 +48,7 @@ def next_steps() -> None:
                         _label(info, suggestion, "Go on" if goes_on else "Start"),
                         key=f"next-{number}",
                         icon=":material/resume:" if goes_on else ":material/play_arrow:",
-                        on_click=orders.resume if goes_on else _begin,
+                        on_click=commands.resume if goes_on else _begin,
                         args=(suggestion.changes.get("max_steps"),) if goes_on else (info, suggestion),
                     )
                     st.markdown(suggestion.advice, width="content")
@@ -59,12 +59,12 @@ def _train_on(run: Run) -> None:
     """More of the same, for the owner of a finished run whose measurements do not ask for it."""
     longer = 2 * run.info.train.max_steps
     is_finished = run.info.state == "finished" and bool(run.checkpoints)
-    if session.owns() and is_finished and longer <= knobs()["max_steps"].metadata["high"]:
+    if ownership.owns() and is_finished and longer <= knobs()["max_steps"].metadata["high"]:
         st.button(
             f"Train it on, to {longer:,} steps",
             key="train-on",
             icon=":material/resume:",
-            on_click=orders.resume,
+            on_click=commands.resume,
             args=(longer,),
             help="The same run goes on where it ended; the learning rate follows its curve to the new end.",
         )
@@ -76,27 +76,27 @@ def _label(info: RunInfo, suggestion: Suggestion, verb: str) -> str:
 
 
 def _begin(info: RunInfo, suggestion: Suggestion) -> None:
-    next_run.adopt(info, **suggestion.changes)
-    orders.start()
+    draft.adopt(info, **suggestion.changes)
+    commands.start()
 
 
 def start_label(model: ModelConfig, train: TrainConfig, text: Text | None) -> str:
     """What the button says: after the first run, what the next one would do differently."""
-    run = session.run()
+    run = view.run()
     if run is None:
         return "Start"
-    preset, _, _ = next_run.draft()
+    preset, _, _ = draft.draft()
     return f"Start: {literal(what_changes(run.info, model, train, preset, text))}"
 
 
 def by_heart() -> None:
     """A sentence from the moment on at which the run on show, while it trains, begins to learn by heart."""
-    if session.is_active():
+    if view.is_active():
         live(_by_heart_tick, 5.0, key="by-heart")
 
 
 def _by_heart_tick() -> None:
-    history = session.run().history.read()
+    history = view.run().history.read()
     if (best := learns_by_heart(history)) is None:
         return
     loss, now = dict(history.exams)[best], history.exams[-1][1]
