@@ -170,7 +170,7 @@ def _refuse(options: argparse.Namespace, order: str, *names: str) -> None:
 def _new_run(options: argparse.Namespace, token: str) -> Run:
     import torch
 
-    from .runs.run import Run
+    from .runs import catalog
 
     if options.step is not None:
         raise ValueError("--step names a moment of the run to --fork: name that run too.")
@@ -187,7 +187,7 @@ def _new_run(options: argparse.Namespace, token: str) -> Run:
     if home_is_temporary():
         console.note(f"{wished_home()} cannot be written: until this machine is cleaned, the run is kept in {home()}.")
     threads = options.threads or (1 if _processes() > 1 else None)
-    run = Run.create(model, train, text, preset=preset, threads=threads, token=token)
+    run = catalog.create(model, train, text, preset=preset, threads=threads, token=token)
     console.note(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}")
     return run
 

@@ -8,7 +8,7 @@ import torch
 
 from .config import stream_seed
 from .model import Cache, MicroLLM, evaluating
-from .sample import Sampling, draw, probabilities
+from .sample import Sampling, probabilities, sample_from
 
 
 def next_logits(model: MicroLLM, idx: torch.Tensor) -> torch.Tensor:
@@ -18,7 +18,7 @@ def next_logits(model: MicroLLM, idx: torch.Tensor) -> torch.Tensor:
     return logits[:, -1]
 
 
-def read_on(model: MicroLLM, cache: Cache, idx: torch.Tensor) -> torch.Tensor:
+def prefill_or_decode(model: MicroLLM, cache: Cache, idx: torch.Tensor) -> torch.Tensor:
     """Add idx (B, T) to the context in `cache`: the scores (B, V) of the character after it.
 
     One more character costs the work of one. When the cache is full, the oldest quarter of the context is dropped and
@@ -57,10 +57,10 @@ def scored_stream(
     max_new_tokens: int,
     sampling: Sampling | None = None,
     seed: int | Sequence[int] = 0,
-    thrown: int = 0,
+    skip: int = 0,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
     """As `stream`, with what the choice was made from: ids (B,), the model's scores (B, V), and how many of the last
-    characters it saw. The dice go on as if `thrown` characters had been chosen with them before.
+    characters it saw. The dice go on as if `skip` characters had been chosen with them before.
     """
     sampling = sampling or Sampling()
     if problem := sampling.problem():
@@ -71,13 +71,13 @@ def scored_stream(
     generators = [torch.Generator(idx.device).manual_seed(stream_seed(one, "sample")) for one in seeds]
     rows = len(idx) // len(generators)  # that share the dice of one seed
     for generator in generators:
-        for _ in range(thrown):
+        for _ in range(skip):
             torch.rand(rows, 1, generator=generator, device=idx.device, dtype=torch.float64)
     cache = Cache(model, idx.shape[0])
     for _ in range(max_new_tokens):
-        logits = read_on(model, cache, idx)
+        logits = prefill_or_decode(model, cache, idx)
         p = probabilities(logits, sampling).split(rows)
-        idx = torch.cat([draw(*one) for one in zip(p, generators, strict=True)])
+        idx = torch.cat([sample_from(*one) for one in zip(p, generators, strict=True)])
         yield idx[:, 0], logits, cache.length
 
 

@@ -69,7 +69,7 @@ def likeliest(
     return [(i, own[i].item(), drawn[i].item()) for i in best]
 
 
-def draw(p: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def sample_from(p: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """One id for each row of chances p (B, V), as (B, 1): where their running sum passes a number from the dice."""
     so_far = p.cumsum(dim=-1)
     dice = torch.rand(len(p), 1, generator=generator, device=p.device, dtype=p.dtype)

@@ -103,8 +103,8 @@ class Writing(threading.Thread):
     def _write(self) -> None:
         first = self.sheets[0]
         idx = torch.stack([_context_to_go_on(sheet) for sheet in self.sheets])
-        seeds, thrown = [sheet.seed for sheet in self.sheets], len(first.text)
-        written = scored_stream(first.model, idx, self._length, self._sampling, seeds, thrown)
+        seeds, skip = [sheet.seed for sheet in self.sheets], len(first.text)
+        written = scored_stream(first.model, idx, self._length, self._sampling, seeds, skip)
         while not self._stopped.is_set():
             with _pen:
                 character = next(written, None)
@@ -135,7 +135,7 @@ def _context_to_go_on(sheet: Sheet) -> torch.Tensor:
     if not sheet.text:
         return sheet.context(0)
     seen = sheet.seen[len(sheet.text) - 1]
-    kept = seen if seen < size else size - max(1, size // 4)  # as read_on makes room
+    kept = seen if seen < size else size - max(1, size // 4)  # as prefill_or_decode makes room
     return torch.tensor(sheet.tokenizer.encode(sheet.prompt + sheet.text), dtype=torch.long)[-kept - 1 :]
 
 

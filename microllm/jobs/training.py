@@ -255,7 +255,7 @@ class Training(threading.Thread):
                 if there.get(name, now) != now
             ]
             self.reached = step - 1
-        writer.cut(step)
+        self.folder.discard(step, writer)
         self.first_step = step
         self._beaten = set()
         self._beats_a_reference(self.folder.history.read().best)  # what was news before is none now

@@ -12,8 +12,10 @@ from ..data.texts import Text, load_corpus
 from ..storage import write_atomically
 from ..tokenizer import CharTokenizer
 from ..train import TrainerState
+from . import catalog
 from .history import replayed
 from .info import Parent, RunProblem
+from .metrics import logged_before
 from .run import Run
 
 CHANGES = (*LIVE, "max_steps")
@@ -47,7 +49,7 @@ def fork(parent: Run, step: int, text: Text | None = None, token: str | None = N
         before = info.old_text  # what a fork has learned before, its forks have too
         left_out = info.parent.left_out if before else ""
         origin = Parent(info.id, info.name, step, True, bool(found), before, left_out, info.is_private)
-        text, past = info.text, parent.logged_before(step)
+        text, past = info.text, logged_before(parent.folder / "metrics.jsonl", step)
     else:
         text, left_out = in_characters_of(parent.tokenizer, text)
         origin = Parent(info.id, info.name, step, False, False, info.text, left_out, info.is_private)
@@ -58,7 +60,7 @@ def fork(parent: Run, step: int, text: Text | None = None, token: str | None = N
         run.save_snapshot(state.step, weights)
         run.save_checkpoint(state, there)
 
-    return Run.create(
+    return catalog.create(
         info.model,
         settings(parent, step, state.step, text.characters, **changes),
         text,

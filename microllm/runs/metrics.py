@@ -14,13 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..storage import write_atomically
+from ..storage import parsed, write_atomically
 from ..train import Progress
-from .history import MOST_EVENTS
-from .run import _TAIL, Run
+from .history import MOST_EVENTS, History, whole_lines
+
+_TAIL = 2**16  # bytes in which the last line end of a file is looked for at once
 
 
-def _cut_torn_line(path: Path) -> None:
+def cut_torn_line(path: Path) -> None:
     """Remove a last line that a crash has left without its end, so that the next one stands alone."""
     with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
@@ -40,8 +41,8 @@ class Writer:
     Any thread may log.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, folder: Path, history: History) -> None:
+        self._folder, self._history = folder, history
         self._lock = threading.RLock()
         self._metrics = self._open()
         self._waiting = b""
@@ -50,7 +51,7 @@ class Writer:
         """Why the disk refuses lines, while it does."""
 
     def _open(self):
-        return (self._run.folder / "metrics.jsonl").open("ab", buffering=0)
+        return (self._folder / "metrics.jsonl").open("ab", buffering=0)
 
     def log(self, progress: Progress) -> None:
         """Append a line. It reaches readers within a fifth of a second, an exam's at once."""
@@ -88,9 +89,9 @@ class Writer:
         The changes that it stands `instead_of` are removed. Raises OSError when the disk takes no whole line; then all
         stands there as before.
         """
-        path, line = self._run.folder / "events.jsonl", _line({"step": step, **changes})
+        path, line = self._folder / "events.jsonl", _line({"step": step, **changes})
         if instead_of:
-            kept = [_line(change) for change in self._run.history.changes() if change not in instead_of]
+            kept = [_line(change) for change in self._history.changes() if change not in instead_of]
             write_atomically(path, b"".join([*kept, line]))
             return
         with path.open("ab", buffering=0) as events:
@@ -105,10 +106,22 @@ class Writer:
                 raise
 
     def cut(self, step: int) -> None:
-        """Forget what was logged and kept from `step` on, and go on writing after the rest."""
+        """Forget what was logged from `step` on, and go on writing after the rest."""
         self.close()
-        self._run.cut(step)
+        path = self._folder / "metrics.jsonl"
+        write_atomically(path, logged_before(path, step))
         self._metrics = self._open()
+
+
+def logged_before(path: Path, step: int) -> bytes:
+    """The whole lines of a metrics.jsonl before a step."""
+    lines = []
+    for line in whole_lines(path):
+        with contextlib.suppress(ValueError):
+            row = parsed(line)
+            if isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] < step:
+                lines.append(line)
+    return b"".join(lines)
 
 
 def _line(row: dict[str, Any]) -> bytes:

@@ -6,10 +6,7 @@ import contextlib
 import json
 import os
 import re
-import secrets
-import shutil
 import stat
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -19,23 +16,20 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from ..config import ModelConfig, TrainConfig, problems
+from ..config import problems
 from ..corpus import Corpus
-from ..cost import memory_problem, thread_count
 from ..data.decode import TextProblem
-from ..data.store import forget_text
-from ..data.texts import Text, is_kept, load_corpus
+from ..data.texts import Text, load_corpus
 from ..environment import runs_dir
 from ..model import MicroLLM
 from ..storage import open_file, parsed, read_file, write_atomically
 from ..tokenizer import MAX_CHARACTERS, CharTokenizer
 from ..train import TrainerState
-from .catalog import _infos_and_damaged, free_name
 from .checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint, sweep
-from .disk import _bytes_in, check_disk
-from .history import MOST_EVENTS, MOST_METRICS, History, replayed, whole_lines
-from .info import ACTIVE, NewerFormat, Parent, RunInfo, RunProblem, kept_of, new_name
-from .metrics import Writer, _cut_torn_line
+from .disk import _bytes_in
+from .history import MOST_EVENTS, MOST_METRICS, History, replayed
+from .info import ACTIVE, NewerFormat, RunInfo, RunProblem
+from .metrics import Writer, cut_torn_line
 from .weights import SNAPSHOT_BUDGET, load_weights, save_weights, snapshot_steps, thin
 
 try:
@@ -50,7 +44,6 @@ _ID = re.compile(r"[0-9a-f]{16}")
 _MOST_BYTES = {"metrics.jsonl": MOST_METRICS, "events.jsonl": MOST_EVENTS, "vocab.json": MOST_JSON}
 _FOLDERS = ("snapshots", "checkpoints")
 _LONGEST_MESSAGE = 2_000
-_TAIL = 2**16  # bytes in which the last line end of a file is looked for at once
 _MOST_REMEMBERED = 10_000
 _remembered: dict[str, tuple[tuple[int, int, int], Any]] = {}  # path of a JSON file: its stamp, and what it said
 
@@ -75,71 +68,6 @@ class Run:
     def id(self) -> str:
         """The folder's name, which also stands in the link."""
         return self.folder.name
-
-    @classmethod
-    def create(
-        cls,
-        model: ModelConfig,
-        train: TrainConfig,
-        text: Text,
-        *,
-        preset: str,
-        threads: int | None = None,
-        guess: float | None = None,
-        token: str | None = None,
-        parent: Parent | None = None,
-        vocab: str | None = None,
-        fill: Callable[[Run], None] | None = None,
-    ) -> Run:
-        """Make the folder of a new run, owned by whoever has `token`; see forking.py for one that has a `parent`.
-
-        Its characters are those of its text, or `vocab`. `fill` writes what else it begins with; nobody sees the run
-        before that is done. Whatever fails, no folder is left.
-
-        Raises ValueError for a configuration with problems or one that does not fit into the memory, RunProblem for
-        anything else that no run may say or when all runs take too much of the disk, OSError on a full one.
-        """
-        if found := problems(model, train, text.characters):
-            raise ValueError(" ".join(found.values()))
-        check_disk()
-        corpus = load_corpus(text.sha256, vocab)
-        if problem := memory_problem(model, train, corpus.vocab_size):
-            raise ValueError(problem)
-        references = corpus.reference_losses(model.block_size)
-        if text.floor is not None:
-            references["floor"] = text.floor
-        if not is_kept(text):  # deleted, even just now, though its ids are in memory: nothing could go on with it
-            raise TextProblem(f"{text.name} is not kept here any more: choose the text again.")
-        run = cls(runs_dir() / secrets.token_hex(8))
-        said = _checked_json(
-            RunInfo(
-                id=run.id,
-                name=free_name(new_name()),
-                state="waiting",
-                message="",
-                created=time.time(),
-                preset=preset,
-                model=model,
-                train=train,
-                threads=threads or thread_count(model, train, corpus.vocab_size),
-                torch=torch.__version__,
-                text=text,
-                references=references,
-                guess=guess,
-                owner=kept_of(token) if token else None,
-                parent=parent,
-            )
-        )
-        try:
-            run.folder.mkdir(parents=True)
-            write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
-            if fill:
-                fill(run)
-            write_atomically(run.folder / "run.json", said)  # from here on there is such a run
-        except BaseException:
-            shutil.rmtree(run.folder, ignore_errors=True)
-            raise
-        return run
 
     @classmethod
     def open(cls, run_id: str) -> Run:
@@ -315,8 +243,8 @@ class Run:
             for folder in (self._checkpoints, self.folder / "snapshots"):
                 sweep(folder)
             for file in ("metrics.jsonl", "events.jsonl"):
-                _cut_torn_line(self.folder / file)
-            writer = Writer(self)
+                cut_torn_line(self.folder / file)
+            writer = Writer(self.folder, self.history)
             try:
                 yield writer
             finally:
@@ -339,7 +267,7 @@ class Run:
         """Write some fields of RunInfo to `run.json`. Raises RunProblem for what no run may say, OSError."""
         if "message" in changes:  # it may quote anything
             changes["message"] = changes["message"].encode("utf-8", "replace").decode()[:_LONGEST_MESSAGE]
-        write_atomically(self.folder / "run.json", _checked_json(replace(self.info, **changes)))
+        write_atomically(self.folder / "run.json", checked_json(replace(self.info, **changes)))
 
     def save_snapshot(self, step: int, state: dict[str, torch.Tensor]) -> None:
         """Keep the weights of `step`; the least telling snapshots go when all take more than SNAPSHOT_BUDGET."""
@@ -399,37 +327,17 @@ class Run:
             writer.event(made, change)
             self.update(train=longer, state="interrupted", message="", full_val_loss=None)
 
-    def cut(self, step: int) -> None:
-        """Forget what was logged and kept from `step` on: it will be made again. Only for the one who writes."""
-        write_atomically(self.folder / "metrics.jsonl", self.logged_before(step))
+    def discard(self, step: int, writer: Writer) -> None:
+        """Remove what was logged from `step` on, and the snapshots after it: those steps will be made again."""
+        writer.cut(step)
         for other in self.snapshots:
             if other > step:
                 self._snapshot_path(other).unlink(missing_ok=True)
-
-    def logged_before(self, step: int) -> bytes:
-        """The whole lines of `metrics.jsonl` before a step."""
-        lines = []
-        for line in whole_lines(self.folder / "metrics.jsonl"):
-            with contextlib.suppress(ValueError):
-                row = parsed(line)
-                if isinstance(row, dict) and isinstance(row.get("step"), int) and row["step"] < step:
-                    lines.append(line)
-        return b"".join(lines)
 
     @property
     def size(self) -> int:
         """Bytes that the run's folder takes on the disk."""
         return _bytes_in(self.folder)
-
-    def delete(self) -> None:
-        """Remove the run, and each text that no other run needs. Raises RunProblem while it is being trained."""
-        with self.writing():
-            texts = self.info.texts
-            (self.folder / "run.json").unlink()  # from here on there is no such run
-        shutil.rmtree(self.folder, ignore_errors=True)
-        needed = {sha256 for info, _ in _infos_and_damaged()[0] for sha256 in info.texts}
-        for sha256 in texts - needed:
-            forget_text(sha256)
 
 
 def checked_vocab(data: Any) -> str:
@@ -448,7 +356,7 @@ def _understood(data: bytes, understand: Callable[[Any], Any]) -> Any:
         return None
 
 
-def _checked_json(info: RunInfo) -> str:
+def checked_json(info: RunInfo) -> str:
     """What stands in run.json for `info`, if the rule that reads it takes it. Raises RunProblem."""
     try:
         text = json.dumps(asdict(info), indent=1)

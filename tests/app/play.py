@@ -12,6 +12,7 @@ from microllm.config import configs_from
 from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.jobs.training import Training
+from microllm.runs import catalog
 from microllm.runs.run import Run
 
 APP = str(Path(__file__).parents[2] / "app.py")
@@ -24,7 +25,7 @@ def new_run(text: str | None = None, **settings) -> Run:
     """A run of a tiny model, not yet started, owned by who has KEY."""
     made = texts.prepare(text or words_twice(2_000), "made here")
     model, train = configs_from(TINY | {"max_steps": ENDLESS} | settings)
-    return Run.create(model, train, made, preset="quick", threads=1, token=KEY)
+    return catalog.create(model, train, made, preset="quick", threads=1, token=KEY)
 
 
 def open_app(page: str | None = None, **query: str) -> AppTest:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.environment import runs_dir
-from microllm.runs import fork
+from microllm.runs import catalog, fork
 from microllm.runs.run import Run
 from microllm.ui import server
 
@@ -75,7 +75,7 @@ def test_a_run_that_is_deleted_while_the_menu_is_open_is_missing_there_and_nothi
 ):
     at = open_the_menu(open_app("train", run=finished_run.id))
     listed = server.runs.runs_and_damaged()
-    copied.delete()
+    catalog.delete(copied)
     monkeypatch.setattr("microllm.ui.parts.strip.runs_and_damaged", lambda: listed)
     at.run()
     assert not at.exception

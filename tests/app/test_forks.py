@@ -7,6 +7,7 @@ from play import KEY, click, complaints, keys, new_run, open_app, said, wait_for
 from streamlit.testing.v1 import AppTest
 
 from microllm.data.builtin import drawing_room
+from microllm.runs import catalog
 from microllm.runs.fork import fork
 from microllm.runs.run import Run
 from microllm.ui import server
@@ -110,7 +111,7 @@ def test_who_only_watches_forks_the_newest_kept_moment_and_stops_nothing(live_ru
 
 def test_a_fork_whose_parent_was_deleted_still_names_it(finished_run):
     child = fork(finished_run, 8)
-    finished_run.delete()
+    catalog.delete(finished_run)
     at = open_app("train", run=child.id)
     assert f"Forked from **{child.info.parent.name}**" in said(at)
     assert "parent" not in keys(at)

@@ -319,7 +319,7 @@ def test_a_held_out_passage_is_read_as_the_model_takes_it(at, finished_run):
 
 
 def test_the_next_passage_is_another_one_and_there_is_no_last(at, monkeypatch):
-    monkeypatch.setattr(read, "_PASSAGE", 60)
+    monkeypatch.setattr(read_part, "_PASSAGE", 60)
     switch(at, "view", "Read")
     seen = set()
     for _ in range(10):

@@ -6,6 +6,7 @@ from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, t
 from microllm.data import store, texts
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import Training
+from microllm.runs import catalog
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
 from microllm.ui import server
@@ -100,9 +101,9 @@ def test_a_text_goes_with_the_last_of_its_runs():
 
     first, second = own_run("finished"), own_run("finished")
     kept = texts_dir() / f"{first.info.text.sha256}.txt"
-    first.delete()
+    catalog.delete(first)
     assert kept.exists()
-    second.delete()
+    catalog.delete(second)
     assert not kept.exists()
 
 

@@ -10,7 +10,7 @@ from play import KEY, click, complaints, keys, open_app, said
 
 from microllm.config import configs_from
 from microllm.data import texts
-from microllm.runs import archive
+from microllm.runs import archive, catalog
 from microllm.runs.fork import fork
 from microllm.runs.importing import import_run
 from microllm.runs.info import RunInfo
@@ -29,7 +29,7 @@ def trained(run: Run) -> Run:
 def run_on(text: texts.Text) -> Run:
     """A finished run of a tiny model, owned by who has KEY."""
     model, train = configs_from({"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "max_steps": 20})
-    return trained(Run.create(model, train, text, preset="quick", threads=1, token=KEY))
+    return trained(catalog.create(model, train, text, preset="quick", threads=1, token=KEY))
 
 
 def own(**how) -> texts.Text:
@@ -133,7 +133,7 @@ def forks(parent: Run) -> dict[str, Run]:
 def test_a_fork_of_a_private_run_is_private_whatever_it_learns_then():
     parent = run_on(own())
     children = forks(parent)
-    parent.delete()
+    catalog.delete(parent)
     for child in children.values():
         assert child.info.is_private
         assert RunInfo.from_json(json.loads((child.folder / "run.json").read_text())) == child.info

@@ -29,6 +29,7 @@ from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import Training
+from microllm.runs import catalog
 from microllm.runs.catalog import all_runs, runs_and_damaged
 from microllm.runs.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 from microllm.runs.info import RunProblem
@@ -43,7 +44,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 def new_run(max_steps: int = 20, threads: int = 1, **settings) -> Run:
     text = texts.prepare(drawing_room(2_000), "made")
     model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return Run.create(model, train, text, preset="quick", threads=threads)
+    return catalog.create(model, train, text, preset="quick", threads=threads)
 
 
 def train(run: Run) -> str:

@@ -19,6 +19,7 @@ from microllm.data import texts
 from microllm.data.builtin import drawing_room
 from microllm.jobs.runner import Workshop
 from microllm.jobs.slots import Slots
+from microllm.runs import catalog
 from microllm.runs.info import kept_of
 from microllm.runs.run import Run
 from microllm.train import Trainer
@@ -32,7 +33,7 @@ FIRST = 0.3  # seconds of a first turn
 
 def new_run(max_steps: int = 1_000_000, **settings) -> Run:
     model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return Run.create(model, train, texts.prepare(drawing_room(2_000), "made"), preset="quick", threads=1)
+    return catalog.create(model, train, texts.prepare(drawing_room(2_000), "made"), preset="quick", threads=1)
 
 
 def wait_until(condition, seconds: float = 20.0) -> None:
@@ -134,7 +135,7 @@ def test_two_runs_at_once_are_each_bitwise_what_they_are_alone(places, seeds):
 def test_of_the_owners_token_only_a_hash_is_kept_and_only_the_token_owns():
     model, train = configs_from(TINY)
     text = texts.prepare(drawing_room(2_000), "made")
-    run = Run.create(model, train, text, preset="quick", token="the owner's token")
+    run = catalog.create(model, train, text, preset="quick", token="the owner's token")
     kept = (run.folder / "run.json").read_text()
     assert "the owner's token" not in kept
     assert kept_of("the owner's token") in kept

@@ -14,7 +14,7 @@ from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import Training
-from microllm.runs import history
+from microllm.runs import catalog, history
 from microllm.runs.history import LONGEST_LINE, MOST_EVENTS, History, newest_exam
 from microllm.runs.run import Run
 from microllm.train import Progress
@@ -25,7 +25,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 @pytest.fixture
 def run():
     model, train = configs_from(TINY)
-    return Run.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
+    return catalog.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.environment import runs_dir, texts_dir
+from microllm.runs import catalog
 from microllm.runs.catalog import all_runs
 from microllm.runs.export import command_line, file_name
 from microllm.runs.info import RunProblem
@@ -18,7 +19,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}
 
 def new_run(text_name: str = "made") -> Run:
     model, train = configs_from(TINY)
-    return Run.create(model, train, texts.prepare(words_twice(1_000), text_name), preset="quick", threads=1)
+    return catalog.create(model, train, texts.prepare(words_twice(1_000), text_name), preset="quick", threads=1)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_run_is_not_called_what_is_no_unicode_and_keeps_its_name(run):
 def test_whatever_its_text_is_called_a_run_can_be_read_and_named_in_a_command(name):
     notice = f"{name} was read as Western European."
     text = texts.prepare(words_twice(1_000), name, notice=notice)
-    run = Run.create(*configs_from(TINY), text, preset="quick", threads=1)
+    run = catalog.create(*configs_from(TINY), text, preset="quick", threads=1)
     command_line(Run.open(run.id)).encode()
     run.info.text.notice.encode()
 

@@ -12,6 +12,7 @@ from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.jobs.runner import Workshop
 from microllm.jobs.slots import Slots
+from microllm.runs import catalog
 from microllm.runs.catalog import all_runs
 from microllm.runs.metrics import Writer
 from microllm.runs.run import Run
@@ -23,7 +24,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 
 def new_run(max_steps: int = 30, **settings) -> Run:
     model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return Run.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
+    return catalog.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
 
 
 @pytest.fixture

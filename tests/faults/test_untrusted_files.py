@@ -49,7 +49,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 def run():
     text = texts.prepare(drawing_room(2_000), "made")
     model, train = configs_from(TINY)
-    run = Run.create(model, train, text, preset="quick", threads=1, token="the owner's")
+    run = catalog.create(model, train, text, preset="quick", threads=1, token="the owner's")
     Training(run, Slots(1)).run()
     return run
 
@@ -525,7 +525,7 @@ def test_json_without_end_or_sense_damages_its_run_alone(content, run, copied):
 def test_a_damaged_file_is_parsed_once_however_often_runs_are_listed(copied, monkeypatch):
     (copied.folder / "run.json").write_text("[" * 100_000)
     parsed = []
-    parse = run.parsed
+    parse = run_module.parsed
     monkeypatch.setattr(run_module, "parsed", lambda data: parsed.append(data) or parse(data))
     for _ in range(5):
         assert runs_and_damaged()[1] == [copied.id]
@@ -561,7 +561,7 @@ def test_a_run_that_could_not_be_read_is_never_begun(wrong, run):
     more = {"preset": "quick", "threads": 1} | wrong
     text = replace(run.info.text, **more.pop("text", {}))
     with pytest.raises(RunProblem):
-        Run.create(run.info.model, run.info.train, text, **more)
+        catalog.create(run.info.model, run.info.train, text, **more)
     assert tree(runs_dir()) == before
 
 
@@ -598,7 +598,7 @@ def test_a_message_may_quote_anything_and_is_cut(run):
 def test_the_first_so_many_characters_of_a_shorter_text_are_all_of_it(first):
     text = texts.prepare(drawing_room(2_000), "made", first=first)
     assert text == texts.prepare(drawing_room(2_000), "made")
-    made = Run.create(*configs_from(TINY), text, preset="quick", threads=1)
+    made = catalog.create(*configs_from(TINY), text, preset="quick", threads=1)
     assert Run.open(made.id).info.text == text
 
 
@@ -614,7 +614,7 @@ def test_a_disk_that_is_full_half_way_leaves_no_half_run(at, run, monkeypatch):
     other = texts.prepare(words_twice(3_000), "words")
     data = folder_zip(run)
     begin = [
-        lambda: Run.create(run.info.model, run.info.train, run.info.text, preset="quick", threads=1),
+        lambda: catalog.create(run.info.model, run.info.train, run.info.text, preset="quick", threads=1),
         lambda: fork.fork(run, 8),
         lambda: fork.fork(run, 8, other),
     ]
@@ -627,7 +627,7 @@ def test_a_disk_that_is_full_half_way_leaves_no_half_run(at, run, monkeypatch):
             assert tree(runs_dir()) == before
         else:  # it needs less than that
             assert next(count) <= at
-            made.delete()
+            catalog.delete(made)
         monkeypatch.setattr("microllm.storage.os.fsync", sync)
     monkeypatch.setattr(Path, "write_bytes", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left")))
     with pytest.raises(OSError, match="No space"):
@@ -715,14 +715,16 @@ def test_whatever_lies_among_the_runs_is_no_run_or_a_damaged_one(run):
     assert ([one.id for one in opened], damaged) == ([run.id], ["c" * 16, "d" * 16])
     assert disk.disk_use() < 10**7
     assert catalog.free_name(run.info.name) != run.info.name
-    import_run(folder_zip(run)).delete()
+    catalog.delete(import_run(folder_zip(run)))
     assert main(["runs"]) == 0
 
 
 def test_runs_that_are_deleted_while_others_list_and_delete_raise_for_nobody(run):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("microllm.storage.os.fsync", lambda _: None)
-        made = [Run.create(run.info.model, run.info.train, run.info.text, preset="quick", threads=1) for _ in range(24)]
+        made = [
+            catalog.create(run.info.model, run.info.train, run.info.text, preset="quick", threads=1) for _ in range(24)
+        ]
     with ThreadPoolExecutor(8) as threads:
         listing = [threads.submit(lambda: [runs_and_damaged() for _ in range(15)]) for _ in range(4)]
         sizes = [
@@ -771,7 +773,7 @@ def test_a_text_of_another_length_is_refused(files, run, copied):
 
 
 def test_without_the_text_a_run_can_still_be_looked_at(files, run):
-    run.delete()
+    catalog.delete(run)
     again = import_run(packed(files))
     assert again.model_at(8).vocab_size == again.tokenizer.vocab_size
 

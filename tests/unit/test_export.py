@@ -18,7 +18,7 @@ from microllm.data.builtin import drawing_room, words_twice
 from microllm.environment import runs_dir
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import Training
-from microllm.runs import archive, export
+from microllm.runs import archive, catalog, export
 from microllm.runs.run import Run
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 30, "eval_interval": 10}
@@ -30,7 +30,7 @@ def text():
 
 
 def new_run(text, preset="quick", **values):
-    return Run.create(*configs_from(TINY | values, preset), text, preset=preset, threads=1, token="secret")
+    return catalog.create(*configs_from(TINY | values, preset), text, preset=preset, threads=1, token="secret")
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_the_command_line_says_the_same_configuration(text, preset, values):
     model, train = configs_from(values, preset)
     if problems(model, train, text.characters):
         return
-    run = Run.create(model, train, text, preset=preset, threads=1)
+    run = catalog.create(model, train, text, preset=preset, threads=1)
     options, configs = understood(export.command_line(run))
     assert configs == (model, train)
     assert options["preset"] == preset
@@ -166,7 +166,7 @@ def test_the_command_line_says_the_same_configuration(text, preset, values):
 
 def test_the_command_line_names_only_what_differs_from_the_preset():
     text = texts.choose("drawing-room", first=30_000, how="reversed")
-    run = Run.create(*configs_from({"block_size": 16, "seed": 7}, "article"), text, preset="article", threads=1)
+    run = catalog.create(*configs_from({"block_size": 16, "seed": 7}, "article"), text, preset="article", threads=1)
     assert export.command_line(run) == (
         "python -m microllm train --preset article --block_size 16 --seed 7 --text drawing-room --transform reversed "
         "--first 30000"
@@ -223,7 +223,7 @@ def test_what_the_command_line_cannot_say_is_said_beside_it(finished):
 
 
 def test_threads_are_named_where_a_machine_could_choose_another_number(text):
-    run = Run.create(*configs_from(TINY), text, preset="quick", threads=3)
+    run = catalog.create(*configs_from(TINY), text, preset="quick", threads=3)
     assert "--threads 3" in export.command_line(run)
     assert "--threads" not in export.command_line(new_run(text))
 

@@ -15,7 +15,7 @@ from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.store import load_text
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import Training
-from microllm.runs import archive, export
+from microllm.runs import archive, catalog, export
 from microllm.runs.fork import fork
 from microllm.runs.importing import import_run
 from microllm.runs.info import RunProblem
@@ -26,7 +26,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 
 def new_run(**settings) -> Run:
     text = texts.prepare(drawing_room(2_000), "made")
-    return Run.create(*configs_from(TINY | settings), text, preset="quick", threads=1)
+    return catalog.create(*configs_from(TINY | settings), text, preset="quick", threads=1)
 
 
 def train(run: Run) -> Run:
@@ -293,11 +293,11 @@ def test_what_is_left_must_be_longer_than_the_context():
 def test_texts_are_kept_as_long_as_a_fork_needs_them(other):
     parent = train(new_run())
     child = fork(parent, 8, other)
-    parent.delete()
+    catalog.delete(parent)
     assert len(child.old_corpus) == 2_000
     assert train(child).info.state == "finished"
     old = child.info.parent.text
-    child.delete()
+    catalog.delete(child)
     assert not texts.is_kept(old)
 
 

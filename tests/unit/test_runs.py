@@ -19,7 +19,7 @@ from microllm.data import store, texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.decode import TextProblem
 from microllm.environment import runs_dir, texts_dir
-from microllm.runs import disk, metrics
+from microllm.runs import catalog, disk, metrics
 from microllm.runs import run as run_module
 from microllm.runs.catalog import all_runs
 from microllm.runs.info import RunProblem, new_name
@@ -38,7 +38,7 @@ def text():
 
 @pytest.fixture
 def run(text):
-    return Run.create(MODEL, TRAIN, text, preset="quick", threads=1)
+    return catalog.create(MODEL, TRAIN, text, preset="quick", threads=1)
 
 
 @pytest.fixture
@@ -95,15 +95,15 @@ def test_run_json_tells_what_was_asked(run, text):
 
 def test_a_run_knows_what_there_is_to_beat(text):
     floored = texts.prepare(drawing_room(5_000), "made", source="drawing-room")
-    references = Run.create(MODEL, TRAIN, floored, preset="quick").info.references
+    references = catalog.create(MODEL, TRAIN, floored, preset="quick").info.references
     counted = texts.load_corpus(floored.sha256).reference_losses(MODEL.block_size)
     assert references == counted | {"floor": floored.floor}
-    assert "floor" not in Run.create(MODEL, TRAIN, text, preset="quick").info.references
+    assert "floor" not in catalog.create(MODEL, TRAIN, text, preset="quick").info.references
 
 
 def test_a_run_without_a_wish_gets_the_threads_of_the_rule(text):
-    assert Run.create(MODEL, TRAIN, text, preset="quick").info.threads == 1
-    assert Run.create(MODEL, TRAIN, text, preset="quick", threads=3).info.threads == 3
+    assert catalog.create(MODEL, TRAIN, text, preset="quick").info.threads == 1
+    assert catalog.create(MODEL, TRAIN, text, preset="quick", threads=3).info.threads == 3
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def test_a_run_without_a_wish_gets_the_threads_of_the_rule(text):
 )
 def test_a_configuration_with_problems_makes_no_folder(model, train, sentence, text):
     with pytest.raises(ValueError, match=sentence):
-        Run.create(model, train, text, preset="quick")
+        catalog.create(model, train, text, preset="quick")
     assert not list(runs_dir().glob("*"))
 
 
 def test_ids_are_made_here_and_never_twice(text):
-    ids = {Run.create(MODEL, TRAIN, text, preset="quick").id for _ in range(20)}
+    ids = {catalog.create(MODEL, TRAIN, text, preset="quick").id for _ in range(20)}
     assert len(ids) == 20
     assert all(len(run_id) == 16 and set(run_id) <= set("0123456789abcdef") for run_id in ids)
 
@@ -134,7 +134,7 @@ def test_names_are_two_words_to_remember():
 
 def test_no_two_runs_have_one_name(text, monkeypatch):
     monkeypatch.setattr("microllm.runs.run.new_name", lambda: "brave-darcy")
-    names = [Run.create(MODEL, TRAIN, text, preset="quick").info.name for _ in range(3)]
+    names = [catalog.create(MODEL, TRAIN, text, preset="quick").info.name for _ in range(3)]
     assert names == ["brave-darcy", "brave-darcy-2", "brave-darcy-3"]
 
 
@@ -155,7 +155,7 @@ def test_no_two_runs_have_one_name(text, monkeypatch):
     ],
 )
 def test_a_damaged_run_json_is_named_and_does_not_hide_the_others(content, run, text):
-    damaged = Run.create(MODEL, TRAIN, text, preset="quick")
+    damaged = catalog.create(MODEL, TRAIN, text, preset="quick")
     (damaged.folder / "run.json").write_text(content)
     with pytest.raises(RunProblem, match=f"Run {damaged.id} is damaged: its run.json"):
         Run.open(damaged.id)
@@ -183,7 +183,7 @@ def test_a_run_json_that_lacks_a_part_is_damaged(missing, run):
     ids=str,
 )
 def test_a_run_json_that_was_edited_into_nonsense_is_damaged_and_hides_no_other(edited, run, text):
-    damaged = Run.create(MODEL, TRAIN, text, preset="quick")
+    damaged = catalog.create(MODEL, TRAIN, text, preset="quick")
     path = damaged.folder / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | edited))
     assert [other.id for other in all_runs()] == [run.id]
@@ -235,7 +235,7 @@ def test_a_run_that_others_can_see_is_whole(text, monkeypatch):
         seen.extend(run.tokenizer.vocab_size for run in all_runs())
 
     monkeypatch.setattr(run, "write_atomically", write_and_look)
-    Run.create(MODEL, TRAIN, text, preset="quick")
+    catalog.create(MODEL, TRAIN, text, preset="quick")
     assert seen
 
 
@@ -243,7 +243,7 @@ def test_a_run_that_others_can_see_is_whole(text, monkeypatch):
 
 
 def test_runs_are_listed_the_newest_first(text):
-    ids = [Run.create(MODEL, TRAIN, text, preset="quick").id for _ in range(4)]
+    ids = [catalog.create(MODEL, TRAIN, text, preset="quick").id for _ in range(4)]
     for age, run_id in enumerate(ids):
         damage(Run.open(run_id), created=1e9 - age)
     assert [run.id for run in all_runs()] == ids
@@ -448,7 +448,7 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
     assert disk.disk_use() == texts_too > kept
     monkeypatch.setenv("MICROLLM_DISK", "0.0001")
     with pytest.raises(RunProblem, match=r"^All runs and texts take 0\.0 MB, and MICROLLM_DISK allows 0: "):
-        Run.create(MODEL, TRAIN, text, preset="quick")
+        catalog.create(MODEL, TRAIN, text, preset="quick")
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     for wish in ("much", "nan", "-1"):
         monkeypatch.setenv("MICROLLM_DISK", wish)
@@ -458,14 +458,14 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
 def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, monkeypatch):
     used = disk.disk_use()
     monkeypatch.setenv("MICROLLM_DISK", f"{used / 1e6:.6f}")
-    new = Run.create(MODEL, TRAIN, text, preset="quick")
+    new = catalog.create(MODEL, TRAIN, text, preset="quick")
     assert disk.disk_use() > used
     with pytest.raises(RunProblem):
-        Run.create(MODEL, TRAIN, text, preset="quick")
-    new.delete()
+        catalog.create(MODEL, TRAIN, text, preset="quick")
+    catalog.delete(new)
     monkeypatch.setenv("MICROLLM_DISK", f"{(used - 1) / 1e6:.6f}")
     with pytest.raises(RunProblem):
-        Run.create(MODEL, TRAIN, text, preset="quick")
+        catalog.create(MODEL, TRAIN, text, preset="quick")
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     monkeypatch.delenv("MICROLLM_DISK")
     assert environment.most_disk() == 20e9
@@ -475,17 +475,17 @@ def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memor
     assert len(run.corpus)
     store.forget_text(text.sha256)
     with pytest.raises(TextProblem, match="is not kept here any more"):
-        Run.create(MODEL, TRAIN, text, preset="quick")
+        catalog.create(MODEL, TRAIN, text, preset="quick")
 
 
 def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkeypatch):
     count = run.load_corpus(text.sha256).reference_losses
 
     def count_while_somebody_deletes(corpus, block_size):
-        run.delete()
+        catalog.delete(run)
         return count(block_size)
 
     monkeypatch.setattr(Corpus, "reference_losses", count_while_somebody_deletes)
     with pytest.raises(TextProblem, match="is not kept here any more"):
-        Run.create(MODEL, TRAIN, text, preset="quick")
+        catalog.create(MODEL, TRAIN, text, preset="quick")
     assert all_runs() == []

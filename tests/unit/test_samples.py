@@ -19,6 +19,7 @@ from microllm.insight.memorization import real_words
 from microllm.insight.surprisal import next_right
 from microllm.jobs.runner import Workshop
 from microllm.jobs.samples import PROMPT, Samples, beginning_for, write_sample
+from microllm.runs import catalog
 from microllm.runs.run import Run
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 20}
@@ -26,7 +27,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 
 def trained_run(text: str) -> Run:
     model, train = configs_from(TINY)
-    run = Run.create(model, train, texts.prepare(text, "made"), preset="quick", threads=1)
+    run = catalog.create(model, train, texts.prepare(text, "made"), preset="quick", threads=1)
     Workshop().start(run).join(patience())
     assert run.info.state == "finished"
     return run

@@ -26,6 +26,7 @@ from microllm.environment import grace_seconds
 from microllm.jobs.runner import Workshop
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import Training
+from microllm.runs import catalog
 from microllm.runs.metrics import Writer
 from microllm.runs.run import Run
 
@@ -39,7 +40,7 @@ SHORT_TURN = 0.15
 def new_run(max_steps: int = 30, threads: int = 1, **settings) -> Run:
     text = texts.prepare(drawing_room(2_000), "made")
     model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return Run.create(model, train, text, preset="quick", threads=threads)
+    return catalog.create(model, train, text, preset="quick", threads=threads)
 
 
 @pytest.fixture

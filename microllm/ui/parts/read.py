@@ -15,9 +15,9 @@ from ...model import MicroLLM
 from ...runs.run import Run
 from ...tokenizer import known_ids, visible
 from ..components import letters
-from ..server import in_the_background
+from ..server import Background, in_the_background
 from ..state import view, window
-from ..state.view import Background, is_active
+from ..state.view import is_active
 from ..words import choices, isolated, literal
 from . import text_fields, write
 from .live import live

@@ -1,1 +1,1 @@
-
+"""What a window looks at, holds and owns. Nothing here draws."""

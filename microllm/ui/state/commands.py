@@ -19,6 +19,7 @@ from ...data import texts
 from ...data.decode import TextProblem
 from ...data.gutenberg import BOOK
 from ...jobs.training import Training
+from ...runs import catalog
 from ...runs.fork import fork as make_fork
 from ...runs.importing import import_run
 from ...runs.info import RunProblem
@@ -63,7 +64,7 @@ def start(is_queued: bool = False) -> None:
             is_queued = is_queued and bool(going)
             if new is None:
                 token = secrets.token_urlsafe(16)
-                made = Run.create(model, train, chosen, preset=preset, token=token, guess=guess)
+                made = catalog.create(model, train, chosen, preset=preset, token=token, guess=guess)
                 keys[made.id] = token
                 new = server.opened(made.id)  # one object to write and to look at
                 _train(new, going, is_queued)
@@ -162,7 +163,7 @@ def delete() -> None:
     if not ownership.owns() or view.training():
         return
     try:
-        view.run().delete()
+        catalog.delete(view.run())
     except (RunProblem, OSError) as problem:
         st.session_state["start_problem"] = str(problem)
         return

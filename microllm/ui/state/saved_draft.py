@@ -31,13 +31,9 @@ def follow() -> str | None:
     if memory["answered"] or (answer := held(memory["asked"])) is None:
         return None
     memory["answered"] = True
-    held_draft, is_of_this_tab = answer
+    text, is_of_this_tab = answer
     try:
-        says = (
-            dict(parse_qsl(held_draft, keep_blank_values=True, max_num_fields=100))
-            if len(held_draft) <= _LONGEST
-            else {}
-        )
+        says = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=100)) if len(text) <= _LONGEST else {}
     except ValueError:
         return None
     address = _address()
