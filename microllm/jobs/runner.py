@@ -39,7 +39,7 @@ class Workshop:
     def model_now(self, run: Run, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
         """(step, model) of a run as it stands: of the training in this process, else the newest snapshot.
 
-        None before there is either. Raises checkpoint.WeightsProblem.
+        None before there is either. Raises weights.WeightsProblem.
         """
         if (training := self.training(run.id)) and (copy := training.copy(max_age, wait)):
             return copy

@@ -141,7 +141,7 @@ class Samples:
             self._free_at = time.monotonic() + min(_LONGEST_REST, _REST * (time.monotonic() - began))
 
     def at(self, run: Run, step: int, wait: float = 0.0) -> Sample | None:
-        """The sample of a snapshot; None if it is not there within `wait` seconds. Raises checkpoint.WeightsProblem."""
+        """The sample of a snapshot; None if it is not there within `wait` seconds. Raises weights.WeightsProblem."""
         return self._once(self._past, run, step, lambda: write_sample(run, step, run.model_at(step)), wait)
 
     def first_words(self, run: Run, step: int, wait: float = 0.0) -> str | None:

@@ -41,7 +41,7 @@ _NAMES = """
 
 FORMAT = 2
 """Grows when a run of an older program has to be read differently. 1: no `format` in run.json, and weights under former
-names (see checkpoint._FORMER_NAMES)."""
+names (see weights._FORMER_NAMES)."""
 
 
 class NewerFormat(ValueError):

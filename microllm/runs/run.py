@@ -214,7 +214,7 @@ class Run:
         return steps[-1]
 
     def model_at(self, step: int) -> MicroLLM:
-        """The model of a snapshot, in eval mode. Raises checkpoint.WeightsProblem."""
+        """The model of a snapshot, in eval mode. Raises weights.WeightsProblem."""
         return load_weights(self._snapshot_path(step), self.info.model, self.tokenizer.vocab_size)
 
     def _snapshot_path(self, step: int) -> Path:
