@@ -53,7 +53,7 @@ class Text:
 
 
 def book(progress: Callable[[float], None] | None = None, cancelled: threading.Event | None = None) -> str:
-    """*Pride and Prejudice*, from the keep or fetched now. Raises download.TextProblem when it cannot be had, and soon
+    """*Pride and Prejudice*, from the keep or fetched now. Raises TextProblem when it cannot be had, and soon
     after `cancelled` is set. `progress` gets the share done, growing to 1."""
     return gutenberg.fetch_book(progress, cancelled=cancelled)
 
@@ -73,7 +73,7 @@ def prepare(
     `source` and `encoding` are as in Text; without a `source` it is somebody's own text, a file called `name`. (Of a
     name that is no Unicode, as a disk may have one, what is none becomes "?".)
 
-    Raises download.TextProblem for a text that no model could learn from: too short, or too many different characters.
+    Raises TextProblem for a text that no model could learn from: too short, or too many different characters.
     """
     name, notice = _in_unicode(name), notice and _in_unicode(notice)
     if first is not None and first >= len(content):  # all of it, however large the number
@@ -114,7 +114,7 @@ def choose(*sources: str, how: str = "none", first: int | None = None, encoding:
     """The text a command line names: "book", a built-in text's key, the path of a file, or "-" for standard input.
 
     Several are joined in their order, each from a new line. `encoding` is any name of what the files are written in.
-    Raises download.TextProblem.
+    Raises TextProblem.
     """
     if encoding is not None:
         encoding = encoding_called(encoding)
@@ -166,7 +166,7 @@ def _part(source: str, encoding: str | None) -> _Part:
 def made_here(key: str, *, how: str = "none", first: int | None = None) -> Text:
     """The built-in text with this key. It reads no file, whatever the key: paths belong to the command line.
 
-    Raises KeyError for a key that is not in BUILTIN_TEXTS, download.TextProblem.
+    Raises KeyError for a key that is not in BUILTIN_TEXTS, TextProblem.
     """
     made = builtin.BUILTIN_TEXTS[key]
     return prepare(made.make(made.length, 0), made.name, how=how, first=first, source=key)

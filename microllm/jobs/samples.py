@@ -68,7 +68,7 @@ def _write(run: Run, model: MicroLLM, length: int) -> str:
 def beginning_for(run: Run, words: str = PROMPT) -> str:
     """`words` where the run's text has them; else as many characters of its held-out part, from a whole word on.
 
-    Line ends stay. Raises download.TextProblem when the text is not here and `words` has characters that it lacks.
+    Line ends stay. Raises TextProblem when the text is not here and `words` has characters that it lacks.
     """
     try:
         return _beginning(*run.text_and_vocab, words)

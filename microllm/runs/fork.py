@@ -34,7 +34,7 @@ def fork(parent: Run, step: int, text: Text | None = None, token: str | None = N
     learned from step 0, with a learning-rate curve of its own, in the characters of the parent: those that it never met
     are left out. `changes` are some of CHANGES.
 
-    Raises RunProblem without such a snapshot, ValueError for a setting, download.TextProblem, OSError.
+    Raises RunProblem without such a snapshot, ValueError for a setting, TextProblem, OSError.
     """
     info = parent.info
     if step not in parent.snapshots:

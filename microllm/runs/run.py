@@ -159,7 +159,7 @@ class Run:
 
     @property
     def corpus(self) -> Corpus:
-        """The text of the run. Raises download.TextProblem when it is gone, or is not the one that the run learned."""
+        """The text of the run. Raises TextProblem when it is gone, or is not the one that the run learned."""
         corpus = self._loaded(self.info.text, self._foreign_vocab)
         if corpus.tokenizer.vocab != self._vocab:
             raise self._not_its_text(self.info.text)
@@ -169,7 +169,7 @@ class Run:
     def text_and_vocab(self) -> tuple[str, str | None]:
         """What texts.load_corpus takes: the SHA-256 of the text, and its characters where they are the parent's.
 
-        Raises download.TextProblem as `corpus` does.
+        Raises TextProblem as `corpus` does.
         """
         _ = self.corpus
         return self.info.text.sha256, self._foreign_vocab
@@ -199,7 +199,7 @@ class Run:
 
     @property
     def old_corpus(self) -> Corpus | None:
-        """The old text, in the same characters. Raises download.TextProblem when it is gone."""
+        """The old text, in the same characters. Raises TextProblem when it is gone."""
         return self.old_text and self._loaded(self.old_text, self._vocab)
 
     @property
@@ -297,7 +297,7 @@ class Run:
         return load_checkpoint(self._checkpoints, step)
 
     def check_what_it_needs(self) -> None:
-        """Raises download.TextProblem when a text is gone from which it learns, RunProblem when weights are."""
+        """Raises TextProblem when a text is gone from which it learns, RunProblem when weights are."""
         _ = self.corpus, self.old_corpus
         if self.info.parent and not self.checkpoints:
             raise self.lost_beginning()
