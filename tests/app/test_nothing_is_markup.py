@@ -20,6 +20,8 @@ from microllm.slots import Slots
 from microllm.training import Training
 from microllm.ui import shared
 
+pytestmark = pytest.mark.timeout(30)  # they draw every page, some often
+
 # ---- 27. markup in names, texts, messages and links, without a browser
 
 

@@ -749,6 +749,7 @@ def test_a_closed_workshop_leaves_no_thread():
         assert (run.info.state, run.info.message) == ("interrupted", "The program that trained it was ended.")
 
 
+@pytest.mark.timeout(30)
 def test_a_program_that_ends_while_a_run_trains_ends_cleanly():
     run = new_run(ENDLESS)
     program = f"""
