@@ -10,11 +10,12 @@ import microllm.environment
 pytest_plugins = ["browser"]
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_configure(config):
-    """No test takes longer than so many seconds, but for slow ones, which say so themselves."""
-    if config.getoption("timeout", None) is None:
-        config.option.timeout = patience(30)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """A test that hangs fails after ten seconds of patience, or after as many as it asks for because it is slow."""
+    slow = item.get_closest_marker("timeout")
+    item.add_marker(pytest.mark.timeout(patience(slow.args[0] if slow else 10.0)), append=False)
+    return (yield)
 
 
 settings.register_profile("microllm", derandomize=True, deadline=None)

@@ -107,6 +107,7 @@ def test_a_suggestion_holds_when_the_run_was_told_to_start_otherwise():
     assert new.info.train.learning_rate == TrainConfig().learning_rate
 
 
+@pytest.mark.timeout(30)
 def test_the_owner_of_a_run_that_was_stopped_early_goes_on_with_that_very_run():
     run = new_run(drawing_room(40_000), max_steps=400)
     training = server.workshop().start(run)

@@ -21,6 +21,8 @@ from microllm.runs.run import Run
 from microllm.runs.weights import WeightsProblem
 from microllm.ui import server
 
+pytestmark = pytest.mark.timeout(30)  # they draw every page, some often
+
 # ---- 27. markup in names, texts, messages and links, without a browser
 
 

@@ -241,6 +241,7 @@ def test_three_kills_of_the_command_line_at_random_moments_lose_nothing(tmp_path
 # ---- 3. SIGTERM and Ctrl-C
 
 
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_step_saves_and_ends_well(number, tmp_path):
     training = command(None, tmp_path)
@@ -261,6 +262,7 @@ def test_a_signal_finishes_the_step_saves_and_ends_well(number, tmp_path):
     assert run.checkpoints[-1] == run.snapshots[-1] == last
 
 
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_at_once(number):
     child = os.fork()

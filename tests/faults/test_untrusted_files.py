@@ -197,6 +197,7 @@ def test_a_file_that_is_larger_than_the_zip_claims_is_refused(files):
     assert "Bad CRC-32 for file 'run/metrics.jsonl'" in refused(lying)
 
 
+@pytest.mark.timeout(30)
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(files):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -407,6 +407,7 @@ def test_a_resume_that_cannot_be_is_answered_with_one_sentence_and_changes_nothi
     assert not (run.folder / "events.jsonl").exists()
 
 
+@pytest.mark.timeout(30)
 def test_a_run_that_is_trained_elsewhere_or_has_lost_its_text_is_not_resumed(run, capsys):
     for flags in ([], ["--max_steps=20"], ["--threads=2"]):
         run.update(state="stopped")

@@ -278,6 +278,7 @@ def test_a_run_that_has_ended_stays_as_it_ended(state, run):
     assert (Run.open(run.id).info.state, Run.open(run.id).info.message) == (state, "The end.")
 
 
+@pytest.mark.timeout(30)
 def test_a_run_whose_program_was_killed_was_interrupted(run):
     program = f"""
 import sys

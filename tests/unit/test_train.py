@@ -92,6 +92,7 @@ def trained() -> Trainer:
     return trainer
 
 
+@pytest.mark.timeout(30)
 def test_a_model_that_looks_back_beats_the_table_of_pairs_on_text_it_never_saw(trained):
     assert trained.exam() < trained.corpus.reference_losses(16)["table_2"] - 0.3
 

@@ -167,7 +167,7 @@ def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(worksh
     exams = {step: loss for step, _, loss in alone(run)[0] if loss is not None}
     assert exams[10] > exams[20] > max(exams[30], exams[40])
     with run.writing():
-        run.update(references={"hard": (exams[10] + exams[20]) / 2, "floor": 0.1})
+        run.update(references={"table_5": (exams[10] + exams[20]) / 2, "floor": 0.1})
     workshop.start(run).join(patience())
     assert run.snapshots == [0, 8, 12, 16, 20, 24, 32, 48, 50]
 
@@ -175,7 +175,7 @@ def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(worksh
 def test_a_reference_that_was_beaten_at_a_scheduled_snapshot_is_no_news_later(workshop):
     run = new_run(30)
     with run.writing():
-        run.update(references={"beaten from the start": 99.0})
+        run.update(references={"uniform": 99.0})
     workshop.start(run).join(patience())
     assert run.snapshots == [0, 8, 12, 16, 24, 30]
 
@@ -754,6 +754,7 @@ def test_a_closed_workshop_leaves_no_thread():
         assert (run.info.state, run.info.message) == ("interrupted", "The program that trained it was ended.")
 
 
+@pytest.mark.timeout(30)
 def test_a_program_that_ends_while_a_run_trains_ends_cleanly():
     run = new_run(ENDLESS)
     program = f"""
