@@ -109,6 +109,7 @@ _busy: weakref.WeakSet[Background] = weakref.WeakSet()
 
 def in_the_background(work: Callable[[], Any]) -> Background:
     """Begin `work` in a thread of its own, which uses one of torch's threads; the program waits for its end."""
+
     def modestly(_: Background) -> Any:
         torch.set_num_threads(1)  # small products: more threads would only disturb training
         return work()

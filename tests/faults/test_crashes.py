@@ -469,8 +469,8 @@ def fill_the_disk(monkeypatch) -> str:
         path.write_bytes(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(microllm.checkpoint, "_write_durably", refuse)
-    monkeypatch.setattr(microllm.runs, "save_weights", lambda _, path: refuse(path, bytes(10)))
+    monkeypatch.setattr(microllm.runs.checkpoint, "_write_durably", refuse)
+    monkeypatch.setattr(microllm.runs.run, "save_weights", lambda _, path: refuse(path, bytes(10)))
     return "No space left on device"
 
 
@@ -479,7 +479,7 @@ def make_it_read_only(monkeypatch) -> str:
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(microllm.runs.checkpoint.tempfile, "mkdtemp", refuse)
-    monkeypatch.setattr(microllm.runs, "save_weights", refuse)
+    monkeypatch.setattr(microllm.runs.run, "save_weights", refuse)
     return "Read-only file system"
 
 

@@ -110,7 +110,7 @@ def test_a_lack_of_memory_fails_the_run_with_a_hint_and_the_others_go_on(worksho
     log = Writer.log
 
     def run_out(writer, progress):
-        if writer._run.id == unlucky.id and progress.step == 5:
+        if writer._folder == unlucky.folder and progress.step == 5:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes.")
         log(writer, progress)
 

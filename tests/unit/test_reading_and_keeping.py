@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microllm.data import files
+from microllm.data import files, store
 from microllm.data.decode import TextProblem
 from microllm.data.files import clean_gutenberg, decode_text, read_text_file
 from microllm.data.store import keep_text, load_text
@@ -122,7 +122,7 @@ def test_line_ends_marks_and_lone_surrogates_survive_keeping(text):
 
 def test_a_text_is_written_once(monkeypatch):
     sha256 = keep_text("once")
-    monkeypatch.setattr(files, "write_atomically", lambda *_: pytest.fail("written again"))
+    monkeypatch.setattr(store, "write_atomically", lambda *_: pytest.fail("written again"))
     assert keep_text("once") == sha256
 
 

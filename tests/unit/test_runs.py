@@ -133,7 +133,7 @@ def test_names_are_two_words_to_remember():
 
 
 def test_no_two_runs_have_one_name(text, monkeypatch):
-    monkeypatch.setattr("microllm.runs.run.new_name", lambda: "brave-darcy")
+    monkeypatch.setattr("microllm.runs.catalog.new_name", lambda: "brave-darcy")
     names = [catalog.create(MODEL, TRAIN, text, preset="quick").info.name for _ in range(3)]
     assert names == ["brave-darcy", "brave-darcy-2", "brave-darcy-3"]
 
@@ -206,7 +206,7 @@ def test_weights_that_do_not_fit_are_a_problem_and_not_a_crash(run, weights):
 
 def test_a_text_that_is_gone_is_a_problem_and_not_a_crash(run):
     texts.load_corpus.cache_clear()
-    (texts.download.texts_dir() / f"{run.info.text.sha256}.txt").unlink()
+    (texts_dir() / f"{run.info.text.sha256}.txt").unlink()
     with pytest.raises(TextProblem, match="not kept here"):
         _ = run.corpus
 
@@ -228,13 +228,13 @@ def test_a_run_json_with_a_part_of_another_type_is_damaged(wrong, run):
 
 
 def test_a_run_that_others_can_see_is_whole(text, monkeypatch):
-    write, seen = run_module.write_atomically, []
+    write, seen = catalog.write_atomically, []
 
     def write_and_look(path, data):
         write(path, data)
         seen.extend(run.tokenizer.vocab_size for run in all_runs())
 
-    monkeypatch.setattr(run, "write_atomically", write_and_look)
+    monkeypatch.setattr(catalog, "write_atomically", write_and_look)
     catalog.create(MODEL, TRAIN, text, preset="quick")
     assert seen
 
@@ -422,7 +422,7 @@ def test_a_snapshot_that_was_not_kept_is_a_problem_and_not_a_crash(run):
 def test_snapshots_keep_to_their_budget(run, weights, monkeypatch):
     run.save_snapshot(0, weights)
     (file,) = (run.folder / "snapshots").iterdir()
-    monkeypatch.setattr(run, "SNAPSHOT_BUDGET", int(4.5 * file.stat().st_size))
+    monkeypatch.setattr(run_module, "SNAPSHOT_BUDGET", int(4.5 * file.stat().st_size))
     for step in (8, 12, 16, 24, 32, 48, 64):
         run.save_snapshot(step, weights)
         assert len(run.snapshots) <= 4
@@ -431,7 +431,7 @@ def test_snapshots_keep_to_their_budget(run, weights, monkeypatch):
 
 
 def test_a_snapshot_larger_than_the_budget_is_kept_beside_the_first(run, weights, monkeypatch):
-    monkeypatch.setattr(run, "SNAPSHOT_BUDGET", 1)
+    monkeypatch.setattr(run_module, "SNAPSHOT_BUDGET", 1)
     for step in (0, 8, 12):
         run.save_snapshot(step, weights)
     assert run.snapshots == [0, 12]
@@ -480,7 +480,7 @@ def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memor
 
 
 def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkeypatch):
-    count = run.load_corpus(text.sha256).reference_losses
+    count = texts.load_corpus(text.sha256).reference_losses
 
     def count_while_somebody_deletes(corpus, block_size):
         catalog.delete(run)

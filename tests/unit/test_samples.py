@@ -105,7 +105,7 @@ def test_the_sample_of_a_snapshot_is_written_once(run, monkeypatch):
         written.append(step)
         return write_sample(run, step, model)
 
-    monkeypatch.setattr(microllm.samples, "write_sample", write)
+    monkeypatch.setattr(microllm.jobs.samples, "write_sample", write)
     samples = Samples(lambda run: None)
     first = samples.at(run, 8, wait=30)
     assert first == write_sample(run, 8, run.model_at(8))
@@ -119,7 +119,7 @@ def test_the_sample_of_a_snapshot_that_is_gone_says_so(run):
 
 
 def test_the_newest_sample_is_written_in_the_background_and_a_new_step_makes_a_new_one(run, monkeypatch):
-    monkeypatch.setattr(microllm.samples, "_EVERY", 0.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_EVERY", 0.0)
     now = [(8, run.model_at(8))]
     samples = Samples(lambda run: now[0])
     assert samples.newest(run) is None
@@ -157,8 +157,8 @@ def test_the_first_words_are_how_the_sample_begins(run):
 
 
 def test_while_it_rests_first_words_are_begun_only_for_those_who_wait(run, monkeypatch):
-    monkeypatch.setattr(microllm.samples, "_REST", 1e6)
-    monkeypatch.setattr(microllm.samples, "_LONGEST_REST", 60.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_REST", 1e6)
+    monkeypatch.setattr(microllm.jobs.samples, "_LONGEST_REST", 60.0)
     samples = Samples(lambda run: None)
     wait_for(lambda: samples.first_words(run, 8))
     assert samples.first_words(run, 12) is None
@@ -168,10 +168,10 @@ def test_while_it_rests_first_words_are_begun_only_for_those_who_wait(run, monke
 
 
 def test_many_runs_together_take_a_fifth_of_the_time_for_samples(run, monkeypatch):
-    monkeypatch.setattr(microllm.samples, "_EVERY", 0.0)
-    monkeypatch.setattr(microllm.samples, "_LONGEST_REST", 60.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_EVERY", 0.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_LONGEST_REST", 60.0)
     monkeypatch.setattr(
-        microllm.samples, "write_sample", lambda run, step, model: time.sleep(0.05) or SimpleNamespace(step=step)
+        microllm.jobs.samples, "write_sample", lambda run, step, model: time.sleep(0.05) or SimpleNamespace(step=step)
     )
     many = [SimpleNamespace(id=str(i)) for i in range(30)]
     steps = itertools.count(1)

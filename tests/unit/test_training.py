@@ -55,7 +55,7 @@ def workshop():
 def clock(monkeypatch):
     """The clock of windows and grace, which only the test moves."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(microllm.training, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(microllm.jobs.training, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
@@ -538,7 +538,7 @@ def test_asking_a_run_that_has_ended_for_a_copy_takes_no_time(workshop):
 @pytest.fixture
 def never_begun(monkeypatch):
     """No run is ever said to have begun, so that a first one makes no room for a second."""
-    monkeypatch.setattr(microllm.training, "_FIRST_POINTS", 10**9)
+    monkeypatch.setattr(microllm.jobs.training, "_FIRST_POINTS", 10**9)
 
 
 def test_a_paused_run_gives_its_place_to_another(never_begun):
@@ -672,7 +672,7 @@ def test_a_log_that_cannot_be_written_ends_the_run_with_a_sentence_and_no_other_
     log = Writer.log
 
     def refuse(writer, progress):
-        if writer._run.id == unlucky.id and progress.step == 5:
+        if writer._folder == unlucky.folder and progress.step == 5:
             raise OSError(5, "Input/output error")
         log(writer, progress)
 
@@ -759,8 +759,8 @@ def test_a_program_that_ends_while_a_run_trains_ends_cleanly():
     run = new_run(ENDLESS)
     program = f"""
 import signal, sys, time
+from microllm.jobs.runner import Workshop
 from microllm.runs import Run
-from microllm.training import Workshop
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 workshop, run = Workshop(), Run.open({run.id!r})
