@@ -12,9 +12,10 @@ pytest_plugins = ["browser"]
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item):
-    """A test that hangs fails after ten seconds of patience, or after as many as it asks for because it is slow."""
+    """A test that hangs fails. What it waits for itself has ten seconds (patience.py); this is the net beneath that."""
     slow = item.get_closest_marker("timeout")
-    item.add_marker(pytest.mark.timeout(patience(slow.args[0] if slow else 10.0)), append=False)
+    usual = 30.0 if {"unit", "app"} & {*item.path.parts} else 90.0  # a server or a program has to start there
+    item.add_marker(pytest.mark.timeout(patience(slow.args[0] if slow else usual)), append=False)
     return (yield)
 
 
