@@ -16,13 +16,16 @@ from ..link import Link
 from ..run_info import RunInfo
 from ..runs import RunProblem, check_disk
 from ..texts import PASTED
+from . import uploads
 from .shared import be_modest, book
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
 """The widgets of a text: source, how it is turned, how much of it is taken."""
 
 MOST_PASTED = 1_000_000
-"""Most characters in a box for a pasted text: a browser sends all of it again with every click on the page."""
+"""Most characters in a box for a pasted text: a browser sends all of it again with every click on the page, and the
+server closes the connection at a message of 25 MB.
+"""
 
 # ---- the settings
 
@@ -160,7 +163,7 @@ def take_own() -> None:
             _take("pasted", pasted.encode("utf-8", "surrogatepass"), PASTED)
         else:
             give_up("pasted")
-    uploaded = st.session_state.get("upload")
+    uploaded = uploads.uploaded("upload")
     if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
         st.session_state["uploaded_id"] = uploaded.file_id
         st.session_state.pop("encoding", None)
@@ -172,8 +175,10 @@ def take_uploaded(encoding: str | None = None) -> None:
 
     Where something had to be assumed, `likely_encoding` in the session is what the file was read as.
     """
-    uploaded = st.session_state["upload"]
-    data = uploaded.getvalue()
+    uploaded = uploads.uploaded("upload")
+    if uploaded is None or (data := uploads.content(uploaded)) is None:
+        st.session_state["own_text_problem"] = "The file that you uploaded is not here any more: choose it again."
+        return
     own = _take("upload", data, uploaded.name, encoding)
     if encoding is None:
         st.session_state["likely_encoding"] = likely_encoding(data) if own and own.notice else None
@@ -210,7 +215,7 @@ def _let_go_of_what_is_deleted() -> None:
     own = st.session_state.get("own_text")
     if own is None or texts.is_kept(own):
         return
-    if is_from("upload") and st.session_state.get("upload") is not None:
+    if is_from("upload") and uploads.uploaded("upload") is not None:
         _forget("own_text")
         take_uploaded(own.encoding)
     elif is_from("pasted"):

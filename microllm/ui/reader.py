@@ -20,7 +20,7 @@ from ..reading import Reading, after_a_cut_word, longest_copy, surprise
 from ..runs import Run
 from ..tokenizer import visible
 from ..writing import Sheet, known_ids
-from . import controls, session, writer
+from . import controls, next_run, session, writer
 from .components import letters
 from .frame import live
 from .session import Background, is_active
@@ -90,7 +90,9 @@ def _passage(run: Run) -> tuple[str, str]:
 
 
 def _own() -> str:
-    written = st.text_area("Your text", key="reading-own", height=120, persist_state="session")
+    written = st.text_area(
+        "Your text", key="reading-own", height=120, max_chars=next_run.MOST_PASTED, persist_state="session"
+    )
     known = controls.readable(written.replace("\r\n", "\n"), _LONGEST)
     if not known:
         st.info("Write or paste something, and leave the field: the model reads it.", icon=":material/edit_note:")
@@ -221,7 +223,7 @@ def _search(sha256: str, sample: str) -> Background:
 
 
 def _find_copy(sha256: str, sample: str) -> _Copy:
-    trained, _ = _parts(sha256)
+    trained, _ = parts(sha256)
     start, length, place = longest_copy(sample, trained)
     return _Copy(
         start,
@@ -235,7 +237,7 @@ def _find_copy(sha256: str, sample: str) -> _Copy:
 @functools.lru_cache(maxsize=64)
 def _usual(sha256: str, length: int) -> list[int]:
     """The longest pieces that passages of the held-out text, as long as the sample, share with the training text."""
-    trained, held_out = _parts(sha256)
+    trained, held_out = parts(sha256)
     if len(held_out) < 2 * length:
         return []
     count = min(_PASSAGES_FOR_CHANCE, len(held_out) // length)
@@ -244,7 +246,8 @@ def _usual(sha256: str, length: int) -> list[int]:
 
 
 @functools.lru_cache(maxsize=2)
-def _parts(sha256: str) -> tuple[str, str]:
+def parts(sha256: str) -> tuple[str, str]:
+    """What of a text is trained on, and what is held out."""
     text = load_text(sha256)
     cut = int(0.9 * len(text))
     return text[:cut], text[cut:]

@@ -9,6 +9,7 @@ import secrets
 from functools import lru_cache
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from .. import link
 from ..checkpoint import WeightsProblem
@@ -38,6 +39,7 @@ class Window:
         self.packages: dict[str, Background] = {}
         self.ordered = -math.inf  # when the last order was carried out
         self._held: dict[str, Training] = {}
+        self._session = get_script_run_ctx().session_id
         frame.come(self.token)
 
     def hold(self, training: Training) -> None:
@@ -57,6 +59,10 @@ class Window:
             training.let_go(self.token)
         for writing in self.writings.values():
             writing.stop()
+        if st.runtime.exists():  # what it could download, a packed run for one, Streamlit would keep for minutes
+            downloads = st.runtime.get_instance().media_file_mgr
+            downloads.clear_session_refs(self._session)
+            downloads.remove_orphaned_files()
 
 
 @st.cache_resource(scope="session", on_release=Window.close, show_spinner=False)

@@ -9,7 +9,7 @@ from ..builtin import BUILTIN_TEXTS, TRANSFORMS
 from ..decoding import ENCODINGS
 from ..download import TextProblem
 from ..gutenberg import BOOK
-from . import next_run, session, shared
+from . import next_run, session, shared, uploads
 from .frame import live
 from .words import literal
 
@@ -110,7 +110,7 @@ def _own_text() -> None:
     if own:
         st.text(f"Using: {own.name}" + (f", the earlier text of {own.characters:,} characters" if problem else ""))
         likely = st.session_state.get("likely_encoding")
-        if next_run.is_from("upload") and st.session_state["upload"] is not None and likely in ENCODINGS:
+        if next_run.is_from("upload") and uploads.uploaded("upload") is not None and likely in ENCODINGS:
             _encoding(own, likely)
 
 
@@ -134,5 +134,5 @@ def _encoding(own: texts.Text, likely: str) -> None:
 
 
 def _read_again() -> None:
-    if st.session_state.get("upload") is not None:
+    if uploads.uploaded("upload") is not None:
         next_run.take_uploaded(st.session_state["encoding"])

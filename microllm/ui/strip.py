@@ -14,7 +14,7 @@ from ..importing import MOST_BYTES
 from ..run_info import RunInfo
 from ..runs import ACTIVE, Run, RunProblem, most_disk, runs_and_damaged
 from ..training import Training
-from . import drafts, orders, session, shared
+from . import drafts, orders, session, shared, uploads
 from .components.timeline import timeline
 from .frame import crowd, live
 from .share import share
@@ -29,6 +29,7 @@ def show(pace: float) -> None:
 
     While a run trains its numbers are anew every `pace` seconds.
     """
+    session.window()  # from now on it is counted, and what it leaves is cleared away
     link_problem, start_problem = session.follow_the_link(), st.session_state.pop("start_problem", None)
     draft_problem = drafts.follow()
     shown = _whole_page()
@@ -122,14 +123,14 @@ def _menu(name: str) -> None:
 
 def _import() -> None:
     above = st.container()  # what stands below may be out of sight
-    packed = st.file_uploader(
-        "Import a run (the zip of Take it away)", "zip", key="import", max_upload_size=MOST_BYTES // 2**20
-    )
+    st.file_uploader("Import a run (the zip of Take it away)", "zip", key="import", max_upload_size=MOST_BYTES // 2**20)
+    packed = uploads.uploaded("import")
     if packed is None:
         return
     taken, problem = st.session_state.get("imported", (None, None))
     if packed.file_id != taken:
-        problem = orders.take_in(packed.getvalue())
+        data = uploads.content(packed)
+        problem = "This file is not here any more: choose it again." if data is None else orders.take_in(data)
         st.session_state["imported"] = packed.file_id, problem
         if problem is None:
             st.rerun()
