@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
+import requests
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -46,6 +47,7 @@ class Visitor:
         self.problems: list[str] = []
         self.waits: list[float] = []
         """Seconds from each action to its answer."""
+        self._places: list[Any] = []
         self._pages: dict[str, str] = {}
         self._page = ""
         self._values: dict[str, WidgetState] = {}
@@ -89,6 +91,22 @@ class Visitor:
     async def press(self, key: str, answered: Callable[[], bool]) -> None:
         """Press a button, until what it is there for has come about."""
         await self._act({key: True}, answered)
+
+    async def upload(self, key: str, name: str, data: bytes) -> None:
+        """Choose a file in a field; the page has run with it then."""
+        self._places.clear()
+        message = BackMsg()
+        message.file_urls_request.file_names.append(name)
+        await self._socket.send(message.SerializeToString())
+        async with self._changed:
+            await asyncio.wait_for(self._changed.wait_for(lambda: self._places), _PATIENCE)
+        (place,) = self._places
+        await asyncio.to_thread(_put, self.address, place.upload_url, name, data)
+        state = WidgetState(id=self.shown[key].message.id)
+        file = state.file_uploader_state_value.uploaded_file_info.add(file_id=place.file_id, name=name, size=len(data))
+        file.file_urls.CopyFrom(place)
+        self._values[state.id] = state
+        await self._act({}, None)
 
     async def _act(self, values: dict[str, Any], answered: Callable[[], bool] | None) -> None:
         triggers, fragment = [], ""
@@ -157,6 +175,10 @@ class Visitor:
             self._timers[timer.fragment_id] = asyncio.create_task(self._tick(timer.fragment_id, timer.interval))
         elif kind == "stop_auto_rerun":
             self._stop_timers(*message.stop_auto_rerun.fragment_ids)
+        elif kind == "file_urls_response":
+            self._places = list(message.file_urls_response.file_urls)
+            async with self._changed:
+                self._changed.notify_all()
         elif kind == "delta":
             self._draw(message)
         elif kind == "script_finished":
@@ -194,6 +216,13 @@ class Visitor:
         for fragment in fragments or [*self._timers]:
             if timer := self._timers.pop(fragment, None):
                 timer.cancel()
+
+
+def _put(address: str, place: str, name: str, data: bytes) -> None:
+    with requests.Session() as browser:
+        browser.get(f"{address}/_stcore/health")  # it gives the cookie that proves where the upload comes from
+        token = browser.cookies.get("_streamlit_xsrf", "")
+        browser.put(address + place, files={"file": (name, data)}, headers={"X-Xsrftoken": token}).raise_for_status()
 
 
 def _state(element: Shown, value: Any) -> WidgetState:

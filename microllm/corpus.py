@@ -56,6 +56,11 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.train) + len(self.val)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that its ids take, without its tables."""
+        return self.train.nbytes + self.val.nbytes
+
     def get_batch(
         self,
         split: str,

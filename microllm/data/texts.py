@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import threading
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,7 +177,45 @@ def is_kept(text: Text) -> bool:
     return (texts_dir() / f"{text.sha256}.txt").is_file()
 
 
-@functools.lru_cache(maxsize=4)
-def load_corpus(sha256: str, vocab: str | None = None) -> Corpus:
-    """The kept text as ids, those of its own characters or of `vocab`. Cached: it is encoded once, whoever uses it."""
-    return Corpus(store.load_text(sha256), vocab and CharTokenizer(vocab))
+class _Corpora:
+    """Texts as ids. What is in use is shared; of what nobody uses, the newest stay, as far as there is room."""
+
+    most_idle = 100_000_000
+    """Bytes of ids that may stay with nobody using them; the newest stays however large it is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._used: weakref.WeakValueDictionary[tuple[str, str | None], Corpus] = weakref.WeakValueDictionary()
+        self._newest: dict[tuple[str, str | None], Corpus] = {}
+
+    def __call__(self, sha256: str, vocab: str | None = None) -> Corpus:
+        """The kept text as ids, those of its own characters or of `vocab`: encoded once, whoever uses it.
+
+        Raises TextProblem.
+        """
+        key = sha256, vocab
+        corpus = self._used.get(key)
+        if corpus is None:
+            corpus = Corpus(store.load_text(sha256), vocab and CharTokenizer(vocab))
+        with self._lock:
+            self._newest.pop(key, None)
+            self._used[key] = self._newest[key] = corpus
+            while len(self._newest) > 1 and sum(one.nbytes for one in self._newest.values()) > self.most_idle:
+                del self._newest[next(iter(self._newest))]
+            if len(self._newest) > 4:
+                del self._newest[next(iter(self._newest))]
+        return corpus
+
+    def let_go(self) -> None:
+        """Keep only what is in use."""
+        with self._lock:
+            self._newest.clear()
+
+    def cache_clear(self) -> None:
+        """Encode each text anew."""
+        with self._lock:
+            self._newest.clear()
+            self._used.clear()
+
+
+load_corpus = _Corpora()

@@ -128,7 +128,7 @@ class _Copy:
 
 
 def _find_copy(sha256: str, sample: str) -> _Copy:
-    trained, _ = _parts(sha256)
+    trained, _ = parts(sha256)
     start, length, place = longest_copy(sample, trained)
     return _Copy(
         start,
@@ -142,7 +142,7 @@ def _find_copy(sha256: str, sample: str) -> _Copy:
 @functools.lru_cache(maxsize=64)
 def _usual(sha256: str, length: int) -> list[int]:
     """The longest pieces that passages of the held-out text, as long as the sample, share with the training text."""
-    trained, held_out = _parts(sha256)
+    trained, held_out = parts(sha256)
     if len(held_out) < 2 * length:
         return []
     count = min(_PASSAGES_FOR_CHANCE, len(held_out) // length)
@@ -151,7 +151,8 @@ def _usual(sha256: str, length: int) -> list[int]:
 
 
 @functools.lru_cache(maxsize=2)
-def _parts(sha256: str) -> tuple[str, str]:
+def parts(sha256: str) -> tuple[str, str]:
+    """What of a text is trained on, and what is held out."""
     text = load_text(sha256)
     cut = int(0.9 * len(text))
     return text[:cut], text[cut:]

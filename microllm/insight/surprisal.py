@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import regex
@@ -15,6 +15,7 @@ NEXT_RIGHT_CHARACTERS = 4_000
 """`next_right` asks for so many held-out characters: enough for a share that is right to about one in a hundred."""
 
 _CHUNK = 64
+_TOKENS_AT_ONCE = 2_048  # in one batch: the largest model that is offered takes about two seconds for them
 _LONGEST_WORD = 40  # letters; what is longer is a sequence of bases, a key or a line without blanks
 
 # Word boundaries (UAX 29) and line breaks (UAX 14) as Unicode defines them. Between the words of these scripts there is
@@ -47,13 +48,20 @@ class Reading:
         return self.nats[1:].mean().item()
 
 
-def surprise(model: MicroLLM, ids: torch.Tensor, guesses: int = 5, stride: int = 1) -> Reading:
+def surprise(
+    model: MicroLLM,
+    ids: torch.Tensor,
+    guesses: int = 5,
+    stride: int = 1,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> Reading | None:
     """Read `ids` (N,) with `model`, without dropout: each character from what stands before it, never beyond it.
 
     With stride 1 each is seen from its own last block_size characters. A larger stride is about so many times quicker:
     windows begin `stride` characters apart, so that each is seen from at least block_size - stride + 1 of them, as far
     as they exist. A model that is not causal is always read with stride 1, so that it cannot cheat here.
-    Raises ValueError for an empty text or a stride out of range.
+    None once `is_cancelled`, which is asked before each batch. Raises ValueError for an empty text or a stride out of
+    range.
     """
     if not len(ids):
         raise ValueError("There is nothing to read: give at least one character.")
@@ -64,6 +72,8 @@ def surprise(model: MicroLLM, ids: torch.Tensor, guesses: int = 5, stride: int =
     at = 1
     with evaluating(model):
         for logits in _scores(model, ids[:-1], stride):
+            if is_cancelled():
+                return None
             log_p = logits.float().log_softmax(-1)
             targets = ids[at : at + len(log_p), None]
             nats.append(-log_p.gather(-1, targets)[:, 0])
@@ -86,8 +96,9 @@ def _scores(model: MicroLLM, ids: torch.Tensor, stride: int) -> Iterator[torch.T
         for end in range(1, size + 1):
             yield model(ids[None, :end])[0][:, -1]
     later = ids.unfold(0, size, stride)[1:]  # of each window only the last rows are news
-    for start in range(0, len(later), _CHUNK):
-        yield model(later[start : start + _CHUNK])[0][:, -stride:].flatten(0, 1)
+    at_once = max(1, min(_CHUNK, _TOKENS_AT_ONCE // size))
+    for start in range(0, len(later), at_once):
+        yield model(later[start : start + at_once])[0][:, -stride:].flatten(0, 1)
     if rest := (len(ids) - size) % stride:
         yield model(ids[None, -size:])[0][0, -rest:]
 

@@ -37,17 +37,34 @@ def go(window: str) -> None:
 
 
 def _tidy() -> None:
-    """Give memory back: runs that were opened, Streamlit's sessions (circles of objects), and what the C library keeps
-    of what threads freed.
+    """Give memory back: runs that were opened, texts, Streamlit's sessions (circles of objects), and what the C library
+    keeps of what threads freed. Who still looks at a run or a text opens it again.
     """
+    from ..data import texts
+    from ..insight import memorization
     from . import server
 
-    server.opened.cache_clear()  # who still looks at a run opens it again
+    server.opened.cache_clear()
+    texts.load_corpus.let_go()
+    memorization.parts.cache_clear()
+    _end_sessions()
     gc.unfreeze()  # the first window was open when what is imported was set aside
     gc.collect()
     gc.freeze()
     with contextlib.suppress(OSError, AttributeError):  # a system with another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _end_sessions() -> None:
+    """End the sessions that Streamlit keeps for windows which did not come back in time. By itself it does so when the
+    next window comes or goes, in its own thread; there is no public way to ask for it.
+    """
+    with contextlib.suppress(AttributeError, RuntimeError):  # no server, or another version
+        runtime = st.runtime.get_instance()
+        sessions = runtime._session_mgr._session_storage._cache
+        is_done = threading.Event()
+        runtime._get_async_objs().eventloop.call_soon_threadsafe(lambda: (sessions.expire(), is_done.set()))
+        is_done.wait(5.0)
 
 
 def crowd() -> int:

@@ -107,12 +107,14 @@ def opened(run_id: str) -> Run:
 _busy: weakref.WeakSet[Background] = weakref.WeakSet()
 
 
-def in_the_background(work: Callable[[], Any]) -> Background:
-    """Begin `work` in a thread of its own, which uses one of torch's threads; the program waits for its end."""
+def in_the_background(work: Callable[[threading.Event], Any]) -> Background:
+    """Begin `work` in a thread of its own, which uses one of torch's threads. It should end soon after the event that
+    it is given is set; the program waits for that.
+    """
 
-    def modestly(_: Background) -> Any:
+    def modestly(background: Background) -> Any:
         torch.set_num_threads(1)  # small products: more threads would only disturb training
-        return work()
+        return work(background.cancelled)
 
     background = Background(modestly)
     _busy.add(background)
@@ -122,5 +124,7 @@ def in_the_background(work: Callable[[], Any]) -> Background:
 @atexit.register
 def _wait_for_all() -> None:
     """A thread that still computes when the program ends would abort it."""
+    for background in list(_busy):
+        background.cancelled.set()
     for background in list(_busy):
         background.wait(8.0)

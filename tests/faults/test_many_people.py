@@ -192,3 +192,38 @@ def test_when_windows_have_gone_what_they_left_is_cleared_away(monkeypatch):
         wait_until(lambda: left() is None)
     finally:
         gc.enable()
+
+
+# ---- 55. memory held for those who have left
+
+
+@pytest.mark.timeout(240)
+def test_of_four_uploads_the_newest_is_held_and_none_when_the_window_has_gone(fresh_server):
+    """Streamlit keeps each file until the session ends, and ends a session when the next visitor comes."""
+    server, megabytes = fresh_server(STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL="1"), 30
+    line = "the quick brown fox jumps over the lazy dog and so on and so on for ever\n"
+
+    async def window(size: int, files: int) -> list[float]:
+        """Memory after each upload of so many MB."""
+        held = []
+        async with Visitor(server.url) as visitor:
+            await visitor.open("train", until="start")
+            await visitor.set("text", "own")
+            for number in range(files):
+                await visitor.upload(
+                    "upload", f"{number}.txt", f"{number} {line * (size * 10**6 // len(line))}".encode()
+                )
+                held.append(resident(server.process))
+            assert visitor.problems == []
+        await asyncio.sleep(8)  # nobody else comes
+        return held
+
+    def run(size: int, files: int) -> list[float]:
+        with ThreadPoolExecutor(1) as elsewhere:
+            return elsewhere.submit(lambda: asyncio.run(window(size, files))).result()
+
+    run(1, 1)
+    before = resident(server.process)
+    held = run(megabytes, 4)
+    assert held[-1] - held[0] < 4 * megabytes  # what was read of them may stay for a while, see texts.load_corpus
+    assert resident(server.process) < before + megabytes

@@ -1,6 +1,8 @@
 """Which text a run learns: the book, one made here, or a file; whole, turned around or cut short."""
 
+import gc
 import io
+import weakref
 
 import pytest
 
@@ -198,3 +200,28 @@ def test_two_runs_of_the_same_text_share_its_file_and_its_corpus():
     assert first.sha256 == second.sha256
     assert [path.name for path in texts_dir().iterdir()] == [f"{first.sha256}.txt"]
     assert load_corpus(first.sha256) is load_corpus(second.sha256)
+
+
+# ---- texts as ids, in memory
+
+
+def test_of_texts_that_nobody_uses_the_newest_stay_as_far_as_there_is_room(monkeypatch):
+    monkeypatch.setattr(type(load_corpus), "most_idle", 250)
+    load_corpus.cache_clear()
+    made = [prepare(f"{number} " * 50, "made").sha256 for number in range(4)]
+    left = [weakref.ref(load_corpus(sha256)) for sha256 in made]
+    gc.collect()
+    assert [it() is not None for it in left] == [False, False, True, True]
+    assert load_corpus(prepare("long enough " * 99, "long").sha256) is load_corpus(
+        prepare("long enough " * 99, "").sha256
+    )
+    gc.collect()
+    assert not any(it() for it in left)
+
+
+def test_a_text_in_use_is_shared_also_when_it_was_let_go():
+    load_corpus.cache_clear()
+    sha256 = prepare("some words " * 9, "made").sha256
+    corpus = load_corpus(sha256)
+    load_corpus.let_go()
+    assert load_corpus(sha256) is corpus

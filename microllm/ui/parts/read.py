@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import threading
 
 import streamlit as st
 
@@ -16,7 +17,7 @@ from ...runs.run import Run
 from ...tokenizer import known_ids, visible
 from ..components import letters
 from ..server import Background, in_the_background
-from ..state import view, window
+from ..state import draft, view, window
 from ..state.view import is_active
 from ..words import choices, isolated, literal
 from . import text_fields, write
@@ -89,7 +90,9 @@ def _passage(run: Run) -> tuple[str, str]:
 
 
 def _own() -> str:
-    written = st.text_area("Your text", key="reading-own", height=120, persist_state="session")
+    written = st.text_area(
+        "Your text", key="reading-own", height=120, max_chars=draft.MOST_PASTED, persist_state="session"
+    )
     known = text_fields.readable(written.replace("\r\n", "\n"), _LONGEST)
     if not known:
         st.info("Write or paste something, and leave the field: the model reads it.", icon=":material/edit_note:")
@@ -135,11 +138,21 @@ class _Reader:
         if self._next is None and step != self._step:
             self._step = step
             ids = known_ids(run.tokenizer, self.text)
-            self._next = in_the_background(lambda: (step, surprise(model, ids, _GUESSES, _stride(model))))
+
+            def read(cancelled: threading.Event) -> tuple[int, Reading] | None:
+                reading = surprise(model, ids, _GUESSES, _stride(model), cancelled.is_set)
+                return reading and (step, reading)
+
+            self._next = in_the_background(read)
         if self._next:  # most are done at once; the first one is worth waiting for
             self._next.wait(0.03 if self.shown else 2.0)
             self._take()
         return self.shown
+
+    def stop(self) -> None:
+        """Give up a reading that is under way: the text is another now, or the window has gone."""
+        if self._next:
+            self._next.cancelled.set()
 
     def _take(self) -> None:
         if self._next and not self._next.is_busy:
@@ -157,6 +170,9 @@ def _tick(run: Run, text: str, sheet: Sheet | None) -> None:
         return
     readers = window.window().readers
     if run.id not in readers or readers[run.id].text != text:
+        for before in readers.values():  # a window reads one text at a time
+            before.stop()
+        readers.clear()
         readers[run.id] = _Reader(text)
     read = readers[run.id].refresh(run, *now)
     if read is None:
@@ -205,7 +221,7 @@ def _copied(run: Run, sheet: Sheet) -> _Copy | None:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _search(sha256: str, sample: str) -> Background:
-    return in_the_background(lambda: _find_copy(sha256, sample))
+    return in_the_background(lambda _: _find_copy(sha256, sample))
 
 
 def _copy_sentence(found: _Copy | None) -> str:

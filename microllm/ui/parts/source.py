@@ -9,7 +9,7 @@ from ...data.builtin import BUILTIN_TEXTS, TRANSFORMS
 from ...data.decode import ENCODINGS, TextProblem
 from ...data.gutenberg import BOOK
 from .. import server
-from ..state import draft, ownership
+from ..state import draft, ownership, uploads
 from ..words import literal
 from .live import live
 
@@ -110,7 +110,7 @@ def _own_text() -> None:
     if own:
         st.text(f"Using: {own.name}" + (f", the earlier text of {own.characters:,} characters" if problem else ""))
         chosen, likely = draft.encodings()
-        if draft.is_from("upload") and st.session_state["upload"] is not None and likely in ENCODINGS:
+        if draft.is_from("upload") and uploads.uploaded("upload") is not None and likely in ENCODINGS:
             st.session_state.setdefault("encoding", chosen or likely)
             _encoding(own)
 

@@ -18,7 +18,7 @@ from ...runs.run import ACTIVE, Run
 from .. import server
 from ..components.timeline import timeline
 from ..presence import crowd
-from ..state import commands, navigation, ownership, saved_draft, view, window
+from ..state import commands, navigation, ownership, saved_draft, uploads, view, window
 from ..words import choices, duration, literal
 from .live import live
 from .share import share
@@ -32,6 +32,7 @@ def show(pace: float) -> None:
 
     While a run trains its numbers are anew every `pace` seconds.
     """
+    window.window()  # from now on it is counted, and what it leaves is cleared away
     link_problem, start_problem = navigation.follow_the_link(), st.session_state.pop("start_problem", None)
     draft_problem = saved_draft.follow()
     shown = _whole_page()
@@ -125,14 +126,14 @@ def _menu(name: str) -> None:
 
 def _import() -> None:
     above = st.container()  # what stands below may be out of sight
-    packed = st.file_uploader(
-        "Import a run (the zip of Take it away)", "zip", key="import", max_upload_size=MOST_BYTES // 2**20
-    )
+    st.file_uploader("Import a run (the zip of Take it away)", "zip", key="import", max_upload_size=MOST_BYTES // 2**20)
+    packed = uploads.uploaded("import")
     if packed is None:
         return
     taken, problem = st.session_state.get("imported", (None, None))
     if packed.file_id != taken:
-        problem = commands.take_in(packed.getvalue())
+        data = uploads.content(packed)
+        problem = "This file is not here any more: choose it again." if data is None else commands.take_in(data)
         st.session_state["imported"] = packed.file_id, problem
         if problem is None:
             st.rerun()

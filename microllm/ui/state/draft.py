@@ -17,13 +17,16 @@ from ...data.texts import PASTED
 from ...runs.disk import check_disk
 from ...runs.info import RunInfo, RunProblem
 from ..server import be_modest, book
+from . import uploads
 from .link import Link
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
 """The widgets of a text: source, how it is turned, how much of it is taken."""
 
 MOST_PASTED = 1_000_000
-"""Most characters in a box for a pasted text: a browser sends all of it again with every click on the page."""
+"""Most characters in a box for a pasted text: a browser sends all of it again with every click on the page, and the
+server closes the connection at a message of 25 MB.
+"""
 
 # ---- the settings
 
@@ -161,7 +164,7 @@ def take_own() -> None:
             _take("pasted", pasted.encode("utf-8", "surrogatepass"), PASTED)
         else:
             give_up("pasted")
-    uploaded = st.session_state.get("upload")
+    uploaded = uploads.uploaded("upload")
     if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
         st.session_state["uploaded_id"] = uploaded.file_id
         _take_uploaded()
@@ -169,7 +172,7 @@ def take_own() -> None:
 
 def choose_encoding(encoding: str) -> None:
     """Read the uploaded file in this encoding, a key of ENCODINGS."""
-    if (uploaded := st.session_state.get("upload")) is not None:
+    if (uploaded := uploads.uploaded("upload")) is not None:
         st.session_state["chosen_encoding"] = uploaded.file_id, encoding
         _take_uploaded()
 
@@ -177,13 +180,15 @@ def choose_encoding(encoding: str) -> None:
 def encodings() -> tuple[str | None, str | None]:
     """(the encoding that was chosen for the uploaded file, what it was read as before if something was assumed)."""
     file_id, encoding = st.session_state.get("chosen_encoding", (None, None))
-    uploaded = st.session_state["upload"]
+    uploaded = uploads.uploaded("upload")
     return encoding if uploaded and file_id == uploaded.file_id else None, st.session_state.get("likely_encoding")
 
 
 def _take_uploaded() -> None:
-    uploaded, (encoding, _) = st.session_state["upload"], encodings()
-    data = uploaded.getvalue()
+    uploaded, (encoding, _) = uploads.uploaded("upload"), encodings()
+    if uploaded is None or (data := uploads.content(uploaded)) is None:
+        st.session_state["own_text_problem"] = "The file that you uploaded is not here any more: choose it again."
+        return
     own = _take("upload", data, uploaded.name, encoding)
     if encoding is None:
         st.session_state.pop("encoding", None)

@@ -6,6 +6,7 @@ import math
 import secrets
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ...jobs.generation import Desk
 from ...jobs.training import Training
@@ -23,6 +24,7 @@ class Window:
         self.packages: dict[str, Background] = {}
         self.ordered = -math.inf  # when the last order was carried out
         self._held: dict[str, Training] = {}
+        self._session = get_script_run_ctx().session_id
         presence.come(self.token)
 
     def hold(self, training: Training) -> None:
@@ -42,6 +44,12 @@ class Window:
             training.let_go(self.token)
         for writing in self.writings.values():
             writing.stop()
+        for reader in self.readers.values():
+            reader.stop()
+        if st.runtime.exists():  # what it could download, a packed run for one, Streamlit would keep for minutes
+            downloads = st.runtime.get_instance().media_file_mgr
+            downloads.clear_session_refs(self._session)
+            downloads.remove_orphaned_files()
 
 
 @st.cache_resource(scope="session", on_release=Window.close, show_spinner=False)
