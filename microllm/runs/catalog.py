@@ -94,6 +94,11 @@ def delete(run: Run) -> None:
         texts = run.info.texts
         (run.folder / "run.json").unlink()  # from here on there is no such run
     shutil.rmtree(run.folder, ignore_errors=True)
+    forget_unused(texts)
+
+
+def forget_unused(texts: set[str]) -> None:
+    """Remove those of the kept texts that no run needs."""
     needed = {sha256 for info, _ in _infos_and_damaged()[0] for sha256 in info.texts}
     for sha256 in texts - needed:
         forget_text(sha256)

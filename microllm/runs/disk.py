@@ -16,9 +16,9 @@ def disk_use() -> int:
     return _bytes_in(runs_dir()) + _bytes_in(texts_dir())
 
 
-def check_disk() -> None:
-    """Raises RunProblem when there is no room for another run or text."""
-    if (used := disk_use()) > (most := most_disk()):
+def check_disk(coming: int = 0) -> None:
+    """Raises RunProblem when there is no room for another run or text, of which so many bytes are known to come."""
+    if (used := disk_use()) + coming > (most := most_disk()):
         raise RunProblem(
             f"All runs and texts take {used / 1e6:,.1f} MB, and MICROLLM_DISK allows {most / 1e6:,.0f}: "
             "delete some first."

@@ -33,6 +33,7 @@ from .weights import WeightsProblem
 MOST_BYTES = 300 * 2**20
 """What the zip, and all that it holds, may take."""
 
+_MOST_PACKED, _SMALL = 4, 2**16  # times; bytes: half of the weights of a model may still be zero
 _MOST_FILES = 1_000
 _MOST_ENTRIES = 5_000  # with folders, and with what systems add to each file
 _SNAPSHOT = re.compile(r"snapshots/step-(0|[1-9][0-9]{0,8})\.safetensors")
@@ -49,6 +50,7 @@ def import_run(data: bytes, token: str | None = None) -> Run:
     """
     check_disk()
     files = _files(data)
+    check_disk(coming=sum(map(len, files.values())))
     info = _info(files, token)
     try:
         checked_vocab(parsed(files["vocab.json"]))
@@ -103,6 +105,8 @@ def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
             raise RunProblem(f"{entry.filename[:80]!r} has no place in the zip of one run.")
         if entry.file_size > _LONGEST.get(name, MOST_BYTES):
             raise RunProblem(f"{name} has {entry.file_size / 1e6:,.1f} MB: that is no file of ours.")
+        if _SNAPSHOT.fullmatch(name) and entry.file_size > _MOST_PACKED * entry.compress_size + _SMALL:
+            raise RunProblem(f"{name} is packed far smaller than weights of a model can be.")
         with archive.open(entry) as file:
             files[name] = file.read(entry.file_size)  # no more than it claims, and its SHA-256 is checked below
     return _verified(files)

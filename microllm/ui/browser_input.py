@@ -20,10 +20,14 @@ from typing import Any
 
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.state.common import WidgetMetadata, is_element_id, unpack_widget_state_value
 from streamlit.runtime.state.session_state import Serialized, SessionState
 
 from ..storage import parsed
+
+MOST_UPLOADED = 520_000_000
+"""Bytes of files that a window may hold in memory, under whatever ids: then the oldest go."""
 
 _MESSAGES = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_request"})
 
@@ -58,6 +62,15 @@ def guard() -> None:
             del values[metadata.id]
         return register(state, metadata, user_key)
 
+    add_file = MemoryUploadedFileManager.add_file
+
+    def add_within_limits(manager, session_id, file) -> None:
+        held = manager.file_storage.get(session_id, {})
+        while held and sum(len(one.data) for one in held.values()) + len(file.data) > MOST_UPLOADED:
+            manager.remove_file(session_id, next(iter(held)))
+        add_file(manager, session_id, file)
+
+    MemoryUploadedFileManager.add_file = add_within_limits
     handle_needed.is_guarded = True
     AppSession.handle_backmsg = handle_needed
     SessionState.set_widgets_from_proto = set_offered

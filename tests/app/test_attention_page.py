@@ -179,7 +179,7 @@ def test_while_a_run_trains_the_heatmap_stands_still_until_there_is_news_enough_
 
     training.resume()
     wait_for(lambda: training.state == "training")
-    view = attention._View()
+    view = attention._Drawn()
     drawn = []
 
     def at_step(step: int, what: str = "this head", is_moving: bool = True) -> int:

@@ -14,7 +14,6 @@ from microllm.data.builtin import words_twice
 from microllm.environment import runs_dir
 from microllm.runs import catalog, fork
 from microllm.runs.run import Run
-from microllm.ui import server
 
 PAGES = ("train", "attention", "generate")
 
@@ -50,6 +49,12 @@ DAMAGE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def lists_all(monkeypatch):
+    """The menu lists the runs of everybody, as on one's own machine."""
+    monkeypatch.setenv("MICROLLM_LIST", "all")
+
+
 def open_the_menu(at):
     at.session_state["runs-menu"] = True
     return at.run()
@@ -74,7 +79,7 @@ def test_a_run_that_is_deleted_while_the_menu_is_open_is_missing_there_and_nothi
     finished_run, copied, monkeypatch
 ):
     at = open_the_menu(open_app("train", run=finished_run.id))
-    listed = server.runs.runs_and_damaged()
+    listed = catalog.runs_and_damaged()
     catalog.delete(copied)
     monkeypatch.setattr("microllm.ui.parts.strip.runs_and_damaged", lambda: listed)
     at.run()
@@ -98,7 +103,9 @@ def write(name, change):
 
 
 MISFITS = {
-    "scores without end": with_weights(lambda weights: weights | {"head.weight": weights["head.weight"] * 0 + 3e38}),
+    "scores without end": with_weights(
+        lambda weights: weights | {"lm_head.weight": weights["lm_head.weight"] * 0 + 3e38}
+    ),
     "doubles": with_weights(lambda weights: {name: tensor.double() for name, tensor in weights.items()}),
     "another vocabulary": write("vocab.json", lambda vocab: vocab[1:] + "Ж"),
     "a shorter vocabulary": write("vocab.json", lambda vocab: vocab[1:]),

@@ -235,21 +235,21 @@ def refuse(error):
 @pytest.mark.parametrize(
     ("what", "error"),
     [
-        ("texts.book", TextProblem(HOSTILE)),
-        ("texts.prepare", TextProblem(HOSTILE)),
-        ("ui.guess.load_corpus", TextProblem(HOSTILE)),
-        ("forking.settings", ValueError(HOSTILE)),
-        ("export.command_line", RunProblem(HOSTILE)),
-        ("export.folder_zip", OSError(HOSTILE)),
-        ("runs.Run.model_at", WeightsProblem(HOSTILE)),
+        ("data.texts.book", TextProblem(HOSTILE)),
+        ("data.texts.prepare", TextProblem(HOSTILE)),
+        ("ui.parts.guess_game.load_corpus", TextProblem(HOSTILE)),
+        ("runs.fork.settings", ValueError(HOSTILE)),
+        ("runs.export.command_line", RunProblem(HOSTILE)),
+        ("runs.archive.folder_zip", OSError(HOSTILE)),
+        ("runs.run.Run.model_at", WeightsProblem(HOSTILE)),
     ],
 )
 def test_why_something_cannot_be_done(what, error, sent, monkeypatch):
     run = trained()
     monkeypatch.setattr(f"microllm.{what}", refuse(error))
-    all_of(open_app("train", **{} if what.startswith("texts") else {"run": run.id, "key": KEY}))
+    all_of(open_app("train", **{} if what.startswith("data.texts") else {"run": run.id, "key": KEY}))
     sent.shows("markdown.body" if "guess" in what else "alert.body")
-    if what == "runs.Run.model_at":
+    if what == "runs.run.Run.model_at":
         for page in ("attention", "generate"):
             open_app(page, run=run.id)
             sent.shows("alert.body")
@@ -267,7 +267,7 @@ def test_why_a_click_is_not_obeyed(live_run, sent, monkeypatch):
         at.file_uploader(key="import").upload(HOSTILE + ".zip", b"zip", "application/zip").run()
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:
-        for_now.setattr(Run, "create", refuse(RunProblem(HOSTILE)))
+        for_now.setattr("microllm.runs.catalog.create", refuse(RunProblem(HOSTILE)))
         click(at, "start")
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:

@@ -49,7 +49,7 @@ def next_steps() -> None:
                         key=f"next-{number}",
                         icon=":material/resume:" if goes_on else ":material/play_arrow:",
                         on_click=commands.resume if goes_on else _begin,
-                        args=(suggestion.changes.get("max_steps"),) if goes_on else (info, suggestion),
+                        args=(info.id, suggestion.changes.get("max_steps")) if goes_on else (info, suggestion),
                     )
                     st.markdown(suggestion.advice, width="content")
                 number += 1
@@ -65,7 +65,7 @@ def _train_on(run: Run) -> None:
             key="train-on",
             icon=":material/resume:",
             on_click=commands.resume,
-            args=(longer,),
+            args=(run.id, longer),
             help="The same run goes on where it ended; the learning rate follows its curve to the new end.",
         )
 

@@ -145,7 +145,7 @@ def _delete(run: Run) -> None:
     name = literal(run.info.name)
     is_sure = st.checkbox(f"Delete {name} ({run.size / 1e6:,.1f} MB) for good", key=f"sure-{run.id}")
     if is_sure:
-        st.button("Delete it now", key="delete", icon=":material/delete:", on_click=commands.delete)
+        st.button("Delete it now", key="delete", icon=":material/delete:", on_click=commands.delete, args=(run.id,))
 
 
 def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
@@ -178,7 +178,14 @@ def _buttons(state: str | None, training: Training | None) -> None:
     if training is None:
         can_go_on = state in ("stopped", "interrupted", "failed") and ownership.owns() and not _has_diverged()
         if can_go_on:
-            st.button("Resume", key="strip-go-on", type="primary", icon=":material/resume:", on_click=commands.resume)
+            st.button(
+                "Resume",
+                key="strip-go-on",
+                type="primary",
+                icon=":material/resume:",
+                on_click=commands.resume,
+                args=(view.run_id(),),
+            )
         st.button(
             "Start",
             key="strip-start",
@@ -219,12 +226,12 @@ def _way_to(other: Training) -> None:
 
 def _icon(key: str, name: str, icon: str, action: Callable[[Training], None]) -> None:
     """A small button, so that all stand in one row on a phone: shell.css leaves its name to those who listen."""
-    st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(action,))
+    st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(view.run_id(), action))
 
 
-def _command(action: Callable[[Training], None]) -> None:
-    """Do what a button says, if this window may (still): asked at the click, not when the button was drawn."""
-    if training := ownership.commanded():
+def _command(its_id: str, action: Callable[[Training], None]) -> None:
+    """Do what the button of this run says, if this window shows the run and may command it, at the click."""
+    if its_id == view.run_id() and (training := ownership.commanded()):
         action(training)
 
 

@@ -28,6 +28,7 @@ from .. import server
 from ..server import workshop
 from . import draft, navigation, ownership, view, window
 
+_LONGEST_STEP = 10.0  # seconds
 _ONE_CLICK = 3.0  # seconds after a click on Start in which the next is none
 
 
@@ -56,6 +57,7 @@ def start(is_queued: bool = False) -> None:
             raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
+        _check_step_time(model, train, texts.load_corpus(chosen.sha256).vocab_size)
         guess, keys = draft.guess(), ownership.keys()
         with _order() as is_same_click:
             going = ownership.trainings()
@@ -75,23 +77,36 @@ def start(is_queued: bool = False) -> None:
         navigation.show(new.id)
 
 
+def _check_step_time(model: ModelConfig, train: TrainConfig, vocab_size: int) -> None:
+    """Raises ValueError for a run whose steps would keep everybody else waiting: turns change between steps only."""
+    speed = server.speed()
+    if speed and (seconds := speed.seconds_per_step(model, train, vocab_size)) > _LONGEST_STEP:
+        fits = int(train.batch_size * _LONGEST_STEP / seconds)
+        cure = f"batch_size {fits} would fit" if fits else "choose a smaller n_embd, n_layer or block_size"
+        raise ValueError(
+            f"One step of this model would take about {seconds:.0f} s on this server, and others wait for their turn "
+            f"that long: at most {_LONGEST_STEP:.0f} s. Here {cure}."
+        )
+
+
 def _is_such_a_run(going: Training, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
     info = going.folder.info
     return (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
 
 
-def resume(max_steps: int | None = None) -> None:
-    """Go on with the run on show where it was left, if this window owns it; a finished one up to `max_steps`.
+def resume(its_id: str, max_steps: int | None = None) -> None:
+    """Resume the run with this id, if this window shows and owns it; a finished one up to `max_steps`.
 
     What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
     """
     st.session_state.pop("start_problem", None)
-    if not ownership.owns():
+    if its_id != view.run_id() or not ownership.owns():  # a button of the page before may be clicked
         return
     try:
         run, training, going = view.run(), view.training(), ownership.trainings()
         if training is None:  # else this is a second click
             run.check_what_it_needs()  # what is gone is named here, not in a run that fails
+            _check_step_time(run.info.model, run.info.train, run.tokenizer.vocab_size)
             if max_steps is not None:
                 run.extend(max_steps)
             _train(run, going)
@@ -114,6 +129,7 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
             going = ownership.trainings()
             new = next((it.folder for it in going if is_same_click and _is_child(it, parent)), None)
             if new is None:
+                _check_step_time(parent.info.model, parent.info.train, parent.tokenizer.vocab_size)
                 if step is None and (training := next((it for it in going if it.folder.id == parent.id), None)):
                     step = training.keep_now()
                 token = secrets.token_urlsafe(16)
@@ -158,9 +174,9 @@ def take_in(packed: bytes) -> str | None:
     return None
 
 
-def delete() -> None:
-    """Remove the run on show for good, if this window owns it and it does not train."""
-    if not ownership.owns() or view.training():
+def delete(its_id: str) -> None:
+    """Remove the run with this id for good, if this window shows and owns it and it does not train."""
+    if its_id != view.run_id() or not ownership.owns() or view.training():
         return
     try:
         catalog.delete(view.run())

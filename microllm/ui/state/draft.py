@@ -14,6 +14,7 @@ from ...data.files import decode_text
 from ...data.gutenberg import BOOK
 from ...data.store import load_text
 from ...data.texts import PASTED
+from ...runs import catalog
 from ...runs.disk import check_disk
 from ...runs.info import RunInfo, RunProblem
 from ..server import be_modest, book
@@ -132,16 +133,26 @@ def text() -> texts.Text | None:
     return _kept(source, how, first)
 
 
-def _kept(*choice) -> texts.Text:
-    prepared = _prepared(*choice)
-    if not texts.is_kept(prepared):  # its last run was deleted, by whomever
+def _kept(source: str, how: str, first: int | None, *own: str) -> texts.Text:
+    """The chosen text, kept. Of those that were cut or changed a window keeps one, and those that runs have learned."""
+    is_made = how != "none" or first is not None
+    before = st.session_state.get("changed_text")
+    prepared = _prepared(source, how, first, *own)
+    if not texts.is_kept(prepared):  # its last run was deleted, or another window chose another one
         forget_texts()
-        prepared = _prepared(*choice)
+        prepared = _prepared(source, how, first, *own)
+    if before not in (None, prepared.sha256):
+        catalog.forget_unused({before})
+    st.session_state["changed_text"] = prepared.sha256 if is_made else None
     return prepared
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _prepared(source: str, how: str, first: int | None, sha256: str = "", name: str = "") -> texts.Text:
+    try:
+        check_disk()
+    except RunProblem as problem:
+        raise TextProblem(str(problem)) from problem
     if source == "book":
         return texts.prepare(book().result, BOOK, how=how, first=first, source="book")
     if source == "own":

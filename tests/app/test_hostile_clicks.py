@@ -1,0 +1,79 @@
+"""What one visitor can do to the others, or to another run of their own, with clicks alone."""
+
+import pytest
+from play import KEY, TINY, click, complaints, new_run, open_app
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+
+from microllm.cost import Speed
+from microllm.environment import texts_dir
+from microllm.runs.catalog import all_runs
+from microllm.ui import browser_input, server
+
+
+def kept_texts() -> int:
+    return len(list(texts_dir().glob("*.txt")))
+
+
+def test_of_a_text_that_is_cut_here_and_there_a_window_keeps_one():
+    at = open_app("train")
+    for first in range(5_000, 5_012):
+        at.number_input(key="text-first").set_value(first).run()
+        assert not at.exception
+    assert kept_texts() <= 3  # the book as it was fetched, whole, and cut
+
+
+def test_a_cut_text_that_a_run_has_learned_stays():
+    at = open_app("train")
+    for name, value in (TINY | {"max_steps": 5}).items():
+        at.session_state[name] = value
+    at.number_input(key="text-first").set_value(5_000).run()
+    click(at, "start")
+    (run,) = all_runs()
+    server.workshop().start(run).join(30)
+    for first in (6_000, 7_000):
+        at.number_input(key="text-first").set_value(first).run()
+    assert run.corpus.train is not None and (texts_dir() / f"{run.info.text.sha256}.txt").exists()
+
+
+def test_a_disk_that_is_full_takes_no_cut_texts(monkeypatch):
+    at = open_app("train")
+    before = kept_texts()
+    monkeypatch.setenv("MICROLLM_DISK", "0")
+    at.number_input(key="text-first").set_value(5_000).run()
+    assert not at.exception and complaints(at) and at.button(key="start").disabled
+    assert kept_texts() == before
+
+
+@pytest.mark.parametrize("key", ["delete", "strip-go-on"])
+def test_a_button_that_was_drawn_for_one_run_does_nothing_to_another(key):
+    named, shown = new_run(max_steps=5), new_run(max_steps=5)
+    for run in (named, shown):
+        run.update(state="stopped")
+    at = open_app("train", run=named.id, key=KEY)
+    at.session_state["keys"] = {named.id: KEY, shown.id: KEY}
+    at.session_state["runs-menu"] = at.session_state[f"sure-{named.id}"] = True
+    at.run()
+    button = at.button(key=key)
+    at.session_state["run_id"] = shown.id  # a click on the menu came before this one
+    button.click().run()
+    assert not at.exception
+    assert {run.id for run in all_runs()} == {named.id, shown.id}
+    assert server.workshop().training(named.id) is server.workshop().training(shown.id) is None
+
+
+def test_a_run_whose_steps_would_keep_everybody_waiting_is_refused_with_a_size_that_fits(monkeypatch):
+    slow = Speed(dict.fromkeys(("adamw", "muon"), (30.0, 1e-12)))
+    at = open_app("train")
+    monkeypatch.setattr(server, "speed", lambda: slow)
+    click(at, "start")
+    assert not all_runs() and "batch_size" in complaints(at)
+
+
+def test_a_window_holds_so_many_bytes_of_uploads_and_the_newest_of_them(monkeypatch):
+    open_app("train")  # from then on the server is guarded
+    monkeypatch.setattr(browser_input, "MOST_UPLOADED", 100)
+    manager = MemoryUploadedFileManager("/upload")
+    for number in range(8):
+        manager.add_file("a window", UploadedFileRec(f"made up {number}", "a.txt", "text/plain", bytes(40)))
+    assert list(manager.file_storage["a window"]) == ["made up 6", "made up 7"]
