@@ -95,7 +95,13 @@ def prepare(
         raise files.TextProblem(str(error)) from error
     sha256 = store.keep_text(changed)
     floor = _floor(changed, how, source)
-    return Text(label, sha256, len(changed), floor, notice, source or f"./{name}", how, first, encoding)
+    source = _spelled(source or f"./{name}")
+    return Text(label, sha256, len(changed), floor, notice and _spelled(notice), source, how, first, encoding)
+
+
+def _spelled(words: str) -> str:
+    """The words with "?" for what is not Unicode, as a file's name on a disk may have it."""
+    return words.encode("utf-8", "replace").decode()
 
 
 def _in_unicode(said: str) -> str:

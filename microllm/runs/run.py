@@ -237,7 +237,8 @@ class Run:
             raise RunProblem(is_taken) from None
         except OSError as error:
             _ = self.info  # deleted meanwhile?
-            raise RunProblem(f"{name} cannot be written: its lock cannot be used ({error.strerror}).") from error
+            lock = self.folder / "lock"
+            raise RunProblem(f"{name} cannot be written: {lock} cannot be used ({error.strerror}).") from error
         try:
             self._check_is_not_deleted()
             for folder in (self._checkpoints, self.folder / "snapshots"):

@@ -186,7 +186,7 @@ def seconds_lost(run: Run) -> float:
     """Seconds of steps that were logged after the newest checkpoint, but for the step in which it was killed."""
     rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_bytes().split(b"\n")[:-1]]
     found = run.load_checkpoint()
-    return rows[-2]["seconds"] - (found[0].seconds if found else 0.0)
+    return (rows[-2]["seconds"] if len(rows) > 1 else 0.0) - (found[0].seconds if found else 0.0)
 
 
 def command(run_id: str | None, home: Path) -> subprocess.Popen:
@@ -709,8 +709,8 @@ def test_an_optimisers_memory_of_another_shape_is_named(corpus):
     state = trainer.state()
     for key, sentence in {
         "0.0.momentum_buffer": r"0\.0\.momentum_buffer has the shape \(3, 3\)",
-        "9.0.momentum_buffer": r"'9\.0\.momentum_buffer' belongs to no optimiser of this run",
-        "momentum": r"'momentum' belongs to no optimiser of this run",
+        "9.0.momentum_buffer": r"'9\.0\.momentum_buffer' belongs to no optimizer of this run",
+        "momentum": r"'momentum' belongs to no optimizer of this run",
     }.items():
         wrong = dict(state.optimizers) | {key: torch.zeros(3, 3)}
         with pytest.raises(ValueError, match=sentence):

@@ -533,6 +533,7 @@ def test_two_downloads_at_once_make_one_whole_file(server, texts):
     assert (texts / "pg1342.txt").read_bytes() == BOOK.encode()
 
 
+@pytest.mark.alone
 def test_a_download_waits_for_a_slow_one_ahead_of_it_as_long_as_bytes_come(server):
     sources = [server.url("steady_book")]
     ahead = threading.Thread(target=fetch_book, kwargs={"sources": sources})
@@ -565,6 +566,7 @@ def suspended_download(texts):
     thread.join()
 
 
+@pytest.mark.alone
 def test_a_download_that_is_ahead_and_shows_no_sign_of_life_is_not_waited_for(server, texts):
     begin = time.monotonic()
     with suspended_download(texts):
@@ -583,6 +585,7 @@ def test_waiting_for_a_download_that_is_ahead_can_be_cancelled(server, texts):
 # ---- 49. a slow line is not a silent one
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("path", ["steady_book", "steady_gzip", "steady_book_of_unknown_length"])
 def test_a_slow_but_steady_line_gets_the_book_and_progress_grows_in_the_thread_of_the_caller(server, path):
     shares, threads = [], set()
@@ -601,12 +604,14 @@ def test_a_slow_but_steady_line_gets_the_book_and_progress_grows_in_the_thread_o
     assert threads == {threading.current_thread()}
 
 
+@pytest.mark.alone
 def test_a_slow_but_steady_source_is_not_left_for_the_next_one(server):
     sources = [server.url(path) for path in ("steady_book", "book", "book")]
     assert fetch_book(sources=sources, silence=1.2, least_rate=20_000) == BOOK  # 0.4 for each of them
     assert server.asked == ["/steady_book"]
 
 
+@pytest.mark.alone
 def test_a_line_below_the_least_rate_is_left_after_the_time_of_silence(server):
     begin = time.monotonic()
     slow, silent = (refusal(server.url(path), silence=0.5, least_rate=400_000) for path in ("steady_book", "hang"))
@@ -615,11 +620,13 @@ def test_a_line_below_the_least_rate_is_left_after_the_time_of_silence(server):
     assert_no_worker_stays()
 
 
+@pytest.mark.alone
 def test_a_line_that_is_silent_after_a_steady_half_is_left_and_the_next_source_has_its_time(server):
     sources = [server.url("half_then_hang"), server.url("steady_book")]
     assert fetch_book(sources=sources, silence=1, least_rate=20_000) == BOOK
 
 
+@pytest.mark.alone
 def test_a_slow_line_is_measured_in_what_it_carries_not_in_what_is_unpacked(server):
     begin = time.monotonic()
     refusal(server.url("drip_bomb"), silence=0.5)

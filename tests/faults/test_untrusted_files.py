@@ -731,7 +731,7 @@ def test_runs_that_are_deleted_while_others_list_and_delete_raise_for_nobody(run
         sizes = [
             threads.submit(lambda: [(disk.disk_use(), catalog.free_name("x")) for _ in range(15)]) for _ in range(2)
         ]
-        deleting = [threads.submit(one.delete) for one in made]
+        deleting = [threads.submit(catalog.delete, one) for one in made]
         for answer in (*listing, *sizes, *deleting):
             answer.result()
     assert [one.id for one in all_runs()] == [run.id]
@@ -742,7 +742,7 @@ def test_runs_that_are_deleted_while_others_list_and_delete_raise_for_nobody(run
 def test_a_run_that_two_delete_at_once_is_gone(run, copied):
     both = Run.open(copied.id), Run.open(copied.id)
     with ThreadPoolExecutor(2) as threads:
-        answers = [threads.submit(one.delete) for one in both]
+        answers = [threads.submit(catalog.delete, one) for one in both]
         problems = [answer.exception() for answer in answers]
     assert None in problems
     assert all(problem is None or isinstance(problem, RunProblem) for problem in problems)
@@ -804,15 +804,15 @@ def scaled(weights, name, by):
         lambda weights: {
             name: tensor.sign() * 3e38 if tensor.dim() == 2 else tensor for name, tensor in weights.items()
         },
-        lambda weights: weights | {"head.weight": torch.full_like(weights["head.weight"], 3e38)},
+        lambda weights: weights | {"lm_head.weight": torch.full_like(weights["lm_head.weight"], 3e38)},
         lambda weights: {
             name: torch.where(torch.arange(len(tensor))[:, None] == 5, 3e38, tensor) if "token_emb" in name else tensor
             for name, tensor in weights.items()
         },
         lambda weights: {name: tensor.double() for name, tensor in weights.items()},
         lambda weights: {name: tensor.bfloat16() for name, tensor in weights.items()},
-        lambda weights: weights | {"head.bias": weights["head.bias"].to(torch.int32)},
-        lambda weights: weights | {"head.bias": weights["head.bias"].to(torch.complex64)},
+        lambda weights: weights | {"lm_head.bias": weights["lm_head.bias"].to(torch.int32)},
+        lambda weights: weights | {"lm_head.bias": weights["lm_head.bias"].to(torch.complex64)},
     ],
     ids=["all huge", "the head huge", "one character huge", "doubles", "halves", "whole", "complex"],
 )
