@@ -7,6 +7,13 @@ from dataclasses import dataclass
 import torch
 
 
+class NotFinite(ValueError):
+    """Logits that are not finite numbers: nothing can be sampled from them."""
+
+    def __init__(self) -> None:
+        super().__init__("The model's scores are not finite numbers here: its weights are damaged.")
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How a character is chosen. `problem` tells what is wrong with it; nothing is checked on construction.
@@ -34,10 +41,12 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 
     Temperature divides the scores; top-k keeps exactly the k likeliest (Fan et al. 2018); then top-p keeps the fewest
     whose chances reach p together (nucleus, Holtzman et al. 2020). What is left is scaled to sum to one.
-    Raises ValueError for a value out of range.
+    Raises ValueError for a value out of range, NotFinite.
     """
     if problem := sampling.problem():
         raise ValueError(problem)
+    if not logits.isfinite().all():
+        raise NotFinite
     top_k = sampling.top_k if sampling.temperature > 0 else 1
     scores, order = logits.double(), None
     if top_k or sampling.top_p < 1:

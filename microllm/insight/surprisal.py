@@ -10,6 +10,7 @@ import torch
 
 from ..corpus import Corpus
 from ..model import MicroLLM, evaluating
+from ..sample import NotFinite
 
 NEXT_RIGHT_CHARACTERS = 4_000
 """`next_right` asks for so many held-out characters: enough for a share that is right to about one in a hundred."""
@@ -74,6 +75,8 @@ def surprise(
         for logits in _scores(model, ids[:-1], stride):
             if is_cancelled():
                 return None
+            if not logits.isfinite().all():
+                raise NotFinite
             log_p = logits.float().log_softmax(-1)
             targets = ids[at : at + len(log_p), None]
             nats.append(-log_p.gather(-1, targets)[:, 0])

@@ -12,7 +12,7 @@ import torch
 
 from ..inference import next_logits, scored_stream
 from ..model import MicroLLM
-from ..sample import Sampling
+from ..sample import NotFinite, Sampling
 from ..tokenizer import CharTokenizer, known_ids
 
 _REST = 0.002  # seconds after each character, for each other thread that writes
@@ -96,6 +96,8 @@ class Writing(threading.Thread):
         _at_work.add(self)
         try:
             self._write()
+        except NotFinite:  # the page says so, at the same place
+            pass
         finally:
             _at_work.discard(self)
             atexit.unregister(self._end)

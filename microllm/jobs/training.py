@@ -234,7 +234,7 @@ class Training(threading.Thread):
         """The trainer, where the newest whole checkpoint left it; what was logged after that is made again."""
         info, changes = self.folder.info, self.folder.history.read().changes()
         found = self.folder.load_checkpoint()
-        if info.parent and not found:
+        if not found and (info.parent or self.folder.checkpoints):
             raise self.folder.lost_beginning()
         step = found[0].step if found else 0
         config = replayed(info.train, changes, step)  # self.config may hold changes that still wait for their step

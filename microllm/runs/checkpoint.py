@@ -26,7 +26,7 @@ import torch
 
 from ..storage import open_file, parsed, read_file
 from ..train import TrainerState
-from .weights import _FOREVER, WeightsProblem, _packed, _steps_in, read_tensors
+from .weights import _FOREVER, MOST_WEIGHTS, WeightsProblem, _packed, _steps_in, read_tensors
 
 _KEPT = 2
 _TEMPORARY = ".saving-"
@@ -125,7 +125,9 @@ def _faults(place: Path) -> list[str]:
     for name, sha256 in expected.items():
         try:
             with open_file(place / name) as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                if os.fstat(file.fileno()).st_size > MOST_WEIGHTS:
+                    found.append(f"{name} is too large to be ours.")
+                elif hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     found.append(f"{name} is not what was saved: its SHA-256 differs from the manifest's.")
         except OSError as error:
             found.append(f"{name} cannot be read: {error.strerror}.")

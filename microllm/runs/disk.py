@@ -31,5 +31,6 @@ def _bytes_in(folder: Path) -> int:
         for name in names:
             with contextlib.suppress(OSError):
                 found = os.lstat(os.path.join(place, name))
-                total += found.st_size if stat.S_ISREG(found.st_mode) else 0
+                room = min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))  # of a file with holes
+                total += room if stat.S_ISREG(found.st_mode) else 0
     return total

@@ -304,8 +304,10 @@ class Run:
             raise self.lost_beginning()
 
     def lost_beginning(self) -> RunProblem:
-        """What to raise for a fork without a checkpoint: from chance it would be another run."""
-        return RunProblem(f"No checkpoint of {self.info.name} can be used: fork {self.info.parent.name} again.")
+        """What to raise where no checkpoint can be used: from step 0 on, all that was learned would be lost."""
+        parent = self.info.parent
+        cure = f"fork {parent.name} again" if parent else "start a new run; its curve and its snapshots stay"
+        return RunProblem(f"No checkpoint of {self.info.name} can be used: {cure}.")
 
     def extend(self, max_steps: int) -> None:
         """Give a finished run more steps to make: up to `max_steps`. Training it again then goes on to there.

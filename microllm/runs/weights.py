@@ -23,7 +23,7 @@ SNAPSHOT_BUDGET = 64 * 2**20
 _LONGEST_HEADER = 2**20
 _FORMER_NAMES = {"ln": "ln_f", "head": "lm_head"}
 _MOST_TENSORS = 10_000
-_MOST_BYTES = 2**29  # of a file of weights: the largest model, and what AdamW remembers of it, take 220 MB
+MOST_WEIGHTS = 2**29  # of a file of weights: the largest model, and what AdamW remembers of it, take 220 MB
 
 _FOREVER = 1e11  # seconds
 _TRIED = 1_024  # characters that a model reads before it is used
@@ -86,7 +86,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def read_tensors(path: Path, most: int = _MOST_BYTES) -> dict[str, torch.Tensor]:
+def read_tensors(path: Path, most: int = MOST_WEIGHTS) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file of at most `most` bytes, which anybody may have made. Raises WeightsProblem."""
     try:
         return _unpacked(read_file(path, most), path.name)

@@ -21,6 +21,7 @@ from ..jobs.samples import Samples
 from ..runs import disk
 from ..runs.info import RunProblem
 from ..runs.run import Run
+from ..sample import NotFinite
 
 
 @st.cache_resource(on_release=Workshop.close, show_spinner=False)
@@ -39,7 +40,7 @@ class Background:
         def run() -> None:
             try:
                 self.result = work(self)
-            except (TextProblem, RunProblem, OSError) as problem:
+            except (TextProblem, RunProblem, NotFinite, OSError) as problem:
                 self.problem = str(problem)
 
         self._thread = threading.Thread(target=run, daemon=True)

@@ -265,3 +265,9 @@ def test_words_with_marks_and_apostrophes_are_whole():
 )
 def test_a_text_that_was_cut_anywhere_begins_with_its_first_whole_word(cut, whole):
     assert cut[after_a_cut_word(cut) :] == whole
+
+
+def test_a_reading_that_nobody_waits_for_any_more_is_given_up():
+    asked = []
+    assert surprise(new_model(), text(400), is_cancelled=lambda: asked.append(1) or len(asked) > 2) is None
+    assert len(asked) == 3

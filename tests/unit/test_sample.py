@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from microllm.config import ModelConfig
 from microllm.inference import generate, next_logits, prefill_or_decode, stream
 from microllm.model import Cache, MicroLLM
-from microllm.sample import Sampling, probabilities, sample_from
+from microllm.sample import NotFinite, Sampling, probabilities, sample_from
 
 V = 9
 
@@ -306,3 +306,9 @@ def test_a_stream_can_be_left_early_and_has_computed_no_more_than_was_asked_for(
 
 def test_writing_keeps_no_gradients(model):
     assert not next_logits(model, prompt()).requires_grad
+
+
+def test_scores_that_are_no_numbers_are_named_and_nothing_is_sampled_from_them():
+    for wrong in (math.nan, math.inf, -math.inf):
+        with pytest.raises(NotFinite):
+            probabilities(torch.tensor([[0.0, wrong, 1.0]]), Sampling())

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from ..presence import crowd
+from ..words import literal
 
 
 def live(part: Callable[[], None], every: float, *, key: str, when: bool = True) -> None:
@@ -26,6 +27,7 @@ def _or_the_whole_page(part: Callable[[], None]) -> Callable[[], None]:
     drawn anew. (What a person did last may arrive when the part is on the page no more.)
     """
     from ...runs.info import RunProblem
+    from ...sample import NotFinite
     from ..state import view
 
     its_run = view.run_id()
@@ -36,6 +38,8 @@ def _or_the_whole_page(part: Callable[[], None]) -> Callable[[], None]:
             st.rerun()
         try:
             part()
+        except NotFinite as problem:  # weights that anybody may have made can pass every trial but this one
+            st.error(literal(str(problem)), icon=":material/error:")
         except RunProblem:
             if not view.is_gone():
                 raise
