@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from microllm.ui import frame
+from microllm.ui import shell
 
 st.set_page_config(
     page_title="MicroLLM", page_icon=str(Path(__file__).parent / "microllm" / "ui" / "icon.png"), layout="wide"
@@ -25,4 +25,4 @@ PAGES = [
     st.Page("pages/generate.py", title="Generate", icon=":material/edit_note:", url_path="generate"),
 ]
 
-frame.show(st.navigation(PAGES, position="top"))
+shell.show(st.navigation(PAGES, position="top"))

@@ -23,7 +23,8 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from microllm.slots import Slots, default_slots
+from microllm.environment import default_slots
+from microllm.jobs.slots import Slots
 
 from .clicks import CLICKS, click
 from .report import parser, save, table

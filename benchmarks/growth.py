@@ -28,13 +28,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from microllm.builtin import drawing_room
 from microllm.config import configs_from
 from microllm.corpus import Corpus
-from microllm.cost import measure_speed, memory_bytes
-from microllm.download import MAX_TEXT_BYTES
-from microllm.history import AXES, History
-from microllm.train import Trainer, thread_count
+from microllm.cost import measure_speed, memory_bytes, thread_count
+from microllm.data.builtin import drawing_room
+from microllm.data.files import MAX_TEXT_BYTES
+from microllm.runs.history import AXES, History
+from microllm.train import Trainer
 
 from .report import parser, save
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from microllm import Corpus
-from microllm.texts import choose, load_corpus
+from microllm.data.texts import choose, load_corpus
 
 
 def parser(doc: str) -> argparse.ArgumentParser:

@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Page
 from streamlit.web import cli
 
-from microllm.builtin import drawing_room
-from microllm.ui import frame
+from microllm.data.builtin import drawing_room
+from microllm.ui.parts import live
 
 from .report import parser, save, table
 from .server import browse, idle, open_page, serve, start
@@ -30,7 +30,7 @@ _NOTES = "BENCHMARK_NOTES"  # where the server finds the name of the file to wri
 
 def serve_and_note() -> None:
     """Streamlit's own program, with a clock around each part that ticks."""
-    live, path = frame.live, Path(os.environ[_NOTES])
+    plain, path = live.live, Path(os.environ[_NOTES])
 
     def noted(part: Callable[[], None], every: float, *, key: str, when: bool = True) -> None:
         def timed() -> None:
@@ -39,9 +39,9 @@ def serve_and_note() -> None:
             with path.open("a") as notes:
                 notes.write(f"{key} {1000 * (time.thread_time() - began):.2f}\n")
 
-        live(timed, every, key=key, when=when)
+        plain(timed, every, key=key, when=when)
 
-    frame.live = noted
+    live.live = noted
     cli.main()
 
 

@@ -11,18 +11,18 @@ True
 from __future__ import annotations
 
 import importlib
-import sys
-import types
 
 # Imported when it is first asked for: the command line's `--help`, or the frame of a page, needs no torch.
 _HOMES = {
     "config": ("PRESETS", "ModelConfig", "Preset", "TrainConfig", "configs_from", "problems"),
     "corpus": ("Corpus", "CountingTables"),
     "model": ("Block", "FeedForward", "Head", "MicroLLM", "MultiHeadAttention", "parameter_count"),
-    "reading": ("Reading", "longest_copy", "next_right", "real_words", "surprise"),
-    "sample": ("Sampling", "generate", "probabilities", "stream"),
+    "inference": ("generate", "stream"),
+    "insight.memorization": ("longest_copy", "real_words"),
+    "insight.surprisal": ("Reading", "next_right", "surprise"),
+    "insight.trace": ("Trace", "trace"),
+    "sample": ("Sampling", "probabilities"),
     "tokenizer": ("CharTokenizer",),
-    "trace": ("Trace", "trace"),
     "train": ("Diverged", "Progress", "Trainer", "validation_loss"),
 }
 
@@ -40,13 +40,3 @@ def __getattr__(name: str):
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _Package(types.ModuleType):
-    def __setattr__(self, name: str, value) -> None:
-        """An import of the module `trace` sets it here, and would hide the function of that name."""
-        if not (name in __all__ and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -11,14 +11,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from . import console
-from .builtin import BUILTIN_TEXTS, TRANSFORMS
 from .config import PRESETS, TrainConfig, configs_from, knobs, problems
-from .decoding import ENCODINGS
-from .home import home, home_is_temporary, only_read, runs_dir, wished_home
+from .data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from .data.decode import ENCODINGS
+from .environment import home, home_is_temporary, only_read, runs_dir, wished_home
 
 if TYPE_CHECKING:  # torch takes more than a second, and help needs none of it: each command imports what it uses
-    from .runs import Run
-    from .texts import Text
+    from .data.texts import Text
+    from .runs.run import Run
 
 _MOST_THREADS = 256
 _MOST_SAMPLES = 1_000
@@ -170,7 +170,7 @@ def _refuse(options: argparse.Namespace, order: str, *names: str) -> None:
 def _new_run(options: argparse.Namespace, token: str) -> Run:
     import torch
 
-    from .runs import Run
+    from .runs import catalog
 
     if options.step is not None:
         raise ValueError("--step names a moment of the run to --fork: name that run too.")
@@ -187,15 +187,15 @@ def _new_run(options: argparse.Namespace, token: str) -> Run:
     if home_is_temporary():
         console.note(f"{wished_home()} cannot be written: until this machine is cleaned, the run is kept in {home()}.")
     threads = options.threads or (1 if _processes() > 1 else None)
-    run = Run.create(model, train, text, preset=preset, threads=threads, token=token)
+    run = catalog.create(model, train, text, preset=preset, threads=threads, token=token)
     console.note(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}")
     return run
 
 
 def _chosen_text(options: argparse.Namespace) -> Text:
     """The text that the flags name. What was assumed or left out is printed."""
-    from . import texts
-    from .gutenberg import BOOK
+    from .data import texts
+    from .data.gutenberg import BOOK
 
     sources = options.text or ["book"]
     if "book" in sources:  # fetched here, if it is not kept yet, so that a person sees the progress
@@ -218,7 +218,8 @@ def _check_shares(train: TrainConfig) -> None:
 
 def _resumed_run(options: argparse.Namespace) -> Run:
     """The run to go on with. Of the settings only max_steps may be given: the others are the run's own."""
-    from .runs import Run, RunProblem
+    from .runs.info import RunProblem
+    from .runs.run import Run
 
     given = sorted(name for name in vars(options) if name in knobs())
     if others := [name for name in given if name != "max_steps"]:
@@ -244,8 +245,8 @@ def _resumed_run(options: argparse.Namespace) -> Run:
 
 def _forked_run(options: argparse.Namespace, token: str) -> Run:
     """A new run from the weights of another. Of the settings only the live ones and max_steps may be given."""
-    from .forking import fork
-    from .runs import Run
+    from .runs.fork import fork
+    from .runs.run import Run
     from .tokenizer import visible
 
     if options.text is None and any(it is not None for it in (options.encoding, options.transform, options.first)):
@@ -272,12 +273,12 @@ def _processes() -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from .slots import Slots
-    from .training import Training
-    from .watching import stop_on_signals, watch
+    from .jobs.foreground import stop_on_signals, watch
+    from .jobs.slots import Slots
+    from .jobs.training import Training
 
     if _processes() > 1:
-        from . import distributed  # which one process alone need not wait for
+        from .jobs import distributed  # which one process alone need not wait for
 
         training = distributed.take_part(lambda: _run(options), stop_on_signals)
         if training is None:  # not the first process: what there is to say, that one says
@@ -302,8 +303,10 @@ def _train(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     import torch
 
-    from .runs import Run, RunProblem
-    from .sample import Sampling, generate, stream
+    from .inference import generate, stream
+    from .runs.info import RunProblem
+    from .runs.run import Run
+    from .sample import Sampling
 
     run = Run.open(options.run)
     newest, steps = run.newest_snapshot(), run.snapshots
@@ -335,8 +338,8 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _beginning(run: Run) -> str:
     """A beginning for the run's model, which knows all of its characters."""
-    from .download import TextProblem
-    from .samples import beginning_for
+    from .data.files import TextProblem
+    from .jobs.samples import beginning_for
 
     try:
         return beginning_for(run)
@@ -346,9 +349,10 @@ def _beginning(run: Run) -> str:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from .history import newest_exam
-    from .run_info import kept_of
-    from .runs import Run, RunProblem, runs_and_damaged
+    from .runs.catalog import runs_and_damaged
+    from .runs.history import newest_exam
+    from .runs.info import RunProblem, kept_of
+    from .runs.run import Run
 
     if options.new_key:
         run, token = Run.open(options.new_key), secrets.token_urlsafe(16)

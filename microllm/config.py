@@ -320,19 +320,6 @@ def with_live_changes(model: ModelConfig, train: TrainConfig, changes: Mapping[s
     return changed
 
 
-def replayed(train: TrainConfig, changes: list[dict[str, Any]], step: int) -> TrainConfig:
-    """The configuration of a run as it stood at `step`: `train`, what was asked, with the live changes up to there.
-
-    `changes` are lines of events.jsonl: the step at which each takes effect, and what it sets. `train` already says how
-    long the run is after its last extension, so before that one it is what the extension says it was.
-    """
-    for change in changes:
-        if change["step"] <= step:
-            train = replace(train, **{name: value for name, value in change.items() if name in LIVE})
-    later = [change["max_steps_before"] for change in changes if change["step"] > step and "max_steps_before" in change]
-    return replace(train, max_steps=later[0]) if later else train
-
-
 def _value_problems(config: ModelConfig | TrainConfig) -> dict[str, str]:
     sentences = {f.name: _value_problem(f, getattr(config, f.name)) for f in fields(config)}
     return {name: sentence for name, sentence in sentences.items() if sentence}

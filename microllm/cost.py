@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from .builtin import drawing_room
 from .config import PRESETS, ModelConfig, TrainConfig
 from .corpus import Corpus
+from .data.builtin import drawing_room
 from .model import parameter_count
-from .train import EXAM_TOKENS, Trainer, thread_count
+from .train import EXAM_TOKENS, Trainer
 
 _TIMED_STEPS = 9
 _WORKSPACE = 15_000_000
@@ -111,3 +112,16 @@ def _step_time(model: ModelConfig, train: TrainConfig, corpus: Corpus) -> float:
             times.append(progress.seconds - before)
         before = progress.seconds
     return min(times)  # a busy moment only ever adds
+
+
+_TWO_THREADS_PAY_FROM = 20e9
+
+
+def thread_count(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int:
+    """How many torch threads a run should use: one, unless a step is so large that two pay even on a busy machine.
+
+    A rule of size and cores alone, never a timing: with another count the same sums come out in another order.
+    """
+    tokens = train.batch_size * model.block_size
+    operations = 6 * parameter_count(model, vocab_size) * tokens
+    return 1 if operations < _TWO_THREADS_PAY_FROM else max(1, min(4, (os.cpu_count() or 1)))

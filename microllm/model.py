@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .config import ModelConfig
+from .config import ModelConfig, stream_seed
+from .sample import Sampling, probabilities, sample_from
 
 
 @functools.lru_cache(maxsize=256)  # generation asks for every length up to block_size
@@ -330,11 +331,35 @@ class MicroLLM(nn.Module):
             return logits, None
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
-    def generate(self, idx: torch.Tensor, max_new_tokens: int, **choices) -> torch.Tensor:
-        """Append `max_new_tokens` sampled characters to idx (B, T): (B, T + new). `choices` as in `sample.generate`."""
-        from .sample import generate  # sampling is built on the model, not the other way round
+    def generate(
+        self,
+        idx: torch.Tensor,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> torch.Tensor:
+        """Append `max_new_tokens` sampled tokens to idx (B, T), one after another: (B, T + max_new_tokens).
 
-        return generate(self, idx, max_new_tokens, **choices)
+        The readable twin of `inference.generate`, which has a cache and writes the same text. When the context is full,
+        its oldest quarter is dropped, so that the cache need not be computed again for every token. Raises ValueError
+        for an empty idx or a bad setting (see `sample.Sampling`).
+        """
+        if not idx.shape[1]:
+            raise ValueError("There is nothing to go on from: give at least one character.")
+        sampling, size = Sampling(temperature, top_k, top_p), self.config.block_size
+        rng = torch.Generator(idx.device).manual_seed(stream_seed(seed, "sample"))
+        context = idx[:, -size:]
+        with evaluating(self):
+            for _ in range(max_new_tokens):
+                logits, _ = self(context)
+                next_token = sample_from(probabilities(logits[:, -1], sampling), rng)  # (B, 1)
+                idx = torch.cat([idx, next_token], dim=1)
+                if context.shape[1] == size:
+                    context = context[:, max(1, size // 4) :]
+                context = torch.cat([context, next_token], dim=1)
+        return idx
 
 
 @contextlib.contextmanager

@@ -130,3 +130,9 @@ def visible_alone(letter: str) -> str:
 
 def _symbol(code: int) -> str:
     return chr(0x2400 + code) if code < 0x20 else f"‹{code:04X}›"
+
+
+def known_ids(tokenizer: CharTokenizer, text: str) -> torch.Tensor:
+    """The ids (N,) of those characters of `text` that the tokenizer knows."""
+    unknown = set(tokenizer.unknown(text))
+    return torch.tensor(tokenizer.encode("".join(c for c in text if c not in unknown)), dtype=torch.long)

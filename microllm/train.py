@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,13 +13,11 @@ from torch import nn
 
 from .config import LIVE, ModelConfig, TrainConfig, problems, stream_seed, with_live_changes
 from .corpus import EXAM_CHARACTERS, Corpus
-from .model import MicroLLM, evaluating, parameter_count
+from .model import MicroLLM, evaluating
 from .optim import learning_rate_at, load_optimizer_tensors, make_optimizers, optimizer_tensors
 
 EXAM_TOKENS = 1_024
 """An exam reads so many characters at once: few enough to stay in the processor's cache."""
-
-_TWO_THREADS_PAY_FROM = 20e9
 
 
 @dataclass(frozen=True)
@@ -225,13 +222,3 @@ def has_fast_bfloat16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     known = torch.cpu.get_capabilities()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
-
-
-def thread_count(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int:
-    """How many torch threads a run should use: one, unless a step is so large that two pay even on a busy machine.
-
-    A rule of size and cores alone, never a timing: with another count the same sums come out in another order.
-    """
-    tokens = train.batch_size * model.block_size
-    operations = 6 * parameter_count(model, vocab_size) * tokens
-    return 1 if operations < _TWO_THREADS_PAY_FROM else max(1, min(4, (os.cpu_count() or 1)))

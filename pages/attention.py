@@ -1,12 +1,12 @@
 """Where each character looks: the heads of the model, as it is now, on a sentence of one's own."""
 
-from microllm.ui import frame
+from microllm.ui import shell
 
-frame.enter("pages/attention.py", "Where each character looks (attention)")
+shell.enter("pages/attention.py", "Where each character looks (attention)")
 
-from microllm.ui import attention, controls
+from microllm.ui.parts import attention, text_fields
 
-controls.need_a_run("Attention is what a model has learned to look at. Train one first, for a few seconds.")
-sentence = controls.sentence()
+text_fields.need_a_run("Attention is what a model has learned to look at. Train one first, for a few seconds.")
+sentence = text_fields.sentence()
 if sentence:
     attention.attention(sentence)

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from microllm.ui import frame
+from microllm.ui import shell
 
-frame.enter("pages/generate.py", "Write and read")
+shell.enter("pages/generate.py", "Write and read")
 
-from microllm.ui import controls, reader, writer
+from microllm.ui.parts import read, text_fields, write
 
-controls.need_a_run("A model writes one character after another. Train one first, for half a minute.")
+text_fields.need_a_run("A model writes one character after another. Train one first, for half a minute.")
 view = st.segmented_control(
     "What to do",
     ["Write", "Read"],
@@ -19,6 +19,6 @@ view = st.segmented_control(
     label_visibility="collapsed",
 )
 if view == "Write":
-    writer.write()
+    write.write()
 else:
-    reader.read()
+    read.read()

@@ -8,9 +8,9 @@ import pytest
 from driving import PATIENCE, Server, tracebacks
 from playwright.sync_api import sync_playwright
 
-from microllm.builtin import drawing_room
-from microllm.gutenberg import BOOK_FILE
-from microllm.ui.session import SENTENCE
+from microllm.data.builtin import drawing_room
+from microllm.data.gutenberg import BOOK_FILE
+from microllm.ui.state.view import SENTENCE
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

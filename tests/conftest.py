@@ -3,10 +3,21 @@
 import pytest
 import torch
 from hypothesis import settings
+from patience import patience
 
-import microllm.home
+import microllm.environment
 
 pytest_plugins = ["browser"]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item):
+    """A test that hangs fails. What it waits for itself has ten seconds (patience.py); this is the net beneath that."""
+    slow = item.get_closest_marker("timeout")
+    usual = 30.0 if {"unit", "app"} & {*item.path.parts} else 90.0  # a server or a program has to start there
+    item.add_marker(pytest.mark.timeout(patience(slow.args[0] if slow else usual)), append=False)
+    return (yield)
+
 
 settings.register_profile("microllm", derandomize=True, deadline=None)
 settings.load_profile("microllm")
@@ -24,6 +35,6 @@ def home_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("MICROLLM_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MICROLLM_MIRROR", raising=False)
     monkeypatch.delenv("MICROLLM_RUNS_DIR", raising=False)
-    microllm.home.home.cache_clear()
+    microllm.environment.home.cache_clear()
     yield
-    microllm.home.home.cache_clear()
+    microllm.environment.home.cache_clear()

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from patience import patience
 from play import new_run, step_of, training_threads, wait_for
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import app_test
 
-from microllm import gutenberg
-from microllm.builtin import drawing_room
 from microllm.cost import Speed
-from microllm.runs import Run
-from microllm.ui import shared
+from microllm.data import gutenberg
+from microllm.data.builtin import drawing_room
+from microllm.runs.run import Run
+from microllm.ui import server
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +34,9 @@ def server_of_its_own(home_of_its_own, mirror, monkeypatch):
     """
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     monkeypatch.setattr(gutenberg, "SOURCES", ())
-    monkeypatch.setattr(shared, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (1e-3, 1e-12))))
+    monkeypatch.setattr(server, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (1e-3, 1e-12))))
     yield
-    shared.workshop().close()
+    server.workshop().close()
     st.cache_resource.clear()
     st.cache_data.clear()
     assert not training_threads()
@@ -65,7 +66,7 @@ def fresh_server():
 def finished_run() -> Run:
     """A run that was trained to its end before anybody looked."""
     run = new_run(max_steps=20)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(patience())
     assert run.info.state == "finished"
     return run
 
@@ -74,7 +75,7 @@ def finished_run() -> Run:
 def live_run() -> Run:
     """A run that trains and has its first exam behind it; paused, so that pages are not slowed down."""
     run = new_run()
-    training = shared.workshop().start(run)
+    training = server.workshop().start(run)
     wait_for(lambda: step_of(training) > 0)
     training.pause()
     wait_for(lambda: training.state == "paused")

@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from patience import patience
 from streamlit.testing.v1 import AppTest
 
-from microllm import texts
-from microllm.builtin import words_twice
 from microllm.config import configs_from
-from microllm.runs import Run
-from microllm.training import Training
+from microllm.data import texts
+from microllm.data.builtin import words_twice
+from microllm.jobs.training import Training
+from microllm.runs import catalog
+from microllm.runs.run import Run
 
 APP = str(Path(__file__).parents[2] / "app.py")
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 4, "eval_interval": 10}
@@ -23,7 +25,7 @@ def new_run(text: str | None = None, **settings) -> Run:
     """A run of a tiny model, not yet started, owned by who has KEY."""
     made = texts.prepare(text or words_twice(2_000), "made here")
     model, train = configs_from(TINY | {"max_steps": ENDLESS} | settings)
-    return Run.create(model, train, made, preset="quick", threads=1, token=KEY)
+    return catalog.create(model, train, made, preset="quick", threads=1, token=KEY)
 
 
 def open_app(page: str | None = None, **query: str) -> AppTest:
@@ -50,7 +52,7 @@ def click(at: AppTest, key: str) -> AppTest:
 
 def wait_for(condition: Callable[[], bool]) -> None:
     """Wait until it is true."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patience()
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
@@ -58,7 +60,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def step_of(training: Training) -> int:
     """The step at which the training answers, after all that it was told before."""
-    step, _ = training.copy(max_age=0, wait=30)
+    step, _ = training.copy(max_age=0, wait=patience())
     return step
 
 

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import numpy
 import pytest
 import torch
+from patience import patience
 from play import go_to, new_run, open_app, said, step_of, wait_for
 
+from microllm.insight.trace import trace
 from microllm.tokenizer import visible
-from microllm.trace import trace
-from microllm.ui import attention, shared
-from microllm.ui.session import SENTENCE
+from microllm.ui import server
+from microllm.ui.parts import attention
+from microllm.ui.state.view import SENTENCE
 
 
 def sent(at, name: str) -> SimpleNamespace:
@@ -29,7 +31,7 @@ def heatmap(at) -> dict:
 def trained(**settings):
     text = settings.pop("text", None)
     run = new_run(text, **{"max_steps": 3, "initialization": "torch"} | settings)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(patience())
     return run
 
 
@@ -171,7 +173,7 @@ def test_before_its_first_weights_a_run_says_that_they_are_on_their_way():
 
 
 def test_while_a_run_trains_the_heatmap_stands_still_until_there_is_news_enough_or_it_is_asked(live_run):
-    training = shared.workshop().training(live_run.id)
+    training = server.workshop().training(live_run.id)
     at = open_app("attention", run=live_run.id)
     assert "attention-anew" not in {button.key for button in at.button}  # paused: it is always of the last step
 

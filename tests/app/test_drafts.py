@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 import pytest
 from play import TINY, click, complaints, go_to, keys, new_run, open_app, said
 
-from microllm import download, texts
-from microllm.runs import Run
+from microllm.data import store, texts
+from microllm.runs.run import Run
 
 TEXT = "to be or not to be, that is the question\n" * 60
 
@@ -24,7 +24,7 @@ def come_back(draft, page: str = "train", *, mine: object = True, **address: str
 
 def own(text: str = TEXT, name: str = "notes.txt") -> dict[str, str]:
     """What a draft says about one's own text, which is kept here."""
-    return {"text": "own", "sha256": download.keep_text(text), "name": name}
+    return {"text": "own", "sha256": store.keep_text(text), "name": name}
 
 
 def started(at) -> Run:
@@ -39,7 +39,7 @@ def test_settings_text_and_guess_are_there_again_and_one_click_starts_exactly_th
     assert not complaints(at)
     info = started(at).info
     assert {name: getattr(info.model, name, None) or getattr(info.train, name) for name in TINY} == TINY
-    assert download.load_text(info.text.sha256) == TEXT[:900][::-1]
+    assert store.load_text(info.text.sha256) == TEXT[:900][::-1]
     assert (info.text.how, info.text.first, info.guess) == ("reversed", 900, 1.5)
 
 
@@ -47,14 +47,19 @@ def test_settings_text_and_guess_are_there_again_and_one_click_starts_exactly_th
 def test_they_are_there_on_whichever_page_the_window_comes_back(page):
     at = come_back({"block_size": "16", "n_embd": "32"} | own(), page)
     info = started(at).info
-    assert (info.model.block_size, download.load_text(info.text.sha256)) == (16, TEXT)
+    assert (info.model.block_size, store.load_text(info.text.sha256)) == (16, TEXT)
 
 
 def test_a_pasted_text_stands_in_its_box_again_and_can_be_changed_there():
     at = come_back(own(name="Pasted text"))
     assert at.text_area(key="pasted").value == TEXT
     at.text_area(key="pasted").set_value(TEXT * 2).run()
-    assert download.load_text(started(at).info.text.sha256) == TEXT * 2
+    assert store.load_text(started(at).info.text.sha256) == TEXT * 2
+
+
+def test_the_encoding_that_was_chosen_for_a_file_is_there_again_and_no_other():
+    assert started(come_back(own() | {"encoding": "cp1251"})).info.text.encoding == "cp1251"
+    assert come_back(own() | {"encoding": "rot13"}).session_state["own_text"].encoding is None
 
 
 @pytest.mark.parametrize("page", ["train", "generate"])

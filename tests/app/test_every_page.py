@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from patience import patience
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
 
-from microllm.runs import Run
-from microllm.ui import frame, session, shared
+from microllm.runs.run import Run
+from microllm.ui import server, shell
+from microllm.ui.parts import live
+from microllm.ui.state import view
 
 PAGES = ("train", "attention", "generate")
 OF_THE_PAGE = {
@@ -139,7 +142,7 @@ def test_a_bad_link_says_so_and_does_not_lose_the_run_on_show(live_run):
 
 
 def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
-    training = shared.workshop().training(live_run.id)
+    training = server.workshop().training(live_run.id)
     step = step_of(training)
     at = open_app("generate", run=live_run.id, key=KEY)
     for made in (1, 2):
@@ -158,7 +161,7 @@ def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
     assert at.button(key="strip-pause").help == "Resume"
 
     click(at, "strip-stop")
-    training.join(30)
+    training.join(patience())
     at.run()
     assert "stopped" in said(at)
     assert "strip-start" in keys(at)
@@ -166,7 +169,7 @@ def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
 
 
 def test_a_learning_rate_is_changed_for_the_next_step(live_run):
-    training = shared.workshop().training(live_run.id)
+    training = server.workshop().training(live_run.id)
     at = open_app("train", run=live_run.id, key=KEY)
     at.number_input(key="live-learning_rate").set_value(0.0123)
     click(at, "live-apply")
@@ -182,7 +185,7 @@ def test_a_learning_rate_out_of_range_is_refused_with_the_range(live_run):
     at.number_input(key="live-learning_rate").set_value(5.0)
     click(at, "live-apply")
     assert "learning_rate is 5.0" in complaints(at)
-    assert shared.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+    assert server.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
 
 
 def test_a_part_of_a_page_that_comes_after_its_run_has_gone_is_not_drawn(monkeypatch):
@@ -192,9 +195,9 @@ def test_a_part_of_a_page_that_comes_after_its_run_has_gone_is_not_drawn(monkeyp
     def rerun():
         raise Rerun
 
-    monkeypatch.setattr(session, "run_id", lambda: "its own")
-    part = frame._or_the_whole_page(lambda: pytest.fail("drawn for another run"))
-    monkeypatch.setattr(frame.st, "rerun", rerun)
-    monkeypatch.setattr(session, "run_id", lambda: None)
+    monkeypatch.setattr(view, "run_id", lambda: "its own")
+    part = live._or_the_whole_page(lambda: pytest.fail("drawn for another run"))
+    monkeypatch.setattr(shell.st, "rerun", rerun)
+    monkeypatch.setattr(view, "run_id", lambda: None)
     with pytest.raises(Rerun):
         part()

@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 
+from patience import patience
 from play import KEY, click, complaints, keys, new_run, open_app, said, wait_for
 from streamlit.testing.v1 import AppTest
 
-from microllm.builtin import drawing_room
-from microllm.forking import fork
-from microllm.runs import Run
-from microllm.ui import shared
+from microllm.data.builtin import drawing_room
+from microllm.runs import catalog
+from microllm.runs.fork import fork
+from microllm.runs.run import Run
+from microllm.ui import server
 
 
 def open_at(run: Run, **link) -> AppTest:
@@ -70,7 +72,7 @@ def test_too_few_steps_are_named_before_the_click(finished_run):
 
 def test_the_text_of_the_panel_can_be_what_the_fork_learns():
     parent = new_run(drawing_room(3_000), max_steps=20)
-    shared.workshop().start(parent).join(60)
+    server.workshop().start(parent).join(patience())
     at = open_at(parent)
     assert "To teach it another text" in said(at)
     at.selectbox(key="text").select("words-twice").run()
@@ -88,7 +90,7 @@ def test_the_text_of_the_panel_can_be_what_the_fork_learns():
 
 
 def test_a_run_that_trains_is_forked_at_the_step_at_which_it_is_and_stopped(live_run):
-    training = shared.workshop().training(live_run.id)
+    training = server.workshop().training(live_run.id)
     training.one_step()
     wait_for(lambda: training.state == "paused" and training.reached % 8)
     at = open_at(live_run, key=KEY)
@@ -109,7 +111,7 @@ def test_who_only_watches_forks_the_newest_kept_moment_and_stops_nothing(live_ru
 
 def test_a_fork_whose_parent_was_deleted_still_names_it(finished_run):
     child = fork(finished_run, 8)
-    finished_run.delete()
+    catalog.delete(finished_run)
     at = open_app("train", run=child.id)
     assert f"Forked from **{child.info.parent.name}**" in said(at)
     assert "parent" not in keys(at)
@@ -118,9 +120,9 @@ def test_a_fork_whose_parent_was_deleted_still_names_it(finished_run):
 def test_the_steps_that_are_offered_follow_the_run_to_its_end(live_run):
     at = open_at(live_run, key=KEY)
     assert field(at, live_run, "max_steps").value == live_run.info.train.max_steps
-    training = shared.workshop().training(live_run.id)
+    training = server.workshop().training(live_run.id)
     training.stop()
-    training.join(30)
+    training.join(patience())
     live_run.update(train=replace(live_run.info.train, max_steps=training.reached), state="finished")
     at.run()
     assert field(at, live_run, "max_steps").value == 2 * training.reached

@@ -6,14 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 import streamlit as st
+from patience import patience
 from play import click, complaints, go_to, keys, new_run, open_app, said
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
-from microllm import writing
-from microllm.reading import surprise
-from microllm.sample import scored_stream
-from microllm.ui import controls, reader, shared, writer
-from microllm.writing import known_ids
+from microllm.inference import scored_stream
+from microllm.insight.surprisal import surprise
+from microllm.jobs import generation
+from microllm.tokenizer import known_ids
+from microllm.ui import server
+from microllm.ui.parts import read as read_part
+from microllm.ui.parts import sampling
+from microllm.ui.parts import write as write_part
 
 
 @pytest.fixture
@@ -138,7 +142,7 @@ NAMES = "emma\nolivia\nava\nisabella\nsophia\nmia\n" * 60
 
 def test_of_a_text_of_lines_the_offered_prompt_has_line_ends_and_another_one_can_be_chosen():
     run = new_run(NAMES, max_steps=5)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(60)
     at = open_app("generate", run=run.id)
     offered = at.text_area(key="prompt").value
     assert "\n" in offered
@@ -183,7 +187,7 @@ def test_a_text_of_the_chosen_length_is_written_and_can_be_taken_along(at):
 
 def test_a_click_on_generate_before_the_page_is_whole_is_obeyed(finished_run, monkeypatch):
     with monkeypatch.context() as busy:
-        busy.setattr(controls, "sampling", st.stop)  # the server has come as far as the button
+        busy.setattr(sampling, "sampling", st.stop)  # the server has come as far as the button
         at = open_app("generate", run=finished_run.id)
         assert "generate" in keys(at)
     click(at, "generate")
@@ -279,7 +283,7 @@ def test_writing_is_stopped_and_what_is_there_stays(at, monkeypatch):
             wait(0.01)
             yield chosen
 
-    monkeypatch.setattr(writing, "scored_stream", slowly)
+    monkeypatch.setattr(generation, "scored_stream", slowly)
     at.slider(key="length").set_value(2_000).run()
     click(at, "generate")
     click(at, "stop-writing")
@@ -302,10 +306,10 @@ def switch(at, key: str, value):
 
 def test_a_held_out_passage_is_read_as_the_model_takes_it(at, finished_run):
     switch(at, "view", "Read")
-    whole = finished_run.tokenizer.decode(finished_run.corpus.val[: reader._PASSAGE])
+    whole = finished_run.tokenizer.decode(finished_run.corpus.val[: read_part._PASSAGE])
     assert texts(at) == [whole.split(" ", 1)[1]]  # it begins with a whole word
     passage = known_ids(finished_run.tokenizer, texts(at)[0])
-    step, model = shared.workshop().model_now(finished_run)
+    step, model = server.workshop().model_now(finished_run)
     read = surprise(model, passage, guesses=5)
     assert letters(at)["nats"][0] == -1
     assert letters(at)["nats"][1:] == pytest.approx([100 * one for one in read.nats[1:].tolist()], abs=1)
@@ -315,7 +319,7 @@ def test_a_held_out_passage_is_read_as_the_model_takes_it(at, finished_run):
 
 
 def test_the_next_passage_is_another_one_and_there_is_no_last(at, monkeypatch):
-    monkeypatch.setattr(reader, "_PASSAGE", 60)
+    monkeypatch.setattr(read_part, "_PASSAGE", 60)
     switch(at, "view", "Read")
     seen = set()
     for _ in range(10):
@@ -354,10 +358,10 @@ def test_what_a_sample_copied_is_marked_and_compared_with_what_nobody_copied(at,
     switch(switch(at, "view", "Read"), "reading-source", "sample")
     assert "has not written anything here yet" in said(at)
     training_text = finished_run.tokenizer.decode(finished_run.corpus.train)
-    step, model = shared.workshop().model_now(finished_run)
-    sheet = writing.Sheet(model, finished_run.tokenizer, step, "word ", seed=0)
+    step, model = server.workshop().model_now(finished_run)
+    sheet = generation.Sheet(model, finished_run.tokenizer, step, "word ", seed=0)
     sheet.text = "z z " + training_text[70:100] + " z z"
-    monkeypatch.setattr(writer, "newest", lambda: SimpleNamespace(sheets=[sheet], is_writing=False))
+    monkeypatch.setattr(write_part, "newest", lambda: SimpleNamespace(sheets=[sheet], is_writing=False))
     at.run()
     for _ in range(100):
         if "longest piece" in said(at) and "Searching" not in said(at):
@@ -410,7 +414,7 @@ def test_what_was_written_survives_a_page_switch(at):
 
 def test_another_run_with_other_characters_takes_over_the_prompt(at):
     run = new_run("0123456789 " * 200, max_steps=5)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(patience())
     at.query_params["run"] = run.id
     at.run()
     assert not at.exception
@@ -422,7 +426,7 @@ def test_another_run_with_other_characters_takes_over_the_prompt(at):
 def test_what_another_run_wrote_is_not_shown_as_this_ones(at):
     text = write(at)
     run = new_run("0123456789 " * 200, max_steps=5)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(patience())
     at.query_params["run"] = run.id
     at.run()
     assert text not in texts(at)

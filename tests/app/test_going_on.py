@@ -3,11 +3,13 @@
 import pytest
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
 
-from microllm import download, texts
-from microllm.runs import Run, all_runs
-from microllm.slots import Slots
-from microllm.training import Training
-from microllm.ui import shared
+from microllm.data import store, texts
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
+from microllm.runs import catalog
+from microllm.runs.catalog import all_runs
+from microllm.runs.run import Run
+from microllm.ui import server
 
 
 def own_run(state: str, **settings) -> Run:
@@ -48,10 +50,10 @@ def test_a_finished_run_is_trained_on_to_twice_its_steps():
 
 
 def test_a_text_that_is_gone_is_named_before_anything_is_lost(monkeypatch):
-    from microllm import download, texts
+    from microllm.data import store, texts
 
     run = own_run("interrupted")
-    download.forget_text(run.info.text.sha256)
+    store.forget_text(run.info.text.sha256)
     texts.load_corpus.cache_clear()
     at = open_app("train", run=run.id, key=KEY)
     at.session_state["start_problem"] = None
@@ -95,20 +97,20 @@ def test_a_run_is_deleted_only_by_its_owner_and_only_when_sure():
 
 
 def test_a_text_goes_with_the_last_of_its_runs():
-    from microllm.home import texts_dir
+    from microllm.environment import texts_dir
 
     first, second = own_run("finished"), own_run("finished")
     kept = texts_dir() / f"{first.info.text.sha256}.txt"
-    first.delete()
+    catalog.delete(first)
     assert kept.exists()
-    second.delete()
+    catalog.delete(second)
     assert not kept.exists()
 
 
 def test_a_run_that_trains_is_not_deleted():
     run = own_run("interrupted", n_embd=16)
     run.extend(1_000_000)
-    shared.workshop().start(run)
+    server.workshop().start(run)
     at = open_app("train", run=run.id, key=KEY)
     at.session_state["runs-menu"] = True
     at.run()
@@ -117,7 +119,7 @@ def test_a_run_that_trains_is_not_deleted():
 
 
 def test_a_packed_run_is_taken_in_and_shown_and_a_wrong_file_is_refused():
-    from microllm.export import folder_zip
+    from microllm.runs.archive import folder_zip
 
     run = own_run("finished")
     packed = folder_zip(run)
@@ -148,13 +150,13 @@ def test_a_run_of_a_text_that_was_deleted_with_its_last_run_is_not_begun_before_
     for name, value in {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}.items():
         at.slider(key=name).set_value(value)
     at.run()
-    download.forget_text(own.sha256)  # in another window, with the last run that learned it
+    store.forget_text(own.sha256)  # in another window, with the last run that learned it
     click(at, "start")
     run = Run.open(at.session_state["run_id"])
     assert texts.is_kept(run.info.text)  # what stands in the field was taken anew
-    shared.workshop().training(run.id).stop()
+    server.workshop().training(run.id).stop()
     wait_for(lambda: not training_threads())
     at.text_area(key="pasted").set_value("").run()
-    download.forget_text(own.sha256)
+    store.forget_text(own.sha256)
     at.run()
     assert "No text yet" in complaints(at)

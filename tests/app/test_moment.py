@@ -1,16 +1,17 @@
 """One moment on all pages: chosen on the timeline, kept in the link, left again."""
 
 import pytest
+from patience import patience
 from play import go_to, new_run, open_app, said
 
-from microllm.ui import shared
+from microllm.ui import server
 
 
 @pytest.fixture
 def long_run():
     """A finished run with snapshots of steps 0, 8, 12, ... 64."""
     run = new_run(max_steps=64)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(patience())
     return run
 
 
@@ -44,5 +45,5 @@ def test_what_it_wrote_at_a_moment_comes_from_the_weights_of_that_moment(long_ru
     for step in ("0", "64"):
         at = open_app("train", run=long_run.id, step=step)
         texts[step] = at.code[0].value
-        assert texts[step] == shared.samples().at(long_run, int(step), wait=10).text
+        assert texts[step] == server.samples().at(long_run, int(step), wait=patience()).text
     assert texts["0"] != texts["64"]

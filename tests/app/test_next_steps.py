@@ -4,13 +4,14 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
+from patience import patience
 from play import KEY, click, keys, new_run, open_app, said, wait_for
 
-from microllm import download
-from microllm.builtin import drawing_room
 from microllm.config import TrainConfig
-from microllm.runs import Run
-from microllm.ui import shared
+from microllm.data import store
+from microllm.data.builtin import drawing_room
+from microllm.runs.run import Run
+from microllm.ui import server
 
 
 def finished(validation, training, **settings) -> Run:
@@ -73,7 +74,7 @@ def test_a_run_that_goes_on_suggests_nothing(state):
 
 def test_a_run_whose_text_is_elsewhere_says_so_instead_of_offering_to_start_on_another():
     run = finished(DOWN, DOWN)
-    download.forget_text(run.info.text.sha256)
+    store.forget_text(run.info.text.sha256)
     at = open_app("train", run=run.id, key=KEY)
     assert "next-0" not in keys(at)
     assert "made here, which is not kept here" in said(at)
@@ -106,12 +107,13 @@ def test_a_suggestion_holds_when_the_run_was_told_to_start_otherwise():
     assert new.info.train.learning_rate == TrainConfig().learning_rate
 
 
+@pytest.mark.timeout(30)
 def test_the_owner_of_a_run_that_was_stopped_early_goes_on_with_that_very_run():
     run = new_run(drawing_room(40_000), max_steps=400)
-    training = shared.workshop().start(run)
+    training = server.workshop().start(run)
     wait_for(lambda: training.reached > 40)
     training.stop()
-    training.join(30)
+    training.join(patience())
     rows = (run.folder / "metrics.jsonl").read_text().splitlines()
     at = open_app("train", run=run.id, key=KEY)
     assert at.button(key="next-0").label == "Go on to the end"

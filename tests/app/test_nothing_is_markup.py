@@ -12,13 +12,16 @@ from google.protobuf.descriptor import FieldDescriptor
 from play import KEY, click, go_to, new_run, open_app, said, wait_for
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
-from microllm.checkpoint import WeightsProblem
-from microllm.download import TextProblem, forget_text
-from microllm.run_info import Parent
-from microllm.runs import Run, RunProblem
-from microllm.slots import Slots
-from microllm.training import Training
-from microllm.ui import shared
+from microllm.data.decode import TextProblem
+from microllm.data.store import forget_text
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
+from microllm.runs.info import Parent, RunProblem
+from microllm.runs.run import Run
+from microllm.runs.weights import WeightsProblem
+from microllm.ui import server
+
+pytestmark = pytest.mark.timeout(30)  # they draw every page, some often
 
 # ---- 27. markup in names, texts, messages and links, without a browser
 
@@ -136,7 +139,7 @@ def all_of(at):
 
 @pytest.mark.parametrize("state", ["stopped", "interrupted", "failed", "finished"])
 def test_a_runs_name_message_text_and_parent(state, sent):
-    run = hostile(trained(), state=state)
+    run = hostile(trained(), state=state, full_val_loss=2.0 if state == "finished" else None)
     at = open_app("train", run=run.id, key=KEY)
     for page in ("train", "attention", "generate"):
         all_of(go_to(at, page))
@@ -155,11 +158,11 @@ def test_the_name_of_a_text_that_is_not_kept_here(sent):
 def test_runs_that_train_and_wait_and_what_they_warn_of(live_run, sent):
     live_run.update(name=HOSTILE)
     at = open_app("train", run=live_run.id, key=KEY)
-    shared.workshop().training(live_run.id).warning = HOSTILE
+    server.workshop().training(live_run.id).warning = HOSTILE
     all_of(at)
     sent.shows("popover.label", "alert.body", "button.label", "button.help")
     click(at.slider(key="n_layer").set_value(1).run(), "queue")
-    (other,) = (it for it in shared.workshop()._trainings.values() if it.folder.id != live_run.id)
+    (other,) = (it for it in server.workshop()._trainings.values() if it.folder.id != live_run.id)
     other.folder.update(name=HOSTILE)
     click(at.run(), f"way-to-{other.folder.id}")
     for page in ("train", "attention", "generate"):
@@ -168,7 +171,7 @@ def test_runs_that_train_and_wait_and_what_they_warn_of(live_run, sent):
 
 
 def test_a_persons_text_its_name_and_what_is_wrong_with_it(sent):
-    at = open_app("train", run=trained("abc def " * 100).id)
+    at = open_app("train", run=hostile(trained("abc def " * 100), parent=None).id)
     at.selectbox(key="text").set_value("own").run()
     at.file_uploader(key="upload").upload(HOSTILE, IN_A_TEXT.encode() * 40, "text/plain").run()
     assert "own_text" in at.session_state
@@ -190,7 +193,7 @@ def test_a_sentence_a_prompt_and_a_text_to_read(sent):
     run = hostile(trained())
     at = go_to(open_app("train", run=run.id, sentence=HOSTILE + UNKNOWN), "attention")
     sent.shows()
-    go_to(at, "generate").text_input(key="prompt").set_value(HOSTILE + UNKNOWN).run()
+    go_to(at, "generate").text_area(key="prompt").set_value(HOSTILE + UNKNOWN).run()
     sent.shows()
     at.session_state["view"] = "Read"
     for source in ("passage", "sentence", "own"):
@@ -205,7 +208,7 @@ def test_what_a_sample_copied_of_its_text(sent):
     run = trained(max_steps=150, learning_rate=0.01)
     at = open_app("generate", run=run.id)
     at.session_state["length"] = 100
-    click(at.text_input(key="prompt").set_value(IN_A_TEXT).run(), "generate")
+    click(at.text_area(key="prompt").set_value(IN_A_TEXT).run(), "generate")
     wait_for(lambda: at.run() and at.button(key="stop-writing").disabled)
     at.session_state["view"], at.session_state["reading-source"] = "Read", "sample"
     wait_for(lambda: "longest piece" in said(at.run()))
@@ -260,7 +263,7 @@ def test_why_a_click_is_not_obeyed(live_run, sent, monkeypatch):
         click(at, "live-apply")
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:
-        for_now.setattr("microllm.ui.orders.import_run", refuse(RunProblem(HOSTILE)))
+        for_now.setattr("microllm.ui.state.commands.import_run", refuse(RunProblem(HOSTILE)))
         at.file_uploader(key="import").upload(HOSTILE + ".zip", b"zip", "application/zip").run()
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:
@@ -268,6 +271,6 @@ def test_why_a_click_is_not_obeyed(live_run, sent, monkeypatch):
         click(at, "start")
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:
-        for_now.setattr("microllm.ui.writer.Desk", refuse(ValueError(HOSTILE)))
+        for_now.setattr("microllm.ui.parts.write.Desk", refuse(ValueError(HOSTILE)))
         click(go_to(at, "generate"), "generate")
         sent.shows("alert.body")

@@ -8,19 +8,20 @@ import pytest
 import streamlit as st
 from play import KEY, click, complaints, keys, open_app, said
 
-from microllm import export, texts
 from microllm.config import configs_from
-from microllm.forking import fork
-from microllm.importing import import_run
-from microllm.run_info import RunInfo
-from microllm.runs import Run
-from microllm.ui import shared
+from microllm.data import texts
+from microllm.runs import archive, catalog
+from microllm.runs.fork import fork
+from microllm.runs.importing import import_run
+from microllm.runs.info import RunInfo
+from microllm.runs.run import Run
+from microllm.ui import server
 
 SECRET = "Nobody else may read what I wrote here about the neighbours. " * 40
 
 
 def trained(run: Run) -> Run:
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(60)
     assert run.info.state == "finished", run.info.message
     return run
 
@@ -28,7 +29,7 @@ def trained(run: Run) -> Run:
 def run_on(text: texts.Text) -> Run:
     """A finished run of a tiny model, owned by who has KEY."""
     model, train = configs_from({"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "max_steps": 20})
-    return trained(Run.create(model, train, text, preset="quick", threads=1, token=KEY))
+    return trained(catalog.create(model, train, text, preset="quick", threads=1, token=KEY))
 
 
 def own(**how) -> texts.Text:
@@ -132,7 +133,7 @@ def forks(parent: Run) -> dict[str, Run]:
 def test_a_fork_of_a_private_run_is_private_whatever_it_learns_then():
     parent = run_on(own())
     children = forks(parent)
-    parent.delete()
+    catalog.delete(parent)
     for child in children.values():
         assert child.info.is_private
         assert RunInfo.from_json(json.loads((child.folder / "run.json").read_text())) == child.info
@@ -156,9 +157,9 @@ def test_the_link_of_a_fork_does_not_give_away_the_run_that_it_was_forked_from()
 def test_a_packed_fork_holds_no_way_to_the_run_that_it_was_forked_from_nor_to_its_text():
     parent = run_on(own())
     for name, child in forks(parent).items():
-        packed = export.folder_zip(child, names_parent=False)
-        with zipfile.ZipFile(io.BytesIO(packed)) as archive:
-            content = b"".join(archive.read(one) for one in archive.namelist() if not one.endswith("safetensors"))
+        packed = archive.folder_zip(child, names_parent=False)
+        with zipfile.ZipFile(io.BytesIO(packed)) as opened:
+            content = b"".join(opened.read(one) for one in opened.namelist() if not one.endswith("safetensors"))
         assert child.info.parent.id.encode() not in content
         if name != "same text":
             assert parent.info.text.sha256.encode() not in content
@@ -169,7 +170,7 @@ def test_a_packed_fork_holds_no_way_to_the_run_that_it_was_forked_from_nor_to_it
 
 def test_who_may_not_know_the_parent_gets_a_zip_that_does_not_name_it(monkeypatch):
     asked = []
-    monkeypatch.setattr(export, "folder_zip", lambda run, names_parent: asked.append(names_parent) or b"zip")
+    monkeypatch.setattr(archive, "folder_zip", lambda run, names_parent: asked.append(names_parent) or b"zip")
     child = trained(fork(run_on(own()), 8, None, KEY))
     for link in ({}, {"also": f"{child.info.parent.id}.{KEY}"}):
         click(open_app("train", run=child.id, **link), "take-away-button")

@@ -9,17 +9,19 @@ import time
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from patience import patience
 from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
 from streamlit.runtime.caching import clear_session_resource_cache
 
-from microllm import download, texts
-from microllm.builtin import words_twice
 from microllm.config import PRESETS, configs_from
-from microllm.run_info import kept_of
-from microllm.runs import Run, all_runs
-from microllm.slots import Slots
-from microllm.training import Training
-from microllm.ui import shared
+from microllm.data import store, texts
+from microllm.data.builtin import words_twice
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
+from microllm.runs.catalog import all_runs
+from microllm.runs.info import kept_of
+from microllm.runs.run import Run
+from microllm.ui import server
 
 COMMANDS = {"strip-pause", "strip-step", "strip-stop", "live-learning_rate"}
 
@@ -56,7 +58,7 @@ def test_a_reload_keeps_what_the_window_had_set_going_besides_the_run_on_show():
     first = started(at)
     at.slider(key="n_layer").set_value(1).run()
     click(at, "queue")
-    waiting = next(one.folder for one in shared.workshop()._trainings.values() if one.folder.id != first.id)
+    waiting = next(one.folder for one in server.workshop()._trainings.values() if one.folder.id != first.id)
     at.run()
     link = {name: at.query_params[name] for name in ("run", "key", "also")}
     assert link["run"] == first.id
@@ -124,7 +126,7 @@ def test_the_key_of_one_run_is_not_the_key_of_another(live_run):
 @pytest.mark.parametrize("button", ["strip-pause", "strip-step", "strip-stop"])
 def test_a_button_that_is_still_on_the_screen_commands_nothing_without_the_key(button, live_run):
     at = open_app("train", run=live_run.id, key=KEY)
-    training = shared.workshop().training(live_run.id)
+    training = server.workshop().training(live_run.id)
     reached = training.reached
     live_run.update(owner=kept_of("another"))
     at.button(key=button).click().run()
@@ -156,7 +158,7 @@ def test_a_form_that_is_still_on_the_screen_changes_nothing_without_the_key(live
     live_run.update(owner=kept_of("another"))
     at.number_input(key="live-learning_rate").set_value(0.5)
     at.button(key="live-apply").click().run()
-    assert shared.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+    assert server.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
 
 
 @pytest.mark.parametrize("token", [None, ""])
@@ -338,7 +340,7 @@ def test_a_moment_that_is_not_kept_is_named_and_the_nearest_shown(step, word, li
 
 def test_a_long_sentence_in_a_link_is_cut():
     run = new_run(max_steps=1)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(patience())
     at = open_app("attention", run=run.id, sentence="word " * 100)
     assert "500 characters" in complaints(at)
     assert len(at.text_area(key="sentence").value) == 128
@@ -355,18 +357,18 @@ def test_an_own_text_is_not_in_the_link_and_that_is_said():
 def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included():
     text = words_twice(3_000)
     run = new_run(text, max_steps=20)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(patience())
     at = open_app("train", run=run.id)
     click(at, "start")
     again = Run.open(at.session_state["run_id"])
     assert again.id != run.id
-    assert download.load_text(again.info.text.sha256) == text
+    assert store.load_text(again.info.text.sha256) == text
     assert (again.info.model, again.info.train) == (run.info.model, run.info.train)
 
 
 def test_a_run_whose_own_text_is_gone_does_not_keep_the_page_from_opening():
     run = new_run(max_steps=20)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(patience())
     (texts.texts_dir() / f"{run.info.text.sha256}.txt").unlink()
     texts.load_corpus.cache_clear()
     at = open_app("train", run=run.id)
@@ -384,10 +386,10 @@ def test_the_curves_the_folder_and_the_command_are_offered(finished_run):
 
 
 def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
-    from microllm.ui import share
+    from microllm.ui.parts import take_away
 
     packed = []
-    monkeypatch.setattr(share, "pack", lambda run: packed.append(run) or share.Package(1, "a,b", b"zip"))
+    monkeypatch.setattr(take_away, "pack", lambda run: packed.append(run) or take_away.Package(1, "a,b", b"zip"))
     at = unfold(open_app("train", run=finished_run.id), "take-away")
     for n_embd in (32, 64):
         at.slider(key="n_embd").set_value(n_embd).run()
@@ -395,7 +397,7 @@ def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
 
 
 def test_the_curves_have_a_row_a_step(finished_run):
-    from microllm.ui.share import pack
+    from microllm.ui.parts.take_away import pack
 
     package = pack(finished_run)
     assert package.step == 20

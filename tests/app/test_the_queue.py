@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import pytest
 from play import KEY, TINY, click, keys, open_app, said, wait_for
 
-from microllm.runs import Run, all_runs
-from microllm.ui import orders, shared
+from microllm.runs.catalog import all_runs
+from microllm.runs.run import Run
+from microllm.ui import server
+from microllm.ui.state import commands
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def start(at, key: str = "start") -> Run:
 
 
 def training(run: Run):
-    return shared.workshop().training(run.id)
+    return server.workshop().training(run.id)
 
 
 def trains(run: Run) -> bool:
@@ -72,7 +74,7 @@ def test_only_one_waits(at):
     at.run()
     second, third = start(at, "queue"), start(at, "queue")
     wait_for(lambda: second.info.state == "stopped")
-    assert [one.folder.id for one in shared.workshop()._trainings.values() if one.is_alive()] == [first.id, third.id]
+    assert [one.folder.id for one in server.workshop()._trainings.values() if one.is_alive()] == [first.id, third.id]
     assert training(third).waits_for is training(first)
 
 
@@ -100,7 +102,7 @@ def test_a_run_that_waits_can_be_stopped(at):
 def clock(monkeypatch):
     """The time by which clicks are told apart, for a test to set: a busy server answers each of ten after seconds."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(orders, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(commands, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 

@@ -5,15 +5,18 @@ import shlex
 import socket
 
 import pytest
+from patience import patience
 from play import TINY, click, complaints, go_to, keys, open_app, said, training_threads
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
-from microllm import download, export, gutenberg, texts
-from microllm.builtin import BUILTIN_TEXTS, drawing_room, transform
 from microllm.config import PRESETS, configs_from, knobs, problems
+from microllm.data import gutenberg, store, texts
+from microllm.data.builtin import BUILTIN_TEXTS, drawing_room, transform
 from microllm.model import parameter_count
-from microllm.runs import Run, all_runs
-from microllm.ui import shared
+from microllm.runs import export
+from microllm.runs.catalog import all_runs
+from microllm.runs.run import Run
+from microllm.ui import server
 
 SETTINGS = {
     "block_size": 16,
@@ -155,10 +158,10 @@ def test_start_twice_leaves_one_training_in_the_window():
     at = choose(open_app("train"), TINY)
     click(at, "start")
     first = new_run_of(at)
-    training = shared.workshop().training(first.id)
+    training = server.workshop().training(first.id)
     at.number_input(key="seed").set_value(7)
     click(at, "start")
-    training.join(30)
+    training.join(patience())
     assert [thread.folder.id for thread in training_threads()] == [new_run_of(at).id]
     assert first.info.state == "stopped"
     assert "new run" in first.info.message
@@ -231,7 +234,7 @@ def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirro
 
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     click(at, "book-again")
-    shared.book().wait(20)
+    server.book().wait(20)
     at.run()
     assert not complaints(at)
 
@@ -249,14 +252,14 @@ def test_a_download_of_the_book_is_cancelled_for_all_windows_and_can_be_tried_ag
             assert BUILTIN_TEXTS["drawing-room"].name in complaints(window)
             assert not window.button(key="start").disabled
         click(at, "book-again")
-        shared_by_all = shared.book()
+        shared_by_all = server.book()
         click(other, "book-again")
-        assert shared.book() is shared_by_all
+        assert server.book() is shared_by_all
         click(other, "book-cancel")
 
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     click(other, "book-again")
-    shared.book().wait(20)
+    server.book().wait(20)
     assert not download_keys(at.run()) | download_keys(other.run())
 
 
@@ -281,7 +284,7 @@ def test_a_text_is_turned_before_it_is_learned(how):
     at.number_input(key="text-first").set_value(5_000).run()
     click(at, "start")
     text = new_run_of(at).info.text
-    assert download.load_text(text.sha256) == transform(texts.book(), how, 5_000)
+    assert store.load_text(text.sha256) == transform(texts.book(), how, 5_000)
     assert "5,000" in text.name
 
 
@@ -291,7 +294,7 @@ def test_an_uploaded_text_is_learned():
     assert "Using: mine.txt" in said(at)
     click(at, "start")
     text = new_run_of(at).info.text
-    assert (text.name, download.load_text(text.sha256)) == ("mine.txt", content)
+    assert (text.name, store.load_text(text.sha256)) == ("mine.txt", content)
 
 
 def test_a_pasted_text_is_learned():
@@ -301,7 +304,7 @@ def test_a_pasted_text_is_learned():
     at.text_area(key="pasted").set_value("to be or not to be, " * 100).run()
     click(at, "start")
     text = new_run_of(at).info.text
-    assert download.load_text(text.sha256) == "to be or not to be, " * 100
+    assert store.load_text(text.sha256) == "to be or not to be, " * 100
 
 
 @pytest.mark.parametrize(
@@ -316,7 +319,7 @@ def test_a_file_that_cannot_be_learned_is_refused_and_the_text_before_it_stays(n
     assert name in complaints(at)
     assert "Using: good.txt" in said(at)
     click(at, "start")
-    assert download.load_text(new_run_of(at).info.text.sha256) == content
+    assert store.load_text(new_run_of(at).info.text.sha256) == content
 
 
 def test_a_text_too_short_for_the_context_says_what_would_fit():
@@ -421,6 +424,15 @@ def test_of_two_fields_the_one_that_is_emptied_leaves_the_text_of_the_other():
     assert "No text yet" in complaints(at)
 
 
+def test_the_encoding_of_a_file_outlives_a_text_that_was_pasted_in_between():
+    at = upload(open_app("train"), "anna.txt", ("Все счастливые семьи. " * 50).encode("cp1251"))
+    at.selectbox(key="encoding").select("cp1251").run()
+    own = at.session_state["own_text"]
+    paste(paste(at, "to be or not to be, " * 100), "")
+    assert at.session_state["own_text"] == own
+    assert at.selectbox(key="encoding").value == "cp1251"
+
+
 def test_a_pasted_text_that_cannot_be_used_leaves_the_one_before_and_says_which():
     at = paste(open_app("train"), "to be or not to be, " * 100)
     paste(at, "too short")
@@ -433,7 +445,7 @@ def test_a_book_that_is_pasted_with_its_licence_is_learned_without():
     marker = "*** {} OF THE PROJECT GUTENBERG EBOOK EMMA ***"
     book = drawing_room(3_000).strip()
     at = paste(open_app("train"), f"Header\n{marker.format('START')}\n{book}\n{marker.format('END')}\nLicence\n")
-    assert download.load_text(at.session_state["own_text"].sha256) == book
+    assert store.load_text(at.session_state["own_text"].sha256) == book
     assert "Project Gutenberg" in complaints(at)
 
 
@@ -441,7 +453,7 @@ def test_a_pasted_text_can_be_downloaded_by_its_owner_beside_the_command():
     at = choose(paste(open_app("train"), "to be or not to be, " * 100), TINY)
     click(at, "start")
     run = new_run_of(at)
-    shared.workshop().training(run.id).stop()
+    server.workshop().training(run.id).stop()
     at.session_state["take-away"] = True
     at.run()
     assert "take-text" in keys(at)

@@ -8,7 +8,8 @@ from play import new_run, open_app
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
-from microllm.ui import next_run, shared, uploads
+from microllm.ui import server
+from microllm.ui.state import draft, uploads
 
 MOST_BYTES_OF_A_MESSAGE = 25_000_000  # Streamlit closes the connection at a larger one
 
@@ -73,10 +74,10 @@ def test_a_box_for_a_text_takes_no_more_than_the_connection_does_and_says_so():
     at = open_app("train")
     at.selectbox(key="text").set_value("own").run()
     box = at.text_area(key="pasted")
-    assert box.proto.max_chars == next_run.MOST_PASTED
-    assert f"{next_run.MOST_PASTED:,}" in box.label
+    assert box.proto.max_chars == draft.MOST_PASTED
+    assert f"{draft.MOST_PASTED:,}" in box.label
     run = new_run(max_steps=1)
-    shared.workshop().start(run).join(60)
+    server.workshop().start(run).join(60)
     at = open_app("generate", run=run.id)
     at.button_group(key="view").set_value("Read").run()
     at.button_group(key="reading-source").set_value("own").run()

@@ -3,18 +3,7 @@
 import contextlib
 
 import pytest
-from driving import (
-    PATIENCE,
-    button,
-    press,
-    press_start,
-    settle,
-    start,
-    step,
-    until,
-    visit,
-    wait_for_more_steps,
-)
+from driving import PATIENCE, button, press, press_start, settle, start, step, until, visit, wait_for_more_steps
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]

@@ -25,7 +25,7 @@ from driving import (
 )
 from playwright.sync_api import expect
 
-from microllm.builtin import drawing_room
+from microllm.data.builtin import drawing_room
 
 pytestmark = pytest.mark.timeout(240)
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(500)

@@ -6,18 +6,7 @@ import json
 import zipfile
 
 import pytest
-from driving import (
-    alerts,
-    at,
-    button,
-    press,
-    settle,
-    start,
-    step,
-    until,
-    visit,
-    wait_for_more_steps,
-)
+from driving import alerts, at, button, press, settle, start, step, until, visit, wait_for_more_steps
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.timeout(240)

@@ -13,7 +13,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from benchmarks.visitor import Visitor
-from microllm.builtin import BUILTIN_TEXTS
+from microllm.data.builtin import BUILTIN_TEXTS
 
 # ---- 46. values that were never offered
 

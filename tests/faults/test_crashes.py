@@ -17,19 +17,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import patience
 
-import microllm.checkpoint
-import microllm.training
-from microllm import configs_from, texts
+import microllm.jobs.training
+import microllm.runs.checkpoint
+from microllm import configs_from
 from microllm.__main__ import main
-from microllm.builtin import drawing_room, words_twice
-from microllm.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
 from microllm.config import with_live_changes
 from microllm.corpus import Corpus
-from microllm.runs import Run, RunProblem, Writer, all_runs, runs_and_damaged
-from microllm.slots import Slots
+from microllm.data import texts
+from microllm.data.builtin import drawing_room, words_twice
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
+from microllm.runs import catalog
+from microllm.runs.catalog import all_runs, runs_and_damaged
+from microllm.runs.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
+from microllm.runs.info import RunProblem
+from microllm.runs.metrics import Writer
+from microllm.runs.run import Run
 from microllm.train import Trainer, TrainerState
-from microllm.training import Training
 
 ROOT = Path(__file__).parents[2]
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10}
@@ -38,7 +44,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 def new_run(max_steps: int = 20, threads: int = 1, **settings) -> Run:
     text = texts.prepare(drawing_room(2_000), "made")
     model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return Run.create(model, train, text, preset="quick", threads=threads)
+    return catalog.create(model, train, text, preset="quick", threads=threads)
 
 
 def train(run: Run) -> str:
@@ -76,7 +82,19 @@ def in_a_child(action) -> int:
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return ended(child)
+
+
+def ended(child: int, seconds: float = 10.0) -> int:
+    """How a child has ended, within so many seconds of patience: then it is killed, and the test fails."""
+    deadline = time.monotonic() + patience(seconds)
+    while (found := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            pytest.fail("a child has not ended")
+        time.sleep(0.002)
+    return os.waitstatus_to_exitcode(found[1])
 
 
 # ---- 1. kill -9 at every file event of a save
@@ -85,7 +103,7 @@ def in_a_child(action) -> int:
 def train_and_be_killed(run: Run, save_number: int, event_number: int) -> None:
     """Train, and be killed at one of the file events of one of the saves."""
     saves, events, is_saving = 0, 0, False
-    save, fsync = microllm.runs.save_checkpoint, os.fsync
+    save, fsync = microllm.runs.run.save_checkpoint, os.fsync
 
     def count(*_) -> None:
         nonlocal events
@@ -105,14 +123,15 @@ def train_and_be_killed(run: Run, save_number: int, event_number: int) -> None:
         fsync(handle)
         count()
 
-    microllm.runs.save_checkpoint = counted_save
-    microllm.checkpoint.os.fsync = counted_fsync
+    microllm.runs.run.save_checkpoint = counted_save
+    microllm.runs.checkpoint.os.fsync = counted_fsync
     sys.addaudithook(
         lambda event, _: event.startswith(("open", "os.", "shutil.", "tempfile.")) and event != "os.listdir" and count()
     )
     Training(Run.open(run.id), Slots(1)).run()  # a lock does not outlive a fork
 
 
+@pytest.mark.timeout(120)
 def test_a_kill_at_every_file_event_of_a_save_loses_nothing(each_step):
     truth, killed, point = outcome(unbroken(max_steps=6)), 0, 0
     while True:
@@ -185,6 +204,7 @@ def command(run_id: str | None, home: Path) -> subprocess.Popen:
     )
 
 
+@pytest.mark.timeout(120)
 def test_three_kills_of_the_command_line_at_random_moments_lose_nothing(tmp_path):
     home, dice = tmp_path / "killed", random.Random(7)
     run_id = None
@@ -194,7 +214,7 @@ def test_three_kills_of_the_command_line_at_random_moments_lose_nothing(tmp_path
         run_id = run_id or line.split("(")[1].split(")")[0]
         metrics = home / "runs" / run_id / "metrics.jsonl"
         before = len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + patience(20)
         while not metrics.exists() or len(metrics.read_bytes().splitlines()) <= before:
             assert training.poll() is None and time.monotonic() < deadline, line
             time.sleep(0.01)
@@ -204,11 +224,11 @@ def test_three_kills_of_the_command_line_at_random_moments_lose_nothing(tmp_path
         training.stdout.close()
         assert seconds_lost(Run(metrics.parent)) < INTERVAL
     last = command(run_id, home)
-    said, _ = last.communicate(timeout=120)
+    said, _ = last.communicate(timeout=patience(20))
     assert (last.returncode, "finished." in said) == (0, True), said
 
     whole = command(None, tmp_path / "whole")
-    said, _ = whole.communicate(timeout=120)
+    said, _ = whole.communicate(timeout=patience(20))
     assert whole.returncode == 0
     outcomes = []
     for folder in (home, tmp_path / "whole"):
@@ -221,12 +241,15 @@ def test_three_kills_of_the_command_line_at_random_moments_lose_nothing(tmp_path
 # ---- 3. SIGTERM and Ctrl-C
 
 
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_the_step_saves_and_ends_well(number, tmp_path):
     training = command(None, tmp_path)
     run_id = training.stdout.readline().split("(")[1].split(")")[0]
     metrics = tmp_path / "runs" / run_id / "metrics.jsonl"
+    deadline = time.monotonic() + patience()
     while not metrics.exists() or len(metrics.read_bytes().splitlines()) < 3:
+        assert training.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     began = time.monotonic()
     training.send_signal(number)
@@ -239,6 +262,7 @@ def test_a_signal_finishes_the_step_saves_and_ends_well(number, tmp_path):
     assert run.checkpoints[-1] == run.snapshots[-1] == last
 
 
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_it_at_once(number):
     child = os.fork()
@@ -246,7 +270,7 @@ def test_a_second_signal_ends_it_at_once(number):
         Trainer._forward = lambda _: time.sleep(60)
         main(["train", "--text=words-twice", "--first=2000", *(f"--{name}={value}" for name, value in TINY.items())])
         os._exit(1)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patience()
     while not any(run.info.state == "training" for run in all_runs()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -254,9 +278,7 @@ def test_a_second_signal_ends_it_at_once(number):
     time.sleep(0.3)
     assert os.waitpid(child, os.WNOHANG) == (0, 0)  # it waits for the end of the step
     os.kill(child, number)
-    began = time.monotonic()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -number
-    assert time.monotonic() - began < 5
+    assert ended(child, 5) == -number
     assert all_runs()[0].info.state == "interrupted"
 
 
@@ -332,11 +354,11 @@ def train_with_a_change(run: Run, at: int, end: int | None = None, after: int = 
         if progress.step == end:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    microllm.runs.Writer.log = log_and_steer
+    microllm.runs.metrics.Writer.log = log_and_steer
     try:
         training.run()
     finally:
-        microllm.runs.Writer.log = log
+        microllm.runs.metrics.Writer.log = log
 
 
 def test_a_live_change_after_the_last_checkpoint_is_made_again():
@@ -346,7 +368,7 @@ def test_a_live_change_after_the_last_checkpoint_is_made_again():
     assert outcome(whole) != outcome(unbroken(dropout=0.1))
 
     run = new_run(dropout=0.1)
-    save, saved = microllm.training.Training._save_checkpoint, []
+    save, saved = microllm.jobs.training.Training._save_checkpoint, []
 
     def save_once(training, trainer, writer):
         if trainer.step >= 8 and not saved:
@@ -355,7 +377,7 @@ def test_a_live_change_after_the_last_checkpoint_is_made_again():
 
     def child():
         os.environ["MICROLLM_CHECKPOINT"] = "0"
-        microllm.training.Training._save_checkpoint = save_once
+        microllm.jobs.training.Training._save_checkpoint = save_once
         train_with_a_change(run, at=12, end=16)
 
     assert in_a_child(child) == -signal.SIGKILL
@@ -447,8 +469,8 @@ def fill_the_disk(monkeypatch) -> str:
         path.write_bytes(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(microllm.checkpoint, "_write_durably", refuse)
-    monkeypatch.setattr(microllm.runs, "save_weights", lambda _, path: refuse(path, bytes(10)))
+    monkeypatch.setattr(microllm.runs.checkpoint, "_write_durably", refuse)
+    monkeypatch.setattr(microllm.runs.run, "save_weights", lambda _, path: refuse(path, bytes(10)))
     return "No space left on device"
 
 
@@ -456,8 +478,8 @@ def make_it_read_only(monkeypatch) -> str:
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(microllm.checkpoint.tempfile, "mkdtemp", refuse)
-    monkeypatch.setattr(microllm.runs, "save_weights", refuse)
+    monkeypatch.setattr(microllm.runs.checkpoint.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr(microllm.runs.run, "save_weights", refuse)
     return "Read-only file system"
 
 

@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from microllm import Trainer, texts
-from microllm.checkpoint import surroundings
+from microllm import Trainer
 from microllm.config import configs_from
-from microllm.runs import Run
+from microllm.data import texts
+from microllm.runs import catalog
+from microllm.runs.checkpoint import surroundings
+from microllm.runs.run import Run
 from microllm.train import TrainerState
+
+pytestmark = pytest.mark.timeout(120)  # two processes, each of which imports torch
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "microllm"]
 TINY = ["--preset=article", "--text=drawing-room", "--first=20000", "--n_embd=16", "--n_layer=2", "--n_head=2"]
@@ -144,7 +148,7 @@ def begun_alone() -> tuple[Run, Trainer]:
     """A run of sixty steps that one process left at step 20, and the trainer that stands there."""
     text = texts.choose("drawing-room", first=20_000)
     given = {"n_embd": 16, "n_layer": 2, "n_head": 2, "batch_size": 4, "max_steps": 60, "activation": "relu2"}
-    run = Run.create(*configs_from(given, "article"), text, preset="article", threads=1)
+    run = catalog.create(*configs_from(given, "article"), text, preset="article", threads=1)
     trainer = one_process(run)
     next(progress for progress in trainer if progress.step == 20)
     state = trainer.state()

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
-import microllm.home
-from microllm import gutenberg, link
-from microllm.download import TextProblem
-from microllm.gutenberg import fetch_book
-from microllm.texts import choose
+import microllm.environment
+from microllm.data import gutenberg
+from microllm.data.decode import TextProblem
+from microllm.data.gutenberg import fetch_book
+from microllm.data.texts import choose
+from microllm.ui.state import link
 
 START = "*** START OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
 END = "*** END OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
@@ -237,9 +238,9 @@ def texts(tmp_path, monkeypatch):
     monkeypatch.setenv("MICROLLM_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MICROLLM_MIRROR", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    microllm.home.home.cache_clear()
+    microllm.environment.home.cache_clear()
     yield tmp_path / "home" / "texts"
-    microllm.home.home.cache_clear()
+    microllm.environment.home.cache_clear()
 
 
 def workers() -> list[str]:

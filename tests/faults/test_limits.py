@@ -9,7 +9,7 @@ import microllm.cost
 from microllm.__main__ import main
 from microllm.config import configs_from
 from microllm.cost import free_memory, memory_bytes, memory_problem
-from microllm.runs import all_runs
+from microllm.runs.catalog import all_runs
 
 VOCAB_SIZE = 91
 HUGE = {"block_size": 128, "n_embd": 256, "n_head": 4, "n_layer": 8, "batch_size": 256}

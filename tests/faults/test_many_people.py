@@ -10,19 +10,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from patience import patience
 
 from benchmarks.soak import resident
 from benchmarks.visitor import Visitor
-from microllm import configs_from, texts
-from microllm.builtin import drawing_room
-from microllm.run_info import kept_of
-from microllm.runs import Run
-from microllm.slots import Slots
+from microllm import configs_from
+from microllm.data import texts
+from microllm.data.builtin import drawing_room
+from microllm.jobs.runner import Workshop
+from microllm.jobs.slots import Slots
+from microllm.runs import catalog
+from microllm.runs.info import kept_of
+from microllm.runs.run import Run
 from microllm.train import Trainer
-from microllm.training import Workshop
-from microllm.ui import frame
+from microllm.ui import presence, shell
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.timeout(120), pytest.mark.alone]
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10, "dropout": 0.1}
 FIRST = 0.3  # seconds of a first turn
@@ -30,7 +33,7 @@ FIRST = 0.3  # seconds of a first turn
 
 def new_run(max_steps: int = 1_000_000, **settings) -> Run:
     model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return Run.create(model, train, texts.prepare(drawing_room(2_000), "made"), preset="quick", threads=1)
+    return catalog.create(model, train, texts.prepare(drawing_room(2_000), "made"), preset="quick", threads=1)
 
 
 def wait_until(condition, seconds: float = 20.0) -> None:
@@ -78,30 +81,30 @@ def test_thirty_runs_take_turns_each_has_its_first_points_within_its_share_and_k
 
 
 def test_in_a_crowd_everything_ticks_slower_and_one_who_reloads_changes_nothing_for_the_others(monkeypatch):
-    monkeypatch.setattr(frame, "_windows", set())
-    monkeypatch.setattr(frame, "_tidy", lambda: None)
+    monkeypatch.setattr(presence, "_windows", set())
+    monkeypatch.setattr(presence, "_tidy", lambda: None)
 
     def coming() -> list[int]:
-        return [frame.come(f"window {i}") or frame.crowd() for i in range(30)]
+        return [presence.come(f"window {i}") or presence.crowd() for i in range(30)]
 
     def going() -> list[int]:
-        return [frame.go(f"window {i}") or frame.crowd() for i in reversed(range(30))]
+        return [presence.go(f"window {i}") or presence.crowd() for i in reversed(range(30))]
 
     try:
         assert coming() == [1] * 8 + [2] * 8 + [4] * 14
         told = going()
         assert told == sorted(told, reverse=True) and told[-1] == 1
         for few in (9, 17):  # a window more than it takes
-            monkeypatch.setattr(frame, "_windows", set(map(str, range(few - 1))))
-            frame.come("the last one")
-            crowded = frame.crowd()
-            frame.go("the last one")
-            assert frame.crowd() == crowded > 1
-            frame.come("the last one")
-            assert frame.crowd() == crowded
+            monkeypatch.setattr(presence, "_windows", set(map(str, range(few - 1))))
+            presence.come("the last one")
+            crowded = presence.crowd()
+            presence.go("the last one")
+            assert presence.crowd() == crowded > 1
+            presence.come("the last one")
+            assert presence.crowd() == crowded
     finally:
-        frame._windows.clear()
-        frame.go("nobody")
+        presence._windows.clear()
+        presence.go("nobody")
 
 
 # ---- 40. the same seed twice at once
@@ -114,7 +117,7 @@ def test_two_runs_at_once_are_each_bitwise_what_they_are_alone(places, seeds):
     try:
         runs = [new_run(150, seed=seed) for seed in seeds]
         for training in [workshop.start(run) for run in runs]:
-            training.join()
+            training.join(patience(30))
     finally:
         workshop.close()
     for run in runs:
@@ -132,7 +135,7 @@ def test_two_runs_at_once_are_each_bitwise_what_they_are_alone(places, seeds):
 def test_of_the_owners_token_only_a_hash_is_kept_and_only_the_token_owns():
     model, train = configs_from(TINY)
     text = texts.prepare(drawing_room(2_000), "made")
-    run = Run.create(model, train, text, preset="quick", token="the owner's token")
+    run = catalog.create(model, train, text, preset="quick", token="the owner's token")
     kept = (run.folder / "run.json").read_text()
     assert "the owner's token" not in kept
     assert kept_of("the owner's token") in kept
@@ -175,16 +178,16 @@ def test_when_windows_have_gone_what_they_left_is_cleared_away(monkeypatch):
     class Session:
         pass
 
-    monkeypatch.setattr(frame, "_windows", set())
-    monkeypatch.setattr(frame.st, "get_option", {"server.disconnectedSessionTTL": -4.9}.get)
+    monkeypatch.setattr(presence, "_windows", set())
+    monkeypatch.setattr(shell.st, "get_option", {"server.disconnectedSessionTTL": -4.9}.get)
     session = Session()
     session.itself, left = session, weakref.ref(session)
     gc.collect()
     gc.disable()
     try:
-        frame.come("a window")
+        presence.come("a window")
         del session
-        frame.go("a window")
+        presence.go("a window")
         assert left() is not None
         wait_until(lambda: left() is None)
     finally:

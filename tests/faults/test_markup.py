@@ -23,7 +23,7 @@ from driving import (
 )
 from playwright.sync_api import expect
 
-from microllm.builtin import drawing_room
+from microllm.data.builtin import drawing_room
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -7,14 +7,17 @@ import time
 import tracemalloc
 
 import pytest
+from patience import patience
 
-from microllm import configs_from, history, texts
-from microllm.builtin import words_twice
-from microllm.history import LONGEST_LINE, MOST_EVENTS, History, newest_exam
-from microllm.runs import Run
-from microllm.slots import Slots
+from microllm import configs_from
+from microllm.data import texts
+from microllm.data.builtin import words_twice
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
+from microllm.runs import catalog, history
+from microllm.runs.history import LONGEST_LINE, MOST_EVENTS, History, newest_exam
+from microllm.runs.run import Run
 from microllm.train import Progress
-from microllm.training import Training
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 20}
 
@@ -22,7 +25,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 @pytest.fixture
 def run():
     model, train = configs_from(TINY)
-    return Run.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
+    return catalog.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def append(path, text: str) -> None:
 
 def test_what_thirty_two_threads_log_is_there_line_by_line(run):
     def log(which: int) -> None:
-        barrier.wait()
+        barrier.wait(patience())
         for step in range(200):
             writer.log(progress(200 * which + step))
 
@@ -63,7 +66,7 @@ def test_what_thirty_two_threads_log_is_there_line_by_line(run):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(patience())
     assert sorted(row["step"] for row in lines(run.folder / "metrics.jsonl")) == list(range(6_400))
 
 

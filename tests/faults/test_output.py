@@ -20,13 +20,14 @@ from pathlib import Path
 
 import pytest
 
-import microllm.home
+import microllm.environment
 from microllm.__main__ import main
-from microllm.builtin import words_twice
-from microllm.home import texts_dir
-from microllm.runs import Run, all_runs
-from microllm.samples import beginning_for
-from microllm.texts import load_corpus
+from microllm.data.builtin import words_twice
+from microllm.data.texts import load_corpus
+from microllm.environment import texts_dir
+from microllm.jobs.samples import beginning_for
+from microllm.runs.catalog import all_runs
+from microllm.runs.run import Run
 
 TINY = ("--block_size=8", "--n_embd=16", "--n_head=2", "--n_layer=1", "--batch_size=4")
 NEVER_ENDS = "--max_steps=1000000"
@@ -410,7 +411,7 @@ def read_only_home(run, monkeypatch, tmp_path):
 
     monkeypatch.setattr(os, "open", refuse)
     monkeypatch.setattr("tempfile._os.open", refuse)
-    microllm.home.home.cache_clear()
+    microllm.environment.home.cache_clear()
     return tmp_path / "home"
 
 
@@ -431,7 +432,7 @@ def test_what_must_be_written_into_such_a_home_is_refused_by_its_name(read_only_
 
 def test_a_new_run_that_cannot_be_kept_there_is_kept_elsewhere_and_both_places_are_named(training, monkeypatch, capsys):
     monkeypatch.setenv("MICROLLM_HOME", "/dev/null/home")
-    microllm.home.home.cache_clear()
+    microllm.environment.home.cache_clear()
     assert main([*training, "--max_steps=2"]) == 0
     printed = capsys.readouterr().out
     assert "/dev/null/home" in printed and str(the_run().folder.parents[1]) in printed

@@ -12,12 +12,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Trainer, download, export, stream, texts
+from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Trainer, stream
 from microllm.__main__ import main
 from microllm.config import problems
-from microllm.decoding import ENCODINGS, encoding_called
-from microllm.download import TextProblem, decode_text, read_text_file
-from microllm.runs import all_runs
+from microllm.data import files, texts
+from microllm.data.decode import ENCODINGS, TextProblem, encoding_called
+from microllm.data.files import decode_text, read_text_file
+from microllm.runs import export
+from microllm.runs.catalog import all_runs
 from microllm.tokenizer import MAX_CHARACTERS, CharTokenizer, visible
 
 any_text = st.text(st.characters(exclude_categories=()))  # every code point there is, lone surrogates as well
@@ -61,11 +63,11 @@ def test_one_character_over_and_over_is_learned_and_nothing_breaks():
 def test_a_text_over_the_limit_is_refused_with_both_sizes(tmp_path, monkeypatch):
     with open(tmp_path / "huge.txt", "wb") as file:
         file.truncate(250_000_000)  # a hole, which takes no disk
-    monkeypatch.setattr(download.Path, "read_bytes", lambda _: pytest.fail("read into memory"))
+    monkeypatch.setattr(files.Path, "read_bytes", lambda _: pytest.fail("read into memory"))
     with pytest.raises(TextProblem, match=r"^huge\.txt is 250 MB; at most 200 MB can be read\.$"):
         read_text_file(tmp_path / "huge.txt")
     monkeypatch.undo()
-    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000_000)
+    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 1_000_000)
     assert decode_text(b"a" * 1_000_000, "big.txt")[1] is None
     with pytest.raises(TextProblem, match=r"^big\.txt is 2 MB; at most 1 MB can be read\.$"):
         decode_text(b"a" * 1_000_001, "big.txt")

@@ -4,21 +4,27 @@ import math
 
 import pytest
 import torch
+from patience import patience
 
-from microllm import MicroLLM, Sampling, configs_from, generate, link, probabilities, problems, texts
+from microllm import MicroLLM, Sampling, configs_from, generate, probabilities, problems
 from microllm.__main__ import main
-from microllm.builtin import words_twice
-from microllm.runs import Run, Writer, all_runs
-from microllm.slots import Slots
+from microllm.data import texts
+from microllm.data.builtin import words_twice
+from microllm.jobs.runner import Workshop
+from microllm.jobs.slots import Slots
+from microllm.runs import catalog
+from microllm.runs.catalog import all_runs
+from microllm.runs.metrics import Writer
+from microllm.runs.run import Run
 from microllm.train import Trainer
-from microllm.training import Workshop
+from microllm.ui.state import link
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10}
 
 
 def new_run(max_steps: int = 30, **settings) -> Run:
     model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return Run.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
+    return catalog.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
 
 
 @pytest.fixture
@@ -83,7 +89,7 @@ def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_rate_and_what_was
         return loss * math.nan if trainer.step == 4 else loss
 
     monkeypatch.setattr(Trainer, "_forward", break_at_four)
-    workshop.start(run).join()
+    workshop.start(run).join(patience())
     assert run.info.state == "failed"
     assert run.info.message == (
         "The loss stopped being a number at step 4, with learning rate 0.5. "
@@ -104,13 +110,13 @@ def test_a_lack_of_memory_fails_the_run_with_a_hint_and_the_others_go_on(worksho
     log = Writer.log
 
     def run_out(writer, progress):
-        if writer._run.id == unlucky.id and progress.step == 5:
+        if writer._folder == unlucky.folder and progress.step == 5:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes.")
         log(writer, progress)
 
     monkeypatch.setattr(Writer, "log", run_out)
     for training in [workshop.start(unlucky), workshop.start(lucky)]:
-        training.join()
+        training.join(patience())
     assert unlucky.info.state == "failed"
     assert unlucky.info.message == "There was not enough memory. A smaller batch_size, block_size or n_embd needs less."
     assert lucky.info.state == "finished"

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm.advice import differences, learns_by_heart, next_steps, what_changes
 from microllm.config import PRESETS, ModelConfig, TrainConfig, configs_from, problems
-from microllm.history import History
-from microllm.run_info import RunInfo
-from microllm.texts import Text
+from microllm.data.texts import Text
+from microllm.runs.advice import differences, learns_by_heart, next_steps, what_changes
+from microllm.runs.history import History
+from microllm.runs.info import RunInfo
 
 TEXT = Text("made", "0" * 64, 700_000)
 REFERENCES = {"uniform": 4.5, "table_1": 3.13, "table_2": 2.45, "table_3": 1.9, "table_5": 1.47}

@@ -5,8 +5,8 @@ import numpy
 import pytest
 import torch
 
-from microllm.attention_plots import attention_figure, coarse, packed
 from microllm.plots import PALETTE
+from microllm.plots.attention import attention_figure, coarse, packed
 
 
 def rows_that_sum_to_one(*shape: int, causal: bool = True) -> torch.Tensor:
@@ -82,3 +82,10 @@ def test_the_axes_name_places_by_their_characters_though_some_come_twice():
     assert layout["xaxis"]["labelalias"] == {"1": "a", "2": "␠", "3": "a", "4": "⏎"}
     assert layout["xaxis"]["title"]["text"] == "looked at"
     assert layout["yaxis"]["title"]["text"] == "looking"
+
+
+def test_names_of_what_cannot_be_seen_stand_upright_over_their_columns():
+    axes = {text: attention_figure(torch.eye(3), text, "light").layout.xaxis for text in ("abc", "a\u2028c")}
+    assert axes["abc"].tickangle == 0
+    assert axes["a\u2028c"].tickangle == -90
+    assert axes["a\u2028c"].labelalias["2"] == "‹2028›"

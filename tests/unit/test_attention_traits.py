@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from microllm.config import ModelConfig
+from microllm.insight.heads import Trait, sight, strongest, traits
+from microllm.insight.trace import trace
 from microllm.model import MicroLLM
-from microllm.trace import trace
-from microllm.traits import Trait, sight, strongest, traits
 
 TEXT = "it is a truth universally"
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microllm.builtin import (
+from microllm.data.builtin import (
     BUILTIN_TEXTS,
     DRAWING_ROOM,
     TRANSFORMS,

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from microllm import MicroLLM, ModelConfig
-from microllm.checkpoint import WeightsProblem, load_weights, model_from, save_weights, snapshot_is_due, thin
+from microllm.runs.weights import WeightsProblem, load_weights, model_from, save_weights, snapshot_is_due, thin
 
 CONFIG = ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1, position="learned")
 VOCAB_SIZE = 11
@@ -158,7 +158,7 @@ def test_a_disk_that_refuses_leaves_the_old_weights(model, path, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("microllm.home.os.replace", refuse)
+    monkeypatch.setattr("microllm.storage.os.replace", refuse)
     with pytest.raises(OSError, match="No space left"):
         save_weights({name: tensor + 1 for name, tensor in model.state_dict().items()}, path)
     assert path.read_bytes() == before

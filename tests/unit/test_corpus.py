@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm.builtin import drawing_room
 from microllm.corpus import REFERENCE_NAMES, Corpus, CountingTables
+from microllm.data.builtin import drawing_room
 from microllm.tokenizer import CharTokenizer
 
 

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microllm import download, export, texts
 from microllm.__main__ import _parser
-from microllm.builtin import drawing_room, words_twice
 from microllm.config import PRESETS, configs_from, knobs, problems
-from microllm.home import runs_dir
-from microllm.runs import Run
-from microllm.slots import Slots
-from microllm.training import Training
+from microllm.data import store, texts
+from microllm.data.builtin import drawing_room, words_twice
+from microllm.environment import runs_dir
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
+from microllm.runs import archive, catalog, export
+from microllm.runs.run import Run
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 30, "eval_interval": 10}
 
@@ -29,7 +30,7 @@ def text():
 
 
 def new_run(text, preset="quick", **values):
-    return Run.create(*configs_from(TINY | values, preset), text, preset=preset, threads=1, token="secret")
+    return catalog.create(*configs_from(TINY | values, preset), text, preset=preset, threads=1, token="secret")
 
 
 @pytest.fixture
@@ -78,8 +79,8 @@ def test_a_run_without_a_step_gives_a_header_only(text):
 
 
 def test_the_zip_opens_as_a_run_in_another_home(finished, tmp_path, monkeypatch):
-    data = export.folder_zip(finished)
-    assert abs(len(data) - export.folder_bytes(finished)) < 20_000
+    data = archive.folder_zip(finished)
+    assert abs(len(data) - archive.folder_bytes(finished)) < 20_000
     there = tmp_path / "elsewhere"
     zipfile.ZipFile(io.BytesIO(data)).extractall(there)
     monkeypatch.setenv("MICROLLM_RUNS_DIR", str(there))
@@ -100,20 +101,20 @@ def test_the_zip_leaves_out_locks_temporary_files_half_lines_and_whose_it_was(fi
     (finished.folder / "lock").touch()
     with (finished.folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 31, "train_l')
-    archive = zipfile.ZipFile(io.BytesIO(export.folder_zip(finished)))
+    packed = zipfile.ZipFile(io.BytesIO(archive.folder_zip(finished)))
     snapshots = {f"{finished.id}/snapshots/step-{step}.safetensors" for step in finished.snapshots}
     rest = {f"{finished.id}/{name}" for name in ("run.json", "vocab.json", "metrics.jsonl", "manifest.json")}
-    assert set(archive.namelist()) == snapshots | rest | {"README.txt"}
-    assert archive.read(f"{finished.id}/metrics.jsonl").endswith(b"}\n")
+    assert set(packed.namelist()) == snapshots | rest | {"README.txt"}
+    assert packed.read(f"{finished.id}/metrics.jsonl").endswith(b"}\n")
     assert finished.info.owner
-    assert finished.info.owner.encode() not in b"".join(archive.read(name) for name in archive.namelist())
-    assert archive.testzip() is None
+    assert finished.info.owner.encode() not in b"".join(packed.read(name) for name in packed.namelist())
+    assert packed.testzip() is None
 
 
 def test_a_snapshot_that_goes_while_the_zip_is_made_is_left_out(finished, monkeypatch):
-    files = list(export._files(finished))
-    monkeypatch.setattr(export, "_files", lambda run: [*files, run.folder / "snapshots" / "step-99.safetensors"])
-    assert "step-99" not in str(zipfile.ZipFile(io.BytesIO(export.folder_zip(finished))).namelist())
+    files = list(archive._files(finished))
+    monkeypatch.setattr(archive, "_files", lambda run: [*files, run.folder / "snapshots" / "step-99.safetensors"])
+    assert "step-99" not in str(zipfile.ZipFile(io.BytesIO(archive.folder_zip(finished))).namelist())
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_the_command_line_says_the_same_configuration(text, preset, values):
     model, train = configs_from(values, preset)
     if problems(model, train, text.characters):
         return
-    run = Run.create(model, train, text, preset=preset, threads=1)
+    run = catalog.create(model, train, text, preset=preset, threads=1)
     options, configs = understood(export.command_line(run))
     assert configs == (model, train)
     assert options["preset"] == preset
@@ -165,7 +166,7 @@ def test_the_command_line_says_the_same_configuration(text, preset, values):
 
 def test_the_command_line_names_only_what_differs_from_the_preset():
     text = texts.choose("drawing-room", first=30_000, how="reversed")
-    run = Run.create(*configs_from({"block_size": 16, "seed": 7}, "article"), text, preset="article", threads=1)
+    run = catalog.create(*configs_from({"block_size": 16, "seed": 7}, "article"), text, preset="article", threads=1)
     assert export.command_line(run) == (
         "python -m microllm train --preset article --block_size 16 --seed 7 --text drawing-room --transform reversed "
         "--first 30000"
@@ -207,7 +208,7 @@ def test_a_pasted_text_is_a_file_for_who_downloads_it_and_is_not_turned_twice(tm
         (tmp_path / "Pasted text").write_bytes(export.pasted_text(run))
         again = texts.choose(*options["text"], how=options["transform"] or "none", first=options["first"])
         assert again.sha256 == run.info.text.sha256
-    download.forget_text(run.info.text.sha256)
+    store.forget_text(run.info.text.sha256)
     assert export.pasted_text(run) is None
     assert export.pasted_text(new_run(texts.prepare(content, "a file.txt"))) is None
 
@@ -222,7 +223,7 @@ def test_what_the_command_line_cannot_say_is_said_beside_it(finished):
 
 
 def test_threads_are_named_where_a_machine_could_choose_another_number(text):
-    run = Run.create(*configs_from(TINY), text, preset="quick", threads=3)
+    run = catalog.create(*configs_from(TINY), text, preset="quick", threads=3)
     assert "--threads 3" in export.command_line(run)
     assert "--threads" not in export.command_line(new_run(text))
 
@@ -231,7 +232,7 @@ def test_a_run_of_an_earlier_version_names_its_text_as_well_as_it_can(text):
     run = new_run(text)
     path = run.folder / "run.json"
     data = json.loads(path.read_text())
-    for name in ("source", "how", "first"):
+    for name in ("source", "how", "first", "encoding"):
         del data["text"][name]
     for name, expected in {
         "Pride and Prejudice": "book",

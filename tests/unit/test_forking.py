@@ -8,22 +8,25 @@ import zipfile
 import pytest
 import torch
 
-from microllm import configs_from, export, texts, validation_loss
-from microllm.builtin import drawing_room, words_twice
+from microllm import configs_from, validation_loss
 from microllm.config import LIVE
-from microllm.download import load_text
-from microllm.forking import fork
-from microllm.importing import import_run
-from microllm.runs import Run, RunProblem
-from microllm.slots import Slots
-from microllm.training import Training
+from microllm.data import texts
+from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.store import load_text
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
+from microllm.runs import archive, catalog, export
+from microllm.runs.fork import fork
+from microllm.runs.importing import import_run
+from microllm.runs.info import RunProblem
+from microllm.runs.run import Run
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 5, "max_steps": 20}
 
 
 def new_run(**settings) -> Run:
     text = texts.prepare(drawing_room(2_000), "made")
-    return Run.create(*configs_from(TINY | settings), text, preset="quick", threads=1)
+    return catalog.create(*configs_from(TINY | settings), text, preset="quick", threads=1)
 
 
 def train(run: Run) -> Run:
@@ -266,14 +269,35 @@ def test_a_text_of_which_nothing_is_left_is_refused():
     assert len(list(parent.folder.parent.iterdir())) == 1
 
 
+@pytest.mark.parametrize(("known", "is_enough"), [(1_000, True), (999, False), (100, False), (1, False)])
+def test_a_text_is_learned_when_at_least_half_of_it_is_left(known, is_enough):
+    parent = train(new_run())
+    mixed = texts.prepare("e" * known + "Ж" * (2_000 - known), "mixed")
+    before = sorted(parent.folder.parent.iterdir())
+    if is_enough:
+        assert fork(parent, 8, mixed).info.text.characters == known
+        return
+    with pytest.raises(ValueError, match=f"{known:,} of the 2,000"):
+        fork(parent, 8, mixed)
+    assert sorted(parent.folder.parent.iterdir()) == before
+
+
+def test_what_is_left_must_be_longer_than_the_context():
+    parent = train(new_run())
+    short = texts.prepare("e" * 60 + "Ж" * 60, "short")
+    with pytest.raises(ValueError, match="60 characters"):
+        fork(parent, 8, short)
+    assert len(list(parent.folder.parent.iterdir())) == 1
+
+
 def test_texts_are_kept_as_long_as_a_fork_needs_them(other):
     parent = train(new_run())
     child = fork(parent, 8, other)
-    parent.delete()
+    catalog.delete(parent)
     assert len(child.old_corpus) == 2_000
     assert train(child).info.state == "finished"
     old = child.info.parent.text
-    child.delete()
+    catalog.delete(child)
     assert not texts.is_kept(old)
 
 
@@ -308,7 +332,7 @@ def test_the_command_line_says_how_it_was_forked(other):
 
 def test_a_fork_can_be_packed_and_imported(other):
     child = train(fork(train(new_run()), 8, other))
-    again = import_run(export.folder_zip(child))
+    again = import_run(archive.folder_zip(child))
     assert again.info.parent == child.info.parent
     assert again.history.read().old_exams == child.history.read().old_exams
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from microllm import CharTokenizer, Corpus, CountingTables, MicroLLM, ModelConfig
-from microllm.builtin import drawing_room
-from microllm.guessing import SHOWN, Game, chances_of_model, chances_of_tables, commonest, letter_of
+from microllm.data.builtin import drawing_room
+from microllm.insight.guessing import SHOWN, Game, chances_of_model, chances_of_tables, commonest, letter_of
 
 LENGTHS = (2, 3, 7, 20, 150, 1_000, 12_345)
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from microllm.history import AXES, History
 from microllm.plots import loss_frame
+from microllm.runs.history import AXES, History
 
 STEPS = 100_000
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from microllm.home import home, home_is_temporary, only_read, runs_dir, texts_dir, write_atomically
+from microllm.environment import home, home_is_temporary, only_read, runs_dir, texts_dir
+from microllm.storage import write_atomically
 
 
 def test_everything_is_kept_under_microllm_home(tmp_path):

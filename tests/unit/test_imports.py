@@ -20,7 +20,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_the_frame_of_the_pages_is_there_before_torch():
-    assert {"torch", "pandas", "safetensors"}.isdisjoint(modules_after("from microllm.ui import frame"))
+    assert {"torch", "pandas", "safetensors"}.isdisjoint(modules_after("from microllm.ui import shell"))
 
 
 def test_help_needs_no_torch():
@@ -47,10 +47,3 @@ def test_every_public_name_is_there():
     assert set(microllm.__all__) <= set(dir(microllm))
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = microllm.no_such_name
-
-
-def test_trace_is_the_function_whichever_way_it_was_imported():
-    modules_after(
-        "import microllm.trace\nfrom microllm import trace\nassert callable(trace)\n"
-        "from microllm.trace import trace as same\nassert trace is same is microllm.trace"
-    )

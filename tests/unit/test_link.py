@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm.builtin import BUILTIN_TEXTS, TRANSFORMS
 from microllm.config import PRESETS, configs_from, knobs, problems
-from microllm.link import Link, read, written
+from microllm.data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from microllm.ui.state.link import Link, read, written
 
 
 def a_value(knob):
@@ -30,6 +30,7 @@ def test_what_is_written_is_read_back_to_the_same_configuration(preset, values):
     assert configs_from(link.values, link.preset) == configs_from(values, preset)
 
 
+@pytest.mark.timeout(30)
 @given(st.dictionaries(st.sampled_from([*knobs(), "preset", "text", "transform", "first", "sentence", "?"]), st.text()))
 def test_whatever_a_link_says_the_settings_are_valid(says):
     link = read(says)

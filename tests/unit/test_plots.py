@@ -2,7 +2,7 @@
 
 import json
 import math
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 import numpy
@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microllm.corpus import REFERENCE_NAMES
-from microllm.history import AXES, History
-from microllm.plots import OLD_TEXT, Mark, loss_frame, loss_spec, passed_references, spread, timeline_data
+from microllm.plots import OLD_TEXT, Mark, loss_frame, loss_spec, passed_references, timeline_data
+from microllm.plots.labels import spread
+from microllm.runs.history import AXES, History
 
 REFERENCES = {"uniform": 4.5, "table_1": 3.1, "table_2": 2.5, "table_3": 1.9, "table_5": 1.5, "floor": 0.9}
 
@@ -86,17 +87,16 @@ LOSSES = st.floats(0, 8, allow_subnormal=False)
 CHANGES = st.lists(st.tuples(st.integers(1, STEPS), st.text("mi漢", min_size=3, max_size=40)), max_size=12)
 
 
-def places_of_lines(frame, height: float) -> list[tuple[float, float]]:
-    """(pixel of the line or guess, pixel where its label begins), as Vega draws them in a plot of this height."""
-    losses = frame[[name for name in ("raw", "smoothed", "val", "old", "loss", "reference") if name in frame]]
-    low, high = numpy.nanmin(losses), numpy.nanmax(losses)
-    labelled = frame[frame["reference"].notna() | (frame["kind"] == "guess")]
-    values = labelled["reference"].fillna(labelled["loss"]).to_numpy()
-    lines = 20 + (high - values) / (high - low or 1) * (height - 40) if high > low else values * 0 + height / 2
-    return list(zip(lines, lines + labelled["dy"], strict=True))
+def places_of_lines(frame, which, dy: str, height: float) -> list[tuple[float, float]]:
+    """(pixel, pixel where its label begins) of lines or guesses, from the top, as Vega draws them at this height."""
+    values = frame["reference"].fillna(frame["loss"]).to_numpy()
+    low, high = numpy.nanmin(values), numpy.nanmax(values)
+    share = (high - values) / (high - low) if high > low else values * 0 + 0.5
+    lines = (20 + share * (height - 40))[which]
+    return sorted(zip(lines, lines + frame[dy].to_numpy()[which], strict=True), key=lambda place: place[1])
 
 
-def boxes_of_changes(frame, axis: str, width: float) -> list[tuple[float, float, float]]:
+def boxes_of_changes(frame, dy: str, axis: str, width: float) -> list[tuple[float, float, float]]:
     """(left, right, top) of the label of each live change that has one."""
     x = frame["x"]
     if axis == "log":
@@ -105,10 +105,10 @@ def boxes_of_changes(frame, axis: str, width: float) -> list[tuple[float, float,
         low, high = (0, STEPS) if axis == "step" else (x.min(), x.max())
         share = (x - low) / (high - low) if high > low else x * 0 + 0.5
     boxes = []
-    for at, note, dy in zip(share * width, frame["note"], frame["dy"], strict=True):
+    for at, note, top in zip(share * width, frame["note"], frame[dy], strict=True):
         wide = min(160, sum(11 if character == "漢" else 6 for character in note or ""))
-        if not math.isnan(dy):
-            boxes.append((at - 4 - wide, at - 4, dy) if at > width / 2 else (at + 4, at + 4 + wide, dy))
+        if not math.isnan(top):
+            boxes.append((at - 4 - wide, at - 4, top) if at > width / 2 else (at + 4, at + 4 + wide, top))
     return boxes
 
 
@@ -132,14 +132,15 @@ def test_no_two_labels_of_lines_overlap_whatever_their_losses(losses, near, gues
     marks = [Mark("guess", STEPS, "your guess", 2 + near * (guess - 2))]
     marks += [Mark("change", step, note) for step, note in sorted(own)]
     frame = loss_frame(History(Path("none yet")), references, "log", marks, STEPS)
-    rows = [top for *_, top in boxes_of_changes(frame[frame["kind"] == "change"], "log", 200)]
-    for height in (280, 315, 600):
-        placed = sorted(places_of_lines(frame, height), key=lambda place: place[1])
-        assert len(placed) == len(references) + 1
-        assert all(below - above >= LABEL - 0.01 for (_, above), (_, below) in pairwise(placed))
-        assert all(first <= second + 0.01 for (first, _), (second, _) in pairwise(placed))  # in the order of the lines
-        assert placed[0][1] >= max([-LABEL, *rows]) + LABEL  # below the labels of changes
-        assert placed[-1][1] <= height - LABEL
+    is_line, is_guess = frame["reference"].notna().to_numpy(), (frame["kind"] == "guess").to_numpy()
+    for dy, columns in {"dy_narrow": [is_line | is_guess], "dy": [is_line, is_guess]}.items():
+        taken = numpy.nanmax([-LABEL, *frame[dy][frame["kind"] == "change"]]) + LABEL
+        for which, height in product(columns, (240, 255, 315, 600)):
+            placed = places_of_lines(frame, which, dy, height)
+            assert all(below - above >= LABEL - 0.01 for (_, above), (_, below) in pairwise(placed))
+            assert all(first <= second + 0.01 for (first, _), (second, _) in pairwise(placed))  # in the lines' order
+            assert taken <= placed[0][1]  # below the labels of changes
+            assert placed[-1][1] <= height - LABEL
 
 
 @pytest.mark.parametrize("axis", AXES)
@@ -148,21 +149,33 @@ def test_no_two_labels_of_lines_overlap_whatever_their_losses(losses, near, gues
 def test_no_two_labels_of_live_changes_overlap(axis, changes):
     marks = [Mark("change", step, note) for step, note in sorted(changes)]
     frame = loss_frame(History(Path("none yet")), {}, axis, marks, STEPS)
-    for width in (200, 340, 900):
-        for one, other in combinations(boxes_of_changes(frame, axis, width), 2):
+    for dy, width in (("dy_narrow", 200), ("dy_narrow", 340), ("dy", 480), ("dy", 900)):
+        for one, other in combinations(boxes_of_changes(frame, dy, axis, width), 2):
             (left, right, top), (other_left, other_right, other_top) = one, other
             assert top != other_top or right <= other_left or other_right <= left
-    if marks:
-        assert not math.isnan(frame["dy"].iloc[-1])  # the newest is always told
+        if marks:
+            assert not math.isnan(frame[dy].iloc[-1])  # the newest is always told
 
 
-def test_four_lines_that_coincide_have_labels_in_their_order(history):
+def test_four_lines_that_coincide_have_labels_in_their_order():
     lines = {"uniform": 1.3863, "table_1": 1.3701, "table_2": 1.3702, "table_3": 1.3699, "table_5": 1.37}
     frame = loss_frame(History(Path("none yet")), lines, "log", [Mark("place", 10, "", 0.85)], 10)
-    labelled = frame[frame["reference"].notna()]
-    starts = [start for _, start in places_of_lines(labelled.assign(kind=None), 280)]
-    names = [label.split(" · ")[0] for _, label in sorted(zip(starts, labelled["label"], strict=True))]
-    assert names == [REFERENCE_NAMES[key] for key in ("uniform", "table_2", "table_1", "table_5", "table_3")]
+    frame = frame[frame["reference"].notna()]
+    places = frame["dy"] - frame["reference"] / (1.3863 - 0.85) * 200
+    order = ("uniform", "table_2", "table_1", "table_5", "table_3")
+    assert [label.split(" · ")[0] for label in frame["label"][places.sort_values().index]] == [
+        REFERENCE_NAMES[key] for key in order
+    ]
+
+
+def test_a_guess_beside_a_line_leaves_its_label_where_it_is_if_the_plot_is_wide():
+    def labels_of_lines(*marks):
+        frame = loss_frame(History(Path("none yet")), REFERENCES, "log", marks, STEPS)
+        return frame[frame["reference"].notna()]
+
+    without, beside = labels_of_lines(), labels_of_lines(Mark("guess", STEPS, "your guess", 1.95))
+    assert list(without["dy"]) == list(beside["dy"]) == pytest.approx([4] * 6)
+    assert list(beside["dy_narrow"]) != list(beside["dy"])
 
 
 # ---- a fork with another text

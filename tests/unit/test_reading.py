@@ -8,12 +8,13 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from microllm import reading
 from microllm.config import ModelConfig
 from microllm.corpus import Corpus
+from microllm.inference import next_logits
+from microllm.insight import memorization, surprisal
+from microllm.insight.memorization import after_a_cut_word, longest_copy, real_words, words
+from microllm.insight.surprisal import next_right, surprise
 from microllm.model import MicroLLM
-from microllm.reading import after_a_cut_word, longest_copy, next_right, real_words, surprise, words
-from microllm.sample import next_logits
 
 SIZE, V = 8, 11
 
@@ -110,7 +111,7 @@ def test_nothing_to_read_and_an_impossible_stride_are_refused():
 def test_the_share_of_right_first_guesses_is_that_of_the_windows_of_the_exam(monkeypatch):
     corpus = Corpus("the cat sat on the mat. " * 100)
     model = new_model(corpus.vocab_size)
-    monkeypatch.setattr(reading, "NEXT_RIGHT_CHARACTERS", 100)
+    monkeypatch.setattr(surprisal, "NEXT_RIGHT_CHARACTERS", 100)
     right = total = 0
     for start in range(0, 99 - SIZE + 1, SIZE):
         for t in range(SIZE):
@@ -138,7 +139,7 @@ few_letters = st.text("ab", max_size=40) | st.text("abc ", max_size=40)
 @example("\ud800a", "b\ud800a", 2)
 def test_the_longest_copy_is_as_long_as_the_same_found_slowly_and_stands_where_it_says(sample, text, part):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_PART", part)  # however the text is divided
+        patch.setattr(memorization, "_PART", part)  # however the text is divided
         start, length, place = longest_copy(sample, text)
     assert length == slow_longest(sample, text)
     assert sample[start : start + length] == text[place : place + length]
@@ -146,13 +147,15 @@ def test_the_longest_copy_is_as_long_as_the_same_found_slowly_and_stands_where_i
 
 
 def test_a_piece_that_lies_across_two_parts_of_a_long_text_is_found():
-    text = "".join(chr(0x4E00 + i % 20_000) for i in range(3 * reading._PART))
-    at = 2 * reading._PART - 50
+    text = "".join(chr(0x4E00 + i % 20_000) for i in range(3 * memorization._PART))
+    at = 2 * memorization._PART - 50
     assert longest_copy("x" + text[at : at + 100] + "y", text)[1] == 100
 
 
 def test_pieces_with_the_same_number_are_not_taken_for_the_same(monkeypatch):
-    monkeypatch.setattr(reading, "_numbers", lambda codes, n: torch.zeros(max(0, len(codes) - n + 1), dtype=torch.long))
+    monkeypatch.setattr(
+        memorization, "_numbers", lambda codes, n: torch.zeros(max(0, len(codes) - n + 1), dtype=torch.long)
+    )
     assert longest_copy("xxabcxx", "zabcdz") == (2, 3, 1)
 
 

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from microllm import download
-from microllm.download import TextProblem, clean_gutenberg, decode_text, keep_text, load_text, read_text_file
-from microllm.home import texts_dir
+from microllm.data import files, store
+from microllm.data.decode import TextProblem
+from microllm.data.files import clean_gutenberg, decode_text, read_text_file
+from microllm.data.store import keep_text, load_text
+from microllm.environment import texts_dir
 
 START = "*** START OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
 END = "*** END OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
@@ -72,7 +74,7 @@ def test_one_string_is_made_of_a_long_file_and_no_copies(tmp_path, name):
 
 
 def test_a_file_of_exactly_the_limit_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000)
+    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 1_000)
     (tmp_path / "big.txt").write_bytes(b"a" * 1_000)
     assert read_text_file(tmp_path / "big.txt") == ("a" * 1_000, None)
 
@@ -120,7 +122,7 @@ def test_line_ends_marks_and_lone_surrogates_survive_keeping(text):
 
 def test_a_text_is_written_once(monkeypatch):
     sha256 = keep_text("once")
-    monkeypatch.setattr(download, "write_atomically", lambda *_: pytest.fail("written again"))
+    monkeypatch.setattr(store, "write_atomically", lambda *_: pytest.fail("written again"))
     assert keep_text("once") == sha256
 
 

@@ -11,15 +11,20 @@ import threading
 
 import pytest
 import torch
+from patience import patience
 
-from microllm import MicroLLM, ModelConfig, TrainConfig, download, runs, texts
-from microllm.builtin import drawing_room, words_twice
-from microllm.checkpoint import WeightsProblem
+from microllm import MicroLLM, ModelConfig, TrainConfig, environment
 from microllm.corpus import Corpus
-from microllm.download import TextProblem
-from microllm.home import runs_dir, texts_dir
-from microllm.run_info import new_name
-from microllm.runs import Run, RunProblem, all_runs
+from microllm.data import store, texts
+from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.decode import TextProblem
+from microllm.environment import runs_dir, texts_dir
+from microllm.runs import catalog, disk, metrics
+from microllm.runs import run as run_module
+from microllm.runs.catalog import all_runs
+from microllm.runs.info import RunProblem, new_name
+from microllm.runs.run import Run
+from microllm.runs.weights import WeightsProblem
 from microllm.train import Progress
 
 MODEL = ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1)
@@ -33,7 +38,7 @@ def text():
 
 @pytest.fixture
 def run(text):
-    return Run.create(MODEL, TRAIN, text, preset="quick", threads=1)
+    return catalog.create(MODEL, TRAIN, text, preset="quick", threads=1)
 
 
 @pytest.fixture
@@ -90,15 +95,15 @@ def test_run_json_tells_what_was_asked(run, text):
 
 def test_a_run_knows_what_there_is_to_beat(text):
     floored = texts.prepare(drawing_room(5_000), "made", source="drawing-room")
-    references = Run.create(MODEL, TRAIN, floored, preset="quick").info.references
+    references = catalog.create(MODEL, TRAIN, floored, preset="quick").info.references
     counted = texts.load_corpus(floored.sha256).reference_losses(MODEL.block_size)
     assert references == counted | {"floor": floored.floor}
-    assert "floor" not in Run.create(MODEL, TRAIN, text, preset="quick").info.references
+    assert "floor" not in catalog.create(MODEL, TRAIN, text, preset="quick").info.references
 
 
 def test_a_run_without_a_wish_gets_the_threads_of_the_rule(text):
-    assert Run.create(MODEL, TRAIN, text, preset="quick").info.threads == 1
-    assert Run.create(MODEL, TRAIN, text, preset="quick", threads=3).info.threads == 3
+    assert catalog.create(MODEL, TRAIN, text, preset="quick").info.threads == 1
+    assert catalog.create(MODEL, TRAIN, text, preset="quick", threads=3).info.threads == 3
 
 
 @pytest.mark.parametrize(
@@ -111,12 +116,12 @@ def test_a_run_without_a_wish_gets_the_threads_of_the_rule(text):
 )
 def test_a_configuration_with_problems_makes_no_folder(model, train, sentence, text):
     with pytest.raises(ValueError, match=sentence):
-        Run.create(model, train, text, preset="quick")
+        catalog.create(model, train, text, preset="quick")
     assert not list(runs_dir().glob("*"))
 
 
 def test_ids_are_made_here_and_never_twice(text):
-    ids = {Run.create(MODEL, TRAIN, text, preset="quick").id for _ in range(20)}
+    ids = {catalog.create(MODEL, TRAIN, text, preset="quick").id for _ in range(20)}
     assert len(ids) == 20
     assert all(len(run_id) == 16 and set(run_id) <= set("0123456789abcdef") for run_id in ids)
 
@@ -128,8 +133,8 @@ def test_names_are_two_words_to_remember():
 
 
 def test_no_two_runs_have_one_name(text, monkeypatch):
-    monkeypatch.setattr("microllm.runs.new_name", lambda: "brave-darcy")
-    names = [Run.create(MODEL, TRAIN, text, preset="quick").info.name for _ in range(3)]
+    monkeypatch.setattr("microllm.runs.catalog.new_name", lambda: "brave-darcy")
+    names = [catalog.create(MODEL, TRAIN, text, preset="quick").info.name for _ in range(3)]
     assert names == ["brave-darcy", "brave-darcy-2", "brave-darcy-3"]
 
 
@@ -150,7 +155,7 @@ def test_no_two_runs_have_one_name(text, monkeypatch):
     ],
 )
 def test_a_damaged_run_json_is_named_and_does_not_hide_the_others(content, run, text):
-    damaged = Run.create(MODEL, TRAIN, text, preset="quick")
+    damaged = catalog.create(MODEL, TRAIN, text, preset="quick")
     (damaged.folder / "run.json").write_text(content)
     with pytest.raises(RunProblem, match=f"Run {damaged.id} is damaged: its run.json"):
         Run.open(damaged.id)
@@ -178,7 +183,7 @@ def test_a_run_json_that_lacks_a_part_is_damaged(missing, run):
     ids=str,
 )
 def test_a_run_json_that_was_edited_into_nonsense_is_damaged_and_hides_no_other(edited, run, text):
-    damaged = Run.create(MODEL, TRAIN, text, preset="quick")
+    damaged = catalog.create(MODEL, TRAIN, text, preset="quick")
     path = damaged.folder / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | edited))
     assert [other.id for other in all_runs()] == [run.id]
@@ -201,7 +206,7 @@ def test_weights_that_do_not_fit_are_a_problem_and_not_a_crash(run, weights):
 
 def test_a_text_that_is_gone_is_a_problem_and_not_a_crash(run):
     texts.load_corpus.cache_clear()
-    (texts.download.texts_dir() / f"{run.info.text.sha256}.txt").unlink()
+    (texts_dir() / f"{run.info.text.sha256}.txt").unlink()
     with pytest.raises(TextProblem, match="not kept here"):
         _ = run.corpus
 
@@ -223,14 +228,14 @@ def test_a_run_json_with_a_part_of_another_type_is_damaged(wrong, run):
 
 
 def test_a_run_that_others_can_see_is_whole(text, monkeypatch):
-    write, seen = runs.write_atomically, []
+    write, seen = catalog.write_atomically, []
 
     def write_and_look(path, data):
         write(path, data)
         seen.extend(run.tokenizer.vocab_size for run in all_runs())
 
-    monkeypatch.setattr(runs, "write_atomically", write_and_look)
-    Run.create(MODEL, TRAIN, text, preset="quick")
+    monkeypatch.setattr(catalog, "write_atomically", write_and_look)
+    catalog.create(MODEL, TRAIN, text, preset="quick")
     assert seen
 
 
@@ -238,7 +243,7 @@ def test_a_run_that_others_can_see_is_whole(text, monkeypatch):
 
 
 def test_runs_are_listed_the_newest_first(text):
-    ids = [Run.create(MODEL, TRAIN, text, preset="quick").id for _ in range(4)]
+    ids = [catalog.create(MODEL, TRAIN, text, preset="quick").id for _ in range(4)]
     for age, run_id in enumerate(ids):
         damage(Run.open(run_id), created=1e9 - age)
     assert [run.id for run in all_runs()] == ids
@@ -273,6 +278,7 @@ def test_a_run_that_has_ended_stays_as_it_ended(state, run):
     assert (Run.open(run.id).info.state, Run.open(run.id).info.message) == (state, "The end.")
 
 
+@pytest.mark.timeout(30)
 def test_a_run_whose_program_was_killed_was_interrupted(run):
     program = f"""
 import sys
@@ -317,7 +323,7 @@ def test_readers_do_not_take_each_other_for_the_writer(run):
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join()
+        reader.join(patience())
     assert seen == {"interrupted"}
 
 
@@ -352,7 +358,7 @@ def test_what_is_logged_can_be_read(run):
 
 @pytest.mark.parametrize("news", [{"val_loss": 3.0}, {"train_loss": float("nan")}], ids=["an exam", "no number"])
 def test_news_reach_readers_at_once_and_a_step_when_asked(news, run, monkeypatch):
-    monkeypatch.setattr(runs.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(metrics.time, "monotonic", lambda: 100.0)
     with run.writing() as writer:
         writer.log(progress(0))
         writer.log(progress(1, **news))
@@ -365,7 +371,7 @@ def test_news_reach_readers_at_once_and_a_step_when_asked(news, run, monkeypatch
 
 def test_a_step_reaches_readers_within_a_fifth_of_a_second(run, monkeypatch):
     now = 100.0
-    monkeypatch.setattr(runs.time, "monotonic", lambda: now)
+    monkeypatch.setattr(metrics.time, "monotonic", lambda: now)
     with run.writing() as writer:
         writer.log(progress(0))
         now += 0.1
@@ -416,7 +422,7 @@ def test_a_snapshot_that_was_not_kept_is_a_problem_and_not_a_crash(run):
 def test_snapshots_keep_to_their_budget(run, weights, monkeypatch):
     run.save_snapshot(0, weights)
     (file,) = (run.folder / "snapshots").iterdir()
-    monkeypatch.setattr(runs, "SNAPSHOT_BUDGET", int(4.5 * file.stat().st_size))
+    monkeypatch.setattr(run_module, "SNAPSHOT_BUDGET", int(4.5 * file.stat().st_size))
     for step in (8, 12, 16, 24, 32, 48, 64):
         run.save_snapshot(step, weights)
         assert len(run.snapshots) <= 4
@@ -425,7 +431,7 @@ def test_snapshots_keep_to_their_budget(run, weights, monkeypatch):
 
 
 def test_a_snapshot_larger_than_the_budget_is_kept_beside_the_first(run, weights, monkeypatch):
-    monkeypatch.setattr(runs, "SNAPSHOT_BUDGET", 1)
+    monkeypatch.setattr(run_module, "SNAPSHOT_BUDGET", 1)
     for step in (0, 8, 12):
         run.save_snapshot(step, weights)
     assert run.snapshots == [0, 12]
@@ -440,47 +446,47 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
     kept = sum(path.stat().st_size for path in runs_dir().rglob("*") if path.is_file())
     texts_too = kept + sum(path.stat().st_size for path in texts_dir().iterdir())
     assert run.size == kept > 0
-    assert runs.disk_use() == texts_too > kept
+    assert disk.disk_use() == texts_too > kept
     monkeypatch.setenv("MICROLLM_DISK", "0.0001")
     with pytest.raises(RunProblem, match=r"^All runs and texts take 0\.0 MB, and MICROLLM_DISK allows 0: "):
-        Run.create(MODEL, TRAIN, text, preset="quick")
+        catalog.create(MODEL, TRAIN, text, preset="quick")
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     for wish in ("much", "nan", "-1"):
         monkeypatch.setenv("MICROLLM_DISK", wish)
-        assert runs.most_disk() == 20e9
+        assert environment.most_disk() == 20e9
 
 
 def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, monkeypatch):
-    used = runs.disk_use()
+    used = disk.disk_use()
     monkeypatch.setenv("MICROLLM_DISK", f"{used / 1e6:.6f}")
-    new = Run.create(MODEL, TRAIN, text, preset="quick")
-    assert runs.disk_use() > used
+    new = catalog.create(MODEL, TRAIN, text, preset="quick")
+    assert disk.disk_use() > used
     with pytest.raises(RunProblem):
-        Run.create(MODEL, TRAIN, text, preset="quick")
-    new.delete()
+        catalog.create(MODEL, TRAIN, text, preset="quick")
+    catalog.delete(new)
     monkeypatch.setenv("MICROLLM_DISK", f"{(used - 1) / 1e6:.6f}")
     with pytest.raises(RunProblem):
-        Run.create(MODEL, TRAIN, text, preset="quick")
+        catalog.create(MODEL, TRAIN, text, preset="quick")
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     monkeypatch.delenv("MICROLLM_DISK")
-    assert runs.most_disk() == 20e9
+    assert environment.most_disk() == 20e9
 
 
 def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memory(run, text):
     assert len(run.corpus)
-    download.forget_text(text.sha256)
+    store.forget_text(text.sha256)
     with pytest.raises(TextProblem, match="is not kept here any more"):
-        Run.create(MODEL, TRAIN, text, preset="quick")
+        catalog.create(MODEL, TRAIN, text, preset="quick")
 
 
 def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkeypatch):
-    count = runs.load_corpus(text.sha256).reference_losses
+    count = texts.load_corpus(text.sha256).reference_losses
 
     def count_while_somebody_deletes(corpus, block_size):
-        run.delete()
+        catalog.delete(run)
         return count(block_size)
 
     monkeypatch.setattr(Corpus, "reference_losses", count_while_somebody_deletes)
     with pytest.raises(TextProblem, match="is not kept here any more"):
-        Run.create(MODEL, TRAIN, text, preset="quick")
+        catalog.create(MODEL, TRAIN, text, preset="quick")
     assert all_runs() == []

@@ -9,8 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from microllm.config import ModelConfig
+from microllm.inference import generate, next_logits, prefill_or_decode, stream
 from microllm.model import Cache, MicroLLM
-from microllm.sample import Sampling, draw, generate, next_logits, probabilities, read_on, stream
+from microllm.sample import Sampling, probabilities, sample_from
 
 V = 9
 
@@ -139,7 +140,7 @@ def test_a_whole_batch_is_treated_row_by_row_and_the_scores_are_left_alone():
 
 def test_a_character_is_drawn_as_often_as_its_chance_says():
     p = torch.tensor([0.0, 0.5, 0.0, 0.2, 0.3, 0.0], dtype=torch.float64)
-    drawn = draw(p.expand(50_000, 6), torch.Generator().manual_seed(1)).flatten().bincount(minlength=6)
+    drawn = sample_from(p.expand(50_000, 6), torch.Generator().manual_seed(1)).flatten().bincount(minlength=6)
     for count, chance in zip(drawn.tolist(), p.tolist(), strict=True):
         assert abs(count - 50_000 * chance) <= 4 * math.sqrt(50_000 * chance * (1 - chance))
 
@@ -149,7 +150,7 @@ def test_dice_at_either_end_never_draw_what_has_no_chance(monkeypatch):
     for number, expected in ((0.0, 1), (1 - 2**-53, 4)):
         dice = torch.tensor([[number]], dtype=torch.float64)
         monkeypatch.setattr(torch, "rand", lambda *_, dice=dice, **__: dice)
-        assert draw(p, torch.Generator()).tolist() == [[expected]]
+        assert sample_from(p, torch.Generator()).tolist() == [[expected]]
 
 
 # ---------------------------------------------------------------- reading on
@@ -174,7 +175,7 @@ def test_each_time_the_scores_are_those_of_the_model_on_the_whole_context(recipe
     text = torch.randint(V, (3, 60), generator=torch.Generator().manual_seed(2))
     cache, size = Cache(model, batch_size=3), config.block_size
     for t in range(60):
-        scores = read_on(model, cache, text[:, t : t + 1])
+        scores = prefill_or_decode(model, cache, text[:, t : t + 1])
         assert torch.equal(cache.idx, text[:, t + 1 - cache.length : t + 1])
         assert min(t + 1, 1 + 3 * size // 4) <= cache.length <= size
         with torch.no_grad():
@@ -186,7 +187,7 @@ def test_a_full_context_loses_its_oldest_quarter_and_only_then():
     model, lengths = MicroLLM(config, V).eval(), []
     cache = Cache(model, batch_size=1)
     for t in range(14):
-        read_on(model, cache, torch.tensor([[t % V]]))
+        prefill_or_decode(model, cache, torch.tensor([[t % V]]))
         lengths.append(cache.length)
     assert lengths == [1, 2, 3, 4, 5, 6, 7, 8, 7, 8, 7, 8, 7, 8]
 
@@ -194,9 +195,9 @@ def test_a_full_context_loses_its_oldest_quarter_and_only_then():
 def test_one_more_character_costs_the_work_of_one(model):
     cache, given = Cache(model, batch_size=1), []
     hook = model.blocks[0].register_forward_hook(lambda module, inputs, output: given.append(inputs[0].shape[1]))
-    read_on(model, cache, prompt())
+    prefill_or_decode(model, cache, prompt())
     for _ in range(3):
-        read_on(model, cache, prompt([4]))
+        prefill_or_decode(model, cache, prompt([4]))
     hook.remove()
     assert given == [3, 1, 1, 5]  # the last one found the five places taken
 
@@ -216,9 +217,16 @@ def test_nothing_new_is_the_prompt_itself(model):
     assert torch.equal(generate(model, prompt(), 0), prompt())
 
 
-def test_a_model_generates_like_the_function(model):
-    choices = {"temperature": 0.8, "top_k": 5, "top_p": 0.9, "seed": 4}
-    assert torch.equal(model.generate(prompt(), 20, **choices), generate(model, prompt(), 20, **choices))
+@pytest.mark.parametrize("block_size", [1, 2, 5, 16])
+@pytest.mark.parametrize(
+    "recipe", [{}, {"position": "learned", "lookback": 0}, {"lookback": 3}, {"causal": False}], ids=str
+)
+def test_the_plain_loop_of_the_model_and_the_one_with_a_cache_write_the_same_text(recipe, block_size):
+    config = ModelConfig(block_size=block_size, n_embd=16, n_head=2, n_layer=2, initialization="torch", **recipe)
+    model = MicroLLM(config, V, generator=torch.Generator().manual_seed(2)).eval()
+    for idx in (prompt(), prompt([1, 2, 3, 4, 5, 6, 7, 8, 0] * 3), prompt([1], [2], [3])):
+        for choices in ({"seed": 4}, {"temperature": 0.7, "top_k": 5, "top_p": 0.9}, {"temperature": 0}):
+            assert torch.equal(model.generate(idx, 40, **choices), generate(model, idx, 40, **choices))
 
 
 def test_greedy_writing_takes_the_likeliest_each_time(model):

@@ -7,24 +7,28 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from patience import patience
 
-import microllm.samples
-from microllm import configs_from, texts
-from microllm.builtin import drawing_room
-from microllm.download import TextProblem
-from microllm.home import texts_dir
-from microllm.reading import next_right, real_words
-from microllm.runs import Run
-from microllm.samples import PROMPT, Samples, beginning_for, write_sample
-from microllm.training import Workshop
+import microllm.jobs.samples
+from microllm import configs_from
+from microllm.data import texts
+from microllm.data.builtin import drawing_room
+from microllm.data.decode import TextProblem
+from microllm.environment import texts_dir
+from microllm.insight.memorization import real_words
+from microllm.insight.surprisal import next_right
+from microllm.jobs.runner import Workshop
+from microllm.jobs.samples import PROMPT, Samples, beginning_for, write_sample
+from microllm.runs import catalog
+from microllm.runs.run import Run
 
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 20}
 
 
 def trained_run(text: str) -> Run:
     model, train = configs_from(TINY)
-    run = Run.create(model, train, texts.prepare(text, "made"), preset="quick", threads=1)
-    Workshop().start(run).join(60)
+    run = catalog.create(model, train, texts.prepare(text, "made"), preset="quick", threads=1)
+    Workshop().start(run).join(patience())
     assert run.info.state == "finished"
     return run
 
@@ -101,7 +105,7 @@ def test_the_sample_of_a_snapshot_is_written_once(run, monkeypatch):
         written.append(step)
         return write_sample(run, step, model)
 
-    monkeypatch.setattr(microllm.samples, "write_sample", write)
+    monkeypatch.setattr(microllm.jobs.samples, "write_sample", write)
     samples = Samples(lambda run: None)
     first = samples.at(run, 8, wait=30)
     assert first == write_sample(run, 8, run.model_at(8))
@@ -115,7 +119,7 @@ def test_the_sample_of_a_snapshot_that_is_gone_says_so(run):
 
 
 def test_the_newest_sample_is_written_in_the_background_and_a_new_step_makes_a_new_one(run, monkeypatch):
-    monkeypatch.setattr(microllm.samples, "_EVERY", 0.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_EVERY", 0.0)
     now = [(8, run.model_at(8))]
     samples = Samples(lambda run: now[0])
     assert samples.newest(run) is None
@@ -153,8 +157,8 @@ def test_the_first_words_are_how_the_sample_begins(run):
 
 
 def test_while_it_rests_first_words_are_begun_only_for_those_who_wait(run, monkeypatch):
-    monkeypatch.setattr(microllm.samples, "_REST", 1e6)
-    monkeypatch.setattr(microllm.samples, "_LONGEST_REST", 60.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_REST", 1e6)
+    monkeypatch.setattr(microllm.jobs.samples, "_LONGEST_REST", 60.0)
     samples = Samples(lambda run: None)
     wait_for(lambda: samples.first_words(run, 8))
     assert samples.first_words(run, 12) is None
@@ -164,10 +168,10 @@ def test_while_it_rests_first_words_are_begun_only_for_those_who_wait(run, monke
 
 
 def test_many_runs_together_take_a_fifth_of_the_time_for_samples(run, monkeypatch):
-    monkeypatch.setattr(microllm.samples, "_EVERY", 0.0)
-    monkeypatch.setattr(microllm.samples, "_LONGEST_REST", 60.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_EVERY", 0.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_LONGEST_REST", 60.0)
     monkeypatch.setattr(
-        microllm.samples, "write_sample", lambda run, step, model: time.sleep(0.05) or SimpleNamespace(step=step)
+        microllm.jobs.samples, "write_sample", lambda run, step, model: time.sleep(0.05) or SimpleNamespace(step=step)
     )
     many = [SimpleNamespace(id=str(i)) for i in range(30)]
     steps = itertools.count(1)

@@ -5,7 +5,8 @@ from collections import Counter
 
 import pytest
 
-from microllm.slots import Slots, default_slots
+from microllm.environment import default_slots
+from microllm.jobs.slots import Slots
 
 TICK = 0.25
 BEGUN = 3  # ticks with a place

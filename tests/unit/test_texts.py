@@ -6,12 +6,13 @@ import weakref
 
 import pytest
 
-from microllm import download, texts
-from microllm.builtin import drawing_room, drawing_room_nats, words_twice, words_twice_entropy
-from microllm.download import TextProblem, load_text
-from microllm.gutenberg import BOOK_FILE
-from microllm.home import texts_dir
-from microllm.texts import choose, load_corpus, prepare
+from microllm.data import files, texts
+from microllm.data.builtin import drawing_room, drawing_room_nats, words_twice, words_twice_entropy
+from microllm.data.decode import TextProblem
+from microllm.data.gutenberg import BOOK_FILE
+from microllm.data.store import load_text
+from microllm.data.texts import choose, load_corpus, prepare
+from microllm.environment import texts_dir
 
 BEGINNING = "*** START OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
 END = "*** END OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
@@ -93,7 +94,7 @@ def test_each_of_several_files_is_read_in_its_own_encoding_and_named_in_the_noti
 
 
 def test_the_limit_holds_for_several_files_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000_000)
+    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 1_000_000)
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_bytes(b"a" * 600_000)
     with pytest.raises(TextProblem, match="2 MB; at most 1 MB"):
@@ -112,7 +113,7 @@ def test_standard_input_is_read_to_its_end_as_a_file_is(monkeypatch):
 
 
 def test_standard_input_that_never_ends_is_closed_or_has_nothing_is_refused_in_a_sentence(monkeypatch):
-    monkeypatch.setattr(download, "MAX_TEXT_BYTES", 1_000_000)
+    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 1_000_000)
     with open("/dev/zero", "rb") as endless:
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(endless))
         with pytest.raises(TextProblem, match="at most 1 MB"):
@@ -137,7 +138,7 @@ def test_an_encoding_is_kept_with_the_text_only_where_a_person_chose_it(tmp_path
 
 
 @pytest.mark.parametrize("source", ["book", "drawing-room"])
-def test_an_encoding_of_what_is_no_file_is_refused(source, mirror):
+def test_an_encoding_of_what_is_no_file_is_refused(source):
     with pytest.raises(TextProblem):
         choose(source, encoding="utf-8")
 

@@ -86,6 +86,7 @@ print((peak() - before) / len(text))
 """
 
 
+@pytest.mark.timeout(30)
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of the memory is read from /proc")
 def test_encoding_takes_at_most_two_bytes_a_character_beyond_the_text():
     root = Path(microllm.__file__).parents[1]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from microllm.config import ModelConfig
+from microllm.insight.trace import trace
 from microllm.model import MicroLLM
-from microllm.trace import trace
 
 SIZE = 8
 

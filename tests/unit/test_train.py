@@ -10,14 +10,16 @@ from itertools import combinations, pairwise
 
 import pytest
 import torch
+from patience import patience
 
 import microllm.train
-from microllm.builtin import BUILTIN_TEXTS, drawing_room, words_twice
 from microllm.config import PRESETS, ModelConfig, TrainConfig, configs_from, knobs
 from microllm.corpus import Corpus
+from microllm.cost import thread_count
+from microllm.data.builtin import BUILTIN_TEXTS, drawing_room, words_twice
 from microllm.model import MicroLLM
 from microllm.optim import learning_rate_at
-from microllm.train import Diverged, Trainer, stream_seed, thread_count, validation_loss
+from microllm.train import Diverged, Trainer, stream_seed, validation_loss
 
 SMALL = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 8, "eval_interval": 10}
 SMALL |= {"precision": "float32"}  # the same on every machine
@@ -90,6 +92,7 @@ def trained() -> Trainer:
     return trainer
 
 
+@pytest.mark.timeout(30)
 def test_a_model_that_looks_back_beats_the_table_of_pairs_on_text_it_never_saw(trained):
     assert trained.exam() < trained.corpus.reference_losses(16)["table_2"] - 0.3
 
@@ -242,12 +245,12 @@ def test_a_run_is_not_disturbed_by_another_one_beside_it(corpus):
     beside = threading.Thread(target=disturb)
     beside.start()
     try:
-        assert started.wait(30)
+        assert started.wait(patience())
         before = len(rounds)
         losses_beside, end_beside = run(corpus)
     finally:
         done.set()
-        beside.join()
+        beside.join(patience())
     assert len(rounds) > before  # it did train meanwhile
     assert losses_beside == losses
     assert same(end_beside, end)

@@ -13,16 +13,22 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from patience import patience
 
-import microllm.runs
+import microllm.jobs.training
+import microllm.runs.run
 import microllm.train
-import microllm.training
-from microllm import Trainer, configs_from, texts
-from microllm.builtin import drawing_room
+from microllm import Trainer, configs_from
 from microllm.corpus import Corpus
-from microllm.runs import Run, Writer
-from microllm.slots import Slots
-from microllm.training import Training, Workshop, grace_seconds
+from microllm.data import texts
+from microllm.data.builtin import drawing_room
+from microllm.environment import grace_seconds
+from microllm.jobs.runner import Workshop
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import Training
+from microllm.runs import catalog
+from microllm.runs.metrics import Writer
+from microllm.runs.run import Run
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
@@ -34,7 +40,7 @@ SHORT_TURN = 0.15
 def new_run(max_steps: int = 30, threads: int = 1, **settings) -> Run:
     text = texts.prepare(drawing_room(2_000), "made")
     model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return Run.create(model, train, text, preset="quick", threads=threads)
+    return catalog.create(model, train, text, preset="quick", threads=threads)
 
 
 @pytest.fixture
@@ -49,7 +55,7 @@ def workshop():
 def clock(monkeypatch):
     """The clock of windows and grace, which only the test moves."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(microllm.training, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(microllm.jobs.training, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
@@ -66,8 +72,8 @@ def written_states(monkeypatch):
     return states
 
 
-def wait_until(condition, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until(condition, seconds: float | None = None) -> None:
+    deadline = time.monotonic() + (seconds or patience())
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.002)
@@ -75,7 +81,7 @@ def wait_until(condition, seconds: float = 20.0) -> None:
 
 def step_of(training: Training) -> int:
     """The step at which the thread answers, after all orders that were given before."""
-    step, _ = training.copy(max_age=-1, wait=20)
+    step, _ = training.copy(max_age=-1, wait=patience())
     return step
 
 
@@ -95,7 +101,8 @@ def pause(training: Training) -> int:
 
 def finish(training: Training) -> None:
     training.stop()
-    training.join()
+    training.join(patience())
+    assert not training.is_alive()
 
 
 def rows(run: Run) -> dict[str, list]:
@@ -139,7 +146,7 @@ def have_equal_weights(model, other) -> bool:
 def test_a_run_trains_to_the_end_and_says_so(workshop):
     run = new_run()
     training = workshop.start(run)
-    training.join()
+    training.join(patience())
     assert training.state == run.info.state == "finished"
     assert run.info.message == ""
     assert rows(run)["step"] == list(range(31))
@@ -148,7 +155,7 @@ def test_a_run_trains_to_the_end_and_says_so(workshop):
 
 def test_a_run_in_a_thread_is_the_run_of_a_bare_trainer_bit_for_bit(workshop):
     run = new_run()
-    workshop.start(run).join()
+    workshop.start(run).join(patience())
     seen, trainer = alone(run)
     assert losses(run) == seen
     assert run.info.full_val_loss == trainer.exam(None)
@@ -160,22 +167,22 @@ def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(worksh
     exams = {step: loss for step, _, loss in alone(run)[0] if loss is not None}
     assert exams[10] > exams[20] > max(exams[30], exams[40])
     with run.writing():
-        run.update(references={"hard": (exams[10] + exams[20]) / 2, "floor": 0.1})
-    workshop.start(run).join()
+        run.update(references={"table_5": (exams[10] + exams[20]) / 2, "floor": 0.1})
+    workshop.start(run).join(patience())
     assert run.snapshots == [0, 8, 12, 16, 20, 24, 32, 48, 50]
 
 
 def test_a_reference_that_was_beaten_at_a_scheduled_snapshot_is_no_news_later(workshop):
     run = new_run(30)
     with run.writing():
-        run.update(references={"beaten from the start": 99.0})
-    workshop.start(run).join()
+        run.update(references={"uniform": 99.0})
+    workshop.start(run).join(patience())
     assert run.snapshots == [0, 8, 12, 16, 24, 30]
 
 
 def test_a_run_stops_at_the_loss_it_was_told(workshop):
     run = new_run(ENDLESS, stop_at_loss=3.2)
-    workshop.start(run).join()
+    workshop.start(run).join(patience())
     assert run.info.state == "finished"
     *before, last = [loss for loss in rows(run)["val_loss"] if loss is not None]
     assert last <= 3.2 < min(before)
@@ -190,7 +197,7 @@ def test_only_the_last_exam_takes_all_of_the_held_out_text(workshop, monkeypatch
         return exam(trainer, *characters_and_what_to_do_between)
 
     monkeypatch.setattr(Trainer, "exam", remember)
-    workshop.start(new_run(10)).join()
+    workshop.start(new_run(10)).join(patience())
     assert asked == [(), (), (), (None,)]  # at 0, 8 and 10, and in the end
 
 
@@ -202,7 +209,7 @@ def test_a_run_uses_the_threads_that_its_folder_names_and_only_there(workshop, m
         log(writer, progress)
 
     monkeypatch.setattr(Writer, "log", look)
-    workshop.start(new_run(threads=2)).join()
+    workshop.start(new_run(threads=2)).join(patience())
     assert used == {2}
     assert torch.get_num_threads() == 1
 
@@ -289,7 +296,7 @@ def test_a_run_that_is_stopped_before_it_starts_keeps_its_first_weights(workshop
     training = Training(run, workshop.slots)
     training.stop("Changed my mind.")
     training.start()
-    training.join()
+    training.join(patience())
     assert (run.info.state, run.info.message) == ("stopped", "Changed my mind.")
     assert have_equal_weights(run.model_at(0), alone(run, until=0)[1].model)
 
@@ -333,7 +340,7 @@ def test_a_run_made_of_single_steps_ends_like_any_other(workshop):
     for _ in range(4):  # steps 0, 1 and 2, and the end
         training.one_step()
     training.start()
-    training.join(20)
+    training.join(patience())
     assert run.info.state == "finished"
     assert run.info.full_val_loss is not None
 
@@ -413,7 +420,7 @@ def test_a_loss_to_stop_at_can_be_named_while_the_run_trains(workshop):
     training = workshop.start(run)
     goes_on(training)
     training.change(stop_at_loss=9.0)
-    training.join()
+    training.join(patience())
     assert run.info.state == "finished"
     assert rows(run)["val_loss"][-1] is not None
 
@@ -423,7 +430,7 @@ def test_a_change_before_the_first_step_takes_effect_at_the_step_that_its_event_
     training = Training(run, workshop.slots)
     training.change(learning_rate=0.02)
     training.start()
-    training.join()
+    training.join(patience())
     (event,) = events(run)
     assert rows(run)["learning_rate"].index(0.02) == event["step"]
 
@@ -435,7 +442,7 @@ def test_a_loss_to_stop_at_takes_effect_at_the_step_that_its_event_names(worksho
     pause(training)
     training.change(stop_at_loss=9.0)
     training.resume()
-    training.join()
+    training.join(patience())
     (event,) = events(run)
     assert rows(run)["step"][-1] == event["step"]
 
@@ -502,13 +509,13 @@ def test_readers_who_ask_at_the_same_time_share_one_copy(workshop, clock, monkey
     monkeypatch.setattr(Training, "_make_copy", lambda training, trainer: (made.append(1), make(training, trainer)))
     training = Training(new_run(ENDLESS), workshop.slots)
     copies: list = []
-    readers = [threading.Thread(target=lambda: copies.append(training.copy(wait=20))) for _ in range(5)]
+    readers = [threading.Thread(target=lambda: copies.append(training.copy(wait=patience()))) for _ in range(5)]
     for reader in readers:
         reader.start()
     wait_until(lambda: training._copy_order)
     training.start()
     for reader in readers:
-        reader.join()
+        reader.join(patience())
     finish(training)
     assert len({id(copy) for copy in copies}) == len(made) == 1
 
@@ -519,7 +526,7 @@ def test_there_is_no_copy_before_the_thread_can_make_one(workshop):
 
 def test_asking_a_run_that_has_ended_for_a_copy_takes_no_time(workshop):
     training = workshop.start(new_run(1))
-    training.join()
+    training.join(patience())
     started = time.monotonic()
     assert training.copy(wait=0.5) is None
     assert time.monotonic() - started < 0.25
@@ -531,7 +538,7 @@ def test_asking_a_run_that_has_ended_for_a_copy_takes_no_time(workshop):
 @pytest.fixture
 def never_begun(monkeypatch):
     """No run is ever said to have begun, so that a first one makes no room for a second."""
-    monkeypatch.setattr(microllm.training, "_FIRST_POINTS", 10**9)
+    monkeypatch.setattr(microllm.jobs.training, "_FIRST_POINTS", 10**9)
 
 
 def test_a_paused_run_gives_its_place_to_another(never_begun):
@@ -551,8 +558,8 @@ def test_a_paused_run_gives_its_place_to_another(never_begun):
     second.stop()
     assert goes_on(first)
     first.stop()
-    first.join()
-    second.join()
+    first.join(patience())
+    second.join(patience())
 
 
 def test_turns_are_no_news_for_the_disk(workshop, written_states):
@@ -573,7 +580,7 @@ def test_a_run_that_waits_for_its_turn_obeys(workshop, never_begun):
     wait_until(lambda: waiting.seconds_to_turn() is not None)
     assert Run.open(run.id).info.state == "waiting"
     waiting.stop()
-    waiting.join()
+    waiting.join(patience())
     assert run.info.state == "stopped"
     assert workshop.slots.seconds_to_turn(run.id) is None
 
@@ -599,7 +606,7 @@ def test_a_run_without_a_window_stops_after_the_grace(workshop, clock):
     clock.now += 59
     assert goes_on(training)
     clock.now += 2
-    training.join(20)
+    training.join(patience())
     assert run.info.state == "stopped"
     assert "last window" in run.info.message
 
@@ -616,7 +623,7 @@ def test_one_window_of_two_keeps_the_run_alive(workshop, clock):
     clock.now += 59
     assert goes_on(training)
     clock.now += 2
-    training.join(20)
+    training.join(patience())
     assert training.state == "stopped"
 
 
@@ -639,7 +646,7 @@ def test_a_paused_run_is_abandoned_like_any_other(workshop, clock):
     training.start()
     pause(training)
     clock.now += 61
-    training.join(20)
+    training.join(patience())
     assert run.info.state == "stopped"
 
 
@@ -665,13 +672,13 @@ def test_a_log_that_cannot_be_written_ends_the_run_with_a_sentence_and_no_other_
     log = Writer.log
 
     def refuse(writer, progress):
-        if writer._run.id == unlucky.id and progress.step == 5:
+        if writer._folder == unlucky.folder and progress.step == 5:
             raise OSError(5, "Input/output error")
         log(writer, progress)
 
     monkeypatch.setattr(Writer, "log", refuse)
     for training in [workshop.start(unlucky), workshop.start(lucky)]:
-        training.join()
+        training.join(patience())
     assert unlucky.info.state == "failed"
     assert unlucky.info.message == "The run's folder could not be written: Input/output error."
     assert lucky.info.state == "finished"
@@ -685,7 +692,7 @@ def test_a_run_that_cannot_write_a_word_still_gives_its_place_back(workshop, mon
     run = new_run()
     monkeypatch.setattr(Run, "update", refuse)
     training = workshop.start(run)
-    training.join()
+    training.join(patience())
     assert training.state == "failed"
     assert workshop.slots.may_train("another")
 
@@ -694,7 +701,7 @@ def test_a_run_that_another_program_trains_is_left_alone(workshop):
     run = new_run()
     with Run.open(run.id).writing():
         training = workshop.start(run)
-        training.join()
+        training.join(patience())
         assert training.state == "failed"
         assert run.info.state == "waiting"
     assert rows(run)["step"] == []
@@ -747,12 +754,13 @@ def test_a_closed_workshop_leaves_no_thread():
         assert (run.info.state, run.info.message) == ("interrupted", "The program that trained it was ended.")
 
 
+@pytest.mark.timeout(30)
 def test_a_program_that_ends_while_a_run_trains_ends_cleanly():
     run = new_run(ENDLESS)
     program = f"""
 import signal, sys, time
+from microllm.jobs.runner import Workshop
 from microllm.runs import Run
-from microllm.training import Workshop
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 workshop, run = Workshop(), Run.open({run.id!r})
@@ -767,7 +775,7 @@ time.sleep(60)
     ) as process:
         assert process.stdout.readline() == "trains\n"
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=patience(20))
     assert (process.returncode, errors) == (0, "")
     assert (run.info.state, run.info.message) == ("interrupted", "The program that trained it was ended.")
     assert run.snapshots[-1] == rows(run)["step"][-1]
@@ -781,4 +789,4 @@ def test_a_run_that_is_started_twice_has_one_training(workshop):
         assert workshop.start(run) is first
     finally:
         first.stop()
-        first.join()
+        first.join(patience())

@@ -2,13 +2,15 @@
 
 import pytest
 import torch
+from patience import patience
 
-from microllm import writing
 from microllm.config import ModelConfig
+from microllm.inference import generate, next_logits, stream
+from microllm.jobs import generation
+from microllm.jobs.generation import Desk, Sheet
 from microllm.model import MicroLLM
-from microllm.sample import Sampling, generate, likeliest, next_logits, probabilities, stream
+from microllm.sample import Sampling, likeliest, probabilities
 from microllm.tokenizer import CharTokenizer
-from microllm.writing import Desk, Sheet
 
 TOKENIZER = CharTokenizer(" abcdefgh")
 SAMPLING = Sampling(temperature=1.1)
@@ -21,7 +23,7 @@ def new_model(**recipe) -> MicroLLM:
 
 def written(desk: Desk) -> Desk:
     for thread in desk._writings:
-        thread.join(30)
+        thread.join(patience())
     assert not desk.is_writing
     return desk
 
@@ -92,10 +94,10 @@ def test_another_character_keeps_what_stands_before_it_and_leaves_the_other_shee
 
 def test_a_sheet_that_nobody_sees_any_more_is_not_written_on(monkeypatch):
     started = []
-    monkeypatch.setattr(writing.Writing, "start", lambda self: started.append(self))
+    monkeypatch.setattr(generation.Writing, "start", lambda self: started.append(self))
     desk = Desk(new_model(), TOKENIZER, "abc", 2_000, SAMPLING)
     desk.sheets[0].text, desk.sheets[0].nats, desk.sheets[0].seen = "ab", [1.0, 1.0], [3, 4]
-    monkeypatch.setattr(writing.Writing, "is_alive", lambda self: True)
+    monkeypatch.setattr(generation.Writing, "is_alive", lambda self: True)
     desk.differently(0, 1, "c", 5, SAMPLING)
     assert [one._stopped.is_set() for one in started] == [True, False]
 
@@ -137,8 +139,8 @@ def test_the_likeliest_characters_come_with_both_chances_and_one_more_on_request
 
 def test_asking_for_the_same_place_again_computes_nothing(monkeypatch):
     (sheet,) = write().sheets
-    asked, ask = [], writing.next_logits
-    monkeypatch.setattr(writing, "next_logits", lambda model, idx: (asked.append(idx), ask(model, idx))[1])
+    asked, ask = [], generation.next_logits
+    monkeypatch.setattr(generation, "next_logits", lambda model, idx: (asked.append(idx), ask(model, idx))[1])
     first, other = sheet.logits(5), sheet.logits(6)
     assert len(asked) == 2
     assert sheet.logits(6) is other

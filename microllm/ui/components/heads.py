@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from ...attention_plots import coarse, packed
 from ...plots import PALETTE
+from ...plots.attention import coarse, packed
 from . import declare, reported
 
 _HTML = """

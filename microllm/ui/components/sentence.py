@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ...attention_plots import packed
 from ...plots import PALETTE
+from ...plots.attention import packed
 from ...tokenizer import visible
 from . import declare
 

@@ -1,0 +1,1 @@
+"""What a model does: pure functions of weights and text."""

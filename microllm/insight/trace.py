@@ -1,0 +1,128 @@
+"""Trace: one forward pass with every intermediate value written down, under TransformerLens's names.
+
+Shapes: L layers, H heads, N tokens of one sentence, C = n_embd, D = C / H (head size), V = vocabulary size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ..model import Block, MicroLLM, evaluating
+
+_WINDOWS_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class BlockTrace:
+    """What a block computes, row by row: each is (B, N, C), or (B, H, N, D) per head, except where its shape stands."""
+
+    resid_pre: torch.Tensor
+    """The residual stream that enters the block."""
+    q: torch.Tensor
+    k: torch.Tensor
+    v: torch.Tensor
+    """Queries, keys and values, after rotary positions."""
+    attn_scores: torch.Tensor
+    """(B, H, N, N): query times key / sqrt(D); minus infinity where the mask hides the key."""
+    pattern: torch.Tensor
+    """(B, H, N, N): the attention weights [query, key], softmax of the scores; each row sums to one."""
+    z: torch.Tensor
+    """Each head's output: the values, weighted by its pattern."""
+    attn_out: torch.Tensor
+    """What attention adds to the residual stream."""
+    resid_mid: torch.Tensor
+    """resid_pre + attn_out."""
+    mlp_pre: torch.Tensor
+    mlp_post: torch.Tensor
+    """(B, N, 4C): the hidden layer of the feed-forward network before and after its activation."""
+    mlp_out: torch.Tensor
+    """What the feed-forward network adds to the residual stream."""
+    resid_post: torch.Tensor
+    """resid_mid + mlp_out: what the next block gets."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a model computed for one sentence of N tokens. `blocks` has the layers where a BlockTrace has the batch.
+
+    So `blocks.pattern` [layer, head, query, key] is (L, H, N, N) and `blocks.resid_post` (L, N, C). A key beyond
+    block_size, or later in a causal model, has weight 0 and a score of minus infinity. `logits` (N, V) belong to the
+    token after each.
+    """
+
+    blocks: BlockTrace
+    logits: torch.Tensor
+
+    @property
+    def pattern(self) -> torch.Tensor:
+        """The attention weights of all heads (L, H, N, N)."""
+        return self.blocks.pattern
+
+
+def trace(model: MicroLLM, idx: torch.Tensor) -> Trace:
+    """Trace one sentence idx (N,) through `model`, without dropout.
+
+    A sentence longer than block_size is computed as in generation: each row from its own last block_size tokens.
+    Raises ValueError for an empty sentence.
+    """
+    if not len(idx):
+        raise ValueError("There is nothing to look at: give at least one character.")
+    windows = idx.unfold(0, min(len(idx), model.config.block_size), 1)
+    # every token after the first window ends a window of its own, of which only the last row is kept
+    first, *later = windows[:1], *windows[1:].split(_WINDOWS_AT_ONCE)
+    with evaluating(model):
+        parts = [_trace_windows(model, first, slice(None))]
+        parts += [_trace_windows(model, some, slice(-1, None)) for some in later if len(some)]
+    rows = {name: torch.cat([part[name] for part, _ in parts], dim=-2) for name in parts[0][0]}
+    for name, hidden in {"attn_scores": -torch.inf, "pattern": 0.0}.items():
+        rows[name] = _in_the_sentence(rows[name], len(idx), hidden)
+    return Trace(BlockTrace(**rows), torch.cat([logits for _, logits in parts]))
+
+
+def trace_block(block: Block, x: torch.Tensor, rows: slice = slice(None)) -> tuple[torch.Tensor, BlockTrace]:
+    """(what comes out, all that was computed) for x (B, T, C): `Block.forward` step by step, for some `rows` alone."""
+    attention, feed_forward = block.attention, block.feed_forward
+    q, k, v = attention.project_qkv(block.ln1(x))
+    q, resid_pre = q[..., rows, :], x[..., rows, :]
+    attn_scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    if attention.causal:
+        future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(diagonal=1)
+        attn_scores = attn_scores.masked_fill(future[rows], -torch.inf)
+    pattern = attn_scores.softmax(dim=-1)
+    z = pattern @ v
+    attn_out = attention.proj(z.transpose(1, 2).flatten(2))
+    resid_mid = resid_pre + attn_out
+    mlp_pre = feed_forward.expand(block.ln2(resid_mid))
+    mlp_post = feed_forward.activate(mlp_pre)
+    mlp_out = feed_forward.proj(mlp_post)
+    resid_post = resid_mid + mlp_out
+    k, v = k[..., rows, :], v[..., rows, :]
+    return resid_post, BlockTrace(
+        resid_pre, q, k, v, attn_scores, pattern, z, attn_out, resid_mid, mlp_pre, mlp_post, mlp_out, resid_post
+    )
+
+
+def _trace_windows(model: MicroLLM, idx: torch.Tensor, rows: slice) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """The fields of BlockTrace for these rows of each window (B, T), window after window: (L, ..., rows, ...)."""
+    x, layers = model.embed(idx), []
+    for block in model.blocks:
+        is_last = block is model.blocks[-1]  # of which nobody needs other rows
+        x, record = trace_block(block, x, rows if is_last else slice(None))
+        layers.append(record)
+    kept = {}
+    for name in BlockTrace.__dataclass_fields__:
+        values = torch.stack([getattr(record, name)[..., rows, :] for record in layers])  # (L, B, ..., rows, ...)
+        kept[name] = torch.cat(values.unbind(1), dim=-2)
+    return kept, model.lm_head(model.ln_f(x)).flatten(0, 1)
+
+
+def _in_the_sentence(rows: torch.Tensor, length: int, hidden: float) -> torch.Tensor:
+    """Rows (..., N, T) over the keys of their own windows, as rows (..., N, N) over those of the whole sentence."""
+    size = rows.shape[-1]
+    whole = rows.new_full((*rows.shape[:-1], length), hidden)
+    for query in range(length):
+        end = max(query + 1, size)
+        whole[..., query, end - size : end] = rows[..., query, :]
+    return whole

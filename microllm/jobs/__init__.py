@@ -1,0 +1,1 @@
+"""Threads that work: training in turns, generation, samples, several processes."""

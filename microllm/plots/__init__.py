@@ -1,0 +1,19 @@
+"""Figures from numbers; what a page draws is named here."""
+
+from .learning_rate import learning_rate_frame, learning_rate_spec
+from .loss import OLD_TEXT, Mark, loss_frame, loss_spec, losses_to_guess, passed_references
+from .palette import PALETTE
+from .timeline import timeline_data
+
+__all__ = [
+    "OLD_TEXT",
+    "PALETTE",
+    "Mark",
+    "learning_rate_frame",
+    "learning_rate_spec",
+    "loss_frame",
+    "loss_spec",
+    "losses_to_guess",
+    "passed_references",
+    "timeline_data",
+]

@@ -1,0 +1,120 @@
+"""Pictures of attention from patterns: the heatmap of one head, and the bytes that our components draw."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+from typing import Any
+
+import plotly.graph_objects as go
+import torch
+from torch.nn import functional
+
+from ..tokenizer import visible_alone
+from .palette import PALETTE
+
+_SHADES = 16
+
+
+def _heat_scale(mode: str) -> list[list[Any]]:
+    """Colours of shares by their square root, as our components draw them (glow.js): one in a hundred is seen."""
+    ground, full = (_rgb(PALETTE[mode][name]) for name in ("ground", "attention"))
+    scale = []
+    for i in range(_SHADES + 1):
+        mixed = [round(low + (high - low) * i / _SHADES) for low, high in zip(ground, full, strict=True)]
+        scale.append([(i / _SHADES) ** 2, "rgb({}, {}, {})".format(*mixed)])
+    return scale
+
+
+def _rgb(color: str) -> tuple[int, ...]:
+    return tuple(bytes.fromhex(color.removeprefix("#")))
+
+
+def _literal(text: str) -> str:
+    """Text for Plotly, which would take <b> and the like as markup."""
+    return html.escape(visible_alone(text))
+
+
+def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal: bool = True) -> go.Figure:
+    """The heatmap of one head, `pattern` (N, N): each row is a character, and its columns are what it looks at."""
+    if causal:  # nothing is drawn where nobody may look
+        pattern = pattern.masked_fill(torch.ones_like(pattern, dtype=torch.bool).triu(1), torch.nan)
+    # Places are categories that are called by their characters: Plotly then leaves out labels that have no room.
+    places = [str(i + 1) for i in range(len(sentence))]
+    labels = [_literal(character) for character in sentence]
+    has_names = any(len(visible_alone(character)) > 2 for character in sentence)
+    ink = {"color": PALETTE[mode]["text"], "size": 12}
+    axis = {
+        "type": "category",
+        "labelalias": dict(zip(places, labels, strict=True)),
+        "tickfont": ink | {"family": "Signs, 'Source Code Pro', monospace"},
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,  # a finger scrolls the page
+    }
+    gap = 1 if len(sentence) <= 64 else 0  # pixels
+    heatmap = go.Heatmap(
+        z=pattern.numpy(),
+        x=places,
+        y=places,
+        hovertemplate="“%{y}” looks at “%{x}”: %{z:.1%}<extra></extra>",
+        hoverongaps=False,
+        colorscale=_heat_scale(mode),
+        zmin=0,
+        zmax=1,
+        xgap=gap,
+        ygap=gap,
+        colorbar={
+            "title": {"text": "share of attention", "side": "bottom", "font": ink},
+            "orientation": "h",
+            "y": 0,
+            "yanchor": "top",
+            "thickness": 10,
+            "tickformat": ".0%",
+            "tickvals": [0, 0.1, 0.25, 0.5, 1],
+            "tickfont": ink,
+        },
+    )
+    layout = {
+        "xaxis": axis
+        | {
+            "title": {"text": "looked at", "font": ink},
+            "side": "top",
+            "tickangle": -90 if has_names else 0,  # names of what cannot be seen are wider than a column
+            "automargin": True,
+        },
+        "yaxis": axis | {"tickangle": 0, "title": {"text": "looking", "font": ink}, "autorange": "reversed"},
+        "height": max(420, min(900, 16 * len(sentence) + 160)),
+        "margin": {"l": 10, "r": 10, "t": 50, "b": 60},
+        "dragmode": False,
+    }
+    return go.Figure(heatmap, layout)  # at once: each update of a figure costs milliseconds
+
+
+def packed(pattern: torch.Tensor, *, causal: bool = True) -> str:
+    """Patterns (..., N, N) as bytes in base64, 0-255 for none to all: what our components are sent.
+
+    Of a causal model the lower triangles alone, one after another: row q of each begins at q (q + 1) / 2.
+    """
+    shades = (255 * pattern).round().to(torch.uint8)
+    if causal:
+        rows, columns = torch.tril_indices(*pattern.shape[-2:])
+        shades = shades[..., rows, columns]
+    return base64.b64encode(shades.contiguous().numpy()).decode()  # an array would go through pandas to Arrow
+
+
+def coarse(pattern: torch.Tensor, most: int) -> torch.Tensor:
+    """Patterns (..., N, N) with `most` rows and columns at most, for small pictures.
+
+    A row is the mean of some neighbours, and a column their sum: rows go on to add up to one.
+    """
+    size = pattern.shape[-1]
+    k = math.ceil(size / most)
+    if k == 1:
+        return pattern
+    padded = functional.pad(pattern, (0, -size % k, 0, -size % k))
+    sums = padded.unflatten(-1, (-1, k)).sum(-1).unflatten(-2, (-1, k)).sum(-2)
+    rows = torch.full((sums.shape[-2], 1), float(k))
+    rows[-1] = size - k * (len(rows) - 1)
+    return sums / rows

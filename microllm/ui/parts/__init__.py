@@ -1,0 +1,1 @@
+"""What a page is made of: each public function draws one part."""

@@ -1,0 +1,249 @@
+"""The strip at the bottom edge of every page: the run on show, its numbers and its buttons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import streamlit as st
+
+from ... import plots
+from ...environment import home, home_is_temporary, most_disk
+from ...jobs.training import Training
+from ...runs.catalog import runs_and_damaged
+from ...runs.history import newest_exam
+from ...runs.importing import MOST_BYTES
+from ...runs.info import RunInfo, RunProblem
+from ...runs.run import ACTIVE, Run
+from .. import server
+from ..components.timeline import timeline
+from ..presence import crowd
+from ..state import commands, navigation, ownership, saved_draft, uploads, view, window
+from ..words import choices, duration, literal
+from .live import live
+from .share import share
+
+_ROOM = 400  # pixels
+_LISTED = 12  # runs
+
+
+def show(pace: float) -> None:
+    """The run, its numbers, its buttons and what stands in its way, at the bottom edge of every page, always in sight.
+
+    While a run trains its numbers are anew every `pace` seconds.
+    """
+    window.window()  # from now on it is counted, and what it leaves is cleared away
+    link_problem, start_problem = navigation.follow_the_link(), st.session_state.pop("start_problem", None)
+    draft_problem = saved_draft.follow()
+    shown = _whole_page()
+    with st.bottom:
+        is_alive = view.is_active() or bool(ownership.trainings())
+        pace = pace if view.has_a_curve() else 1.0 if view.waits() else 0.2
+        live(lambda: _tick(shown, start_problem), pace, key="strip", when=is_alive)
+        saved_draft.keep()
+    if draft_problem:
+        st.warning(literal(draft_problem), icon=":material/history:")
+    if link_problem:
+        st.warning(literal(link_problem), icon=":material/link_off:")
+    if home_is_temporary():
+        st.warning(
+            f"Runs are kept in {literal(str(home()))} until this machine is cleaned: MICROLLM_HOME cannot be written."
+        )
+
+
+def _whole_page() -> tuple:
+    """What concerns the whole page: another run or moment, the end of a long wait, the first points, the end; timers
+    begin and end there, and are set anew when the crowd grows or goes.
+    """
+    moment = view.run() and view.moment()
+    return view.run_id(), view.waits(), view.has_a_curve(), view.is_active(), moment, crowd()
+
+
+def _tick(shown: tuple, start_problem: str | None) -> None:
+    if _whole_page() != shown or "start_problem" in st.session_state:
+        st.rerun()
+    run, training = view.run(), view.training()
+    info = run.info if run else None
+    state = training.state if training else info.state if info else None
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        _menu(literal(info.name) if info else "No run yet")
+        _buttons(state, ownership.commanded())
+        share()
+        for other in ownership.trainings():
+            if other.folder.id != view.run_id():
+                _way_to(other)
+        nothing = "No run is on show." if ownership.trainings() else "Nothing trains yet: press **Start**."
+        st.markdown(_numbers(info, state, training) if info else nothing, width="content")
+    if start_problem:
+        st.error(literal(start_problem), icon=":material/error:")
+    if training and training.warning:
+        st.warning(literal(training.warning), icon=":material/warning:")
+    if view.has_a_curve():
+        data = plots.timeline_data(run.history.read(), run.snapshots)
+        timeline(data, view.moment(), view.is_active(), navigation.choose_moment)
+
+
+def _menu(name: str) -> None:
+    menu = st.popover(name, key="runs-menu", on_change="rerun")
+    # always as high: one that grows while it unfolds is small for a moment, and is kept below, where nothing has room
+    place = menu.container(height=_ROOM, border=False)
+    if not menu.open:
+        return
+    with place:
+        left_out = "" if ownership.lists_all() else ", nor are those on other people's own texts"
+        st.caption(f"Runs on this server, newest first. Those that train in other windows are not listed{left_out}.")
+        listed = 0
+        runs, damaged = runs_and_damaged()
+        for run in runs:
+            if listed == _LISTED:
+                break
+            try:
+                info = run.info
+            except RunProblem:  # deleted since the list was made
+                continue
+            is_elsewhere = info.state in ACTIVE and not window.window().holds(run.id)
+            if is_elsewhere or not ownership.lists(run):
+                continue
+            listed += 1
+            exam = newest_exam(run.history.path)
+            loss = f"validation {exam[1]:.2f}" if exam else "not scored yet"
+            label = f"{literal(info.name)} · {info.state} · {loss}"
+            st.button(label, key=f"open-{run.id}", on_click=navigation.show, args=(run.id,), width="stretch")
+        if not listed:
+            st.caption("None yet.")
+        own = ownership.keys()
+        named = [run_id for run_id in damaged if ownership.lists_all() or run_id in own][:_LISTED]
+        for run_id in named:
+            st.caption(f"{run_id} · damaged: a part of its folder cannot be used.")
+        if others := len(damaged) - len(named):  # whose they are nobody can tell, and an id is a link
+            st.caption(f"Damaged and not named here, since they may be somebody's own: {others:,}.")
+        if view.run() and ownership.owns() and not view.training():
+            _delete(view.run())
+        used, most = server.disk_use() / 1e6, most_disk() / 1e6
+        st.caption(f"All runs and texts on this server take {used:,.1f} MB of the {most:,.0f} that they may.")
+        _import()
+
+
+def _import() -> None:
+    above = st.container()  # what stands below may be out of sight
+    st.file_uploader("Import a run (the zip of Take it away)", "zip", key="import", max_upload_size=MOST_BYTES // 2**20)
+    packed = uploads.uploaded("import")
+    if packed is None:
+        return
+    taken, problem = st.session_state.get("imported", (None, None))
+    if packed.file_id != taken:
+        data = uploads.content(packed)
+        problem = "This file is not here any more: choose it again." if data is None else commands.take_in(data)
+        st.session_state["imported"] = packed.file_id, problem
+        if problem is None:
+            st.rerun()
+    if problem:
+        above.error(literal(problem), icon=":material/error:")
+
+
+def _delete(run: Run) -> None:
+    name = literal(run.info.name)
+    is_sure = st.checkbox(f"Delete {name} ({run.size / 1e6:,.1f} MB) for good", key=f"sure-{run.id}")
+    if is_sure:
+        st.button("Delete it now", key="delete", icon=":material/delete:", on_click=commands.delete)
+
+
+def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
+    """The run in one line, also on a phone: there shell.css hides what stands in emphasis."""
+    history = view.run().history.read()
+    last = history.last
+    parts = ["***training** ·*" if state == "training" and last else f"**{state}** ·"]
+    if state in ACTIVE and not ownership.owns():
+        parts.append("*you are* watching ·")
+    if training and (other := training.waits_for):
+        parts = [f"**begins when {literal(other.folder.info.name)} is over** ·"]
+    elif state == "waiting" and (seconds := training and training.seconds_to_turn()):
+        parts = [f"**your turn in {math.ceil(seconds)} s** ·"]
+    if last:
+        parts.append(f"*step* **{last['step']:,}** / {info.train.max_steps:,} ·")
+    if history.exams:
+        loss = history.exams[-1][1]
+        parts.append(f"val*idation* **{loss:.3f}** *({choices(loss)})* ·")
+    line = " ".join(parts).removesuffix(" ·")
+    if (rate := history.steps_per_second()) and state in ("training", "waiting"):
+        speed = f"{rate:.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s"
+        left = duration((info.train.max_steps - last["step"]) / rate)
+        line += f" *· {speed}* · {left} *left*" if state == "training" else f" *· {speed} · {left} left*"
+    if state == "failed" and info.message:
+        line += f" · {literal(info.message)}"
+    return line
+
+
+def _buttons(state: str | None, training: Training | None) -> None:
+    if training is None:
+        can_go_on = state in ("stopped", "interrupted", "failed") and ownership.owns() and not _has_diverged()
+        if can_go_on:
+            st.button("Resume", key="strip-go-on", type="primary", icon=":material/resume:", on_click=commands.resume)
+        st.button(
+            "Start",
+            key="strip-start",
+            type="secondary" if can_go_on else "primary",
+            icon=":material/play_arrow:",
+            on_click=commands.start,
+            help="A new run with the settings of the train page" if can_go_on else None,
+        )
+        return
+    # one button that changes its face: of two that take turns, the browser sometimes shows both until the next click
+    if state == "paused":
+        _icon("strip-pause", "Resume", ":material/play_arrow:", _resume)
+    else:
+        _icon("strip-pause", "Pause", ":material/pause:", _pause)
+    _icon("strip-step", "Step", ":material/skip_next:", _one_step)
+    _icon("strip-stop", "Stop", ":material/stop:", _stop)
+
+
+def _has_diverged() -> bool:
+    """True when the run on show ended with a loss that is no number: gone on with, it would do so again."""
+    last = view.run().history.read().last
+    return last is not None and last["train_loss"] is None
+
+
+def _way_to(other: Training) -> None:
+    """The way to a run of this window that is not on show."""
+    name = literal(other.folder.info.name)
+    what = "is next" if other.waits_for else {"paused": "is paused"}.get(other.state, "trains")
+    st.button(
+        f"{name} {what}",
+        key=f"way-to-{other.folder.id}",
+        icon=":material/arrow_forward:",
+        type="tertiary",
+        on_click=navigation.show,
+        args=(other.folder.id,),
+    )
+
+
+def _icon(key: str, name: str, icon: str, action: Callable[[Training], None]) -> None:
+    """A small button, so that all stand in one row on a phone: shell.css leaves its name to those who listen."""
+    st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(action,))
+
+
+def _command(action: Callable[[Training], None]) -> None:
+    """Do what a button says, if this window may (still): asked at the click, not when the button was drawn."""
+    if training := ownership.commanded():
+        action(training)
+
+
+def _pause(training: Training) -> None:
+    training.pause()
+    training.settle(lambda: training.state == "paused")
+
+
+def _resume(training: Training) -> None:
+    training.resume()
+    training.settle(lambda: training.state != "paused")
+
+
+def _one_step(training: Training) -> None:
+    before = training.reached
+    training.one_step()
+    training.settle(lambda: training.reached > before and training.state == "paused")
+
+
+def _stop(training: Training) -> None:
+    training.stop()
+    training.settle(lambda: False)

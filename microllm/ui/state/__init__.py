@@ -1,0 +1,1 @@
+"""What a window looks at, holds and owns. Nothing here draws."""

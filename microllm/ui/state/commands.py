@@ -1,0 +1,171 @@
+"""What a window orders: to start a run, to go on with one, to fork, take in or delete it.
+
+The next click may come before an order is carried out. Streamlit then leaves the order wherever that asks it for
+anything, and turns to the click. So nothing is asked between the making of a run and the moment at which it trains and
+is the window's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator
+
+import streamlit as st
+
+from ...config import ModelConfig, TrainConfig, problems
+from ...data import texts
+from ...data.decode import TextProblem
+from ...data.gutenberg import BOOK
+from ...jobs.training import Training
+from ...runs import catalog
+from ...runs.fork import fork as make_fork
+from ...runs.importing import import_run
+from ...runs.info import RunProblem
+from ...runs.run import Run
+from .. import server
+from ..server import workshop
+from . import draft, navigation, ownership, view, window
+
+_ONE_CLICK = 3.0  # seconds after a click on Start in which the next is none
+
+
+@contextlib.contextmanager
+def _order() -> Iterator[bool]:
+    """Carry out an order of this window. True when it comes so soon after the one before, however long that took, that
+    it is the same click: two, or ten, where one was meant."""
+    this_window = window.window()
+    try:
+        yield time.monotonic() - this_window.ordered < _ONE_CLICK
+    finally:
+        this_window.ordered = time.monotonic()
+
+
+def start(is_queued: bool = False) -> None:
+    """Start a run of the draft on the chosen text, own it, and look at it. What this window trains already is stopped;
+    if the new one `is_queued`, it begins when that is over, and the page stays where it is.
+
+    What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
+    """
+    st.session_state.pop("start_problem", None)
+    try:
+        preset, model, train = draft.draft()
+        chosen = draft.text()
+        if chosen is None:
+            raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
+        if found := problems(model, train, chosen.characters):
+            raise TextProblem(" ".join(found.values()))
+        guess, keys = draft.guess(), ownership.keys()
+        with _order() as is_same_click:
+            going = ownership.trainings()
+            same = (it for it in going if _is_such_a_run(it, model, train, chosen))
+            new = next((it.folder for it in same if is_same_click or it.reached < 0), None)
+            is_queued = is_queued and bool(going)
+            if new is None:
+                token = secrets.token_urlsafe(16)
+                made = catalog.create(model, train, chosen, preset=preset, token=token, guess=guess)
+                keys[made.id] = token
+                new = server.opened(made.id)  # one object to write and to look at
+                _train(new, going, is_queued)
+    except (ValueError, OSError) as error:
+        st.session_state["start_problem"] = str(error)
+        return
+    if not is_queued:
+        navigation.show(new.id)
+
+
+def _is_such_a_run(going: Training, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
+    info = going.folder.info
+    return (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
+
+
+def resume(max_steps: int | None = None) -> None:
+    """Go on with the run on show where it was left, if this window owns it; a finished one up to `max_steps`.
+
+    What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
+    """
+    st.session_state.pop("start_problem", None)
+    if not ownership.owns():
+        return
+    try:
+        run, training, going = view.run(), view.training(), ownership.trainings()
+        if training is None:  # else this is a second click
+            run.check_what_it_needs()  # what is gone is named here, not in a run that fails
+            if max_steps is not None:
+                run.extend(max_steps)
+            _train(run, going)
+    except (ValueError, OSError) as error:
+        st.session_state["start_problem"] = str(error)
+        return
+    navigation.choose_moment(None)
+
+
+def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
+    """Start a fork of the run with this id from the weights of `step` (None: of this moment), own it, and look at it.
+
+    What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
+    """
+    st.session_state.pop("start_problem", None)
+    keys = ownership.keys()
+    try:
+        parent = server.opened(its_id)
+        with _order() as is_same_click:
+            going = ownership.trainings()
+            new = next((it.folder for it in going if is_same_click and _is_child(it, parent)), None)
+            if new is None:
+                if step is None and (training := next((it for it in going if it.folder.id == parent.id), None)):
+                    step = training.keep_now()
+                token = secrets.token_urlsafe(16)
+                made = make_fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)
+                keys[made.id] = token
+                new = server.opened(made.id)
+                _train(new, going)
+    except (ValueError, OSError) as error:
+        st.session_state["start_problem"] = str(error)
+        return
+    navigation.show(new.id)
+
+
+def _is_child(going: Training, parent: Run) -> bool:
+    origin = going.folder.info.parent
+    return origin is not None and origin.id == parent.id
+
+
+def _train(run: Run, going: list[Training], is_queued: bool = False) -> None:
+    """Train a run of this window, in which all these are `going`: it trains one at a time, and lets one wait."""
+    others = [one for one in going if one.folder.id != run.id]
+    queue = [one for one in others if one.waits_for]
+    current = next((one for one in others if one not in queue), None)
+    new = workshop().start(run, after=current if is_queued else None)
+    window.window().hold(new)
+    for one in queue if is_queued else [current] if current else []:
+        one.stop("Stopped because a new run was started.")
+    if not is_queued:
+        for one in queue:
+            one.after = new
+
+
+def take_in(packed: bytes) -> str | None:
+    """Keep a run that somebody packed, own it, and look at it; or the sentence that says why it is refused."""
+    keys, token = ownership.keys(), secrets.token_urlsafe(16)
+    try:
+        new = import_run(packed, token)
+    except (RunProblem, OSError) as problem:
+        return str(problem)
+    keys[new.id] = token
+    navigation.show(new.id)
+    return None
+
+
+def delete() -> None:
+    """Remove the run on show for good, if this window owns it and it does not train."""
+    if not ownership.owns() or view.training():
+        return
+    try:
+        catalog.delete(view.run())
+    except (RunProblem, OSError) as problem:
+        st.session_state["start_problem"] = str(problem)
+        return
+    navigation.forget()
+    draft.forget_texts()  # its own may be gone with it

@@ -1,0 +1,130 @@
+"""What is chosen but not started outlives a reload and a restart of the server."""
+
+import pytest
+from driving import OWN, Server, at, button, choose, fill, press_start, slide, thumb, tracebacks, until, upload, visit
+from playwright.sync_api import expect
+
+from microllm.data.builtin import drawing_room
+from microllm.data.store import load_text
+
+pytestmark = pytest.mark.timeout(240)
+TEXT = drawing_room(3_000)
+
+
+def choose_something(page) -> None:
+    """40 for block_size, and a pasted text."""
+    slide(page, "block_size", 40)
+    choose(page, "text", OWN)
+    fill(page, "pasted", TEXT)
+    expect(at(page, "panel")).to_contain_text("3,000 characters")
+
+
+def stored(page) -> str:
+    return page.evaluate("localStorage.getItem('microllm-draft')") or ""
+
+
+def is_there_again(page) -> None:
+    expect(thumb(page, "block_size")).to_have_value("40")
+    expect(at(page, "panel")).to_contain_text("3,000 characters")
+    expect(button(page, "start")).to_be_enabled()
+
+
+@pytest.mark.parametrize("is_reloaded", [True, False])
+def test_settings_and_a_pasted_text_outlive_the_server(page, browser, mirror, tmp_path, is_reloaded, monkeypatch):
+    home = tmp_path / "home"
+    server = Server(home, mirror).wait_until_it_answers()
+    visit(page, f"{server.url}/train")
+    choose_something(page)
+    until(page, lambda: "sha256=" in stored(page) and "block_size=40" in stored(page), "a draft that is kept")
+    assert TEXT[:20] not in stored(page)
+    server.kill()
+    again = Server(home, mirror, port=server.port).wait_until_it_answers()
+    try:
+        if is_reloaded:
+            visit(page, f"{server.url}/train")
+        is_there_again(page)
+        run = press_start(page)
+        assert again.run(run)["model"]["block_size"] == 40
+        monkeypatch.setenv("MICROLLM_HOME", str(home))
+        assert load_text_of(again, run) == TEXT
+        assert not page.errors
+    finally:
+        assert again.end() == 0, again.log
+    assert not tracebacks(again.log)
+
+
+def load_text_of(server, run: str) -> str:
+    import microllm.environment
+
+    microllm.environment.home.cache_clear()
+    return load_text(server.run(run)["text"]["sha256"])
+
+
+def test_a_text_that_the_server_has_lost_is_named_and_nothing_else_is_trained(page, server):
+    visit(page, f"{server.url}/train")
+    choose(page, "text", OWN)
+    upload(page, "notes.txt", drawing_room(3_210).encode())
+    until(page, lambda: "notes.txt" in stored(page), "a draft that is kept")
+    for text in (server.home / "texts").iterdir():
+        if text.stat().st_size == 3_210:
+            text.unlink()
+    visit(page, f"{server.url}/train")
+    expect(page.get_by_text("notes.txt").first).to_be_visible()
+    expect(button(page, "start")).to_be_disabled()
+
+
+def test_of_two_tabs_each_finds_its_own_and_a_third_the_last(page, server):
+    visit(page, f"{server.url}/train")
+    slide(page, "n_layer", 5)
+    until(page, lambda: "n_layer=5" in stored(page), "the first draft")
+    other = page.context.new_page()
+    visit(other, f"{server.url}/train")
+    expect(thumb(other, "n_layer")).to_have_value("5")
+    slide(other, "n_layer", 7)
+    until(page, lambda: "n_layer=7" in stored(page), "the second draft")
+    visit(page, f"{server.url}/train")
+    expect(thumb(page, "n_layer")).to_have_value("5")
+    third = page.context.new_page()
+    visit(third, f"{server.url}/train")
+    expect(thumb(third, "n_layer")).to_have_value("5")
+
+
+def test_where_the_browser_keeps_nothing_all_works_as_ever(page, server):
+    page.add_init_script(
+        "for (const name of ['localStorage', 'sessionStorage'])"
+        " Object.defineProperty(window, name, {get() { throw new DOMException('refused', 'SecurityError') }})"
+    )
+    visit(page, f"{server.url}/train")
+    slide(page, "n_layer", 5)
+    run = press_start(page)
+    assert server.run(run)["model"]["n_layer"] == 5
+    assert not page.errors
+
+
+def test_a_link_that_says_something_comes_before_what_the_browser_keeps(page, server):
+    visit(page, f"{server.url}/train")
+    slide(page, "n_layer", 5)
+    until(page, lambda: "n_layer=5" in stored(page), "a draft that is kept")
+    other = page.context.new_page()
+    visit(other, f"{server.url}/train?n_layer=7")
+    expect(thumb(other, "n_layer")).to_have_value("7")
+    slide(other, "n_layer", 8)
+    until(page, lambda: "n_layer=8" in stored(other), "what was changed after that")
+    other.reload()
+    expect(thumb(other, "n_layer")).to_have_value("8")
+
+
+def test_nothing_is_asked_twice_and_no_tick_writes(page, server):
+    """A first visit costs no rerun; what is kept costs one."""
+    sent = []
+    page.on("websocket", lambda it: it.on("framesent", lambda data: sent.append(len(data))))
+    visit(page, f"{server.url}/train")
+    page.wait_for_timeout(1_500)
+    first = len(sent)
+    slide(page, "n_layer", 5)
+    until(page, lambda: "n_layer=5" in stored(page), "a draft that is kept")
+    sent.clear()
+    visit(page, f"{server.url}/train")
+    expect(thumb(page, "n_layer")).to_have_value("5")
+    page.wait_for_timeout(1_500)
+    assert len(sent) <= first + 1
