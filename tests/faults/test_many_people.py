@@ -199,8 +199,11 @@ def test_when_windows_have_gone_what_they_left_is_cleared_away(monkeypatch):
 
 @pytest.mark.timeout(240)
 def test_of_four_uploads_the_newest_is_held_and_none_when_the_window_has_gone(fresh_server):
-    """Streamlit keeps each file until the session ends, and ends a session when the next visitor comes."""
-    server, megabytes = fresh_server(STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL="1"), 30
+    """Streamlit keeps each file until the session ends, and ends a session when the next visitor comes.
+
+    The files are so large that the C library gives back at once what they took.
+    """
+    server, megabytes = fresh_server(STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL="1"), 40
     line = "the quick brown fox jumps over the lazy dog and so on and so on for ever\n"
 
     async def window(size: int, files: int) -> list[float]:
@@ -215,15 +218,15 @@ def test_of_four_uploads_the_newest_is_held_and_none_when_the_window_has_gone(fr
                 )
                 held.append(resident(server.process))
             assert visitor.problems == []
-        await asyncio.sleep(8)  # nobody else comes
         return held
 
     def run(size: int, files: int) -> list[float]:
         with ThreadPoolExecutor(1) as elsewhere:
             return elsewhere.submit(lambda: asyncio.run(window(size, files))).result()
 
-    run(1, 1)
+    run(8, 1)
+    time.sleep(8)
     before = resident(server.process)
     held = run(megabytes, 4)
-    assert held[-1] - held[0] < 4 * megabytes  # what was read of them may stay for a while, see texts.load_corpus
-    assert resident(server.process) < before + megabytes
+    assert held[-1] - held[0] < 3 * megabytes  # what was read of them may stay for a while, see texts.load_corpus
+    wait_until(lambda: resident(server.process) < before + megabytes)  # and nobody else comes
