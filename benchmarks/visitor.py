@@ -235,6 +235,10 @@ def _state(element: Shown, value: Any) -> WidgetState:
         state.double_value = value
     elif element.kind in ("selectbox", "text_input", "text_area"):
         state.string_value = value
+    elif element.kind == "button_group":
+        state.string_array_value.data.append(value)
+    elif element.kind == "popover":
+        state.bool_value = value
     else:
         raise ValueError(f"a visitor has no hand for a {element.kind}")
     return state

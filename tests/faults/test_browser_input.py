@@ -96,6 +96,24 @@ async def _until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
+_PLACES = [  # page, what is on it, what is unfolded there: key, value, and what appears
+    (
+        "train",
+        "start",
+        [
+            ("fork-button", True, "fork-start"),
+            ("guess-fold-button", True, "next-letter"),
+            ("take-away-button", True, "take-curves"),
+            ("text", "My own text", "pasted"),
+            ("runs-menu", True, "import"),
+        ],
+    ),
+    ("attention", "sentence", []),
+    ("generate", "generate", []),
+    ("generate", "view", [("view", "Read", "reading-source"), ("reading-source", "My own text", "reading-own")]),
+]
+
+
 async def _send(visitor: Visitor, states: list[WidgetState], fragment: str = "") -> None:
     """Let the page run with these values, and wait for the end of that."""
     visitor._values.clear()
@@ -118,8 +136,10 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
             await visitor.set("max_steps", 60)
             await visitor.press("start", lambda: visitor.run is not None)
             await _until(lambda: server.run(visitor.run)["state"] == "finished")
-            for page, landmark in (("train", "start"), ("attention", "sentence"), ("generate", "generate")):
+            for page, landmark, unfolded in _PLACES:
                 await visitor.open(page, until=landmark)
+                for key, value, there in unfolded:
+                    await visitor._act({key: value}, lambda there=there: there in visitor.shown)
                 ids = sorted({one.message.id for one in visitor.shown.values() if hasattr(one.message, "id")})
                 tried |= {one.split("-", 2)[2] for one in ids if one.startswith("$$ID-")}
                 for states in zip(*(_hostile(one, str(secret)) for one in ids), strict=True):
@@ -131,6 +151,7 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
 
     tried = _play(attack)
     assert {"text", "text-how", "preset", "block_size", "optimizer", "axis", "sentence", "temperature"} <= tried
+    assert {"upload", "pasted", "import", "fork-start", "next-letter", "reading-own", "take-curves"} <= tried
     assert _SECRET[:20] not in server.log
 
 
