@@ -215,7 +215,10 @@ def _take(field: str, data: bytes, name: str, encoding: str | None = None) -> te
         own = texts.prepare(content, name, notice=notice, encoding=encoding)
     except (TextProblem, RunProblem, OSError) as problem:
         st.session_state["own_text_problem"] = str(problem)
+        if st.session_state.get("own_text") is None and (before := st.session_state.get("given_up")):
+            st.session_state["own_text"], st.session_state["own_text_field"] = before, field
         return None
+    _forget("given_up")
     st.session_state["own_text"], st.session_state["own_text_field"] = own, field
     return own
 
@@ -229,6 +232,8 @@ def give_up(field: str) -> None:
     """Use no longer what stood in this field, which was emptied; what still stands in the other is taken anew."""
     st.session_state["own_text_problem"] = None
     if is_from(field):
+        # a file that is replaced by another one is first removed: if that one cannot be used, this text comes back
+        st.session_state["given_up"] = st.session_state["own_text"]
         _forget("own_text", "uploaded_id" if field == "pasted" else "pasted_text")
 
 
