@@ -47,7 +47,7 @@ def train(variant: str, seed: int, seconds: float) -> tuple[float, list[float]]:
     text, clock = corpus(), Clock()
     model, settings = configs_from(VARIANTS[variant] | {"seed": seed})
     trainer = Trainer(model, settings, text)
-    trainer.exam = lambda *_: None
+    trainer.evaluate = lambda *_: None
     steps, reached, losses, last = iter(trainer), math.inf, [], (0.0, math.inf)
     while clock.cpu < seconds:
         with clock:
@@ -58,7 +58,7 @@ def train(variant: str, seed: int, seconds: float) -> tuple[float, list[float]]:
         if is_due or progress.step == settings.max_steps:
             loss = validation_loss(trainer.model, text)
             while len(losses) < len(TIMES) and clock.cpu >= TIMES[len(losses)]:
-                # between two exams, in a straight line
+                # between two validation checks, in a straight line
                 share = (TIMES[len(losses)] - last[0]) / (clock.cpu - last[0])
                 losses.append(last[1] + share * (loss - last[1]) if math.isfinite(last[1]) else loss)
             reached = min(reached, clock.cpu) if loss <= GOAL else reached

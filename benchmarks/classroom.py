@@ -80,17 +80,17 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
 
         async def begin() -> None:
             is_late = told["runs"] and time.time() > end - _LAST_START
-            if "strip-stop" in visitor.shown or is_late:  # its run still trains, or another would not get a turn
+            if "bar-stop" in visitor.shown or is_late:  # its run still trains, or another would not get a turn
                 return
             before, pressed = visitor.run, time.time()
-            await visitor.press("start", lambda: visitor.run != before and "strip-stop" in visitor.shown)
+            await visitor.press("start", lambda: visitor.run != before and "bar-stop" in visitor.shown)
             told["runs"].append((pressed, visitor.run))
 
         async def turn(face: str, then: str) -> None:
             # only if the button says so: whoever pauses loses a first turn, and one that is not paused cannot go on
-            if shows("strip-pause", face)() and "timeline" in visitor.shown:
-                over = shows("strip-start")  # a run may end at any moment
-                await visitor.press("strip-pause", lambda: shows("strip-pause", then)() or over())
+            if shows("bar-pause", face)() and "timeline" in visitor.shown:
+                over = shows("bar-start")  # a run may end at any moment
+                await visitor.press("bar-pause", lambda: shows("bar-pause", then)() or over())
 
         try:
             await walk()

@@ -17,8 +17,8 @@ from .server import browse, idle, open_page, serve, start
 
 # name, CSS of what is clicked, and a condition on the page that its answer makes true
 CLICKS = [
-    ("Train: pause", ".st-key-strip-pause button", "shows('.st-key-strip-pause', 'play_arrow')"),
-    ("Train: resume", ".st-key-strip-pause button", "shows('.st-key-strip-pause', 'pause')"),
+    ("Train: pause", ".st-key-bar-pause button", "shows('.st-key-bar-pause', 'play_arrow')"),
+    ("Train: resume", ".st-key-bar-pause button", "shows('.st-key-bar-pause', 'pause')"),
     ("Train: preset Article", ".st-key-preset button >> nth=1", "text('Exactly the recipe')"),
     ("Train: preset Quick", ".st-key-preset button >> nth=0", "text('About a minute')"),
     ("to Attention", "a[href*='attention'] >> visible=true", "exists('.st-key-sentence input')"),

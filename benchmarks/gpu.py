@@ -70,7 +70,7 @@ def main() -> None:
     settings = {"learning_rate": options.learning_rate, "max_steps": options.max_steps, "eval_interval": 10_000}
     model, train = configs_from(SHAPE | settings | {"position": "rotary", "warmup_steps": 100})
     trainer = Trainer(model, train, text)
-    trainer.exam = lambda *_: None
+    trainer.evaluate = lambda *_: None
     contestants = {"MicroLLM": (iter(trainer).__next__, trainer.model), "fused": fused_training(train, model, text)}
     best, work = peak(), operations(model, train.batch_size, text.vocab_size)
     rows, numbers = [], {"peak": best}

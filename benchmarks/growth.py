@@ -102,7 +102,7 @@ def measure(point: tuple[str, int]) -> dict[str, Any]:
 def of_the_model() -> list[dict[str, Any]]:
     """Print a table for each knob; the rows of all."""
     print(
-        f"Around {', '.join(f'{knob} {value}' for knob, value in BASE.items())}. “Training” is what the peak rises by."
+        f"Around {', '.join(f'{knob} {value}' for knob, value in BASE.items())}. “TrainingJob” is what the peak rises by."
     )
     rows = []
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as children:
@@ -223,9 +223,11 @@ def _lines(steps: range, exam_every: int) -> Iterator[str]:
 
 def of_the_history(ticks: int = 101, rows_a_tick: int = 5) -> list[dict[str, Any]]:
     """Print a row a length and axis: the first read, a tick with some new rows, and what it sends to the browser."""
-    from microllm.plots import loss_frame
+    from microllm.plots import loss_data
 
-    print("       rows  exams     axis   first read: ms   tick: ms   points     kB     (CPU time, median of the ticks)")
+    print(
+        "       rows  validation checks     axis   first read: ms   tick: ms   points     kB     (CPU time, median of the ticks)"
+    )
     measured = []
     for exam_every in (200, 1):
         for rows in (1_000, 100_000):
@@ -240,13 +242,13 @@ def of_the_history(ticks: int = 101, rows_a_tick: int = 5) -> list[dict[str, Any
                         with path.open("a") as file:
                             file.writelines(_lines(range(step, step + rows_a_tick), exam_every))
                         began = time.process_time()
-                        frame = loss_frame(history.read(), {"uniform": 4.5, "table_1": 3.1}, axis)
+                        frame = loss_data(history.read(), {"uniform": 4.5, "table_1": 3.1}, axis)
                         sent = _arrow(frame)
                         history.steps_per_second()
                         times.append(time.process_time() - began)
                 row = {
                     "rows": rows,
-                    "exams": len(history.exams),
+                    "val_losses": len(history.val_losses),
                     "axis": axis,
                     "first_read_seconds": first_read,
                     "tick_seconds": statistics.median(times),
@@ -255,7 +257,7 @@ def of_the_history(ticks: int = 101, rows_a_tick: int = 5) -> list[dict[str, Any
                 }
                 measured.append(row)
                 print(
-                    f"{rows:11,} {row['exams']:6}  {axis:>7}   {1e3 * first_read:14.0f}"
+                    f"{rows:11,} {row['val_losses']:6}  {axis:>7}   {1e3 * first_read:14.0f}"
                     f"   {1e3 * row['tick_seconds']:8.2f}   {row['points']:6}  {sent / 1e3:5.1f}",
                     flush=True,
                 )

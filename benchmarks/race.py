@@ -3,7 +3,7 @@
     python -m benchmarks.race
 
 The article's own code (one head after another, 10,000 steps), `quick` and `long`, each on its own schedule and on one
-thread, take turns of a second, so that the machine's moods meet all three. Time is that of the steps; exams are off
+thread, take turns of a second, so that the machine's moods meet all three. Time is that of the steps; validation checks are off
 the clock. Both comparisons are made twice: on the exam of the app, where a model with a longer window has more in
 sight, and on equal context, the loss of a character with exactly 8 characters before it in sight.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from microllm import PRESETS, Corpus, Trainer
-from microllm.corpus import EXAM_CHARACTERS
+from microllm.corpus import EVAL_CHARACTERS
 from microllm.model import evaluating
 
 from .plain import PlainTraining
@@ -30,18 +30,18 @@ CONTEXT = 8
 
 @dataclass
 class Runner:
-    """One of those that race: `step` makes one step, and `exams` are (step, seconds, CPU seconds, loss, loss at 8)."""
+    """One of those that race: `step` makes one step, and `val_losses` are (step, seconds, CPU seconds, loss, loss at 8)."""
 
     name: str
     model: torch.nn.Module
     block_size: int
     max_steps: int
     every: int
-    """Steps between two exams; ten times as many once the article's loss is reached."""
+    """Steps between two validation checks; ten times as many once the article's loss is reached."""
     step: Callable[[], object]
     made: int = 0
     clock: Clock = field(default_factory=Clock)
-    exams: list[tuple[int, float, float, float, float]] = field(default_factory=list)
+    val_losses: list[tuple[int, float, float, float, float]] = field(default_factory=list)
 
     def run(self, text: Corpus, seconds: float) -> Iterator[None]:
         """Train to the end; a pause each time `seconds` of steps are over."""
@@ -50,32 +50,32 @@ class Runner:
             with self.clock:
                 self.step()
             self.made += 1
-            is_there = self.exams and max(self.exams[-1][3:]) <= GOAL
+            is_there = self.val_losses and max(self.val_losses[-1][3:]) <= GOAL
             if self.made % (self.every * (10 if is_there else 1)) == 0 or self.made == self.max_steps:
                 loss, at_8 = exam_loss(self.model, text, self.block_size), equal_context_loss(self.model, text)
-                self.exams.append((self.made, self.clock.wall, self.clock.cpu, loss, at_8))
+                self.val_losses.append((self.made, self.clock.wall, self.clock.cpu, loss, at_8))
             if self.clock.wall >= pause:
                 pause += seconds
                 yield
 
     def first(self, column: int, goal: float) -> tuple[int, float, float] | None:
         """(step, seconds, CPU seconds) of the first exam that reached `goal`."""
-        return next((exam[:3] for exam in self.exams if exam[column] <= goal), None)
+        return next((exam[:3] for exam in self.val_losses if exam[column] <= goal), None)
 
     def best_within(self, column: int, cpu_seconds: float) -> float:
         """The lowest loss of an exam within so many CPU seconds."""
-        return min(exam[column] for exam in self.exams if exam[2] <= cpu_seconds)
+        return min(exam[column] for exam in self.val_losses if exam[2] <= cpu_seconds)
 
 
 def exam_loss(model: torch.nn.Module, text: Corpus, block_size: int) -> float:
     """The validation loss as the app has it: windows of block_size over the first 32,000 held-out characters."""
-    inputs, targets = text.exam(block_size)
+    inputs, targets = text.validation_windows(block_size)
     return _loss(model, inputs, targets, slice(None))
 
 
 def equal_context_loss(model: torch.nn.Module, text: Corpus) -> float:
     """The loss of every fourth held-out character with the 8 before it in sight and no more."""
-    windows = text.val[:EXAM_CHARACTERS].unfold(0, CONTEXT + 1, 4)
+    windows = text.val[:EVAL_CHARACTERS].unfold(0, CONTEXT + 1, 4)
     return _loss(model, windows[:, :-1], windows[:, 1:], slice(-1, None))
 
 
@@ -98,7 +98,7 @@ def runners(text: Corpus, seed: int) -> list[Runner]:
     for name, every in (("quick", 10), ("long", 10)):
         preset = PRESETS[name]
         trainer = Trainer(preset.model, replace(preset.train, seed=seed), text)
-        trainer.exam = lambda *_: None  # the race has its own
+        trainer.evaluate = lambda *_: None  # the race has its own
         steps = iter(trainer)
         next(steps)  # the forward pass of step 0: from here on a step is an update and what follows
         racing.append(
@@ -108,7 +108,7 @@ def runners(text: Corpus, seed: int) -> list[Runner]:
 
 
 def main() -> None:
-    """Print the losses along the way, and the two comparisons, each on both exams."""
+    """Print the losses along the way, and the two comparisons, each on both val_losses."""
     flags = parser(__doc__)
     flags.add_argument("--seed", type=int, default=1337)
     options = flags.parse_args()
@@ -130,11 +130,11 @@ def main() -> None:
         [
             [r.name, f"{e[0]:,}", f"{e[1]:.1f}", f"{e[2]:.1f}", f"{e[3]:.4f}", f"{e[4]:.4f}"]
             for r in racing
-            for e in [r.exams[-1]]
+            for e in [r.val_losses[-1]]
         ],
     )
-    _, wall, cpu, _, at_8 = article.exams[-1]
-    numbers = {runner.name: runner.exams for runner in racing}
+    _, wall, cpu, _, at_8 = article.val_losses[-1]
+    numbers = {runner.name: runner.val_losses for runner in racing}
     rows = []
     for title, column, goal in (("exam of the app", 3, GOAL), (f"{CONTEXT} in sight", 4, at_8)):
         sooner = quick.first(column, goal)

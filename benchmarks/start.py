@@ -25,7 +25,7 @@ MILESTONES = {
     "strip": "document.querySelector('[data-testid=stBottom]')?.innerText.trim()",
     "start": "document.querySelector('.st-key-start button:enabled')",
     "plot": "document.querySelector('.st-key-loss-live svg')",
-    "step": "/step\\s+[\\d,]+ \\//.test(document.querySelector('.st-key-strip')?.innerText)",
+    "step": "/step\\s+[\\d,]+ \\//.test(document.querySelector('.st-key-run-bar')?.innerText)",
     "curve": "document.querySelector('.st-key-loss-live .mark-line path[d*=L]')",
 }
 

@@ -19,7 +19,7 @@ _HOMES = {
     "model": ("Block", "FeedForward", "Head", "MicroLLM", "MultiHeadAttention", "parameter_count"),
     "inference": ("generate", "stream"),
     "insight.memorization": ("longest_copy", "real_words"),
-    "insight.surprisal": ("Reading", "next_right", "surprise"),
+    "insight.surprisal": ("TokenSurprisals", "top1_accuracy", "token_surprisals"),
     "insight.trace": ("Trace", "trace"),
     "sample": ("Sampling", "probabilities"),
     "tokenizer": ("CharTokenizer",),

@@ -135,21 +135,21 @@ def _truth(word: str) -> bool:
 
 def _run(options: argparse.Namespace) -> Run:
     """The run to train, as the flags say. Where it is to be seen is printed."""
-    token = secrets.token_urlsafe(16)
-    run = _made_or_opened(options, token)
-    for line in _link(run, token if run.info.is_owned_with(token) else None):
+    owner_key = secrets.token_urlsafe(16)
+    run = _made_or_opened(options, owner_key)
+    for line in _link(run, owner_key if run.info.is_owned_with(owner_key) else None):
         console.note(line)
     return run
 
 
-def _link(run: Run, token: str | None) -> list[str]:
-    """Lines that say where the run is to be seen, by its owner with the `token`, by everybody without."""
-    key = f"&key={token}" if token else ""
+def _link(run: Run, owner_key: str | None) -> list[str]:
+    """Lines that say where the run is to be seen, by its owner with the `owner_key`, by everybody without."""
+    key = f"&key={owner_key}" if owner_key else ""
     lines = [f"Look inside: streamlit run app.py, then open /train?run={run.id}{key}"]
     return [*lines, "Whoever has the key may go on with the run there, or delete it."] if key else lines
 
 
-def _made_or_opened(options: argparse.Namespace, token: str) -> Run:
+def _made_or_opened(options: argparse.Namespace, owner_key: str) -> Run:
     if options.resume is not None and options.fork is not None:
         raise ValueError("--resume goes on with a run, --fork makes another of it: choose one.")
     if options.resume is not None:
@@ -157,8 +157,8 @@ def _made_or_opened(options: argparse.Namespace, token: str) -> Run:
         return _resumed_run(options)
     if options.fork is not None:
         _refuse(options, "--fork", "preset", "threads")
-        return _forked_run(options, token)
-    return _new_run(options, token)
+        return _forked_run(options, owner_key)
+    return _new_run(options, owner_key)
 
 
 def _refuse(options: argparse.Namespace, order: str, *names: str) -> None:
@@ -167,7 +167,7 @@ def _refuse(options: argparse.Namespace, order: str, *names: str) -> None:
         raise ValueError(f"{' and '.join(given)} cannot be given with {order}: it goes on with what the run has.")
 
 
-def _new_run(options: argparse.Namespace, token: str) -> Run:
+def _new_run(options: argparse.Namespace, owner_key: str) -> Run:
     import torch
 
     from .runs import catalog
@@ -187,7 +187,7 @@ def _new_run(options: argparse.Namespace, token: str) -> Run:
     if home_is_temporary():
         console.note(f"{wished_home()} cannot be written: until this machine is cleaned, the run is kept in {home()}.")
     threads = options.threads or (1 if _processes() > 1 else None)
-    run = catalog.create(model, train, text, preset=preset, threads=threads, token=token)
+    run = catalog.create(model, train, text, preset=preset, threads=threads, owner_key=owner_key)
     console.note(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}")
     return run
 
@@ -243,7 +243,7 @@ def _resumed_run(options: argparse.Namespace) -> Run:
     return run
 
 
-def _forked_run(options: argparse.Namespace, token: str) -> Run:
+def _forked_run(options: argparse.Namespace, owner_key: str) -> Run:
     """A new run from the weights of another. Of the settings only the live ones and max_steps may be given."""
     from .runs.fork import fork
     from .runs.run import Run
@@ -257,7 +257,9 @@ def _forked_run(options: argparse.Namespace, token: str) -> Run:
     _check_shares(parent.info.train)
     step = parent.newest_snapshot() if options.step is None else options.step
     text = None if options.text is None else _chosen_text(options)
-    run = fork(parent, step, text, token, **{name: value for name, value in vars(options).items() if name in knobs()})
+    run = fork(
+        parent, step, text, owner_key, **{name: value for name, value in vars(options).items() if name in knobs()}
+    )
     origin = run.info.parent
     console.note(f"{run.info.name} ({run.id}): forked from {origin.name} at step {step:,}, in {run.folder}")
     if text and origin.left_out:
@@ -275,7 +277,7 @@ def _processes() -> int:
 def _train(options: argparse.Namespace) -> int:
     from .jobs.foreground import stop_on_signals, watch
     from .jobs.slots import Slots
-    from .jobs.training import Training
+    from .jobs.training import TrainingJob
 
     if _processes() > 1:
         from .jobs import distributed  # which one process alone need not wait for
@@ -284,14 +286,14 @@ def _train(options: argparse.Namespace) -> int:
         if training is None:  # not the first process: what there is to say, that one says
             return 0
     else:
-        training = Training(_run(options), Slots(count=1))
+        training = TrainingJob(_run(options), Slots(count=1))
         stop_on_signals(training.stop)
     training.start()
     try:
         watch(training)
     finally:
         training.join()  # whatever the watching met; and an interpreter that ends under torch's threads aborts
-    info = training.folder.info
+    info = training.run.info
     console.note(f"{info.state}. {info.message}".rstrip())
     if training.warning:
         console.note(training.warning)
@@ -350,14 +352,14 @@ def _beginning(run: Run) -> str:
 
 def _runs(options: argparse.Namespace) -> int:
     from .runs.catalog import runs_and_damaged
-    from .runs.history import newest_exam
-    from .runs.info import RunProblem, kept_of
+    from .runs.history import newest_val_loss
+    from .runs.info import RunProblem, hash_key
     from .runs.run import Run
 
     if options.new_key:
-        run, token = Run.open(options.new_key), secrets.token_urlsafe(16)
-        run.update(owner=kept_of(token))
-        for line in _link(run, token):
+        run, owner_key = Run.open(options.new_key), secrets.token_urlsafe(16)
+        run.update(owner=hash_key(owner_key))
+        for line in _link(run, owner_key):
             console.say(line)
         return 0
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # no folder, no runs
@@ -365,7 +367,7 @@ def _runs(options: argparse.Namespace) -> int:
     runs, damaged = runs_and_damaged()
     for run in runs:
         try:
-            info, exam = run.info, newest_exam(run.history.path)
+            info, exam = run.info, newest_val_loss(run.history.path)
         except RunProblem:  # deleted since it was listed
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))

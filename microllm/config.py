@@ -173,7 +173,7 @@ class TrainConfig:
     )
     eval_interval: int = _knob(
         200,
-        "steps between two exams",
+        "steps between two val_losses",
         "Every so many steps (and more often at the start) the model is scored on text it never trains on.",
         low=1,
         high=10_000,

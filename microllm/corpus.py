@@ -10,7 +10,7 @@ import torch
 
 from .tokenizer import CharTokenizer
 
-EXAM_CHARACTERS = 32_000
+EVAL_CHARACTERS = 32_000
 """Validation is scored on the first so many held-out characters; the end of a run scores all of them too."""
 
 COUNTED_CHARACTERS = 5_000_000
@@ -80,7 +80,9 @@ class Corpus:
         windows = ids[starts + torch.arange(block_size + 1, device=ids.device)].long()  # one gather: (B, T + 1)
         return windows[:, :-1], windows[:, 1:]
 
-    def exam(self, block_size: int, characters: int | None = EXAM_CHARACTERS) -> tuple[torch.Tensor, torch.Tensor]:
+    def validation_windows(
+        self, block_size: int, characters: int | None = EVAL_CHARACTERS
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Non-overlapping windows over the first `characters` held-out ones (None: all): inputs, targets (N, T)."""
         ids = self.val[:characters]
         count = (len(ids) - 1) // block_size
@@ -105,7 +107,7 @@ class Corpus:
         `uniform` is ln V; `table_n` guesses from the n - 1 characters before, fewer where the window starts.
         """
         if block_size not in self._references:
-            inputs, targets = self.exam(block_size)
+            inputs, targets = self.validation_windows(block_size)
             losses = {f"table_{n}": self.tables.loss(inputs, targets, n) for n in TABLE_SIZES}
             self._references[block_size] = {"uniform": math.log(self.vocab_size)} | losses
         return dict(self._references[block_size])

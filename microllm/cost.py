@@ -13,7 +13,7 @@ from .config import PRESETS, ModelConfig, TrainConfig
 from .corpus import Corpus
 from .data.builtin import drawing_room
 from .model import parameter_count
-from .train import EXAM_TOKENS, Trainer
+from .train import EVAL_CHARACTERS_AT_ONCE, Trainer
 
 _TIMED_STEPS = 9
 _WORKSPACE = 15_000_000
@@ -48,7 +48,7 @@ def memory_bytes(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int
     the hidden layer before and after its activation, the residuals, and a copy of most while gradients are made).
     """
     step = train.batch_size * model.block_size * (28 * model.n_layer * model.n_embd + 3 * vocab_size)
-    exam = EXAM_TOKENS * (30 * model.n_embd + 2 * vocab_size)
+    exam = EVAL_CHARACTERS_AT_ONCE * (30 * model.n_embd + 2 * vocab_size)
     return _WORKSPACE + 4 * (4 * parameter_count(model, vocab_size) + max(step, exam))
 
 

@@ -39,32 +39,6 @@ def check_groups(model: MicroLLM, optimizers: list[torch.optim.Optimizer]) -> No
         raise ValueError(f"Not in exactly one optimizer group: {', '.join(wrong)}.")
 
 
-def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
-    """The state of the optimizers, flat: "optimizer number . parameter number . name" -> tensor."""
-    return {
-        f"{which}.{parameter}.{name}": tensor
-        for which, optimizer in enumerate(optimizers)
-        for parameter, memory in optimizer.state_dict()["state"].items()
-        for name, tensor in memory.items()
-    }
-
-
-def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dict[str, torch.Tensor]) -> None:
-    """The inverse of `optimizer_tensors`. Raises ValueError for what does not fit these optimizers."""
-    memories: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
-    parameters = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
-    for key, tensor in tensors.items():
-        which, parameter, name = key.split(".", 2) if key.count(".") == 2 else ("", "", "")
-        if not (which.isdecimal() and parameter.isdecimal() and int(which) < len(optimizers)):
-            raise ValueError(f"{key[:40]!r} belongs to no optimizer of this run.")
-        which, parameter = int(which), int(parameter)
-        if parameter >= len(parameters[which]) or tensor.shape not in ((), parameters[which][parameter].shape):
-            raise ValueError(f"{key} has the shape {tuple(tensor.shape)}, which fits no parameter there.")
-        memories[which].setdefault(parameter, {})[name] = tensor
-    for optimizer, memory in zip(optimizers, memories, strict=True):
-        optimizer.load_state_dict({"state": memory, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
 def learning_rate_at(step: int, config: TrainConfig) -> float:
     """The learning rate of the update after `step` updates: a function of the step alone.
 

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from .config import LIVE, ModelConfig, TrainConfig, problems, stream_seed, with_live_changes
-from .corpus import EXAM_CHARACTERS, Corpus
+from .corpus import EVAL_CHARACTERS, Corpus
 from .model import MicroLLM, evaluating
-from .optim import learning_rate_at, load_optimizer_tensors, make_optimizers, optimizer_tensors
+from .optim import learning_rate_at, make_optimizers
 
-EXAM_TOKENS = 1_024
+EVAL_CHARACTERS_AT_ONCE = 1_024
 """An exam reads so many characters at once: few enough to stay in the processor's cache."""
 
 
@@ -24,7 +24,7 @@ EXAM_TOKENS = 1_024
 class Progress:
     """Where training stands after `step` updates. Losses are nats a character, both of these very weights.
 
-    `seconds` is the sum of step times (exams are off the clock); `val_loss` is None between exams; `learning_rate` is
+    `seconds` is the sum of step times (validation checks are off the clock); `val_loss` is None between validation checks; `learning_rate` is
     the one of the update that follows. `old_val_loss` is the loss on the held-out part of a text learned before this
     one, where there is such a text.
     """
@@ -36,18 +36,6 @@ class Progress:
     tokens_per_second: float
     val_loss: float | None = None
     old_val_loss: float | None = None
-
-
-@dataclass(frozen=True)
-class TrainerState:
-    """All that training goes on from, after `step` updates: the model's tensors, what the optimisers remember (see
-    optim.optimizer_tensors), and the sum of step times in seconds. No random state: dice are functions of the step.
-    """
-
-    step: int
-    seconds: float
-    model: dict[str, torch.Tensor]
-    optimizers: dict[str, torch.Tensor]
 
 
 class Diverged(ArithmeticError):
@@ -88,13 +76,13 @@ class Trainer:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.in_bfloat16 = train_config.precision == "bfloat16" and has_fast_bfloat16(self.device)
         self.config, self.corpus, self.share = train_config, corpus.to(self.device), share
-        self.dice = torch.Generator().manual_seed(stream_seed(train_config.seed, "weights"))
-        self.noise = torch.Generator(self.device)  # dropout draws where the model is
-        self.model = MicroLLM(model_config, corpus.vocab_size, generator=self.dice).to(self.device).train()
-        self.model.use_generator(self.noise)
-        self.learner = together(self.model) if together else self.model
+        self.rng = torch.Generator().manual_seed(stream_seed(train_config.seed, "weights"))
+        self.dropout_rng = torch.Generator(self.device)  # dropout draws where the model is
+        self.model = MicroLLM(model_config, corpus.vocab_size, generator=self.rng).to(self.device).train()
+        self.model.use_generator(self.dropout_rng)
+        self.wrapped_model = together(self.model) if together else self.model
         if self.device.type == "cuda":
-            self.learner = torch.compile(self.learner)
+            self.wrapped_model = torch.compile(self.wrapped_model)
         self.optimizers = make_optimizers(self.model, train_config)
         self._parameters = list(self.model.parameters())
         self.step = 0
@@ -108,29 +96,12 @@ class Trainer:
         """Change a live setting (`learning_rate`, `stop_at_loss`) from the next step on. Raises ValueError."""
         self.config = with_live_changes(self.model.config, self.config, live)
 
-    def state(self) -> TrainerState:
-        """Where training stands. The tensors are those that the next step changes: save them before it."""
-        tensors = optimizer_tensors(self.optimizers)
-        return TrainerState(self.step, self.seconds, self.model.state_dict(), tensors)
-
-    def go_on_from(self, state: TrainerState) -> None:
-        """Stand where `state` was taken: what follows is, on the same machine, bitwise what would have followed there.
-
-        Raises ValueError when its tensors do not fit the configuration.
-        """
-        try:
-            self.model.load_state_dict(state.model)
-        except RuntimeError as error:
-            raise ValueError(f"The weights do not fit this run's configuration. {error}") from error
-        load_optimizer_tensors(self.optimizers, state.optimizers)
-        self.step, self.seconds = state.step, state.seconds
-
     def __iter__(self) -> Iterator[Progress]:
         while True:
             self._replay()
             val_loss = old_val_loss = None
-            if self._exam_is_due():
-                val_loss = self.exam()
+            if self._eval_is_due():
+                val_loss = self.evaluate()
                 old_val_loss = validation_loss(self.model, self.old_corpus) if self.old_corpus else None
             is_over = self.step >= self.config.max_steps or self._loss_is_reached(val_loss)
 
@@ -162,15 +133,15 @@ class Trainer:
     def _forward(self) -> torch.Tensor:
         """The loss on this process's share of the batch of this step."""
         seed, (which, many) = self.config.seed, self.share
-        self.dice.manual_seed(stream_seed(seed, self.step))
-        self.noise.manual_seed(stream_seed(seed, f"dropout {self.step} {which}"))
+        self.rng.manual_seed(stream_seed(seed, self.step))
+        self.dropout_rng.manual_seed(stream_seed(seed, f"dropout {self.step} {which}"))
         idx, targets = self.corpus.get_batch(
-            "train", self.config.batch_size, self.model.config.block_size, self.dice, rows=slice(which, None, many)
+            "train", self.config.batch_size, self.model.config.block_size, self.rng, rows=slice(which, None, many)
         )
         if not self.model.training:  # somebody looked at it and left it so
-            self.learner.train()
+            self.wrapped_model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
-            return self.learner(idx, targets)[1]
+            return self.wrapped_model(idx, targets)[1]
 
     def _update(self, loss: torch.Tensor, learning_rate: float) -> None:
         for parameter in self._parameters:
@@ -181,11 +152,13 @@ class Trainer:
                 group["lr"] = learning_rate
             optimizer.step()
 
-    def exam(self, characters: int | None = EXAM_CHARACTERS, before_each: Callable[[], None] | None = None) -> float:
+    def evaluate(
+        self, characters: int | None = EVAL_CHARACTERS, before_each: Callable[[], None] | None = None
+    ) -> float:
         """The validation loss now, on the first `characters` held-out ones (None: on all). See `validation_loss`."""
         return validation_loss(self.model, self.corpus, characters, before_each)
 
-    def _exam_is_due(self) -> bool:
+    def _eval_is_due(self) -> bool:
         """At every eval_interval, at 8, 16, 32 ... before the first (most happens early), and at the end."""
         step, interval = self.step, self.config.eval_interval
         early = step < interval and step.bit_count() == 1 and step >= 8
@@ -198,15 +171,15 @@ class Trainer:
 def validation_loss(
     model: MicroLLM,
     corpus: Corpus,
-    characters: int | None = EXAM_CHARACTERS,
+    characters: int | None = EVAL_CHARACTERS,
     before_each: Callable[[], None] | None = None,
 ) -> float:
     """The mean of -ln p over the exam windows of `corpus`, in nats a character. Deterministic.
 
     `before_each` is called before each of its batches: what it raises ends a long exam early.
     """
-    inputs, targets = corpus.exam(model.config.block_size, characters)
-    rows, total = max(1, EXAM_TOKENS // model.config.block_size), 0.0
+    inputs, targets = corpus.validation_windows(model.config.block_size, characters)
+    rows, total = max(1, EVAL_CHARACTERS_AT_ONCE // model.config.block_size), 0.0
     for x, y in zip(inputs.split(rows), targets.split(rows), strict=True):
         if before_each:
             before_each()

@@ -57,7 +57,9 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, *arguments.split()],
             cwd=ROOT,
-            env=surroundings(home, **{"MICROLLM_GRACE": str(GRACE), "MICROLLM_MIRROR": str(mirror)} | environment),
+            env=determinism_context(
+                home, **{"MICROLLM_GRACE": str(GRACE), "MICROLLM_MIRROR": str(mirror)} | environment
+            ),
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -121,7 +123,7 @@ class Server:
         return len(self.lines(run_id))
 
 
-def surroundings(home: Path, **environment: str) -> dict[str, str]:
+def determinism_context(home: Path, **environment: str) -> dict[str, str]:
     """The environment of a program that keeps everything in `home`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MICROLLM_")}
     return inherited | {"MICROLLM_HOME": str(home), "PYTHONPATH": str(ROOT)} | environment
@@ -134,7 +136,7 @@ def command_line_training(home: Path, **settings: Any) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "microllm", "train", *flags],
         cwd=ROOT,
-        env=surroundings(home),
+        env=determinism_context(home),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -157,7 +159,7 @@ def until(page: Page, condition: Callable[[], Any], what: str, seconds: float = 
     return answer
 
 
-def settle(page: Page) -> None:
+def wait_briefly(page: Page) -> None:
     """Wait until the script has run and is not about to run again."""
     connected = "[data-testid=stApp][data-test-connection-state=CONNECTED]"
     expect(page.locator(f"{connected}[data-test-script-state=notRunning]")).to_be_attached()
@@ -166,9 +168,9 @@ def settle(page: Page) -> None:
 def visit(page: Page, url: str) -> None:
     """Open a page and wait for its strip."""
     page.goto(url, wait_until="commit")
-    expect(at(page, "strip")).to_be_visible()
+    expect(at(page, "run-bar")).to_be_visible()
     expect(page.locator("[data-testid=stMain] h3").first).to_be_visible()  # all has its place
-    settle(page)
+    wait_briefly(page)
 
 
 class Losing:
@@ -216,7 +218,7 @@ def slide(page: Page, key: str, value: float) -> None:
     for _ in range(abs(presses)):
         handle.press("ArrowRight" if presses > 0 else "ArrowLeft")
     assert float(handle.input_value()) == value
-    settle(page)
+    wait_briefly(page)
 
 
 def fill(page: Page, key: str, value: Any) -> None:
@@ -224,7 +226,7 @@ def fill(page: Page, key: str, value: Any) -> None:
     field = at(page, key).locator("input, textarea").first
     field.fill(str(value))
     field.press("Control+Enter")
-    settle(page)
+    wait_briefly(page)
 
 
 def upload(page: Page, name: str, data: bytes) -> None:
@@ -244,7 +246,7 @@ def choose(page: Page, key: str, option: int) -> None:
     """Choose the option of this number, from the top, in a list that folds down."""
     at(page, key).locator("[data-testid=stSelectbox] input, input").first.click()
     page.locator("[role=option]").nth(option).click()
-    settle(page)
+    wait_briefly(page)
 
 
 def choose_preset(page: Page, preset: str) -> None:
@@ -253,7 +255,7 @@ def choose_preset(page: Page, preset: str) -> None:
     model = PRESETS[preset].model
     for name in ("block_size", "n_embd"):
         expect(thumb(page, name)).to_have_value(str(getattr(model, name)))
-    settle(page)
+    wait_briefly(page)
 
 
 BOOK, DRAWING_ROOM, WORDS_TWICE, OWN = range(4)
@@ -274,7 +276,7 @@ def press_start(page: Page) -> str:
     before = run_id(page)
     press(page, "start")
     until(page, lambda: run_id(page) not in (None, before), "a run id in the address")
-    expect(button(page, "strip-stop")).to_be_visible()
+    expect(button(page, "bar-stop")).to_be_visible()
     until(page, lambda: step(page) is not None, "a step in the strip")
     return run_id(page)
 
@@ -297,7 +299,7 @@ def run_id(page: Page) -> str | None:
 
 def step(page: Page) -> int | None:
     """The step that the strip shows."""
-    found = re.search(r"([\d,]+) / [\d,]+", at(page, "strip").inner_text())
+    found = re.search(r"([\d,]+) / [\d,]+", at(page, "run-bar").inner_text())
     return int(found[1].replace(",", "")) if found else None
 
 
@@ -319,7 +321,7 @@ CHART = ".st-key-loss-live [data-testid=stVegaLiteChart]"
 
 
 def curve(page: Page) -> dict[str, Any]:
-    """The loss plot as it is drawn: where the curve begins and ends (pixels), its exams, and the labels of its axis."""
+    """The loss plot as it is drawn: where the curve begins and ends (pixels), its validation checks, and the labels of its axis."""
     return page.evaluate(
         """(chart) => {
             const root = document.querySelector(chart);
@@ -328,7 +330,7 @@ def curve(page: Page) -> dict[str, Any]:
             const xs = [...longest.matchAll(/[ML](-?[\\d.e-]+),/g)].map(match => Number(match[1]));
             return {
                 path: longest, points: xs.length, left: Math.min(...xs), right: Math.max(...xs),
-                exams: root.querySelectorAll('.mark-symbol.role-mark path').length,
+                val_losses: root.querySelectorAll('.mark-symbol.role-mark path').length,
                 width: root.querySelector('svg').getBoundingClientRect().width,
                 labels: [...root.querySelectorAll('.role-axis-label text')].map(text => text.textContent),
             };

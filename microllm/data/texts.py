@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config import SHORTEST_TEXT
-from ..corpus import EXAM_CHARACTERS, Corpus
+from ..corpus import EVAL_CHARACTERS, Corpus
 from ..environment import texts_dir
 from ..tokenizer import CharTokenizer
 from . import builtin, files, gutenberg, store
@@ -111,7 +111,7 @@ def _in_unicode(said: str) -> str:
 def _floor(text: str, how: str, source: str | None) -> float | None:
     if source not in builtin.BUILTIN_TEXTS or how not in ("none", "reversed"):
         return None
-    held_out = text[int(0.9 * len(text)) :][:EXAM_CHARACTERS]
+    held_out = text[int(0.9 * len(text)) :][:EVAL_CHARACTERS]
     # a chain of chances has the same product from either end
     return builtin.BUILTIN_TEXTS[source].floor(held_out if how == "none" else held_out[::-1])
 

@@ -12,8 +12,8 @@ from ..corpus import Corpus
 from ..model import MicroLLM, evaluating
 from ..sample import NotFinite
 
-NEXT_RIGHT_CHARACTERS = 4_000
-"""`next_right` asks for so many held-out characters: enough for a share that is right to about one in a hundred."""
+TOP1_CHARACTERS = 4_000
+"""`top1_accuracy` asks for so many held-out characters: enough for a share that is right to about one in a hundred."""
 
 _CHUNK = 64
 _TOKENS_AT_ONCE = 2_048  # in one batch: the largest model that is offered takes about two seconds for them
@@ -31,7 +31,7 @@ _CUT_BEGINNING = regex.compile(r"\S{0,20}\s+|[\p{M}\p{Cf}]*+")
 
 
 @dataclass(frozen=True)
-class Reading:
+class TokenSurprisals:
     """How a model takes a text of N characters.
 
     `nats` (N,) is the surprise of each character, -ln of the chance that the model gave it; NaN for the first one,
@@ -49,13 +49,13 @@ class Reading:
         return self.nats[1:].mean().item()
 
 
-def surprise(
+def token_surprisals(
     model: MicroLLM,
     ids: torch.Tensor,
     guesses: int = 5,
     stride: int = 1,
     is_cancelled: Callable[[], bool] = lambda: False,
-) -> Reading | None:
+) -> TokenSurprisals | None:
     """Read `ids` (N,) with `model`, without dropout: each character from what stands before it, never beyond it.
 
     With stride 1 each is seen from its own last block_size characters. A larger stride is about so many times quicker:
@@ -84,7 +84,7 @@ def surprise(
             best.append(top.indices)
             chances.append(top.values.exp())
             at += len(log_p)
-    return Reading(torch.cat(nats), torch.cat(best), torch.cat(chances))
+    return TokenSurprisals(torch.cat(nats), torch.cat(best), torch.cat(chances))
 
 
 def _scores(model: MicroLLM, ids: torch.Tensor, stride: int) -> Iterator[torch.Tensor]:
@@ -106,13 +106,13 @@ def _scores(model: MicroLLM, ids: torch.Tensor, stride: int) -> Iterator[torch.T
         yield model(ids[None, -size:])[0][0, -rest:]
 
 
-def next_right(model: MicroLLM, corpus: Corpus) -> float:
+def top1_accuracy(model: MicroLLM, corpus: Corpus) -> float:
     """The share (0 to 1) of held-out characters that the model's first guess gets right.
 
-    Always the same ones: the first NEXT_RIGHT_CHARACTERS, in the windows of the exam, so that it goes with the
+    Always the same ones: the first TOP1_CHARACTERS, in the windows of the exam, so that it goes with the
     validation loss and costs about what two training steps do.
     """
-    inputs, targets = corpus.exam(model.config.block_size, NEXT_RIGHT_CHARACTERS)
+    inputs, targets = corpus.validation_windows(model.config.block_size, TOP1_CHARACTERS)
     device = model.token_embedding.weight.device
     hits = 0
     with evaluating(model):

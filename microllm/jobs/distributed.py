@@ -19,15 +19,16 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from .. import console
-from ..corpus import EXAM_CHARACTERS, Corpus
+from ..corpus import EVAL_CHARACTERS, Corpus
 from ..data.store import load_text
 from ..environment import runs_dir
+from ..runs.checkpoint import load_state_dict, state_dict
 from ..runs.info import RunProblem
 from ..runs.run import Run
 from ..storage import write_atomically
 from ..train import Diverged, Progress, Trainer
 from .slots import Slots
-from .training import Training
+from .training import TrainingJob
 
 
 class SharedTrainer(Trainer):
@@ -49,11 +50,11 @@ class SharedTrainer(Trainer):
 
     def __iter__(self) -> Iterator[Progress]:
         """All begin where the first process stands: at a checkpoint, if it has one, with its settings of that step."""
-        told = [self.state(), self.config, self.to_replay] if self.share[0] == 0 else [None] * 3
+        told = [state_dict(self), self.config, self.to_replay] if self.share[0] == 0 else [None] * 3
         dist.broadcast_object_list(told, src=0)
         if self.share[0] > 0:
             state, self.config, self.to_replay = told
-            self.go_on_from(state)
+            load_state_dict(self, state)
         yield from super().__iter__()
 
     def _forward(self) -> torch.Tensor:
@@ -66,13 +67,15 @@ class SharedTrainer(Trainer):
             self._on_stop(self._wishes[0] if self._wishes else "Stopped by a signal to another of its processes.")
         return loss - loss.detach() + total / self.share[1]
 
-    def exam(self, characters: int | None = EXAM_CHARACTERS, before_each: Callable[[], None] | None = None) -> float:
+    def evaluate(
+        self, characters: int | None = EVAL_CHARACTERS, before_each: Callable[[], None] | None = None
+    ) -> float:
         """The first process scores and tells the others; at the very end, on all held-out text, they have finished."""
         if characters is None:
-            return super().exam(None, lambda: self._obey_alone(before_each))
+            return super().evaluate(None, lambda: self._obey_alone(before_each))
         score = torch.zeros(1, dtype=torch.float64, device=self.device)
         if self.share[0] == 0:
-            score += super().exam(characters, before_each)
+            score += super().evaluate(characters, before_each)
         dist.broadcast(score, src=0)
         return score.item()
 
@@ -83,7 +86,9 @@ class SharedTrainer(Trainer):
             before_each()
 
 
-def take_part(make_run: Callable[[], Run], stop_on_signals: Callable[[Callable[[str], None]], None]) -> Training | None:
+def take_part(
+    make_run: Callable[[], Run], stop_on_signals: Callable[[Callable[[str], None]], None]
+) -> TrainingJob | None:
     """In the first process the training of a run, to be started; in the others None, when all is over.
 
     It is the run that `make_run` makes or opens, or after a restart by torchrun the one of before. What `make_run`
@@ -100,7 +105,7 @@ def take_part(make_run: Callable[[], Run], stop_on_signals: Callable[[Callable[[
         finally:
             dist.broadcast_object_list(told, src=0)
         stop_on_signals(wishes.append)
-        training = Training(
+        training = TrainingJob(
             run,
             Slots(count=1),
             make_trainer=lambda *parts: SharedTrainer(*parts, wishes=wishes, on_stop=training.stop),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .. import console
 from ..runs.history import History
 from ..runs.run import Run
-from .training import Training
+from .training import TrainingJob
 
 _LOOK = 0.5  # seconds
 
@@ -33,23 +33,23 @@ def stop_on_signals(stop: Callable[[str], None]) -> None:
         signal.signal(hang_up, on_signal)
 
 
-def watch(training: Training) -> None:
+def watch(job: TrainingJob) -> None:
     """Show a training until it ends: on a terminal one row that is written over, elsewhere a line per validation."""
-    run, next_step = training.folder, 0
+    run, next_step = job.run, 0
     while True:
-        is_over = not training.is_alive()  # asked before the last look, which then misses nothing
+        is_over = not job.is_alive()  # asked before the last look, which then misses nothing
         history = run.history.read()
-        if training.first_step is not None:  # before that, the history may hold steps that will be made again
+        if job.first_step is not None:  # before that, the history may hold steps that will be made again
             if console.is_terminal():
                 _show_now(run, history)
             else:
-                for step, _ in history.exams:
-                    if step >= max(next_step, training.first_step):
+                for step, _ in history.val_losses:
+                    if step >= max(next_step, job.first_step):
                         console.note(_validation_line(run, history.row_of(step)))
                         next_step = step + 1
         if is_over:
             return
-        training.join(_LOOK)
+        job.join(_LOOK)
 
 
 def _show_now(run: Run, history: History) -> None:
@@ -60,7 +60,7 @@ def _show_now(run: Run, history: History) -> None:
         f"step {last['step']:,}",
         f"/{run.info.train.max_steps:,}",
         f"  training loss {_loss(last['train_loss'])}",
-        *[f"  validation loss {_loss(loss)} (step {step:,})" for step, loss in history.exams[-1:]],
+        *[f"  validation loss {_loss(loss)} (step {step:,})" for step, loss in history.val_losses[-1:]],
         f"  {history.steps_per_second() or 0.0:.1f} steps/s",
         f"  {last['seconds']:.1f} s",
     ]

@@ -21,7 +21,7 @@ _at_work: set[threading.Thread] = set()
 
 
 @dataclass
-class Sheet:
+class Sample:
     """One text that a model writes behind `prompt`; `text` is what stands there so far.
 
     `nats` is the surprise of each character of `text`, -ln of the chance that the model itself gave it, and `seen` how
@@ -54,8 +54,8 @@ class Sheet:
             self._asked = place, logits
         return logits
 
-    def differently(self, place: int, character: str) -> Sheet:
-        """A sheet that is like this one up to `place` of its text, and has another character there.
+    def branch(self, place: int, character: str) -> Sample:
+        """A sample that is like this one up to `place` of its text, and has another character there.
 
         Raises ValueError for a place that is not written yet and for a character that the model does not know.
         """
@@ -63,7 +63,7 @@ class Sheet:
             raise ValueError(f"There is no character {place}: {len(self.text)} are written.")
         (chosen,) = self.tokenizer.encode(character)
         nats = -self.logits(place).log_softmax(-1)[chosen].item()
-        return Sheet(
+        return Sample(
             self.model,
             self.tokenizer,
             self.step,
@@ -75,18 +75,18 @@ class Sheet:
         )
 
 
-class Writing(threading.Thread):
-    """Goes on with some sheets at once, `length` characters each. They have one model, and equally long texts so far.
+class GenerationThread(threading.Thread):
+    """Goes on with some samples at once, `length` characters each. They have one model, and equally long texts so far.
 
     Where several threads write, one pen goes round, and rests between: a whole class that writes at the same moment
     must leave time for pages and for training. Raises ValueError for a sampling out of range.
     """
 
-    def __init__(self, sheets: Sequence[Sheet], length: int, sampling: Sampling) -> None:
+    def __init__(self, samples: Sequence[Sample], length: int, sampling: Sampling) -> None:
         super().__init__(name="writing", daemon=True)
         if problem := sampling.problem():
             raise ValueError(problem)
-        self.sheets, self._length, self._sampling = list(sheets), length, sampling
+        self.samples, self._length, self._sampling = list(samples), length, sampling
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -103,9 +103,9 @@ class Writing(threading.Thread):
             atexit.unregister(self._end)
 
     def _write(self) -> None:
-        first = self.sheets[0]
-        idx = torch.stack([_context_to_go_on(sheet) for sheet in self.sheets])
-        seeds, skip = [sheet.seed for sheet in self.sheets], len(first.text)
+        first = self.samples[0]
+        idx = torch.stack([_context_to_go_on(sample) for sample in self.samples])
+        seeds, skip = [sample.seed for sample in self.samples], len(first.text)
         written = scored_stream(first.model, idx, self._length, self._sampling, seeds, skip)
         while not self._stopped.is_set():
             with _pen:
@@ -114,10 +114,10 @@ class Writing(threading.Thread):
                 break
             chosen, logits, seen = character
             nats = -logits.log_softmax(-1).gather(-1, chosen[:, None])[:, 0]
-            for sheet, new, surprise in zip(self.sheets, chosen.tolist(), nats.tolist(), strict=True):
-                sheet.nats.append(surprise)
-                sheet.seen.append(seen)
-                sheet.text += sheet.tokenizer.vocab[new]
+            for sample, new, surprise in zip(self.samples, chosen.tolist(), nats.tolist(), strict=True):
+                sample.nats.append(surprise)
+                sample.seen.append(seen)
+                sample.text += sample.tokenizer.vocab[new]
             if others := len(_at_work) - 1:
                 time.sleep(_REST * others)
 
@@ -131,18 +131,18 @@ class Writing(threading.Thread):
         self.join(5)
 
 
-def _context_to_go_on(sheet: Sheet) -> torch.Tensor:
-    """What a model keeps of a sheet that it has written so far: so the same dice go on with the same text."""
-    size = sheet.model.config.block_size
-    if not sheet.text:
-        return sheet.context(0)
-    seen = sheet.seen[len(sheet.text) - 1]
+def _context_to_go_on(sample: Sample) -> torch.Tensor:
+    """What a model keeps of a sample that it has written so far: so the same dice go on with the same text."""
+    size = sample.model.config.block_size
+    if not sample.text:
+        return sample.context(0)
+    seen = sample.seen[len(sample.text) - 1]
     kept = seen if seen < size else size - max(1, size // 4)  # as prefill_or_decode makes room
-    return torch.tensor(sheet.tokenizer.encode(sheet.prompt + sheet.text), dtype=torch.long)[-kept - 1 :]
+    return torch.tensor(sample.tokenizer.encode(sample.prompt + sample.text), dtype=torch.long)[-kept - 1 :]
 
 
-class Desk:
-    """The sheets that one person sees side by side, and the threads that write on them."""
+class Generation:
+    """The samples that one person sees side by side, and the threads that write on them."""
 
     def __init__(
         self,
@@ -154,40 +154,40 @@ class Desk:
         seeds: Sequence[int] = (0,),
         step: int = 0,
     ) -> None:
-        """Begin one sheet for each seed. Characters of the prompt that the model never met are left out.
+        """Begin one sample for each seed. Characters of the prompt that the model never met are left out.
 
         Raises ValueError for a sampling out of range, or when no character is left.
         """
         prompt = tokenizer.decode(known_ids(tokenizer, prompt))
         if not prompt:
             raise ValueError("There is nothing to go on from: the prompt has no character that the model knows.")
-        self.sheets = [Sheet(model, tokenizer, step, prompt, seed) for seed in seeds]
-        self._writings: list[Writing] = []
-        self._write(self.sheets, length, sampling)
+        self.samples = [Sample(model, tokenizer, step, prompt, seed) for seed in seeds]
+        self._threads: list[GenerationThread] = []
+        self._write(self.samples, length, sampling)
 
     @property
     def is_writing(self) -> bool:
         """True while something is being written."""
-        return any(writing.is_alive() for writing in self._writings)
+        return any(writing.is_alive() for writing in self._threads)
 
-    def differently(self, number: int, place: int, character: str, length: int, sampling: Sampling) -> None:
-        """Put another character at `place` of a sheet's text, and go on from there with the same dice.
+    def branch(self, number: int, place: int, character: str, length: int, sampling: Sampling) -> None:
+        """Put another character at `place` of a sample's text, and go on from there with the same dice.
 
-        Raises ValueError as `Sheet.differently` and `Writing` do, and then leaves everything as it is.
+        Raises ValueError as `Sample.branch` and `GenerationThread` do, and then leaves everything as it is.
         """
-        sheet = self.sheets[number].differently(place, character)
-        self._write([sheet], length, sampling)
-        self.sheets[number] = sheet
-        for writing in self._writings:
-            if not any(one is shown for one in writing.sheets for shown in self.sheets):
+        sample = self.samples[number].branch(place, character)
+        self._write([sample], length, sampling)
+        self.samples[number] = sample
+        for writing in self._threads:
+            if not any(one is shown for one in writing.samples for shown in self.samples):
                 writing.stop()  # nobody sees what it writes
 
-    def _write(self, sheets: Sequence[Sheet], length: int, sampling: Sampling) -> None:
-        writing = Writing(sheets, length, sampling)
-        self._writings = [one for one in self._writings if one.is_alive()] + [writing]
+    def _write(self, samples: Sequence[Sample], length: int, sampling: Sampling) -> None:
+        writing = GenerationThread(samples, length, sampling)
+        self._threads = [one for one in self._threads if one.is_alive()] + [writing]
         writing.start()
 
     def stop(self) -> None:
         """End all writing after the characters that are being written."""
-        for writing in self._writings:
+        for writing in self._threads:
             writing.stop()

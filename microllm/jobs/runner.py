@@ -10,38 +10,38 @@ from weakref import WeakValueDictionary
 from ..model import MicroLLM
 from ..runs.run import Run
 from .slots import Slots
-from .training import Training
+from .training import TrainingJob
 
 
-class Workshop:
+class Runner:
     """All runs that train in this process. One a process; ended when the program ends, so that nothing stays behind."""
 
     def __init__(self, slots: Slots | None = None, grace: float | None = None) -> None:
         self.slots, self._grace = slots or Slots(), grace
-        self._trainings = WeakValueDictionary[str, Training]()  # one that is over goes with the last who looks at it
+        self._jobs = WeakValueDictionary[str, TrainingJob]()  # one that is over goes with the last who looks at it
         self._lock = threading.Lock()
         atexit.register(self.close)
 
-    def start(self, run: Run, after: Training | None = None) -> Training:
+    def start(self, run: Run, after: TrainingJob | None = None) -> TrainingJob:
         """Begin to train a run, when `after` is over, unless it is trained here already."""
         with self._lock:
-            if training := self.training(run.id):
-                return training
-            training = self._trainings[run.id] = Training(run, self.slots, self._grace, after=after)
-            training.start()
-            return training
+            if job := self.job(run.id):
+                return job
+            job = self._jobs[run.id] = TrainingJob(run, self.slots, self._grace, after=after)
+            job.start()
+            return job
 
-    def training(self, run_id: str) -> Training | None:
+    def job(self, run_id: str) -> TrainingJob | None:
         """The training of a run, while it goes on in this process."""
-        training = self._trainings.get(run_id)
-        return training if training and training.is_alive() else None
+        job = self._jobs.get(run_id)
+        return job if job and job.is_alive() else None
 
     def model_now(self, run: Run, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
         """(step, model) of a run as it stands: of the training in this process, else the newest snapshot.
 
         None before there is either. Raises weights.WeightsProblem.
         """
-        if (training := self.training(run.id)) and (copy := training.copy(max_age, wait)):
+        if (job := self.job(run.id)) and (copy := job.copy(max_age, wait)):
             return copy
         steps = run.snapshots
         return (steps[-1], run.model_at(steps[-1])) if steps else None
@@ -49,8 +49,8 @@ class Workshop:
     def close(self, seconds: float = 8.0) -> None:
         """Stop all runs and wait for their threads, `seconds` at most."""
         atexit.unregister(self.close)
-        deadline, trainings = time.monotonic() + seconds, [*self._trainings.values()]
-        for training in trainings:
-            training.stop("The program that trained it was ended.", state="interrupted")
-        for training in trainings:
-            training.join(max(0.0, deadline - time.monotonic()))
+        deadline, jobs = time.monotonic() + seconds, [*self._jobs.values()]
+        for job in jobs:
+            job.stop("The program that trained it was ended.", state="interrupted")
+        for job in jobs:
+            job.join(max(0.0, deadline - time.monotonic()))

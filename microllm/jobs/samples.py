@@ -17,7 +17,7 @@ from ..data.decode import TextProblem
 from ..data.texts import load_corpus
 from ..inference import stream
 from ..insight.memorization import after_a_cut_word, real_words, words
-from ..insight.surprisal import next_right
+from ..insight.surprisal import top1_accuracy
 from ..model import MicroLLM
 from ..runs.run import Run
 from ..sample import Sampling
@@ -38,23 +38,23 @@ _LOOKED_THROUGH = 10_000_000  # characters of a text: all of most
 
 
 @dataclass(frozen=True)
-class Sample:
+class ScoredSample:
     """What the model of `step` writes after the beginning, which `text` includes.
 
-    `real_words` is the share of its words that stand in the training text (None without a whole word), `next_right` the
+    `real_words` is the share of its words that stand in the training text (None without a whole word), `top1_accuracy` the
     share of held-out characters that the model's first guess gets right.
     """
 
     step: int
     text: str
     real_words: float | None
-    next_right: float
+    top1_accuracy: float
 
 
-def write_sample(run: Run, step: int, model: MicroLLM) -> Sample:
+def write_sample(run: Run, step: int, model: MicroLLM) -> ScoredSample:
     """Let `model`, the one of `step`, write, and judge it. Takes as long as some training steps."""
     text = _write(run, model, _LENGTH)
-    return Sample(step, text, real_words(text, _words_of(run.info.text.sha256)), next_right(model, run.corpus))
+    return ScoredSample(step, text, real_words(text, _words_of(run.info.text.sha256)), top1_accuracy(model, run.corpus))
 
 
 def _write(run: Run, model: MicroLLM, length: int) -> str:
@@ -107,14 +107,14 @@ class Samples:
             max_workers=1, thread_name_prefix="samples"
         )  # ended with the program, unaborted
         self._lock = threading.Lock()
-        self._past: dict[tuple[str, int], Future[Sample]] = {}
+        self._past: dict[tuple[str, int], Future[ScoredSample]] = {}
         self._first_words: dict[tuple[str, int], Future[str]] = {}
-        self._newest: dict[str, Sample] = {}
-        self._next: dict[str, Future[Sample]] = {}
+        self._newest: dict[str, ScoredSample] = {}
+        self._next: dict[str, Future[ScoredSample]] = {}
         self._began: dict[str, float] = {}
         self._free_at = 0.0
 
-    def newest(self, run: Run) -> Sample | None:
+    def newest(self, run: Run) -> ScoredSample | None:
         """The newest sample of a run that trains, None before the first. Begins another one when it is time."""
         with self._lock:
             following = self._next.get(run.id)
@@ -140,7 +140,7 @@ class Samples:
         finally:
             self._free_at = time.monotonic() + min(_LONGEST_REST, _REST * (time.monotonic() - began))
 
-    def at(self, run: Run, step: int, wait: float = 0.0) -> Sample | None:
+    def at(self, run: Run, step: int, wait: float = 0.0) -> ScoredSample | None:
         """The sample of a snapshot; None if it is not there within `wait` seconds. Raises weights.WeightsProblem."""
         return self._once(self._past, run, step, lambda: write_sample(run, step, run.model_at(step)), wait)
 

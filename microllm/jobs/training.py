@@ -18,7 +18,7 @@ from ..config import with_live_changes
 from ..data.decode import TextProblem
 from ..environment import checkpoint_seconds
 from ..model import MicroLLM
-from ..runs.checkpoint import surroundings
+from ..runs.checkpoint import determinism_context, load_state_dict, state_dict
 from ..runs.history import replayed
 from ..runs.info import RunProblem
 from ..runs.metrics import Writer
@@ -39,8 +39,8 @@ class _Stop(Exception):
     """The run is to end now; the sentence says why."""
 
 
-class Training(threading.Thread):
-    """Trains one run in its own thread. All public methods may be called from any other thread.
+class TrainingJob:
+    """Trains one run in a thread of its own. All public methods may be called from any other thread.
 
     A run that has a checkpoint goes on from it, as if it had never been interrupted. Orders wait in one queue, which is
     emptied between steps and while the run is paused or waits for its turn. With `grace` seconds, a run that no window
@@ -54,10 +54,10 @@ class Training(threading.Thread):
         slots: Slots,
         grace: float | None = None,
         make_trainer: Callable[..., Trainer] = Trainer,
-        after: Training | None = None,
+        after: TrainingJob | None = None,
     ) -> None:
-        super().__init__(name=f"training-{run.id}", daemon=True)
-        self.folder = run
+        self.run = run
+        self._thread = threading.Thread(target=self._work, name=f"training-{run.id}", daemon=True)
         self.state = "waiting"
         self.config = replayed(run.info.train, run.history.changes(), run.info.train.max_steps)
         """The configuration with all live changes so far."""
@@ -69,7 +69,7 @@ class Training(threading.Thread):
         self._stop_reason: str | None = None
         self._end_state = "stopped"
         self._paused, self._steps_granted = False, 0
-        self.reached = -1
+        self.last_step = -1
         """The last step that was logged."""
         self.first_step: int | None = None
         """The step that it logs first: that of the checkpoint from which it goes on. None until it begins."""
@@ -84,6 +84,18 @@ class Training(threading.Thread):
         self._is_over = False
 
     # ---- what others may ask of it
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """True until the run is over and its folder says how it ended."""
+        return self._thread.is_alive()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end, `timeout` seconds at most."""
+        self._thread.join(timeout)
 
     def pause(self) -> None:
         """Stop after the current step, keep everything, and give the place to somebody else."""
@@ -107,7 +119,7 @@ class Training(threading.Thread):
 
     def change(self, **live: float) -> None:
         """Change live settings from the next step on. Raises ValueError at once for a value that is out of range."""
-        self.config = with_live_changes(self.folder.info.model, self.config, live)
+        self.config = with_live_changes(self.run.info.model, self.config, live)
         self._orders.put(lambda trainer, writer: self._change(trainer, writer, live))
 
     def copy(self, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
@@ -126,7 +138,7 @@ class Training(threading.Thread):
             order.result(timeout=wait)
         return self._copy
 
-    def keep_now(self, wait: float = 5.0) -> int | None:
+    def save_now(self, wait: float = 5.0) -> int | None:
         """Keep the weights of this moment, as a snapshot and a checkpoint; the step. None if that takes too long."""
         done: Future[int] = Future()
 
@@ -139,39 +151,39 @@ class Training(threading.Thread):
             return done.result(timeout=wait)
         return None
 
-    def hold(self, window: str) -> None:
+    def attach_window(self, window: str) -> None:
         """Count `window` among those that keep the run alive."""
         self._windows.add(window)
 
-    def let_go(self, window: str) -> None:
+    def detach_window(self, window: str) -> None:
         """Count `window` no more; with the last one the grace time begins."""
         self._windows.discard(window)
         self._last_window_left = time.monotonic()
 
-    def settle(self, condition: Callable[[], bool], seconds: float = 0.3) -> None:
+    def wait_briefly(self, condition: Callable[[], bool], seconds: float = 0.3) -> None:
         """Wait until `condition` holds or the run is over, `seconds` at most: an order soon shows its effect."""
         deadline = time.monotonic() + seconds
         while self.is_alive() and not condition() and time.monotonic() < deadline:
             time.sleep(0.005)
 
     @property
-    def waits_for(self) -> Training | None:
+    def waits_for(self) -> TrainingJob | None:
         """The training whose end this one waits for; None when it waits for no more than its turn."""
         before = self.after
         return before if before and before.is_alive() else None
 
     def seconds_to_turn(self) -> float | None:
         """About how long the run waits for its turn; None when it does not wait."""
-        return self._slots.seconds_to_turn(self.folder.id)
+        return self._slots.seconds_to_turn(self.run.id)
 
     # ---- the thread
 
-    def run(self) -> None:
+    def _work(self) -> None:
         """Train to the end, and leave the run's folder saying how it ended."""
         state, message, full_val_loss = "failed", "", None
         try:
-            torch.set_num_threads(self.folder.info.threads)  # torch keeps this number for each thread
-            with self.folder.writing() as writer:
+            torch.set_num_threads(self.run.info.threads)  # torch keeps this number for each thread
+            with self.run.writing() as writer:
                 try:
                     full_val_loss = self._train(writer)
                     state = "finished"
@@ -181,16 +193,14 @@ class Training(threading.Thread):
                     message = str(error)
                 except Exception as error:
                     if not isinstance(error, (OSError, RunProblem, TextProblem)):  # a fault of ours
-                        _log.exception("run %s failed", self.folder.id)
+                        _log.exception("run %s failed", self.run.id)
                     message = _plain_words(error)
-                self.folder.update(
-                    state=state, message=message or self.folder.info.message, full_val_loss=full_val_loss
-                )
+                self.run.update(state=state, message=message or self.run.info.message, full_val_loss=full_val_loss)
         except (OSError, RunProblem) as error:  # then the folder cannot tell how it ended either
-            _log.error("run %s cannot be written: %r", self.folder.id, _plain_words(error))
+            _log.error("run %s cannot be written: %r", self.run.id, _plain_words(error))
             state = "failed"
         finally:
-            self._slots.leave(self.folder.id)
+            self._slots.leave(self.run.id)
             self.state = state
             with self._copy_lock:
                 self._is_over, self._copy = True, None
@@ -208,19 +218,19 @@ class Training(threading.Thread):
                 if now is None:
                     self._keep(trainer, writer)
                     self._set_pause(False, steps=0)  # no step is left that could be waited for
-                    return trainer.exam(None, lambda: self._wait_for_turn(trainer, writer))
+                    return trainer.evaluate(None, lambda: self._wait_for_turn(trainer, writer))
                 writer.log(now)
                 if writer.problem:
                     self._warn(writer.problem)
                 if now.step <= 2:
                     writer.flush()  # the curve begins at once
-                self.reached = now.step
+                self.last_step = now.step
                 is_news = self._beats_a_reference(now.val_loss)
                 self._is_sound = math.isfinite(now.train_loss)
                 if not self._is_sound:
                     continue  # Diverged comes next, and weights like these are not worth keeping
                 if is_news or snapshot_is_due(now.step):
-                    self._try(lambda: self.folder.save_snapshot(now.step, trainer.model.state_dict()))  # noqa: B023
+                    self._try(lambda: self.run.save_snapshot(now.step, trainer.model.state_dict()))  # noqa: B023
                 if time.monotonic() - saved >= interval:
                     self._try(lambda: self._save_checkpoint(trainer, writer))
                     saved = time.monotonic()
@@ -232,47 +242,47 @@ class Training(threading.Thread):
 
     def _go_on(self, writer: Writer) -> Trainer:
         """The trainer, where the newest whole checkpoint left it; what was logged after that is made again."""
-        info, changes = self.folder.info, self.folder.history.read().changes()
-        found = self.folder.load_checkpoint()
-        if not found and (info.parent or self.folder.checkpoints):
-            raise self.folder.lost_beginning()
+        info, changes = self.run.info, self.run.history.read().changes()
+        found = self.run.load_checkpoint()
+        if not found and (info.parent or self.run.checkpoints):
+            raise self.run.lost_beginning()
         step = found[0].step if found else 0
         config = replayed(info.train, changes, step)  # self.config may hold changes that still wait for their step
-        corpus = self.folder.corpus
+        corpus = self.run.corpus
         with _one_at_a_time:
             trainer = self._make_trainer(info.model, config, corpus)
         trainer.to_replay = [change for change in changes if change["step"] > step]
-        if old := self.folder.old_corpus:
+        if old := self.run.old_corpus:
             trainer.old_corpus = old.to(trainer.device)
-        self._here = surroundings(info.threads, trainer.device, trainer.share[1])
+        self._here = determinism_context(info.threads, trainer.device, trainer.share[1])
         notices = []
         if found:
             state, there, notices = found
-            trainer.go_on_from(state)
+            load_state_dict(trainer, state)
             notices += [
                 f"Continues, not bit-identical: {name} was {there[name]}, now it is {now}."
                 for name, now in self._here.items()
                 if there.get(name, now) != now
             ]
-            self.reached = step - 1
-        self.folder.discard(step, writer)
+            self.last_step = step - 1
+        self.run.discard(step, writer)
         self.first_step = step
         self._beaten = set()
-        self._beats_a_reference(self.folder.history.read().best)  # what was news before is none now
+        self._beats_a_reference(self.run.history.read().best)  # what was news before is none now
         if info.message != " ".join(notices):
-            self.folder.update(message=" ".join(notices))
+            self.run.update(message=" ".join(notices))
         return trainer
 
     def _keep(self, trainer: Trainer, writer: Writer) -> None:
         """Everything that is needed to look at this moment, and to go on from it."""
         if not self._is_sound:
             return
-        self._try(lambda: self.folder.save_snapshot(trainer.step, trainer.model.state_dict()))
+        self._try(lambda: self.run.save_snapshot(trainer.step, trainer.model.state_dict()))
         self._try(lambda: self._save_checkpoint(trainer, writer))
 
     def _save_checkpoint(self, trainer: Trainer, writer: Writer) -> None:
         writer.flush()  # what was logged before a checkpoint is never made again
-        self.folder.save_checkpoint(trainer.state(), self._here)
+        self.run.save_checkpoint(state_dict(trainer), self._here)
 
     def _try(self, save: Callable[[], None]) -> None:
         """A disk that refuses is no reason to stop: what was kept before is whole, and training goes on."""
@@ -296,9 +306,9 @@ class Training(threading.Thread):
             if self._is_abandoned():
                 raise _Stop("Stopped because its last window was closed.")
             if self._paused and not self._steps_granted:
-                self._slots.leave(self.folder.id)
+                self._slots.leave(self.run.id)
                 self._enter("paused", trainer, writer)
-            elif not self.waits_for and self._slots.may_train(self.folder.id, self.reached >= _FIRST_POINTS):
+            elif not self.waits_for and self._slots.may_train(self.run.id, self.last_step >= _FIRST_POINTS):
                 self.after = None
                 self._steps_granted = max(0, self._steps_granted - 1)
                 self._enter("training", trainer, writer)
@@ -318,9 +328,9 @@ class Training(threading.Thread):
         self.state = state
         writer.flush()
         on_disk = "paused" if state == "paused" else "training"  # turns change every few seconds and are no news
-        if self.folder.info.state != on_disk:
-            self._try(lambda: self.folder.update(state=on_disk))
-        if state == "paused" and self.reached >= 0 and self._is_sound:
+        if self.run.info.state != on_disk:
+            self._try(lambda: self.run.update(state=on_disk))
+        if state == "paused" and self.last_step >= 0 and self._is_sound:
             self._try(lambda: self._save_checkpoint(trainer, writer))
 
     def _set_pause(self, paused: bool, steps: int) -> None:
@@ -330,7 +340,7 @@ class Training(threading.Thread):
         # what was changed later on, in the steps that a crash has cost, is not to come back and undo this
         lost = [change for change in trainer.to_replay if "max_steps_before" not in change]
         try:
-            writer.event(self.reached + 1, live, instead_of=lost)
+            writer.event(self.last_step + 1, live, instead_of=lost)
         except OSError as error:  # made without being written down, it could not be made again
             why = error.strerror or str(error)
             self.warning = (
@@ -356,7 +366,7 @@ class Training(threading.Thread):
     def _beats_a_reference(self, val_loss: float | None) -> bool:
         if val_loss is None:
             return False
-        beaten = {name for name, loss in self.folder.info.references.items() if val_loss < loss}
+        beaten = {name for name, loss in self.run.info.references.items() if val_loss < loss}
         is_news = not beaten <= self._beaten
         self._beaten |= beaten
         return is_news

@@ -1,7 +1,7 @@
 """Figures from numbers; what a page draws is named here."""
 
 from .learning_rate import learning_rate_frame, learning_rate_spec
-from .loss import OLD_TEXT, Mark, loss_frame, loss_spec, losses_to_guess, passed_references
+from .loss import OLD_TEXT, Mark, loss_data, loss_spec, losses_to_guess, passed_references
 from .palette import PALETTE
 from .timeline import timeline_data
 
@@ -11,7 +11,7 @@ __all__ = [
     "Mark",
     "learning_rate_frame",
     "learning_rate_spec",
-    "loss_frame",
+    "loss_data",
     "loss_spec",
     "losses_to_guess",
     "passed_references",

@@ -36,10 +36,10 @@ class Mark:
     loss: float | None = None
 
 
-def passed_references(exams: list[tuple[int, float]], references: dict[str, float]) -> list[Mark]:
-    """The exams (step, validation loss) at which reference lines were beaten for the first time, and which ones."""
+def passed_references(val_losses: list[tuple[int, float]], references: dict[str, float]) -> list[Mark]:
+    """The validation checks (step, validation loss) at which reference lines were beaten for the first time, and which ones."""
     marks, ahead = [], {key: loss for key, loss in references.items() if key != "floor"}
-    for step, val_loss in exams:
+    for step, val_loss in val_losses:
         beaten = [key for key, loss in ahead.items() if val_loss < loss]
         if beaten and step:
             names = ", ".join(REFERENCE_NAMES[key] for key in beaten)
@@ -226,7 +226,7 @@ def losses_to_guess(references: dict[str, float], max_steps: int) -> list[Mark]:
     return [Mark("place", max_steps, f"your guess: {i / 20:.2f}", i / 20) for i in twentieths]
 
 
-def loss_frame(
+def loss_data(
     history: History, references: dict[str, float], axis: str, marks: Sequence[Mark] = (), max_steps: int = 1
 ) -> pandas.DataFrame:
     """The rows that `loss_spec` draws: x, step, the curves, the reference lines (see `shown_references`), the marks,
@@ -253,7 +253,7 @@ def loss_frame(
         "raw": column(0, points["train_loss"]),
         "smoothed": column(0, points["smoothed"]),
         "val": column(0, points["val_loss"]),
-        **({"old": column(0, points["old_val_loss"])} if history.old_exams else {}),
+        **({"old": column(0, points["old_val_loss"])} if history.old_val_losses else {}),
         "loss": column(curve, [mark.loss for mark in marks]),
         "reference": column(len(x), [loss for _, loss in lines]),
         "kind": words(curve, [mark.kind for mark in marks]),
@@ -264,7 +264,7 @@ def loss_frame(
 
 
 def _label_columns(data: dict[str, Any], first: int, axis: str, max_steps: int) -> dict[str, numpy.ndarray]:
-    """The columns `dy` and `dy_narrow` of `loss_frame`, whose marks and lines begin with row `first`."""
+    """The columns `dy` and `dy_narrow` of `loss_data`, whose marks and lines begin with row `first`."""
     x, loss, reference = data["x"].tolist(), data["loss"].tolist(), data["reference"].tolist()
     low, high = _range([data[name] for name in ("raw", "smoothed", "val", "old", "loss", "reference") if name in data])
     left, right = {"log": (0.0, math.log(max(10, max_steps))), "step": (0, max_steps)}.get(axis) or _range([data["x"]])

@@ -15,7 +15,7 @@ from .history import History
 from .info import RunInfo
 
 # All in nats a character. An exam is deterministic, but the weights it scores tremble: on runs of the shipped presets
-# two exams in a row differ by less than this when nothing happens.
+# two validation checks in a row differ by less than this when nothing happens.
 _TREMBLE = 0.02
 _CLEARLY = 0.05
 _MOST = 3
@@ -50,19 +50,19 @@ def next_steps(info: RunInfo, history: History) -> list[Suggestion]:
 def learns_by_heart(history: History) -> int | None:
     """The step of the best exam, when validation has risen since while training went on falling; None otherwise.
 
-    To be asked while a run trains as well as after it: it takes two exams in a row above the best one.
+    To be asked while a run trains as well as after it: it takes two validation checks in a row above the best one.
     """
-    exams = _exams(history)
-    best = min(range(len(exams)), key=lambda i: exams[i][1], default=0)
-    since = exams[best + 1 :]
-    if len(since) < 2 or min(loss for _, loss in since[-2:]) < exams[best][1] + _CLEARLY:
+    val_losses = _val_losses(history)
+    best = min(range(len(val_losses)), key=lambda i: val_losses[i][1], default=0)
+    since = val_losses[best + 1 :]
+    if len(since) < 2 or min(loss for _, loss in since[-2:]) < val_losses[best][1] + _CLEARLY:
         return None
-    step, now = exams[best][0], since[-1][0]
+    step, now = val_losses[best][0], since[-1][0]
     return step if _training(history, now) < _training(history, step) - _CLEARLY else None
 
 
-def _exams(history: History) -> list[tuple[int, float]]:
-    return [(step, loss) for step, loss in list(history.exams) if math.isfinite(loss)]
+def _val_losses(history: History) -> list[tuple[int, float]]:
+    return [(step, loss) for step, loss in list(history.val_losses) if math.isfinite(loss)]
 
 
 def _training(history: History, step: float) -> float:
@@ -74,37 +74,37 @@ def _training(history: History, step: float) -> float:
     return math.nan
 
 
-def _validation(exams: list[tuple[int, float]], step: float) -> float:
-    """The validation loss at a step, on the straight line between the exams around it."""
-    for (a, before), (b, after) in pairwise(exams):
+def _validation(val_losses: list[tuple[int, float]], step: float) -> float:
+    """The validation loss at a step, on the straight line between the validation checks around it."""
+    for (a, before), (b, after) in pairwise(val_losses):
         if a <= step <= b:
             return before + (after - before) * (step - a) / (b - a)
-    return exams[-1][1]
+    return val_losses[-1][1]
 
 
 def _suggestions(info: RunInfo, history: History) -> Iterator[Suggestion]:
-    exams, last = _exams(history), history.last
-    if last is None or not exams or not info.model.causal:  # the losses of a run that cheats mean something else
+    val_losses, last = _val_losses(history), history.last
+    if last is None or not val_losses or not info.model.causal:  # the losses of a run that cheats mean something else
         return
-    if last["train_loss"] is None or last["smoothed"] > exams[0][1] + 0.5:
-        yield _diverged(info, exams[0][1], last)
+    if last["train_loss"] is None or last["smoothed"] > val_losses[0][1] + 0.5:
+        yield _diverged(info, val_losses[0][1], last)
         return
-    if len(exams) < 3:  # nothing is known of how it went on
+    if len(val_losses) < 3:  # nothing is known of how it went on
         return
-    reached, now = exams[-1]
-    drop = _validation(exams, 0.75 * reached) - now  # over the last quarter
-    stuck = _stuck(info, exams, drop)
+    reached, now = val_losses[-1]
+    drop = _validation(val_losses, 0.75 * reached) - now  # over the last quarter
+    stuck = _stuck(info, val_losses, drop)
     if stuck:
         yield stuck
         return
     if best := learns_by_heart(history):
-        yield from _by_heart(info, exams, best)
+        yield from _by_heart(info, val_losses, best)
         return
     if drop < _CLEARLY:
-        yield from _at_the_pairs(info, exams)
+        yield from _at_the_pairs(info, val_losses)
     if drop > _TREMBLE:
         yield _still_falling(info, last["step"], drop)
-    yield from _gap(info, history, exams)
+    yield from _gap(info, history, val_losses)
 
 
 def _diverged(info: RunInfo, first: float, last: dict[str, Any]) -> Suggestion:
@@ -118,10 +118,10 @@ def _diverged(info: RunInfo, first: float, last: dict[str, Any]) -> Suggestion:
     return Suggestion("diverged", measured, "A tenth of the learning rate.", _rate(rate / 10))
 
 
-def _stuck(info: RunInfo, exams: list[tuple[int, float]], drop: float) -> Suggestion | None:
+def _stuck(info: RunInfo, val_losses: list[tuple[int, float]], drop: float) -> Suggestion | None:
     """Not better than letter frequencies, on a text in which pairs of characters tell more than those."""
     letters, pairs = info.references.get("table_1"), info.references.get("table_2")
-    best = min(loss for _, loss in exams)
+    best = min(loss for _, loss in val_losses)
     if letters is None or pairs is None or pairs > letters - 2 * _CLEARLY or best < letters - 2 * _CLEARLY:
         return None
     rate, usual = info.train.learning_rate, _USUAL_RATE[info.train.optimizer]
@@ -146,8 +146,8 @@ def _stuck(info: RunInfo, exams: list[tuple[int, float]], drop: float) -> Sugges
     return Suggestion("stuck", measured, "A smaller learning rate may find the way down.", _rate(rate / 10))
 
 
-def _by_heart(info: RunInfo, exams: list[tuple[int, float]], best: int) -> Iterator[Suggestion]:
-    loss, now = dict(exams)[best], exams[-1][1]
+def _by_heart(info: RunInfo, val_losses: list[tuple[int, float]], best: int) -> Iterator[Suggestion]:
+    loss, now = dict(val_losses)[best], val_losses[-1][1]
     measured = (
         f"It learned by heart: validation was best at step {best:,} ({loss:.2f} nats) and rose to {now:.2f}, while "
         "training fell."
@@ -158,10 +158,10 @@ def _by_heart(info: RunInfo, exams: list[tuple[int, float]], best: int) -> Itera
     yield Suggestion("by heart", measured, "Or end where it was best.", {"max_steps": best})
 
 
-def _at_the_pairs(info: RunInfo, exams: list[tuple[int, float]]) -> Iterator[Suggestion]:
+def _at_the_pairs(info: RunInfo, val_losses: list[tuple[int, float]]) -> Iterator[Suggestion]:
     """As good as a table of pairs and no better, although characters further back tell more."""
     pairs, triples = info.references.get("table_2"), info.references.get("table_3")
-    best, size = min(loss for _, loss in exams), info.model.block_size
+    best, size = min(loss for _, loss in val_losses), info.model.block_size
     if pairs is None or triples is None or abs(best - pairs) > 2 * _CLEARLY:
         return
     if size > 2 and triples > pairs - 2 * _CLEARLY:  # (with 1 or 2 characters in sight, the tables see no more either)
@@ -192,10 +192,10 @@ def _still_falling(info: RunInfo, reached: int, drop: float) -> Suggestion:
     return Suggestion(name, measured, "Train twice as long.", {"max_steps": longer})
 
 
-def _gap(info: RunInfo, history: History, exams: list[tuple[int, float]]) -> Iterator[Suggestion]:
+def _gap(info: RunInfo, history: History, val_losses: list[tuple[int, float]]) -> Iterator[Suggestion]:
     """Training runs away from validation, though that has not risen yet."""
-    end = exams[-1][0]
-    gaps = [_validation(exams, step) - _training(history, step) for step in (end / 2, end)]
+    end = val_losses[-1][0]
+    gaps = [_validation(val_losses, step) - _training(history, step) for step in (end / 2, end)]
     if not (gaps[1] > 2 * _CLEARLY and gaps[1] > gaps[0] + _CLEARLY):
         return
     measured = (

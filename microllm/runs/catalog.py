@@ -20,7 +20,7 @@ from ..data.texts import Text, is_kept, load_corpus
 from ..environment import runs_dir
 from ..storage import write_atomically
 from .disk import check_disk
-from .info import Parent, RunInfo, RunProblem, kept_of, new_name
+from .info import Parent, RunInfo, RunProblem, hash_key, new_name
 from .run import _ID, Run, checked_json
 
 
@@ -32,12 +32,12 @@ def create(
     preset: str,
     threads: int | None = None,
     guess: float | None = None,
-    token: str | None = None,
+    owner_key: str | None = None,
     parent: Parent | None = None,
     vocab: str | None = None,
     fill: Callable[[Run], None] | None = None,
 ) -> Run:
-    """Make the folder of a new run, owned by whoever has `token`; see fork.py for one that has a `parent`.
+    """Make the folder of a new run, owned by whoever has `owner_key`; see fork.py for one that has a `parent`.
 
     Its characters are those of its text, or `vocab`. `fill` writes what else it begins with; nobody sees the run
     before that is done. Whatever fails, no folder is left.
@@ -72,7 +72,7 @@ def create(
             text=text,
             references=references,
             guess=guess,
-            owner=kept_of(token) if token else None,
+            owner=hash_key(owner_key) if owner_key else None,
             parent=parent,
         )
     )

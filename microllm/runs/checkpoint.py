@@ -19,26 +19,83 @@ import platform
 import re
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..storage import open_file, parsed, read_file
-from ..train import TrainerState
+from ..train import Trainer
 from .weights import _FOREVER, MOST_WEIGHTS, WeightsProblem, _packed, _steps_in, read_tensors
 
 _KEPT = 2
 _TEMPORARY = ".saving-"
 _MOST_JSON = 2**16  # bytes of a manifest.json or state.json
-# ---- snapshots
 
 
-# ---- checkpoints
+@dataclass(frozen=True)
+class TrainerState:
+    """Everything that training needs to continue after `step` updates.
+
+    `model` holds the weights, `optimizers` the state of the optimizers (see `optimizer_tensors`), and `seconds` the sum
+    of all step times. No random state is needed: the random numbers of a step are a function of (seed, step).
+    """
+
+    step: int
+    seconds: float
+    model: dict[str, torch.Tensor]
+    optimizers: dict[str, torch.Tensor]
+
+
+def state_dict(trainer: Trainer) -> TrainerState:
+    """The state of a trainer. The next step changes these very tensors, so save them before it."""
+    return TrainerState(
+        trainer.step, trainer.seconds, trainer.model.state_dict(), optimizer_tensors(trainer.optimizers)
+    )
+
+
+def load_state_dict(trainer: Trainer, state: TrainerState) -> None:
+    """Continue from `state`: on the same machine, every later step is bitwise the one that would have followed it.
+
+    Raises ValueError when its tensors do not fit the trainer's configuration.
+    """
+    try:
+        trainer.model.load_state_dict(state.model)
+    except RuntimeError as error:
+        raise ValueError(f"The weights do not fit this run's configuration. {error}") from error
+    load_optimizer_tensors(trainer.optimizers, state.optimizers)
+    trainer.step, trainer.seconds = state.step, state.seconds
+
+
+def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
+    """The state of the optimizers, flat: "optimizer number . parameter number . name" -> tensor."""
+    return {
+        f"{which}.{parameter}.{name}": tensor
+        for which, optimizer in enumerate(optimizers)
+        for parameter, memory in optimizer.state_dict()["state"].items()
+        for name, tensor in memory.items()
+    }
+
+
+def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dict[str, torch.Tensor]) -> None:
+    """The inverse of `optimizer_tensors`. Raises ValueError for what does not fit these optimizers."""
+    memories: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
+    parameters = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
+    for key, tensor in tensors.items():
+        which, parameter, name = key.split(".", 2) if key.count(".") == 2 else ("", "", "")
+        if not (which.isdecimal() and parameter.isdecimal() and int(which) < len(optimizers)):
+            raise ValueError(f"{key[:40]!r} belongs to no optimizer of this run.")
+        which, parameter = int(which), int(parameter)
+        if parameter >= len(parameters[which]) or tensor.shape not in ((), parameters[which][parameter].shape):
+            raise ValueError(f"{key} has the shape {tuple(tensor.shape)}, which fits no parameter there.")
+        memories[which].setdefault(parameter, {})[name] = tensor
+    for optimizer, memory in zip(optimizers, memories, strict=True):
+        optimizer.load_state_dict({"state": memory, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def save_checkpoint(folder: Path, state: TrainerState, made_with: dict[str, Any]) -> None:
-    """Keep `state` in `folder`, and in what surroundings it was computed (see `surroundings`).
+    """Keep `state` in `folder`, and in what surroundings it was computed (see `determinism_context`).
 
     Raises OSError when the disk refuses; the checkpoints before are then as they were.
     """
@@ -72,7 +129,7 @@ def save_checkpoint(folder: Path, state: TrainerState, made_with: dict[str, Any]
 
 
 def load_checkpoint(folder: Path, at: int | None = None) -> tuple[TrainerState, dict[str, Any], list[str]] | None:
-    """The newest checkpoint that is whole, or that `at` a step: its state, its surroundings, and a sentence for each
+    """The newest checkpoint that is whole, or that `at` a step: its state, its determinism_context, and a sentence for each
     newer one that is not whole. None when there is none.
     """
     damaged = []
@@ -98,7 +155,7 @@ def checkpoint_steps(folder: Path) -> list[int]:
     return _steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})"), os.DirEntry.is_dir)
 
 
-def sweep(folder: Path) -> None:
+def remove_partial_saves(folder: Path) -> None:
     """Remove what saves that were cut short have left. Only for the one who writes here."""
     for left in folder.glob(".*"):
         if left.is_dir():
@@ -107,7 +164,7 @@ def sweep(folder: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def surroundings(threads: int, device: torch.device, processes: int) -> dict[str, Any]:
+def determinism_context(threads: int, device: torch.device, processes: int) -> dict[str, Any]:
     """What the last digits of a sum depend on, besides the program."""
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     place = f"{device.type}, {platform.machine()}, {kind}"

@@ -40,7 +40,7 @@ def file_name(run: Run, ending: str) -> str:
 
 
 def curves_csv(run: Run) -> str:
-    """All logged rows with a header; empty where there is no value, as of the validation loss between two exams."""
+    """All logged rows with a header; empty where there is no value, as of the validation loss between two val_losses."""
     rows = History(run.folder / "metrics.jsonl").read().rows  # of its own: nobody appends while it is written out
     columns = [
         rows[source] if factor == 1 else [None if value is None else value * factor for value in rows[source]]

@@ -11,8 +11,8 @@ from ..data.store import keep_text, load_text
 from ..data.texts import Text, load_corpus
 from ..storage import write_atomically
 from ..tokenizer import CharTokenizer
-from ..train import TrainerState
 from . import catalog
+from .checkpoint import TrainerState
 from .history import replayed
 from .info import Parent, RunProblem
 from .metrics import logged_before
@@ -26,8 +26,8 @@ LEAST_LEFT = 0.5
 most words would be torn. (Of a Greek text the spaces and punctuation that an English model knows are a fifth.)"""
 
 
-def fork(parent: Run, step: int, text: Text | None = None, token: str | None = None, **changes: float) -> Run:
-    """A new run, owned by whoever has `token`, that begins with the weights that `parent` had at `step`, a snapshot.
+def fork(parent: Run, step: int, text: Text | None = None, owner_key: str | None = None, **changes: float) -> Run:
+    """A new run, owned by whoever has `owner_key`, that begins with the weights that `parent` had at `step`, a snapshot.
 
     With the parent's own text it goes on from that step and has the parent's curve for its past. The optimisers go on
     with what they remember where there is a checkpoint of that very step; elsewhere they begin anew. Another `text` is
@@ -66,7 +66,7 @@ def fork(parent: Run, step: int, text: Text | None = None, token: str | None = N
         text,
         preset=info.preset,
         threads=info.threads,
-        token=token,
+        owner_key=owner_key,
         parent=origin,
         vocab=parent.tokenizer.vocab if origin.text else None,
         fill=fill,
@@ -117,7 +117,7 @@ def settings(parent: Run, step: int, first_step: int, characters: int, **changes
 def settings_at(run: Run, step: int) -> TrainConfig:
     """The settings of a run as they stood at a step; without a loss to stop at that was reached by then."""
     train = replayed(run.info.train, run.history.changes(), step)
-    if any(loss <= train.stop_at_loss for at, loss in run.history.read().exams if at <= step):
+    if any(loss <= train.stop_at_loss for at, loss in run.history.read().val_losses if at <= step):
         return replace(train, stop_at_loss=0.0)  # a fork would stop at once
     return train
 

@@ -81,8 +81,8 @@ class History:
     """Rows of `metrics.jsonl` as columns. `read` takes in what was appended since the last time, from a byte offset.
 
     `rows[name]` is a column with one number a logged step; losses are nats a character, None where there is none.
-    `exams` lists (step, validation loss) of every exam so far, and `best` is the lowest of these losses, None before;
-    `old_exams` lists the losses on the text that a fork has learned before.
+    `val_losses` lists (step, validation loss) of every exam so far, and `best` is the lowest of these losses, None before;
+    `old_val_losses` lists the losses on the text that a fork has learned before.
     A last line that is not whole yet is left for the next time; a file that was cut or replaced is read anew.
     Lines that are no rows of ours are skipped, and so are steps that do not go up: there are at most 1,000,001 rows.
     A file that cannot be read is one without news.
@@ -96,14 +96,14 @@ class History:
 
     def _forget(self) -> None:
         self.rows = {name: Column("q" if name == "step" else "d") for name in _COLUMNS}
-        self.exams: list[tuple[int, float]] = []
-        self.old_exams: list[tuple[int, float]] = []
+        self.val_losses: list[tuple[int, float]] = []
+        self.old_val_losses: list[tuple[int, float]] = []
         self.best: float | None = None
         self._offset = 0
         self._is_in_long_line = False
         self._inode: int | None = None
         self._mean = 0.0
-        self._exam_rows: list[int] = []
+        self._val_rows: list[int] = []
         self._on_log_axis: list[int] = []
         self._on_even_axis: list[int] = []
         self._stride = 1
@@ -149,11 +149,11 @@ class History:
         self._choose(i, row["step"])
         if row.get("val_loss") is not None:
             val_loss = row["val_loss"]
-            self.exams.append((row["step"], val_loss))
+            self.val_losses.append((row["step"], val_loss))
             self.best = val_loss if self.best is None else min(self.best, val_loss)
-            self._exam_rows.append(i)
+            self._val_rows.append(i)
         if row.get("old_val_loss") is not None:
-            self.old_exams.append((row["step"], row["old_val_loss"]))
+            self.old_val_losses.append((row["step"], row["old_val_loss"]))
 
     def changes(self) -> list[dict[str, Any]]:
         """The live changes of the run, from the `events.jsonl` beside: the `step` of each, and what it set.
@@ -195,16 +195,16 @@ class History:
         return (steps[-1] - steps[start]) / spent if spent > 0 else None
 
     def points(self, axis: str = "log") -> dict[str, list[Any]]:
-        """Some hundred rows to draw, a thousand or so at most, as columns: the newest among them, and the exams.
+        """Some hundred rows to draw, a thousand or so at most, as columns: the newest among them, and the val_losses.
 
-        A row that was chosen stays chosen as the curve grows (on even axes, and of many exams, until a doubling), so
+        A row that was chosen stays chosen as the curve grows (on even axes, and of many validation checks, until a doubling), so
         nothing shimmers.
         """
         with self._lock:
             chosen = self._on_log_axis if axis == "log" else self._on_even_axis
-            stride = 1 << (len(self._exam_rows) // _MOST_EXAMS).bit_length()
-            exams = self._exam_rows[::stride]
-            kept = sorted({*chosen, *exams, *range(len(self))[-1:]})
+            stride = 1 << (len(self._val_rows) // _MOST_EXAMS).bit_length()
+            val_losses = self._val_rows[::stride]
+            kept = sorted({*chosen, *val_losses, *range(len(self))[-1:]})
             return {name: column.at(kept) for name, column in self.rows.items()}
 
     def _choose(self, i: int, step: int) -> None:
@@ -218,7 +218,7 @@ class History:
             self._on_even_axis = self._on_even_axis[::2]
 
 
-def newest_exam(path: Path) -> tuple[int, float] | None:
+def newest_val_loss(path: Path) -> tuple[int, float] | None:
     """(step, validation loss) of the newest exam in a `metrics.jsonl`; None where its last 4 MB have none.
 
     For lists of runs: the file is read from its end.

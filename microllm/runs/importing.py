@@ -26,7 +26,7 @@ from ..storage import parsed
 from .catalog import free_name
 from .disk import check_disk
 from .history import LONGEST_LINE, MOST_EVENTS
-from .info import ACTIVE, RunInfo, RunProblem, is_count, is_number, kept_of
+from .info import ACTIVE, RunInfo, RunProblem, hash_key, is_count, is_number
 from .run import MOST_JSON, Run, checked_vocab
 from .weights import WeightsProblem
 
@@ -42,8 +42,8 @@ _NAMES = {*_LONGEST, "metrics.jsonl"}
 _ADDED = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt")  # by systems, by export.folder_zip
 
 
-def import_run(data: bytes, token: str | None = None) -> Run:
-    """Keep the run that `export.folder_zip` packed, under a new id, owned by whoever has `token`.
+def import_run(data: bytes, owner_key: str | None = None) -> Run:
+    """Keep the run that `export.folder_zip` packed, under a new id, owned by whoever has `owner_key`.
 
     Raises RunProblem with the first thing that is wrong; then nothing is kept. The text is not in such a zip: the run
     can be looked at, and can go on where its text is kept too.
@@ -51,7 +51,7 @@ def import_run(data: bytes, token: str | None = None) -> Run:
     check_disk()
     files = _files(data)
     check_disk(coming=sum(map(len, files.values())))
-    info = _info(files, token)
+    info = _info(files, owner_key)
     try:
         checked_vocab(parsed(files["vocab.json"]))
     except (ValueError, TypeError) as error:
@@ -143,7 +143,7 @@ def _verified(files: dict[str, bytes]) -> dict[str, bytes]:
     return files
 
 
-def _info(files: dict[str, bytes], token: str | None) -> RunInfo:
+def _info(files: dict[str, bytes], owner_key: str | None) -> RunInfo:
     """What run.json says, checked as if it were typed, with an id, an owner and a date of its own."""
     try:
         info = RunInfo.from_json(parsed(files["run.json"]))
@@ -156,7 +156,7 @@ def _info(files: dict[str, bytes], token: str | None) -> RunInfo:
         message=info.message[:500],
         parent=info.parent and replace(info.parent, name=info.parent.name[:60]),
         created=time.time(),
-        owner=kept_of(token) if token else None,
+        owner=hash_key(owner_key) if owner_key else None,
     )
 
 

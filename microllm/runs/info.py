@@ -74,8 +74,8 @@ class RunInfo:
 
     `message` is the sentence that goes with the state, `references` are losses to beat, `full_val_loss` is the loss on
     all held-out characters, scored when a run has finished, and `guess` is what a person expected the last validation
-    loss to be; losses are nats a character. `owner` is what is kept of the token of the one who may command the run in
-    the app (see `kept_of`); a run without one everybody may watch there and nobody command.
+    loss to be; losses are nats a character. `owner` is what is kept of the key of the one who may command the run in
+    the app (see `hash_key`); a run without one everybody may watch there and nobody command.
     `parent` is what it was forked from, if it was. `format` is explained at FORMAT.
     """
 
@@ -149,9 +149,9 @@ class RunInfo:
         """The SHA-256 of each text that the run needs."""
         return {text.sha256 for text in (self.text, self.old_text) if text}
 
-    def is_owned_with(self, token: str) -> bool:
-        """True when `token` is the owner's."""
-        return self.owner is not None and hmac.compare_digest(self.owner.encode(), kept_of(token).encode())
+    def is_owned_with(self, owner_key: str) -> bool:
+        """True when `owner_key` is the owner's."""
+        return self.owner is not None and hmac.compare_digest(self.owner.encode(), hash_key(owner_key).encode())
 
 
 def is_number(value: Any) -> bool:
@@ -216,15 +216,15 @@ def _check_unicode(data: dict[str, Any]) -> None:
         raise ValueError("a name or sentence in it is not Unicode.") from error
 
 
-def kept_of(token: str) -> str:
-    """What a run keeps of its owner's token: the SHA-256, in hexadecimal. Whoever reads it cannot command the run."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+def hash_key(owner_key: str) -> str:
+    """What a run keeps of its owner's key: the SHA-256, in hexadecimal. Whoever reads it cannot command the run."""
+    return hashlib.sha256(owner_key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def new_name() -> str:
     """A name that a person can remember. A label only: folders go by id."""
-    dice = random.SystemRandom()
-    return f"{dice.choice(_ADJECTIVES.split())}-{dice.choice(_NAMES.split())}"
+    rng = random.SystemRandom()
+    return f"{rng.choice(_ADJECTIVES.split())}-{rng.choice(_NAMES.split())}"
 
 
 class RunProblem(ValueError):

@@ -24,8 +24,7 @@ from ..environment import runs_dir
 from ..model import MicroLLM
 from ..storage import open_file, parsed, read_file, write_atomically
 from ..tokenizer import MAX_CHARACTERS, CharTokenizer
-from ..train import TrainerState
-from .checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint, sweep
+from .checkpoint import TrainerState, checkpoint_steps, load_checkpoint, remove_partial_saves, save_checkpoint
 from .disk import _bytes_in
 from .history import MOST_EVENTS, MOST_METRICS, History, replayed
 from .info import ACTIVE, NewerFormat, RunInfo, RunProblem
@@ -242,7 +241,7 @@ class Run:
         try:
             self._check_is_not_deleted()
             for folder in (self._checkpoints, self.folder / "snapshots"):
-                sweep(folder)
+                remove_partial_saves(folder)
             for file in ("metrics.jsonl", "events.jsonl"):
                 cut_torn_line(self.folder / file)
             writer = Writer(self.folder, self.history)

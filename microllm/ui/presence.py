@@ -13,30 +13,30 @@ import streamlit as st
 _FEW = 8
 _QUICK, _CALM = 0.0001, 0.002  # seconds
 _windows: set[str] = set()
-_crowd = 1
-_tidying: threading.Timer | None = None
+_slowdown = 1
+_freeing: threading.Timer | None = None
 
 
-def come(window: str) -> None:
+def window_opened(window: str) -> None:
     """Count a window among those that are open."""
     _windows.add(window)
-    _look_round()
+    _update()
 
 
-def go(window: str) -> None:
+def window_closed(window: str) -> None:
     """Count a window no more. When no other goes for a while, what they all have left is cleared away."""
-    global _tidying
+    global _freeing
     _windows.discard(window)
-    _look_round()
-    if _tidying:
-        _tidying.cancel()
+    _update()
+    if _freeing:
+        _freeing.cancel()
     # so long Streamlit keeps a window that has gone, in case it comes back
-    _tidying = threading.Timer(st.get_option("server.disconnectedSessionTTL") + 5.0, _tidy)
-    _tidying.daemon = True
-    _tidying.start()
+    _freeing = threading.Timer(st.get_option("server.disconnectedSessionTTL") + 5.0, _free_memory)
+    _freeing.daemon = True
+    _freeing.start()
 
 
-def _tidy() -> None:
+def _free_memory() -> None:
     """Give memory back: runs that were opened, texts, Streamlit's sessions (circles of objects), and what the C library
     keeps of what threads freed. Who still looks at a run or a text opens it again.
     """
@@ -67,22 +67,22 @@ def _end_sessions() -> None:
         is_done.wait(5.0)
 
 
-def crowd() -> int:
+def refresh_slowdown() -> int:
     """How many times slower everything ticks: 1 for a few windows, twice as slow with each doubling after that."""
-    return _crowd
+    return _slowdown
 
 
 def _times_slower(windows: int) -> int:
     return 1 << (max(0, windows - 1) // _FEW).bit_length()
 
 
-def _look_round() -> None:
+def _update() -> None:
     """See how crowded it is. It is calmer only when a quarter has gone: who reloads a page makes no other page anew.
 
-    A training thread needs the interpreter often, but each time briefly; a crowd would do nothing but take turns.
+    A training thread needs the interpreter often, but each time briefly; a refresh_slowdown would do nothing but take turns.
     """
-    global _crowd
+    global _slowdown
     here = len(_windows)
-    if _times_slower(here) > _crowd or _times_slower(here + here // 3) < _crowd:
-        _crowd = _times_slower(here)
-    sys.setswitchinterval(_QUICK if _crowd == 1 else _CALM)
+    if _times_slower(here) > _slowdown or _times_slower(here + here // 3) < _slowdown:
+        _slowdown = _times_slower(here)
+    sys.setswitchinterval(_QUICK if _slowdown == 1 else _CALM)

@@ -16,7 +16,7 @@ from ..cost import Speed, measure_speed
 from ..data import texts
 from ..data.decode import TextProblem
 from ..environment import grace_seconds
-from ..jobs.runner import Workshop
+from ..jobs.runner import Runner
 from ..jobs.samples import Samples
 from ..runs import disk
 from ..runs.info import RunProblem
@@ -24,10 +24,10 @@ from ..runs.run import Run
 from ..sample import NotFinite
 
 
-@st.cache_resource(on_release=Workshop.close, show_spinner=False)
-def workshop() -> Workshop:
+@st.cache_resource(on_release=Runner.close, show_spinner=False)
+def runner() -> Runner:
     """The runs that train in this server."""
-    return Workshop(grace=grace_seconds())
+    return Runner(grace=grace_seconds())
 
 
 class Background:
@@ -82,7 +82,7 @@ def speed() -> Speed | None:
 @st.cache_resource(show_spinner=False)
 def samples() -> Samples:
     """What the runs write as they learn, for all windows."""
-    return Samples(lambda run: workshop().model_now(run, max_age=1.0, wait=0.05))
+    return Samples(lambda run: runner().model_now(run, max_age=1.0, wait=0.05))
 
 
 @st.cache_data(ttl=20.0, show_spinner=False)
@@ -91,7 +91,7 @@ def disk_use() -> int:
     return disk.disk_use()
 
 
-def be_modest() -> None:
+def use_one_thread() -> None:
     """A page's small products must not take threads from training, nor wait for cores that are busy.
 
     Torch keeps the number for each thread, and pages run in many.

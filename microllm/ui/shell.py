@@ -54,9 +54,9 @@ def show(page) -> None:
         target, query_params = st.session_state.pop("detour")
         st.switch_page(target, query_params=query_params)
     if _is_awake.is_set():
-        from .parts import strip
+        from .parts import run_bar
 
-        strip.show(pace=2.0 if page.url_path == "train" else 1.0)  # the plot there moves; each tick costs the browser
+        run_bar.show(pace=2.0 if page.url_path == "train" else 1.0)  # the plot there moves; each tick costs the browser
     else:
         with st.bottom:
             st.caption("One moment …")

@@ -36,7 +36,7 @@ def server_of_its_own(home_of_its_own, mirror, monkeypatch):
     monkeypatch.setattr(gutenberg, "SOURCES", ())
     monkeypatch.setattr(server, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (1e-3, 1e-12))))
     yield
-    server.workshop().close()
+    server.runner().close()
     st.cache_resource.clear()
     st.cache_data.clear()
     assert not training_threads()
@@ -66,7 +66,7 @@ def fresh_server():
 def finished_run() -> Run:
     """A run that was trained to its end before anybody looked."""
     run = new_run(max_steps=20)
-    server.workshop().start(run).join(patience())
+    server.runner().start(run).join(patience())
     assert run.info.state == "finished"
     return run
 
@@ -75,7 +75,7 @@ def finished_run() -> Run:
 def live_run() -> Run:
     """A run that trains and has its first exam behind it; paused, so that pages are not slowed down."""
     run = new_run()
-    training = server.workshop().start(run)
+    training = server.runner().start(run)
     wait_for(lambda: step_of(training) > 0)
     training.pause()
     wait_for(lambda: training.state == "paused")

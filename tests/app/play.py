@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from microllm.config import configs_from
 from microllm.data import texts
 from microllm.data.builtin import words_twice
-from microllm.jobs.training import Training
+from microllm.jobs.training import TrainingJob
 from microllm.runs import catalog
 from microllm.runs.run import Run
 
@@ -58,7 +58,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def step_of(training: Training) -> int:
+def step_of(training: TrainingJob) -> int:
     """The step at which the training answers, after all that it was told before."""
     step, _ = training.copy(max_age=0, wait=patience())
     return step

@@ -31,7 +31,7 @@ def heatmap(at) -> dict:
 def trained(**settings):
     text = settings.pop("text", None)
     run = new_run(text, **{"max_steps": 3, "initialization": "torch"} | settings)
-    server.workshop().start(run).join(patience())
+    server.runner().start(run).join(patience())
     return run
 
 
@@ -173,7 +173,7 @@ def test_before_its_first_weights_a_run_says_that_they_are_on_their_way():
 
 
 def test_while_a_run_trains_the_heatmap_stands_still_until_there_is_news_enough_or_it_is_asked(live_run):
-    training = server.workshop().training(live_run.id)
+    training = server.runner().job(live_run.id)
     at = open_app("attention", run=live_run.id)
     assert "attention-anew" not in {button.key for button in at.button}  # paused: it is always of the last step
 

@@ -28,7 +28,7 @@ def own(text: str = TEXT, name: str = "notes.txt") -> dict[str, str]:
 
 
 def started(at) -> Run:
-    click(at, "strip-start")
+    click(at, "bar-start")
     assert "start_problem" not in at.session_state, complaints(at)
     return Run.open(at.session_state["run_id"])
 
@@ -68,7 +68,7 @@ def test_a_text_that_is_gone_is_named_and_nothing_else_is_learned(page):
     (texts.texts_dir() / f"{draft['sha256']}.txt").unlink()
     at = come_back(draft, page)
     assert "notes.txt" in complaints(at)
-    click(at, "strip-start")
+    click(at, "bar-start")
     assert "run_id" not in at.session_state and "run" not in at.query_params
     at = go_to(at, "train")
     assert at.button(key="start").disabled
@@ -136,7 +136,7 @@ def test_an_answer_to_the_server_before_is_none():
 def test_a_draft_that_nobody_here_has_written_breaks_nothing(draft):
     at = come_back(draft)
     assert "run_id" not in at.session_state
-    assert {"strip-start"} <= keys(at)
+    assert {"bar-start"} <= keys(at)
     assert "root:" not in said(at)
     assert not at.run().exception
 

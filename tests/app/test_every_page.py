@@ -20,7 +20,7 @@ OF_THE_PAGE = {
 
 
 def has_the_strip(at) -> bool:
-    return bool({"strip-start", "strip-stop"} & keys(at))
+    return bool({"bar-start", "bar-stop"} & keys(at))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -39,7 +39,7 @@ def test_a_page_without_a_run_says_what_it_is_for_and_leads_to_one(page):
 def test_a_page_shows_a_finished_run(page, finished_run):
     at = open_app(page, run=finished_run.id)
     assert not at.exception
-    assert keys(at) >= OF_THE_PAGE[page] | {"strip-start"}
+    assert keys(at) >= OF_THE_PAGE[page] | {"bar-start"}
     assert "finished" in said(at)
     assert at.query_params["run"] == finished_run.id
 
@@ -65,7 +65,7 @@ def test_a_fold_stays_open_when_one_comes_back_from_another_page(finished_run):
 def test_a_page_shows_a_run_that_trains(page, live_run):
     at = open_app(page, run=live_run.id, key=KEY)
     assert not at.exception
-    assert keys(at) >= OF_THE_PAGE[page] | {"strip-pause", "strip-step", "strip-stop"}
+    assert keys(at) >= OF_THE_PAGE[page] | {"bar-pause", "bar-step", "bar-stop"}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -142,34 +142,34 @@ def test_a_bad_link_says_so_and_does_not_lose_the_run_on_show(live_run):
 
 
 def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
-    training = server.workshop().training(live_run.id)
+    training = server.runner().job(live_run.id)
     step = step_of(training)
     at = open_app("generate", run=live_run.id, key=KEY)
     for made in (1, 2):
-        click(at, "strip-step")
+        click(at, "bar-step")
         wait_for(lambda made=made: training.state == "paused" and step_of(training) == step + made)
 
     at.run()
-    assert at.button(key="strip-pause").help == "Resume"
-    click(at, "strip-pause")
+    assert at.button(key="bar-pause").help == "Resume"
+    click(at, "bar-pause")
     wait_for(lambda: step_of(training) > step + 3)
     at.run()
-    assert at.button(key="strip-pause").help == "Pause"
-    click(at, "strip-pause")
+    assert at.button(key="bar-pause").help == "Pause"
+    click(at, "bar-pause")
     wait_for(lambda: training.state == "paused")
     at.run()
-    assert at.button(key="strip-pause").help == "Resume"
+    assert at.button(key="bar-pause").help == "Resume"
 
-    click(at, "strip-stop")
+    click(at, "bar-stop")
     training.join(patience())
     at.run()
     assert "stopped" in said(at)
-    assert "strip-start" in keys(at)
+    assert "bar-start" in keys(at)
     assert Run.open(live_run.id).info.state == "stopped"
 
 
 def test_a_learning_rate_is_changed_for_the_next_step(live_run):
-    training = server.workshop().training(live_run.id)
+    training = server.runner().job(live_run.id)
     at = open_app("train", run=live_run.id, key=KEY)
     at.number_input(key="live-learning_rate").set_value(0.0123)
     click(at, "live-apply")
@@ -185,7 +185,7 @@ def test_a_learning_rate_out_of_range_is_refused_with_the_range(live_run):
     at.number_input(key="live-learning_rate").set_value(5.0)
     click(at, "live-apply")
     assert "learning_rate is 5.0" in complaints(at)
-    assert server.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+    assert server.runner().job(live_run.id).config.learning_rate == live_run.info.train.learning_rate
 
 
 def test_a_part_of_a_page_that_comes_after_its_run_has_gone_is_not_drawn(monkeypatch):

@@ -72,7 +72,7 @@ def test_too_few_steps_are_named_before_the_click(finished_run):
 
 def test_the_text_of_the_panel_can_be_what_the_fork_learns():
     parent = new_run(drawing_room(3_000), max_steps=20)
-    server.workshop().start(parent).join(patience())
+    server.runner().start(parent).join(patience())
     at = open_at(parent)
     assert "To teach it another text" in said(at)
     at.selectbox(key="text").select("words-twice").run()
@@ -90,12 +90,12 @@ def test_the_text_of_the_panel_can_be_what_the_fork_learns():
 
 
 def test_a_run_that_trains_is_forked_at_the_step_at_which_it_is_and_stopped(live_run):
-    training = server.workshop().training(live_run.id)
+    training = server.runner().job(live_run.id)
     training.one_step()
-    wait_for(lambda: training.state == "paused" and training.reached % 8)
+    wait_for(lambda: training.state == "paused" and training.last_step % 8)
     at = open_at(live_run, key=KEY)
     child = forked(at)
-    assert child.info.parent.step == training.reached
+    assert child.info.parent.step == training.last_step
     assert child.info.parent.has_memory
     wait_for(lambda: live_run.info.state == "stopped")
 
@@ -120,10 +120,10 @@ def test_a_fork_whose_parent_was_deleted_still_names_it(finished_run):
 def test_the_steps_that_are_offered_follow_the_run_to_its_end(live_run):
     at = open_at(live_run, key=KEY)
     assert field(at, live_run, "max_steps").value == live_run.info.train.max_steps
-    training = server.workshop().training(live_run.id)
+    training = server.runner().job(live_run.id)
     training.stop()
     training.join(patience())
-    live_run.update(train=replace(live_run.info.train, max_steps=training.reached), state="finished")
+    live_run.update(train=replace(live_run.info.train, max_steps=training.last_step), state="finished")
     at.run()
-    assert field(at, live_run, "max_steps").value == 2 * training.reached
+    assert field(at, live_run, "max_steps").value == 2 * training.last_step
     assert "max_steps" not in complaints(at)

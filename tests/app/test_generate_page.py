@@ -11,7 +11,7 @@ from play import click, complaints, go_to, keys, new_run, open_app, said
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
 from microllm.inference import scored_stream
-from microllm.insight.surprisal import surprise
+from microllm.insight.surprisal import token_surprisals
 from microllm.jobs import generation
 from microllm.tokenizer import known_ids
 from microllm.ui import server
@@ -63,8 +63,8 @@ def tell(at, event: str, value):
 
 
 def texts(at) -> list[str]:
-    """What stands on the sheets, prompts included."""
-    return [sheet["given"] + sheet["text"] for sheet in letters(at)["sheets"]]
+    """What stands on the samples, prompts included."""
+    return [sample["given"] + sample["text"] for sample in letters(at)["samples"]]
 
 
 def finish(at) -> str:
@@ -142,7 +142,7 @@ NAMES = "emma\nolivia\nava\nisabella\nsophia\nmia\n" * 60
 
 def test_of_a_text_of_lines_the_offered_prompt_has_line_ends_and_another_one_can_be_chosen():
     run = new_run(NAMES, max_steps=5)
-    server.workshop().start(run).join(60)
+    server.runner().start(run).join(60)
     at = open_app("generate", run=run.id)
     offered = at.text_area(key="prompt").value
     assert "\n" in offered
@@ -180,9 +180,9 @@ def test_a_text_of_the_chosen_length_is_written_and_can_be_taken_along(at):
     assert text.startswith("word ")
     assert len(text) == len("word ") + 150
     assert "download" in keys(at)
-    (sheet,) = letters(at)["sheets"]
-    assert len(sheet["tints"]) == 150
-    assert len(set(sheet["tints"])) > 2
+    (sample,) = letters(at)["samples"]
+    assert len(sample["tints"]) == 150
+    assert len(set(sample["tints"])) > 2
 
 
 def test_a_click_on_generate_before_the_page_is_whole_is_obeyed(finished_run, monkeypatch):
@@ -209,7 +209,7 @@ def test_several_samples_stand_side_by_side_each_with_its_seed(at):
     alone = write(at)
     at.slider(key="samples").set_value(3).run()
     write(at)
-    assert [sheet["name"] for sheet in letters(at)["sheets"]] == ["seed 5", "seed 6", "seed 7"]
+    assert [sample["name"] for sample in letters(at)["samples"]] == ["seed 5", "seed 6", "seed 7"]
     assert texts(at)[0] == alone
     assert len(set(texts(at))) == 3
 
@@ -309,13 +309,13 @@ def test_a_held_out_passage_is_read_as_the_model_takes_it(at, finished_run):
     whole = finished_run.tokenizer.decode(finished_run.corpus.val[: read_part._PASSAGE])
     assert texts(at) == [whole.split(" ", 1)[1]]  # it begins with a whole word
     passage = known_ids(finished_run.tokenizer, texts(at)[0])
-    step, model = server.workshop().model_now(finished_run)
-    read = surprise(model, passage, guesses=5)
+    step, model = server.runner().model_now(finished_run)
+    read = token_surprisals(model, passage, guesses=5)
     assert letters(at)["nats"][0] == -1
     assert letters(at)["nats"][1:] == pytest.approx([100 * one for one in read.nats[1:].tolist()], abs=1)
     assert letters(at)["guesses"][5:] == finished_run.tokenizer.decode(read.guesses[1:].flatten())
     assert f"At step {step:,}: on average **{read.mean:.2f} nats**" in said(at)
-    assert f"{finished_run.history.read().exams[-1][1]:.2f} (validation loss)" in said(at)
+    assert f"{finished_run.history.read().val_losses[-1][1]:.2f} (validation loss)" in said(at)
 
 
 def test_the_next_passage_is_another_one_and_there_is_no_last(at, monkeypatch):
@@ -358,10 +358,10 @@ def test_what_a_sample_copied_is_marked_and_compared_with_what_nobody_copied(at,
     switch(switch(at, "view", "Read"), "reading-source", "sample")
     assert "has not written anything here yet" in said(at)
     training_text = finished_run.tokenizer.decode(finished_run.corpus.train)
-    step, model = server.workshop().model_now(finished_run)
-    sheet = generation.Sheet(model, finished_run.tokenizer, step, "word ", seed=0)
-    sheet.text = "z z " + training_text[70:100] + " z z"
-    monkeypatch.setattr(write_part, "newest", lambda: SimpleNamespace(sheets=[sheet], is_writing=False))
+    step, model = server.runner().model_now(finished_run)
+    sample = generation.Sample(model, finished_run.tokenizer, step, "word ", seed=0)
+    sample.text = "z z " + training_text[70:100] + " z z"
+    monkeypatch.setattr(write_part, "newest", lambda: SimpleNamespace(samples=[sample], is_writing=False))
     at.run()
     for _ in range(100):
         if "longest piece" in said(at) and "Searching" not in said(at):
@@ -379,7 +379,7 @@ def test_the_reading_follows_the_moment_on_show(at, finished_run):
     switch(at, "view", "Read")
     at.session_state["moment"] = 0
     at.run()
-    read = surprise(finished_run.model_at(0), known_ids(finished_run.tokenizer, texts(at)[0]))
+    read = token_surprisals(finished_run.model_at(0), known_ids(finished_run.tokenizer, texts(at)[0]))
     assert f"At step 0: on average **{read.mean:.2f} nats**" in said(at)
 
 
@@ -414,7 +414,7 @@ def test_what_was_written_survives_a_page_switch(at):
 
 def test_another_run_with_other_characters_takes_over_the_prompt(at):
     run = new_run("0123456789 " * 200, max_steps=5)
-    server.workshop().start(run).join(patience())
+    server.runner().start(run).join(patience())
     at.query_params["run"] = run.id
     at.run()
     assert not at.exception
@@ -426,7 +426,7 @@ def test_another_run_with_other_characters_takes_over_the_prompt(at):
 def test_what_another_run_wrote_is_not_shown_as_this_ones(at):
     text = write(at)
     run = new_run("0123456789 " * 200, max_steps=5)
-    server.workshop().start(run).join(patience())
+    server.runner().start(run).join(patience())
     at.query_params["run"] = run.id
     at.run()
     assert text not in texts(at)

@@ -1,11 +1,10 @@
 """Runs that were interrupted go on, finished ones get more steps, and old ones go."""
 
+import making
 import pytest
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
 
 from microllm.data import store, texts
-from microllm.jobs.slots import Slots
-from microllm.jobs.training import Training
 from microllm.runs import catalog
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
@@ -15,7 +14,7 @@ from microllm.ui import server
 def own_run(state: str, **settings) -> Run:
     """A run with ten steps behind it, in this state, that this window's key commands."""
     run = new_run(max_steps=10, **settings)
-    Training(run, Slots(1)).run()
+    making.train(run)
     run.update(state=state)
     return run
 
@@ -25,7 +24,7 @@ def own_run(state: str, **settings) -> Run:
 def test_one_click_goes_on_with_a_run_on_every_page(page, state):
     run = own_run(state)
     at = open_app(page, run=run.id, key=KEY)
-    click(at, "strip-go-on")
+    click(at, "bar-go-on")
     wait_for(lambda: not training_threads())
     assert run.info.state == "finished"
     assert [run.id] == [other.id for other in all_runs()]
@@ -34,14 +33,14 @@ def test_one_click_goes_on_with_a_run_on_every_page(page, state):
 def test_who_only_watches_cannot_go_on_with_it():
     run = own_run("interrupted")
     at = open_app("train", run=run.id)
-    assert "strip-go-on" not in keys(at)
+    assert "bar-go-on" not in keys(at)
     assert "train-on" not in keys(at)
 
 
 def test_a_finished_run_is_trained_on_to_twice_its_steps():
     run = own_run("finished")
     at = open_app("train", run=run.id, key=KEY)
-    assert "strip-go-on" not in keys(at)
+    assert "bar-go-on" not in keys(at)
     click(at, "train-on")
     wait_for(lambda: not training_threads())
     assert run.info.train.max_steps == 20
@@ -57,18 +56,18 @@ def test_a_text_that_is_gone_is_named_before_anything_is_lost(monkeypatch):
     texts.load_corpus.cache_clear()
     at = open_app("train", run=run.id, key=KEY)
     at.session_state["start_problem"] = None
-    at.button(key="strip-go-on").click().run()
+    at.button(key="bar-go-on").click().run()
     assert "not kept here" in said(at)
     assert run.info.state == "interrupted"
 
 
 def test_a_run_that_diverged_is_not_offered_to_go_on_for_it_would_diverge_again():
     run = own_run("failed")
-    assert "strip-go-on" in keys(open_app("train", run=run.id, key=KEY))
+    assert "bar-go-on" in keys(open_app("train", run=run.id, key=KEY))
     with (run.folder / "metrics.jsonl").open("a") as metrics:
         metrics.write('{"step": 21, "seconds": 9.9, "train_loss": null, "not_finite": ["train_loss"]}\n')
     at = open_app("train", run=run.id, key=KEY)
-    assert "strip-go-on" not in keys(at)
+    assert "bar-go-on" not in keys(at)
     assert "fork-button" in keys(at)
 
 
@@ -110,7 +109,7 @@ def test_a_text_goes_with_the_last_of_its_runs():
 def test_a_run_that_trains_is_not_deleted():
     run = own_run("interrupted", n_embd=16)
     run.extend(1_000_000)
-    server.workshop().start(run)
+    server.runner().start(run)
     at = open_app("train", run=run.id, key=KEY)
     at.session_state["runs-menu"] = True
     at.run()
@@ -154,7 +153,7 @@ def test_a_run_of_a_text_that_was_deleted_with_its_last_run_is_not_begun_before_
     click(at, "start")
     run = Run.open(at.session_state["run_id"])
     assert texts.is_kept(run.info.text)  # what stands in the field was taken anew
-    server.workshop().training(run.id).stop()
+    server.runner().job(run.id).stop()
     wait_for(lambda: not training_threads())
     at.text_area(key="pasted").set_value("").run()
     store.forget_text(own.sha256)

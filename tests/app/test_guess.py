@@ -57,7 +57,7 @@ def test_the_game_is_folded_away_and_costs_nothing_until_it_is_opened(finished_r
 
 
 def test_a_guess_is_scored_beside_the_bet_of_the_model_on_the_same_place(at, finished_run):
-    corpus, (step, model) = finished_run.corpus, server.workshop().model_now(finished_run)
+    corpus, (step, model) = finished_run.corpus, server.runner().model_now(finished_run)
     expected_yours = expected_models = 0
     for n in range(6):
         play = at.session_state["guess_play"]
@@ -114,7 +114,7 @@ def test_a_character_that_the_text_does_not_have_is_refused_and_not_counted(at):
 def test_a_composed_letter_is_the_letter_of_the_text_however_it_is_composed(written, typed):
     text = unicodedata.normalize(written, "é")
     run = new_run(text * 200 + " ", max_steps=5)
-    server.workshop().start(run).join(60)
+    server.runner().start(run).join(60)
     at = unfold(open_app("train", run=run.id))
     say(at, unicodedata.normalize(typed, "é"))
     (turn,) = at.session_state["guess_play"].game.turns
@@ -166,7 +166,7 @@ def test_the_moment_of_the_past_bets_when_it_is_on_show(at, finished_run):
 def test_another_text_is_another_game(at):
     say(at, " ")
     other = new_run("a quite different text with letters " * 100, max_steps=5)
-    server.workshop().start(other).join(patience())
+    server.runner().start(other).join(patience())
     at.query_params["run"] = other.id
     unfold(at)
     assert shown(at)["turn"] == 0
@@ -175,7 +175,7 @@ def test_another_text_is_another_game(at):
 
 def test_all_places_of_a_short_text_can_be_guessed_and_then_the_game_is_over():
     short = new_run("so short a text is soon read. " * 5, max_steps=5)
-    server.workshop().start(short).join(patience())
+    server.runner().start(short).join(patience())
     at = unfold(open_app("train", run=short.id))
     for _ in range(len(at.session_state["guess_play"].game.places)):
         assert not shown(at)["over"]
@@ -186,13 +186,13 @@ def test_all_places_of_a_short_text_can_be_guessed_and_then_the_game_is_over():
 
 
 def test_a_run_that_has_to_wait_for_its_first_turn_opens_the_game(live_run, monkeypatch):
-    monkeypatch.setattr(type(server.workshop().training(live_run.id)), "seconds_to_turn", lambda self: 4.0)
+    monkeypatch.setattr(type(server.runner().job(live_run.id)), "seconds_to_turn", lambda self: 4.0)
     at = open_app("train", run=live_run.id)
     assert is_open(at)
 
 
 def test_a_run_that_trains_at_once_leaves_the_game_folded():
     run = new_run()
-    training = server.workshop().start(run)
-    wait_for(lambda: training.reached > 3)
+    training = server.runner().start(run)
+    wait_for(lambda: training.last_step > 3)
     assert not is_open(open_app("train", run=run.id))

@@ -30,7 +30,7 @@ def test_a_cut_text_that_a_run_has_learned_stays():
     at.number_input(key="text-first").set_value(5_000).run()
     click(at, "start")
     (run,) = all_runs()
-    server.workshop().start(run).join(30)
+    server.runner().start(run).join(30)
     for first in (6_000, 7_000):
         at.number_input(key="text-first").set_value(first).run()
     assert run.corpus.train is not None and (texts_dir() / f"{run.info.text.sha256}.txt").exists()
@@ -45,7 +45,7 @@ def test_a_disk_that_is_full_takes_no_cut_texts(monkeypatch):
     assert kept_texts() == before
 
 
-@pytest.mark.parametrize("key", ["delete", "strip-go-on"])
+@pytest.mark.parametrize("key", ["delete", "bar-go-on"])
 def test_a_button_that_was_drawn_for_one_run_does_nothing_to_another(key):
     named, shown = new_run(max_steps=5), new_run(max_steps=5)
     for run in (named, shown):
@@ -59,7 +59,7 @@ def test_a_button_that_was_drawn_for_one_run_does_nothing_to_another(key):
     button.click().run()
     assert not at.exception
     assert {run.id for run in all_runs()} == {named.id, shown.id}
-    assert server.workshop().training(named.id) is server.workshop().training(shown.id) is None
+    assert server.runner().job(named.id) is server.runner().job(shown.id) is None
 
 
 def test_a_run_whose_steps_would_keep_everybody_waiting_is_refused_with_a_size_that_fits(monkeypatch):

@@ -11,7 +11,7 @@ from microllm.ui import server
 def long_run():
     """A finished run with snapshots of steps 0, 8, 12, ... 64."""
     run = new_run(max_steps=64)
-    server.workshop().start(run).join(patience())
+    server.runner().start(run).join(patience())
     return run
 
 

@@ -15,7 +15,7 @@ from microllm.ui import server
 
 
 def finished(validation, training, **settings) -> Run:
-    """A run that is over, with these losses at eleven exams."""
+    """A run that is over, with these losses at eleven val_losses."""
     run = new_run(max_steps=100, **settings)
     rows = [
         {"step": 10 * i, "seconds": i, "train_loss": a, "val_loss": b, "learning_rate": 1e-3, "tokens_per_second": 1.0}
@@ -110,8 +110,8 @@ def test_a_suggestion_holds_when_the_run_was_told_to_start_otherwise():
 @pytest.mark.timeout(30)
 def test_the_owner_of_a_run_that_was_stopped_early_goes_on_with_that_very_run():
     run = new_run(drawing_room(40_000), max_steps=400)
-    training = server.workshop().start(run)
-    wait_for(lambda: training.reached > 40)
+    training = server.runner().start(run)
+    wait_for(lambda: training.last_step > 40)
     training.stop()
     training.join(patience())
     rows = (run.folder / "metrics.jsonl").read_text().splitlines()

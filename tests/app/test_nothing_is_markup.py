@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 
+import making
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from play import KEY, click, go_to, new_run, open_app, said, wait_for
@@ -14,8 +15,7 @@ from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
 from microllm.data.decode import TextProblem
 from microllm.data.store import forget_text
-from microllm.jobs.slots import Slots
-from microllm.jobs.training import Training
+from microllm.jobs.training import TrainingJob
 from microllm.runs.info import Parent, RunProblem
 from microllm.runs.run import Run
 from microllm.runs.weights import WeightsProblem
@@ -121,7 +121,7 @@ def hostile(run: Run, **changes) -> Run:
 
 def trained(text: str = IN_A_TEXT * 40, **settings) -> Run:
     run = new_run(text, **{"max_steps": 10} | settings)
-    Training(run, Slots(1)).run()
+    making.train(run)
     assert run.info.state == "finished"
     with (run.folder / "metrics.jsonl").open("a") as metrics:  # so long that its speed is told
         metrics.write(json.dumps({"step": 11, "seconds": 9.0, "train_loss": 3.0, "val_loss": 3.0}) + "\n")
@@ -158,13 +158,13 @@ def test_the_name_of_a_text_that_is_not_kept_here(sent):
 def test_runs_that_train_and_wait_and_what_they_warn_of(live_run, sent):
     live_run.update(name=HOSTILE)
     at = open_app("train", run=live_run.id, key=KEY)
-    server.workshop().training(live_run.id).warning = HOSTILE
+    server.runner().job(live_run.id).warning = HOSTILE
     all_of(at)
     sent.shows("popover.label", "alert.body", "button.label", "button.help")
     click(at.slider(key="n_layer").set_value(1).run(), "queue")
-    (other,) = (it for it in server.workshop()._trainings.values() if it.folder.id != live_run.id)
-    other.folder.update(name=HOSTILE)
-    click(at.run(), f"way-to-{other.folder.id}")
+    (other,) = (it for it in server.runner()._jobs.values() if it.run.id != live_run.id)
+    other.run.update(name=HOSTILE)
+    click(at.run(), f"way-to-{other.run.id}")
     for page in ("train", "attention", "generate"):
         all_of(go_to(at, page))
         sent.shows("markdown.body", "button.label")
@@ -258,7 +258,7 @@ def test_why_something_cannot_be_done(what, error, sent, monkeypatch):
 def test_why_a_click_is_not_obeyed(live_run, sent, monkeypatch):
     at = all_of(open_app("train", run=live_run.id, key=KEY))
     with monkeypatch.context() as for_now:
-        for_now.setattr(Training, "change", refuse(ValueError(HOSTILE)))
+        for_now.setattr(TrainingJob, "change", refuse(ValueError(HOSTILE)))
         at.number_input(key="live-learning_rate").set_value(0.5)
         click(at, "live-apply")
         sent.shows("alert.body")
@@ -271,6 +271,6 @@ def test_why_a_click_is_not_obeyed(live_run, sent, monkeypatch):
         click(at, "start")
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:
-        for_now.setattr("microllm.ui.parts.write.Desk", refuse(ValueError(HOSTILE)))
+        for_now.setattr("microllm.ui.parts.write.Generation", refuse(ValueError(HOSTILE)))
         click(go_to(at, "generate"), "generate")
         sent.shows("alert.body")

@@ -21,7 +21,7 @@ SECRET = "Nobody else may read what I wrote here about the neighbours. " * 40
 
 
 def trained(run: Run) -> Run:
-    server.workshop().start(run).join(60)
+    server.runner().start(run).join(60)
     assert run.info.state == "finished", run.info.message
     return run
 
@@ -29,7 +29,7 @@ def trained(run: Run) -> Run:
 def run_on(text: texts.Text) -> Run:
     """A finished run of a tiny model, owned by who has KEY."""
     model, train = configs_from({"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "max_steps": 20})
-    return trained(catalog.create(model, train, text, preset="quick", threads=1, token=KEY))
+    return trained(catalog.create(model, train, text, preset="quick", threads=1, owner_key=KEY))
 
 
 def own(**how) -> texts.Text:
@@ -197,7 +197,7 @@ def test_one_windows_own_text_is_not_anothers():
     other.selectbox(key="text").set_value("own").run()
     assert other.button(key="start").disabled
     assert SECRET[:30] not in everything(other)
-    click(other, "strip-start")
+    click(other, "bar-start")
     assert "start_problem" not in other.session_state and "run_id" not in other.query_params
     assert "Nobody else" not in complaints(other)
 

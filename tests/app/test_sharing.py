@@ -8,6 +8,7 @@ import threading
 import time
 from urllib.parse import parse_qsl, urlsplit
 
+import making
 import pytest
 from patience import patience
 from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
@@ -16,14 +17,12 @@ from streamlit.runtime.caching import clear_session_resource_cache
 from microllm.config import PRESETS, configs_from
 from microllm.data import store, texts
 from microllm.data.builtin import words_twice
-from microllm.jobs.slots import Slots
-from microllm.jobs.training import Training
 from microllm.runs.catalog import all_runs
-from microllm.runs.info import kept_of
+from microllm.runs.info import hash_key
 from microllm.runs.run import Run
 from microllm.ui import server
 
-COMMANDS = {"strip-pause", "strip-step", "strip-stop", "live-learning_rate"}
+COMMANDS = {"bar-pause", "bar-step", "bar-stop", "live-learning_rate"}
 
 
 def started(at) -> Run:
@@ -58,7 +57,7 @@ def test_a_reload_keeps_what_the_window_had_set_going_besides_the_run_on_show():
     first = started(at)
     at.slider(key="n_layer").set_value(1).run()
     click(at, "queue")
-    waiting = next(one.folder for one in server.workshop()._trainings.values() if one.folder.id != first.id)
+    waiting = next(one.run for one in server.runner()._jobs.values() if one.run.id != first.id)
     at.run()
     link = {name: at.query_params[name] for name in ("run", "key", "also")}
     assert link["run"] == first.id
@@ -78,10 +77,10 @@ def test_no_other_run_is_owned_without_its_key(also, live_run):
 def test_who_starts_a_run_owns_it_and_only_a_hash_is_kept():
     at = open_app("train")
     run = started(at)
-    token = at.query_params["key"]
-    assert len(token) > 20
-    assert run.info.owner == kept_of(token)
-    assert token not in (run.folder / "run.json").read_text()
+    owner_key = at.query_params["key"]
+    assert len(owner_key) > 20
+    assert run.info.owner == hash_key(owner_key)
+    assert owner_key not in (run.folder / "run.json").read_text()
     assert keys(at.run()) >= COMMANDS
 
 
@@ -90,7 +89,7 @@ def test_a_reload_and_a_bookmark_keep_the_key(live_run):
     assert at.query_params == {"run": live_run.id, "key": KEY}
     go_to(at, "generate")
     assert at.query_params["key"] == KEY
-    click(at, "strip-stop")
+    click(at, "bar-stop")
     wait_for(lambda: live_run.info.state == "stopped")
 
 
@@ -98,7 +97,7 @@ def test_a_reload_and_a_bookmark_keep_the_key(live_run):
 def test_who_has_the_link_only_can_watch_and_is_offered_no_command(page, live_run):
     at = open_app(page, run=live_run.id)
     assert not COMMANDS & keys(at)
-    assert "strip-start" in keys(at)
+    assert "bar-start" in keys(at)
     assert "watching" in said(at)
     assert "key" not in at.query_params
 
@@ -117,35 +116,35 @@ def test_a_strange_key_is_a_wrong_key(key, live_run):
 
 def test_the_key_of_one_run_is_not_the_key_of_another(live_run):
     other = new_run()
-    other.update(owner=kept_of("another"))
+    other.update(owner=hash_key("another"))
     at = open_app("train", run=other.id, key=KEY)
     assert "not the key" in complaints(at)
     assert live_run.info.is_owned_with(KEY)
 
 
-@pytest.mark.parametrize("button", ["strip-pause", "strip-step", "strip-stop"])
+@pytest.mark.parametrize("button", ["bar-pause", "bar-step", "bar-stop"])
 def test_a_button_that_is_still_on_the_screen_commands_nothing_without_the_key(button, live_run):
     at = open_app("train", run=live_run.id, key=KEY)
-    training = server.workshop().training(live_run.id)
-    reached = training.reached
-    live_run.update(owner=kept_of("another"))
+    training = server.runner().job(live_run.id)
+    reached = training.last_step
+    live_run.update(owner=hash_key("another"))
     at.button(key=button).click().run()
     assert not at.exception
     training.join(0.3)
-    assert (training.state, training.reached) == ("paused", reached)
+    assert (training.state, training.last_step) == ("paused", reached)
 
 
 @pytest.mark.parametrize(
-    ("state", "button"), [("interrupted", "strip-go-on"), ("finished", "train-on"), ("finished", "delete")]
+    ("state", "button"), [("interrupted", "bar-go-on"), ("finished", "train-on"), ("finished", "delete")]
 )
 def test_a_button_that_is_still_on_the_screen_neither_resumes_nor_deletes_without_the_key(state, button):
     run = new_run(max_steps=10)
-    Training(run, Slots(1)).run()
+    making.train(run)
     run.update(state=state)
     at = unfold(open_app("train", run=run.id, key=KEY), "runs-menu")
     at.checkbox(key=f"sure-{run.id}").check().run()
     assert button in keys(at)
-    run.update(owner=kept_of("another"))
+    run.update(owner=hash_key("another"))
     at.button(key=button).click().run()
     assert not at.exception
     assert not training_threads()
@@ -155,19 +154,19 @@ def test_a_button_that_is_still_on_the_screen_neither_resumes_nor_deletes_withou
 
 def test_a_form_that_is_still_on_the_screen_changes_nothing_without_the_key(live_run):
     at = open_app("train", run=live_run.id, key=KEY)
-    live_run.update(owner=kept_of("another"))
+    live_run.update(owner=hash_key("another"))
     at.number_input(key="live-learning_rate").set_value(0.5)
     at.button(key="live-apply").click().run()
-    assert server.workshop().training(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+    assert server.runner().job(live_run.id).config.learning_rate == live_run.info.train.learning_rate
 
 
-@pytest.mark.parametrize("token", [None, ""])
-def test_a_run_that_nobody_owns_is_watched_by_all_and_commanded_by_nobody(token, live_run):
+@pytest.mark.parametrize("owner_key", [None, ""])
+def test_a_run_that_nobody_owns_is_watched_by_all_and_commanded_by_nobody(owner_key, live_run):
     live_run.update(owner=None)
     assert not live_run.info.is_owned_with("")
-    at = open_app("train", run=live_run.id, **({} if token is None else {"key": token}))
+    at = open_app("train", run=live_run.id, **({} if owner_key is None else {"key": owner_key}))
     assert not COMMANDS & keys(at)
-    assert "strip-start" in keys(at)
+    assert "bar-start" in keys(at)
 
 
 def test_a_run_of_an_earlier_version_still_opens(finished_run):
@@ -340,7 +339,7 @@ def test_a_moment_that_is_not_kept_is_named_and_the_nearest_shown(step, word, li
 
 def test_a_long_sentence_in_a_link_is_cut():
     run = new_run(max_steps=1)
-    server.workshop().start(run).join(patience())
+    server.runner().start(run).join(patience())
     at = open_app("attention", run=run.id, sentence="word " * 100)
     assert "500 characters" in complaints(at)
     assert len(at.text_area(key="sentence").value) == 128
@@ -357,7 +356,7 @@ def test_an_own_text_is_not_in_the_link_and_that_is_said():
 def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included():
     text = words_twice(3_000)
     run = new_run(text, max_steps=20)
-    server.workshop().start(run).join(patience())
+    server.runner().start(run).join(patience())
     at = open_app("train", run=run.id)
     click(at, "start")
     again = Run.open(at.session_state["run_id"])
@@ -368,7 +367,7 @@ def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included(
 
 def test_a_run_whose_own_text_is_gone_does_not_keep_the_page_from_opening():
     run = new_run(max_steps=20)
-    server.workshop().start(run).join(patience())
+    server.runner().start(run).join(patience())
     (texts.texts_dir() / f"{run.info.text.sha256}.txt").unlink()
     texts.load_corpus.cache_clear()
     at = open_app("train", run=run.id)

@@ -32,11 +32,11 @@ def start(at, key: str = "start") -> Run:
 
 
 def training(run: Run):
-    return server.workshop().training(run.id)
+    return server.runner().job(run.id)
 
 
 def trains(run: Run) -> bool:
-    return training(run) is not None and training(run).reached > 0
+    return training(run) is not None and training(run).last_step > 0
 
 
 def test_a_new_start_stops_and_keeps_what_trains(at):
@@ -57,7 +57,7 @@ def test_a_run_can_wait_for_the_end_of_the_one_that_trains(at):
     assert at.query_params["run"] == first.id
     assert f"{second.info.name} is next" in {button.label for button in at.button}
     wait_for(lambda: training(second).state == "waiting")
-    assert training(second).reached == -1
+    assert training(second).last_step == -1
 
     click(at, f"way-to-{second.id}")
     assert at.query_params["run"] == second.id
@@ -74,7 +74,7 @@ def test_only_one_waits(at):
     at.run()
     second, third = start(at, "queue"), start(at, "queue")
     wait_for(lambda: second.info.state == "stopped")
-    assert [one.folder.id for one in server.workshop()._trainings.values() if one.is_alive()] == [first.id, third.id]
+    assert [one.run.id for one in server.runner()._jobs.values() if one.is_alive()] == [first.id, third.id]
     assert training(third).waits_for is training(first)
 
 
@@ -84,7 +84,7 @@ def test_what_waits_goes_on_waiting_when_another_is_started_now(at):
     second, third = start(at, "queue"), start(at)
     wait_for(lambda: first.info.state == "stopped" and trains(third))
     assert training(second).waits_for is training(third)
-    assert training(second).reached == -1
+    assert training(second).last_step == -1
 
 
 def test_a_run_that_waits_can_be_stopped(at):
@@ -92,7 +92,7 @@ def test_a_run_that_waits_can_be_stopped(at):
     at.run()
     second = start(at, "queue")
     click(at, f"way-to-{second.id}")
-    click(at, "strip-stop")
+    click(at, "bar-stop")
     wait_for(lambda: second.info.state == "stopped")
     assert second.history.read().last is None
     assert training(first) is not None

@@ -118,7 +118,7 @@ def test_start_makes_a_run_of_exactly_what_the_controls_say():
     assert (info.model, info.train) == (model, train)
     assert info.text.name == gutenberg.BOOK
     assert at.query_params["run"] == info.id
-    assert "strip-stop" in keys(at)
+    assert "bar-stop" in keys(at)
 
 
 def test_every_knob_of_the_engine_is_on_the_page():
@@ -128,7 +128,7 @@ def test_every_knob_of_the_engine_is_on_the_page():
 def test_the_strip_of_another_page_starts_what_the_train_page_says(finished_run):
     at = choose(open_app("train", run=finished_run.id), SETTINGS)
     go_to(at, "attention")
-    click(at, "strip-start")
+    click(at, "bar-start")
     assert new_run_of(at).id != finished_run.id
     assert new_run_of(at).info.model == configs_from(SETTINGS)[0]
 
@@ -158,7 +158,7 @@ def test_start_twice_leaves_one_training_in_the_window():
     at = choose(open_app("train"), TINY)
     click(at, "start")
     first = new_run_of(at)
-    training = server.workshop().training(first.id)
+    training = server.runner().job(first.id)
     at.number_input(key="seed").set_value(7)
     click(at, "start")
     training.join(patience())
@@ -214,7 +214,7 @@ def test_a_context_longer_than_the_held_out_text_is_named_and_repaired():
 def test_the_strip_refuses_what_the_start_button_refuses():
     at = choose(open_app("train"), {"n_head": 5})
     go_to(at, "generate")
-    click(at, "strip-start")
+    click(at, "bar-start")
     assert not all_runs()
     assert "n_head must divide n_embd" in said(at)
 
@@ -453,7 +453,7 @@ def test_a_pasted_text_can_be_downloaded_by_its_owner_beside_the_command():
     at = choose(paste(open_app("train"), "to be or not to be, " * 100), TINY)
     click(at, "start")
     run = new_run_of(at)
-    server.workshop().training(run.id).stop()
+    server.runner().job(run.id).stop()
     at.session_state["take-away"] = True
     at.run()
     assert "take-text" in keys(at)

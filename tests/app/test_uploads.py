@@ -77,7 +77,7 @@ def test_a_box_for_a_text_takes_no_more_than_the_connection_does_and_says_so():
     assert box.proto.max_chars == draft.MOST_PASTED
     assert f"{draft.MOST_PASTED:,}" in box.label
     run = new_run(max_steps=1)
-    server.workshop().start(run).join(60)
+    server.runner().start(run).join(60)
     at = open_app("generate", run=run.id)
     at.button_group(key="view").set_value("Read").run()
     at.button_group(key="reading-source").set_value("own").run()

@@ -12,7 +12,6 @@ from driving import (
     press,
     press_start,
     run_id,
-    settle,
     slide,
     start,
     step,
@@ -20,6 +19,7 @@ from driving import (
     unfold,
     until,
     visit,
+    wait_briefly,
     wait_for_more_steps,
     wait_until_it_stands_still,
 )
@@ -37,7 +37,7 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
     field = at(page, "max_steps").locator("input")
     field.fill("100000")
     field.press("Enter")
-    settle(page)
+    wait_briefly(page)
     until(page, lambda: re.search(r"\d (min|h)", at(page, "cost").inner_text()), "what so many steps cost")
     run = press_start(page)
     assert server.run(run)["model"] | chosen == server.run(run)["model"]
@@ -46,17 +46,17 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
     seen = wait_for_more_steps(page)
     wait_for_more_steps(page, seen)
 
-    press(page, "strip-pause")
+    press(page, "bar-pause")
     paused = wait_until_it_stands_still(page, server)
     page.wait_for_timeout(1_200)  # two ticks
     assert step(page) == paused
-    press(page, "strip-step")
+    press(page, "bar-step")
     until(page, lambda: step(page) == paused + 1, "one step more")
     page.wait_for_timeout(1_200)
     assert step(page) == paused + 1
     assert server.lines(run)[-1]["step"] == paused + 1
 
-    press(page, "strip-pause")
+    press(page, "bar-pause")
     wait_for_more_steps(page, paused + 1)
 
     rate = at(page, "live-learning_rate").locator("input")
@@ -76,8 +76,8 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
     assert max(rate for at, rate in rates.items() if at < event["step"] - 1) <= 0.02
     assert rates[event["step"]] > 0.04
 
-    press(page, "strip-stop")
-    expect(button(page, "strip-start")).to_be_visible()
+    press(page, "bar-stop")
+    expect(button(page, "bar-start")).to_be_visible()
     until(page, lambda: server.run(run)["state"] == "stopped", "the end of the run")
     assert run_id(page) == run
     assert step(page) == server.lines(run)[-1]["step"]
@@ -218,7 +218,7 @@ def test_a_zoom_survives_new_data(page, server):
 def test_what_was_typed_last_counts_when_start_is_pressed_at_once(page, server):
     visit(page, f"{server.url}/train")
     unfold(page, "max_steps")
-    settle(page)
+    wait_briefly(page)
     at(page, "max_steps").locator("input").fill("54321")  # the click on Start is what leaves the field
     run = press_start(page)
     assert server.run(run)["train"]["max_steps"] == 54_321

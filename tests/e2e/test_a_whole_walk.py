@@ -14,12 +14,12 @@ from driving import (
     press,
     press_start,
     run_id,
-    settle,
     shared_link,
     step,
     unfold,
     until,
     visit,
+    wait_briefly,
     wait_for_more_steps,
     wait_until_it_stands_still,
 )
@@ -72,7 +72,7 @@ def train_and_watch(page: Page, server) -> str:
     choose_preset(page, "quick")
     unfold(page, "max_steps")
     fill(page, "max_steps", MAX_STEPS)
-    settle(page)
+    wait_briefly(page)
     chart = at(page, "loss-live").locator("[data-testid=stVegaLiteChart]")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
@@ -83,9 +83,9 @@ def train_and_watch(page: Page, server) -> str:
     wait_for_more_steps(page)
     expect(at(page, "sample-live")).to_contain_text("of its words are real")
     expect(page.get_by_text("As it passed the lines")).to_be_visible()
-    press(page, "strip-pause")
+    press(page, "bar-pause")
     reached = wait_until_it_stands_still(page, server)
-    press(page, "strip-step")
+    press(page, "bar-step")
     until(page, lambda: step(page) == reached + 1, "one step")
     nothing_sticks_out(page)
     return run
@@ -112,7 +112,7 @@ def write_and_read(page: Page, server) -> None:
     press(page, "generate")
     characters, bars = page.locator(".letters [role=option]"), page.locator(".letters .bar:visible")
     expect(button(page, "download")).to_be_enabled()
-    settle(page)
+    wait_briefly(page)
     text = page.locator(".letters code").first
     before = text.inner_text()
     point_at(page, characters.nth(12))
@@ -134,9 +134,9 @@ def others_may_watch(page: Page, other: Page, name: str) -> None:
     link = shared_link(page)
     assert "key=" not in link
     visit(other, link)
-    expect(at(other, "strip")).to_contain_text(name)
-    settle(other)
-    assert button(other, "strip-pause").count() == 0
+    expect(at(other, "run-bar")).to_contain_text(name)
+    wait_briefly(other)
+    assert button(other, "bar-pause").count() == 0
     assert not other.errors
     page.keyboard.press("Escape")
 
@@ -144,7 +144,7 @@ def others_may_watch(page: Page, other: Page, name: str) -> None:
 def what_comes_next(page: Page, server, run: str) -> None:
     """The end: what became of the guess, a walk back in time, what can be taken along, and a next run in one click."""
     visit(page, f"{server.url}/train{page.evaluate('location.search')}")
-    press(page, "strip-pause")
+    press(page, "bar-pause")
     expect(page.get_by_text(re.compile("You guessed that validation"))).to_be_visible(timeout=2 * PATIENCE * 1000)
     track = at(page, "timeline").locator(".track")
     box = track.bounding_box()
@@ -163,4 +163,4 @@ def what_comes_next(page: Page, server, run: str) -> None:
     following.scroll_into_view_if_needed()
     following.click()
     until(page, lambda: server.run(run_id(page) or run)["state"] == "training", "a next run, or more of this one")
-    press(page, "strip-stop")
+    press(page, "bar-stop")

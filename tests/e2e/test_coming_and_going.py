@@ -34,7 +34,7 @@ def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(fresh_server, pag
     addresses = []
     page.on("framenavigated", lambda frame: addresses.append(frame.url))
     visit(page, f"{server.url}/attention?run={run}")
-    expect(at(page, "strip")).to_contain_text(server.run(run)["name"])
+    expect(at(page, "run-bar")).to_contain_text(server.run(run)["name"])
     assert run_id(page) == run
     assert "/attention" in page.url
     assert len(addresses) > 1 and all(f"run={run}" in address for address in addresses)  # so a reload loses nothing
@@ -59,7 +59,7 @@ def test_a_run_that_is_trained_next_door_is_shown_live_by_its_link(page, server)
         assert training.wait(PATIENCE) == 0
     last = server.lines(run)[-1]["step"]
     until(page, lambda: step(page) == last, "the last step in the strip")
-    until(page, lambda: "stopped" in at(page, "strip").inner_text(), "its end in the strip")
+    until(page, lambda: "stopped" in at(page, "run-bar").inner_text(), "its end in the strip")
 
 
 @pytest.mark.parametrize("address", ["train", "attention", "generate"])
@@ -103,10 +103,10 @@ def test_the_menu_of_the_strip_leads_to_an_earlier_run(page, server):
             assert menu["y"] + menu["height"] <= name["y"]
             page.keyboard.press("Escape")
             expect(body).to_have_count(0)
-    press(page, "strip-stop")
+    press(page, "bar-stop")
     visit(page, f"{server.url}/generate")
     press(page, "runs-menu")
     press(page, f"open-{run}")
     until(page, lambda: run_id(page) == run, "the run in the address")
-    expect(at(page, "strip")).to_contain_text(server.run(run)["name"])
+    expect(at(page, "run-bar")).to_contain_text(server.run(run)["name"])
     expect(button(page, "generate")).to_be_visible()

@@ -18,12 +18,12 @@ from driving import (
     press_start,
     run_id,
     run_id_of,
-    settle,
     start,
     step,
     tracebacks,
     until,
     visit,
+    wait_briefly,
 )
 
 pytestmark = pytest.mark.timeout(300)
@@ -73,7 +73,12 @@ def crowded(browser, mirror, tmp_path_factory):
     server.failed = server.finished[::-1]
     folder = server.home / "runs" / server.failed
     shutil.copytree(server.home / "runs" / server.finished, folder)
-    ended = {"id": server.failed, "state": "failed", "message": "Training broke off: [x](y) <b>", "full_val_loss": None}
+    ended = {
+        "id": server.failed,
+        "state": "failed",
+        "message": "Training broke off: [x](y) <b>",
+        "full_val_loss": None,
+    }
     (folder / "run.json").write_text(json.dumps(server.run(server.finished) | ended))
     yield server
     assert server.end() == 0, server.log
@@ -93,7 +98,7 @@ def go_into(state, server, page, new_page) -> str:
     start(page)
     until(page, lambda: (step(page) or 0) > 20, "a run on its way")
     if state == "paused":
-        press(page, "strip-pause")
+        press(page, "bar-pause")
         until(page, lambda: server.run(run_id(page))["state"] == "paused", "a pause")
     if state == "waiting":
         other = new_page()
@@ -130,11 +135,11 @@ def test_every_page_is_in_order(state, crowded, new_page):
     for address in PAGES:
         visit(page, f"{crowded.url}/{address}{link}")
         if state == "waiting" and address == "train":  # turns change every few seconds
-            until(page, lambda: "your turn in" in at(page, "strip").inner_text(), "a wait")
+            until(page, lambda: "your turn in" in at(page, "run-bar").inner_text(), "a wait")
         for width, height in WIDTHS:
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(250)  # the browser lays it out anew
-            settle(page)
+            wait_briefly(page)
             where = f"{address}, {state}, {width} pixels"
             assert page.evaluate("document.scrollingElement.scrollWidth") <= width, where
             assert not unnamed(page), where

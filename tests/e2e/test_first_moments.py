@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from driving import CHART, at, button, choose, press, settle, step, until, visit
+from driving import CHART, at, button, choose, press, step, until, visit, wait_briefly
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
@@ -20,10 +20,10 @@ def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(add
         assert page.locator(f"a[href*='/{other}']").count()
     expect(page.locator("h3")).to_be_visible()
     heading = page.locator("h3").inner_text()
-    assert not at(page, "strip").count()
+    assert not at(page, "run-bar").count()
 
-    expect(at(page, "strip")).to_be_visible()
-    settle(page)
+    expect(at(page, "run-bar")).to_be_visible()
+    wait_briefly(page)
     assert page.locator("h3").inner_text() == heading
     assert not page.get_by_text("PyTorch is waking up").count()
     assert not page.errors
@@ -41,5 +41,5 @@ def test_the_first_point_stands_on_the_plot_soon_after_a_click_on_start(page, se
     until(page, lambda: page.locator(f"{CHART} .mark-line path[d*=L]").count(), "a line")
     drawn = time.monotonic() - began
     assert seen < 4 and drawn < 5, (seen, drawn)  # 0.7 s and 0.9 s on a quiet machine
-    press(page, "strip-stop")
-    expect(button(page, "strip-start")).to_be_visible()
+    press(page, "bar-stop")
+    expect(button(page, "bar-start")).to_be_visible()

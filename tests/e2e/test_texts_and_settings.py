@@ -75,8 +75,8 @@ def test_heads_that_cannot_share_the_width_are_explained_and_one_click_repairs_i
     expect(button(page, "use-n_head")).to_be_visible()
     assert "5 heads" in alerts(page)
     expect(button(page, "start")).to_be_disabled()
-    press(page, "strip-start")  # which is always there, and says so where it is always seen
-    expect(at(page, "strip")).to_contain_text("5 heads")
+    press(page, "bar-start")  # which is always there, and says so where it is always seen
+    expect(at(page, "run-bar")).to_contain_text("5 heads")
     press(page, "use-n_head")
     expect(button(page, "start")).to_be_enabled()
     expect(thumb(page, "n_head")).to_have_value("4")
@@ -159,11 +159,11 @@ def test_on_a_phone_nothing_overlaps_and_nothing_sticks_out(new_page, server):
         assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
         assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
         assert page.evaluate(OVERLAPS) == []
-        strip = at(page, "strip").bounding_box()
+        strip = at(page, "run-bar").bounding_box()
         assert strip["y"] + strip["height"] <= 844 + 1
-        numbers = at(page, "strip").locator("[data-testid=stMarkdown]", has_text=re.compile(r"\d / \d"))
+        numbers = at(page, "run-bar").locator("[data-testid=stMarkdown]", has_text=re.compile(r"\d / \d"))
         assert numbers.bounding_box()["height"] < 30  # one line
-        for box in (one.bounding_box() for one in at(page, "strip").locator("button:visible").all()):
+        for box in (one.bounding_box() for one in at(page, "run-bar").locator("button:visible").all()):
             assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
             assert 0 <= box["y"] <= box["y"] + box["height"] <= 844
     assert run_id(page) == run

@@ -12,12 +12,12 @@ from driving import (
     press,
     run_id,
     run_id_of,
-    settle,
     start,
     step,
     unfold,
     until,
     visit,
+    wait_briefly,
 )
 from playwright.sync_api import Page, expect
 
@@ -130,7 +130,7 @@ def test_the_moment_goes_along_to_other_pages_and_survives_a_reload(finished, se
     say(page, "At step 0, not the end")
     until(page, lambda: step_in_the_link(page) == 0, "step 0 in the link of the other page")
     page.reload()
-    settle(page)
+    wait_briefly(page)
     say(page, "At step 0, not the end")
     assert not page.errors
 
@@ -157,7 +157,7 @@ def test_while_it_trains_the_past_stands_still_and_live_snaps_back(new_page, ser
     say(page, "Live")
     until(page, lambda: at(page, "sample-live").locator("code").inner_text() != noise, "a sample of now")
     assert marked.evaluate("node => node.isConnected")  # it was never mounted anew
-    press(page, "strip-stop")
+    press(page, "bar-stop")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -173,7 +173,7 @@ def test_a_click_on_the_lines_to_beat_sets_the_guess(size, new_page, server):
     high, middle, low = map(float, said[1:])
     assert 0.5 <= low < middle < high <= 5
     fill(page, "guess", "1.2")
-    settle(page)
+    wait_briefly(page)
     assert float(field.input_value()) == 1.2  # what is typed stays, whatever was clicked
     assert not page.errors
 
@@ -184,7 +184,7 @@ def test_a_guess_is_compared_at_the_end_and_how_long_is_one_click(new_page, serv
     fill(page, "guess", "2.5")
     until(page, lambda: at(page, "for-15").count(), "the speed of this server")
     press(page, "for-15")
-    settle(page)
+    wait_briefly(page)
     unfold(page, "max_steps")
     chosen = int(at(page, "max_steps").locator("input").input_value())
     assert 20 < chosen != 2_000

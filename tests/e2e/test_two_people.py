@@ -6,7 +6,7 @@ import json
 import zipfile
 
 import pytest
-from driving import alerts, at, button, press, settle, start, step, until, visit, wait_for_more_steps
+from driving import alerts, at, button, press, start, step, until, visit, wait_briefly, wait_for_more_steps
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.timeout(240)
@@ -20,8 +20,8 @@ def test_a_link_with_settings_shows_them_and_stays_for_a_reload(page, server):
         expect(at(page, "text").locator("input")).to_have_value("Words said twice")
         assert "n_embd is 5000" in alerts(page)
         page.reload(wait_until="commit")
-        expect(at(page, "strip")).to_be_visible()
-        settle(page)
+        expect(at(page, "run-bar")).to_be_visible()
+        wait_briefly(page)
 
 
 def test_curves_and_folder_are_downloaded_while_it_trains(page, server, tmp_path):
@@ -47,7 +47,7 @@ def test_curves_and_folder_are_downloaded_while_it_trains(page, server, tmp_path
         page.wait_for_timeout(700 * number)
     command = at(page, "take-away").locator("[data-testid=stCode]").inner_text()
     assert "python -m microllm train --preset article" in command
-    press(page, "strip-stop")
+    press(page, "bar-stop")
     until(page, lambda: server.run(run)["state"] == "stopped", "the end of the run")
     assert step(page)
     assert not page.errors

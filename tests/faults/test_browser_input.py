@@ -193,7 +193,7 @@ def test_a_stranger_can_clear_no_caches_and_so_stop_nobody(server):
             await _until(lambda: server.steps(owner.run) > before + 20)
             await stranger.open("train", until="start")
             assert server.run(owner.run)["state"] == "training"
-            await owner.press("strip-stop", lambda: "strip-go-on" in owner.shown)
+            await owner.press("bar-stop", lambda: "bar-go-on" in owner.shown)
             assert not owner.problems and not stranger.problems
 
     _play(attack)

@@ -11,12 +11,12 @@ from driving import (
     curve,
     press,
     run_id,
-    settle,
     shared_link,
     start,
     step,
     until,
     visit,
+    wait_briefly,
     wait_for_more_steps,
 )
 from filelock import FileLock, Timeout
@@ -43,7 +43,7 @@ def test_ten_clicks_on_start_are_one_run(page, server):
     page.wait_for_timeout(1_500)
     after = {path.parent.name for path in (server.home / "runs").glob("*/run.json")}
     assert after - before == {run_id(page)}
-    expect(button(page, "strip-stop")).to_be_visible()
+    expect(button(page, "bar-stop")).to_be_visible()
     assert not page.errors
 
 
@@ -51,10 +51,10 @@ def test_ten_clicks_on_start_are_one_run(page, server):
 
 
 def has_the_whole_curve(page, server, run) -> bool:
-    """True when the curve begins at step 1 (the left edge of the log axis) and all exams so far are drawn."""
-    exams = [line["step"] for line in server.lines(run) if "val_loss" in line and line["step"] > 0]
+    """True when the curve begins at step 1 (the left edge of the log axis) and all validation checks so far are drawn."""
+    val_losses = [line["step"] for line in server.lines(run) if "val_loss" in line and line["step"] > 0]
     drawn = curve(page)
-    return drawn["left"] == 0 and drawn["exams"] >= len(exams) > 0
+    return drawn["left"] == 0 and drawn["val_losses"] >= len(val_losses) > 0
 
 
 def test_a_reload_comes_back_to_the_run_on_every_page_and_it_trains_on(page, server):
@@ -66,9 +66,9 @@ def test_a_reload_comes_back_to_the_run_on_every_page_and_it_trains_on(page, ser
         page.locator(f"header a[href*='/{address}'], [data-testid=stTopNavLink][href*='/{address}']").first.click()
         until(page, lambda address=address: f"/{address}" in page.url, "the page")
         until(page, lambda: run_id(page) == run, "the run in the address")
-        settle(page)
+        wait_briefly(page)
         page.reload(wait_until="commit")
-        expect(at(page, "strip")).to_contain_text(name)
+        expect(at(page, "run-bar")).to_contain_text(name)
         assert run_id(page) == run
         before = wait_for_more_steps(page, before)
         page.wait_for_timeout(1000 * GRACE + 500)
@@ -95,7 +95,7 @@ def test_a_lost_connection_does_not_stop_the_run(page, server):
     before = wait_for_more_steps(page)
     page.evaluate("streamlitDebug.disconnectWebsocket()")
     until(page, lambda: step(page) > before, "more steps")
-    settle(page)
+    wait_briefly(page)
     page.wait_for_timeout(1000 * GRACE + 1_500)
     assert server.run(run)["state"] == "training"
     wait_for_more_steps(page)
@@ -139,13 +139,13 @@ def test_after_a_restart_the_run_is_shown_as_interrupted_and_one_click_resumes_i
 
             server = Server(server.home, mirror, MICROLLM_CHECKPOINT="0.2").wait_until_it_answers()
             visit(page, server.url + link)
-            expect(at(page, "strip")).to_contain_text("interrupted")
+            expect(at(page, "run-bar")).to_contain_text("interrupted")
             assert len(server.lines(run)) > 0.5 * reached
-            press(page, "strip-go-on")
-            expect(button(page, "strip-stop")).to_be_visible()
+            press(page, "bar-go-on")
+            expect(button(page, "bar-stop")).to_be_visible()
             until(page, lambda reached=reached: (step(page) or 0) > reached + 5, "steps beyond those before the end")
-        press(page, "strip-stop")
-        settle(page)
+        press(page, "bar-stop")
+        wait_briefly(page)
         until(page, lambda: server.run(run)["state"] == "stopped", "the end")
         steps = [line["step"] for line in server.lines(run)]
         assert steps == list(range(len(steps)))  # no gap, no zig-zag
@@ -168,22 +168,22 @@ def test_a_stranger_with_the_link_watches_and_cannot_stop_the_run(page, new_page
     stranger = new_page()
     visit(stranger, link)
     assert run_id(stranger) == run
-    expect(at(stranger, "strip")).to_contain_text("watching")
+    expect(at(stranger, "run-bar")).to_contain_text("watching")
     wait_for_more_steps(stranger)
     for command in ("pause", "step", "stop"):
-        assert not at(stranger, f"strip-{command}").count()
+        assert not at(stranger, f"bar-{command}").count()
     assert not alerts(stranger).count("key")
     own = start(stranger, max_steps=190_000)
     assert own != run
     wait_for_more_steps(stranger)
-    press(stranger, "strip-stop")
+    press(stranger, "bar-stop")
     until(stranger, lambda: server.run(own)["state"] == "stopped", "the end of the stranger's run")
     assert server.run(run)["state"] == "training"
 
     page.reload(wait_until="commit")
-    expect(button(page, "strip-stop")).to_be_visible()
+    expect(button(page, "bar-stop")).to_be_visible()
     assert key in page.url
     wait_for_more_steps(page)
-    press(page, "strip-stop")
+    press(page, "bar-stop")
     until(page, lambda: server.run(run)["state"] == "stopped", "the end of the owner's run")
     assert not page.errors and not stranger.errors

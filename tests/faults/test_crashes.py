@@ -15,6 +15,7 @@ import traceback
 from itertools import pairwise
 from pathlib import Path
 
+import making
 import pytest
 import torch
 from patience import patience
@@ -28,14 +29,21 @@ from microllm.corpus import Corpus
 from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.jobs.slots import Slots
-from microllm.jobs.training import Training
+from microllm.jobs.training import TrainingJob
 from microllm.runs import catalog
 from microllm.runs.catalog import all_runs, runs_and_damaged
-from microllm.runs.checkpoint import checkpoint_steps, load_checkpoint, save_checkpoint
+from microllm.runs.checkpoint import (
+    TrainerState,
+    checkpoint_steps,
+    load_checkpoint,
+    load_state_dict,
+    save_checkpoint,
+    state_dict,
+)
 from microllm.runs.info import RunProblem
 from microllm.runs.metrics import Writer
 from microllm.runs.run import Run
-from microllm.train import Trainer, TrainerState
+from microllm.train import Trainer
 
 ROOT = Path(__file__).parents[2]
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10}
@@ -49,7 +57,7 @@ def new_run(max_steps: int = 20, threads: int = 1, **settings) -> Run:
 
 def train(run: Run) -> str:
     """Train a run, from where it is, to its end; the state it is left in."""
-    Training(run, Slots(1)).run()
+    making.train(run)
     return run.info.state
 
 
@@ -128,7 +136,7 @@ def train_and_be_killed(run: Run, save_number: int, event_number: int) -> None:
     sys.addaudithook(
         lambda event, _: event.startswith(("open", "os.", "shutil.", "tempfile.")) and event != "os.listdir" and count()
     )
-    Training(Run.open(run.id), Slots(1)).run()  # a lock does not outlive a fork
+    making.train(Run.open(run.id))  # a lock does not outlive a fork
 
 
 @pytest.mark.timeout(120)
@@ -165,7 +173,7 @@ def test_a_save_is_on_the_disk_before_its_name_is(tmp_path, corpus, monkeypatch)
 
     monkeypatch.setattr(os, "fsync", note_sync)
     monkeypatch.setattr(os, "rename", note_rename)
-    save_checkpoint(tmp_path / "checkpoints", Trainer(*configs_from(TINY), corpus).state(), {})
+    save_checkpoint(tmp_path / "checkpoints", state_dict(Trainer(*configs_from(TINY), corpus)), {})
     files, (manifest, folder, *last) = told[:3], told[3:]
     assert sorted(files) == ["sync model.safetensors", "sync optimizers.safetensors", "sync state.json"]
     assert manifest == "sync manifest.json"
@@ -310,9 +318,9 @@ def test_twenty_steps_are_ten_and_a_resume_and_ten(optimizer, dropout, corpus, t
     truth = steps_of(whole, 20)
     first = Trainer(*configs, corpus)
     losses = steps_of(first, 10)[:-1]
-    save_checkpoint(tmp_path, first.state(), {})
+    save_checkpoint(tmp_path, state_dict(first), {})
     second = Trainer(*configs, corpus)
-    second.go_on_from(load_checkpoint(tmp_path)[0])
+    load_state_dict(second, load_checkpoint(tmp_path)[0])
     assert losses + steps_of(second, 20) == truth
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
@@ -335,16 +343,16 @@ def test_without_the_optimisers_memory_or_the_step_it_would_be_another_run(left_
     truth = steps_of(Trainer(*configs, corpus), 20)
     first = Trainer(*configs, corpus)
     steps_of(first, 10)
-    state = first.state()
+    state = state_dict(first)
     parts = {"step": state.step, "seconds": 0.0, "model": state.model, "optimizers": state.optimizers}
     second = Trainer(*configs, corpus)
-    second.go_on_from(TrainerState(**parts | {left_out: {} if left_out == "optimizers" else 9}))
+    load_state_dict(second, TrainerState(**parts | {left_out: {} if left_out == "optimizers" else 9}))
     assert steps_of(second, 20)[-5:] != truth[-5:]
 
 
 def train_with_a_change(run: Run, at: int, end: int | None = None, after: int = 0) -> None:
     """Train a run whose learning rate is changed at a step, `after` so many changes, and which is killed at another."""
-    training = Training(Run.open(run.id), Slots(1))
+    training = TrainingJob(Run.open(run.id), Slots(1))
     log = Writer.log
 
     def log_and_steer(writer, progress):
@@ -368,7 +376,7 @@ def test_a_live_change_after_the_last_checkpoint_is_made_again():
     assert outcome(whole) != outcome(unbroken(dropout=0.1))
 
     run = new_run(dropout=0.1)
-    save, saved = microllm.jobs.training.Training._save_checkpoint, []
+    save, saved = microllm.jobs.training.TrainingJob._save_checkpoint, []
 
     def save_once(training, trainer, writer):
         if trainer.step >= 8 and not saved:
@@ -377,7 +385,7 @@ def test_a_live_change_after_the_last_checkpoint_is_made_again():
 
     def child():
         os.environ["MICROLLM_CHECKPOINT"] = "0"
-        microllm.jobs.training.Training._save_checkpoint = save_once
+        microllm.jobs.training.TrainingJob._save_checkpoint = save_once
         train_with_a_change(run, at=12, end=16)
 
     assert in_a_child(child) == -signal.SIGKILL
@@ -416,7 +424,7 @@ def test_snapshots_of_a_future_that_is_discarded_go_with_it(each_step):
         shutil.rmtree(run.folder / "checkpoints" / f"step-{step}")
     (step,) = run.checkpoints
     assert step == 11
-    training = Training(run, Slots(1))
+    training = TrainingJob(run, Slots(1))
     training.stop()
     training.run()  # it stands at step 11 now, and 12 is still to come
     assert run.snapshots == [0, 8, 11]
@@ -431,7 +439,7 @@ def test_a_live_change_before_the_checkpoint_still_counts(each_step):
     assert train(run) == "finished"
     assert outcome(run) == outcome(whole)
     model, asked = run.info.model, run.info.train
-    assert Training(run, Slots(1)).config == with_live_changes(model, asked, {"learning_rate": 0.003})
+    assert TrainingJob(run, Slots(1)).config == with_live_changes(model, asked, {"learning_rate": 0.003})
 
 
 # ---- 5. other surroundings
@@ -490,7 +498,7 @@ def test_a_disk_that_refuses_a_save_leaves_the_old_one_whole_and_training_goes_o
     run = new_run(max_steps=6)
     assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
     before = run.checkpoints
-    training = Training(run, Slots(1))
+    training = TrainingJob(run, Slots(1))
     with monkeypatch.context() as for_now:
         why = harm(for_now)
         training.run()
@@ -525,7 +533,7 @@ def test_lines_that_a_full_disk_refused_are_written_when_there_is_room(monkeypat
 
     opened = Writer._open
     monkeypatch.setattr(Writer, "_open", lambda writer: Metrics(opened(writer)))
-    training, warnings = Training(run, Slots(1)), []
+    training, warnings = TrainingJob(run, Slots(1)), []
     log = Writer.log
     monkeypatch.setattr(Writer, "log", lambda *arguments: warnings.append(training.warning) or log(*arguments))
     training.run()
@@ -551,7 +559,7 @@ def test_a_file_that_finds_no_room_halfway_leaves_the_old_one_whole(each_step):
 
     assert in_a_child(lambda: with_little_room(400, note)) == 0
     assert run.info.message != "one line more"
-    assert in_a_child(lambda: with_little_room(largest // 2, Training(Run.open(run.id), Slots(1)).run)) == 0
+    assert in_a_child(lambda: with_little_room(largest // 2, lambda: making.train(Run.open(run.id)))) == 0
     assert run.info.state == "finished"  # its lines had room, its weights had none
     assert run.checkpoints == before
     assert run.snapshots == [0, 8]
@@ -569,7 +577,7 @@ def test_a_live_change_that_cannot_be_written_down_is_not_made_and_training_goes
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Writer, "event", full)
-    training, warnings, log = Training(run, Slots(1)), [], Writer.log
+    training, warnings, log = TrainingJob(run, Slots(1)), [], Writer.log
 
     def log_and_steer(writer, progress) -> None:
         log(writer, progress)
@@ -641,17 +649,17 @@ def test_a_disk_that_fails_again_and_again_never_costs_the_last_whole_checkpoint
 
     for _ in range(2):
         next(progress)
-        save_checkpoint(tmp_path, trainer.state(), {})
+        save_checkpoint(tmp_path, state_dict(trainer), {})
     monkeypatch.setattr(os, "rename", fail)
     for _ in range(3):
         next(progress)
         with contextlib.suppress(OSError):
-            save_checkpoint(tmp_path, trainer.state(), {})
+            save_checkpoint(tmp_path, state_dict(trainer), {})
     assert {0, 1} <= set(checkpoint_steps(tmp_path))
     assert load_checkpoint(tmp_path)[0].step == 1
     monkeypatch.undo()
     next(progress)
-    save_checkpoint(tmp_path, trainer.state(), {})
+    save_checkpoint(tmp_path, state_dict(trainer), {})
     assert load_checkpoint(tmp_path)[0].step == 5
 
 
@@ -696,7 +704,7 @@ def test_weights_of_another_shape_are_named(each_step):
     for one in (run, other):
         assert in_a_child(lambda: train_and_be_killed(one, 4, 1)) == -signal.SIGKILL  # noqa: B023
     shutil.rmtree(run.folder / "checkpoints")
-    shutil.copytree(other.folder / "checkpoints", run.folder / "checkpoints")
+    shutil.copytree(other.run / "checkpoints", run.folder / "checkpoints")
     assert train(run) == "failed"
     assert "do not fit this run's configuration" in run.info.message
     assert "token_embedding.weight" in run.info.message
@@ -706,7 +714,7 @@ def test_an_optimisers_memory_of_another_shape_is_named(corpus):
     configs = configs_from(TINY)
     trainer = Trainer(*configs, corpus)
     steps_of(trainer, 2)
-    state = trainer.state()
+    state = state_dict(trainer)
     for key, sentence in {
         "0.0.momentum_buffer": r"0\.0\.momentum_buffer has the shape \(3, 3\)",
         "9.0.momentum_buffer": r"'9\.0\.momentum_buffer' belongs to no optimizer of this run",
@@ -714,7 +722,7 @@ def test_an_optimisers_memory_of_another_shape_is_named(corpus):
     }.items():
         wrong = dict(state.optimizers) | {key: torch.zeros(3, 3)}
         with pytest.raises(ValueError, match=sentence):
-            Trainer(*configs, corpus).go_on_from(TrainerState(2, 0.0, state.model, wrong))
+            load_state_dict(Trainer(*configs, corpus), TrainerState(2, 0.0, state.model, wrong))
 
 
 # ---- 11. a damaged run

@@ -16,9 +16,8 @@ from microllm import Trainer
 from microllm.config import configs_from
 from microllm.data import texts
 from microllm.runs import catalog
-from microllm.runs.checkpoint import surroundings
+from microllm.runs.checkpoint import TrainerState, determinism_context, load_state_dict, state_dict
 from microllm.runs.run import Run
-from microllm.train import TrainerState
 
 pytestmark = pytest.mark.timeout(120)  # two processes, each of which imports torch
 
@@ -151,8 +150,8 @@ def begun_alone() -> tuple[Run, Trainer]:
     run = catalog.create(*configs_from(given, "article"), text, preset="article", threads=1)
     trainer = one_process(run)
     next(progress for progress in trainer if progress.step == 20)
-    state = trainer.state()
-    run.save_checkpoint(state, surroundings(1, trainer.device, 1))
+    state = state_dict(trainer)
+    run.save_checkpoint(state, determinism_context(1, trainer.device, 1))
     run.save_snapshot(20, state.model)
     run.update(state="stopped")
     return run, trainer
@@ -194,7 +193,7 @@ def test_two_processes_train_a_fork_on_another_text_in_the_characters_of_its_par
 
     alone = one_process(fork)
     alone.old_corpus = fork.old_corpus
-    alone.go_on_from(TrainerState(0, 0.0, parent.model_at(20).state_dict(), {}))
+    load_state_dict(alone, TrainerState(0, 0.0, parent.model_at(20).state_dict(), {}))
     goes_on_alike(fork, alone)
 
 

@@ -28,5 +28,5 @@ def test_where_the_home_cannot_be_written_the_page_says_so_and_trains_all_the_sa
     until(page, lambda: "MICROLLM_HOME cannot be written" in alerts(page), "a notice")
     press_start(page)
     wait_for_more_steps(page)
-    expect(button(page, "strip-stop")).to_be_visible()
+    expect(button(page, "bar-stop")).to_be_visible()
     assert not page.errors

@@ -17,10 +17,10 @@ from benchmarks.visitor import Visitor
 from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
-from microllm.jobs.runner import Workshop
+from microllm.jobs.runner import Runner
 from microllm.jobs.slots import Slots
 from microllm.runs import catalog
-from microllm.runs.info import kept_of
+from microllm.runs.info import hash_key
 from microllm.runs.run import Run
 from microllm.train import Trainer
 from microllm.ui import presence, shell
@@ -47,18 +47,18 @@ def wait_until(condition, seconds: float = 20.0) -> None:
 
 
 def test_thirty_runs_take_turns_each_has_its_first_points_within_its_share_and_knows_when_its_turn_comes():
-    workshop = Workshop(Slots(1, turn=FIRST, first=FIRST))
+    runner = Runner(Slots(1, turn=FIRST, first=FIRST))
     try:
         runs = [new_run(seed=seed) for seed in range(30)]
         began = time.monotonic()
-        trainings = [workshop.start(run) for run in runs]
+        trainings = [runner.start(run) for run in runs]
         fifth, told = {}, {}
         while len(fifth) < 30:
             now = time.monotonic() - began
             assert now < 60, sorted(fifth)
             for training in trainings:
-                key = training.folder.id
-                if key not in fifth and training.reached >= 4:
+                key = training.run.id
+                if key not in fifth and training.last_step >= 4:
                     fifth[key] = now
                 # how long others take to begin is learned from the first ones
                 if len(fifth) > 5 and key not in {*told, *fifth} and (seconds := training.seconds_to_turn()):
@@ -73,7 +73,7 @@ def test_thirty_runs_take_turns_each_has_its_first_points_within_its_share_and_k
         promised = [told[key] for key in sorted(told, key=fifth.get)]
         assert sum(one < next for one, next in itertools.pairwise(promised)) > 0.8 * len(promised)
     finally:
-        workshop.close()
+        runner.close()
     assert {run.info.state for run in runs} == {"interrupted"}  # and nobody has lost a step
     for run in runs:
         assert run.history.read().rows["step"] == list(range(len(run.history)))
@@ -82,13 +82,13 @@ def test_thirty_runs_take_turns_each_has_its_first_points_within_its_share_and_k
 
 def test_in_a_crowd_everything_ticks_slower_and_one_who_reloads_changes_nothing_for_the_others(monkeypatch):
     monkeypatch.setattr(presence, "_windows", set())
-    monkeypatch.setattr(presence, "_tidy", lambda: None)
+    monkeypatch.setattr(presence, "_free_memory", lambda: None)
 
     def coming() -> list[int]:
-        return [presence.come(f"window {i}") or presence.crowd() for i in range(30)]
+        return [presence.window_opened(f"window {i}") or presence.refresh_slowdown() for i in range(30)]
 
     def going() -> list[int]:
-        return [presence.go(f"window {i}") or presence.crowd() for i in reversed(range(30))]
+        return [presence.window_closed(f"window {i}") or presence.refresh_slowdown() for i in reversed(range(30))]
 
     try:
         assert coming() == [1] * 8 + [2] * 8 + [4] * 14
@@ -96,15 +96,15 @@ def test_in_a_crowd_everything_ticks_slower_and_one_who_reloads_changes_nothing_
         assert told == sorted(told, reverse=True) and told[-1] == 1
         for few in (9, 17):  # a window more than it takes
             monkeypatch.setattr(presence, "_windows", set(map(str, range(few - 1))))
-            presence.come("the last one")
-            crowded = presence.crowd()
-            presence.go("the last one")
-            assert presence.crowd() == crowded > 1
-            presence.come("the last one")
-            assert presence.crowd() == crowded
+            presence.window_opened("the last one")
+            crowded = presence.refresh_slowdown()
+            presence.window_closed("the last one")
+            assert presence.refresh_slowdown() == crowded > 1
+            presence.window_opened("the last one")
+            assert presence.refresh_slowdown() == crowded
     finally:
         presence._windows.clear()
-        presence.go("nobody")
+        presence.window_closed("nobody")
 
 
 # ---- 40. the same seed twice at once
@@ -113,13 +113,13 @@ def test_in_a_crowd_everything_ticks_slower_and_one_who_reloads_changes_nothing_
 @pytest.mark.parametrize("seeds", [(1, 1), (1, 2)])
 @pytest.mark.parametrize("places", [1, 2])
 def test_two_runs_at_once_are_each_bitwise_what_they_are_alone(places, seeds):
-    workshop = Workshop(Slots(places, turn=0.1, first=0.1))
+    runner = Runner(Slots(places, turn=0.1, first=0.1))
     try:
         runs = [new_run(150, seed=seed) for seed in seeds]
-        for training in [workshop.start(run) for run in runs]:
+        for training in [runner.start(run) for run in runs]:
             training.join(patience(30))
     finally:
-        workshop.close()
+        runner.close()
     for run in runs:
         alone = Trainer(run.info.model, run.info.train, run.corpus)
         losses = [(progress.step, progress.train_loss) for progress in alone]
@@ -129,18 +129,18 @@ def test_two_runs_at_once_are_each_bitwise_what_they_are_alone(places, seeds):
             assert torch.equal(tensor, alone.model.state_dict()[name])
 
 
-# ---- 41. whose run it is: of the second token a hash alone is kept
+# ---- 41. whose run it is: of the second key a hash alone is kept
 
 
 def test_of_the_owners_token_only_a_hash_is_kept_and_only_the_token_owns():
     model, train = configs_from(TINY)
     text = texts.prepare(drawing_room(2_000), "made")
-    run = catalog.create(model, train, text, preset="quick", token="the owner's token")
+    run = catalog.create(model, train, text, preset="quick", owner_key="the owner's key")
     kept = (run.folder / "run.json").read_text()
-    assert "the owner's token" not in kept
-    assert kept_of("the owner's token") in kept
-    assert run.info.is_owned_with("the owner's token")
-    for other in ("", "another", kept_of("the owner's token"), "THE OWNER'S TOKEN", "\ud800"):
+    assert "the owner's key" not in kept
+    assert hash_key("the owner's key") in kept
+    assert run.info.is_owned_with("the owner's key")
+    for other in ("", "another", hash_key("the owner's key"), "THE OWNER'S TOKEN", "\ud800"):
         assert not run.info.is_owned_with(other)
 
 
@@ -153,7 +153,7 @@ def test_after_a_hundred_page_loads_and_thirty_closed_windows_memory_is_what_it_
     async def window() -> list[str]:
         async with Visitor(server.url) as visitor:
             for page in ("train", "attention", "generate", "train"):
-                await visitor.open(page, until="strip-start")
+                await visitor.open(page, until="bar-start")
             return visitor.problems
 
     async def windows(number: int) -> list[list[str]]:
@@ -185,9 +185,9 @@ def test_when_windows_have_gone_what_they_left_is_cleared_away(monkeypatch):
     gc.collect()
     gc.disable()
     try:
-        presence.come("a window")
+        presence.window_opened("a window")
         del session
-        presence.go("a window")
+        presence.window_closed("a window")
         assert left() is not None
         wait_until(lambda: left() is None)
     finally:

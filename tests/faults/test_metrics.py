@@ -6,16 +6,15 @@ import threading
 import time
 import tracemalloc
 
+import making
 import pytest
 from patience import patience
 
 from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import words_twice
-from microllm.jobs.slots import Slots
-from microllm.jobs.training import Training
 from microllm.runs import catalog, history
-from microllm.runs.history import LONGEST_LINE, MOST_EVENTS, History, newest_exam
+from microllm.runs.history import LONGEST_LINE, MOST_EVENTS, History, newest_val_loss
 from microllm.runs.run import Run
 from microllm.train import Progress
 
@@ -147,14 +146,14 @@ def test_after_a_torn_line_writing_goes_on_with_a_whole_one(run):
 
 def test_what_was_logged_after_the_checkpoint_is_made_again_without_a_zig_zag(run, monkeypatch):
     monkeypatch.setenv("MICROLLM_CHECKPOINT", "0")
-    Training(run, Slots(1)).run()
+    making.train(run)
     whole = lines(run.folder / "metrics.jsonl")
     newest = max(run.checkpoints)
     (run.folder / "checkpoints" / f"step-{newest}" / "manifest.json").unlink()
     earlier = run.load_checkpoint()[0].step
     run.update(state="interrupted")
     assert earlier < newest == whole[-1]["step"]
-    Training(run, Slots(1)).run()
+    making.train(run)
     again = lines(run.folder / "metrics.jsonl")
     assert [row["step"] for row in again] == list(range(21))
     assert [row["train_loss"] for row in again] == [row["train_loss"] for row in whole]
@@ -238,18 +237,18 @@ def test_what_is_no_file_has_no_rows_and_no_changes_and_nobody_waits_for_it(make
     for name in ("metrics.jsonl", "events.jsonl"):
         make(tmp_path / name)
     curve = History(tmp_path / "metrics.jsonl")
-    assert (len(curve.read()), curve.changes(), newest_exam(curve.path)) == (0, [], None)
+    assert (len(curve.read()), curve.changes(), newest_val_loss(curve.path)) == (0, [], None)
 
 
 def test_the_newest_exam_is_found_from_the_end_of_a_long_file(path):
-    assert newest_exam(path) is None
+    assert newest_val_loss(path) is None
     rows = [line(step, **({} if step % 5_000 else {"val_loss": 2 + step / 1e6})) for step in range(19_000)]
     append(path, "".join(rows) + with_names(19_000, 10_000) + line(19_001, val_loss="low") + line(19_002)[:30])
     assert path.stat().st_size > 1_000_000
     began = time.process_time()
-    assert newest_exam(path) == (15_000, 2.015) == History(path).read().exams[-1]
+    assert newest_val_loss(path) == (15_000, 2.015) == History(path).read().val_losses[-1]
     path.write_text("".join(rows[1:4_999]))
-    assert newest_exam(path) is None
+    assert newest_val_loss(path) is None
     assert time.process_time() - began < 1.0
 
 

@@ -338,14 +338,14 @@ def test_a_resumed_run_logs_the_validations_that_are_new(training, capsys):
     capsys.readouterr()
     assert main(["train", f"--resume={the_run().id}", "--max_steps=80"]) == 0
     steps = [step for step, *_ in validation_lines(capsys.readouterr().out)]
-    assert steps == [step for step, _ in the_run().history.read().exams if step >= 20]
+    assert steps == [step for step, _ in the_run().history.read().val_losses if step >= 20]
 
 
 def test_on_a_terminal_the_last_validation_has_its_own_step(training, terminal):
     screen = terminal(*training, "--max_steps=300", columns=200)
     shown = re.findall(r"validation loss (\S+) \(step ([\d,]+)\)", screen.read())
     assert screen.exit_code() == 0
-    measured = {f"{step:,}": f"{loss:.4f}" for step, loss in the_run().history.read().exams}
+    measured = {f"{step:,}": f"{loss:.4f}" for step, loss in the_run().history.read().val_losses}
     assert shown
     assert all(measured[step] == loss for loss, step in shown)
 

@@ -10,7 +10,7 @@ from microllm import MicroLLM, Sampling, configs_from, generate, probabilities, 
 from microllm.__main__ import main
 from microllm.data import texts
 from microllm.data.builtin import words_twice
-from microllm.jobs.runner import Workshop
+from microllm.jobs.runner import Runner
 from microllm.jobs.slots import Slots
 from microllm.runs import catalog
 from microllm.runs.catalog import all_runs
@@ -28,10 +28,10 @@ def new_run(max_steps: int = 30, **settings) -> Run:
 
 
 @pytest.fixture
-def workshop():
-    workshop = Workshop(Slots(1))
-    yield workshop
-    workshop.close()
+def runner():
+    runner = Runner(Slots(1))
+    yield runner
+    runner.close()
 
 
 # ---- 32. settings out of range: one check for slider, link, file and flag
@@ -80,7 +80,7 @@ def test_a_link_says_the_same_and_what_it_asks_is_made_valid(name, value):
 # ---- 33. the loss is no number any more
 
 
-def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_rate_and_what_was_good_is_kept(workshop, monkeypatch):
+def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_rate_and_what_was_good_is_kept(runner, monkeypatch):
     monkeypatch.setenv("MICROLLM_CHECKPOINT", "0")
     run, forward = new_run(learning_rate=0.5, optimizer="adamw", schedule="constant"), Trainer._forward
 
@@ -89,7 +89,7 @@ def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_rate_and_what_was
         return loss * math.nan if trainer.step == 4 else loss
 
     monkeypatch.setattr(Trainer, "_forward", break_at_four)
-    workshop.start(run).join(patience())
+    runner.start(run).join(patience())
     assert run.info.state == "failed"
     assert run.info.message == (
         "The loss stopped being a number at step 4, with learning rate 0.5. "
@@ -105,7 +105,7 @@ def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_rate_and_what_was
 # ---- 34. out of memory
 
 
-def test_a_lack_of_memory_fails_the_run_with_a_hint_and_the_others_go_on(workshop, monkeypatch):
+def test_a_lack_of_memory_fails_the_run_with_a_hint_and_the_others_go_on(runner, monkeypatch):
     unlucky, lucky = new_run(seed=1), new_run(seed=2)
     log = Writer.log
 
@@ -115,7 +115,7 @@ def test_a_lack_of_memory_fails_the_run_with_a_hint_and_the_others_go_on(worksho
         log(writer, progress)
 
     monkeypatch.setattr(Writer, "log", run_out)
-    for training in [workshop.start(unlucky), workshop.start(lucky)]:
+    for training in [runner.start(unlucky), runner.start(lucky)]:
         training.join(patience())
     assert unlucky.info.state == "failed"
     assert unlucky.info.message == "There was not enough memory. A smaller batch_size, block_size or n_embd needs less."

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import making
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -30,7 +31,7 @@ from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.decode import TextProblem
 from microllm.environment import runs_dir
 from microllm.jobs.slots import Slots
-from microllm.jobs.training import Training
+from microllm.jobs.training import TrainingJob
 from microllm.runs import catalog, disk, fork, importing
 from microllm.runs import run as run_module
 from microllm.runs.archive import folder_zip
@@ -49,8 +50,8 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 def run():
     text = texts.prepare(drawing_room(2_000), "made")
     model, train = configs_from(TINY)
-    run = catalog.create(model, train, text, preset="quick", threads=1, token="the owner's")
-    Training(run, Slots(1)).run()
+    run = catalog.create(model, train, text, preset="quick", threads=1, owner_key="the owner's")
+    making.train(run)
     return run
 
 
@@ -95,7 +96,7 @@ def with_run_json(files, **changes):
 
 
 def test_a_run_comes_back_as_it_was_with_an_id_and_an_owner_of_its_own(run):
-    again = import_run(folder_zip(run), token="another's")
+    again = import_run(folder_zip(run), owner_key="another's")
     assert again.id != run.id
     assert (again.info.model, again.info.train) == (run.info.model, run.info.train)
     assert again.info.name == f"{run.info.name}-2"  # told apart from the one it was packed from
@@ -109,7 +110,7 @@ def test_a_run_comes_back_as_it_was_with_an_id_and_an_owner_of_its_own(run):
 
 def test_a_run_with_changes_and_an_extension_comes_back_as_it_was(run):
     run.extend(20)
-    training = Training(run, Slots(1))
+    training = TrainingJob(run, Slots(1))
     training.change(learning_rate=1e-4)
     training.run()
     again = import_run(folder_zip(run))
@@ -957,7 +958,7 @@ def test_folders_around_a_run_are_forgiven(around, bare, run):
 def test_what_systems_add_is_not_looked_at(name, bare, run):
     again = import_run(repacked(bare, "run/", **{name: b"x" * 100}))
     assert again.snapshots == run.snapshots
-    assert not [path for path in again.folder.rglob("*") if path.name == name.rpartition("/")[2] != ""]
+    assert not [path for path in again.run.rglob("*") if path.name == name.rpartition("/")[2] != ""]
 
 
 @pytest.mark.parametrize(

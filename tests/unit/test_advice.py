@@ -57,7 +57,7 @@ def test_a_curve_that_still_falls_asks_for_more_steps(history):
     assert suggestion.situation == "still falling"
     assert suggestion.changes == {"max_steps": 4_000}
     curve = falling(4.5, 1.2, quickly=3)
-    drop = (curve(0.7) + curve(0.8)) / 2 - curve(1)  # between two exams there is a straight line
+    drop = (curve(0.7) + curve(0.8)) / 2 - curve(1)  # between two validation checks there is a straight line
     assert f"{drop:.2f} nats" in suggestion.measured
 
 
@@ -106,9 +106,9 @@ def test_validation_that_trembles_is_not_learning_by_heart(history):
 
 def test_learning_by_heart_is_seen_two_exams_after_it_began(history):
     curve = history(falling(4.5, 0.3), lambda x: 2.0 + 2 * abs(x - 0.3))
-    exams, seen = curve.exams, []
-    for count in range(len(exams) + 1):
-        curve.exams = exams[:count]
+    val_losses, seen = curve.val_losses, []
+    for count in range(len(val_losses) + 1):
+        curve.val_losses = val_losses[:count]
         seen.append(learns_by_heart(curve))
     assert seen == [None] * 6 + [300] * 6
 
@@ -170,7 +170,7 @@ def test_nothing_is_suggested_before_there_is_anything_to_go_by(history, tmp_pat
     assert next_steps(info(), History(tmp_path / "none")) == []
     assert learns_by_heart(History(tmp_path / "none")) is None
     two_exams = history(falling(4.5, 1.0))
-    two_exams.exams = two_exams.exams[:2]
+    two_exams.val_losses = two_exams.val_losses[:2]
     assert next_steps(info(), two_exams) == []
 
 

@@ -359,7 +359,7 @@ def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_pat
     assert command("train", f"--fork={run.id}", f"--text={other}") == 0
     child = next(one for one in all_runs() if one.id != run.id)
     assert child.info.parent.step == 12
-    assert len(child.history.read().old_exams) == len(child.history.exams) > 1
+    assert len(child.history.read().old_val_losses) == len(child.history.val_losses) > 1
     out = capsys.readouterr().out
     assert f"Left out, because {run.info.name} has never met them: . 7 Ü" in out
     assert "2,006 of its 2,009" in out

@@ -90,7 +90,7 @@ def test_a_batch_is_a_function_of_its_generator_alone():
 def test_the_exam_is_the_first_32_000_held_out_characters_cut_into_windows_without_overlap(block_size):
     text = "".join(random.Random(0).choices("abcdefgh", k=400_000))
     corpus = Corpus(text)
-    inputs, targets = corpus.exam(block_size)
+    inputs, targets = corpus.validation_windows(block_size)
     count = 31_999 // block_size  # the last target needs a character of its own
     assert inputs.shape == targets.shape == (count, block_size)
     assert corpus.tokenizer.decode(inputs.flatten()) == text[360_000 : 360_000 + count * block_size]
@@ -99,14 +99,14 @@ def test_the_exam_is_the_first_32_000_held_out_characters_cut_into_windows_witho
 
 def test_the_exam_can_cover_all_that_is_held_out():
     corpus = Corpus("ab" * 200_000)
-    assert corpus.exam(10, characters=None)[0].numel() == 39_990
+    assert corpus.validation_windows(10, characters=None)[0].numel() == 39_990
 
 
 @given(length=st.integers(11, 400), data=st.data())
 def test_a_short_text_still_gives_an_exam(length, data):
     corpus = Corpus("ab" * (length // 2) + "c" * (length % 2))
     block_size = data.draw(st.integers(1, len(corpus.val) - 1))
-    assert len(corpus.exam(block_size)[0]) == (len(corpus.val) - 1) // block_size >= 1
+    assert len(corpus.validation_windows(block_size)[0]) == (len(corpus.val) - 1) // block_size >= 1
 
 
 # ---------------------------------------------------------------- counting
@@ -128,7 +128,7 @@ def slow_table_loss(train: str, windows: list[tuple[str, str]], vocab_size: int,
 @pytest.mark.parametrize("block_size", [2, 8])
 def test_a_counting_table_agrees_with_a_dictionary(n, block_size):
     corpus = Corpus(drawing_room(4_000))
-    exam = [part.tolist() for part in corpus.exam(block_size)]
+    exam = [part.tolist() for part in corpus.validation_windows(block_size)]
     windows = [tuple(map(corpus.tokenizer.decode, pair)) for pair in zip(*exam, strict=True)]
     slow = slow_table_loss(corpus.tokenizer.decode(corpus.train), windows, corpus.vocab_size, n)
     assert corpus.reference_losses(block_size)[f"table_{n}"] == pytest.approx(slow, abs=1e-6)

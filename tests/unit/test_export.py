@@ -17,7 +17,7 @@ from microllm.data import store, texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.environment import runs_dir
 from microllm.jobs.slots import Slots
-from microllm.jobs.training import Training
+from microllm.jobs.training import TrainingJob
 from microllm.runs import archive, catalog, export
 from microllm.runs.run import Run
 
@@ -36,7 +36,7 @@ def new_run(text, preset="quick", **values):
 @pytest.fixture
 def finished(text):
     run = new_run(text)
-    training = Training(run, Slots(count=1))
+    training = TrainingJob(run, Slots(count=1))
     training.start()
     training.join(60)
     assert run.info.state == "finished"

@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 
+import making
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.store import load_text
 from microllm.jobs.slots import Slots
-from microllm.jobs.training import Training
+from microllm.jobs.training import TrainingJob
 from microllm.runs import archive, catalog, export
 from microllm.runs.fork import fork
 from microllm.runs.importing import import_run
@@ -30,17 +31,17 @@ def new_run(**settings) -> Run:
 
 
 def train(run: Run) -> Run:
-    Training(run, Slots(1)).run()
+    making.train(run)
     return run
 
 
 def stopped_at(run: Run, step: int) -> Run:
     """Train until this step is logged, and stop there, as by hand."""
-    training = Training(run, Slots(1))
+    training = TrainingJob(run, Slots(1))
     log = training._beats_a_reference
 
     def look(val_loss):
-        if training.reached == step:
+        if training.last_step == step:
             training.stop()
         return log(val_loss)
 
@@ -185,7 +186,7 @@ def test_a_full_disk_leaves_no_half_fork(monkeypatch):
 
 
 def test_who_forks_owns_the_fork_and_not_the_parent():
-    child = fork(train(new_run()), 8, token="mine")
+    child = fork(train(new_run()), 8, owner_key="mine")
     assert child.info.is_owned_with("mine")
     assert Run.open(child.id).info == child.info
     origin = child.info.parent
@@ -228,21 +229,21 @@ def test_each_exam_asks_for_the_old_text_too(other):
     parent = train(new_run())
     child = train(fork(parent, 20, other))
     history = child.history.read()
-    steps = [step for step, _ in history.exams]
-    assert [step for step, _ in history.old_exams] == steps
-    assert history.old_exams[0][1] == parent.history.read().exams[-1][1]  # the parent's own last exam
+    steps = [step for step, _ in history.val_losses]
+    assert [step for step, _ in history.old_val_losses] == steps
+    assert history.old_val_losses[0][1] == parent.history.read().val_losses[-1][1]  # the parent's own last exam
     for step in set(steps) & set(child.snapshots):
         model = child.model_at(step)
-        assert dict(history.exams)[step] == pytest.approx(validation_loss(model, child.corpus), rel=1e-6)
-        assert dict(history.old_exams)[step] == pytest.approx(validation_loss(model, parent.corpus), rel=1e-6)
-    assert history.exams[-1][1] < history.exams[0][1]  # what it gains
+        assert dict(history.val_losses)[step] == pytest.approx(validation_loss(model, child.corpus), rel=1e-6)
+        assert dict(history.old_val_losses)[step] == pytest.approx(validation_loss(model, parent.corpus), rel=1e-6)
+    assert history.val_losses[-1][1] < history.val_losses[0][1]  # what it gains
 
 
 def test_a_run_that_is_no_such_fork_has_one_validation_loss():
     parent = train(new_run())
     assert parent.old_corpus is None
-    assert parent.history.read().old_exams == []
-    assert train(fork(parent, 8)).history.read().old_exams == []
+    assert parent.history.read().old_val_losses == []
+    assert train(fork(parent, 8)).history.read().old_val_losses == []
 
 
 def test_a_fork_of_a_fork_still_knows_the_text_before(other):
@@ -251,7 +252,7 @@ def test_a_fork_of_a_fork_still_knows_the_text_before(other):
     assert grandchild.info.parent.text == child.info.parent.text
     assert grandchild.info.parent.left_out == child.info.parent.left_out
     assert losses(grandchild)[:13] == losses(child)[:13]
-    assert [step for step, _ in grandchild.history.read().old_exams] == [0, 5, 10, 15, 20]
+    assert [step for step, _ in grandchild.history.read().old_val_losses] == [0, 5, 10, 15, 20]
 
 
 def test_the_same_text_is_no_other_text():
@@ -310,8 +311,8 @@ def test_threads_and_surroundings_of_the_checkpoint_go_with_it():
     parent = stopped_at(new_run(), 10)
     child = fork(parent, 10)
     state, there, _ = child.load_checkpoint()
-    original, surroundings, _ = parent.load_checkpoint()
-    assert there == surroundings
+    original, determinism_context, _ = parent.load_checkpoint()
+    assert there == determinism_context
     assert child.info.threads == parent.info.threads
     for name, tensor in original.optimizers.items():
         assert torch.equal(state.optimizers[name], tensor)
@@ -334,7 +335,7 @@ def test_a_fork_can_be_packed_and_imported(other):
     child = train(fork(train(new_run()), 8, other))
     again = import_run(archive.folder_zip(child))
     assert again.info.parent == child.info.parent
-    assert again.history.read().old_exams == child.history.read().old_exams
+    assert again.history.read().old_val_losses == child.history.read().old_val_losses
 
 
 @pytest.mark.parametrize(

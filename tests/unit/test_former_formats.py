@@ -7,15 +7,14 @@ import json
 import shutil
 from pathlib import Path
 
+import making
 import pytest
 import torch
 
 from microllm.data import texts
 from microllm.environment import runs_dir
 from microllm.inference import generate
-from microllm.jobs.slots import Slots
-from microllm.jobs.training import Training
-from microllm.runs.checkpoint import surroundings
+from microllm.runs.checkpoint import determinism_context
 from microllm.runs.importing import import_run
 from microllm.runs.info import FORMAT, RunProblem
 from microllm.runs.run import Run
@@ -46,13 +45,13 @@ def test_a_run_of_format_1_opens_and_samples(run):
 
 
 def test_a_run_of_format_1_is_resumed_to_the_weights_that_it_would_have_had(run):
-    Training(run, Slots(1)).run()
+    making.train(run)
     assert run.info.state == "finished" and run.info.format == FORMAT
     weights = run.model_at(40).state_dict()
     assert weights.keys() == expected_weights().keys()
     _, there, _ = run.load_checkpoint()
     made_with = json.loads((FORMAT_1 / "run" / "checkpoints" / "step-20" / "state.json").read_text())
-    same = surroundings(1, torch.device("cpu"), 1) == {name: made_with[name] for name in there}
+    same = determinism_context(1, torch.device("cpu"), 1) == {name: made_with[name] for name in there}
     for name, expected in expected_weights().items():  # bit by bit where the processor and torch are the same
         torch.testing.assert_close(weights[name], expected, **({"rtol": 0, "atol": 0} if same else {}))
     losses = [json.loads(line)["train_loss"] for line in (FORMAT_1 / "finished.jsonl").read_text().splitlines()]

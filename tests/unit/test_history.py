@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from microllm.plots import loss_frame
+from microllm.plots import loss_data
 from microllm.runs.history import AXES, History
 
 STEPS = 100_000
@@ -60,7 +60,7 @@ def drawn(growing):
 
 def test_a_run_that_has_not_begun_has_no_rows(path):
     history = History(path).read()
-    assert (len(history), history.last, history.exams, history.steps_per_second()) == (0, None, [], None)
+    assert (len(history), history.last, history.val_losses, history.steps_per_second()) == (0, None, [], None)
     assert history.points() == {name: [] for name in history.rows}
 
 
@@ -127,7 +127,7 @@ def test_a_file_that_was_replaced_is_read_anew_though_it_is_no_shorter(rows_afte
     other.replace(path)
     history.read()
     assert history.rows["train_loss"] == [1.0] * rows_after
-    assert history.exams == [(step, 1.5) for step in range(rows_after)]
+    assert history.val_losses == [(step, 1.5) for step in range(rows_after)]
 
 
 # What is made of the rows
@@ -135,7 +135,7 @@ def test_a_file_that_was_replaced_is_read_anew_though_it_is_no_shorter(rows_afte
 
 def test_exams_are_the_rows_with_a_validation_loss(path):
     append(path, line(0, val_loss=3.0) + line(1) + line(2, val_loss=2.5))
-    assert History(path).read().exams == [(0, 3.0), (2, 2.5)]
+    assert History(path).read().val_losses == [(0, 3.0), (2, 2.5)]
 
 
 def test_the_best_loss_is_the_lowest_of_all_exams_and_of_no_training_loss(path):
@@ -208,7 +208,7 @@ def test_the_first_and_the_newest_row_are_drawn(axis, drawn):
 def test_two_hundred_exams_are_all_drawn(axis, long_history):
     points = long_history.points(axis)
     drawn = [step for step, loss in zip(points["step"], points["val_loss"], strict=True) if loss is not None]
-    assert drawn == [step for step, _ in long_history.exams]
+    assert drawn == [step for step, _ in long_history.val_losses]
 
 
 @pytest.mark.parametrize("axis", AXES)
@@ -219,12 +219,14 @@ def test_an_exam_at_each_step_does_not_swamp_the_drawing(axis, path):
 
 def test_of_many_exams_one_that_is_drawn_stays_until_they_have_doubled(path):
     history, drawn = History(path), {}
-    for exams in range(1, 900):  # rows between them that are no exam, so that these are not drawn for another reason
-        rows = [line(11 * exams + i, **({"val_loss": 2.5} if i == 5 else {})) for i in range(11)]
+    for val_losses in range(
+        1, 900
+    ):  # rows between them that are no exam, so that these are not drawn for another reason
+        rows = [line(11 * val_losses + i, **({"val_loss": 2.5} if i == 5 else {})) for i in range(11)]
         append(path, "".join(rows))
         points = history.read().points("log")
-        drawn[exams] = {s for s, loss in zip(points["step"], points["val_loss"], strict=True) if loss is not None}
-    assert all(len(drawn[exams]) == exams for exams in range(1, 256))
+        drawn[val_losses] = {s for s, loss in zip(points["step"], points["val_loss"], strict=True) if loss is not None}
+    assert all(len(drawn[val_losses]) == val_losses for val_losses in range(1, 256))
     assert drawn[256] <= drawn[400] <= drawn[511] and drawn[512] <= drawn[700] <= drawn[899]
     assert len(drawn[899]) >= 128
 
@@ -237,7 +239,7 @@ def test_a_tick_on_a_hundred_thousand_rows_costs_about_as_much_as_on_a_thousand(
         for step in range(rows, rows + 15):
             append(file, line(step))
             begin = time.process_time()
-            loss_frame(history.read(), {"uniform": 4.5}, "log")
+            loss_data(history.read(), {"uniform": 4.5}, "log")
             history.steps_per_second()
             times.append(time.process_time() - begin)
         return min(times)

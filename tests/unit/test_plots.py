@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microllm.corpus import REFERENCE_NAMES
-from microllm.plots import OLD_TEXT, Mark, loss_frame, loss_spec, passed_references, timeline_data
+from microllm.plots import OLD_TEXT, Mark, loss_data, loss_spec, passed_references, timeline_data
 from microllm.plots.labels import spread
 from microllm.runs.history import AXES, History
 
@@ -29,18 +29,18 @@ def history(tmp_path):
 
 @given(st.lists(st.floats(0.5, 6.0), max_size=12))
 def test_a_line_counts_as_passed_at_the_first_exam_below_it(losses):
-    exams = [(10 * (i + 1), loss) for i, loss in enumerate(losses)]
+    val_losses = [(10 * (i + 1), loss) for i, loss in enumerate(losses)]
     first = {}
     for key, line in REFERENCES.items():
-        below = [step for step, loss in exams if loss < line]
+        below = [step for step, loss in val_losses if loss < line]
         if below and key != "floor":
             first[key] = below[0]
-    marks = passed_references(exams, REFERENCES)
+    marks = passed_references(val_losses, REFERENCES)
     assert [mark.step for mark in marks] == sorted(set(first.values()))
     for mark in marks:
         named = {key for key, name in REFERENCE_NAMES.items() if name in mark.note.removesuffix(": beaten").split(", ")}
         assert named == {key for key, step in first.items() if step == mark.step}
-        assert mark.loss == dict(exams)[mark.step]
+        assert mark.loss == dict(val_losses)[mark.step]
 
 
 def test_an_untrained_model_has_passed_nothing():
@@ -50,7 +50,7 @@ def test_an_untrained_model_has_passed_nothing():
 @pytest.mark.parametrize(("axis", "places"), [("log", [1, 80, 400]), ("step", [0, 80, 400]), ("seconds", [0, 80, 400])])
 def test_marks_stand_at_their_steps_on_every_axis(history, axis, places):
     marks = [Mark("moment", 0, "here"), Mark("passed", 80, "a line", 1.5), Mark("guess", 400, "your guess", 1.2)]
-    frame = loss_frame(history, {}, axis, marks)
+    frame = loss_data(history, {}, axis, marks)
     pinned = frame[frame["kind"].notna()]
     assert list(pinned["kind"]) == ["moment", "passed", "guess"]
     assert list(pinned["x"]) == pytest.approx(places)
@@ -131,7 +131,7 @@ def test_no_two_labels_of_lines_overlap_whatever_their_losses(losses, near, gues
     references = dict(zip(REFERENCES, (2 + near * (loss - 2) for loss in losses), strict=False))
     marks = [Mark("guess", STEPS, "your guess", 2 + near * (guess - 2))]
     marks += [Mark("change", step, note) for step, note in sorted(own)]
-    frame = loss_frame(History(Path("none yet")), references, "log", marks, STEPS)
+    frame = loss_data(History(Path("none yet")), references, "log", marks, STEPS)
     is_line, is_guess = frame["reference"].notna().to_numpy(), (frame["kind"] == "guess").to_numpy()
     for dy, columns in {"dy_narrow": [is_line | is_guess], "dy": [is_line, is_guess]}.items():
         taken = numpy.nanmax([-LABEL, *frame[dy][frame["kind"] == "change"]]) + LABEL
@@ -148,7 +148,7 @@ def test_no_two_labels_of_lines_overlap_whatever_their_losses(losses, near, gues
 @given(changes=CHANGES)
 def test_no_two_labels_of_live_changes_overlap(axis, changes):
     marks = [Mark("change", step, note) for step, note in sorted(changes)]
-    frame = loss_frame(History(Path("none yet")), {}, axis, marks, STEPS)
+    frame = loss_data(History(Path("none yet")), {}, axis, marks, STEPS)
     for dy, width in (("dy_narrow", 200), ("dy_narrow", 340), ("dy", 480), ("dy", 900)):
         for one, other in combinations(boxes_of_changes(frame, dy, axis, width), 2):
             (left, right, top), (other_left, other_right, other_top) = one, other
@@ -159,7 +159,7 @@ def test_no_two_labels_of_live_changes_overlap(axis, changes):
 
 def test_four_lines_that_coincide_have_labels_in_their_order():
     lines = {"uniform": 1.3863, "table_1": 1.3701, "table_2": 1.3702, "table_3": 1.3699, "table_5": 1.37}
-    frame = loss_frame(History(Path("none yet")), lines, "log", [Mark("place", 10, "", 0.85)], 10)
+    frame = loss_data(History(Path("none yet")), lines, "log", [Mark("place", 10, "", 0.85)], 10)
     frame = frame[frame["reference"].notna()]
     places = frame["dy"] - frame["reference"] / (1.3863 - 0.85) * 200
     order = ("uniform", "table_2", "table_1", "table_5", "table_3")
@@ -170,7 +170,7 @@ def test_four_lines_that_coincide_have_labels_in_their_order():
 
 def test_a_guess_beside_a_line_leaves_its_label_where_it_is_if_the_plot_is_wide():
     def labels_of_lines(*marks):
-        frame = loss_frame(History(Path("none yet")), REFERENCES, "log", marks, STEPS)
+        frame = loss_data(History(Path("none yet")), REFERENCES, "log", marks, STEPS)
         return frame[frame["reference"].notna()]
 
     without, beside = labels_of_lines(), labels_of_lines(Mark("guess", STEPS, "your guess", 1.95))
@@ -185,7 +185,7 @@ def test_a_fork_with_another_text_has_a_curve_of_what_it_forgets(tmp_path):
     rows = [{"step": i, "seconds": i, "train_loss": 3.0, "val_loss": 2.5, "old_val_loss": 2.0 + i} for i in (1, 2)]
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    frame = loss_frame(History(path).read(), {}, "step")
+    frame = loss_data(History(path).read(), {}, "step")
     assert frame["old"].tolist() == [3.0, 4.0]
     spec = loss_spec("step", 10, "light", has_old_text=True)
     (curve,) = (layer for layer in spec["layer"] if layer["encoding"].get("y", {}) and "old" in str(layer["transform"]))
@@ -196,5 +196,5 @@ def test_a_fork_with_another_text_has_a_curve_of_what_it_forgets(tmp_path):
 def test_any_other_run_has_none(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps({"step": 1, "seconds": 1, "train_loss": 3.0, "val_loss": 2.5}) + "\n")
-    assert "old" not in loss_frame(History(path).read(), {}, "step")
+    assert "old" not in loss_data(History(path).read(), {}, "step")
     assert OLD_TEXT not in str(loss_spec("step", 10, "light"))

@@ -13,7 +13,7 @@ from microllm.corpus import Corpus
 from microllm.inference import next_logits
 from microllm.insight import memorization, surprisal
 from microllm.insight.memorization import after_a_cut_word, longest_copy, real_words, words
-from microllm.insight.surprisal import next_right, surprise
+from microllm.insight.surprisal import token_surprisals, top1_accuracy
 from microllm.model import MicroLLM
 
 SIZE, V = 8, 11
@@ -50,7 +50,7 @@ def slow_chances(model: MicroLLM, context: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("length", [1, 2, SIZE, SIZE + 1, SIZE + 2, 30, 64 + SIZE, 65 + SIZE, 66 + SIZE])
 def test_each_character_is_read_from_its_own_last_characters_and_nothing_else(model, length):
     ids = text(length)
-    read = surprise(model, ids, guesses=3)
+    read = token_surprisals(model, ids, guesses=3)
     assert read.nats.shape == (length,)
     assert read.nats[0].isnan()
     for t in range(1, length):
@@ -65,7 +65,7 @@ def test_each_character_is_read_from_its_own_last_characters_and_nothing_else(mo
 @pytest.mark.parametrize("length", [1, 5, SIZE + 1, 31, 40])
 def test_with_a_stride_each_character_is_read_from_some_of_its_last_characters_and_enough_of_them(stride, length):
     model, ids = new_model(), text(length)
-    read = surprise(model, ids, stride=stride)
+    read = token_surprisals(model, ids, stride=stride)
     assert read.nats.shape == (length,)
     for t in range(1, length):
         views = range(min(t, SIZE - stride + 1), min(t, SIZE) + 1)
@@ -77,24 +77,24 @@ def test_a_model_that_cheats_cannot_see_the_answer_when_it_reads():
     model, ids = new_model(causal=False), text(20)
     other = ids.clone()
     other[-1] = (ids[-1] + 1) % V
-    read, changed = (surprise(model, one, stride=SIZE) for one in (ids, other))
+    read, changed = (token_surprisals(model, one, stride=SIZE) for one in (ids, other))
     assert torch.equal(read.nats[1:-1], changed.nats[1:-1])
     assert torch.equal(read.chances, changed.chances)
 
 
 def test_the_mean_leaves_the_first_character_out():
-    read = surprise(new_model(), text(12))
+    read = token_surprisals(new_model(), text(12))
     assert read.mean == pytest.approx(sum(read.nats[1:].tolist()) / 11)
-    assert math.isnan(surprise(new_model(), text(1)).mean)
+    assert math.isnan(token_surprisals(new_model(), text(1)).mean)
 
 
 def test_no_more_guesses_are_given_than_there_are_characters():
-    assert surprise(new_model(), text(4), guesses=50).guesses.shape == (4, V)
+    assert token_surprisals(new_model(), text(4), guesses=50).guesses.shape == (4, V)
 
 
 def test_reading_is_done_without_dropout_and_leaves_the_model_as_it_was():
     model = new_model(dropout=0.5).train()
-    first, second = surprise(model, text(20)), surprise(model, text(20))
+    first, second = token_surprisals(model, text(20)), token_surprisals(model, text(20))
     assert torch.equal(first.nats[1:], second.nats[1:])
     assert model.training
     assert not first.nats.requires_grad
@@ -102,23 +102,23 @@ def test_reading_is_done_without_dropout_and_leaves_the_model_as_it_was():
 
 def test_nothing_to_read_and_an_impossible_stride_are_refused():
     with pytest.raises(ValueError, match="at least one character"):
-        surprise(new_model(), text(0))
+        token_surprisals(new_model(), text(0))
     for stride in (0, SIZE + 1):
         with pytest.raises(ValueError, match=f"stride is {stride}"):
-            surprise(new_model(), text(5), stride=stride)
+            token_surprisals(new_model(), text(5), stride=stride)
 
 
 def test_the_share_of_right_first_guesses_is_that_of_the_windows_of_the_exam(monkeypatch):
     corpus = Corpus("the cat sat on the mat. " * 100)
     model = new_model(corpus.vocab_size)
-    monkeypatch.setattr(surprisal, "NEXT_RIGHT_CHARACTERS", 100)
+    monkeypatch.setattr(surprisal, "TOP1_CHARACTERS", 100)
     right = total = 0
     for start in range(0, 99 - SIZE + 1, SIZE):
         for t in range(SIZE):
             p = slow_chances(model, corpus.val[start : start + t + 1].long())
             right += p.argmax().item() == corpus.val[start + t + 1].item()
             total += 1
-    assert next_right(model, corpus) == pytest.approx(right / total)
+    assert top1_accuracy(model, corpus) == pytest.approx(right / total)
 
 
 # ---------------------------------------------------------------- what a sample owes to its text
@@ -269,5 +269,5 @@ def test_a_text_that_was_cut_anywhere_begins_with_its_first_whole_word(cut, whol
 
 def test_a_reading_that_nobody_waits_for_any_more_is_given_up():
     asked = []
-    assert surprise(new_model(), text(400), is_cancelled=lambda: asked.append(1) or len(asked) > 2) is None
+    assert token_surprisals(new_model(), text(400), is_cancelled=lambda: asked.append(1) or len(asked) > 2) is None
     assert len(asked) == 3

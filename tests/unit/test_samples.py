@@ -16,8 +16,8 @@ from microllm.data.builtin import drawing_room
 from microllm.data.decode import TextProblem
 from microllm.environment import texts_dir
 from microllm.insight.memorization import real_words
-from microllm.insight.surprisal import next_right
-from microllm.jobs.runner import Workshop
+from microllm.insight.surprisal import top1_accuracy
+from microllm.jobs.runner import Runner
 from microllm.jobs.samples import PROMPT, Samples, beginning_for, write_sample
 from microllm.runs import catalog
 from microllm.runs.run import Run
@@ -28,7 +28,7 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 
 def trained_run(text: str) -> Run:
     model, train = configs_from(TINY)
     run = catalog.create(model, train, texts.prepare(text, "made"), preset="quick", threads=1)
-    Workshop().start(run).join(patience())
+    Runner().start(run).join(patience())
     assert run.info.state == "finished"
     return run
 
@@ -50,7 +50,7 @@ def test_a_sample_is_judged_by_the_training_text_and_the_held_out_one(run):
     sample = write_sample(run, 20, run.model_at(20))
     corpus = run.corpus
     assert sample.real_words == real_words(sample.text, run.tokenizer.decode(corpus.train))
-    assert sample.next_right == next_right(run.model_at(20), corpus)
+    assert sample.top1_accuracy == top1_accuracy(run.model_at(20), corpus)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def batch_of(trainer: Trainer, step: int) -> tuple[torch.Tensor, torch.Tensor]:
     return trainer.corpus.get_batch("train", trainer.config.batch_size, size, generator)
 
 
-def surprise(model: MicroLLM, idx: torch.Tensor, targets: torch.Tensor) -> float:
+def token_surprisals(model: MicroLLM, idx: torch.Tensor, targets: torch.Tensor) -> float:
     """The mean of -ln p of the targets, in float64, one position after another."""
     chances = model(idx)[0].double().softmax(-1)
     surprises = []
@@ -94,12 +94,12 @@ def trained() -> Trainer:
 
 @pytest.mark.timeout(30)
 def test_a_model_that_looks_back_beats_the_table_of_pairs_on_text_it_never_saw(trained):
-    assert trained.exam() < trained.corpus.reference_losses(16)["table_2"] - 0.3
+    assert trained.evaluate() < trained.corpus.reference_losses(16)["table_2"] - 0.3
 
 
 def test_no_model_comes_below_the_floor_of_the_grammar(trained):
     held_out = trained.corpus.tokenizer.decode(trained.corpus.val)
-    assert 0.1 < BUILTIN_TEXTS["drawing-room"].floor(held_out) < trained.exam(characters=None)
+    assert 0.1 < BUILTIN_TEXTS["drawing-room"].floor(held_out) < trained.evaluate(characters=None)
 
 
 # ---------------------------------------------------------------- what a Progress says
@@ -109,7 +109,7 @@ def test_the_train_loss_is_that_of_the_model_after_as_many_updates_on_the_batch_
     trainer = new_trainer(corpus, max_steps=6)
     for n, progress in enumerate(trainer):
         assert progress.step == trainer.step == n
-        assert progress.train_loss == pytest.approx(surprise(trainer.model, *batch_of(trainer, n)), abs=1e-5)
+        assert progress.train_loss == pytest.approx(token_surprisals(trainer.model, *batch_of(trainer, n)), abs=1e-5)
 
 
 def test_the_validation_loss_is_the_mean_over_the_windows_of_the_exam(corpus):
@@ -120,7 +120,7 @@ def test_the_validation_loss_is_the_mean_over_the_windows_of_the_exam(corpus):
     trainer = new_trainer(corpus, max_steps=20)
     for progress in trainer:
         if progress.val_loss is not None:
-            slow = surprise(trainer.model, windows[:, :-1], windows[:, 1:])
+            slow = token_surprisals(trainer.model, windows[:, :-1], windows[:, 1:])
             assert progress.val_loss == pytest.approx(slow, abs=1e-5)
 
 
@@ -128,12 +128,12 @@ def test_an_exam_scores_32_000_characters_or_all_and_weighs_each_the_same():
     corpus = Corpus(words_twice(340_000))  # 34,000 held out: the exam takes several rounds, the last one shorter
     trainer = new_trainer(corpus, initialization="torch")
     slow = []
-    for inputs, targets in (corpus.exam(8, 32_000), corpus.exam(8, None)):
+    for inputs, targets in (corpus.validation_windows(8, 32_000), corpus.validation_windows(8, None)):
         with torch.no_grad():
             chances = trainer.model(inputs.long())[0].double().log_softmax(-1)
         slow.append(-chances.gather(-1, targets.long()[..., None]).mean().item())
-    assert next(iter(trainer)).val_loss == trainer.exam() == pytest.approx(slow[0], abs=1e-6)
-    assert trainer.exam(characters=None) == pytest.approx(slow[1], abs=1e-6)
+    assert next(iter(trainer)).val_loss == trainer.evaluate() == pytest.approx(slow[0], abs=1e-6)
+    assert trainer.evaluate(characters=None) == pytest.approx(slow[1], abs=1e-6)
     assert abs(slow[0] - slow[1]) > 1e-5
 
 
@@ -142,7 +142,7 @@ def test_an_exam_is_without_dropout_and_leaves_the_model_as_it_was(corpus):
     before = weights(trainer)
     for training in (True, False):
         trainer.model.train(training)
-        assert trainer.exam() == trainer.exam() == validation_loss(trainer.model, corpus)
+        assert trainer.evaluate() == trainer.evaluate() == validation_loss(trainer.model, corpus)
         assert trainer.model.training is training
     assert same(before, weights(trainer))
     assert all(p.grad is None for p in trainer.model.parameters())
@@ -153,7 +153,7 @@ def test_exams_and_looking_at_the_model_do_not_change_the_run(corpus):
     trainer, disturbed = new_trainer(corpus, dropout=0.3, max_steps=12, eval_interval=1), []
     for progress in trainer:
         disturbed.append(progress.train_loss)
-        trainer.exam(100)
+        trainer.evaluate(100)
         trainer.model.eval()
         trainer.model.generate(torch.zeros(1, 1, dtype=torch.long), 3)
     assert disturbed == undisturbed
@@ -175,11 +175,11 @@ def test_a_run_of_n_steps_tells_of_n_plus_one_moments_and_ends_with_an_exam(corp
     progresses = list(trainer)
     assert [p.step for p in progresses] == list(range(8))
     assert [p.step for p in progresses if p.val_loss is not None] == [0, 7]
-    assert progresses[-1].val_loss == trainer.exam()
+    assert progresses[-1].val_loss == trainer.evaluate()
 
 
 @pytest.mark.parametrize(
-    "interval, steps, exams",
+    "interval, steps, val_losses",
     [
         (40, 85, [0, 8, 16, 32, 40, 80, 85]),
         (8, 17, [0, 8, 16, 17]),
@@ -187,9 +187,9 @@ def test_a_run_of_n_steps_tells_of_n_plus_one_moments_and_ends_with_an_exam(corp
         (5, 10, [0, 5, 10]),
     ],
 )
-def test_exams_come_at_powers_of_two_then_at_every_interval_and_at_the_end(corpus, interval, steps, exams):
+def test_exams_come_at_powers_of_two_then_at_every_interval_and_at_the_end(corpus, interval, steps, val_losses):
     trainer = new_trainer(corpus, max_steps=steps, eval_interval=interval, batch_size=1, n_layer=1)
-    assert [p.step for p in trainer if p.val_loss is not None] == exams
+    assert [p.step for p in trainer if p.val_loss is not None] == val_losses
 
 
 def test_training_ends_at_the_first_exam_that_reaches_the_chosen_loss(corpus):

@@ -11,6 +11,7 @@ import weakref
 from collections import defaultdict
 from types import SimpleNamespace
 
+import making
 import pytest
 import torch
 from patience import patience
@@ -23,9 +24,9 @@ from microllm.corpus import Corpus
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
 from microllm.environment import grace_seconds
-from microllm.jobs.runner import Workshop
+from microllm.jobs.runner import Runner
 from microllm.jobs.slots import Slots
-from microllm.jobs.training import Training
+from microllm.jobs.training import TrainingJob
 from microllm.runs import catalog
 from microllm.runs.metrics import Writer
 from microllm.runs.run import Run
@@ -44,11 +45,11 @@ def new_run(max_steps: int = 30, threads: int = 1, **settings) -> Run:
 
 
 @pytest.fixture
-def workshop():
+def runner():
     """One place, and turns so short that a test sees some."""
-    workshop = Workshop(Slots(1, turn=SHORT_TURN, first=SHORT_TURN))
-    yield workshop
-    workshop.close()
+    runner = Runner(Slots(1, turn=SHORT_TURN, first=SHORT_TURN))
+    yield runner
+    runner.close()
 
 
 @pytest.fixture
@@ -79,27 +80,27 @@ def wait_until(condition, seconds: float | None = None) -> None:
         time.sleep(0.002)
 
 
-def step_of(training: Training) -> int:
+def step_of(training: TrainingJob) -> int:
     """The step at which the thread answers, after all orders that were given before."""
     step, _ = training.copy(max_age=-1, wait=patience())
     return step
 
 
-def goes_on(training: Training) -> bool:
+def goes_on(training: TrainingJob) -> bool:
     """Wait until the thread has made some steps more."""
     start = step_of(training)
     wait_until(lambda: step_of(training) >= start + 3)
     return training.is_alive()
 
 
-def pause(training: Training) -> int:
+def pause(training: TrainingJob) -> int:
     """The step at which the run is paused."""
     training.pause()
     wait_until(lambda: training.state == "paused")
     return step_of(training)
 
 
-def finish(training: Training) -> None:
+def finish(training: TrainingJob) -> None:
     training.stop()
     training.join(patience())
     assert not training.is_alive()
@@ -143,9 +144,9 @@ def have_equal_weights(model, other) -> bool:
 # Training to the end
 
 
-def test_a_run_trains_to_the_end_and_says_so(workshop):
+def test_a_run_trains_to_the_end_and_says_so(runner):
     run = new_run()
-    training = workshop.start(run)
+    training = runner.start(run)
     training.join(patience())
     assert training.state == run.info.state == "finished"
     assert run.info.message == ""
@@ -153,55 +154,55 @@ def test_a_run_trains_to_the_end_and_says_so(workshop):
     assert {0, 8, 12, 16, 24, 30} <= set(run.snapshots)
 
 
-def test_a_run_in_a_thread_is_the_run_of_a_bare_trainer_bit_for_bit(workshop):
+def test_a_run_in_a_thread_is_the_run_of_a_bare_trainer_bit_for_bit(runner):
     run = new_run()
-    workshop.start(run).join(patience())
+    runner.start(run).join(patience())
     seen, trainer = alone(run)
     assert losses(run) == seen
-    assert run.info.full_val_loss == trainer.exam(None)
+    assert run.info.full_val_loss == trainer.evaluate(None)
     assert have_equal_weights(run.model_at(30), trainer.model)
 
 
-def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(workshop):
+def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(runner):
     run = new_run(50, learning_rate=0.01, warmup_steps=0)
-    exams = {step: loss for step, _, loss in alone(run)[0] if loss is not None}
-    assert exams[10] > exams[20] > max(exams[30], exams[40])
+    val_losses = {step: loss for step, _, loss in alone(run)[0] if loss is not None}
+    assert val_losses[10] > val_losses[20] > max(val_losses[30], val_losses[40])
     with run.writing():
-        run.update(references={"table_5": (exams[10] + exams[20]) / 2, "floor": 0.1})
-    workshop.start(run).join(patience())
+        run.update(references={"table_5": (val_losses[10] + val_losses[20]) / 2, "floor": 0.1})
+    runner.start(run).join(patience())
     assert run.snapshots == [0, 8, 12, 16, 20, 24, 32, 48, 50]
 
 
-def test_a_reference_that_was_beaten_at_a_scheduled_snapshot_is_no_news_later(workshop):
+def test_a_reference_that_was_beaten_at_a_scheduled_snapshot_is_no_news_later(runner):
     run = new_run(30)
     with run.writing():
         run.update(references={"uniform": 99.0})
-    workshop.start(run).join(patience())
+    runner.start(run).join(patience())
     assert run.snapshots == [0, 8, 12, 16, 24, 30]
 
 
-def test_a_run_stops_at_the_loss_it_was_told(workshop):
+def test_a_run_stops_at_the_loss_it_was_told(runner):
     run = new_run(ENDLESS, stop_at_loss=3.2)
-    workshop.start(run).join(patience())
+    runner.start(run).join(patience())
     assert run.info.state == "finished"
     *before, last = [loss for loss in rows(run)["val_loss"] if loss is not None]
     assert last <= 3.2 < min(before)
     assert run.snapshots[-1] == rows(run)["step"][-1]
 
 
-def test_only_the_last_exam_takes_all_of_the_held_out_text(workshop, monkeypatch):
-    asked, exam = [], Trainer.exam
+def test_only_the_last_exam_takes_all_of_the_held_out_text(runner, monkeypatch):
+    asked, exam = [], Trainer.evaluate
 
     def remember(trainer, *characters_and_what_to_do_between):
         asked.append(characters_and_what_to_do_between[:1])
         return exam(trainer, *characters_and_what_to_do_between)
 
-    monkeypatch.setattr(Trainer, "exam", remember)
-    workshop.start(new_run(10)).join(patience())
+    monkeypatch.setattr(Trainer, "evaluate", remember)
+    runner.start(new_run(10)).join(patience())
     assert asked == [(), (), (), (None,)]  # at 0, 8 and 10, and in the end
 
 
-def test_a_run_uses_the_threads_that_its_folder_names_and_only_there(workshop, monkeypatch):
+def test_a_run_uses_the_threads_that_its_folder_names_and_only_there(runner, monkeypatch):
     used, log = set(), Writer.log
 
     def look(writer, progress):
@@ -209,7 +210,7 @@ def test_a_run_uses_the_threads_that_its_folder_names_and_only_there(workshop, m
         log(writer, progress)
 
     monkeypatch.setattr(Writer, "log", look)
-    workshop.start(new_run(threads=2)).join(patience())
+    runner.start(new_run(threads=2)).join(patience())
     assert used == {2}
     assert torch.get_num_threads() == 1
 
@@ -217,9 +218,9 @@ def test_a_run_uses_the_threads_that_its_folder_names_and_only_there(workshop, m
 # Pause, one step, stop
 
 
-def test_a_paused_run_makes_no_steps_and_goes_on_where_it_was(workshop):
+def test_a_paused_run_makes_no_steps_and_goes_on_where_it_was(runner):
     run = new_run(ENDLESS)
-    training = workshop.start(run)
+    training = runner.start(run)
     goes_on(training)
     step = pause(training)
     assert [step_of(training) for _ in range(5)] == [step] * 5
@@ -231,9 +232,9 @@ def test_a_paused_run_makes_no_steps_and_goes_on_where_it_was(workshop):
     assert losses(run) == alone(run, until=run.snapshots[-1])[0]
 
 
-def test_ten_orders_to_pause_pause_once(workshop, written_states):
+def test_ten_orders_to_pause_pause_once(runner, written_states):
     run = new_run(ENDLESS)
-    training = workshop.start(run)
+    training = runner.start(run)
     goes_on(training)
     for _ in range(10):
         training.pause()
@@ -245,8 +246,8 @@ def test_ten_orders_to_pause_pause_once(workshop, written_states):
     assert goes_on(training)
 
 
-def test_one_step_is_exactly_one_step(workshop):
-    training = workshop.start(new_run(ENDLESS))
+def test_one_step_is_exactly_one_step(runner):
+    training = runner.start(new_run(ENDLESS))
     goes_on(training)
     step = pause(training)
     for expected in (step + 1, step + 2):
@@ -256,16 +257,16 @@ def test_one_step_is_exactly_one_step(workshop):
         assert [step_of(training) for _ in range(5)] == [expected] * 5
 
 
-def test_one_step_of_a_run_that_trains_pauses_it(workshop):
-    training = workshop.start(new_run(ENDLESS))
+def test_one_step_of_a_run_that_trains_pauses_it(runner):
+    training = runner.start(new_run(ENDLESS))
     goes_on(training)
     training.one_step()
     wait_until(lambda: training.state == "paused")
     assert step_of(training) == step_of(training)
 
 
-def test_three_orders_for_one_step_make_three_steps(workshop):
-    training = workshop.start(new_run(ENDLESS))
+def test_three_orders_for_one_step_make_three_steps(runner):
+    training = runner.start(new_run(ENDLESS))
     goes_on(training)
     step = pause(training)
     for _ in range(3):
@@ -276,9 +277,9 @@ def test_three_orders_for_one_step_make_three_steps(workshop):
 
 
 @pytest.mark.parametrize("paused", [False, True], ids=["training", "paused"])
-def test_a_stopped_run_keeps_the_weights_of_its_very_last_step(paused, workshop):
+def test_a_stopped_run_keeps_the_weights_of_its_very_last_step(paused, runner):
     run = new_run(ENDLESS)
-    training = workshop.start(run)
+    training = runner.start(run)
     goes_on(training)
     if paused:
         pause(training)
@@ -291,9 +292,9 @@ def test_a_stopped_run_keeps_the_weights_of_its_very_last_step(paused, workshop)
     assert have_equal_weights(run.model_at(step), trainer.model)
 
 
-def test_a_run_that_is_stopped_before_it_starts_keeps_its_first_weights(workshop):
+def test_a_run_that_is_stopped_before_it_starts_keeps_its_first_weights(runner):
     run = new_run(ENDLESS)
-    training = Training(run, workshop.slots)
+    training = TrainingJob(run, runner.slots)
     training.stop("Changed my mind.")
     training.start()
     training.join(patience())
@@ -304,18 +305,18 @@ def test_a_run_that_is_stopped_before_it_starts_keeps_its_first_weights(workshop
 @pytest.fixture
 def endless_exam(monkeypatch):
     """All of the held-out text takes minutes to score."""
-    exam = Corpus.exam
+    exam = Corpus.validation_windows
 
     def repeated(corpus, block_size, *characters):
         return tuple(part.repeat(50_000 if characters == (None,) else 1, 1) for part in exam(corpus, block_size))
 
-    monkeypatch.setattr(Corpus, "exam", repeated)
+    monkeypatch.setattr(Corpus, "validation_windows", repeated)
 
 
-def test_a_stop_ends_the_last_exam_too(workshop, endless_exam):
+def test_a_stop_ends_the_last_exam_too(runner, endless_exam):
     run = new_run(10)
-    training = workshop.start(run)
-    wait_until(lambda: training.reached == 10)
+    training = runner.start(run)
+    wait_until(lambda: training.last_step == 10)
     time.sleep(0.1)
     assert training.is_alive()
     training.stop()
@@ -324,18 +325,18 @@ def test_a_stop_ends_the_last_exam_too(workshop, endless_exam):
     assert (run.info.state, run.info.full_val_loss, run.snapshots[-1]) == ("stopped", None, 10)
 
 
-def test_orders_are_obeyed_during_the_last_exam(workshop, endless_exam):
-    training = workshop.start(new_run(10))
-    wait_until(lambda: training.reached == 10)
+def test_orders_are_obeyed_during_the_last_exam(runner, endless_exam):
+    training = runner.start(new_run(10))
+    wait_until(lambda: training.last_step == 10)
     assert pause(training) == 10
     training.resume()
     wait_until(lambda: training.state == "training")
     finish(training)
 
 
-def test_a_run_made_of_single_steps_ends_like_any_other(workshop):
+def test_a_run_made_of_single_steps_ends_like_any_other(runner):
     run = new_run(2)
-    training = Training(run, workshop.slots)
+    training = TrainingJob(run, runner.slots)
     training.pause()
     for _ in range(4):  # steps 0, 1 and 2, and the end
         training.one_step()
@@ -348,9 +349,9 @@ def test_a_run_made_of_single_steps_ends_like_any_other(workshop):
 # Live changes
 
 
-def test_a_change_takes_effect_at_the_step_that_its_event_names(workshop):
+def test_a_change_takes_effect_at_the_step_that_its_event_names(runner):
     run = new_run(ENDLESS, schedule="constant", learning_rate=3e-3)
-    training = workshop.start(run)
+    training = runner.start(run)
     goes_on(training)
     training.change(learning_rate=0.02)
     goes_on(training)
@@ -362,7 +363,7 @@ def test_a_change_takes_effect_at_the_step_that_its_event_names(workshop):
     assert losses(run) == alone(run, until=run.snapshots[-1], change=event)[0]  # so a replay gives the same run
 
 
-def test_a_change_is_written_before_it_is_made(workshop, monkeypatch):
+def test_a_change_is_written_before_it_is_made(runner, monkeypatch):
     run = new_run(ENDLESS)
     change, written = Trainer.change, []
 
@@ -371,7 +372,7 @@ def test_a_change_is_written_before_it_is_made(workshop, monkeypatch):
         change(trainer, **live)
 
     monkeypatch.setattr(Trainer, "change", look_and_change)
-    training = workshop.start(run)
+    training = runner.start(run)
     goes_on(training)
     step = pause(training)
     training.change(learning_rate=0.01)
@@ -388,9 +389,9 @@ def test_a_change_is_written_before_it_is_made(workshop, monkeypatch):
         ({"learning_rate": 0.01, "stop_at_loss": -1.0}, "stop_at_loss is -1"),
     ],
 )
-def test_a_bad_change_is_refused_at_once_and_changes_nothing(live, sentence, workshop):
+def test_a_bad_change_is_refused_at_once_and_changes_nothing(live, sentence, runner):
     run = new_run(ENDLESS)
-    training = workshop.start(run)
+    training = runner.start(run)
     goes_on(training)
     with pytest.raises(ValueError, match=sentence):
         training.change(**live)
@@ -399,25 +400,25 @@ def test_a_bad_change_is_refused_at_once_and_changes_nothing(live, sentence, wor
     assert events(run) == []
 
 
-def test_changes_add_up(workshop):
-    training = workshop.start(new_run(ENDLESS))
+def test_changes_add_up(runner):
+    training = runner.start(new_run(ENDLESS))
     training.change(learning_rate=0.01)
     training.change(stop_at_loss=0.5)
     assert (training.config.learning_rate, training.config.stop_at_loss) == (0.01, 0.5)
 
 
 def test_a_change_that_comes_before_the_thread_is_not_forgotten_by_what_the_page_shows():
-    training = Training(new_run(ENDLESS), Slots(1))
+    training = TrainingJob(new_run(ENDLESS), Slots(1))
     training.change(learning_rate=0.01)
     training.start()
-    wait_until(lambda: training.reached > 1)
+    wait_until(lambda: training.last_step > 1)
     assert training.config.learning_rate == 0.01
     finish(training)
 
 
-def test_a_loss_to_stop_at_can_be_named_while_the_run_trains(workshop):
+def test_a_loss_to_stop_at_can_be_named_while_the_run_trains(runner):
     run = new_run(ENDLESS)
-    training = workshop.start(run)
+    training = runner.start(run)
     goes_on(training)
     training.change(stop_at_loss=9.0)
     training.join(patience())
@@ -425,9 +426,9 @@ def test_a_loss_to_stop_at_can_be_named_while_the_run_trains(workshop):
     assert rows(run)["val_loss"][-1] is not None
 
 
-def test_a_change_before_the_first_step_takes_effect_at_the_step_that_its_event_names(workshop):
+def test_a_change_before_the_first_step_takes_effect_at_the_step_that_its_event_names(runner):
     run = new_run(5, schedule="constant", warmup_steps=0)
-    training = Training(run, workshop.slots)
+    training = TrainingJob(run, runner.slots)
     training.change(learning_rate=0.02)
     training.start()
     training.join(patience())
@@ -435,9 +436,9 @@ def test_a_change_before_the_first_step_takes_effect_at_the_step_that_its_event_
     assert rows(run)["learning_rate"].index(0.02) == event["step"]
 
 
-def test_a_loss_to_stop_at_takes_effect_at_the_step_that_its_event_names(workshop):
+def test_a_loss_to_stop_at_takes_effect_at_the_step_that_its_event_names(runner):
     run = new_run(ENDLESS, eval_interval=1)
-    training = workshop.start(run)
+    training = runner.start(run)
     goes_on(training)
     pause(training)
     training.change(stop_at_loss=9.0)
@@ -450,9 +451,9 @@ def test_a_loss_to_stop_at_takes_effect_at_the_step_that_its_event_names(worksho
 # Copies
 
 
-def test_a_copy_holds_the_weights_of_the_step_it_names(workshop):
+def test_a_copy_holds_the_weights_of_the_step_it_names(runner):
     run = new_run(ENDLESS)
-    training = workshop.start(run)
+    training = runner.start(run)
     goes_on(training)
     step, model = training.copy(max_age=-1)
     assert have_equal_weights(model, alone(run, until=step)[1].model)
@@ -460,8 +461,8 @@ def test_a_copy_holds_the_weights_of_the_step_it_names(workshop):
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_a_copy_does_not_train_on(workshop):
-    training = workshop.start(new_run(ENDLESS, warmup_steps=0))
+def test_a_copy_does_not_train_on(runner):
+    training = runner.start(new_run(ENDLESS, warmup_steps=0))
     goes_on(training)
     _, model = training.copy(max_age=-1)
     before = [tensor.clone() for tensor in model.state_dict().values()]
@@ -470,9 +471,9 @@ def test_a_copy_does_not_train_on(workshop):
     assert all(torch.equal(a, b) for a, b in zip(before, model.state_dict().values(), strict=True))
 
 
-def test_a_copy_can_be_spoilt_without_harm(workshop):
+def test_a_copy_can_be_spoilt_without_harm(runner):
     run = new_run(ENDLESS)
-    training = workshop.start(run)
+    training = runner.start(run)
     pause(training)
     for parameter in training.copy()[1].parameters():
         parameter.fill_(float("nan"))
@@ -482,18 +483,18 @@ def test_a_copy_can_be_spoilt_without_harm(workshop):
     assert losses(run) == alone(run, until=run.snapshots[-1])[0]
 
 
-def test_a_copy_that_is_young_enough_serves_everybody(workshop, clock):
-    training = workshop.start(new_run(ENDLESS))
+def test_a_copy_that_is_young_enough_serves_everybody(runner, clock):
+    training = runner.start(new_run(ENDLESS))
     copy = training.copy(max_age=0.5)
-    wait_until(lambda: training.reached > copy[0] + 3)
+    wait_until(lambda: training.last_step > copy[0] + 3)
     clock.now += 0.4
     assert training.copy(max_age=0.5) is copy
     clock.now += 0.2
     assert training.copy(max_age=0.5) is not copy
 
 
-def test_while_no_step_is_made_one_copy_serves_for_ever(workshop):
-    training = workshop.start(new_run(ENDLESS))
+def test_while_no_step_is_made_one_copy_serves_for_ever(runner):
+    training = runner.start(new_run(ENDLESS))
     goes_on(training)
     pause(training)
     step, model = training.copy(max_age=-1)
@@ -504,10 +505,10 @@ def test_while_no_step_is_made_one_copy_serves_for_ever(workshop):
     assert after == step + 1 and another is not model
 
 
-def test_readers_who_ask_at_the_same_time_share_one_copy(workshop, clock, monkeypatch):
-    made, make = [], Training._make_copy
-    monkeypatch.setattr(Training, "_make_copy", lambda training, trainer: (made.append(1), make(training, trainer)))
-    training = Training(new_run(ENDLESS), workshop.slots)
+def test_readers_who_ask_at_the_same_time_share_one_copy(runner, clock, monkeypatch):
+    made, make = [], TrainingJob._make_copy
+    monkeypatch.setattr(TrainingJob, "_make_copy", lambda training, trainer: (made.append(1), make(training, trainer)))
+    training = TrainingJob(new_run(ENDLESS), runner.slots)
     copies: list = []
     readers = [threading.Thread(target=lambda: copies.append(training.copy(wait=patience()))) for _ in range(5)]
     for reader in readers:
@@ -520,12 +521,12 @@ def test_readers_who_ask_at_the_same_time_share_one_copy(workshop, clock, monkey
     assert len({id(copy) for copy in copies}) == len(made) == 1
 
 
-def test_there_is_no_copy_before_the_thread_can_make_one(workshop):
-    assert Training(new_run(), workshop.slots).copy(wait=0) is None
+def test_there_is_no_copy_before_the_thread_can_make_one(runner):
+    assert TrainingJob(new_run(), runner.slots).copy(wait=0) is None
 
 
-def test_asking_a_run_that_has_ended_for_a_copy_takes_no_time(workshop):
-    training = workshop.start(new_run(1))
+def test_asking_a_run_that_has_ended_for_a_copy_takes_no_time(runner):
+    training = runner.start(new_run(1))
     training.join(patience())
     started = time.monotonic()
     assert training.copy(wait=0.5) is None
@@ -543,7 +544,7 @@ def never_begun(monkeypatch):
 
 def test_a_paused_run_gives_its_place_to_another(never_begun):
     slots = Slots(1, turn=1_000, first=1_000)
-    first, second = (Training(new_run(ENDLESS, seed=seed), slots) for seed in (1, 2))
+    first, second = (TrainingJob(new_run(ENDLESS, seed=seed), slots) for seed in (1, 2))
     first.start()
     goes_on(first)
     second.start()
@@ -562,46 +563,46 @@ def test_a_paused_run_gives_its_place_to_another(never_begun):
     second.join(patience())
 
 
-def test_turns_are_no_news_for_the_disk(workshop, written_states):
-    first, second = (workshop.start(new_run(ENDLESS, seed=seed)) for seed in (1, 2))
+def test_turns_are_no_news_for_the_disk(runner, written_states):
+    first, second = (runner.start(new_run(ENDLESS, seed=seed)) for seed in (1, 2))
     for _ in range(2):
         wait_until(lambda: (first.state, second.state) == ("training", "waiting"))
         wait_until(lambda: (first.state, second.state) == ("waiting", "training"))
     assert list(written_states.values()) == [["training"], ["training"]]
-    assert first.folder.info.state == second.folder.info.state == "training"
+    assert first.run.info.state == second.run.info.state == "training"
 
 
-def test_a_run_that_waits_for_its_turn_obeys(workshop, never_begun):
-    workshop.slots.turn = workshop.slots.first = 1_000
-    busy = workshop.start(new_run(ENDLESS))
+def test_a_run_that_waits_for_its_turn_obeys(runner, never_begun):
+    runner.slots.turn = runner.slots.first = 1_000
+    busy = runner.start(new_run(ENDLESS))
     goes_on(busy)
     run = new_run(ENDLESS)
-    waiting = workshop.start(run)
+    waiting = runner.start(run)
     wait_until(lambda: waiting.seconds_to_turn() is not None)
     assert Run.open(run.id).info.state == "waiting"
     waiting.stop()
     waiting.join(patience())
     assert run.info.state == "stopped"
-    assert workshop.slots.seconds_to_turn(run.id) is None
+    assert runner.slots.seconds_to_turn(run.id) is None
 
 
 # Windows
 
 
-def test_a_run_that_ended_at_a_loss_which_was_set_live_can_be_extended(workshop):
+def test_a_run_that_ended_at_a_loss_which_was_set_live_can_be_extended(runner):
     run = new_run(max_steps=30)
     with run.writing() as writer:
         writer.event(5, {"stop_at_loss": 9.0})
-    Training(run, workshop.slots).run()
+    making.train(run, runner.slots)
     assert run.history.read().last["step"] < 30
     run.extend(40)
-    Training(run, workshop.slots).run()
+    making.train(run, runner.slots)
     assert run.history.read().last["step"] == 40
 
 
-def test_a_run_without_a_window_stops_after_the_grace(workshop, clock):
+def test_a_run_without_a_window_stops_after_the_grace(runner, clock):
     run = new_run(ENDLESS)
-    training = Training(run, workshop.slots, grace=60)
+    training = TrainingJob(run, runner.slots, grace=60)
     training.start()
     clock.now += 59
     assert goes_on(training)
@@ -611,15 +612,15 @@ def test_a_run_without_a_window_stops_after_the_grace(workshop, clock):
     assert "last window" in run.info.message
 
 
-def test_one_window_of_two_keeps_the_run_alive(workshop, clock):
-    training = Training(new_run(ENDLESS), workshop.slots, grace=60)
-    training.hold("laptop")
-    training.hold("telephone")
+def test_one_window_of_two_keeps_the_run_alive(runner, clock):
+    training = TrainingJob(new_run(ENDLESS), runner.slots, grace=60)
+    training.attach_window("laptop")
+    training.attach_window("telephone")
     training.start()
-    training.let_go("telephone")
+    training.detach_window("telephone")
     clock.now += 1_000
     assert goes_on(training)
-    training.let_go("laptop")
+    training.detach_window("laptop")
     clock.now += 59
     assert goes_on(training)
     clock.now += 2
@@ -627,22 +628,22 @@ def test_one_window_of_two_keeps_the_run_alive(workshop, clock):
     assert training.state == "stopped"
 
 
-def test_a_reloaded_page_keeps_its_run(workshop, clock):
-    training = Training(new_run(ENDLESS), workshop.slots, grace=60)
-    training.hold("before")
+def test_a_reloaded_page_keeps_its_run(runner, clock):
+    training = TrainingJob(new_run(ENDLESS), runner.slots, grace=60)
+    training.attach_window("before")
     training.start()
     goes_on(training)
-    training.let_go("before")
+    training.detach_window("before")
     clock.now += 50
-    training.hold("after")
+    training.attach_window("after")
     clock.now += 1_000
     assert goes_on(training)
     finish(training)
 
 
-def test_a_paused_run_is_abandoned_like_any_other(workshop, clock):
+def test_a_paused_run_is_abandoned_like_any_other(runner, clock):
     run = new_run(ENDLESS)
-    training = Training(run, workshop.slots, grace=60)
+    training = TrainingJob(run, runner.slots, grace=60)
     training.start()
     pause(training)
     clock.now += 61
@@ -650,8 +651,8 @@ def test_a_paused_run_is_abandoned_like_any_other(workshop, clock):
     assert run.info.state == "stopped"
 
 
-def test_without_a_grace_a_run_trains_unwatched(workshop, clock):
-    training = workshop.start(new_run(ENDLESS))
+def test_without_a_grace_a_run_trains_unwatched(runner, clock):
+    training = runner.start(new_run(ENDLESS))
     clock.now += 1e6
     assert goes_on(training)
 
@@ -667,7 +668,7 @@ def test_the_grace_can_be_wished_for(wish, seconds, monkeypatch):
 # What can go wrong
 
 
-def test_a_log_that_cannot_be_written_ends_the_run_with_a_sentence_and_no_other_run(workshop, monkeypatch):
+def test_a_log_that_cannot_be_written_ends_the_run_with_a_sentence_and_no_other_run(runner, monkeypatch):
     unlucky, lucky = new_run(50, seed=1), new_run(50, seed=2)
     log = Writer.log
 
@@ -677,7 +678,7 @@ def test_a_log_that_cannot_be_written_ends_the_run_with_a_sentence_and_no_other_
         log(writer, progress)
 
     monkeypatch.setattr(Writer, "log", refuse)
-    for training in [workshop.start(unlucky), workshop.start(lucky)]:
+    for training in [runner.start(unlucky), runner.start(lucky)]:
         training.join(patience())
     assert unlucky.info.state == "failed"
     assert unlucky.info.message == "The run's folder could not be written: Input/output error."
@@ -685,70 +686,70 @@ def test_a_log_that_cannot_be_written_ends_the_run_with_a_sentence_and_no_other_
     assert losses(lucky) == alone(lucky)[0]
 
 
-def test_a_run_that_cannot_write_a_word_still_gives_its_place_back(workshop, monkeypatch):
+def test_a_run_that_cannot_write_a_word_still_gives_its_place_back(runner, monkeypatch):
     def refuse(*_, **__):
         raise OSError(30, "Read-only file system")
 
     run = new_run()
     monkeypatch.setattr(Run, "update", refuse)
-    training = workshop.start(run)
+    training = runner.start(run)
     training.join(patience())
     assert training.state == "failed"
-    assert workshop.slots.may_train("another")
+    assert runner.slots.may_train("another")
 
 
-def test_a_run_that_another_program_trains_is_left_alone(workshop):
+def test_a_run_that_another_program_trains_is_left_alone(runner):
     run = new_run()
     with Run.open(run.id).writing():
-        training = workshop.start(run)
+        training = runner.start(run)
         training.join(patience())
         assert training.state == "failed"
         assert run.info.state == "waiting"
     assert rows(run)["step"] == []
 
 
-# The workshop
+# The runner
 
 
-def test_a_workshop_knows_the_trainings_that_go_on(workshop):
+def test_a_workshop_knows_the_trainings_that_go_on(runner):
     run = new_run(ENDLESS)
-    training = workshop.start(run)
-    assert workshop.training(run.id) is training
-    assert workshop.training("another") is None
+    training = runner.start(run)
+    assert runner.job(run.id) is training
+    assert runner.job("another") is None
     finish(training)
-    assert workshop.training(run.id) is None
+    assert runner.job(run.id) is None
 
 
-def test_of_a_training_that_is_over_nothing_is_kept(workshop):
-    training = workshop.start(new_run(ENDLESS))
+def test_of_a_training_that_is_over_nothing_is_kept(runner):
+    training = runner.start(new_run(ENDLESS))
     goes_on(training)
     finish(training)
-    left = [weakref.ref(training), weakref.ref(training.folder)]
+    left = [weakref.ref(training), weakref.ref(training.run)]
     del training
     gc.collect()
     assert [it() for it in left] == [None, None]
 
 
-def test_the_model_now_is_the_one_that_trains_or_else_the_newest_snapshot(workshop):
+def test_the_model_now_is_the_one_that_trains_or_else_the_newest_snapshot(runner):
     run = new_run(ENDLESS)
-    assert workshop.model_now(run) is None
-    training = workshop.start(run)
+    assert runner.model_now(run) is None
+    training = runner.start(run)
     goes_on(training)
-    step, model = workshop.model_now(run, max_age=-1)
+    step, model = runner.model_now(run, max_age=-1)
     assert have_equal_weights(model, alone(run, until=step)[1].model)
     finish(training)
-    step, model = workshop.model_now(run)
+    step, model = runner.model_now(run)
     assert step == run.snapshots[-1]
     assert have_equal_weights(model, run.model_at(step))
 
 
 def test_a_closed_workshop_leaves_no_thread():
-    workshop = Workshop(Slots(1, turn=SHORT_TURN, first=SHORT_TURN))
+    runner = Runner(Slots(1, turn=SHORT_TURN, first=SHORT_TURN))
     runs = [new_run(ENDLESS, seed=seed) for seed in range(3)]
-    training, paused, _ = (workshop.start(run) for run in runs)
+    training, paused, _ = (runner.start(run) for run in runs)
     goes_on(training)
     pause(paused)
-    workshop.close()
+    runner.close()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("training-")]
     for run in runs:
         assert (run.info.state, run.info.message) == ("interrupted", "The program that trained it was ended.")
@@ -759,12 +760,12 @@ def test_a_program_that_ends_while_a_run_trains_ends_cleanly():
     run = new_run(ENDLESS)
     program = f"""
 import signal, sys, time
-from microllm.jobs.runner import Workshop
+from microllm.jobs.runner import Runner
 from microllm.runs import Run
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-workshop, run = Workshop(), Run.open({run.id!r})
-workshop.start(run)
+runner, run = Runner(), Run.open({run.id!r})
+runner.start(run)
 while len(run.history.read()) < 3:
     time.sleep(0.01)
 print("trains", flush=True)
@@ -781,12 +782,12 @@ time.sleep(60)
     assert run.snapshots[-1] == rows(run)["step"][-1]
 
 
-def test_a_run_that_is_started_twice_has_one_training(workshop):
+def test_a_run_that_is_started_twice_has_one_training(runner):
     run = new_run(ENDLESS)
-    first = workshop.start(run)
+    first = runner.start(run)
     goes_on(first)
     try:
-        assert workshop.start(run) is first
+        assert runner.start(run) is first
     finally:
         first.stop()
         first.join(patience())

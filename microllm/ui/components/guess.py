@@ -31,7 +31,7 @@ _guess = declare("guess", HTML, SHARED)
 def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
     """Show `data` (see guess.js). `made` is called with the number of the turn and the character that was guessed.
 
-    The number is that of the turn which was on show: a second key in the same turn can be told from the next guess.
+    The number is that of the turn which was on show: a second key in the same turn can be trigger_value from the next guess.
     """
 
     def guessed() -> None:

@@ -9,10 +9,10 @@ const PER_CENT = (share) => {
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const view = root.querySelector(".letters")
-  const state = (view.state ??= { sheets: [], bars: [], at: null, locked: null, hovered: null })
+  const state = (view.state ??= { samples: [], bars: [], at: null, locked: null, hovered: null })
   state.data = data
   view.dataset.kind = data.kind
-  view.style.setProperty("--many", data.sheets.length > 1 ? 1 : 0)
+  view.style.setProperty("--many", data.samples.length > 1 ? 1 : 0)
   const find = (one) => root.querySelector(one)
   const name = (character) => state.data.shown[character] ?? alone(character)
   root.querySelector(".words").textContent = `surprising, ${data.most} nats or more: 1 in ${Math.round(Math.exp(data.most))}`
@@ -30,7 +30,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     text.tabIndex = 0
     text.setAttribute("role", "listbox")
     box.append(title, text)
-    const sheet = { box, title, text, given, spans: [], characters: [], tints: "", at: -1 }
+    const sample = { box, title, text, given, spans: [], characters: [], tints: "", at: -1 }
     text.onclick = (event) => {
       const span = event.target.closest("[role=option]")
       if (span) pick(number, span.place)
@@ -42,10 +42,10 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     text.onpointerleave = () => hover(number, null)
     text.onkeydown = (event) => press(number, event)
     text.onfocus = () => {
-      if (sheet.at < 0 && sheet.spans.length && text.matches(":focus-visible")) stand(number, 0)
+      if (sample.at < 0 && sample.spans.length && text.matches(":focus-visible")) stand(number, 0)
     }
     text.onblur = () => stand(number, -1)
-    return sheet
+    return sample
   }
 
   const newSpan = (place) => {
@@ -82,62 +82,62 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     box.append(plain)
   }
 
-  const write = (sheet, { name: title, given, text, tints }) => {
-    const isAtEnd = sheet.text.scrollTop + sheet.text.clientHeight >= sheet.text.scrollHeight - 8
+  const write = (sample, { name: title, given, text, tints }) => {
+    const isAtEnd = sample.text.scrollTop + sample.text.clientHeight >= sample.text.scrollHeight - 8
     const characters = Array.from(text)
-    const grows = characters.length > sheet.characters.length
-    sheet.title.textContent = title
-    sheet.text.setAttribute("aria-label", `${title || "Text"}: arrow keys go from character to character`)
-    if (sheet.shownGiven !== given) showGiven(sheet.given, (sheet.shownGiven = given))
+    const grows = characters.length > sample.characters.length
+    sample.title.textContent = title
+    sample.text.setAttribute("aria-label", `${title || "Text"}: arrow keys go from character to character`)
+    if (sample.shownGiven !== given) showGiven(sample.given, (sample.shownGiven = given))
     const news = document.createDocumentFragment()
     characters.forEach((character, i) => {
-      const isNew = i >= sheet.spans.length
-      const span = isNew ? newSpan(i) : sheet.spans[i]
-      if (isNew || sheet.characters[i] !== character) {
+      const isNew = i >= sample.spans.length
+      const span = isNew ? newSpan(i) : sample.spans[i]
+      if (isNew || sample.characters[i] !== character) {
         show(span, character)
         if (character in state.data.shown) span.setAttribute("aria-label", name(character))
         else span.removeAttribute("aria-label")
       }
-      if (isNew || sheet.tints[i] !== tints[i]) {
+      if (isNew || sample.tints[i] !== tints[i]) {
         span.style.setProperty("--level", tints[i] === "-" ? 0 : parseInt(tints[i], 16))
       }
       if (isNew) {
-        sheet.spans.push(span)
+        sample.spans.push(span)
         news.append(span)
       }
     })
-    for (const span of sheet.spans.splice(characters.length)) span.remove()
-    sheet.text.append(news)
-    sheet.characters = characters
-    sheet.tints = tints
-    if (grows && isAtEnd && state.data.kind === "writing") sheet.text.scrollTop = sheet.text.scrollHeight
+    for (const span of sample.spans.splice(characters.length)) span.remove()
+    sample.text.append(news)
+    sample.characters = characters
+    sample.tints = tints
+    if (grows && isAtEnd && state.data.kind === "writing") sample.text.scrollTop = sample.text.scrollHeight
   }
 
   // ---- pointing
 
   const stand = (number, place) => {
-    const sheet = state.sheets[number]
-    sheet.spans[sheet.at]?.classList.remove("at")
-    sheet.at = Math.min(place, sheet.spans.length - 1)
-    const span = sheet.spans[sheet.at]
+    const sample = state.samples[number]
+    sample.spans[sample.at]?.classList.remove("at")
+    sample.at = Math.min(place, sample.spans.length - 1)
+    const span = sample.spans[sample.at]
     if (!span) {
-      sheet.text.removeAttribute("aria-activedescendant")
+      sample.text.removeAttribute("aria-activedescendant")
       return
     }
     span.classList.add("at")
-    sheet.text.setAttribute("aria-activedescendant", span.id)
-    const top = span.offsetTop - sheet.text.offsetTop
-    if (top < sheet.text.scrollTop) sheet.text.scrollTop = top - 8
-    if (top + 28 > sheet.text.scrollTop + sheet.text.clientHeight) sheet.text.scrollTop = top + 36 - sheet.text.clientHeight
-    if (state.data.kind === "reading") hover(number, sheet.at)
+    sample.text.setAttribute("aria-activedescendant", span.id)
+    const top = span.offsetTop - sample.text.offsetTop
+    if (top < sample.text.scrollTop) sample.text.scrollTop = top - 8
+    if (top + 28 > sample.text.scrollTop + sample.text.clientHeight) sample.text.scrollTop = top + 36 - sample.text.clientHeight
+    if (state.data.kind === "reading") hover(number, sample.at)
   }
 
   const press = (number, event) => {
-    const sheet = state.sheets[number]
-    if (!sheet.spans.length || event.ctrlKey || event.metaKey || event.altKey) return
-    const to = walk(sheet.spans, Math.max(0, sheet.at), event.key)
-    if (to !== undefined) stand(number, sheet.at < 0 ? 0 : to)
-    else if ((event.key === "Enter" || event.key === " ") && sheet.at >= 0) pick(number, sheet.at)
+    const sample = state.samples[number]
+    if (!sample.spans.length || event.ctrlKey || event.metaKey || event.altKey) return
+    const to = walk(sample.spans, Math.max(0, sample.at), event.key)
+    if (to !== undefined) stand(number, sample.at < 0 ? 0 : to)
+    else if ((event.key === "Enter" || event.key === " ") && sample.at >= 0) pick(number, sample.at)
     else if (event.key === "Escape" && state.data.kind === "reading") lock(null)
     else return
     event.preventDefault()
@@ -148,7 +148,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     else {
       mark(number, place)
       setTriggerValue("picked", [number, place])
-      const { bottom } = find(".sheets").getBoundingClientRect()
+      const { bottom } = find(".samples").getBoundingClientRect()
       if (find(".place").getBoundingClientRect().top >= bottom) find(".place").scrollIntoView({ block: "nearest" })
     }
   }
@@ -158,7 +158,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       state.marked.classList.remove("on")
       state.marked.setAttribute("aria-selected", "false")
     }
-    state.marked = state.sheets[number]?.spans[place]
+    state.marked = state.samples[number]?.spans[place]
     if (state.marked) {
       state.marked.classList.add("on")
       state.marked.setAttribute("aria-selected", "true")
@@ -230,7 +230,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
 
   const describe = () => {
     const { guesses, percents, nats, note } = state.data
-    const { characters } = state.sheets[0]
+    const { characters } = state.samples[0]
     const place = state.hovered ?? state.locked
     if (place === null || place >= characters.length) {
       say("What it expected", "Point at a character, tap it, or walk with the arrow keys.", note)
@@ -261,17 +261,17 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     Object.assign(state, { kind: data.kind, bars: [], locked: null, hovered: null })
     find(".bars").replaceChildren()
   }
-  while (state.sheets.length < data.sheets.length) {
-    const sheet = newSheet(state.sheets.length)
-    state.sheets.push(sheet)
-    find(".sheets").append(sheet.box)
+  while (state.samples.length < data.samples.length) {
+    const sample = newSheet(state.samples.length)
+    state.samples.push(sample)
+    find(".samples").append(sample.box)
   }
-  for (const sheet of state.sheets.splice(data.sheets.length)) sheet.box.remove()
-  data.sheets.forEach((one, i) => write(state.sheets[i], one))
+  for (const sample of state.samples.splice(data.samples.length)) sample.box.remove()
+  data.samples.forEach((one, i) => write(state.samples[i], one))
   if (data.kind === "reading") {
-    if (state.text !== data.sheets[0].text) Object.assign(state, { text: data.sheets[0].text, locked: null, hovered: null })
+    if (state.text !== data.samples[0].text) Object.assign(state, { text: data.samples[0].text, locked: null, hovered: null })
     const [start, length] = data.marked
-    state.sheets[0].spans.forEach((span, i) => span.classList.toggle("copied", i >= start && i < start + length))
+    state.samples[0].spans.forEach((span, i) => span.classList.toggle("copied", i >= start && i < start + length))
     mark(0, state.locked)
     describe()
   } else {

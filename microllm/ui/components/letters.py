@@ -16,7 +16,7 @@ _LEVELS = 15
 HTML = """
 <div class="letters">
   <div class="left">
-    <div class="sheets"></div>
+    <div class="samples"></div>
     <div class="legend">
       <span>expected</span>
       <span class="scale" aria-hidden="true"></span>
@@ -44,21 +44,21 @@ def tints(nats: list[float]) -> str:
     return "".join("-" if math.isnan(one) else f"{min(_LEVELS, round(one / MOST_NATS * _LEVELS)):x}" for one in nats)
 
 
-def sheet(name: str, given: str, text: str, nats: list[float]) -> dict[str, Any]:
+def sample(name: str, given: str, text: str, nats: list[float]) -> dict[str, Any]:
     """One text to show: `given` without a tint, then `text` with one for each of its characters."""
     return {"name": name, "given": given, "text": text, "tints": tints(nats[: len(text)])}
 
 
 def writing(
     key: str,
-    sheets: list[dict[str, Any]],
+    samples: list[dict[str, Any]],
     place: dict[str, Any],
     *,
     chosen: tuple[int, int],
     pick: Callable[[int, int], None],
     choose: Callable[[str], None],
 ) -> None:
-    """Texts made by `sheet`, and the bars of one place of them: `chosen` (number of the text, place in it).
+    """Texts made by `sample`, and the bars of one place of them: `chosen` (number of the text, place in it).
 
     `place` has a `title`, `about`, `note` and `rows` of [character, the model's own chance, the chance it is drawn
     with, whether it stands there]. `pick` is called with a place that the person points at, `choose` with the character
@@ -69,8 +69,8 @@ def writing(
         number, place = at
         return (
             type(number) is type(place) is int
-            and 0 <= number < len(sheets)
-            and 0 <= place < len(sheets[number]["text"])
+            and 0 <= number < len(samples)
+            and 0 <= place < len(samples[number]["text"])
         )
 
     def picked() -> None:
@@ -82,9 +82,9 @@ def writing(
         if character is not None:
             choose(character)
 
-    data = {"kind": "writing", "sheets": sheets, "place": place, "chosen": list(chosen)}
+    data = {"kind": "writing", "samples": samples, "place": place, "chosen": list(chosen)}
     seen = "".join(row[0] for row in place["rows"])
-    _show(key, data, "".join(one["given"] + one["text"] for one in sheets) + seen, picked, pressed)
+    _show(key, data, "".join(one["given"] + one["text"] for one in samples) + seen, picked, pressed)
 
 
 def reading(
@@ -96,13 +96,13 @@ def reading(
     note: str,
     marked: tuple[int, int] = (0, 0),
 ) -> None:
-    """One text made by `sheet`; pointing at a character shows, in the browser, what the model expected there.
+    """One text made by `sample`; pointing at a character shows, in the browser, what the model expected there.
 
     For each character of the text `guesses` has the same number of characters, the likeliest first, `percents` what
     the model gave each, and `nats` the surprise in hundredths of a nat (-1 for none). `marked` is a piece (start,
     length) to underline.
     """
-    data = {"kind": "reading", "sheets": [text], "guesses": guesses, "percents": percents, "nats": nats}
+    data = {"kind": "reading", "samples": [text], "guesses": guesses, "percents": percents, "nats": nats}
     _show(key, data | {"note": note, "marked": list(marked)}, text["text"] + guesses, lambda: None, lambda: None)
 
 

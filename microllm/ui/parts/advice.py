@@ -99,7 +99,7 @@ def _by_heart_tick() -> None:
     history = view.run().history.read()
     if (best := learns_by_heart(history)) is None:
         return
-    loss, now = dict(history.exams)[best], history.exams[-1][1]
+    loss, now = dict(history.val_losses)[best], history.val_losses[-1][1]
     st.warning(
         f"It learns by heart now (overfitting): the text that it never trains on surprised it least at step {best:,}, "
         f"by {loss:.2f} nats a character. Since then that has risen to {now:.2f}, while training still falls.",

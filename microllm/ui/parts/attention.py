@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from ...insight.heads import Trait, strongest, traits
+from ...insight.heads import HeadScore, head_scores, strongest
 from ...insight.trace import trace
 from ...plots.attention import attention_figure
 from ...runs.run import Run
@@ -83,7 +83,7 @@ def _tick(run: Run, text: str) -> None:
     st.markdown(f"Where **layer {layer + 1}, head {head + 1}** looks, at **step {step:,}**")
     sentence(pattern[layer, head], text, config.block_size, causal=config.causal)
 
-    found = traits(pattern, text, config.block_size, causal=config.causal)
+    found = head_scores(pattern, text, config.block_size, causal=config.causal)
     small, big = st.columns([2, 3], gap="medium")
     with small:
         st.markdown("**All heads**: choose one")
@@ -91,8 +91,8 @@ def _tick(run: Run, text: str) -> None:
         _measured(found, layer, head)
     with big:
         what = (run.id, view.moment(), text, layer, head, mode())
-        training = view.training()
-        is_moving = view.moment() is None and training is not None and training.state == "training"
+        job = view.job()
+        is_moving = view.moment() is None and job is not None and job.state == "training"
         drawn, figure = shown.heatmap(
             what,
             step,
@@ -124,7 +124,7 @@ def _choose(layer: int, head: int) -> None:
     st.session_state["attention_head"] = layer, head
 
 
-def _notes(found: list[Trait], n_layer: int, n_head: int) -> list[str]:
+def _notes(found: list[HeadScore], n_layer: int, n_head: int) -> list[str]:
     """A sentence on each head, layer after layer."""
     notes = []
     for layer in range(n_layer):
@@ -135,16 +135,16 @@ def _notes(found: list[Trait], n_layer: int, n_head: int) -> list[str]:
     return notes
 
 
-def _measured(found: list[Trait], layer: int, head: int) -> None:
+def _measured(found: list[HeadScore], layer: int, head: int) -> None:
     """All that is measured about the chosen head."""
     if found:
         st.caption(
-            f"Measured on this sentence: {' · '.join(_share(trait, layer, head) for trait in found)}. "
+            f"Measured on this sentence: {' · '.join(_share(score, layer, head) for score in found)}. "
             "Chance is a head that looks evenly at all in sight."
         )
     else:
         st.caption("One character alone has no choice where to look: write a longer sentence.")
 
 
-def _share(trait: Trait, layer: int, head: int) -> str:
-    return f"{trait.place} {trait.shares[layer, head].item():.0%} (chance {trait.chance:.0%})".replace("%", "\u00a0%")
+def _share(score: HeadScore, layer: int, head: int) -> str:
+    return f"{score.place} {score.shares[layer, head].item():.0%} (chance {score.chance:.0%})".replace("%", "\u00a0%")

@@ -13,12 +13,12 @@ from ...runs.run import Run
 from ...tokenizer import visible
 from ..state import commands, draft, navigation, ownership, view
 from ..words import literal
-from .fold import fold
+from .disclosure import disclosure
 
 _SHOWN = 12  # characters that are named one by one
 
 
-def offer() -> None:
+def fork_form() -> None:
     """What a fork of the run on show could do differently, folded; a click starts it. Not for a part that ticks."""
     run = view.run()
     place = st.container()  # always there, so that what stands below stays where it is when a run begins
@@ -27,7 +27,7 @@ def offer() -> None:
     moment = view.moment()
     where = "here" if moment is None else f"step {moment:,}"
     with place:
-        inside = fold(f"Go on differently from {where} (fork)", key="fork")
+        inside = disclosure(f"Go on differently from {where} (fork)", key="fork")
     if inside is None:
         return
     with inside:
@@ -57,7 +57,7 @@ def _form(run: Run, moment: int | None) -> None:
     except ValueError as problem:
         st.error(literal(str(problem)), icon=":material/error:")
         return
-    going = ownership.commanded()
+    going = ownership.owned_job()
     st.button(
         "Fork it",
         key="fork-start",

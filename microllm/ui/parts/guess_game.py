@@ -17,7 +17,7 @@ from ...tokenizer import visible, visible_alone
 from ..components.guess import guess
 from ..state import draft, view
 from ..words import isolated, literal
-from .fold import fold
+from .disclosure import disclosure
 from .live import live
 
 _OPTIONS = 12
@@ -38,7 +38,7 @@ class _Play:
     notice: str = ""
 
 
-def offer() -> None:
+def guess_form() -> None:
     """The game, folded away; open from the moment when a run of this window has to wait for its first turn."""
     is_new = view.is_active() and not view.has_a_curve()
     live(_fold, 2.0 if view.waits() else 0.5, key="guessing", when=is_new)
@@ -50,10 +50,10 @@ def game() -> None:
 
 
 def _fold() -> None:
-    training = view.training()
-    if training and (training.seconds_to_turn() or 0) > 1 and not st.session_state.get("has_waited"):
+    job = view.job()
+    if job and (job.seconds_to_turn() or 0) > 1 and not st.session_state.get("has_waited"):
         st.session_state["has_waited"] = st.session_state["guess-fold"] = True
-    if place := fold("Guess the next letter, against the model", key="guess-fold"):
+    if place := disclosure("Guess the next letter, against the model", key="guess-fold"):
         with place:
             _play()
 

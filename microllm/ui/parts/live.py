@@ -7,19 +7,19 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from ..presence import crowd
+from ..presence import refresh_slowdown
 from ..words import literal
 
 
 def live(part: Callable[[], None], every: float, *, key: str, when: bool = True) -> None:
     """Show `part`, and again every so many seconds `when` asked to: the only way in which anything here ticks.
 
-    In a crowd it ticks slower: what many windows draw must leave time for answers, and for training. It stands in a
+    In a refresh_slowdown it ticks slower: what many windows draw must leave time for answers, and for training. It stands in a
     container of its own, because a click at the moment of a tick makes the element after a ticking fragment vanish
     (streamlit #16708).
     """
     with st.container(key=key):
-        st.fragment(_or_the_whole_page(part), run_every=every * crowd() if when else None)()
+        st.fragment(_or_the_whole_page(part), run_every=every * refresh_slowdown() if when else None)()
 
 
 def _or_the_whole_page(part: Callable[[], None]) -> Callable[[], None]:

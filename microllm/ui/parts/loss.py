@@ -67,7 +67,7 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
 
 def _tick(run: Run, axis: str) -> None:
     info, history, moment = run.info, run.history.read(), view.moment()
-    passed = plots.passed_references(history.exams, info.references)
+    passed = plots.passed_references(history.val_losses, info.references)
     marks = passed + _guess_mark(info.guess, info.train.max_steps)
     if info.parent and info.parent.goes_on:
         marks.append(plots.Mark("change", info.parent.step, f"forked from {info.parent.name}"))
@@ -76,9 +76,9 @@ def _tick(run: Run, axis: str) -> None:
         marks.append(plots.Mark("change", change["step"], said))
     if moment is not None:
         marks.append(plots.Mark("moment", moment, f"step {moment:,}: the moment on show"))
-    frame = plots.loss_frame(history, info.references, axis, marks, info.train.max_steps)
+    frame = plots.loss_data(history, info.references, axis, marks, info.train.max_steps)
     _draw_loss(frame, axis, info.train.max_steps, has_old_text=run.old_text is not None)
-    if len(history.old_exams) > 1:
+    if len(history.old_val_losses) > 1:
         _gain_and_loss(history)
     st.caption(
         "Lower is better. Pale: the loss of each step; bold: its mean. Validation is text that it never trains on; a "
@@ -94,7 +94,9 @@ def _guess_mark(guess: float | None, max_steps: int) -> list[plots.Mark]:
 
 def _gain_and_loss(history: History) -> None:
     """What a fork with another text gains and forgets, in words."""
-    (new, gained), (old, forgotten) = ((losses[0][1], losses[-1][1]) for losses in (history.exams, history.old_exams))
+    (new, gained), (old, forgotten) = (
+        (losses[0][1], losses[-1][1]) for losses in (history.val_losses, history.old_val_losses)
+    )
     st.markdown(
         f"On this text **{new:.2f} → {gained:.2f}** nats: what it gains. On the text before (dashed) "
         f"**{old:.2f} → {forgotten:.2f}**: what it forgets."
@@ -105,7 +107,7 @@ def _draw_lines(references: dict[str, float], axis: str, max_steps: int) -> None
     """The lines alone, before the first run; a click sets a guess."""
     marks = plots.losses_to_guess(references, max_steps) + _guess_mark(draft.guess(), max_steps)
     st.vega_lite_chart(
-        plots.loss_frame(History(Path("none yet")), references, axis, marks, max_steps),
+        plots.loss_data(History(Path("none yet")), references, axis, marks, max_steps),
         plots.loss_spec(axis, max_steps, mode(), can_guess=True),
         width="stretch",
         key="lines",

@@ -24,8 +24,8 @@ def outcome() -> None:
             f"Finished. On all of the held-out text: {loss:.4f} nats a character ({choices(loss)}).",
             icon=":material/flag:",
         )
-        if info.guess is not None and (exams := run.history.read().exams):
-            last = exams[-1][1]
+        if info.guess is not None and (val_losses := run.history.read().val_losses):
+            last = val_losses[-1][1]
             where = "lower" if last < info.guess else "higher"
             st.caption(
                 f"You guessed that validation would end at {info.guess:.2f}. It ended at {last:.2f}: "
@@ -35,7 +35,7 @@ def outcome() -> None:
         st.info(literal(info.message), icon=":material/info:")
 
 
-def ways_on() -> None:
+def page_links() -> None:
     """Links to the pages that look at the run, for on a phone the navigation is folded away; and a way to keep it."""
     if view.run():
         with st.container(horizontal=True):

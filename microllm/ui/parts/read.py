@@ -10,8 +10,8 @@ import streamlit as st
 
 from ...data.decode import TextProblem
 from ...insight.memorization import _Copy, _find_copy, after_a_cut_word
-from ...insight.surprisal import Reading, surprise
-from ...jobs.generation import Sheet
+from ...insight.surprisal import TokenSurprisals, token_surprisals
+from ...jobs.generation import Sample
 from ...model import MicroLLM
 from ...runs.run import Run
 from ...tokenizer import known_ids, visible
@@ -37,7 +37,7 @@ _SOURCES = {
 
 def read() -> None:
     """All of the view Read: which text, and what the model makes of it, again every few seconds while it trains."""
-    run, sheet, origin = view.run(), None, ""
+    run, sample, origin = view.run(), None, ""
     with st.container(horizontal=True, vertical_alignment="center"):
         source = st.segmented_control(
             "Text to read",
@@ -60,10 +60,10 @@ def read() -> None:
     elif source == "own":
         text = _own()
     elif source == "sample":
-        sheet = _sample()
-        text = sheet.prompt + sheet.text if sheet else ""
+        sample = _sample()
+        text = sample.prompt + sample.text if sample else ""
     if text:
-        live(lambda: _tick(run, text, sheet), _EVERY, key="reading-live", when=is_active())
+        live(lambda: _tick(run, text, sample), _EVERY, key="reading-live", when=is_active())
         st.caption(f"{origin} Look for words: a strong tint at the start, hardly any on the rest once it knows them.")
 
 
@@ -99,25 +99,27 @@ def _own() -> str:
     return known
 
 
-def _sample() -> Sheet | None:
-    desk = write.newest()
-    if desk is None or not any(sheet.text for sheet in desk.sheets):
+def _sample() -> Sample | None:
+    generation = write.newest()
+    if generation is None or not any(sample.text for sample in generation.samples):
         st.info("This model has not written anything here yet: choose Write above.", icon=":material/edit_note:")
         return None
-    if desk.is_writing:
+    if generation.is_writing:
         st.caption("It is still being written; what stands there so far is read.")
     number = 0
-    if len(desk.sheets) > 1:
+    if len(generation.samples) > 1:
         number = st.segmented_control(
             "Sample",
-            list(range(len(desk.sheets))),
+            list(range(len(generation.samples))),
             default=0,
-            format_func=lambda i: f"seed {desk.sheets[i].seed}",
-            key=f"sample-of-{len(desk.sheets)}",
+            format_func=lambda i: f"seed {generation.samples[i].seed}",
+            key=f"sample-of-{len(generation.samples)}",
             required=True,
         )
-    sheet = desk.sheets[number]
-    return Sheet(sheet.model, sheet.tokenizer, sheet.step, sheet.prompt, sheet.seed, sheet.text)  # it stands still
+    sample = generation.samples[number]
+    return Sample(
+        sample.model, sample.tokenizer, sample.step, sample.prompt, sample.seed, sample.text
+    )  # it stands still
 
 
 # ---- what the model makes of it
@@ -128,19 +130,19 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.shown: tuple[int, Reading] | None = None
+        self.shown: tuple[int, TokenSurprisals] | None = None
         self._next: Background | None = None
         self._step = -1
 
-    def refresh(self, run: Run, step: int, model: MicroLLM) -> tuple[int, Reading] | None:
+    def refresh(self, run: Run, step: int, model: MicroLLM) -> tuple[int, TokenSurprisals] | None:
         """(step, reading), the newest there is; begins another one when the model is another."""
         self._take()
         if self._next is None and step != self._step:
             self._step = step
             ids = known_ids(run.tokenizer, self.text)
 
-            def read(cancelled: threading.Event) -> tuple[int, Reading] | None:
-                reading = surprise(model, ids, _GUESSES, _stride(model), cancelled.is_set)
+            def read(cancelled: threading.Event) -> tuple[int, TokenSurprisals] | None:
+                reading = token_surprisals(model, ids, _GUESSES, _stride(model), cancelled.is_set)
                 return reading and (step, reading)
 
             self._next = in_the_background(read)
@@ -163,7 +165,7 @@ def _stride(model: MicroLLM) -> int:
     return max(1, model.config.block_size // 8)
 
 
-def _tick(run: Run, text: str, sheet: Sheet | None) -> None:
+def _tick(run: Run, text: str, sample: Sample | None) -> None:
     now = view.model_shown(max_age=1.0)
     if now is None:
         st.caption("The model has no weights to show yet.")
@@ -180,8 +182,8 @@ def _tick(run: Run, text: str, sheet: Sheet | None) -> None:
         return
     step, reading = read
     st.markdown(_summary(run, step, reading))
-    copied = _copied(run, sheet) if sheet else None
-    if sheet:
+    copied = _copied(run, sample) if sample else None
+    if sample:
         st.markdown(_copy_sentence(copied))
     nats = reading.nats.tolist()
     guesses = reading.guesses.flatten().tolist()
@@ -192,29 +194,29 @@ def _tick(run: Run, text: str, sheet: Sheet | None) -> None:
     )
     letters.reading(
         "reading",
-        letters.sheet("", "", text, nats),
+        letters.sample("", "", text, nats),
         "".join(run.tokenizer.vocab[i] for i in guesses),
         percents,
         [-1 if math.isnan(one) else round(100 * one) for one in nats],
         note,
-        (len(sheet.prompt) + copied.start, copied.length) if copied else (0, 0),
+        (len(sample.prompt) + copied.start, copied.length) if copied else (0, 0),
     )
 
 
-def _summary(run: Run, step: int, reading: Reading) -> str:
+def _summary(run: Run, step: int, reading: TokenSurprisals) -> str:
     if math.isnan(reading.mean):
         return "One character alone: nothing stands before it, so there is nothing to be surprised by."
     mean = reading.mean
     said = f"At step {step:,}: on average **{mean:.2f} nats** a character, as unsure as **{choices(mean)}**."
-    exams = [loss for at, loss in run.history.read().exams if at <= step]
-    return said + (f" On held-out text in general: {exams[-1]:.2f} (validation loss)." if exams else "")
+    val_losses = [loss for at, loss in run.history.read().val_losses if at <= step]
+    return said + (f" On held-out text in general: {val_losses[-1]:.2f} (validation loss)." if val_losses else "")
 
 
 # ---- what a sample copied
 
 
-def _copied(run: Run, sheet: Sheet) -> _Copy | None:
-    searching = _search(run.info.text.sha256, sheet.text)
+def _copied(run: Run, sample: Sample) -> _Copy | None:
+    searching = _search(run.info.text.sha256, sample.text)
     searching.wait(0.03)
     return searching.result
 

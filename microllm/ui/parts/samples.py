@@ -7,7 +7,7 @@ import time
 import streamlit as st
 
 from ... import plots
-from ...jobs.samples import Sample
+from ...jobs.samples import ScoredSample
 from ...runs.run import Run
 from ...tokenizer import visible
 from .. import server
@@ -32,8 +32,8 @@ def _writes(run: Run, moment: int | None, passed: list[plots.Mark]) -> None:
         st.error(literal(str(problem)), icon=":material/error:")
 
 
-def _sample(run: Run, moment: int | None) -> Sample | None:
-    if moment is None and view.training():
+def _sample(run: Run, moment: int | None) -> ScoredSample | None:
+    if moment is None and view.job():
         return server.samples().newest(run)
     steps = run.snapshots
     if not steps:
@@ -41,11 +41,11 @@ def _sample(run: Run, moment: int | None) -> Sample | None:
     return server.samples().at(run, steps[-1] if moment is None else moment, wait=2.0)
 
 
-def _judgement(sample: Sample) -> str:
+def _judgement(sample: ScoredSample) -> str:
     parts = [f"Step {sample.step:,}"]
     if sample.real_words is not None:
         parts.append(f"**{sample.real_words:.0%}** of its words are real: they stand in the text")
-    parts.append(f"its first guess of the next character is right **{sample.next_right:.0%}** of the time")
+    parts.append(f"its first guess of the next character is right **{sample.top1_accuracy:.0%}** of the time")
     return " · ".join(parts) + ". Always the same beginning and the same dice, so that only the model changes."
 
 

@@ -11,7 +11,7 @@ from ... import plots
 from ...config import PRESETS, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
 from ..state import draft
 from ..theme import mode
-from .fold import fold
+from .disclosure import disclosure
 
 _MAIN = ("block_size", "n_embd", "n_head", "n_layer")
 _RECIPE = (
@@ -63,7 +63,7 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
         )
     values = _all((model, train))
     marks = _grid(_MAIN)
-    more = fold("More", key="more")
+    more = disclosure("More", key="more")
     beneath = st.container()
     if more:  # what is not seen costs the browser nothing at each tick
         with more:

@@ -13,7 +13,7 @@ from ..words import literal
 def start_buttons(label: str, can_start: bool) -> None:
     """The button that starts a run; while one of this window trains, also one that lets the new run wait for it."""
     shared = {"width": "stretch", "on_click": commands.start, "disabled": not can_start}
-    going = ownership.trainings()
+    going = ownership.jobs()
     name = literal(going[0].folder.info.name) if going else ""
     help = f"{name} is stopped and kept" if going else None
     st.button(label, key="start", type="primary", icon=":material/play_arrow:", help=help, **shared)
@@ -24,8 +24,8 @@ def start_buttons(label: str, can_start: bool) -> None:
 
 def live_settings() -> None:
     """The settings that its owner may change while the run on show trains; to others, what they can do."""
-    training = ownership.commanded()
-    if training is None:
+    job = ownership.owned_job()
+    if job is None:
         if is_active():
             st.info(
                 "You are watching: this run was started in another window or on the command line, and only there can "
@@ -38,7 +38,7 @@ def live_settings() -> None:
         values = {
             name: st.number_input(
                 f"{name} from now on",
-                value=getattr(training.config, name),
+                value=getattr(job.config, name),
                 step=knobs()[name].metadata["step"] or 1e-4,
                 format="%g",
                 key=f"live-{name}",
@@ -48,10 +48,10 @@ def live_settings() -> None:
         }
         is_applied = st.form_submit_button("Apply", key="live-apply")
     if is_applied:
-        news = {name: value for name, value in values.items() if value != getattr(training.config, name)}
+        news = {name: value for name, value in values.items() if value != getattr(job.config, name)}
         try:
             if news:
-                training.change(**news)
+                job.change(**news)
             said = ", ".join(f"{name} {value:g}" for name, value in news.items())
             st.caption(f"From the next step on: {said}." if news else "That is how it is already.")
         except ValueError as problem:

@@ -13,7 +13,7 @@ from ...runs.run import Run
 from .. import server
 from ..state import ownership, view, window
 from ..words import literal
-from .fold import fold
+from .disclosure import disclosure
 from .live import live
 
 
@@ -41,7 +41,7 @@ def take_away() -> None:
     run, packages = view.run(), window.window().packages
     if run is None:
         return
-    place = fold("Take it away", key="take-away")
+    place = disclosure("Take it away", key="take-away")
     if place is None:
         packages.clear()
         return

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from ...inference import next_logits
-from ...jobs.generation import Desk
+from ...jobs.generation import Generation
 from ...sample import Sampling, likeliest
 from ...tokenizer import known_ids, visible
 from ..components import letters
@@ -29,8 +29,8 @@ def write() -> None:
         prompt = text_fields.prompt()
     with right:
         sampling.temperature()
-    desk = _desk(prompt)
-    is_writing = desk is not None and desk.is_writing
+    generation = _generation(prompt)
+    is_writing = generation is not None and generation.is_writing
     with st.container(horizontal=True):
         st.button("Generate", key="generate", type="primary", icon=":material/edit_note:", on_click=_begin)
         # both are always there: of two that take turns, the browser sometimes shows both until the next click
@@ -44,13 +44,13 @@ def write() -> None:
         )
         st.download_button(
             "Download what is written",
-            "\n\n".join(sheet.prompt + sheet.text for sheet in desk.sheets) if desk else "",
+            "\n\n".join(sample.prompt + sample.text for sample in generation.samples) if generation else "",
             file_name="microllm.txt",
             mime="text/plain",
             key="download",
             icon=":material/download:",
             help="Download what is written",
-            disabled=is_writing or desk is None,
+            disabled=is_writing or generation is None,
             on_click="ignore",
         )
         sampling.sampling()
@@ -63,15 +63,15 @@ def write() -> None:
     )
 
 
-def newest() -> Desk | None:
+def newest() -> Generation | None:
     """What was written last with the run on show, or is being written."""
-    return window.window().writings.get(view.run_id())
+    return window.window().generations.get(view.run_id())
 
 
-def _desk(prompt: str) -> Desk | None:
+def _generation(prompt: str) -> Generation | None:
     """What was written from this prompt. With another one in the field, its own chances are on show."""
-    desk = newest()
-    return desk if desk is not None and desk.sheets[0].prompt == prompt else None
+    generation = newest()
+    return generation if generation is not None and generation.samples[0].prompt == prompt else None
 
 
 def _wish() -> tuple[str, int, Sampling]:
@@ -86,7 +86,7 @@ def _wish() -> tuple[str, int, Sampling]:
 
 def _begin() -> None:
     st.session_state.pop("writing_problem", None)
-    writings = window.window().writings
+    generations = window.window().generations
     if before := newest():
         before.stop()
     prompt, length, sampling = _wish()
@@ -96,7 +96,7 @@ def _begin() -> None:
         if now is None:
             raise ValueError("The model is still being made: try again in a second.")
         step, model = now
-        writings[view.run_id()] = Desk(model, view.run().tokenizer, prompt, length, sampling, seeds, step)
+        generations[view.run_id()] = Generation(model, view.run().tokenizer, prompt, length, sampling, seeds, step)
     except ValueError as problem:
         _say(prompt, problem)
         return
@@ -109,33 +109,33 @@ def _say(prompt: str, problem: ValueError) -> None:
 
 
 def _stop() -> None:
-    if desk := newest():
-        desk.stop()
+    if generation := newest():
+        generation.stop()
 
 
 def _pick(number: int, place: int) -> None:
     st.session_state["place"] = number, place
 
 
-def _picked(desk: Desk) -> tuple[int, int]:
+def _picked(generation: Generation) -> tuple[int, int]:
     number, place = st.session_state.get("place", (0, 0))
-    number = min(number, len(desk.sheets) - 1)
-    return number, max(0, min(place, len(desk.sheets[number].text) - 1))
+    number = min(number, len(generation.samples) - 1)
+    return number, max(0, min(place, len(generation.samples[number].text) - 1))
 
 
 def _choose(prompt: str, character: str) -> None:
     """Another character at the place on show, and on from there; before anything is written, one more in the prompt."""
     st.session_state.pop("writing_problem", None)
-    desk = _desk(prompt)
+    generation = _generation(prompt)
     said, length, sampling = _wish()
     try:
-        if desk is None:
+        if generation is None:
             if len(said) >= text_fields.LONGEST_PROMPT:
                 raise ValueError(f"The prompt is full: it has {text_fields.LONGEST_PROMPT} characters.")
             text_fields.set_prompt(said + character)
         else:
-            number, place = _picked(desk)
-            desk.differently(number, place, character, max(_AT_LEAST, length - place - 1), sampling)
+            number, place = _picked(generation)
+            generation.branch(number, place, character, max(_AT_LEAST, length - place - 1), sampling)
     except ValueError as problem:
         _say(said, problem)
 
@@ -144,30 +144,30 @@ def _choose(prompt: str, character: str) -> None:
 
 
 def _tick(prompt: str, key: str, was_writing: bool) -> None:
-    desk = _desk(prompt)
-    if key != text_fields.prompt_key() or was_writing != (desk is not None and desk.is_writing):
+    generation = _generation(prompt)
+    if key != text_fields.prompt_key() or was_writing != (generation is not None and generation.is_writing):
         st.rerun()  # another prompt, or another pace of this timer
     about, problem = st.session_state.get("writing_problem", (None, None))
     if prompt and about == text_fields.prompt_written():  # an empty one has been named at its field
         st.error(literal(problem), icon=":material/error:")
-    if desk is None:
-        sheets, place, chosen = [letters.sheet("", prompt, "", [])], _after_the_prompt(prompt), (-1, -1)
+    if generation is None:
+        samples, place, chosen = [letters.sample("", prompt, "", [])], _after_the_prompt(prompt), (-1, -1)
     else:
-        chosen = _picked(desk)
-        place = _at_a_place(desk, *chosen)
-        names = [f"seed {sheet.seed}" if len(desk.sheets) > 1 else "" for sheet in desk.sheets]
-        sheets = [
-            letters.sheet(name, sheet.prompt, sheet.text, sheet.nats)
-            for name, sheet in zip(names, desk.sheets, strict=True)
+        chosen = _picked(generation)
+        place = _at_a_place(generation, *chosen)
+        names = [f"seed {sample.seed}" if len(generation.samples) > 1 else "" for sample in generation.samples]
+        samples = [
+            letters.sample(name, sample.prompt, sample.text, sample.nats)
+            for name, sample in zip(names, generation.samples, strict=True)
         ]
-    letters.writing("letters", sheets, place, chosen=chosen, pick=_pick, choose=lambda c: _choose(prompt, c))
-    if desk is None:
+    letters.writing("letters", samples, place, chosen=chosen, pick=_pick, choose=lambda c: _choose(prompt, c))
+    if generation is None:
         st.caption("Press Generate: it goes on from your prompt, character by character.")
         return
     size = view.run().info.model.block_size
     st.caption(
-        f"{sum(len(sheet.text) for sheet in desk.sheets):,} characters, written by the model of step "
-        f"{desk.sheets[0].step:,}; the tint is its own surprise. When the {size} characters that it can see are full, "
+        f"{sum(len(sample.text) for sample in generation.samples):,} characters, written by the model of step "
+        f"{generation.samples[0].step:,}; the tint is its own surprise. When the {size} characters that it can see are full, "
         "the oldest quarter is dropped and the rest read anew; in between it reads only the newest one "
         "(key-value cache)."
     )
@@ -190,15 +190,15 @@ def _after_the_prompt(prompt: str) -> dict[str, Any]:
     }
 
 
-def _at_a_place(desk: Desk, number: int, place: int) -> dict[str, Any]:
-    sheet = desk.sheets[number]
-    written = sheet.text[place : place + 1] or None
+def _at_a_place(generation: Generation, number: int, place: int) -> dict[str, Any]:
+    sample = generation.samples[number]
+    written = sample.text[place : place + 1] or None
     about = f"Character {place + 1:,} of what it wrote. Press another one: it goes on differently from there."
     return {
-        "title": _after(sheet.prompt + sheet.text[:place]),
+        "title": _after(sample.prompt + sample.text[:place]),
         "about": about,
         "note": _LEGEND,
-        "rows": _rows(sheet.logits(place), written),
+        "rows": _rows(sample.logits(place), written),
     }
 
 

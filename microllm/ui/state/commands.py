@@ -18,14 +18,13 @@ from ...config import ModelConfig, TrainConfig, problems
 from ...data import texts
 from ...data.decode import TextProblem
 from ...data.gutenberg import BOOK
-from ...jobs.training import Training
-from ...runs import catalog
+from ...jobs.training import TrainingJob
+from ...runs import catalog, importing
 from ...runs.fork import fork as make_fork
-from ...runs.importing import import_run
 from ...runs.info import RunProblem
 from ...runs.run import Run
 from .. import server
-from ..server import workshop
+from ..server import runner
 from . import draft, navigation, ownership, view, window
 
 _LONGEST_STEP = 10.0  # seconds
@@ -60,14 +59,14 @@ def start(is_queued: bool = False) -> None:
         _check_step_time(model, train, texts.load_corpus(chosen.sha256).vocab_size)
         guess, keys = draft.guess(), ownership.keys()
         with _order() as is_same_click:
-            going = ownership.trainings()
-            same = (it for it in going if _is_such_a_run(it, model, train, chosen))
-            new = next((it.folder for it in same if is_same_click or it.reached < 0), None)
+            going = ownership.jobs()
+            same = (it for it in going if _matches(it, model, train, chosen))
+            new = next((it.run for it in same if is_same_click or it.last_step < 0), None)
             is_queued = is_queued and bool(going)
             if new is None:
-                token = secrets.token_urlsafe(16)
-                made = catalog.create(model, train, chosen, preset=preset, token=token, guess=guess)
-                keys[made.id] = token
+                owner_key = secrets.token_urlsafe(16)
+                made = catalog.create(model, train, chosen, preset=preset, owner_key=owner_key, guess=guess)
+                keys[made.id] = owner_key
                 new = server.opened(made.id)  # one object to write and to look at
                 _train(new, going, is_queued)
     except (ValueError, OSError) as error:
@@ -89,8 +88,8 @@ def _check_step_time(model: ModelConfig, train: TrainConfig, vocab_size: int) ->
         )
 
 
-def _is_such_a_run(going: Training, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
-    info = going.folder.info
+def _matches(going: TrainingJob, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
+    info = going.run.info
     return (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
 
 
@@ -103,8 +102,8 @@ def resume(its_id: str, max_steps: int | None = None) -> None:
     if its_id != view.run_id() or not ownership.owns():  # a button of the page before may be clicked
         return
     try:
-        run, training, going = view.run(), view.training(), ownership.trainings()
-        if training is None:  # else this is a second click
+        run, job, going = view.run(), view.job(), ownership.jobs()
+        if job is None:  # else this is a second click
             run.check_what_it_needs()  # what is gone is named here, not in a run that fails
             _check_step_time(run.info.model, run.info.train, run.tokenizer.vocab_size)
             if max_steps is not None:
@@ -126,15 +125,15 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
     try:
         parent = server.opened(its_id)
         with _order() as is_same_click:
-            going = ownership.trainings()
-            new = next((it.folder for it in going if is_same_click and _is_child(it, parent)), None)
+            going = ownership.jobs()
+            new = next((it.run for it in going if is_same_click and _is_child(it, parent)), None)
             if new is None:
                 _check_step_time(parent.info.model, parent.info.train, parent.tokenizer.vocab_size)
-                if step is None and (training := next((it for it in going if it.folder.id == parent.id), None)):
-                    step = training.keep_now()
-                token = secrets.token_urlsafe(16)
-                made = make_fork(parent, parent.newest_snapshot() if step is None else step, text, token, **changes)
-                keys[made.id] = token
+                if step is None and (job := next((it for it in going if it.run.id == parent.id), None)):
+                    step = job.save_now()
+                owner_key = secrets.token_urlsafe(16)
+                made = make_fork(parent, parent.newest_snapshot() if step is None else step, text, owner_key, **changes)
+                keys[made.id] = owner_key
                 new = server.opened(made.id)
                 _train(new, going)
     except (ValueError, OSError) as error:
@@ -143,17 +142,17 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
     navigation.show(new.id)
 
 
-def _is_child(going: Training, parent: Run) -> bool:
-    origin = going.folder.info.parent
+def _is_child(going: TrainingJob, parent: Run) -> bool:
+    origin = going.run.info.parent
     return origin is not None and origin.id == parent.id
 
 
-def _train(run: Run, going: list[Training], is_queued: bool = False) -> None:
+def _train(run: Run, going: list[TrainingJob], is_queued: bool = False) -> None:
     """Train a run of this window, in which all these are `going`: it trains one at a time, and lets one wait."""
-    others = [one for one in going if one.folder.id != run.id]
+    others = [one for one in going if one.run.id != run.id]
     queue = [one for one in others if one.waits_for]
     current = next((one for one in others if one not in queue), None)
-    new = workshop().start(run, after=current if is_queued else None)
+    new = runner().start(run, after=current if is_queued else None)
     window.window().hold(new)
     for one in queue if is_queued else [current] if current else []:
         one.stop("Stopped because a new run was started.")
@@ -162,21 +161,21 @@ def _train(run: Run, going: list[Training], is_queued: bool = False) -> None:
             one.after = new
 
 
-def take_in(packed: bytes) -> str | None:
+def import_run(packed: bytes) -> str | None:
     """Keep a run that somebody packed, own it, and look at it; or the sentence that says why it is refused."""
-    keys, token = ownership.keys(), secrets.token_urlsafe(16)
+    keys, owner_key = ownership.keys(), secrets.token_urlsafe(16)
     try:
-        new = import_run(packed, token)
+        new = importing.import_run(packed, owner_key)
     except (RunProblem, OSError) as problem:
         return str(problem)
-    keys[new.id] = token
+    keys[new.id] = owner_key
     navigation.show(new.id)
     return None
 
 
 def delete(its_id: str) -> None:
     """Remove the run with this id for good, if this window shows and owns it and it does not train."""
-    if its_id != view.run_id() or not ownership.owns() or view.training():
+    if its_id != view.run_id() or not ownership.owns() or view.job():
         return
     try:
         catalog.delete(view.run())

@@ -17,7 +17,7 @@ from ...data.texts import PASTED
 from ...runs import catalog
 from ...runs.disk import check_disk
 from ...runs.info import RunInfo, RunProblem
-from ..server import be_modest, book
+from ..server import book, use_one_thread
 from . import uploads
 from .link import Link
 
@@ -114,7 +114,7 @@ def text_choice() -> dict:
 
 def text() -> texts.Text | None:
     """The chosen text, ready for a run. None while the book is still on its way. Raises TextProblem."""
-    be_modest()
+    use_one_thread()
     choice = text_choice()
     source, how, first = choice["source"], choice["how"], choice["first"]
     if source == "book" and book().is_busy:

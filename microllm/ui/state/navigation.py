@@ -7,10 +7,10 @@ import contextlib
 import streamlit as st
 
 from ...runs.info import RunProblem
-from ..server import opened, workshop
+from ..server import opened, runner
 from . import draft, link
 from .ownership import keys
-from .view import is_gone, moment, run, run_id, sentence_written, training
+from .view import is_gone, job, moment, run, run_id, sentence_written
 from .window import window
 
 
@@ -65,7 +65,7 @@ def follow_the_link() -> str | None:
         else:
             if "draft" not in st.session_state:  # after a reload the controls say what the run was
                 draft.adopt(info)
-            if going := training():
+            if going := job():
                 window().hold(going)
     _write_the_link()
     return " ".join(wrong) or None
@@ -96,7 +96,7 @@ def _take_other_keys(said: str) -> None:
         with contextlib.suppress(RunProblem):  # deleted since
             if its_id not in keys() and opened(its_id).info.is_owned_with(key):
                 keys()[its_id] = key
-                if going := workshop().training(its_id):
+                if going := runner().job(its_id):
                     window().hold(going)
 
 

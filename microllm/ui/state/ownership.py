@@ -6,11 +6,11 @@ import os
 
 import streamlit as st
 
-from ...jobs.training import Training
+from ...jobs.training import TrainingJob
 from ...runs.info import RunProblem
 from ...runs.run import Run
-from ..server import opened, workshop
-from .view import run, run_id, training
+from ..server import opened, runner
+from .view import job, run, run_id
 
 
 def keys() -> dict[str, str]:
@@ -58,15 +58,15 @@ def knows_parent() -> bool:
     return lists_all() or info.parent.id in st.session_state.get("met", ()) or owns(info.parent.id)
 
 
-def commanded() -> Training | None:
+def owned_job() -> TrainingJob | None:
     """The training of the run on show, for its owner to command. None in the windows of those who watch.
 
     Every order goes through here, when it is given and not only when its button is drawn.
     """
-    return training() if owns() else None
+    return job() if owns() else None
 
 
-def trainings() -> list[Training]:
+def jobs() -> list[TrainingJob]:
     """What this window has set going: a run that trains, and perhaps one that waits for the end of it."""
-    going = (workshop().training(owned) for owned in filter(owns, keys()))
+    going = (runner().job(owned) for owned in filter(owns, keys()))
     return sorted(filter(None, going), key=lambda one: one.waits_for is not None)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ...jobs.training import Training
+from ...jobs.training import TrainingJob
 from ...model import MicroLLM
 from ...runs.info import RunProblem
 from ...runs.run import ACTIVE, Run
 from ...runs.weights import WeightsProblem
 from .. import presence
-from ..server import be_modest, opened, workshop
+from ..server import opened, runner, use_one_thread
 from ..words import literal
 from . import link
 
@@ -42,23 +42,23 @@ def is_gone() -> bool:
     return False
 
 
-def training() -> Training | None:
+def job() -> TrainingJob | None:
     """The training of the run on show, while it goes on in this server."""
-    return workshop().training(run_id()) if run_id() else None
+    return runner().job(run_id()) if run_id() else None
 
 
 def is_active() -> bool:
     """True while the run on show trains, waits or is paused, here or in another process: while pages tick."""
     shown = run()
-    return shown is not None and (training() is not None or shown.info.state in ACTIVE)
+    return shown is not None and (job() is not None or shown.info.state in ACTIVE)
 
 
 def waits() -> bool:
     """True while the run on show waits for its first turn and that is not near: while there is little to see."""
-    going = training()
+    going = job()
     if going is None or has_a_curve():
         return False
-    return going.waits_for is not None or (going.seconds_to_turn() or 0.0) > _NEAR * presence.crowd()
+    return going.waits_for is not None or (going.seconds_to_turn() or 0.0) > _NEAR * presence.refresh_slowdown()
 
 
 def has_a_curve() -> bool:
@@ -96,12 +96,12 @@ def model_shown(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM]
 
     Raises RunProblem when it was deleted meanwhile.
     """
-    be_modest()
+    use_one_thread()
     _ = run().info
     try:
         if (step := moment()) is not None:
             return step, _model_at(run_id(), step)
-        return workshop().model_now(run(), max_age, wait)
+        return runner().model_now(run(), max_age, wait)
     except WeightsProblem as problem:
         st.error(literal(str(problem)), icon=":material/error:")
         return None

@@ -8,8 +8,8 @@ import secrets
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from ...jobs.generation import Desk
-from ...jobs.training import Training
+from ...jobs.generation import Generation
+from ...jobs.training import TrainingJob
 from .. import presence
 from ..server import Background
 
@@ -18,20 +18,20 @@ class Window:
     """What one browser window keeps alive: the runs it opened, and what is written for it (in the background)."""
 
     def __init__(self) -> None:
-        self.token = secrets.token_hex(8)
-        self.writings: dict[str, Desk] = {}
+        self.id = secrets.token_hex(8)
+        self.generations: dict[str, Generation] = {}
         self.readers: dict = {}
         self.packages: dict[str, Background] = {}
         self.ordered = -math.inf  # when the last order was carried out
-        self._held: dict[str, Training] = {}
+        self._held: dict[str, TrainingJob] = {}
         self._session = get_script_run_ctx().session_id
-        presence.come(self.token)
+        presence.window_opened(self.id)
 
-    def hold(self, training: Training) -> None:
+    def hold(self, job: TrainingJob) -> None:
         """Keep a run alive until this window closes."""
-        if self._held.get(training.folder.id) is not training:
-            self._held[training.folder.id] = training
-            training.hold(self.token)
+        if self._held.get(job.run.id) is not job:
+            self._held[job.run.id] = job
+            job.attach_window(self.id)
 
     def holds(self, run_id: str) -> bool:
         """True for a run that this window has opened while it trained."""
@@ -39,10 +39,10 @@ class Window:
 
     def close(self) -> None:
         """Let everything go: the window was closed, reloaded, or lost its connection."""
-        presence.go(self.token)
-        for training in self._held.values():
-            training.let_go(self.token)
-        for writing in self.writings.values():
+        presence.window_closed(self.id)
+        for job in self._held.values():
+            job.detach_window(self.id)
+        for writing in self.generations.values():
             writing.stop()
         for reader in self.readers.values():
             reader.stop()

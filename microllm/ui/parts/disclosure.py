@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 
-def fold(label: str, *, key: str) -> DeltaGenerator | None:
+def disclosure(label: str, *, key: str) -> DeltaGenerator | None:
     """A button that opens and closes the place beneath it: that place, or None while it is closed.
 
     `st.session_state[key]` says whether it is open, also after a visit to another page. It is no `st.expander`: of one

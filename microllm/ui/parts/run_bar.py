@@ -9,15 +9,15 @@ import streamlit as st
 
 from ... import plots
 from ...environment import home, home_is_temporary, most_disk
-from ...jobs.training import Training
+from ...jobs.training import TrainingJob
 from ...runs.catalog import runs_and_damaged
-from ...runs.history import newest_exam
+from ...runs.history import newest_val_loss
 from ...runs.importing import MOST_BYTES
 from ...runs.info import RunInfo, RunProblem
 from ...runs.run import ACTIVE, Run
 from .. import server
 from ..components.timeline import timeline
-from ..presence import crowd
+from ..presence import refresh_slowdown
 from ..state import commands, navigation, ownership, saved_draft, uploads, view, window
 from ..words import choices, duration, literal
 from .live import live
@@ -37,9 +37,9 @@ def show(pace: float) -> None:
     draft_problem = saved_draft.follow()
     shown = _whole_page()
     with st.bottom:
-        is_alive = view.is_active() or bool(ownership.trainings())
+        is_alive = view.is_active() or bool(ownership.jobs())
         pace = pace if view.has_a_curve() else 1.0 if view.waits() else 0.2
-        live(lambda: _tick(shown, start_problem), pace, key="strip", when=is_alive)
+        live(lambda: _tick(shown, start_problem), pace, key="run-bar", when=is_alive)
         saved_draft.keep()
     if draft_problem:
         st.warning(literal(draft_problem), icon=":material/history:")
@@ -53,31 +53,31 @@ def show(pace: float) -> None:
 
 def _whole_page() -> tuple:
     """What concerns the whole page: another run or moment, the end of a long wait, the first points, the end; timers
-    begin and end there, and are set anew when the crowd grows or goes.
+    begin and end there, and are set anew when the refresh_slowdown grows or goes.
     """
     moment = view.run() and view.moment()
-    return view.run_id(), view.waits(), view.has_a_curve(), view.is_active(), moment, crowd()
+    return view.run_id(), view.waits(), view.has_a_curve(), view.is_active(), moment, refresh_slowdown()
 
 
 def _tick(shown: tuple, start_problem: str | None) -> None:
     if _whole_page() != shown or "start_problem" in st.session_state:
         st.rerun()
-    run, training = view.run(), view.training()
+    run, job = view.run(), view.job()
     info = run.info if run else None
-    state = training.state if training else info.state if info else None
+    state = job.state if job else info.state if info else None
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         _menu(literal(info.name) if info else "No run yet")
-        _buttons(state, ownership.commanded())
+        _buttons(state, ownership.owned_job())
         share()
-        for other in ownership.trainings():
-            if other.folder.id != view.run_id():
+        for other in ownership.jobs():
+            if other.run.id != view.run_id():
                 _way_to(other)
-        nothing = "No run is on show." if ownership.trainings() else "Nothing trains yet: press **Start**."
-        st.markdown(_numbers(info, state, training) if info else nothing, width="content")
+        nothing = "No run is on show." if ownership.jobs() else "Nothing trains yet: press **Start**."
+        st.markdown(_numbers(info, state, job) if info else nothing, width="content")
     if start_problem:
         st.error(literal(start_problem), icon=":material/error:")
-    if training and training.warning:
-        st.warning(literal(training.warning), icon=":material/warning:")
+    if job and job.warning:
+        st.warning(literal(job.warning), icon=":material/warning:")
     if view.has_a_curve():
         data = plots.timeline_data(run.history.read(), run.snapshots)
         timeline(data, view.moment(), view.is_active(), navigation.choose_moment)
@@ -105,7 +105,7 @@ def _menu(name: str) -> None:
             if is_elsewhere or not ownership.lists(run):
                 continue
             listed += 1
-            exam = newest_exam(run.history.path)
+            exam = newest_val_loss(run.history.path)
             loss = f"validation {exam[1]:.2f}" if exam else "not scored yet"
             label = f"{literal(info.name)} · {info.state} · {loss}"
             st.button(label, key=f"open-{run.id}", on_click=navigation.show, args=(run.id,), width="stretch")
@@ -117,7 +117,7 @@ def _menu(name: str) -> None:
             st.caption(f"{run_id} · damaged: a part of its folder cannot be used.")
         if others := len(damaged) - len(named):  # whose they are nobody can tell, and an id is a link
             st.caption(f"Damaged and not named here, since they may be somebody's own: {others:,}.")
-        if view.run() and ownership.owns() and not view.training():
+        if view.run() and ownership.owns() and not view.job():
             _delete(view.run())
         used, most = server.disk_use() / 1e6, most_disk() / 1e6
         st.caption(f"All runs and texts on this server take {used:,.1f} MB of the {most:,.0f} that they may.")
@@ -133,7 +133,7 @@ def _import() -> None:
     taken, problem = st.session_state.get("imported", (None, None))
     if packed.file_id != taken:
         data = uploads.content(packed)
-        problem = "This file is not here any more: choose it again." if data is None else commands.take_in(data)
+        problem = "This file is not here any more: choose it again." if data is None else commands.import_run(data)
         st.session_state["imported"] = packed.file_id, problem
         if problem is None:
             st.rerun()
@@ -148,21 +148,21 @@ def _delete(run: Run) -> None:
         st.button("Delete it now", key="delete", icon=":material/delete:", on_click=commands.delete, args=(run.id,))
 
 
-def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
+def _numbers(info: RunInfo, state: str, job: TrainingJob | None) -> str:
     """The run in one line, also on a phone: there shell.css hides what stands in emphasis."""
     history = view.run().history.read()
     last = history.last
     parts = ["***training** ·*" if state == "training" and last else f"**{state}** ·"]
     if state in ACTIVE and not ownership.owns():
         parts.append("*you are* watching ·")
-    if training and (other := training.waits_for):
-        parts = [f"**begins when {literal(other.folder.info.name)} is over** ·"]
-    elif state == "waiting" and (seconds := training and training.seconds_to_turn()):
+    if job and (other := job.waits_for):
+        parts = [f"**begins when {literal(other.run.info.name)} is over** ·"]
+    elif state == "waiting" and (seconds := job and job.seconds_to_turn()):
         parts = [f"**your turn in {math.ceil(seconds)} s** ·"]
     if last:
         parts.append(f"*step* **{last['step']:,}** / {info.train.max_steps:,} ·")
-    if history.exams:
-        loss = history.exams[-1][1]
+    if history.val_losses:
+        loss = history.val_losses[-1][1]
         parts.append(f"val*idation* **{loss:.3f}** *({choices(loss)})* ·")
     line = " ".join(parts).removesuffix(" ·")
     if (rate := history.steps_per_second()) and state in ("training", "waiting"):
@@ -174,13 +174,13 @@ def _numbers(info: RunInfo, state: str, training: Training | None) -> str:
     return line
 
 
-def _buttons(state: str | None, training: Training | None) -> None:
-    if training is None:
+def _buttons(state: str | None, job: TrainingJob | None) -> None:
+    if job is None:
         can_go_on = state in ("stopped", "interrupted", "failed") and ownership.owns() and not _has_diverged()
         if can_go_on:
             st.button(
                 "Resume",
-                key="strip-go-on",
+                key="bar-go-on",
                 type="primary",
                 icon=":material/resume:",
                 on_click=commands.resume,
@@ -188,7 +188,7 @@ def _buttons(state: str | None, training: Training | None) -> None:
             )
         st.button(
             "Start",
-            key="strip-start",
+            key="bar-start",
             type="secondary" if can_go_on else "primary",
             icon=":material/play_arrow:",
             on_click=commands.start,
@@ -197,11 +197,11 @@ def _buttons(state: str | None, training: Training | None) -> None:
         return
     # one button that changes its face: of two that take turns, the browser sometimes shows both until the next click
     if state == "paused":
-        _icon("strip-pause", "Resume", ":material/play_arrow:", _resume)
+        _icon("bar-pause", "Resume", ":material/play_arrow:", _resume)
     else:
-        _icon("strip-pause", "Pause", ":material/pause:", _pause)
-    _icon("strip-step", "Step", ":material/skip_next:", _one_step)
-    _icon("strip-stop", "Stop", ":material/stop:", _stop)
+        _icon("bar-pause", "Pause", ":material/pause:", _pause)
+    _icon("bar-step", "Step", ":material/skip_next:", _one_step)
+    _icon("bar-stop", "Stop", ":material/stop:", _stop)
 
 
 def _has_diverged() -> bool:
@@ -210,47 +210,47 @@ def _has_diverged() -> bool:
     return last is not None and last["train_loss"] is None
 
 
-def _way_to(other: Training) -> None:
+def _way_to(other: TrainingJob) -> None:
     """The way to a run of this window that is not on show."""
-    name = literal(other.folder.info.name)
+    name = literal(other.run.info.name)
     what = "is next" if other.waits_for else {"paused": "is paused"}.get(other.state, "trains")
     st.button(
         f"{name} {what}",
-        key=f"way-to-{other.folder.id}",
+        key=f"way-to-{other.run.id}",
         icon=":material/arrow_forward:",
         type="tertiary",
         on_click=navigation.show,
-        args=(other.folder.id,),
+        args=(other.run.id,),
     )
 
 
-def _icon(key: str, name: str, icon: str, action: Callable[[Training], None]) -> None:
+def _icon(key: str, name: str, icon: str, action: Callable[[TrainingJob], None]) -> None:
     """A small button, so that all stand in one row on a phone: shell.css leaves its name to those who listen."""
     st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(view.run_id(), action))
 
 
-def _command(its_id: str, action: Callable[[Training], None]) -> None:
+def _command(its_id: str, action: Callable[[TrainingJob], None]) -> None:
     """Do what the button of this run says, if this window shows the run and may command it, at the click."""
-    if its_id == view.run_id() and (training := ownership.commanded()):
-        action(training)
+    if its_id == view.run_id() and (job := ownership.owned_job()):
+        action(job)
 
 
-def _pause(training: Training) -> None:
-    training.pause()
-    training.settle(lambda: training.state == "paused")
+def _pause(job: TrainingJob) -> None:
+    job.pause()
+    job.wait_briefly(lambda: job.state == "paused")
 
 
-def _resume(training: Training) -> None:
-    training.resume()
-    training.settle(lambda: training.state != "paused")
+def _resume(job: TrainingJob) -> None:
+    job.resume()
+    job.wait_briefly(lambda: job.state != "paused")
 
 
-def _one_step(training: Training) -> None:
-    before = training.reached
-    training.one_step()
-    training.settle(lambda: training.reached > before and training.state == "paused")
+def _one_step(job: TrainingJob) -> None:
+    before = job.last_step
+    job.one_step()
+    job.wait_briefly(lambda: job.last_step > before and job.state == "paused")
 
 
-def _stop(training: Training) -> None:
-    training.stop()
-    training.settle(lambda: False)
+def _stop(job: TrainingJob) -> None:
+    job.stop()
+    job.wait_briefly(lambda: False)

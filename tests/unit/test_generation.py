@@ -6,8 +6,8 @@ from patience import patience
 
 from microllm.config import ModelConfig
 from microllm.inference import generate, next_logits, stream
-from microllm.jobs import generation
-from microllm.jobs.generation import Desk, Sheet
+from microllm.jobs import generation as generation_room
+from microllm.jobs.generation import Generation, Sample
 from microllm.model import MicroLLM
 from microllm.sample import Sampling, likeliest, probabilities
 from microllm.tokenizer import CharTokenizer
@@ -21,31 +21,31 @@ def new_model(**recipe) -> MicroLLM:
     return MicroLLM(ModelConfig(**shape | recipe), 9, generator=torch.Generator().manual_seed(1)).eval()
 
 
-def written(desk: Desk) -> Desk:
-    for thread in desk._writings:
+def written(generation: Generation) -> Generation:
+    for thread in generation._threads:
         thread.join(patience())
-    assert not desk.is_writing
-    return desk
+    assert not generation.is_writing
+    return generation
 
 
-def write(prompt="abc", length=40, seeds=(0,), model=None) -> Desk:
-    return written(Desk(model or new_model(), TOKENIZER, prompt, length, SAMPLING, seeds, step=7))
+def write(prompt="abc", length=40, seeds=(0,), model=None) -> Generation:
+    return written(Generation(model or new_model(), TOKENIZER, prompt, length, SAMPLING, seeds, step=7))
 
 
 def test_a_sheet_holds_the_text_that_the_model_generates():
     model = new_model()
-    (sheet,) = write(seeds=(3,), model=model).sheets
+    (sample,) = write(seeds=(3,), model=model).samples
     ids = generate(model, torch.tensor([TOKENIZER.encode("abc")]), 40, temperature=1.1, seed=3)
-    assert sheet.prompt + sheet.text == TOKENIZER.decode(ids[0])
-    assert sheet.step == 7
+    assert sample.prompt + sample.text == TOKENIZER.decode(ids[0])
+    assert sample.step == 7
 
 
 def test_several_sheets_are_each_written_as_they_would_be_alone():
     model = new_model()
-    together = write(seeds=(3, 4, 5), model=model).sheets
-    assert len({sheet.text for sheet in together}) == 3
-    for sheet in together:
-        assert sheet.text == write(seeds=(sheet.seed,), model=model).sheets[0].text
+    together = write(seeds=(3, 4, 5), model=model).samples
+    assert len({sample.text for sample in together}) == 3
+    for sample in together:
+        assert sample.text == write(seeds=(sample.seed,), model=model).samples[0].text
 
 
 def test_sequences_of_a_stream_with_their_own_seeds_do_not_depend_on_each_other():
@@ -57,35 +57,35 @@ def test_sequences_of_a_stream_with_their_own_seeds_do_not_depend_on_each_other(
 
 @pytest.mark.parametrize("recipe", [{}, {"position": "learned", "lookback": 0}, {"causal": False}], ids=str)
 def test_the_surprise_of_each_character_is_that_of_the_model_on_what_it_saw(recipe):
-    (sheet,) = write(model=new_model(**recipe)).sheets
-    whole = torch.tensor(TOKENIZER.encode(sheet.prompt + sheet.text))
-    for place, character in enumerate(sheet.text):
-        end = len(sheet.prompt) + place
-        assert min(end, 7) <= sheet.seen[place] <= 8
-        p = next_logits(sheet.model, whole[None, end - sheet.seen[place] : end])[0].softmax(-1)
-        assert sheet.nats[place] == pytest.approx(-p[TOKENIZER.encode(character)[0]].log().item(), abs=1e-5)
-        torch.testing.assert_close(sheet.logits(place).softmax(-1), p)
+    (sample,) = write(model=new_model(**recipe)).samples
+    whole = torch.tensor(TOKENIZER.encode(sample.prompt + sample.text))
+    for place, character in enumerate(sample.text):
+        end = len(sample.prompt) + place
+        assert min(end, 7) <= sample.seen[place] <= 8
+        p = next_logits(sample.model, whole[None, end - sample.seen[place] : end])[0].softmax(-1)
+        assert sample.nats[place] == pytest.approx(-p[TOKENIZER.encode(character)[0]].log().item(), abs=1e-5)
+        torch.testing.assert_close(sample.logits(place).softmax(-1), p)
 
 
 @pytest.mark.parametrize("recipe", [{}, {"block_size": 1}, {"causal": False}], ids=str)
 @pytest.mark.parametrize("place", [0, 1, 4, 5, 6, 7, 8, 20, 39])
 def test_choosing_what_stands_there_already_goes_on_with_the_same_text(place, recipe):
-    desk = write(model=new_model(**recipe))
-    before = desk.sheets[0]
-    desk.differently(0, place, before.text[place], 39 - place, SAMPLING)
-    after = written(desk).sheets[0]
+    generation = write(model=new_model(**recipe))
+    before = generation.samples[0]
+    generation.branch(0, place, before.text[place], 39 - place, SAMPLING)
+    after = written(generation).samples[0]
     assert after is not before
     assert after.text == before.text
     assert after.nats == pytest.approx(before.nats, abs=1e-5)
 
 
 def test_another_character_keeps_what_stands_before_it_and_leaves_the_other_sheets_alone():
-    desk = write(seeds=(1, 2))
-    first, second = desk.sheets
+    generation = write(seeds=(1, 2))
+    first, second = generation.samples
     other = next(c for c in "abcd" if c != second.text[10])
-    desk.differently(1, 10, other, 25, SAMPLING)
-    assert written(desk).sheets[0] is first
-    changed = desk.sheets[1]
+    generation.branch(1, 10, other, 25, SAMPLING)
+    assert written(generation).samples[0] is first
+    changed = generation.samples[1]
     assert changed.text[:11] == second.text[:10] + other
     assert len(changed.text) == 11 + 25
     p = second.logits(10).softmax(-1)[TOKENIZER.encode(other)[0]]
@@ -94,37 +94,37 @@ def test_another_character_keeps_what_stands_before_it_and_leaves_the_other_shee
 
 def test_a_sheet_that_nobody_sees_any_more_is_not_written_on(monkeypatch):
     started = []
-    monkeypatch.setattr(generation.Writing, "start", lambda self: started.append(self))
-    desk = Desk(new_model(), TOKENIZER, "abc", 2_000, SAMPLING)
-    desk.sheets[0].text, desk.sheets[0].nats, desk.sheets[0].seen = "ab", [1.0, 1.0], [3, 4]
-    monkeypatch.setattr(generation.Writing, "is_alive", lambda self: True)
-    desk.differently(0, 1, "c", 5, SAMPLING)
+    monkeypatch.setattr(generation_room.GenerationThread, "start", lambda self: started.append(self))
+    generation = Generation(new_model(), TOKENIZER, "abc", 2_000, SAMPLING)
+    generation.samples[0].text, generation.samples[0].nats, generation.samples[0].seen = "ab", [1.0, 1.0], [3, 4]
+    monkeypatch.setattr(generation_room.GenerationThread, "is_alive", lambda self: True)
+    generation.branch(0, 1, "c", 5, SAMPLING)
     assert [one._stopped.is_set() for one in started] == [True, False]
 
 
 def test_a_place_that_is_not_written_and_an_unknown_character_are_refused():
-    desk = write(length=5)
-    sheets = list(desk.sheets)
+    generation = write(length=5)
+    samples = list(generation.samples)
     for place in (-1, 5):
         with pytest.raises(ValueError, match="5 are written"):
-            desk.differently(0, place, "a", 5, SAMPLING)
+            generation.branch(0, place, "a", 5, SAMPLING)
     with pytest.raises(ValueError, match="never met ☕"):
-        desk.differently(0, 0, "☕", 5, SAMPLING)
+        generation.branch(0, 0, "☕", 5, SAMPLING)
     with pytest.raises(ValueError, match="temperature is -1"):
-        desk.differently(0, 0, "a", 5, Sampling(temperature=-1))
-    assert desk.sheets == sheets
+        generation.branch(0, 0, "a", 5, Sampling(temperature=-1))
+    assert generation.samples == samples
 
 
 def test_what_the_model_never_met_is_left_out_of_the_prompt_and_nothing_is_refused():
-    assert write(prompt="a☕b", length=1).sheets[0].prompt == "ab"
+    assert write(prompt="a☕b", length=1).samples[0].prompt == "ab"
     with pytest.raises(ValueError, match="nothing to go on from"):
-        Desk(new_model(), TOKENIZER, "☕", 5, SAMPLING)
+        Generation(new_model(), TOKENIZER, "☕", 5, SAMPLING)
 
 
 def test_a_new_sheet_knows_what_could_come_first():
-    sheet = Sheet(new_model(), TOKENIZER, 0, "abcabcabcabc", seed=0)
-    expected = next_logits(sheet.model, torch.tensor([TOKENIZER.encode("abcabcabcabc")]))[0]
-    torch.testing.assert_close(sheet.logits(0), expected)
+    sample = Sample(new_model(), TOKENIZER, 0, "abcabcabcabc", seed=0)
+    expected = next_logits(sample.model, torch.tensor([TOKENIZER.encode("abcabcabcabc")]))[0]
+    torch.testing.assert_close(sample.logits(0), expected)
 
 
 def test_the_likeliest_characters_come_with_both_chances_and_one_more_on_request():
@@ -138,11 +138,11 @@ def test_the_likeliest_characters_come_with_both_chances_and_one_more_on_request
 
 
 def test_asking_for_the_same_place_again_computes_nothing(monkeypatch):
-    (sheet,) = write().sheets
-    asked, ask = [], generation.next_logits
-    monkeypatch.setattr(generation, "next_logits", lambda model, idx: (asked.append(idx), ask(model, idx))[1])
-    first, other = sheet.logits(5), sheet.logits(6)
+    (sample,) = write().samples
+    asked, ask = [], generation_room.next_logits
+    monkeypatch.setattr(generation_room, "next_logits", lambda model, idx: (asked.append(idx), ask(model, idx))[1])
+    first, other = sample.logits(5), sample.logits(6)
     assert len(asked) == 2
-    assert sheet.logits(6) is other
+    assert sample.logits(6) is other
     assert len(asked) == 2
-    assert torch.equal(sheet.logits(5), first)
+    assert torch.equal(sample.logits(5), first)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from microllm.config import ModelConfig
-from microllm.insight.heads import Trait, sight, strongest, traits
+from microllm.insight.heads import HeadScore, attention_window, head_scores, strongest
 from microllm.insight.trace import trace
 from microllm.model import MicroLLM
 
@@ -19,9 +19,9 @@ def pattern_of(text: str, block_size: int, causal: bool) -> torch.Tensor:
 
 
 def by_loops(pattern, text, block_size, causal):
-    """The same numbers, one character and one head at a time, from what the pattern itself says is in sight."""
+    """The same numbers, one character and one head at a time, from what the pattern itself says is in attention_window."""
     answers = {}
-    for place in ("one back", "at itself", "at the first in sight", "at the last space", "one ahead"):
+    for place in ("one back", "at itself", "at the first in attention_window", "at the last space", "one ahead"):
         shares, chances = [], []
         for q in range(len(text)):
             seen = [k for k in range(len(text)) if pattern[0, 0, q, k] > 0]
@@ -29,7 +29,7 @@ def by_loops(pattern, text, block_size, causal):
                 key = q - 1
             elif place == "at itself":
                 key = q
-            elif place == "at the first in sight":
+            elif place == "at the first in attention_window":
                 key = seen[0]
             elif place == "at the last space":
                 key = text[:q].rfind(" ")
@@ -47,19 +47,19 @@ def by_loops(pattern, text, block_size, causal):
 @pytest.mark.parametrize(("text", "block_size"), [(TEXT, 32), (TEXT, 8), (TEXT, 1), ("a", 8), ("a b", 8), ("ab", 2)])
 def test_traits_are_what_explicit_loops_find(text, block_size, causal):
     pattern = pattern_of(text, block_size, causal)
-    found, expected = traits(pattern, text, block_size, causal=causal), by_loops(pattern, text, block_size, causal)
-    assert {trait.place for trait in found} == expected.keys()
-    for trait in found:
-        shares, chance = expected[trait.place]
-        torch.testing.assert_close(trait.shares, shares)
-        assert trait.chance == pytest.approx(chance)
+    found, expected = head_scores(pattern, text, block_size, causal=causal), by_loops(pattern, text, block_size, causal)
+    assert {score.place for score in found} == expected.keys()
+    for score in found:
+        shares, chance = expected[score.place]
+        torch.testing.assert_close(score.shares, shares)
+        assert score.chance == pytest.approx(chance)
 
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("block_size", [1, 6, len(TEXT), 40])
 def test_sight_is_where_a_traced_model_looks(block_size, causal):
     pattern = pattern_of(TEXT, block_size, causal)
-    first, last = sight(len(TEXT), block_size, causal=causal)
+    first, last = attention_window(len(TEXT), block_size, causal=causal)
     for q in range(len(TEXT)):
         seen = (pattern[0, 0, q] > 0).nonzero().flatten().tolist()
         assert seen == list(range(first[q], last[q] + 1))
@@ -69,10 +69,10 @@ def test_a_head_that_looks_evenly_is_at_chance_everywhere_and_called_after_nothi
     n = len(TEXT)
     even = torch.ones(n, n).tril()
     even = (even / even.sum(-1, keepdim=True)).expand(1, 1, n, n)
-    found = traits(even, TEXT, n)
+    found = head_scores(even, TEXT, n)
     assert len(found) == 4
-    for trait in found:
-        assert trait.shares[0, 0].item() == pytest.approx(trait.chance)
+    for score in found:
+        assert score.shares[0, 0].item() == pytest.approx(score.chance)
     assert strongest(found, 0, 0) is None
 
 
@@ -83,7 +83,7 @@ def test_a_head_that_looks_one_back_is_called_so_and_its_neighbour_is_not():
     back[range(1, n), range(n - 1)] = 1
     even = torch.ones(n, n).tril()
     even = even / even.sum(-1, keepdim=True)
-    found = traits(torch.stack([back, even])[None], TEXT, n)
+    found = head_scores(torch.stack([back, even])[None], TEXT, n)
     best = strongest(found, 0, 0)
     assert best.place == "one back"
     assert best.shares[0, 0].item() == 1
@@ -92,7 +92,7 @@ def test_a_head_that_looks_one_back_is_called_so_and_its_neighbour_is_not():
 
 def test_a_head_is_called_after_what_it_does_only_when_that_is_clearly_above_chance():
     def named(share: float, chance: float) -> bool:
-        return strongest([Trait("one back", torch.tensor([[share]]), chance)], 0, 0) is not None
+        return strongest([HeadScore("one back", torch.tensor([[share]]), chance)], 0, 0) is not None
 
     assert named(0.25, 0.1)
     assert not named(0.19, 0.1)  # not twice as much

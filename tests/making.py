@@ -1,0 +1,45 @@
+"""Tiny runs, made and trained in a fraction of a second: what tests of every kind begin with."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from patience import patience
+
+from microllm.config import configs_from
+from microllm.data import texts
+from microllm.data.builtin import drawing_room
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import TrainingJob
+from microllm.runs import catalog
+from microllm.runs.run import Run
+
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10}
+ENDLESS = 1_000_000
+"""More steps than any test waits for."""
+
+
+def new_run(
+    text: str | None = None, *, preset: str = "quick", threads: int = 1, owner_key: str | None = None, **settings
+) -> Run:
+    """A run of a tiny model, not yet started, on `text` (by default 2,000 characters of drawing-room talk)."""
+    model, train = configs_from(TINY | {"max_steps": 20} | settings, preset)
+    prepared = texts.prepare(text or drawing_room(2_000), "made")
+    return catalog.create(model, train, prepared, preset=preset, threads=threads, owner_key=owner_key)
+
+
+def train(run: Run, slots: Slots | None = None) -> str:
+    """Train a run from where it stands to its end; the state that it is left in."""
+    job = TrainingJob(run, slots or Slots(1))
+    job.start()
+    job.join()
+    return run.info.state
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Wait until `condition` holds, and return what it returned. Fails after `seconds`, more on a busy machine."""
+    deadline = time.monotonic() + patience(seconds)
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+    return found
