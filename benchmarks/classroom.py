@@ -59,7 +59,7 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
             await wait()
             await visitor.set("text", "Drawing-room sentences")
             for name, value in _SMALL.items():
-                await visitor.set(name, value + 8 * (which % 3) if name == "n_embd" else value)
+                await visitor.set(f"knob-{name}", value + 8 * (which % 3) if name == "n_embd" else value)
             await wait()
             acts = (
                 begin,
@@ -70,7 +70,7 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
                 lambda: visitor.open("train", until="start"),
                 lambda: turn("Pause", "Resume"),
                 lambda: turn("Resume", "Pause"),
-                lambda: visitor.set("n_layer", float(dice.randint(1, 6))),
+                lambda: visitor.set("knob-n_layer", float(dice.randint(1, 6))),
             )
             while time.time() < end:
                 for act in acts:

@@ -63,7 +63,7 @@ def main() -> None:
     with serve() as (address, *_), browse() as browser:
         page = open_page(browser, address)
         page.get_by_text("More", exact=True).click()
-        page.locator(".st-key-max_steps input").fill("100000")  # longer than the clicks take
+        page.locator(".st-key-knob-max_steps input").fill("100000")  # longer than the clicks take
         page.keyboard.press("Enter")
         idle(page)
         start(page)

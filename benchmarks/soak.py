@@ -90,7 +90,7 @@ def resident(process: int) -> float:
 def move_a_slider(page: Page, key: str) -> float:
     """Milliseconds from an arrow key on the slider of n_embd to the new cost of the model beside it."""
     before = page.locator(".st-key-cost").inner_text()
-    handle = page.locator(".st-key-n_embd input[type=range]")
+    handle = page.locator(".st-key-knob-n_embd input[type=range]")
     handle.focus()
     began = time.perf_counter()
     handle.press(key)
@@ -121,7 +121,7 @@ def soak(minutes: float) -> tuple[list[dict[str, float]], dict[str, list[float]]
     with serve() as (address, _, server, _), browse() as browser:
         page = open_page(browser, address)
         page.get_by_text("More", exact=True).click()
-        page.locator(".st-key-max_steps input").fill("1000000")  # longer than all of it
+        page.locator(".st-key-knob-max_steps input").fill("1000000")  # longer than all of it
         page.keyboard.press("Enter")
         idle(page)
         start(page)

@@ -77,7 +77,7 @@ def main() -> None:
         with serve(streamlit=program) as (address, *_), browse() as browser:
             page = open_page(browser, address)
             page.get_by_text("More", exact=True).click()
-            page.locator(".st-key-max_steps input").fill("100000")  # longer than this takes
+            page.locator(".st-key-knob-max_steps input").fill("100000")  # longer than this takes
             page.keyboard.press("Enter")
             idle(page)
             start(page)

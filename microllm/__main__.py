@@ -137,7 +137,7 @@ def _run(options: argparse.Namespace) -> Run:
     """The run to train, as the flags say. Where it is to be seen is printed."""
     owner_key = secrets.token_urlsafe(16)
     run = _made_or_opened(options, owner_key)
-    for line in _link(run, owner_key if run.info.is_owned_with(owner_key) else None):
+    for line in _link(run, owner_key if run.read_info().is_owned_with(owner_key) else None):
         console.note(line)
     return run
 
@@ -188,7 +188,7 @@ def _new_run(options: argparse.Namespace, owner_key: str) -> Run:
         console.note(f"{wished_home()} cannot be written: until this machine is cleaned, the run is kept in {home()}.")
     threads = options.threads or (1 if _processes() > 1 else None)
     run = catalog.create(model, train, text, preset=preset, threads=threads, owner_key=owner_key)
-    console.note(f"{run.info.name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}")
+    console.note(f"{run.read_info().name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}")
     return run
 
 
@@ -225,21 +225,23 @@ def _resumed_run(options: argparse.Namespace) -> Run:
     if others := [name for name in given if name != "max_steps"]:
         raise ValueError(f"{', '.join(others)} cannot change on --resume: only max_steps can, to extend the run.")
     run = Run.open(options.resume)
-    _check_shares(run.info.train)
+    _check_shares(run.read_info().train)
     if options.threads is not None:
         _check_threads(options.threads)
     run.check_what_it_needs()
-    is_finished = run.info.state == "finished"
-    if given and (is_finished or options.max_steps != run.info.train.max_steps):
+    is_finished = run.read_info().state == "finished"
+    if given and (is_finished or options.max_steps != run.read_info().train.max_steps):
         run.extend(options.max_steps)
     elif is_finished:
-        raise RunProblem(f"{run.info.name} is finished: --max_steps N, more than it has made, goes on from there.")
+        raise RunProblem(
+            f"{run.read_info().name} is finished: --max_steps N, more than it has made, goes on from there."
+        )
     with run.writing():  # who trains it elsewhere is not disturbed
         if options.threads is not None:
             run.update(threads=options.threads)
-    steps = run.checkpoints
+    steps = run.list_checkpoints()
     where = f"from step {steps[-1]:,}" if steps else "from its beginning"
-    console.note(f"{run.info.name} ({run.id}): goes on {where}, in {run.folder}")
+    console.note(f"{run.read_info().name} ({run.id}): goes on {where}, in {run.folder}")
     return run
 
 
@@ -254,16 +256,16 @@ def _forked_run(options: argparse.Namespace, owner_key: str) -> Run:
             "--encoding, --transform and --first belong to another text that a fork is to learn: name it with --text."
         )
     parent = Run.open(options.fork)
-    _check_shares(parent.info.train)
+    _check_shares(parent.read_info().train)
     step = parent.newest_snapshot() if options.step is None else options.step
     text = None if options.text is None else _chosen_text(options)
     run = fork(
         parent, step, text, owner_key, **{name: value for name, value in vars(options).items() if name in knobs()}
     )
-    origin = run.info.parent
-    console.note(f"{run.info.name} ({run.id}): forked from {origin.name} at step {step:,}, in {run.folder}")
+    origin = run.read_info().parent
+    console.note(f"{run.read_info().name} ({run.id}): forked from {origin.name} at step {step:,}, in {run.folder}")
     if text and origin.left_out:
-        console.note(f"{run.info.text.characters:,} of its {text.characters:,} characters are left.")
+        console.note(f"{run.read_info().text.characters:,} of its {text.characters:,} characters are left.")
     if origin.left_out:
         console.note(f"Left out, because {origin.name} has never met them: {' '.join(map(visible, origin.left_out))}")
     return run
@@ -293,7 +295,7 @@ def _train(options: argparse.Namespace) -> int:
         watch(training)
     finally:
         training.join()  # whatever the watching met; and an interpreter that ends under torch's threads aborts
-    info = training.run.info
+    info = training.run.read_info()
     console.note(f"{info.state}. {info.message}".rstrip())
     if training.warning:
         console.note(training.warning)
@@ -311,10 +313,10 @@ def _generate(options: argparse.Namespace) -> int:
     from .sample import Sampling
 
     run = Run.open(options.run)
-    newest, steps = run.newest_snapshot(), run.snapshots
+    newest, steps = run.newest_snapshot(), run.list_snapshots()
     step = newest if options.step is None else options.step
     if step not in steps:
-        raise RunProblem(f"{run.info.name} kept no weights of step {step}: it has {', '.join(map(str, steps))}.")
+        raise RunProblem(f"{run.read_info().name} kept no weights of step {step}: it has {', '.join(map(str, steps))}.")
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
     if problem := sampling.problem():
         raise ValueError(problem)
@@ -367,7 +369,7 @@ def _runs(options: argparse.Namespace) -> int:
     runs, damaged = runs_and_damaged()
     for run in runs:
         try:
-            info, exam = run.info, newest_val_loss(run.history.path)
+            info, exam = run.read_info(), newest_val_loss(run.history.path)
         except RunProblem:  # deleted since it was listed
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))

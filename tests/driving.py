@@ -159,7 +159,7 @@ def until(page: Page, condition: Callable[[], Any], what: str, seconds: float = 
     return answer
 
 
-def wait_briefly(page: Page) -> None:
+def settle(page: Page) -> None:
     """Wait until the script has run and is not about to run again."""
     connected = "[data-testid=stApp][data-test-connection-state=CONNECTED]"
     expect(page.locator(f"{connected}[data-test-script-state=notRunning]")).to_be_attached()
@@ -170,7 +170,7 @@ def visit(page: Page, url: str) -> None:
     page.goto(url, wait_until="commit")
     expect(at(page, "run-bar")).to_be_visible()
     expect(page.locator("[data-testid=stMain] h3").first).to_be_visible()  # all has its place
-    wait_briefly(page)
+    settle(page)
 
 
 class Losing:
@@ -218,7 +218,7 @@ def slide(page: Page, key: str, value: float) -> None:
     for _ in range(abs(presses)):
         handle.press("ArrowRight" if presses > 0 else "ArrowLeft")
     assert float(handle.input_value()) == value
-    wait_briefly(page)
+    settle(page)
 
 
 def fill(page: Page, key: str, value: Any) -> None:
@@ -226,7 +226,7 @@ def fill(page: Page, key: str, value: Any) -> None:
     field = at(page, key).locator("input, textarea").first
     field.fill(str(value))
     field.press("Control+Enter")
-    wait_briefly(page)
+    settle(page)
 
 
 def upload(page: Page, name: str, data: bytes) -> None:
@@ -246,7 +246,7 @@ def choose(page: Page, key: str, option: int) -> None:
     """Choose the option of this number, from the top, in a list that folds down."""
     at(page, key).locator("[data-testid=stSelectbox] input, input").first.click()
     page.locator("[role=option]").nth(option).click()
-    wait_briefly(page)
+    settle(page)
 
 
 def choose_preset(page: Page, preset: str) -> None:
@@ -254,8 +254,8 @@ def choose_preset(page: Page, preset: str) -> None:
     at(page, "preset").locator("button").nth(list(PRESETS).index(preset)).click()
     model = PRESETS[preset].model
     for name in ("block_size", "n_embd"):
-        expect(thumb(page, name)).to_have_value(str(getattr(model, name)))
-    wait_briefly(page)
+        expect(thumb(page, f"knob-{name}")).to_have_value(str(getattr(model, name)))
+    settle(page)
 
 
 BOOK, DRAWING_ROOM, WORDS_TWICE, OWN = range(4)
@@ -264,9 +264,9 @@ BOOK, DRAWING_ROOM, WORDS_TWICE, OWN = range(4)
 def start(page: Page, *, preset: str = "article", max_steps: int = 200_000) -> str:
     """Start a run on the train page, long enough to outlive the test; its id."""
     choose_preset(page, preset)
-    unfold(page, "max_steps")
+    unfold(page, "knob-max_steps")
     duration = at(page, "cost").inner_text()
-    fill(page, "max_steps", max_steps)
+    fill(page, "knob-max_steps", max_steps)
     until(page, lambda: at(page, "cost").inner_text() != duration, "what so many steps cost")
     return press_start(page)
 

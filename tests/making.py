@@ -33,7 +33,7 @@ def train(run: Run, slots: Slots | None = None) -> str:
     job = TrainingJob(run, slots or Slots(1))
     job.start()
     job.join()
-    return run.info.state
+    return run.read_info().state
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:

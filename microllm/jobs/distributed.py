@@ -101,7 +101,7 @@ def take_part(
             run = _made_before() or make_run()
             write_atomically(_note(), run.id)
             atexit.register(_forget, run)
-            told = [run.info, load_text(run.info.text.sha256), run.tokenizer]
+            told = [run.read_info(), load_text(run.read_info().text.sha256), run.tokenizer]
         finally:
             dist.broadcast_object_list(told, src=0)
         stop_on_signals(wishes.append)
@@ -125,7 +125,7 @@ def _made_before() -> Run | None:
     if _restarts() == "0" or not _note().is_file():
         return None
     run = Run.open(_note().read_text())
-    console.note(f"{run.info.name} ({run.id}): goes on after a restart, in {run.folder}")
+    console.note(f"{run.read_info().name} ({run.id}): goes on after a restart, in {run.folder}")
     return run
 
 
@@ -134,7 +134,7 @@ def _restarts() -> str:
 
 
 def _forget(run: Run) -> None:
-    if run.info.state in ("finished", "stopped"):  # else torchrun may start all again
+    if run.read_info().state in ("finished", "stopped"):  # else torchrun may start all again
         _note().unlink(missing_ok=True)
 
 

@@ -58,7 +58,7 @@ def _show_now(run: Run, history: History) -> None:
         return
     facts = [
         f"step {last['step']:,}",
-        f"/{run.info.train.max_steps:,}",
+        f"/{run.read_info().train.max_steps:,}",
         f"  training loss {_loss(last['train_loss'])}",
         *[f"  validation loss {_loss(loss)} (step {step:,})" for step, loss in history.val_losses[-1:]],
         f"  {history.steps_per_second() or 0.0:.1f} steps/s",
@@ -70,7 +70,7 @@ def _show_now(run: Run, history: History) -> None:
 def _validation_line(run: Run, row: dict) -> str:
     """What was measured at the step of a validation."""
     return (
-        f"step {row['step']:>7,} / {run.info.train.max_steps:,}   training loss {_loss(row['train_loss'])}   "
+        f"step {row['step']:>7,} / {run.read_info().train.max_steps:,}   training loss {_loss(row['train_loss'])}   "
         f"validation loss {_loss(row['val_loss'])}   {row['seconds']:.1f} s"
     )
 

@@ -43,7 +43,7 @@ class Runner:
         """
         if (job := self.job(run.id)) and (copy := job.copy(max_age, wait)):
             return copy
-        steps = run.snapshots
+        steps = run.list_snapshots()
         return (steps[-1], run.model_at(steps[-1])) if steps else None
 
     def close(self, seconds: float = 8.0) -> None:

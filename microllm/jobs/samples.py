@@ -54,7 +54,9 @@ class ScoredSample:
 def write_sample(run: Run, step: int, model: MicroLLM) -> ScoredSample:
     """Let `model`, the one of `step`, write, and judge it. Takes as long as some training steps."""
     text = _write(run, model, _LENGTH)
-    return ScoredSample(step, text, real_words(text, _words_of(run.info.text.sha256)), top1_accuracy(model, run.corpus))
+    return ScoredSample(
+        step, text, real_words(text, _words_of(run.read_info().text.sha256)), top1_accuracy(model, run.load_corpus())
+    )
 
 
 def _write(run: Run, model: MicroLLM, length: int) -> str:
@@ -71,7 +73,7 @@ def beginning_for(run: Run, words: str = PROMPT) -> str:
     Line ends stay. Raises TextProblem when the text is not here and `words` has characters that it lacks.
     """
     try:
-        return _beginning(*run.text_and_vocab, words)
+        return _beginning(*run.text_and_vocab(), words)
     except TextProblem:
         if run.tokenizer.unknown(words):
             raise

@@ -59,7 +59,7 @@ class TrainingJob:
         self.run = run
         self._thread = threading.Thread(target=self._work, name=f"training-{run.id}", daemon=True)
         self.state = "waiting"
-        self.config = replayed(run.info.train, run.history.changes(), run.info.train.max_steps)
+        self.config = replayed(run.read_info().train, run.history.changes(), run.read_info().train.max_steps)
         """The configuration with all live changes so far."""
         self.warning: str | None = None
         """What a person should know while training goes on, such as a full disk."""
@@ -119,7 +119,7 @@ class TrainingJob:
 
     def change(self, **live: float) -> None:
         """Change live settings from the next step on. Raises ValueError at once for a value that is out of range."""
-        self.config = with_live_changes(self.run.info.model, self.config, live)
+        self.config = with_live_changes(self.run.read_info().model, self.config, live)
         self._orders.put(lambda trainer, writer: self._change(trainer, writer, live))
 
     def copy(self, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
@@ -182,7 +182,7 @@ class TrainingJob:
         """Train to the end, and leave the run's folder saying how it ended."""
         state, message, full_val_loss = "failed", "", None
         try:
-            torch.set_num_threads(self.run.info.threads)  # torch keeps this number for each thread
+            torch.set_num_threads(self.run.read_info().threads)  # torch keeps this number for each thread
             with self.run.writing() as writer:
                 try:
                     full_val_loss = self._train(writer)
@@ -195,7 +195,9 @@ class TrainingJob:
                     if not isinstance(error, (OSError, RunProblem, TextProblem)):  # a fault of ours
                         _log.exception("run %s failed", self.run.id)
                     message = _plain_words(error)
-                self.run.update(state=state, message=message or self.run.info.message, full_val_loss=full_val_loss)
+                self.run.update(
+                    state=state, message=message or self.run.read_info().message, full_val_loss=full_val_loss
+                )
         except (OSError, RunProblem) as error:  # then the folder cannot tell how it ended either
             _log.error("run %s cannot be written: %r", self.run.id, _plain_words(error))
             state = "failed"
@@ -242,17 +244,17 @@ class TrainingJob:
 
     def _go_on(self, writer: Writer) -> Trainer:
         """The trainer, where the newest whole checkpoint left it; what was logged after that is made again."""
-        info, changes = self.run.info, self.run.history.read().changes()
+        info, changes = self.run.read_info(), self.run.history.read().changes()
         found = self.run.load_checkpoint()
-        if not found and (info.parent or self.run.checkpoints):
+        if not found and (info.parent or self.run.list_checkpoints()):
             raise self.run.lost_beginning()
         step = found[0].step if found else 0
         config = replayed(info.train, changes, step)  # self.config may hold changes that still wait for their step
-        corpus = self.run.corpus
+        corpus = self.run.load_corpus()
         with _one_at_a_time:
             trainer = self._make_trainer(info.model, config, corpus)
         trainer.to_replay = [change for change in changes if change["step"] > step]
-        if old := self.run.old_corpus:
+        if old := self.run.load_old_corpus():
             trainer.old_corpus = old.to(trainer.device)
         self._here = determinism_context(info.threads, trainer.device, trainer.share[1])
         notices = []
@@ -328,7 +330,7 @@ class TrainingJob:
         self.state = state
         writer.flush()
         on_disk = "paused" if state == "paused" else "training"  # turns change every few seconds and are no news
-        if self.run.info.state != on_disk:
+        if self.run.read_info().state != on_disk:
             self._try(lambda: self.run.update(state=on_disk))
         if state == "paused" and self.last_step >= 0 and self._is_sound:
             self._try(lambda: self._save_checkpoint(trainer, writer))
@@ -366,7 +368,7 @@ class TrainingJob:
     def _beats_a_reference(self, val_loss: float | None) -> bool:
         if val_loss is None:
             return False
-        beaten = {name for name, loss in self.run.info.references.items() if val_loss < loss}
+        beaten = {name for name, loss in self.run.read_info().references.items() if val_loss < loss}
         is_news = not beaten <= self._beaten
         self._beaten |= beaten
         return is_news

@@ -47,7 +47,7 @@ def folder_zip(run: Run, *, names_parent: bool = True) -> bytes:
     Unless it `names_parent`, what would open the run that it was forked from is left out too: its id, and the SHA-256
     of somebody's own text there. A run that trains may go on meanwhile: it is taken as far as it is.
     """
-    info = replace(run.info, owner=None)
+    info = replace(run.read_info(), owner=None)
     if info.parent and not names_parent:
         info = replace(info, parent=_nameless(info.parent))
     file, sums = io.BytesIO(), {}
@@ -83,16 +83,16 @@ def _files(run: Run) -> Iterator[Path]:
     for name in ("vocab.json", "metrics.jsonl", "events.jsonl"):
         if (path := run.folder / name).is_file():
             yield path
-    yield from (run.folder / "snapshots" / f"step-{step}.safetensors" for step in run.snapshots)
+    yield from (run.folder / "snapshots" / f"step-{step}.safetensors" for step in run.list_snapshots())
 
 
 def _about(run: Run, names_parent: bool) -> str:
-    info, last = run.info, run.history.read().last
+    info, last = run.read_info(), run.history.read().last
     return _ABOUT.format(
         name=info.name,
         state=info.state,
         step=last["step"] if last else 0,
-        snapshots=len(run.snapshots),
+        snapshots=len(run.list_snapshots()),
         id=run.id,
         command=command_line(run, names_parent=names_parent),
     )

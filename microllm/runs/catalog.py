@@ -91,7 +91,7 @@ def create(
 def delete(run: Run) -> None:
     """Remove a run, and each text that no other run needs. Raises RunProblem while it is being trained."""
     with run.writing():
-        texts = run.info.texts
+        texts = run.read_info().texts
         (run.folder / "run.json").unlink()  # from here on there is no such run
     shutil.rmtree(run.folder, ignore_errors=True)
     forget_unused(texts)
@@ -122,7 +122,7 @@ def _infos_and_damaged() -> tuple[list[tuple[RunInfo, Run]], list[str]]:
         run = Run(folder / run_id)
         try:
             run._check()
-            opened.append((run.info, run))
+            opened.append((run.read_info(), run))
         except RunProblem:
             if _is_there(run_id):
                 damaged.append(run_id)

@@ -36,7 +36,7 @@ _COLUMNS = {  # in the CSV, and where each comes from: units stand in the names,
 
 def file_name(run: Run, ending: str) -> str:
     """A file name that every system takes, after the run's own name."""
-    return f"{re.sub('[^a-z0-9]+', '-', run.info.name.lower()).strip('-')[:60] or run.id}.{ending}"
+    return f"{re.sub('[^a-z0-9]+', '-', run.read_info().name.lower()).strip('-')[:60] or run.id}.{ending}"
 
 
 def curves_csv(run: Run) -> str:
@@ -58,7 +58,7 @@ def command_line(run: Run, *, names_parent: bool = True) -> str:
 
     The id of the run that it was forked from opens that run; unless this `names_parent`, "ID" stands in its place.
     """
-    info, parent = run.info, run.info.parent
+    info, parent = run.read_info(), run.read_info().parent
     if parent:
         flags = {"fork": parent.id if names_parent else "ID", "step": parent.step}
         flags |= {name: getattr(info.train, name) for name in CHANGES}
@@ -85,7 +85,7 @@ def command_line(run: Run, *, names_parent: bool = True) -> str:
 
 def caveats(run: Run) -> list[str]:
     """Sentences about what the command line of a run does not say."""
-    info, sentences = run.info, []
+    info, sentences = run.read_info(), []
     if info.parent:
         sentences.append(f"It begins with the weights of {info.parent.name}, which has to be there.")
     if not (info.parent and info.parent.goes_on):
@@ -123,9 +123,9 @@ def is_pasted(text: Text) -> bool:
 
 def pasted_text(run: Run) -> bytes | None:
     """The file that the command line of the run calls `./Pasted text`; None where it was not pasted or is gone."""
-    if not is_pasted(run.info.text):
+    if not is_pasted(run.read_info().text):
         return None
     try:
-        return load_text(run.info.text.sha256).encode("utf-8")
+        return load_text(run.read_info().text.sha256).encode("utf-8")
     except TextProblem:
         return None

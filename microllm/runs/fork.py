@@ -36,8 +36,8 @@ def fork(parent: Run, step: int, text: Text | None = None, owner_key: str | None
 
     Raises RunProblem without such a snapshot, ValueError for a setting, TextProblem, OSError.
     """
-    info = parent.info
-    if step not in parent.snapshots:
+    info = parent.read_info()
+    if step not in parent.list_snapshots():
         raise RunProblem(f"{info.name} kept no weights of step {step:,}: nothing can begin there.")
     if others := sorted(changes.keys() - set(CHANGES)):
         raise ValueError(f"{', '.join(others)} cannot change in a fork: only {', '.join(CHANGES)} can.")
@@ -106,7 +106,7 @@ def settings(parent: Run, step: int, first_step: int, characters: int, **changes
     Raises ValueError when a fork with them, on a text of so many characters, has no step to make after `first_step`, or
     for any other problem.
     """
-    info, train = parent.info, replace(settings_at(parent, step), **changes)
+    info, train = parent.read_info(), replace(settings_at(parent, step), **changes)
     if found := problems(info.model, train, characters):
         raise ValueError(" ".join(found.values()))
     if train.max_steps <= first_step:
@@ -116,7 +116,7 @@ def settings(parent: Run, step: int, first_step: int, characters: int, **changes
 
 def settings_at(run: Run, step: int) -> TrainConfig:
     """The settings of a run as they stood at a step; without a loss to stop at that was reached by then."""
-    train = replayed(run.info.train, run.history.changes(), step)
+    train = replayed(run.read_info().train, run.history.changes(), step)
     if any(loss <= train.stop_at_loss for at, loss in run.history.read().val_losses if at <= step):
         return replace(train, stop_at_loss=0.0)  # a fork would stop at once
     return train

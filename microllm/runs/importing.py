@@ -200,12 +200,12 @@ def _check_steps(files: dict[str, bytes], info: RunInfo, steps: list[int]) -> No
 def _check_whole(run: Run) -> None:
     """Raises RunProblem when weights cannot be used, or when a text that is kept here does not fit the run."""
     try:
-        for step in run.snapshots:
+        for step in run.list_snapshots():
             run.model_at(step)
-        if is_kept(run.info.text):
-            _ = run.corpus
-        if run.old_text and is_kept(run.old_text):
-            _ = run.old_corpus
+        if is_kept(run.read_info().text):
+            run.load_corpus()
+        if run.read_info().old_text and is_kept(run.read_info().old_text):
+            _ = run.load_old_corpus()
     except (WeightsProblem, TextProblem) as error:
         raise RunProblem(str(error)) from error
 

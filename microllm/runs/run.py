@@ -81,7 +81,7 @@ class Run:
         return run
 
     def _check(self) -> None:
-        _ = self.info
+        self.read_info()
         for name in (*_MOST_BYTES, *_FOLDERS):
             try:
                 found = os.lstat(f"{self._path}/{name}")
@@ -97,8 +97,7 @@ class Run:
 
     # ---- reading
 
-    @property
-    def info(self) -> RunInfo:
+    def read_info(self) -> RunInfo:
         """What `run.json` says now. A run whose writer is gone without a word is "interrupted".
 
         Raises RunProblem when it is gone or cannot be understood.
@@ -156,26 +155,24 @@ class Run:
         """The characters of the run's text. Raises RunProblem when they cannot be read."""
         return CharTokenizer(self._vocab)
 
-    @property
-    def corpus(self) -> Corpus:
+    def load_corpus(self) -> Corpus:
         """The text of the run. Raises TextProblem when it is gone, or is not the one that the run learned."""
-        corpus = self._loaded(self.info.text, self._foreign_vocab)
+        corpus = self._loaded(self.read_info().text, self._foreign_vocab)
         if corpus.tokenizer.vocab != self._vocab:
-            raise self._not_its_text(self.info.text)
+            raise self._not_its_text(self.read_info().text)
         return corpus
 
-    @property
     def text_and_vocab(self) -> tuple[str, str | None]:
         """What texts.load_corpus takes: the SHA-256 of the text, and its characters where they are the parent's.
 
         Raises TextProblem as `corpus` does.
         """
-        _ = self.corpus
-        return self.info.text.sha256, self._foreign_vocab
+        self.load_corpus()
+        return self.read_info().text.sha256, self._foreign_vocab
 
     @property
     def _foreign_vocab(self) -> str | None:
-        return self._vocab if self.old_text else None
+        return self._vocab if self.read_info().old_text else None
 
     def _loaded(self, text: Text, vocab: str | None) -> Corpus:
         try:
@@ -189,32 +186,27 @@ class Run:
         return corpus
 
     def _not_its_text(self, text: Text) -> TextProblem:
-        return TextProblem(f"{text.name}, as it is kept here, is not what {self.info.name} learned: they do not fit.")
+        return TextProblem(
+            f"{text.name}, as it is kept here, is not what {self.read_info().name} learned: they do not fit."
+        )
 
-    @property
-    def old_text(self) -> Text | None:
-        """The text that its weights have learned before this one; None for a run that is no such fork."""
-        return self.info.old_text
-
-    @property
-    def old_corpus(self) -> Corpus | None:
+    def load_old_corpus(self) -> Corpus | None:
         """The old text, in the same characters. Raises TextProblem when it is gone."""
-        return self.old_text and self._loaded(self.old_text, self._vocab)
+        return (old := self.read_info().old_text) and self._loaded(old, self._vocab)
 
-    @property
-    def snapshots(self) -> list[int]:
+    def list_snapshots(self) -> list[int]:
         """The steps whose weights are kept, in order."""
         return snapshot_steps(self.folder / "snapshots")
 
     def newest_snapshot(self) -> int:
         """The last step whose weights are kept. Raises RunProblem before the first."""
-        if not (steps := self.snapshots):
-            raise RunProblem(f"{self.info.name} has no weights yet.")
+        if not (steps := self.list_snapshots()):
+            raise RunProblem(f"{self.read_info().name} has no weights yet.")
         return steps[-1]
 
     def model_at(self, step: int) -> MicroLLM:
         """The model of a snapshot, in eval mode. Raises weights.WeightsProblem."""
-        return load_weights(self._snapshot_path(step), self.info.model, self.tokenizer.vocab_size)
+        return load_weights(self._snapshot_path(step), self.read_info().model, self.tokenizer.vocab_size)
 
     def _snapshot_path(self, step: int) -> Path:
         return self.folder / "snapshots" / f"step-{step}.safetensors"
@@ -224,7 +216,7 @@ class Run:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
         """Be the one writer of this folder. Raises RunProblem when it has one already, or has no usable lock."""
-        name = self.info.name
+        name = self.read_info().name
         is_taken = f"{name} is being trained already, here or in another process."
         if self._lock.is_locked:  # acquiring it once more would only count
             raise RunProblem(is_taken)
@@ -235,7 +227,7 @@ class Run:
         except Timeout:
             raise RunProblem(is_taken) from None
         except OSError as error:
-            _ = self.info  # deleted meanwhile?
+            self.read_info()  # deleted meanwhile?
             lock = self.folder / "lock"
             raise RunProblem(f"{name} cannot be written: {lock} cannot be used ({error.strerror}).") from error
         try:
@@ -255,7 +247,7 @@ class Run:
     def _check_is_not_deleted(self) -> None:
         """Raises RunProblem when the run was deleted while its lock was waited for. No folder is left for the lock."""
         try:
-            _ = self.info
+            self.read_info()
         except RunProblem:
             with contextlib.suppress(OSError):  # not empty: it is damaged, and not deleted
                 if not os.path.lexists(f"{self._path}/run.json"):
@@ -267,14 +259,14 @@ class Run:
         """Write some fields of RunInfo to `run.json`. Raises RunProblem for what no run may say, OSError."""
         if "message" in changes:  # it may quote anything
             changes["message"] = changes["message"].encode("utf-8", "replace").decode()[:_LONGEST_MESSAGE]
-        write_atomically(self.folder / "run.json", checked_json(replace(self.info, **changes)))
+        write_atomically(self.folder / "run.json", checked_json(replace(self.read_info(), **changes)))
 
     def save_snapshot(self, step: int, state: dict[str, torch.Tensor]) -> None:
         """Keep the weights of `step`; the least telling snapshots go when all take more than SNAPSHOT_BUDGET."""
         path = self._snapshot_path(step)
         save_weights(state, path)
-        kept = thin(self.snapshots, keep=SNAPSHOT_BUDGET // path.stat().st_size)
-        for other in set(self.snapshots) - set(kept):
+        kept = thin(self.list_snapshots(), keep=SNAPSHOT_BUDGET // path.stat().st_size)
+        for other in set(self.list_snapshots()) - set(kept):
             self._snapshot_path(other).unlink(missing_ok=True)
 
     # ---- going on
@@ -283,8 +275,7 @@ class Run:
     def _checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
-    @property
-    def checkpoints(self) -> list[int]:
+    def list_checkpoints(self) -> list[int]:
         """The steps from which training can go on, in order."""
         return checkpoint_steps(self._checkpoints)
 
@@ -298,15 +289,16 @@ class Run:
 
     def check_what_it_needs(self) -> None:
         """Raises TextProblem when a text is gone from which it learns, RunProblem when weights are."""
-        _ = self.corpus, self.old_corpus
-        if self.info.parent and not self.checkpoints:
+        self.load_corpus()
+        self.load_old_corpus()
+        if self.read_info().parent and not self.list_checkpoints():
             raise self.lost_beginning()
 
     def lost_beginning(self) -> RunProblem:
         """What to raise where no checkpoint can be used: from step 0 on, all that was learned would be lost."""
-        parent = self.info.parent
+        parent = self.read_info().parent
         cure = f"fork {parent.name} again" if parent else "start a new run; its curve and its snapshots stay"
-        return RunProblem(f"No checkpoint of {self.info.name} can be used: {cure}.")
+        return RunProblem(f"No checkpoint of {self.read_info().name} can be used: {cure}.")
 
     def extend(self, max_steps: int) -> None:
         """Give a finished run more steps to make: up to `max_steps`. Training it again then goes on to there.
@@ -315,7 +307,7 @@ class Run:
         """
         self.check_what_it_needs()
         with self.writing() as writer:
-            info, last = self.info, self.history.read().last
+            info, last = self.read_info(), self.history.read().last
             made = last["step"] if last else 0
             if max_steps <= made:
                 raise ValueError(f"max_steps is {max_steps:,}: {info.name} has made {made:,} already.")
@@ -332,12 +324,11 @@ class Run:
     def discard(self, step: int, writer: Writer) -> None:
         """Remove what was logged from `step` on, and the snapshots after it: those steps will be made again."""
         writer.cut(step)
-        for other in self.snapshots:
+        for other in self.list_snapshots():
             if other > step:
                 self._snapshot_path(other).unlink(missing_ok=True)
 
-    @property
-    def size(self) -> int:
+    def disk_size(self) -> int:
         """Bytes that the run's folder takes on the disk."""
         return _bytes_in(self.folder)
 

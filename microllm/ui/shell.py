@@ -13,6 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from . import browser_input
+from .state.session import session
 
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
 _is_inside = ContextVar("a page runs inside the frame", default=False)
@@ -29,7 +30,7 @@ def enter(page: str, heading: str) -> None:
     """
     if not _is_inside.get():
         given = st.query_params.to_dict()
-        st.session_state["detour"] = page, given
+        session().detour = page, given
         st.switch_page("app.py", query_params=given)  # it stays in the address: who reloads meanwhile keeps it
     # In one piece, so that they are painted at once: st.html comes half a second later, and everything would jump. Both
     # are words of ours.
@@ -50,8 +51,9 @@ def _wake_up() -> None:
 def show(page) -> None:
     """Run the page that navigation chose, with the strip around it."""
     browser_input.guard()
-    if "detour" in st.session_state:
-        target, query_params = st.session_state.pop("detour")
+    if detour := session().detour:
+        session().detour = None
+        target, query_params = detour
         st.switch_page(target, query_params=query_params)
     if _is_awake.is_set():
         from .parts import run_bar

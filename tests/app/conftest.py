@@ -67,7 +67,7 @@ def finished_run() -> Run:
     """A run that was trained to its end before anybody looked."""
     run = new_run(max_steps=20)
     server.runner().start(run).join(patience())
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"
     return run
 
 

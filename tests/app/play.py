@@ -25,7 +25,7 @@ def new_run(text: str | None = None, **settings) -> Run:
     """A run of a tiny model, not yet started, owned by who has KEY."""
     made = texts.prepare(text or words_twice(2_000), "made here")
     model, train = configs_from(TINY | {"max_steps": ENDLESS} | settings)
-    return catalog.create(model, train, made, preset="quick", threads=1, token=KEY)
+    return catalog.create(model, train, made, preset="quick", threads=1, owner_key=KEY)
 
 
 def open_app(page: str | None = None, **query: str) -> AppTest:

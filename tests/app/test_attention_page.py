@@ -36,7 +36,7 @@ def trained(**settings):
 
 
 def pattern_of(run, text: str, step: int | None = None) -> torch.Tensor:
-    model = run.model_at(run.snapshots[-1] if step is None else step)
+    model = run.model_at(run.list_snapshots()[-1] if step is None else step)
     return trace(model, torch.tensor(run.tokenizer.encode(text))).pattern
 
 
@@ -48,7 +48,7 @@ def write(at, text: str):
 
 def choose(at, layer: int, head: int):
     """What a click on a small picture comes to."""
-    at.session_state["attention_head"] = layer, head
+    at.session_state["session"].head = layer, head
     at.run()
     assert not at.exception
     return at
@@ -155,11 +155,11 @@ def test_a_moment_of_the_past_is_shown_with_its_own_weights():
     at = open_app("attention", run=run.id)
     text = "".join(c for c in at.text_area(key="sentence").value if c not in run.tokenizer.unknown(c))
     before = sent(at, "sentence").shares
-    at.session_state["moment"] = run.snapshots[0]
+    at.session_state["session"].moment = run.list_snapshots()[0]
     at.run()
     assert not at.exception
-    assert f"step {run.snapshots[0]}" in said(at)
-    expected = pattern_of(run, text, run.snapshots[0])[0, 0]
+    assert f"step {run.list_snapshots()[0]}" in said(at)
+    expected = pattern_of(run, text, run.list_snapshots()[0])[0, 0]
     assert sent(at, "sentence").shares[-1] == round(255 * expected[-1, -1].item())
     assert (sent(at, "sentence").shares != before).any()
 

@@ -145,7 +145,7 @@ def test_names_that_are_not_ours_change_nothing_on_the_pages(copied):
 def test_a_fork_says_how_much_of_another_text_is_left_and_refuses_too_little(known, is_enough, finished_run):
     letter = finished_run.tokenizer.vocab[-1]
     at = open_app("train", run=finished_run.id)
-    at.session_state["own_text"] = texts.prepare(letter * known + "Ж" * (2_000 - known), "mixed")
+    at.session_state["session"].own.text = texts.prepare(letter * known + "Ж" * (2_000 - known), "mixed")
     at.selectbox(key="text").select("own").run()
     click(at, "fork-button")
     at.radio(key=f"fork-text-{finished_run.id}").set_value("other").run()
@@ -156,11 +156,11 @@ def test_a_fork_says_how_much_of_another_text_is_left_and_refuses_too_little(kno
 
 def test_the_limits_of_what_is_left_hold_before_the_click(finished_run):
     """84 characters are enough for this context, the 43 that are left are not."""
-    letter, block_size = finished_run.tokenizer.vocab[-1], finished_run.info.model.block_size
+    letter, block_size = finished_run.tokenizer.vocab[-1], finished_run.read_info().model.block_size
     short = texts.prepare(letter * 43 + "Ж" * 41, "short")
     assert block_size == 8 and fork.what_is_left(finished_run.tokenizer, short)[0] == 43
     at = open_app("train", run=finished_run.id)
-    at.session_state["own_text"] = short
+    at.session_state["session"].own.text = short
     at.selectbox(key="text").select("own").run()
     click(at, "fork-button")
     at.radio(key=f"fork-text-{finished_run.id}").set_value("other").run()

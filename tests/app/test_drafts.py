@@ -14,7 +14,7 @@ TEXT = "to be or not to be, that is the question\n" * 60
 def come_back(draft, page: str = "train", *, mine: object = True, **address: str):
     """A window whose browser has kept this draft, as it answers when the page asks for it."""
     at = open_app(page, **address)
-    asked = at.session_state["draft_memory"]["asked"]
+    asked = at.session_state["session"].draft_asked
     said = urlencode(draft) if isinstance(draft, dict) else draft
     at.session_state["storage"] = {"held": {"asked": asked, "draft": said, "mine": mine}}
     at.run()
@@ -29,15 +29,15 @@ def own(text: str = TEXT, name: str = "notes.txt") -> dict[str, str]:
 
 def started(at) -> Run:
     click(at, "bar-start")
-    assert "start_problem" not in at.session_state, complaints(at)
-    return Run.open(at.session_state["run_id"])
+    assert at.session_state["session"].problem is None, complaints(at)
+    return Run.open(at.session_state["session"].run_id)
 
 
 def test_settings_text_and_guess_are_there_again_and_one_click_starts_exactly_that():
     settings = {name: str(value) for name, value in (TINY | {"max_steps": 30}).items()}
     at = come_back(settings | own() | {"preset": "quick", "transform": "reversed", "first": "900", "guess": "1.5"})
     assert not complaints(at)
-    info = started(at).info
+    info = started(at).read_info()
     assert {name: getattr(info.model, name, None) or getattr(info.train, name) for name in TINY} == TINY
     assert store.load_text(info.text.sha256) == TEXT[:900][::-1]
     assert (info.text.how, info.text.first, info.guess) == ("reversed", 900, 1.5)
@@ -46,7 +46,7 @@ def test_settings_text_and_guess_are_there_again_and_one_click_starts_exactly_th
 @pytest.mark.parametrize("page", ["attention", "generate"])
 def test_they_are_there_on_whichever_page_the_window_comes_back(page):
     at = come_back({"block_size": "16", "n_embd": "32"} | own(), page)
-    info = started(at).info
+    info = started(at).read_info()
     assert (info.model.block_size, store.load_text(info.text.sha256)) == (16, TEXT)
 
 
@@ -54,12 +54,12 @@ def test_a_pasted_text_stands_in_its_box_again_and_can_be_changed_there():
     at = come_back(own(name="Pasted text"))
     assert at.text_area(key="pasted").value == TEXT
     at.text_area(key="pasted").set_value(TEXT * 2).run()
-    assert store.load_text(started(at).info.text.sha256) == TEXT * 2
+    assert store.load_text(started(at).read_info().text.sha256) == TEXT * 2
 
 
 def test_the_encoding_that_was_chosen_for_a_file_is_there_again_and_no_other():
-    assert started(come_back(own() | {"encoding": "cp1251"})).info.text.encoding == "cp1251"
-    assert come_back(own() | {"encoding": "rot13"}).session_state["own_text"].encoding is None
+    assert started(come_back(own() | {"encoding": "cp1251"})).read_info().text.encoding == "cp1251"
+    assert come_back(own() | {"encoding": "rot13"}).session_state["session"].own.text.encoding is None
 
 
 @pytest.mark.parametrize("page", ["train", "generate"])
@@ -69,50 +69,50 @@ def test_a_text_that_is_gone_is_named_and_nothing_else_is_learned(page):
     at = come_back(draft, page)
     assert "notes.txt" in complaints(at)
     click(at, "bar-start")
-    assert "run_id" not in at.session_state and "run" not in at.query_params
+    assert at.session_state["session"].run_id is None and "run" not in at.query_params
     at = go_to(at, "train")
     assert at.button(key="start").disabled
-    assert at.slider(key="n_layer").value == 3
+    assert at.slider(key="knob-n_layer").value == 3
 
 
 def test_what_the_address_says_comes_first():
     at = come_back({"n_layer": "5", "address": ""}, n_layer="7")
-    assert at.slider(key="n_layer").value == 7
+    assert at.slider(key="knob-n_layer").value == 7
     run = new_run()
-    assert come_back({"n_layer": "5"}, run=run.id).slider(key="n_layer").value == TINY["n_layer"]
+    assert come_back({"n_layer": "5"}, run=run.id).slider(key="knob-n_layer").value == TINY["n_layer"]
 
 
 @pytest.mark.parametrize(("mine", "taken"), [(True, True), (False, False)])
 def test_what_was_changed_after_the_address_was_followed_is_there_again_in_its_own_tab(mine, taken):
     at = come_back({"n_layer": "5", "address": "n_layer=7"}, mine=mine, n_layer="7")
-    assert at.slider(key="n_layer").value == (5 if taken else 7)
+    assert at.slider(key="knob-n_layer").value == (5 if taken else 7)
 
 
 def test_the_draft_beside_a_run_is_there_again_with_that_run():
     run = new_run()
     at = come_back({"n_layer": "5", "address": f"run={run.id}"}, mine=False, run=run.id)
-    assert at.slider(key="n_layer").value == 5
+    assert at.slider(key="knob-n_layer").value == 5
 
 
 def test_what_a_person_has_changed_meanwhile_stays():
     at = open_app("train")
-    at.slider(key="n_layer").set_value(6).run()
-    asked = at.session_state["draft_memory"]["asked"]
+    at.slider(key="knob-n_layer").set_value(6).run()
+    asked = at.session_state["session"].draft_asked
     at.session_state["storage"] = {"held": {"asked": asked, "draft": "n_layer=5", "mine": True}}
-    assert at.run().slider(key="n_layer").value == 6
+    assert at.run().slider(key="knob-n_layer").value == 6
 
 
 def test_it_is_taken_up_once():
     at = come_back({"n_layer": "5"})
-    at.slider(key="n_layer").set_value(6).run()
-    assert at.run().slider(key="n_layer").value == 6
+    at.slider(key="knob-n_layer").set_value(6).run()
+    assert at.run().slider(key="knob-n_layer").value == 6
 
 
 def test_an_answer_to_the_server_before_is_none():
     at = open_app("train")
-    before = at.slider(key="n_layer").value
+    before = at.slider(key="knob-n_layer").value
     at.session_state["storage"] = {"held": {"asked": "another", "draft": "n_layer=5", "mine": True}}
-    assert at.run().slider(key="n_layer").value == before
+    assert at.run().slider(key="knob-n_layer").value == before
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_an_answer_to_the_server_before_is_none():
 )
 def test_a_draft_that_nobody_here_has_written_breaks_nothing(draft):
     at = come_back(draft)
-    assert "run_id" not in at.session_state
+    assert at.session_state["session"].run_id is None
     assert {"bar-start"} <= keys(at)
     assert "root:" not in said(at)
     assert not at.run().exception

@@ -13,7 +13,7 @@ from microllm.ui.state import view
 
 PAGES = ("train", "attention", "generate")
 OF_THE_PAGE = {
-    "train": {"start", "text", "preset", "n_embd", "loss"},
+    "train": {"start", "text", "preset", "knob-n_embd", "loss"},
     "attention": {"sentence", "attention-one"},
     "generate": {"prompt", "generate", "temperature"},
 }
@@ -99,7 +99,7 @@ def test_a_page_that_streamlit_runs_alone_comes_back_into_its_frame(page, finish
     assert has_the_strip(at)
     assert keys(at) >= OF_THE_PAGE[page]
     assert at.query_params["run"] == finished_run.id
-    assert not any(name.startswith("detour") for name in at.session_state)
+    assert at.session_state["session"].detour is None
 
 
 def test_all_pages_look_at_the_same_run(live_run):
@@ -165,7 +165,7 @@ def test_the_strip_pauses_makes_one_step_goes_on_and_stops(live_run):
     at.run()
     assert "stopped" in said(at)
     assert "bar-start" in keys(at)
-    assert Run.open(live_run.id).info.state == "stopped"
+    assert Run.open(live_run.id).read_info().state == "stopped"
 
 
 def test_a_learning_rate_is_changed_for_the_next_step(live_run):
@@ -185,7 +185,7 @@ def test_a_learning_rate_out_of_range_is_refused_with_the_range(live_run):
     at.number_input(key="live-learning_rate").set_value(5.0)
     click(at, "live-apply")
     assert "learning_rate is 5.0" in complaints(at)
-    assert server.runner().job(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+    assert server.runner().job(live_run.id).config.learning_rate == live_run.read_info().train.learning_rate
 
 
 def test_a_part_of_a_page_that_comes_after_its_run_has_gone_is_not_drawn(monkeypatch):

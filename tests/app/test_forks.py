@@ -36,22 +36,23 @@ def forked(at) -> Run:
 
 def test_a_finished_run_is_forked_from_a_moment_with_another_rate(finished_run):
     at = open_at(finished_run, step="8")
-    assert field(at, finished_run, "learning_rate").value == finished_run.info.train.learning_rate
+    assert field(at, finished_run, "learning_rate").value == finished_run.read_info().train.learning_rate
     assert field(at, finished_run, "max_steps").value == 20
     field(at, finished_run, "learning_rate").set_value(0.005).run()
     child = forked(at)
-    assert (child.info.parent.id, child.info.parent.step) == (finished_run.id, 8)
-    assert child.info.train.learning_rate == 0.005
-    assert child.info.is_owned_with(at.query_params["key"])
-    wait_for(lambda: child.info.state == "finished")
+    assert (child.read_info().parent.id, child.read_info().parent.step) == (finished_run.id, 8)
+    assert child.read_info().train.learning_rate == 0.005
+    assert child.read_info().is_owned_with(at.query_params["key"])
+    wait_for(lambda: child.read_info().state == "finished")
     at.run()
     assert "step" not in at.query_params
-    assert f"Forked from **{finished_run.info.name}** at step 8, whose curve goes on here; of that step only" in said(
-        at
+    assert (
+        f"Forked from **{finished_run.read_info().name}** at step 8, whose curve goes on here; of that step only"
+        in said(at)
     )
     click(at, "parent")
     assert at.query_params["run"] == finished_run.id
-    assert finished_run.info.state == "finished"
+    assert finished_run.read_info().state == "finished"
 
 
 def test_at_its_end_a_run_is_forked_into_one_of_twice_the_steps(finished_run):
@@ -59,8 +60,8 @@ def test_at_its_end_a_run_is_forked_into_one_of_twice_the_steps(finished_run):
     assert field(at, finished_run, "max_steps").value == 40
     child = forked(at)
     assert "fork-start" not in keys(at)  # it is folded away again
-    assert child.info.parent.has_memory
-    assert child.info.train.max_steps == 40
+    assert child.read_info().parent.has_memory
+    assert child.read_info().train.max_steps == 40
 
 
 def test_too_few_steps_are_named_before_the_click(finished_run):
@@ -80,8 +81,8 @@ def test_the_text_of_the_panel_can_be_what_the_fork_learns():
     at.radio(key=f"fork-text-{parent.id}").set_value("other").run()
     assert field(at, parent, "max_steps").value == 20
     child = forked(at)
-    assert child.info.parent.text == parent.info.text
-    wait_for(lambda: child.info.state == "finished")
+    assert child.read_info().parent.text == parent.read_info().text
+    wait_for(lambda: child.read_info().state == "finished")
     at.run()
     assert "on another text" in said(at)
     assert "what it gains" in said(at)
@@ -95,35 +96,35 @@ def test_a_run_that_trains_is_forked_at_the_step_at_which_it_is_and_stopped(live
     wait_for(lambda: training.state == "paused" and training.last_step % 8)
     at = open_at(live_run, key=KEY)
     child = forked(at)
-    assert child.info.parent.step == training.last_step
-    assert child.info.parent.has_memory
-    wait_for(lambda: live_run.info.state == "stopped")
+    assert child.read_info().parent.step == training.last_step
+    assert child.read_info().parent.has_memory
+    wait_for(lambda: live_run.read_info().state == "stopped")
 
 
 def test_who_only_watches_forks_the_newest_kept_moment_and_stops_nothing(live_run):
     at = open_at(live_run)
     newest = live_run.newest_snapshot()
     child = forked(at)
-    assert child.info.parent.step == newest
-    assert live_run.info.state == "paused"
-    assert child.info.is_owned_with(at.query_params["key"])
+    assert child.read_info().parent.step == newest
+    assert live_run.read_info().state == "paused"
+    assert child.read_info().is_owned_with(at.query_params["key"])
 
 
 def test_a_fork_whose_parent_was_deleted_still_names_it(finished_run):
     child = fork(finished_run, 8)
     catalog.delete(finished_run)
     at = open_app("train", run=child.id)
-    assert f"Forked from **{child.info.parent.name}**" in said(at)
+    assert f"Forked from **{child.read_info().parent.name}**" in said(at)
     assert "parent" not in keys(at)
 
 
 def test_the_steps_that_are_offered_follow_the_run_to_its_end(live_run):
     at = open_at(live_run, key=KEY)
-    assert field(at, live_run, "max_steps").value == live_run.info.train.max_steps
+    assert field(at, live_run, "max_steps").value == live_run.read_info().train.max_steps
     training = server.runner().job(live_run.id)
     training.stop()
     training.join(patience())
-    live_run.update(train=replace(live_run.info.train, max_steps=training.last_step), state="finished")
+    live_run.update(train=replace(live_run.read_info().train, max_steps=training.last_step), state="finished")
     at.run()
     assert field(at, live_run, "max_steps").value == 2 * training.last_step
     assert "max_steps" not in complaints(at)

@@ -306,7 +306,7 @@ def switch(at, key: str, value):
 
 def test_a_held_out_passage_is_read_as_the_model_takes_it(at, finished_run):
     switch(at, "view", "Read")
-    whole = finished_run.tokenizer.decode(finished_run.corpus.val[: read_part._PASSAGE])
+    whole = finished_run.tokenizer.decode(finished_run.load_corpus().val[: read_part._PASSAGE])
     assert texts(at) == [whole.split(" ", 1)[1]]  # it begins with a whole word
     passage = known_ids(finished_run.tokenizer, texts(at)[0])
     step, model = server.runner().model_now(finished_run)
@@ -357,7 +357,7 @@ def test_of_a_text_that_is_too_long_the_beginning_is_read_and_that_is_said(at):
 def test_what_a_sample_copied_is_marked_and_compared_with_what_nobody_copied(at, finished_run, monkeypatch):
     switch(switch(at, "view", "Read"), "reading-source", "sample")
     assert "has not written anything here yet" in said(at)
-    training_text = finished_run.tokenizer.decode(finished_run.corpus.train)
+    training_text = finished_run.tokenizer.decode(finished_run.load_corpus().train)
     step, model = server.runner().model_now(finished_run)
     sample = generation.Sample(model, finished_run.tokenizer, step, "word ", seed=0)
     sample.text = "z z " + training_text[70:100] + " z z"
@@ -377,7 +377,7 @@ def test_what_a_sample_copied_is_marked_and_compared_with_what_nobody_copied(at,
 
 def test_the_reading_follows_the_moment_on_show(at, finished_run):
     switch(at, "view", "Read")
-    at.session_state["moment"] = 0
+    at.session_state["session"].moment = 0
     at.run()
     read = token_surprisals(finished_run.model_at(0), known_ids(finished_run.tokenizer, texts(at)[0]))
     assert f"At step 0: on average **{read.mean:.2f} nats**" in said(at)

@@ -26,7 +26,7 @@ def test_one_click_goes_on_with_a_run_on_every_page(page, state):
     at = open_app(page, run=run.id, key=KEY)
     click(at, "bar-go-on")
     wait_for(lambda: not training_threads())
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"
     assert [run.id] == [other.id for other in all_runs()]
 
 
@@ -43,22 +43,22 @@ def test_a_finished_run_is_trained_on_to_twice_its_steps():
     assert "bar-go-on" not in keys(at)
     click(at, "train-on")
     wait_for(lambda: not training_threads())
-    assert run.info.train.max_steps == 20
+    assert run.read_info().train.max_steps == 20
     assert run.history.read().last["step"] == 20
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"
 
 
 def test_a_text_that_is_gone_is_named_before_anything_is_lost(monkeypatch):
     from microllm.data import store, texts
 
     run = own_run("interrupted")
-    store.forget_text(run.info.text.sha256)
+    store.forget_text(run.read_info().text.sha256)
     texts.load_corpus.cache_clear()
     at = open_app("train", run=run.id, key=KEY)
-    at.session_state["start_problem"] = None
+    at.session_state["session"].problem = None
     at.button(key="bar-go-on").click().run()
     assert "not kept here" in said(at)
-    assert run.info.state == "interrupted"
+    assert run.read_info().state == "interrupted"
 
 
 def test_a_run_that_diverged_is_not_offered_to_go_on_for_it_would_diverge_again():
@@ -99,7 +99,7 @@ def test_a_text_goes_with_the_last_of_its_runs():
     from microllm.environment import texts_dir
 
     first, second = own_run("finished"), own_run("finished")
-    kept = texts_dir() / f"{first.info.text.sha256}.txt"
+    kept = texts_dir() / f"{first.read_info().text.sha256}.txt"
     catalog.delete(first)
     assert kept.exists()
     catalog.delete(second)
@@ -134,7 +134,7 @@ def test_a_packed_run_is_taken_in_and_shown_and_a_wrong_file_is_refused():
     assert not at.exception
     assert len(all_runs()) == 2
     assert "not a whole zip" not in said(at)
-    assert Run.open(at.session_state["run_id"]).snapshots == run.snapshots
+    assert Run.open(at.session_state["session"].run_id).list_snapshots() == run.list_snapshots()
     assert at.query_params["key"]
 
 
@@ -145,14 +145,14 @@ def test_a_run_of_a_text_that_was_deleted_with_its_last_run_is_not_begun_before_
     at = open_app("train")
     at.selectbox(key="text").set_value("own").run()
     at.text_area(key="pasted").set_value("to be or not to be, " * 100).run()
-    own = at.session_state["own_text"]
+    own = at.session_state["session"].own.text
     for name, value in {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}.items():
-        at.slider(key=name).set_value(value)
+        at.slider(key=f"knob-{name}").set_value(value)
     at.run()
     store.forget_text(own.sha256)  # in another window, with the last run that learned it
     click(at, "start")
-    run = Run.open(at.session_state["run_id"])
-    assert texts.is_kept(run.info.text)  # what stands in the field was taken anew
+    run = Run.open(at.session_state["session"].run_id)
+    assert texts.is_kept(run.read_info().text)  # what stands in the field was taken anew
     server.runner().job(run.id).stop()
     wait_for(lambda: not training_threads())
     at.text_area(key="pasted").set_value("").run()

@@ -37,7 +37,7 @@ def unfold(at):
 
 def say(at, character: str, turn: int | None = None):
     """Guess a character, as the browser reports it."""
-    at.session_state["guess_made"] = (shown(at)["turn"] if turn is None else turn), character
+    at.session_state["session"].guessed = (shown(at)["turn"] if turn is None else turn), character
     at.run()
     assert not at.exception
     return at
@@ -57,10 +57,10 @@ def test_the_game_is_folded_away_and_costs_nothing_until_it_is_opened(finished_r
 
 
 def test_a_guess_is_scored_beside_the_bet_of_the_model_on_the_same_place(at, finished_run):
-    corpus, (step, model) = finished_run.corpus, server.runner().model_now(finished_run)
+    corpus, (step, model) = finished_run.load_corpus(), server.runner().model_now(finished_run)
     expected_yours = expected_models = 0
     for n in range(6):
-        play = at.session_state["guess_play"]
+        play = at.session_state["session"].play
         place = play.game.place
         passage, truth = corpus.val[play.game.passage(place)], int(corpus.val[place])
         bet = int(chances_of_model(model, passage).argmax())
@@ -68,7 +68,7 @@ def test_a_guess_is_scored_beside_the_bet_of_the_model_on_the_same_place(at, fin
         expected_yours += mine == truth
         expected_models += bet == truth
         say(at, corpus.tokenizer.decode([mine]))
-        turn = at.session_state["guess_play"].game.turns[-1]
+        turn = at.session_state["session"].play.game.turns[-1]
         assert (turn.place, turn.truth, turn.yours, turn.bet) == (place, truth, mine, bet)
         last = shown(at)["last"]
         assert ("right" in last["yours"]) == (mine == truth)
@@ -78,7 +78,7 @@ def test_a_guess_is_scored_beside_the_bet_of_the_model_on_the_same_place(at, fin
 
 
 def test_the_answer_is_not_sent_to_the_browser_before_the_guess(at):
-    play = at.session_state["guess_play"]
+    play = at.session_state["session"].play
     corpus = load_corpus(*play.text)
     data = shown(at)
     passage = corpus.tokenizer.decode(corpus.val[play.game.passage(play.game.place)])
@@ -90,7 +90,7 @@ def test_the_answer_is_not_sent_to_the_browser_before_the_guess(at):
 
 def test_only_the_last_block_size_characters_are_marked_as_seen_by_the_model(at, finished_run):
     data = shown(at)
-    assert len(data["sight"]) == finished_run.info.model.block_size
+    assert len(data["sight"]) == finished_run.read_info().model.block_size
     assert data["before"]
 
 
@@ -117,7 +117,7 @@ def test_a_composed_letter_is_the_letter_of_the_text_however_it_is_composed(writ
     server.runner().start(run).join(60)
     at = unfold(open_app("train", run=run.id))
     say(at, unicodedata.normalize(typed, "é"))
-    (turn,) = at.session_state["guess_play"].game.turns
+    (turn,) = at.session_state["session"].play.game.turns
     assert run.tokenizer.decode([turn.yours]) == text[0]
     say(at, unicodedata.normalize(typed, "è"))
     assert shown(at)["turn"] == 1
@@ -136,28 +136,28 @@ def test_a_rerun_keeps_the_place_and_the_score_and_another_page_too(at):
 
 def test_a_new_game_begins_at_nothing_with_other_places(at):
     say(at, " ")
-    seed = at.session_state["guess_play"].game.seed
+    seed = at.session_state["session"].play.game.seed
     click(at, "guess-new")
     assert shown(at)["turn"] == 0
     assert shown(at)["score"] == ""
-    assert at.session_state["guess_play"].game.seed != seed
+    assert at.session_state["session"].play.game.seed != seed
 
 
 def test_before_a_model_exists_counting_plays_and_is_named():
     at = unfold(open_app("train"))
-    play = at.session_state["guess_play"]
+    play = at.session_state["session"].play
     corpus = load_corpus(*play.text)
     n, chances = chances_of_tables(corpus.tables, corpus.val[play.game.passage(play.game.place)])
     say(at, "e")
-    turn = at.session_state["guess_play"].game.turns[0]
+    turn = at.session_state["session"].play.game.turns[0]
     assert turn.bet == int(chances.argmax())
     assert turn.chance_of_truth == pytest.approx(chances[turn.truth].item())
     assert f"counting (table of {n})" in shown(at)["last"]["bet"]
 
 
 def test_the_moment_of_the_past_bets_when_it_is_on_show(at, finished_run):
-    past = finished_run.snapshots[1]
-    at.session_state["moment"] = past
+    past = finished_run.list_snapshots()[1]
+    at.session_state["session"].moment = past
     at.run()
     say(at, " ")
     assert f"The model of step {past:,}" in shown(at)["last"]["bet"]
@@ -170,14 +170,14 @@ def test_another_text_is_another_game(at):
     at.query_params["run"] = other.id
     unfold(at)
     assert shown(at)["turn"] == 0
-    assert at.session_state["guess_play"].text == other.text_and_vocab
+    assert at.session_state["session"].play.text == other.text_and_vocab()
 
 
 def test_all_places_of_a_short_text_can_be_guessed_and_then_the_game_is_over():
     short = new_run("so short a text is soon read. " * 5, max_steps=5)
     server.runner().start(short).join(patience())
     at = unfold(open_app("train", run=short.id))
-    for _ in range(len(at.session_state["guess_play"].game.places)):
+    for _ in range(len(at.session_state["session"].play.game.places)):
         assert not shown(at)["over"]
         say(at, " ")
     assert shown(at)["over"]

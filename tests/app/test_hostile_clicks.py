@@ -26,14 +26,14 @@ def test_of_a_text_that_is_cut_here_and_there_a_window_keeps_one():
 def test_a_cut_text_that_a_run_has_learned_stays():
     at = open_app("train")
     for name, value in (TINY | {"max_steps": 5}).items():
-        at.session_state[name] = value
+        at.session_state[f"knob-{name}"] = value
     at.number_input(key="text-first").set_value(5_000).run()
     click(at, "start")
     (run,) = all_runs()
     server.runner().start(run).join(30)
     for first in (6_000, 7_000):
         at.number_input(key="text-first").set_value(first).run()
-    assert run.corpus.train is not None and (texts_dir() / f"{run.info.text.sha256}.txt").exists()
+    assert run.load_corpus().train is not None and (texts_dir() / f"{run.read_info().text.sha256}.txt").exists()
 
 
 def test_a_disk_that_is_full_takes_no_cut_texts(monkeypatch):
@@ -51,11 +51,11 @@ def test_a_button_that_was_drawn_for_one_run_does_nothing_to_another(key):
     for run in (named, shown):
         run.update(state="stopped")
     at = open_app("train", run=named.id, key=KEY)
-    at.session_state["keys"] = {named.id: KEY, shown.id: KEY}
+    at.session_state["session"].owner_keys = {named.id: KEY, shown.id: KEY}
     at.session_state["runs-menu"] = at.session_state[f"sure-{named.id}"] = True
     at.run()
     button = at.button(key=key)
-    at.session_state["run_id"] = shown.id  # a click on the menu came before this one
+    at.session_state["session"].run_id = shown.id  # a click on the menu came before this one
     button.click().run()
     assert not at.exception
     assert {run.id for run in all_runs()} == {named.id, shown.id}

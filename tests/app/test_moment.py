@@ -32,12 +32,12 @@ def test_every_page_shows_the_moment_of_the_link(page, long_run):
 def test_the_moment_stays_on_a_change_of_page_and_goes_with_another_run(long_run, finished_run):
     at = open_app("train", run=long_run.id, step="12")
     go_to(at, "attention")
-    assert at.session_state["moment"] == 12
+    assert at.session_state["session"].moment == 12
     at.query_params["run"] = finished_run.id
     at.query_params.pop("step", None)
     at.run()
-    assert at.session_state["run_id"] == finished_run.id
-    assert at.session_state["moment"] is None
+    assert at.session_state["session"].run_id == finished_run.id
+    assert at.session_state["session"].moment is None
 
 
 def test_what_it_wrote_at_a_moment_comes_from_the_weights_of_that_moment(long_run):

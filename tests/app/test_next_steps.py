@@ -36,13 +36,13 @@ def test_a_click_starts_the_suggestion_on_the_same_text_with_only_that_changed()
     assert "still learning" in said(at)
     assert "max_steps 100 → 200" in at.button(key="next-0").label
     click(at, "next-0")
-    new = Run.open(at.session_state["run_id"])
+    new = Run.open(at.session_state["session"].run_id)
     assert new.id != run.id
-    assert new.info.train == replace(run.info.train, max_steps=200)
-    assert new.info.model == run.info.model
-    assert new.info.text.sha256 == run.info.text.sha256
+    assert new.read_info().train == replace(run.read_info().train, max_steps=200)
+    assert new.read_info().model == run.read_info().model
+    assert new.read_info().text.sha256 == run.read_info().text.sha256
     assert at.query_params["key"]
-    assert at.slider(key="n_embd").value == run.info.model.n_embd
+    assert at.slider(key="knob-n_embd").value == run.read_info().model.n_embd
     assert "next-0" not in keys(at)
 
 
@@ -57,10 +57,10 @@ def test_a_run_that_learned_by_heart_offers_three_ways_out():
 def test_whoever_watches_may_follow_a_suggestion_with_a_run_of_their_own():
     run = finished(DOWN, DOWN)
     at = open_app("train", run=run.id)
-    before = asdict(run.info)
+    before = asdict(run.read_info())
     click(at, "next-0")
-    assert at.session_state["run_id"] != run.id
-    assert asdict(run.info) == before
+    assert at.session_state["session"].run_id != run.id
+    assert asdict(run.read_info()) == before
 
 
 @pytest.mark.parametrize("state", ["training", "waiting"])
@@ -74,7 +74,7 @@ def test_a_run_that_goes_on_suggests_nothing(state):
 
 def test_a_run_whose_text_is_elsewhere_says_so_instead_of_offering_to_start_on_another():
     run = finished(DOWN, DOWN)
-    store.forget_text(run.info.text.sha256)
+    store.forget_text(run.read_info().text.sha256)
     at = open_app("train", run=run.id, key=KEY)
     assert "next-0" not in keys(at)
     assert "made here, which is not kept here" in said(at)
@@ -95,16 +95,16 @@ def test_a_run_that_learns_as_it_should_is_not_said_to_learn_by_heart(live_run):
 
 def test_a_suggestion_holds_when_the_run_was_told_to_start_otherwise():
     at = open_app("train", run=finished(DOWN, DOWN).id)
-    at.slider(key="n_layer").set_value(9).run()
+    at.slider(key="knob-n_layer").set_value(9).run()
     at.selectbox(key="text").set_value("words-twice").run()
     click(at, "next-0")
-    new = Run.open(at.session_state["run_id"])
-    assert new.info.model.n_layer == 2
-    assert new.info.text.name == "made here"
-    assert at.slider(key="n_layer").value == 2
+    new = Run.open(at.session_state["session"].run_id)
+    assert new.read_info().model.n_layer == 2
+    assert new.read_info().text.name == "made here"
+    assert at.slider(key="knob-n_layer").value == 2
     assert at.selectbox(key="text").value == "own"
-    wait_for(lambda: new.info.state == "training")
-    assert new.info.train.learning_rate == TrainConfig().learning_rate
+    wait_for(lambda: new.read_info().state == "training")
+    assert new.read_info().train.learning_rate == TrainConfig().learning_rate
 
 
 @pytest.mark.timeout(30)
@@ -118,8 +118,8 @@ def test_the_owner_of_a_run_that_was_stopped_early_goes_on_with_that_very_run():
     at = open_app("train", run=run.id, key=KEY)
     assert at.button(key="next-0").label == "Go on to the end"
     click(at, "next-0")
-    assert at.session_state["run_id"] == run.id
-    wait_for(lambda: run.info.state == "finished")
+    assert at.session_state["session"].run_id == run.id
+    wait_for(lambda: run.read_info().state == "finished")
     after = (run.folder / "metrics.jsonl").read_text().splitlines()
     assert after[: len(rows) - 1] == rows[:-1]
     assert len(after) == 401

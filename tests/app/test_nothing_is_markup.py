@@ -113,7 +113,7 @@ def sent(monkeypatch):
 
 def hostile(run: Run, **changes) -> Run:
     """The run, called markup and saying markup, of a text that is called markup."""
-    text = replace(run.info.text, name=HOSTILE, notice=HOSTILE)
+    text = replace(run.read_info().text, name=HOSTILE, notice=HOSTILE)
     parent = Parent(run.id, HOSTILE, 0, True, True, text, HOSTILE)
     run.update(**{"name": HOSTILE, "message": HOSTILE, "text": text, "parent": parent} | changes)
     return run
@@ -122,7 +122,7 @@ def hostile(run: Run, **changes) -> Run:
 def trained(text: str = IN_A_TEXT * 40, **settings) -> Run:
     run = new_run(text, **{"max_steps": 10} | settings)
     making.train(run)
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"
     with (run.folder / "metrics.jsonl").open("a") as metrics:  # so long that its speed is told
         metrics.write(json.dumps({"step": 11, "seconds": 9.0, "train_loss": 3.0, "val_loss": 3.0}) + "\n")
     return run
@@ -150,7 +150,7 @@ def test_a_runs_name_message_text_and_parent(state, sent):
 
 def test_the_name_of_a_text_that_is_not_kept_here(sent):
     run = hostile(trained(), parent=None)
-    forget_text(run.info.text.sha256)
+    forget_text(run.read_info().text.sha256)
     open_app("train", run=run.id, key=KEY)
     sent.shows("markdown.body")
 
@@ -161,7 +161,7 @@ def test_runs_that_train_and_wait_and_what_they_warn_of(live_run, sent):
     server.runner().job(live_run.id).warning = HOSTILE
     all_of(at)
     sent.shows("popover.label", "alert.body", "button.label", "button.help")
-    click(at.slider(key="n_layer").set_value(1).run(), "queue")
+    click(at.slider(key="knob-n_layer").set_value(1).run(), "queue")
     (other,) = (it for it in server.runner()._jobs.values() if it.run.id != live_run.id)
     other.run.update(name=HOSTILE)
     click(at.run(), f"way-to-{other.run.id}")
@@ -174,10 +174,10 @@ def test_a_persons_text_its_name_and_what_is_wrong_with_it(sent):
     at = open_app("train", run=hostile(trained("abc def " * 100), parent=None).id)
     at.selectbox(key="text").set_value("own").run()
     at.file_uploader(key="upload").upload(HOSTILE, IN_A_TEXT.encode() * 40, "text/plain").run()
-    assert "own_text" in at.session_state
+    assert at.session_state["session"].own.text
     all_of(at)
     sent.shows("radio.options")
-    at.session_state["run_id"] = None
+    at.session_state["session"].run_id = None
     at.query_params.clear()
     at.run()
     sent.shows("markdown.body")
@@ -263,7 +263,7 @@ def test_why_a_click_is_not_obeyed(live_run, sent, monkeypatch):
         click(at, "live-apply")
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:
-        for_now.setattr("microllm.ui.state.commands.import_run", refuse(RunProblem(HOSTILE)))
+        for_now.setattr("microllm.runs.importing.import_run", refuse(RunProblem(HOSTILE)))
         at.file_uploader(key="import").upload(HOSTILE + ".zip", b"zip", "application/zip").run()
         sent.shows("alert.body")
     with monkeypatch.context() as for_now:

@@ -22,7 +22,7 @@ SECRET = "Nobody else may read what I wrote here about the neighbours. " * 40
 
 def trained(run: Run) -> Run:
     server.runner().start(run).join(60)
-    assert run.info.state == "finished", run.info.message
+    assert run.read_info().state == "finished", run.read_info().message
     return run
 
 
@@ -91,7 +91,7 @@ def test_a_text_of_which_nobody_can_say_that_all_have_it_is_somebodys_own(source
     data = json.loads(path.read_text())
     data["text"]["source"] = source
     path.write_text(json.dumps(data))
-    assert Run.open(run.id).info.is_private
+    assert Run.open(run.id).read_info().is_private
     assert run.id not in listed()
 
 
@@ -135,8 +135,8 @@ def test_a_fork_of_a_private_run_is_private_whatever_it_learns_then():
     children = forks(parent)
     catalog.delete(parent)
     for child in children.values():
-        assert child.info.is_private
-        assert RunInfo.from_json(json.loads((child.folder / "run.json").read_text())) == child.info
+        assert child.read_info().is_private
+        assert RunInfo.from_json(json.loads((child.folder / "run.json").read_text())) == child.read_info()
     assert not listed() & {child.id for child in children.values()}
 
 
@@ -160,11 +160,11 @@ def test_a_packed_fork_holds_no_way_to_the_run_that_it_was_forked_from_nor_to_it
         packed = archive.folder_zip(child, names_parent=False)
         with zipfile.ZipFile(io.BytesIO(packed)) as opened:
             content = b"".join(opened.read(one) for one in opened.namelist() if not one.endswith("safetensors"))
-        assert child.info.parent.id.encode() not in content
+        assert child.read_info().parent.id.encode() not in content
         if name != "same text":
-            assert parent.info.text.sha256.encode() not in content
+            assert parent.read_info().text.sha256.encode() not in content
         again = import_run(packed)
-        assert again.info.is_private and again.info.parent.step == child.info.parent.step
+        assert again.read_info().is_private and again.read_info().parent.step == child.read_info().parent.step
         assert not open_app("train", run=again.id).exception
 
 
@@ -172,7 +172,7 @@ def test_who_may_not_know_the_parent_gets_a_zip_that_does_not_name_it(monkeypatc
     asked = []
     monkeypatch.setattr(archive, "folder_zip", lambda run, names_parent: asked.append(names_parent) or b"zip")
     child = trained(fork(run_on(own()), 8, None, KEY))
-    for link in ({}, {"also": f"{child.info.parent.id}.{KEY}"}):
+    for link in ({}, {"also": f"{child.read_info().parent.id}.{KEY}"}):
         click(open_app("train", run=child.id, **link), "take-away-button")
         st.cache_resource.clear()  # all windows of these tests are one to Streamlit
     assert asked == [False, True]
@@ -181,7 +181,7 @@ def test_who_may_not_know_the_parent_gets_a_zip_that_does_not_name_it(monkeypatc
 def test_a_fork_of_a_public_run_names_its_parent_to_all():
     parent = run_on(public())
     child = trained(fork(parent, 8, None, KEY))
-    assert not child.info.is_private
+    assert not child.read_info().is_private
     assert {parent.id, child.id} <= listed()
     assert "parent" in keys(open_app("train", run=child.id))
 
@@ -198,7 +198,7 @@ def test_one_windows_own_text_is_not_anothers():
     assert other.button(key="start").disabled
     assert SECRET[:30] not in everything(other)
     click(other, "bar-start")
-    assert "start_problem" not in other.session_state and "run_id" not in other.query_params
+    assert other.session_state["session"].problem is None and "run_id" not in other.query_params
     assert "Nobody else" not in complaints(other)
 
 

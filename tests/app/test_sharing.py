@@ -28,10 +28,10 @@ COMMANDS = {"bar-pause", "bar-step", "bar-stop", "live-learning_rate"}
 def started(at) -> Run:
     """A run that this window started."""
     for name in ("block_size", "n_embd", "n_head", "n_layer"):
-        at.slider(key=name).set_value(TINY[name])
+        at.slider(key=f"knob-{name}").set_value(TINY[name])
     at.run()
     click(at, "start")
-    return Run.open(at.session_state["run_id"])
+    return Run.open(at.session_state["session"].run_id)
 
 
 def unfold(at, key):
@@ -55,7 +55,7 @@ def shared_link(at) -> dict[str, str]:
 def test_a_reload_keeps_what_the_window_had_set_going_besides_the_run_on_show():
     at = open_app("train")
     first = started(at)
-    at.slider(key="n_layer").set_value(1).run()
+    at.slider(key="knob-n_layer").set_value(1).run()
     click(at, "queue")
     waiting = next(one.run for one in server.runner()._jobs.values() if one.run.id != first.id)
     at.run()
@@ -63,7 +63,7 @@ def test_a_reload_keeps_what_the_window_had_set_going_besides_the_run_on_show():
     assert link["run"] == first.id
     again = open_app("train", **link)
     assert f"way-to-{waiting.id}" in keys(again)
-    assert set(again.session_state["keys"]) == {first.id, waiting.id}
+    assert set(again.session_state["session"].owner_keys) == {first.id, waiting.id}
     assert "also" not in shared_link(again)
 
 
@@ -71,7 +71,7 @@ def test_a_reload_keeps_what_the_window_had_set_going_besides_the_run_on_show():
 def test_no_other_run_is_owned_without_its_key(also, live_run):
     at = open_app("train", run=live_run.id, also=also.format(id=live_run.id))
     assert not at.exception
-    assert not at.session_state["keys"]
+    assert not at.session_state["session"].owner_keys
 
 
 def test_who_starts_a_run_owns_it_and_only_a_hash_is_kept():
@@ -79,7 +79,7 @@ def test_who_starts_a_run_owns_it_and_only_a_hash_is_kept():
     run = started(at)
     owner_key = at.query_params["key"]
     assert len(owner_key) > 20
-    assert run.info.owner == hash_key(owner_key)
+    assert run.read_info().owner == hash_key(owner_key)
     assert owner_key not in (run.folder / "run.json").read_text()
     assert keys(at.run()) >= COMMANDS
 
@@ -90,7 +90,7 @@ def test_a_reload_and_a_bookmark_keep_the_key(live_run):
     go_to(at, "generate")
     assert at.query_params["key"] == KEY
     click(at, "bar-stop")
-    wait_for(lambda: live_run.info.state == "stopped")
+    wait_for(lambda: live_run.read_info().state == "stopped")
 
 
 @pytest.mark.parametrize("page", ["train", "attention", "generate"])
@@ -111,7 +111,7 @@ def test_a_wrong_key_is_named_and_gives_nothing(live_run):
 
 @pytest.mark.parametrize("key", ["", "\0", "é" * 10_000, "\ud800"])
 def test_a_strange_key_is_a_wrong_key(key, live_run):
-    assert not live_run.info.is_owned_with(key)
+    assert not live_run.read_info().is_owned_with(key)
 
 
 def test_the_key_of_one_run_is_not_the_key_of_another(live_run):
@@ -119,7 +119,7 @@ def test_the_key_of_one_run_is_not_the_key_of_another(live_run):
     other.update(owner=hash_key("another"))
     at = open_app("train", run=other.id, key=KEY)
     assert "not the key" in complaints(at)
-    assert live_run.info.is_owned_with(KEY)
+    assert live_run.read_info().is_owned_with(KEY)
 
 
 @pytest.mark.parametrize("button", ["bar-pause", "bar-step", "bar-stop"])
@@ -148,8 +148,8 @@ def test_a_button_that_is_still_on_the_screen_neither_resumes_nor_deletes_withou
     at.button(key=button).click().run()
     assert not at.exception
     assert not training_threads()
-    info = Run.open(run.id).info
-    assert (info.state, info.train.max_steps, run.checkpoints[-1]) == (state, 10, 10)
+    info = Run.open(run.id).read_info()
+    assert (info.state, info.train.max_steps, run.list_checkpoints()[-1]) == (state, 10, 10)
 
 
 def test_a_form_that_is_still_on_the_screen_changes_nothing_without_the_key(live_run):
@@ -157,13 +157,13 @@ def test_a_form_that_is_still_on_the_screen_changes_nothing_without_the_key(live
     live_run.update(owner=hash_key("another"))
     at.number_input(key="live-learning_rate").set_value(0.5)
     at.button(key="live-apply").click().run()
-    assert server.runner().job(live_run.id).config.learning_rate == live_run.info.train.learning_rate
+    assert server.runner().job(live_run.id).config.learning_rate == live_run.read_info().train.learning_rate
 
 
 @pytest.mark.parametrize("owner_key", [None, ""])
 def test_a_run_that_nobody_owns_is_watched_by_all_and_commanded_by_nobody(owner_key, live_run):
     live_run.update(owner=None)
-    assert not live_run.info.is_owned_with("")
+    assert not live_run.read_info().is_owned_with("")
     at = open_app("train", run=live_run.id, **({} if owner_key is None else {"key": owner_key}))
     assert not COMMANDS & keys(at)
     assert "bar-start" in keys(at)
@@ -192,12 +192,14 @@ def test_a_start_stops_the_windows_own_run_and_nobody_elses(live_run):
     at.query_params.clear()
     at.query_params["run"] = live_run.id  # and back to the other's run, while the own one trains
     at.run()
-    assert at.session_state["run_id"] == live_run.id
-    at.number_input(key="seed").set_value(7)
+    assert at.session_state["session"].run_id == live_run.id
+    at.number_input(key="knob-seed").set_value(7)
     second = started(at)
-    wait_for(lambda: first.info.state == "stopped")
-    wait_for(lambda: {thread.folder.id for thread in training_threads()} == {live_run.id, second.id})
-    assert live_run.info.state == "paused"
+    wait_for(lambda: first.read_info().state == "stopped")
+    wait_for(
+        lambda: {thread.name.removeprefix("training-") for thread in training_threads()} == {live_run.id, second.id}
+    )
+    assert live_run.read_info().state == "paused"
 
 
 # ---- a window that is closed
@@ -212,14 +214,14 @@ def test_a_run_stops_when_its_last_window_has_been_closed_for_the_grace_time(mon
     monkeypatch.setenv("MICROLLM_GRACE", "0.3")
     at = open_app("train")
     run = started(at)
-    click(at.slider(key="n_layer").set_value(1).run(), "queue")
+    click(at.slider(key="knob-n_layer").set_value(1).run(), "queue")
     assert len(training_threads()) == 2
     time.sleep(0.6)
     assert len(training_threads()) == 2
     close_the_window()
     wait_for(lambda: not training_threads())
-    assert {one.info.state for one in all_runs()} == {"stopped"}
-    assert run.checkpoints
+    assert {one.read_info().state for one in all_runs()} == {"stopped"}
+    assert run.list_checkpoints()
 
 
 def test_what_a_window_lets_the_model_write_ends_with_it(finished_run):
@@ -230,7 +232,7 @@ def test_what_a_window_lets_the_model_write_ends_with_it(finished_run):
     close_the_window()
     thread.join(5)
     assert not thread.is_alive()
-    assert sum(len(sheet.text) for sheet in thread.sheets) < 2_000
+    assert sum(len(sample.text) for sample in thread.samples) < 2_000
 
 
 # ---- the link
@@ -238,23 +240,23 @@ def test_what_a_window_lets_the_model_write_ends_with_it(finished_run):
 
 def test_the_shared_link_leads_a_stranger_to_the_same_view_but_for_the_key(live_run):
     at = open_app("train", run=live_run.id, key=KEY)
-    at.slider(key="n_layer").set_value(5).run()
+    at.slider(key="knob-n_layer").set_value(5).run()
     at.selectbox(key="text").set_value("words-twice").run()
     at.number_input(key="text-first").set_value(30_000).run()
     go_to(at, "attention")
     at.text_area(key="sentence").set_value("ab & c=d").run()
-    step = live_run.snapshots[0]
-    at.session_state["moment"] = step
+    step = live_run.list_snapshots()[0]
+    at.session_state["session"].moment = step
     link = shared_link(at)
     assert KEY not in str(link)
     assert link.keys() >= {"run", "step", "preset", "n_layer", "text", "first", "sentence"}
 
     other = open_app("train", **link)
     assert not other.exception and not complaints(other)
-    assert other.session_state["run_id"] == live_run.id
-    assert other.session_state["moment"] == step
-    assert other.slider(key="n_layer").value == 5
-    assert other.slider(key="n_embd").value == TINY["n_embd"]
+    assert other.session_state["session"].run_id == live_run.id
+    assert other.session_state["session"].moment == step
+    assert other.slider(key="knob-n_layer").value == 5
+    assert other.slider(key="knob-n_embd").value == TINY["n_embd"]
     assert other.selectbox(key="text").value == "words-twice"
     assert other.number_input(key="text-first").value == 30_000
     assert go_to(other, "attention").text_area(key="sentence").value == "ab & c=d"
@@ -266,9 +268,9 @@ def test_a_sentence_that_was_written_outlives_a_reload_and_changes_nothing_else(
     assert at.text_area(key="sentence").value == "as it came"
     at.text_area(key="sentence").set_value("as it is now").run()
     assert at.query_params["sentence"] == "as it is now"
-    go_to(at, "train").slider(key="n_layer").set_value(5).run()
+    go_to(at, "train").slider(key="knob-n_layer").set_value(5).run()
     go_to(at, "attention").text_area(key="sentence").set_value("and again").run()
-    assert go_to(at, "train").slider(key="n_layer").value == 5
+    assert go_to(at, "train").slider(key="knob-n_layer").value == 5
 
     link = {name: at.query_params[name] for name in ("run", "sentence")}
     assert open_app("attention", **link).text_area(key="sentence").value == "and again"
@@ -294,11 +296,11 @@ def test_a_link_without_a_run_sets_the_train_page_and_one_click_starts_exactly_t
     says = {"preset": "article", "block_size": "16", "seed": "7", "optimizer": "muon", "text": "words-twice"}
     at = open_app("train", **says)
     assert not at.exception and not complaints(at)
-    assert at.slider(key="block_size").value == 16
+    assert at.slider(key="knob-block_size").value == 16
     assert at.button_group(key="preset").value == "article"
     assert shared_link(at) == says
     click(at, "start")
-    info = Run.open(at.session_state["run_id"]).info
+    info = Run.open(at.session_state["session"].run_id).read_info()
     assert (info.model, info.train) == configs_from({"block_size": 16, "seed": 7, "optimizer": "muon"}, "article")
     assert (info.preset, info.text.source) == ("article", "words-twice")
     assert at.query_params == {"run": info.id, "key": at.query_params["key"]}
@@ -306,9 +308,9 @@ def test_a_link_without_a_run_sets_the_train_page_and_one_click_starts_exactly_t
 
 def test_what_a_link_said_stays_for_a_reload_and_does_not_come_back_over_what_was_changed():
     at = open_app("train", preset="article", n_layer="2")
-    at.slider(key="n_layer").set_value(7).run()
-    at.slider(key="n_embd").set_value(64).run()
-    assert at.slider(key="n_layer").value == 7
+    at.slider(key="knob-n_layer").set_value(7).run()
+    at.slider(key="knob-n_embd").set_value(64).run()
+    assert at.slider(key="knob-n_layer").value == 7
     assert at.query_params == {"preset": "article", "n_layer": "2"}
 
 
@@ -319,9 +321,9 @@ def test_bad_values_of_a_link_are_named_once_and_replaced():
     for word in ("preset is 'best'", "block_size is '1e9'", "n_layer is 999", "n_head", "/etc/passwd"):
         assert word in complaints(at)
     assert "colour" not in complaints(at)
-    assert at.slider(key="n_layer").value == 12
+    assert at.slider(key="knob-n_layer").value == 12
     assert not at.button(key="start").disabled
-    at.slider(key="n_embd").set_value(32).run()
+    at.slider(key="knob-n_embd").set_value(32).run()
     assert not complaints(at)
 
 
@@ -331,8 +333,8 @@ def test_a_moment_that_is_not_kept_is_named_and_the_nearest_shown(step, word, li
     assert not at.exception
     assert word in complaints(at)
     if step == "5":
-        assert at.session_state["moment"] in live_run.snapshots
-        assert at.query_params["step"] == str(at.session_state["moment"])
+        assert at.session_state["session"].moment in live_run.list_snapshots()
+        assert at.query_params["step"] == str(at.session_state["session"].moment)
     else:
         assert "step" not in at.query_params
 
@@ -359,16 +361,16 @@ def test_after_a_reload_the_controls_say_what_the_run_was_its_own_text_included(
     server.runner().start(run).join(patience())
     at = open_app("train", run=run.id)
     click(at, "start")
-    again = Run.open(at.session_state["run_id"])
+    again = Run.open(at.session_state["session"].run_id)
     assert again.id != run.id
-    assert store.load_text(again.info.text.sha256) == text
-    assert (again.info.model, again.info.train) == (run.info.model, run.info.train)
+    assert store.load_text(again.read_info().text.sha256) == text
+    assert (again.read_info().model, again.read_info().train) == (run.read_info().model, run.read_info().train)
 
 
 def test_a_run_whose_own_text_is_gone_does_not_keep_the_page_from_opening():
     run = new_run(max_steps=20)
     server.runner().start(run).join(patience())
-    (texts.texts_dir() / f"{run.info.text.sha256}.txt").unlink()
+    (texts.texts_dir() / f"{run.read_info().text.sha256}.txt").unlink()
     texts.load_corpus.cache_clear()
     at = open_app("train", run=run.id)
     assert at.selectbox(key="text").value == "book"
@@ -391,7 +393,7 @@ def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
     monkeypatch.setattr(take_away, "pack", lambda run: packed.append(run) or take_away.Package(1, "a,b", b"zip"))
     at = unfold(open_app("train", run=finished_run.id), "take-away")
     for n_embd in (32, 64):
-        at.slider(key="n_embd").set_value(n_embd).run()
+        at.slider(key="knob-n_embd").set_value(n_embd).run()
     assert len(packed) == 1
 
 
@@ -401,4 +403,4 @@ def test_the_curves_have_a_row_a_step(finished_run):
     package = pack(finished_run)
     assert package.step == 20
     assert len(list(csv.reader(io.StringIO(package.curves)))) == 22
-    assert set(PRESETS) >= {finished_run.info.preset}
+    assert set(PRESETS) >= {finished_run.read_info().preset}

@@ -17,15 +17,15 @@ def at():
     at = open_app("train")
     at.selectbox(key="text").select("words-twice").run()
     for name in ("block_size", "n_embd", "n_head", "n_layer"):
-        at.slider(key=name).set_value(TINY[name])
-    at.number_input(key="max_steps").set_value(1_000_000)
+        at.slider(key=f"knob-{name}").set_value(TINY[name])
+    at.number_input(key="knob-max_steps").set_value(1_000_000)
     return at.run()
 
 
 def start(at, key: str = "start") -> Run:
     """Press a button that starts a run, each with a seed of its own; the run."""
     before = {run.id for run in all_runs()}
-    at.number_input(key="seed").set_value(len(before))
+    at.number_input(key="knob-seed").set_value(len(before))
     click(at, key)
     (new,) = (run for run in all_runs() if run.id not in before)
     return new
@@ -44,8 +44,8 @@ def test_a_new_start_stops_and_keeps_what_trains(at):
     wait_for(lambda: trains(first))
     second = start(at)
     assert at.query_params["run"] == second.id
-    wait_for(lambda: first.info.state == "stopped" and trains(second))
-    assert first.checkpoints
+    wait_for(lambda: first.read_info().state == "stopped" and trains(second))
+    assert first.list_checkpoints()
 
 
 def test_a_run_can_wait_for_the_end_of_the_one_that_trains(at):
@@ -55,25 +55,25 @@ def test_a_run_can_wait_for_the_end_of_the_one_that_trains(at):
     at.run()
     second = start(at, "queue")
     assert at.query_params["run"] == first.id
-    assert f"{second.info.name} is next" in {button.label for button in at.button}
+    assert f"{second.read_info().name} is next" in {button.label for button in at.button}
     wait_for(lambda: training(second).state == "waiting")
     assert training(second).last_step == -1
 
     click(at, f"way-to-{second.id}")
     assert at.query_params["run"] == second.id
-    assert f"begins when {first.info.name} is over" in said(at)
-    assert f"{first.info.name} trains" in {button.label for button in at.button}
+    assert f"begins when {first.read_info().name} is over" in said(at)
+    assert f"{first.read_info().name} trains" in {button.label for button in at.button}
 
     training(first).stop()
     wait_for(lambda: trains(second))
-    assert f"{first.info.name} trains" not in {button.label for button in at.run().button}
+    assert f"{first.read_info().name} trains" not in {button.label for button in at.run().button}
 
 
 def test_only_one_waits(at):
     first = start(at)
     at.run()
     second, third = start(at, "queue"), start(at, "queue")
-    wait_for(lambda: second.info.state == "stopped")
+    wait_for(lambda: second.read_info().state == "stopped")
     assert [one.run.id for one in server.runner()._jobs.values() if one.is_alive()] == [first.id, third.id]
     assert training(third).waits_for is training(first)
 
@@ -82,7 +82,7 @@ def test_what_waits_goes_on_waiting_when_another_is_started_now(at):
     first = start(at)
     at.run()
     second, third = start(at, "queue"), start(at)
-    wait_for(lambda: first.info.state == "stopped" and trains(third))
+    wait_for(lambda: first.read_info().state == "stopped" and trains(third))
     assert training(second).waits_for is training(third)
     assert training(second).last_step == -1
 
@@ -93,7 +93,7 @@ def test_a_run_that_waits_can_be_stopped(at):
     second = start(at, "queue")
     click(at, f"way-to-{second.id}")
     click(at, "bar-stop")
-    wait_for(lambda: second.info.state == "stopped")
+    wait_for(lambda: second.read_info().state == "stopped")
     assert second.history.read().last is None
     assert training(first) is not None
 

@@ -40,9 +40,9 @@ def choose(at, settings):
     """Turn the knobs to these settings."""
     for name, value in settings.items():
         if knobs()[name].metadata["choices"]:
-            at.selectbox(key=name).set_value(value)
+            at.selectbox(key=f"knob-{name}").set_value(value)
         else:
-            widgets = [w for w in (*at.slider, *at.number_input) if w.key == name]
+            widgets = [w for w in (*at.slider, *at.number_input) if w.key == f"knob-{name}"]
             widgets[0].set_value(value)
     at.run()
     assert not at.exception
@@ -50,11 +50,15 @@ def choose(at, settings):
 
 
 def shown_settings(at):
-    return {widget.key: widget.value for widget in (*at.slider, *at.number_input) if widget.key in knobs()}
+    return {
+        widget.key.removeprefix("knob-"): widget.value
+        for widget in (*at.slider, *at.number_input)
+        if widget.key.startswith("knob-")
+    }
 
 
 def new_run_of(at) -> Run:
-    return Run.open(at.session_state["run_id"])
+    return Run.open(at.session_state["session"].run_id)
 
 
 def upload(at, name, data):
@@ -70,11 +74,14 @@ def upload(at, name, data):
 def test_changed_settings_are_set_back_to_the_preset_by_one_click():
     at = open_app("train")
     assert at.button(key="preset-reset").disabled
-    at.slider(key="block_size").set_value(200)
-    at.slider(key="n_layer").set_value(8).run()
+    at.slider(key="knob-block_size").set_value(200)
+    at.slider(key="knob-n_layer").set_value(8).run()
     click(at, "preset-reset")
     model = PRESETS["quick"].model
-    assert (at.slider(key="block_size").value, at.slider(key="n_layer").value) == (model.block_size, model.n_layer)
+    assert (at.slider(key="knob-block_size").value, at.slider(key="knob-n_layer").value) == (
+        model.block_size,
+        model.n_layer,
+    )
     assert at.button(key="preset-reset").disabled
 
 
@@ -96,14 +103,18 @@ def test_a_preset_sets_every_control_and_starts_exactly_that(preset):
     at.button_group(key="preset").set_value(other).run()
     at.button_group(key="preset").set_value(preset).run()
     chosen = PRESETS[preset]
-    choices = {widget.key: widget.value for widget in (*at.selectbox, *at.toggle) if widget.key in knobs()}
+    choices = {
+        widget.key.removeprefix("knob-"): widget.value
+        for widget in (*at.selectbox, *at.toggle)
+        if widget.key.startswith("knob-")
+    }
     shown = shown_settings(at) | choices
     assert shown.keys() == knobs().keys()
     for name, value in shown.items():
         expected = getattr(chosen.model, name) if hasattr(chosen.model, name) else getattr(chosen.train, name)
         assert value == pytest.approx(expected), name
     click(at, "start")
-    info = new_run_of(at).info
+    info = new_run_of(at).read_info()
     assert (info.preset, info.model, info.train) == (preset, chosen.model, chosen.train)
 
 
@@ -111,9 +122,9 @@ def test_start_makes_a_run_of_exactly_what_the_controls_say():
     recipe = {"position": "rotary", "activation": "relu", "initialization": "torch"}
     recipe |= {"optimizer": "adamw", "precision": "float32", "schedule": "constant"}
     at = choose(open_app("train"), SETTINGS | recipe)
-    at.toggle(key="causal").set_value(False).run()
+    at.toggle(key="knob-causal").set_value(False).run()
     click(at, "start")
-    info = new_run_of(at).info
+    info = new_run_of(at).read_info()
     model, train = configs_from(SETTINGS | recipe | {"causal": False})
     assert (info.model, info.train) == (model, train)
     assert info.text.name == gutenberg.BOOK
@@ -122,7 +133,7 @@ def test_start_makes_a_run_of_exactly_what_the_controls_say():
 
 
 def test_every_knob_of_the_engine_is_on_the_page():
-    assert keys(open_app("train")) >= set(knobs())
+    assert keys(open_app("train")) >= {f"knob-{name}" for name in knobs()}
 
 
 def test_the_strip_of_another_page_starts_what_the_train_page_says(finished_run):
@@ -130,7 +141,7 @@ def test_the_strip_of_another_page_starts_what_the_train_page_says(finished_run)
     go_to(at, "attention")
     click(at, "bar-start")
     assert new_run_of(at).id != finished_run.id
-    assert new_run_of(at).info.model == configs_from(SETTINGS)[0]
+    assert new_run_of(at).read_info().model == configs_from(SETTINGS)[0]
 
 
 def test_a_draft_survives_a_page_switch():
@@ -159,12 +170,12 @@ def test_start_twice_leaves_one_training_in_the_window():
     click(at, "start")
     first = new_run_of(at)
     training = server.runner().job(first.id)
-    at.number_input(key="seed").set_value(7)
+    at.number_input(key="knob-seed").set_value(7)
     click(at, "start")
     training.join(patience())
-    assert [thread.folder.id for thread in training_threads()] == [new_run_of(at).id]
-    assert first.info.state == "stopped"
-    assert "new run" in first.info.message
+    assert [thread.name.removeprefix("training-") for thread in training_threads()] == [new_run_of(at).id]
+    assert first.read_info().state == "stopped"
+    assert "new run" in first.read_info().message
     assert len(all_runs()) == 2
 
 
@@ -193,7 +204,7 @@ def test_heads_that_cannot_share_the_width_are_named_at_the_knob_and_one_click_r
     assert problems(model, train)["n_head"] in complaints(at)
     assert at.button(key="start").disabled
     click(at, "use-n_head")
-    assert at.slider(key="n_head").value == 4
+    assert at.slider(key="knob-n_head").value == 4
     assert not at.button(key="start").disabled
     assert not complaints(at)
 
@@ -205,10 +216,10 @@ def test_a_context_longer_than_the_held_out_text_is_named_and_repaired():
     assert "block_size" in complaints(at)
     assert at.button(key="start").disabled
     click(at, "use-block_size")
-    assert at.slider(key="block_size").value == 19
+    assert at.slider(key="knob-block_size").value == 19
     assert not at.button(key="start").disabled
     click(at, "start")
-    assert new_run_of(at).info.text.characters == 200
+    assert new_run_of(at).read_info().text.characters == 200
 
 
 def test_the_strip_refuses_what_the_start_button_refuses():
@@ -230,7 +241,7 @@ def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirro
     assert not at.button(key="start").disabled
     choose(at, TINY)
     click(at, "start")
-    assert new_run_of(at).info.text.name == BUILTIN_TEXTS["drawing-room"].name
+    assert new_run_of(at).read_info().text.name == BUILTIN_TEXTS["drawing-room"].name
 
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     click(at, "book-again")
@@ -272,7 +283,7 @@ def test_a_built_in_text_is_learned_with_its_floor(key):
     at = choose(open_app("train"), TINY)
     at.selectbox(key="text").set_value(key).run()
     click(at, "start")
-    info = new_run_of(at).info
+    info = new_run_of(at).read_info()
     assert info.text.name == BUILTIN_TEXTS[key].name
     assert info.references["floor"] == info.text.floor > 0
 
@@ -283,7 +294,7 @@ def test_a_text_is_turned_before_it_is_learned(how):
     at.selectbox(key="text-how").set_value(how)
     at.number_input(key="text-first").set_value(5_000).run()
     click(at, "start")
-    text = new_run_of(at).info.text
+    text = new_run_of(at).read_info().text
     assert store.load_text(text.sha256) == transform(texts.book(), how, 5_000)
     assert "5,000" in text.name
 
@@ -293,7 +304,7 @@ def test_an_uploaded_text_is_learned():
     at = choose(upload(open_app("train"), "mine.txt", content.encode()), TINY)
     assert "Using: mine.txt" in said(at)
     click(at, "start")
-    text = new_run_of(at).info.text
+    text = new_run_of(at).read_info().text
     assert (text.name, store.load_text(text.sha256)) == ("mine.txt", content)
 
 
@@ -303,7 +314,7 @@ def test_a_pasted_text_is_learned():
     assert at.button(key="start").disabled
     at.text_area(key="pasted").set_value("to be or not to be, " * 100).run()
     click(at, "start")
-    text = new_run_of(at).info.text
+    text = new_run_of(at).read_info().text
     assert store.load_text(text.sha256) == "to be or not to be, " * 100
 
 
@@ -319,7 +330,7 @@ def test_a_file_that_cannot_be_learned_is_refused_and_the_text_before_it_stays(n
     assert name in complaints(at)
     assert "Using: good.txt" in said(at)
     click(at, "start")
-    assert store.load_text(new_run_of(at).info.text.sha256) == content
+    assert store.load_text(new_run_of(at).read_info().text.sha256) == content
 
 
 def test_a_text_too_short_for_the_context_says_what_would_fit():
@@ -368,12 +379,12 @@ def test_a_chosen_encoding_is_in_the_command_that_repeats_the_run(tmp_path, monk
     at.number_input(key="text-first").set_value(1_000).run()
     click(at, "start")
     run = new_run_of(at)
-    assert run.info.text.encoding == "cp1251"
+    assert run.read_info().text.encoding == "cp1251"
     flags = shlex.split(export.command_line(run))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "anna.txt").write_bytes(words.encode("cp1251"))
     path, encoding = flags[flags.index("--text") + 1], flags[flags.index("--encoding") + 1]
-    assert texts.choose(path, encoding=encoding, first=1_000).sha256 == run.info.text.sha256
+    assert texts.choose(path, encoding=encoding, first=1_000).sha256 == run.read_info().text.sha256
 
 
 @pytest.mark.parametrize(
@@ -427,9 +438,9 @@ def test_of_two_fields_the_one_that_is_emptied_leaves_the_text_of_the_other():
 def test_the_encoding_of_a_file_outlives_a_text_that_was_pasted_in_between():
     at = upload(open_app("train"), "anna.txt", ("Все счастливые семьи. " * 50).encode("cp1251"))
     at.selectbox(key="encoding").select("cp1251").run()
-    own = at.session_state["own_text"]
+    own = at.session_state["session"].own.text
     paste(paste(at, "to be or not to be, " * 100), "")
-    assert at.session_state["own_text"] == own
+    assert at.session_state["session"].own.text == own
     assert at.selectbox(key="encoding").value == "cp1251"
 
 
@@ -445,7 +456,7 @@ def test_a_book_that_is_pasted_with_its_licence_is_learned_without():
     marker = "*** {} OF THE PROJECT GUTENBERG EBOOK EMMA ***"
     book = drawing_room(3_000).strip()
     at = paste(open_app("train"), f"Header\n{marker.format('START')}\n{book}\n{marker.format('END')}\nLicence\n")
-    assert store.load_text(at.session_state["own_text"].sha256) == book
+    assert store.load_text(at.session_state["session"].own.text.sha256) == book
     assert "Project Gutenberg" in complaints(at)
 
 
@@ -466,7 +477,7 @@ def test_a_pasted_text_can_be_downloaded_by_its_owner_beside_the_command():
 def test_a_run_that_cheats_is_labelled_on_its_controls_and_on_its_curve():
     at = open_app("train")
     assert not [warning for warning in at.warning if "heat" in warning.value]
-    at.toggle(key="causal").set_value(False).run()
+    at.toggle(key="knob-causal").set_value(False).run()
     assert any("Cheating" in warning.value for warning in at.warning)
     click(at, "start")
     assert any("This run cheats" in warning.value for warning in at.run().warning)

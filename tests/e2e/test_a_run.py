@@ -12,6 +12,7 @@ from driving import (
     press,
     press_start,
     run_id,
+    settle,
     slide,
     start,
     step,
@@ -19,7 +20,6 @@ from driving import (
     unfold,
     until,
     visit,
-    wait_briefly,
     wait_for_more_steps,
     wait_until_it_stands_still,
 )
@@ -33,11 +33,11 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
     chosen = {"block_size": 28, "n_embd": 32, "n_head": 2, "n_layer": 2}
     for name, value in chosen.items():
         slide(page, name, value)
-    unfold(page, "max_steps")
-    field = at(page, "max_steps").locator("input")
+    unfold(page, "knob-max_steps")
+    field = at(page, "knob-max_steps").locator("input")
     field.fill("100000")
     field.press("Enter")
-    wait_briefly(page)
+    settle(page)
     until(page, lambda: re.search(r"\d (min|h)", at(page, "cost").inner_text()), "what so many steps cost")
     run = press_start(page)
     assert server.run(run)["model"] | chosen == server.run(run)["model"]
@@ -217,9 +217,9 @@ def test_a_zoom_survives_new_data(page, server):
 
 def test_what_was_typed_last_counts_when_start_is_pressed_at_once(page, server):
     visit(page, f"{server.url}/train")
-    unfold(page, "max_steps")
-    wait_briefly(page)
-    at(page, "max_steps").locator("input").fill("54321")  # the click on Start is what leaves the field
+    unfold(page, "knob-max_steps")
+    settle(page)
+    at(page, "knob-max_steps").locator("input").fill("54321")  # the click on Start is what leaves the field
     run = press_start(page)
     assert server.run(run)["train"]["max_steps"] == 54_321
 

@@ -14,12 +14,12 @@ from driving import (
     press,
     press_start,
     run_id,
+    settle,
     shared_link,
     step,
     unfold,
     until,
     visit,
-    wait_briefly,
     wait_for_more_steps,
     wait_until_it_stands_still,
 )
@@ -70,9 +70,9 @@ def train_and_watch(page: Page, server) -> str:
     """A guess on the plot, a start, the curve, what it wrote on its way, a pause; the run."""
     visit(page, f"{server.url}/train")
     choose_preset(page, "quick")
-    unfold(page, "max_steps")
-    fill(page, "max_steps", MAX_STEPS)
-    wait_briefly(page)
+    unfold(page, "knob-max_steps")
+    fill(page, "knob-max_steps", MAX_STEPS)
+    settle(page)
     chart = at(page, "loss-live").locator("[data-testid=stVegaLiteChart]")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
@@ -112,7 +112,7 @@ def write_and_read(page: Page, server) -> None:
     press(page, "generate")
     characters, bars = page.locator(".letters [role=option]"), page.locator(".letters .bar:visible")
     expect(button(page, "download")).to_be_enabled()
-    wait_briefly(page)
+    settle(page)
     text = page.locator(".letters code").first
     before = text.inner_text()
     point_at(page, characters.nth(12))
@@ -135,7 +135,7 @@ def others_may_watch(page: Page, other: Page, name: str) -> None:
     assert "key=" not in link
     visit(other, link)
     expect(at(other, "run-bar")).to_contain_text(name)
-    wait_briefly(other)
+    settle(other)
     assert button(other, "bar-pause").count() == 0
     assert not other.errors
     page.keyboard.press("Escape")

@@ -12,10 +12,10 @@ from driving import (
     choose,
     press,
     run_id,
+    settle,
     start,
     until,
     visit,
-    wait_briefly,
     wait_for_more_steps,
 )
 from playwright.sync_api import expect
@@ -46,7 +46,7 @@ def test_a_run_that_learned_one_text_is_forked_to_learn_another_and_shows_what_i
     press(page, "fork")
     at(page, "fork-start").scroll_into_view_if_needed()
     page.locator("[role=radiogroup] label").last.click()
-    wait_briefly(page)
+    settle(page)
     expect(page.get_by_text("Left out, because the model has never met them")).to_be_visible()
     child = fork(page)
     is_finished(page, server)
@@ -78,7 +78,7 @@ def test_a_run_that_trains_is_forked_from_now_with_another_rate(width, new_page,
     expect(rate).to_have_value("0.001")
     rate.fill("0.0025")
     rate.press("Enter")
-    wait_briefly(page)
+    settle(page)
     child = fork(page)
     until(page, lambda: server.run(parent)["state"] == "stopped", "the end of the parent")
     origin = server.run(child)["parent"]

@@ -12,10 +12,10 @@ from driving import (
     fill,
     press,
     run_id_of,
+    settle,
     start,
     until,
     visit,
-    wait_briefly,
     wait_for_more_steps,
 )
 from playwright.sync_api import expect
@@ -39,7 +39,7 @@ def look(page, server, run: str) -> None:
     visit(page, f"{server.url}/attention?run={run}")
     expect(letters(page).first).to_be_visible()
     expect(tiles(page).first).to_be_visible()
-    wait_briefly(page)
+    settle(page)
 
 
 def letters(page):
@@ -119,18 +119,18 @@ def test_a_sentence_outlives_a_reload_and_keeps_nobody_from_going_back(page, ser
     until(page, lambda: "sentence=the+end+%26" in page.url, "the sentence in the address")
     page.reload()
     expect(at(page, "sentence").locator("textarea")).to_have_value("the end & 1+1=2 ␠ é")
-    wait_briefly(page)
+    settle(page)
 
     fill(page, "sentence", "once more")
     until(page, lambda: "sentence=once+more" in page.url, "the new one in the address")
     page.locator("a[href*=generate]:visible").first.click()
     expect(at(page, "temperature")).to_be_visible()
-    wait_briefly(page)
+    settle(page)
     for _ in range(6):
         if "/attention" in page.url and "sentence" not in page.url:
             break
         page.go_back()
-        wait_briefly(page)
+        settle(page)
         page.wait_for_timeout(500)
     assert "/attention" in page.url and "sentence" not in page.url  # as it was in the beginning
     expect(at(page, "sentence").locator("textarea")).to_have_value("once more")  # what was written last is not lost

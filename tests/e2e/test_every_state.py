@@ -18,12 +18,12 @@ from driving import (
     press_start,
     run_id,
     run_id_of,
+    settle,
     start,
     step,
     tracebacks,
     until,
     visit,
-    wait_briefly,
 )
 
 pytestmark = pytest.mark.timeout(300)
@@ -139,7 +139,7 @@ def test_every_page_is_in_order(state, crowded, new_page):
         for width, height in WIDTHS:
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(250)  # the browser lays it out anew
-            wait_briefly(page)
+            settle(page)
             where = f"{address}, {state}, {width} pixels"
             assert page.evaluate("document.scrollingElement.scrollWidth") <= width, where
             assert not unnamed(page), where

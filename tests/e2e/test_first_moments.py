@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from driving import CHART, at, button, choose, press, step, until, visit, wait_briefly
+from driving import CHART, at, button, choose, press, settle, step, until, visit
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
@@ -23,7 +23,7 @@ def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(add
     assert not at(page, "run-bar").count()
 
     expect(at(page, "run-bar")).to_be_visible()
-    wait_briefly(page)
+    settle(page)
     assert page.locator("h3").inner_text() == heading
     assert not page.get_by_text("PyTorch is waking up").count()
     assert not page.errors

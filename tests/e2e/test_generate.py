@@ -8,12 +8,12 @@ from driving import (
     button,
     press,
     press_start,
+    settle,
     start,
     step,
     thumb,
     until,
     visit,
-    wait_briefly,
     wait_for_more_steps,
     wait_until_it_stands_still,
 )
@@ -54,7 +54,7 @@ def open_with_a_model(page, server, **options) -> str:
     page.get_by_role("link", name="Generate").first.click()
     expect(button(page, "generate")).to_be_visible()
     expect(bars(page).first).to_be_visible()
-    wait_briefly(page)
+    settle(page)
     return run
 
 
@@ -72,7 +72,7 @@ def test_a_bar_writes_by_hand_until_generate_takes_over(page, server):
     for n in (1, 2, 3):
         bars(page).nth(1).click()
         until(page, lambda n=n: len(text(page)) == len(PROMPT) + n, "one more character in the prompt")
-        wait_briefly(page)
+        settle(page)
     by_hand = text(page)
     assert page.get_by_label("Prompt").input_value() == by_hand
     press(page, "generate")
@@ -106,7 +106,7 @@ def test_all_of_it_can_be_done_with_keys(page, server):
     page.keyboard.press("Enter")
     expect(characters(page).nth(5)).to_have_attribute("aria-selected", "true")
     until(page, lambda: title(page) == shown_after(before[: len(PROMPT) + 5]), "the bars of that place")
-    wait_briefly(page)
+    settle(page)
     page.keyboard.press("Tab")
     if "✓" in bars(page).first.inner_text():
         page.keyboard.press("Tab")
@@ -156,7 +156,7 @@ def test_a_long_text_streams_in_place_while_the_model_trains(page, server):
     press(page, "sampling")
     thumb(page, "length").focus()
     page.keyboard.press("End")
-    wait_briefly(page)
+    settle(page)
     page.keyboard.press("Escape")
     press(page, "generate")
     until(page, lambda: characters(page).count() > 0, "the first characters")
@@ -199,7 +199,7 @@ def test_pointing_asks_the_server_for_nothing(page, server):
     until(page, lambda: button(page, "bar-start").is_visible(), "the end of the run")
     at(page, "view").locator("button").nth(1).click()
     until(page, lambda: characters(page).count() > 100, "a passage")
-    wait_briefly(page)
+    settle(page)
     titles = set()
     page.evaluate(
         "() => { window.sent = 0; const send = WebSocket.prototype.send;"

@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from driving import PATIENCE, button, press, press_start, start, step, until, visit, wait_briefly, wait_for_more_steps
+from driving import PATIENCE, button, press, press_start, settle, start, step, until, visit, wait_for_more_steps
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
@@ -104,7 +104,7 @@ def test_ticks_and_a_new_run_leave_the_game_as_it_is(page, server):
     page.evaluate("document.querySelector('.st-key-guess-fold').marked = true")
     press_start(page)
     wait_for_more_steps(page)
-    wait_briefly(page)
+    settle(page)
     assert page.locator(".guess .passage").inner_text() == passage
     assert guesses(page) == 1
     assert page.evaluate("document.querySelector('.st-key-guess-fold').marked")

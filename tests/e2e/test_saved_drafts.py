@@ -13,7 +13,7 @@ TEXT = drawing_room(3_000)
 
 def choose_something(page) -> None:
     """40 for block_size, and a pasted text."""
-    slide(page, "block_size", 40)
+    slide(page, "knob-block_size", 40)
     choose(page, "text", OWN)
     fill(page, "pasted", TEXT)
     expect(at(page, "panel")).to_contain_text("3,000 characters")
@@ -24,7 +24,7 @@ def stored(page) -> str:
 
 
 def is_there_again(page) -> None:
-    expect(thumb(page, "block_size")).to_have_value("40")
+    expect(thumb(page, "knob-block_size")).to_have_value("40")
     expect(at(page, "panel")).to_contain_text("3,000 characters")
     expect(button(page, "start")).to_be_enabled()
 
@@ -75,18 +75,18 @@ def test_a_text_that_the_server_has_lost_is_named_and_nothing_else_is_trained(pa
 
 def test_of_two_tabs_each_finds_its_own_and_a_third_the_last(page, server):
     visit(page, f"{server.url}/train")
-    slide(page, "n_layer", 5)
+    slide(page, "knob-n_layer", 5)
     until(page, lambda: "n_layer=5" in stored(page), "the first draft")
     other = page.context.new_page()
     visit(other, f"{server.url}/train")
-    expect(thumb(other, "n_layer")).to_have_value("5")
-    slide(other, "n_layer", 7)
+    expect(thumb(other, "knob-n_layer")).to_have_value("5")
+    slide(other, "knob-n_layer", 7)
     until(page, lambda: "n_layer=7" in stored(page), "the second draft")
     visit(page, f"{server.url}/train")
-    expect(thumb(page, "n_layer")).to_have_value("5")
+    expect(thumb(page, "knob-n_layer")).to_have_value("5")
     third = page.context.new_page()
     visit(third, f"{server.url}/train")
-    expect(thumb(third, "n_layer")).to_have_value("5")
+    expect(thumb(third, "knob-n_layer")).to_have_value("5")
 
 
 def test_where_the_browser_keeps_nothing_all_works_as_ever(page, server):
@@ -95,7 +95,7 @@ def test_where_the_browser_keeps_nothing_all_works_as_ever(page, server):
         " Object.defineProperty(window, name, {get() { throw new DOMException('refused', 'SecurityError') }})"
     )
     visit(page, f"{server.url}/train")
-    slide(page, "n_layer", 5)
+    slide(page, "knob-n_layer", 5)
     run = press_start(page)
     assert server.run(run)["model"]["n_layer"] == 5
     assert not page.errors
@@ -103,15 +103,15 @@ def test_where_the_browser_keeps_nothing_all_works_as_ever(page, server):
 
 def test_a_link_that_says_something_comes_before_what_the_browser_keeps(page, server):
     visit(page, f"{server.url}/train")
-    slide(page, "n_layer", 5)
+    slide(page, "knob-n_layer", 5)
     until(page, lambda: "n_layer=5" in stored(page), "a draft that is kept")
     other = page.context.new_page()
     visit(other, f"{server.url}/train?n_layer=7")
-    expect(thumb(other, "n_layer")).to_have_value("7")
-    slide(other, "n_layer", 8)
+    expect(thumb(other, "knob-n_layer")).to_have_value("7")
+    slide(other, "knob-n_layer", 8)
     until(page, lambda: "n_layer=8" in stored(other), "what was changed after that")
     other.reload()
-    expect(thumb(other, "n_layer")).to_have_value("8")
+    expect(thumb(other, "knob-n_layer")).to_have_value("8")
 
 
 def test_nothing_is_asked_twice_and_no_tick_writes(page, server):
@@ -121,10 +121,10 @@ def test_nothing_is_asked_twice_and_no_tick_writes(page, server):
     visit(page, f"{server.url}/train")
     page.wait_for_timeout(1_500)
     first = len(sent)
-    slide(page, "n_layer", 5)
+    slide(page, "knob-n_layer", 5)
     until(page, lambda: "n_layer=5" in stored(page), "a draft that is kept")
     sent.clear()
     visit(page, f"{server.url}/train")
-    expect(thumb(page, "n_layer")).to_have_value("5")
+    expect(thumb(page, "knob-n_layer")).to_have_value("5")
     page.wait_for_timeout(1_500)
     assert len(sent) <= first + 1

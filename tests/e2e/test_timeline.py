@@ -12,12 +12,12 @@ from driving import (
     press,
     run_id,
     run_id_of,
+    settle,
     start,
     step,
     unfold,
     until,
     visit,
-    wait_briefly,
 )
 from playwright.sync_api import Page, expect
 
@@ -130,7 +130,7 @@ def test_the_moment_goes_along_to_other_pages_and_survives_a_reload(finished, se
     say(page, "At step 0, not the end")
     until(page, lambda: step_in_the_link(page) == 0, "step 0 in the link of the other page")
     page.reload()
-    wait_briefly(page)
+    settle(page)
     say(page, "At step 0, not the end")
     assert not page.errors
 
@@ -173,7 +173,7 @@ def test_a_click_on_the_lines_to_beat_sets_the_guess(size, new_page, server):
     high, middle, low = map(float, said[1:])
     assert 0.5 <= low < middle < high <= 5
     fill(page, "guess", "1.2")
-    wait_briefly(page)
+    settle(page)
     assert float(field.input_value()) == 1.2  # what is typed stays, whatever was clicked
     assert not page.errors
 
@@ -184,11 +184,11 @@ def test_a_guess_is_compared_at_the_end_and_how_long_is_one_click(new_page, serv
     fill(page, "guess", "2.5")
     until(page, lambda: at(page, "for-15").count(), "the speed of this server")
     press(page, "for-15")
-    wait_briefly(page)
-    unfold(page, "max_steps")
-    chosen = int(at(page, "max_steps").locator("input").input_value())
+    settle(page)
+    unfold(page, "knob-max_steps")
+    chosen = int(at(page, "knob-max_steps").locator("input").input_value())
     assert 20 < chosen != 2_000
-    fill(page, "max_steps", 20)
+    fill(page, "knob-max_steps", 20)
     press(page, "start")
     expect(page.get_by_text("You guessed that validation would end at 2.50.")).to_be_visible()
     assert server.run(run_id(page))["guess"] == 2.5

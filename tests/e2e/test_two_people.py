@@ -6,7 +6,7 @@ import json
 import zipfile
 
 import pytest
-from driving import alerts, at, button, press, start, step, until, visit, wait_briefly, wait_for_more_steps
+from driving import alerts, at, button, press, settle, start, step, until, visit, wait_for_more_steps
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.timeout(240)
@@ -15,13 +15,13 @@ pytestmark = pytest.mark.timeout(240)
 def test_a_link_with_settings_shows_them_and_stays_for_a_reload(page, server):
     visit(page, f"{server.url}/train?preset=article&n_layer=5&n_embd=5000&text=words-twice")
     for _ in range(2):
-        expect(at(page, "n_layer").locator("input[type=range]")).to_have_value("5")
-        expect(at(page, "n_embd").locator("input[type=range]")).to_have_value("384")
+        expect(at(page, "knob-n_layer").locator("input[type=range]")).to_have_value("5")
+        expect(at(page, "knob-n_embd").locator("input[type=range]")).to_have_value("384")
         expect(at(page, "text").locator("input")).to_have_value("Words said twice")
         assert "n_embd is 5000" in alerts(page)
         page.reload(wait_until="commit")
         expect(at(page, "run-bar")).to_be_visible()
-        wait_briefly(page)
+        settle(page)
 
 
 def test_curves_and_folder_are_downloaded_while_it_trains(page, server, tmp_path):

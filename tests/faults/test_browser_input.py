@@ -132,8 +132,8 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
         tried = set()
         async with Visitor(server.url) as visitor:
             await visitor.open("train", until="start")
-            await visitor.press("more-button", lambda: "max_steps" in visitor.shown)
-            await visitor.set("max_steps", 60)
+            await visitor.press("more-button", lambda: "knob-max_steps" in visitor.shown)
+            await visitor.set("knob-max_steps", 60)
             await visitor.press("start", lambda: visitor.run is not None)
             await _until(lambda: server.run(visitor.run)["state"] == "finished")
             for page, landmark, unfolded in _PLACES:
@@ -150,7 +150,16 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
         return tried
 
     tried = _play(attack)
-    assert {"text", "text-how", "preset", "block_size", "optimizer", "axis", "sentence", "temperature"} <= tried
+    assert {
+        "text",
+        "text-how",
+        "preset",
+        "knob-block_size",
+        "knob-optimizer",
+        "axis",
+        "sentence",
+        "temperature",
+    } <= tried
     assert {"upload", "pasted", "import", "fork-start", "next-letter", "reading-own", "take-curves"} <= tried
     assert _SECRET[:20] not in server.log
 
@@ -163,7 +172,7 @@ def test_a_start_with_a_value_that_was_not_offered_makes_no_run_of_it(server, tm
         async with Visitor(server.url) as visitor:
             await visitor.open("train", until="start")
             start = WidgetState(id=visitor.shown["start"].message.id, trigger_value=True)
-            for key in ("text", "text-how", "preset", "optimizer", "pasted", "text-first", "key of no widget"):
+            for key in ("text", "text-how", "preset", "knob-optimizer", "pasted", "text-first", "key of no widget"):
                 # a widget that is not on the page has an id all the same: it can be known from another visit
                 there = visitor.shown.get(key)
                 its_id = there.message.id if there else f"$$ID-{'0' * 32}-{key}"

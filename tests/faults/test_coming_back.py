@@ -11,12 +11,12 @@ from driving import (
     curve,
     press,
     run_id,
+    settle,
     shared_link,
     start,
     step,
     until,
     visit,
-    wait_briefly,
     wait_for_more_steps,
 )
 from filelock import FileLock, Timeout
@@ -66,7 +66,7 @@ def test_a_reload_comes_back_to_the_run_on_every_page_and_it_trains_on(page, ser
         page.locator(f"header a[href*='/{address}'], [data-testid=stTopNavLink][href*='/{address}']").first.click()
         until(page, lambda address=address: f"/{address}" in page.url, "the page")
         until(page, lambda: run_id(page) == run, "the run in the address")
-        wait_briefly(page)
+        settle(page)
         page.reload(wait_until="commit")
         expect(at(page, "run-bar")).to_contain_text(name)
         assert run_id(page) == run
@@ -95,7 +95,7 @@ def test_a_lost_connection_does_not_stop_the_run(page, server):
     before = wait_for_more_steps(page)
     page.evaluate("streamlitDebug.disconnectWebsocket()")
     until(page, lambda: step(page) > before, "more steps")
-    wait_briefly(page)
+    settle(page)
     page.wait_for_timeout(1000 * GRACE + 1_500)
     assert server.run(run)["state"] == "training"
     wait_for_more_steps(page)
@@ -145,7 +145,7 @@ def test_after_a_restart_the_run_is_shown_as_interrupted_and_one_click_resumes_i
             expect(button(page, "bar-stop")).to_be_visible()
             until(page, lambda reached=reached: (step(page) or 0) > reached + 5, "steps beyond those before the end")
         press(page, "bar-stop")
-        wait_briefly(page)
+        settle(page)
         until(page, lambda: server.run(run)["state"] == "stopped", "the end")
         steps = [line["step"] for line in server.lines(run)]
         assert steps == list(range(len(steps)))  # no gap, no zig-zag

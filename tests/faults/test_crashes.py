@@ -58,7 +58,7 @@ def new_run(max_steps: int = 20, threads: int = 1, **settings) -> Run:
 def train(run: Run) -> str:
     """Train a run, from where it is, to its end; the state it is left in."""
     making.train(run)
-    return run.info.state
+    return run.read_info().state
 
 
 def unbroken(**settings) -> Run:
@@ -69,7 +69,7 @@ def unbroken(**settings) -> Run:
 
 def outcome(run: Run) -> tuple[bytes, list]:
     """The last weights, and every loss on the way."""
-    last = run.folder / "snapshots" / f"step-{run.snapshots[-1]}.safetensors"
+    last = run.folder / "snapshots" / f"step-{run.list_snapshots()[-1]}.safetensors"
     rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     return last.read_bytes(), [(row["step"], row["train_loss"], row.get("val_loss")) for row in rows]
 
@@ -147,7 +147,7 @@ def test_a_kill_at_every_file_event_of_a_save_loses_nothing(each_step):
         run = new_run(max_steps=6)
         code = in_a_child(lambda: train_and_be_killed(run, 4, point))  # noqa: B023
         assert code in (0, -signal.SIGKILL)
-        assert run.info.state == ("finished" if code == 0 else "interrupted")
+        assert run.read_info().state == ("finished" if code == 0 else "interrupted")
         steps = checkpoint_steps(run.folder / "checkpoints")
         if code == 0:
             break
@@ -265,9 +265,9 @@ def test_a_signal_finishes_the_step_saves_and_ends_well(number, tmp_path):
     assert (training.returncode, time.monotonic() - began < 10) == (0, True)
     assert f"stopped. Stopped by {number.name}." in said and "Traceback" not in said
     run = Run(tmp_path / "runs" / run_id)
-    assert run.info.state == "stopped"
+    assert run.read_info().state == "stopped"
     last = json.loads(metrics.read_text().splitlines()[-1])["step"]
-    assert run.checkpoints[-1] == run.snapshots[-1] == last
+    assert run.list_checkpoints()[-1] == run.list_snapshots()[-1] == last
 
 
 @pytest.mark.timeout(30)
@@ -279,7 +279,7 @@ def test_a_second_signal_ends_it_at_once(number):
         main(["train", "--text=words-twice", "--first=2000", *(f"--{name}={value}" for name, value in TINY.items())])
         os._exit(1)
     deadline = time.monotonic() + patience()
-    while not any(run.info.state == "training" for run in all_runs()):
+    while not any(run.read_info().state == "training" for run in all_runs()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(child, number)
@@ -287,7 +287,7 @@ def test_a_second_signal_ends_it_at_once(number):
     assert os.waitpid(child, os.WNOHANG) == (0, 0)  # it waits for the end of the step
     os.kill(child, number)
     assert ended(child, 5) == -number
-    assert all_runs()[0].info.state == "interrupted"
+    assert all_runs()[0].read_info().state == "interrupted"
 
 
 # ---- 4. 10 steps, a resume, and 10 more
@@ -364,7 +364,8 @@ def train_with_a_change(run: Run, at: int, end: int | None = None, after: int = 
 
     microllm.runs.metrics.Writer.log = log_and_steer
     try:
-        training.run()
+        training.start()
+        training.join()
     finally:
         microllm.runs.metrics.Writer.log = log
 
@@ -372,7 +373,7 @@ def train_with_a_change(run: Run, at: int, end: int | None = None, after: int = 
 def test_a_live_change_after_the_last_checkpoint_is_made_again():
     whole = new_run(dropout=0.1)
     train_with_a_change(whole, at=12)
-    assert whole.info.state == "finished"
+    assert whole.read_info().state == "finished"
     assert outcome(whole) != outcome(unbroken(dropout=0.1))
 
     run = new_run(dropout=0.1)
@@ -389,7 +390,7 @@ def test_a_live_change_after_the_last_checkpoint_is_made_again():
         train_with_a_change(run, at=12, end=16)
 
     assert in_a_child(child) == -signal.SIGKILL
-    assert run.checkpoints == [8]
+    assert run.list_checkpoints() == [8]
     assert [change["step"] for change in run.history.changes()] == [12]
     assert train(run) == "finished"
     assert outcome(run) == outcome(whole)
@@ -399,11 +400,11 @@ def test_a_change_that_is_made_after_a_crash_stands_instead_of_those_in_the_step
     run = new_run()
     assert in_a_child(lambda: train_with_a_change(run, at=12, end=14)) == -signal.SIGKILL
     assert in_a_child(lambda: train_with_a_change(run, at=6, end=9, after=1)) == -signal.SIGKILL
-    assert run.checkpoints == []
+    assert run.list_checkpoints() == []
     assert run.history.changes() == [{"step": 6, "learning_rate": 0.0015}]
     assert train(run) == "finished"
     rates = {row["step"]: row["learning_rate"] for row in map(json.loads, (run.folder / "metrics.jsonl").open())}
-    asked = run.info.train.learning_rate
+    asked = run.read_info().train.learning_rate
     assert [rates[step] / (1 - step / 20) for step in (5, 6, 15)] == pytest.approx([asked, 0.0015, 0.0015])
 
 
@@ -419,15 +420,16 @@ def test_changes_that_stand_out_of_order_are_made_again_in_order():
 def test_snapshots_of_a_future_that_is_discarded_go_with_it(each_step):
     run = new_run()
     assert in_a_child(lambda: train_and_be_killed(run, 14, 1)) == -signal.SIGKILL
-    assert run.snapshots == [0, 8, 12]
-    for step in run.checkpoints[1:]:  # damaged, say: training goes on from the one before
+    assert run.list_snapshots() == [0, 8, 12]
+    for step in run.list_checkpoints()[1:]:  # damaged, say: training goes on from the one before
         shutil.rmtree(run.folder / "checkpoints" / f"step-{step}")
-    (step,) = run.checkpoints
+    (step,) = run.list_checkpoints()
     assert step == 11
     training = TrainingJob(run, Slots(1))
     training.stop()
-    training.run()  # it stands at step 11 now, and 12 is still to come
-    assert run.snapshots == [0, 8, 11]
+    training.start()  # it stands at step 11 now, and 12 is still to come
+    training.join()
+    assert run.list_snapshots() == [0, 8, 11]
     assert run.history.read().rows["step"] == list(range(11))
 
 
@@ -438,7 +440,7 @@ def test_a_live_change_before_the_checkpoint_still_counts(each_step):
     assert in_a_child(lambda: train_with_a_change(run, at=5, end=12)) == -signal.SIGKILL
     assert train(run) == "finished"
     assert outcome(run) == outcome(whole)
-    model, asked = run.info.model, run.info.train
+    model, asked = run.read_info().model, run.read_info().train
     assert TrainingJob(run, Slots(1)).config == with_live_changes(model, asked, {"learning_rate": 0.003})
 
 
@@ -459,14 +461,14 @@ def test_a_resume_in_other_surroundings_is_allowed_and_says_that_it_is_not_bit_i
     assert train(run) == "finished"
     before, now = {"threads": ("1", "2"), "torch": (".+", "0.2"), "device": (".+", ".+, ABACUS")}[what]
     sentence = f"Continues, not bit-identical: {what} was {before}, now it is {now}."
-    assert re.fullmatch(sentence, run.info.message)
+    assert re.fullmatch(sentence, run.read_info().message)
 
 
 def test_a_resume_in_the_same_surroundings_has_nothing_to_say(each_step):
     run = new_run(max_steps=6)
     assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
     assert train(run) == "finished"
-    assert run.info.message == ""
+    assert run.read_info().message == ""
 
 
 # ---- 6. a full disk, a folder that is read-only
@@ -497,14 +499,15 @@ def test_a_disk_that_refuses_a_save_leaves_the_old_one_whole_and_training_goes_o
 ):
     run = new_run(max_steps=6)
     assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
-    before = run.checkpoints
+    before = run.list_checkpoints()
     training = TrainingJob(run, Slots(1))
     with monkeypatch.context() as for_now:
         why = harm(for_now)
-        training.run()
+        training.start()
+        training.join()
     assert training.warning.startswith(f"Nothing can be saved now ({why}). Training goes on")
-    assert run.info.state == "finished"
-    assert run.checkpoints == before
+    assert run.read_info().state == "finished"
+    assert run.list_checkpoints() == before
     assert not list(run.folder.glob("checkpoints/.*"))
     assert load_checkpoint(run.folder / "checkpoints")[0].step == before[-1]
     assert outcome(run)[1] == outcome(unbroken(max_steps=6))[1]
@@ -536,8 +539,9 @@ def test_lines_that_a_full_disk_refused_are_written_when_there_is_room(monkeypat
     training, warnings = TrainingJob(run, Slots(1)), []
     log = Writer.log
     monkeypatch.setattr(Writer, "log", lambda *arguments: warnings.append(training.warning) or log(*arguments))
-    training.run()
-    assert run.info.state == "finished"
+    training.start()
+    training.join()
+    assert run.read_info().state == "finished"
     assert len(refusals) >= 6
     assert outcome(run)[1] == truth
     assert "Nothing can be saved now (No space left on device)." in str(warnings)
@@ -547,7 +551,7 @@ def test_lines_that_a_full_disk_refused_are_written_when_there_is_room(monkeypat
 def test_a_file_that_finds_no_room_halfway_leaves_the_old_one_whole(each_step):
     run = new_run(max_steps=12)
     assert in_a_child(lambda: train_and_be_killed(run, 10, 1)) == -signal.SIGKILL
-    before, largest = run.checkpoints, (run.folder / "snapshots" / "step-8.safetensors").stat().st_size
+    before, largest = run.list_checkpoints(), (run.folder / "snapshots" / "step-8.safetensors").stat().st_size
 
     def with_little_room(for_each_file: int, action) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (for_each_file, for_each_file))
@@ -558,12 +562,12 @@ def test_a_file_that_finds_no_room_halfway_leaves_the_old_one_whole(each_step):
             run.update(message="one line more")
 
     assert in_a_child(lambda: with_little_room(400, note)) == 0
-    assert run.info.message != "one line more"
+    assert run.read_info().message != "one line more"
     assert in_a_child(lambda: with_little_room(largest // 2, lambda: making.train(Run.open(run.id)))) == 0
-    assert run.info.state == "finished"  # its lines had room, its weights had none
-    assert run.checkpoints == before
-    assert run.snapshots == [0, 8]
-    for step in run.snapshots:
+    assert run.read_info().state == "finished"  # its lines had room, its weights had none
+    assert run.list_checkpoints() == before
+    assert run.list_snapshots() == [0, 8]
+    for step in run.list_snapshots():
         run.model_at(step)
     run.update(state="interrupted")
     assert train(run) == "finished"
@@ -586,8 +590,9 @@ def test_a_live_change_that_cannot_be_written_down_is_not_made_and_training_goes
             training.change(learning_rate=0.003)
 
     monkeypatch.setattr(Writer, "log", log_and_steer)
-    training.run()
-    assert run.info.state == "finished"
+    training.start()
+    training.join()
+    assert run.read_info().state == "finished"
     sentence = "learning_rate did not change: that cannot be written down now (No space left on device)."
     assert sentence in str(warnings)
     assert outcome(run) == outcome(unbroken())
@@ -616,7 +621,7 @@ def test_of_a_live_change_that_found_no_room_halfway_nothing_stands_there():
 def test_damage_is_named_and_the_checkpoint_before_is_used(name, harm, each_step):
     run = new_run(max_steps=6)
     assert in_a_child(lambda: train_and_be_killed(run, 5, 1)) == -signal.SIGKILL
-    before, newest = run.checkpoints
+    before, newest = run.list_checkpoints()
     path = run.folder / "checkpoints" / f"step-{newest}" / name
     data = bytearray(path.read_bytes())
     if harm == "remove":
@@ -631,7 +636,7 @@ def test_damage_is_named_and_the_checkpoint_before_is_used(name, harm, each_step
     assert len(damaged) == 1 and f"step {newest}" in damaged[0]
     assert (name if name != "manifest.json" else "manifest") in damaged[0] or "SHA-256" in damaged[0]
     assert train(run) == "finished"
-    assert run.info.message == damaged[0]  # the page shows it
+    assert run.read_info().message == damaged[0]  # the page shows it
     assert outcome(run) == outcome(unbroken(max_steps=6))
 
 
@@ -669,12 +674,12 @@ def test_a_disk_that_fails_again_and_again_never_costs_the_last_whole_checkpoint
 def test_what_a_save_that_was_killed_has_left_is_ignored_and_swept(each_step):
     run = new_run(max_steps=6)
     assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
-    steps, snapshots = run.checkpoints, run.snapshots
+    steps, snapshots = run.list_checkpoints(), run.list_snapshots()
     left = run.folder / "checkpoints" / ".saving-x"
     shutil.copytree(run.folder / "checkpoints" / f"step-{steps[-1]}", left)
     half = run.folder / "snapshots" / ".step-9.safetensors.x"
     half.write_bytes(b"half a fi")
-    assert (run.checkpoints, run.snapshots) == (steps, snapshots)
+    assert (run.list_checkpoints(), run.list_snapshots()) == (steps, snapshots)
     assert run.load_checkpoint()[0].step == steps[-1]
     with run.writing():
         assert not left.exists() and not half.exists()
@@ -706,8 +711,8 @@ def test_weights_of_another_shape_are_named(each_step):
     shutil.rmtree(run.folder / "checkpoints")
     shutil.copytree(other.run / "checkpoints", run.folder / "checkpoints")
     assert train(run) == "failed"
-    assert "do not fit this run's configuration" in run.info.message
-    assert "token_embedding.weight" in run.info.message
+    assert "do not fit this run's configuration" in run.read_info().message
+    assert "token_embedding.weight" in run.read_info().message
 
 
 def test_an_optimisers_memory_of_another_shape_is_named(corpus):
@@ -748,18 +753,18 @@ def test_a_damaged_run_is_listed_as_damaged_and_hides_no_other(content, capsys):
 def test_a_finished_run_can_be_extended_and_is_then_one_curve():
     run = unbroken(max_steps=10)
     run.extend(20)
-    assert run.info.state == "interrupted"
+    assert run.read_info().state == "interrupted"
     assert train(run) == "finished"
     steps = [step for step, *_ in outcome(run)[1]]
     assert steps == list(range(21))
-    assert run.info.train.max_steps == 20
+    assert run.read_info().train.max_steps == 20
 
 
 def test_an_extension_survives_the_loss_of_the_newest_checkpoint(each_step):
     whole, damaged = unbroken(max_steps=10), unbroken(max_steps=10)
     for run in (whole, damaged):
         run.extend(20)
-    newest = damaged.folder / "checkpoints" / f"step-{damaged.checkpoints[-1]}"
+    newest = damaged.folder / "checkpoints" / f"step-{damaged.list_checkpoints()[-1]}"
     (newest / "manifest.json").unlink()
     for run in (whole, damaged):
         assert train(run) == "finished"
@@ -770,4 +775,4 @@ def test_an_extension_that_is_none_is_refused():
     run = unbroken(max_steps=10)
     with pytest.raises(ValueError, match="has made 10 already"):
         run.extend(10)
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"

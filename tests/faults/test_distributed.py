@@ -59,7 +59,7 @@ def rows(run: Run) -> list[dict]:
 
 def one_process(run: Run) -> Trainer:
     """The same training, to be done here and alone."""
-    return Trainer(run.info.model, run.info.train, run.corpus)
+    return Trainer(run.read_info().model, run.read_info().train, run.load_corpus())
 
 
 # ---- 43. one of two processes is killed
@@ -80,7 +80,7 @@ def test_when_one_process_is_killed_the_run_goes_on_to_what_it_would_have_become
     monkeypatch.setenv("MICROLLM_CHECKPOINT", "0.1")
     monkeypatch.setitem(globals(), "TORCHRUN", [*TORCHRUN[:4], "--max-restarts=1", *TORCHRUN[4:]])
     process, deadline = start("--max_steps=400", "--eval_interval=200"), time.monotonic() + 60
-    while not (runs() and runs()[0].checkpoints and len(rows(runs()[0])) > 100):
+    while not (runs() and runs()[0].list_checkpoints() and len(rows(runs()[0])) > 100):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     os.kill(process_of_rank(1, process), signal.SIGKILL)
@@ -88,7 +88,7 @@ def test_when_one_process_is_killed_the_run_goes_on_to_what_it_would_have_become
     assert process.returncode == 0, err
     (run,) = runs()
     assert f"({run.id}): goes on after a restart" in out
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"
     logged = rows(run)
     assert [row["step"] for row in logged] == list(range(401))  # no gap, no step twice
     assert not list(run.folder.parent.glob(".torchrun-*"))
@@ -112,7 +112,7 @@ def test_two_processes_learn_with_adamw_what_one_learns_and_both_stop_at_the_cho
     assert (process.returncode, err) == (0, "")
     (run,) = runs()
     assert out.count("finished.") == 1  # the other process says nothing
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"
 
     trainer, logged = one_process(run), rows(run)
     for row, progress in zip(logged, trainer, strict=True):  # strict: each step once, and the same last one
@@ -130,15 +130,15 @@ def test_two_processes_begin_with_muon_as_one_does_and_leave_after_the_same_step
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     (run,) = runs()
-    assert run.info.state == "training" and run.is_being_written()  # as the app sees it
+    assert run.read_info().state == "training" and run.is_being_written()  # as the app sees it
 
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert "stopped. Stopped by" in out and "broke off" not in err
-    assert run.info.state == "stopped"
+    assert run.read_info().state == "stopped"
     logged = rows(run)
     assert [row["step"] for row in logged] == list(range(len(logged)))
-    assert run.snapshots[-1] == logged[-1]["step"]
+    assert run.list_snapshots()[-1] == logged[-1]["step"]
     for row, progress in zip(logged[:11], one_process(run), strict=False):
         assert row["train_loss"] == pytest.approx(progress.train_loss, abs=1e-3)
 
@@ -176,8 +176,8 @@ def test_two_processes_go_on_with_a_run_of_one_and_make_its_live_changes_again(s
         writer.event(40, {"learning_rate": 0.003})
     out, err = start("--resume", run.id, settings=()).communicate(timeout=100)
     assert "goes on from step 20" in out, err
-    assert run.info.state == "finished"
-    assert "Continues, not bit-identical: processes was 1, now it is 2." in run.info.message
+    assert run.read_info().state == "finished"
+    assert "Continues, not bit-identical: processes was 1, now it is 2." in run.read_info().message
 
     trainer.to_replay = run.history.changes()
     goes_on_alike(run, trainer)
@@ -189,7 +189,7 @@ def test_two_processes_train_a_fork_on_another_text_in_the_characters_of_its_par
     out, err = start("--fork", parent.id, "--text=words-twice", "--first=20000", settings=()).communicate(timeout=100)
     assert "forked from" in out, err
     (fork,) = [run for run in runs() if run.id != parent.id]
-    assert fork.info.state == "finished" and fork.old_text
+    assert fork.read_info().state == "finished" and fork.read_info().old_text
 
     alone = one_process(fork)
     alone.old_corpus = fork.old_corpus

@@ -74,10 +74,10 @@ def test_thirty_runs_take_turns_each_has_its_first_points_within_its_share_and_k
         assert sum(one < next for one, next in itertools.pairwise(promised)) > 0.8 * len(promised)
     finally:
         runner.close()
-    assert {run.info.state for run in runs} == {"interrupted"}  # and nobody has lost a step
+    assert {run.read_info().state for run in runs} == {"interrupted"}  # and nobody has lost a step
     for run in runs:
         assert run.history.read().rows["step"] == list(range(len(run.history)))
-        assert run.checkpoints
+        assert run.list_checkpoints()
 
 
 def test_in_a_crowd_everything_ticks_slower_and_one_who_reloads_changes_nothing_for_the_others(monkeypatch):
@@ -121,7 +121,7 @@ def test_two_runs_at_once_are_each_bitwise_what_they_are_alone(places, seeds):
     finally:
         runner.close()
     for run in runs:
-        alone = Trainer(run.info.model, run.info.train, run.corpus)
+        alone = Trainer(run.read_info().model, run.read_info().train, run.load_corpus())
         losses = [(progress.step, progress.train_loss) for progress in alone]
         rows = run.history.read().rows
         assert list(zip(rows["step"], rows["train_loss"], strict=True)) == losses
@@ -139,9 +139,9 @@ def test_of_the_owners_token_only_a_hash_is_kept_and_only_the_token_owns():
     kept = (run.folder / "run.json").read_text()
     assert "the owner's key" not in kept
     assert hash_key("the owner's key") in kept
-    assert run.info.is_owned_with("the owner's key")
+    assert run.read_info().is_owned_with("the owner's key")
     for other in ("", "another", hash_key("the owner's key"), "THE OWNER'S TOKEN", "\ud800"):
-        assert not run.info.is_owned_with(other)
+        assert not run.read_info().is_owned_with(other)
 
 
 # ---- 42. what thirty closed windows leave behind

@@ -14,11 +14,11 @@ from driving import (
     choose,
     fill,
     press,
+    settle,
     start,
     until,
     upload,
     visit,
-    wait_briefly,
     wait_for_more_steps,
 )
 from playwright.sync_api import expect
@@ -108,7 +108,7 @@ def test_a_files_name_is_shown_as_it_is(watched, server):
     choose(page, "text", OWN)
     upload(page, name, drawing_room(4_000).encode())
     expect(at(page, "panel")).to_contain_text("4,000 characters")
-    wait_briefly(page)
+    settle(page)
     captions = "\n".join(page.locator("[data-testid=stCaptionContainer], [data-testid=stText]").all_inner_texts())
     captions = captions.replace(JOINER, "")
     assert captions.count(name) == captions.count("first")
@@ -166,7 +166,7 @@ def test_of_many_files_none_is_taken_but_one(page, server):
         upload(page, f"{number}.txt", drawing_room(4_000 + number).encode())
     expect(at(page, "panel")).to_contain_text(re.compile(r"4,0\d\d characters"))
     page.wait_for_timeout(2_000)  # others of them may still be on their way
-    wait_briefly(page)
+    settle(page)
     upload(page, "the last one.txt", drawing_room(5_000).encode())  # and then one in peace
     expect(at(page, "panel")).to_contain_text("5,000 characters")
     expect(button(page, "start")).to_be_enabled()

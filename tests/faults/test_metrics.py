@@ -148,7 +148,7 @@ def test_what_was_logged_after_the_checkpoint_is_made_again_without_a_zig_zag(ru
     monkeypatch.setenv("MICROLLM_CHECKPOINT", "0")
     making.train(run)
     whole = lines(run.folder / "metrics.jsonl")
-    newest = max(run.checkpoints)
+    newest = max(run.list_checkpoints())
     (run.folder / "checkpoints" / f"step-{newest}" / "manifest.json").unlink()
     earlier = run.load_checkpoint()[0].step
     run.update(state="interrupted")

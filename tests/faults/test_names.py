@@ -33,15 +33,17 @@ def run():
 @pytest.mark.parametrize("name", STRANGE, ids=ascii)
 def test_a_text_may_be_called_anything_and_is_kept_under_its_sha_256(name):
     run = new_run(name)
-    assert Run.open(run.id).info.text.name == name.replace("\ud800", "?")  # half of a pair of characters is no text
-    assert [path.name for path in texts_dir().iterdir()] == [f"{run.info.text.sha256}.txt"]
+    assert Run.open(run.id).read_info().text.name == name.replace(
+        "\ud800", "?"
+    )  # half of a pair of characters is no text
+    assert [path.name for path in texts_dir().iterdir()] == [f"{run.read_info().text.sha256}.txt"]
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     assert "train --preset quick" in command_line(run)
 
 
 @pytest.mark.parametrize("name", STRANGE, ids=ascii)
 def test_whatever_it_is_called_can_be_sent_to_a_browser(name):
-    for shown in (literal(name), new_run(name).info.text.name):
+    for shown in (literal(name), new_run(name).read_info().text.name):
         assert shown.encode().decode() == shown
 
 
@@ -49,7 +51,7 @@ def test_whatever_it_is_called_can_be_sent_to_a_browser(name):
 def test_a_run_may_be_called_anything_and_its_folder_has_the_generated_id(name, run):
     with run.writing():
         run.update(name=name)
-    assert [(one.id, one.info.name) for one in all_runs()] == [(run.id, name)]
+    assert [(one.id, one.read_info().name) for one in all_runs()] == [(run.id, name)]
     taken = file_name(run, "csv")
     assert taken.isascii() and taken.endswith(".csv") and len(taken) < 80
     assert not set(taken.removesuffix(".csv")) - set("abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -59,10 +61,10 @@ def test_a_run_may_be_called_anything_and_its_folder_has_the_generated_id(name, 
 
 
 def test_a_run_is_not_called_what_is_no_unicode_and_keeps_its_name(run):
-    before = run.info
+    before = run.read_info()
     with run.writing(), pytest.raises(RunProblem):
         run.update(name="\ud800")
-    assert Run.open(run.id).info.name == before.name
+    assert Run.open(run.id).read_info().name == before.name
 
 
 @pytest.mark.parametrize("name", STRANGE, ids=ascii)
@@ -71,7 +73,7 @@ def test_whatever_its_text_is_called_a_run_can_be_read_and_named_in_a_command(na
     text = texts.prepare(words_twice(1_000), name, notice=notice)
     run = catalog.create(*configs_from(TINY), text, preset="quick", threads=1)
     command_line(Run.open(run.id)).encode()
-    run.info.text.notice.encode()
+    run.read_info().text.notice.encode()
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,7 @@ def the_run() -> Run:
 def test_training_goes_on_to_its_end_when_nobody_can_read_its_lines(outputs, sentences, program, training):
     code, _, complaint = program(*training, "--max_steps=30", **outputs)
     assert (code, complaint.count("\n")) == (0, sentences)
-    assert (the_run().info.state, the_run().checkpoints[-1]) == ("finished", 30)
+    assert (the_run().read_info().state, the_run().list_checkpoints()[-1]) == ("finished", 30)
 
 
 def test_training_goes_on_when_its_reader_leaves_after_two_lines(training):
@@ -203,7 +203,7 @@ def test_training_goes_on_when_its_reader_leaves_after_two_lines(training):
     assert [process.stdout.readline() for _ in range(2)]
     process.stdout.close()
     assert (process.stderr.read(), process.wait(timeout=100)) == (b"", 0)
-    assert (the_run().info.state, the_run().checkpoints[-1]) == ("finished", 200)
+    assert (the_run().read_info().state, the_run().list_checkpoints()[-1]) == ("finished", 200)
 
 
 def test_what_python_writes_at_its_end_may_be_lost_too():
@@ -241,8 +241,8 @@ def test_a_closed_terminal_ends_training_after_its_step_with_a_checkpoint(traini
     with contextlib.suppress(ProcessLookupError):
         os.kill(screen.process, signal.SIGHUP)  # and so does the shell
     assert screen.exit_code() == 0
-    assert the_run().info.state == "stopped"
-    assert the_run().checkpoints[-1] == the_run().history.read().last["step"]
+    assert the_run().read_info().state == "stopped"
+    assert the_run().list_checkpoints()[-1] == the_run().history.read().last["step"]
 
 
 def test_training_that_was_told_to_ignore_that_outlives_its_terminal(training, terminal):
@@ -250,7 +250,7 @@ def test_training_that_was_told_to_ignore_that_outlives_its_terminal(training, t
     screen.read("/train")
     screen.close()
     assert screen.exit_code() == 0
-    assert (the_run().info.state, the_run().checkpoints[-1]) == ("finished", 200)
+    assert (the_run().read_info().state, the_run().list_checkpoints()[-1]) == ("finished", 200)
 
 
 def test_ctrl_c_while_it_writes_ends_it_without_a_traceback(run, terminal):
@@ -284,8 +284,8 @@ def test_a_name_that_the_output_cannot_spell_is_no_reason_not_to_train(name, enc
     folder = text_file.with_name(os.fsdecode(b"runs-\xff"))
     assert main(["train", f"--text={path}", *TINY, "--max_steps=2", f"--runs_dir={folder}"]) == 0
     (key,) = re.findall(rb"&key=(\S+)", written.getvalue())
-    assert the_run().info.state == "finished"
-    assert the_run().info.is_owned_with(key.decode())
+    assert the_run().read_info().state == "finished"
+    assert the_run().read_info().is_owned_with(key.decode())
     assert main(["runs"]) == 0
 
 
@@ -469,7 +469,7 @@ def test_without_a_prompt_it_begins_as_the_text_could(tmp_path, capsys):
 
 
 def test_without_the_text_it_begins_with_a_letter_that_the_model_knows(run, capsys):
-    (texts_dir() / f"{run.info.text.sha256}.txt").unlink()
+    (texts_dir() / f"{run.read_info().text.sha256}.txt").unlink()
     load_corpus.cache_clear()
     assert main(["generate", f"--run={run.id}", "--length=5"]) == 0
     assert len(capsys.readouterr().out) == 1 + 5 + 1

@@ -483,7 +483,7 @@ def test_the_command_that_repeats_a_run_learns_the_very_characters_of_its_file(c
     words = shlex.split(export.command_line(all_runs()[0]))
     assert command_line(*words[words.index("--text") :]) == 0
     again, first = all_runs()
-    assert again.info.text == first.info.text
+    assert again.read_info().text == first.read_info().text
     assert set(again.tokenizer.vocab) == set("Все счастливые семьи. ")
 
 

@@ -90,8 +90,8 @@ def test_a_loss_that_is_no_number_ends_the_run_at_its_step_and_rate_and_what_was
 
     monkeypatch.setattr(Trainer, "_forward", break_at_four)
     runner.start(run).join(patience())
-    assert run.info.state == "failed"
-    assert run.info.message == (
+    assert run.read_info().state == "failed"
+    assert run.read_info().message == (
         "The loss stopped being a number at step 4, with learning rate 0.5. "
         "Start again with a smaller one, such as 0.05."
     )
@@ -117,9 +117,12 @@ def test_a_lack_of_memory_fails_the_run_with_a_hint_and_the_others_go_on(runner,
     monkeypatch.setattr(Writer, "log", run_out)
     for training in [runner.start(unlucky), runner.start(lucky)]:
         training.join(patience())
-    assert unlucky.info.state == "failed"
-    assert unlucky.info.message == "There was not enough memory. A smaller batch_size, block_size or n_embd needs less."
-    assert lucky.info.state == "finished"
+    assert unlucky.read_info().state == "failed"
+    assert (
+        unlucky.read_info().message
+        == "There was not enough memory. A smaller batch_size, block_size or n_embd needs less."
+    )
+    assert lucky.read_info().state == "finished"
     assert [step for step in lucky.history.read().rows["step"]] == list(range(31))
 
 

@@ -98,10 +98,10 @@ def with_run_json(files, **changes):
 def test_a_run_comes_back_as_it_was_with_an_id_and_an_owner_of_its_own(run):
     again = import_run(folder_zip(run), owner_key="another's")
     assert again.id != run.id
-    assert (again.info.model, again.info.train) == (run.info.model, run.info.train)
-    assert again.info.name == f"{run.info.name}-2"  # told apart from the one it was packed from
-    assert again.info.is_owned_with("another's") and not again.info.is_owned_with("the owner's")
-    assert again.snapshots == run.snapshots
+    assert (again.read_info().model, again.read_info().train) == (run.read_info().model, run.read_info().train)
+    assert again.read_info().name == f"{run.read_info().name}-2"  # told apart from the one it was packed from
+    assert again.read_info().is_owned_with("another's") and not again.read_info().is_owned_with("the owner's")
+    assert again.list_snapshots() == run.list_snapshots()
     assert curves_csv(again) == curves_csv(run)
     for ours, theirs in zip(again.model_at(12).parameters(), run.model_at(12).parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -112,7 +112,8 @@ def test_a_run_with_changes_and_an_extension_comes_back_as_it_was(run):
     run.extend(20)
     training = TrainingJob(run, Slots(1))
     training.change(learning_rate=1e-4)
-    training.run()
+    training.start()
+    training.join()
     again = import_run(folder_zip(run))
     assert len(again.history.changes()) == 2
     assert again.history.changes() == run.history.changes()
@@ -425,7 +426,7 @@ def test_a_deeply_nested_json_does_not_break_the_stack(name, files):
 
 
 def test_a_run_that_was_packed_while_it_trained_is_one_that_was_interrupted(files):
-    assert import_run(with_run_json(files, state="training")).info.state == "interrupted"
+    assert import_run(with_run_json(files, state="training")).read_info().state == "interrupted"
 
 
 def test_beyond_the_limit_of_the_disk_nothing_is_taken_in(files, monkeypatch):
@@ -437,8 +438,8 @@ def test_markup_in_a_name_is_kept_as_it_is_and_short(files):
     name = "![](http://evil/x.png)" * 10
     parent = {"id": "x", "name": name, "step": 1, "goes_on": True, "text": None}
     again = import_run(with_run_json(files, name=name, message=name * 10, parent=parent))
-    assert again.info.name == again.info.parent.name == name[:60]
-    assert again.info.message == (name * 10)[:500]
+    assert again.read_info().name == again.read_info().parent.name == name[:60]
+    assert again.read_info().message == (name * 10)[:500]
 
 
 # ---- 47. limits before parsing
@@ -561,9 +562,9 @@ def test_a_damaged_file_is_parsed_once_however_often_runs_are_listed(copied, mon
 def test_a_run_that_could_not_be_read_is_never_begun(wrong, run):
     before = tree(runs_dir())
     more = {"preset": "quick", "threads": 1} | wrong
-    text = replace(run.info.text, **more.pop("text", {}))
+    text = replace(run.read_info().text, **more.pop("text", {}))
     with pytest.raises(RunProblem):
-        catalog.create(run.info.model, run.info.train, text, **more)
+        catalog.create(run.read_info().model, run.read_info().train, text, **more)
     assert tree(runs_dir()) == before
 
 
@@ -584,16 +585,16 @@ def test_a_run_that_could_not_be_read_is_never_begun(wrong, run):
     ids=str,
 )
 def test_an_update_that_could_not_be_read_leaves_the_run_as_it_was(wrong, run):
-    before = run.info
+    before = run.read_info()
     with pytest.raises(RunProblem):
         run.update(**wrong)
-    assert Run.open(run.id).info == before
+    assert Run.open(run.id).read_info() == before
 
 
 def test_a_message_may_quote_anything_and_is_cut(run):
     run.update(message="\ud800" + "x" * 10**6)
-    assert Run.open(run.id).info.message.startswith("?xxx")
-    assert len(run.info.message) < 10_000
+    assert Run.open(run.id).read_info().message.startswith("?xxx")
+    assert len(run.read_info().message) < 10_000
 
 
 @pytest.mark.parametrize("first", [2_000, 10**9 + 1, 10**400])
@@ -601,7 +602,7 @@ def test_the_first_so_many_characters_of_a_shorter_text_are_all_of_it(first):
     text = texts.prepare(drawing_room(2_000), "made", first=first)
     assert text == texts.prepare(drawing_room(2_000), "made")
     made = catalog.create(*configs_from(TINY), text, preset="quick", threads=1)
-    assert Run.open(made.id).info.text == text
+    assert Run.open(made.id).read_info().text == text
 
 
 @pytest.mark.parametrize("at", range(12))
@@ -616,7 +617,9 @@ def test_a_disk_that_is_full_half_way_leaves_no_half_run(at, run, monkeypatch):
     other = texts.prepare(words_twice(3_000), "words")
     data = folder_zip(run)
     begin = [
-        lambda: catalog.create(run.info.model, run.info.train, run.info.text, preset="quick", threads=1),
+        lambda: catalog.create(
+            run.read_info().model, run.read_info().train, run.read_info().text, preset="quick", threads=1
+        ),
         lambda: fork.fork(run, 8),
         lambda: fork.fork(run, 8, other),
     ]
@@ -664,7 +667,7 @@ def tree(folder):
 def test_a_lock_that_cannot_be_used_is_held_by_nobody_and_refuses_the_writer(harm, run, copied):
     copied.update(state="training")
     NO_FILES[harm](copied.folder / "lock")
-    assert Run.open(copied.id).info.state == "interrupted"
+    assert Run.open(copied.id).read_info().state == "interrupted"
     assert {one.id for one in all_runs()} == {run.id, copied.id}
     with pytest.raises(RunProblem, match="lock"), copied.writing():
         pass
@@ -675,7 +678,7 @@ def test_to_look_at_a_run_writes_nothing(run, copied):
     copied.update(state="training")
     (copied.folder / "lock").unlink(missing_ok=True)
     before = sorted(str(path) for path in runs_dir().rglob("*"))
-    assert Run.open(copied.id).info.state == "interrupted"
+    assert Run.open(copied.id).read_info().state == "interrupted"
     assert len(all_runs()) == 2
     assert sorted(str(path) for path in runs_dir().rglob("*")) == before
 
@@ -716,7 +719,7 @@ def test_whatever_lies_among_the_runs_is_no_run_or_a_damaged_one(run):
     opened, damaged = runs_and_damaged()
     assert ([one.id for one in opened], damaged) == ([run.id], ["c" * 16, "d" * 16])
     assert disk.disk_use() < 10**7
-    assert catalog.free_name(run.info.name) != run.info.name
+    assert catalog.free_name(run.read_info().name) != run.read_info().name
     catalog.delete(import_run(folder_zip(run)))
     assert main(["runs"]) == 0
 
@@ -725,7 +728,10 @@ def test_runs_that_are_deleted_while_others_list_and_delete_raise_for_nobody(run
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("microllm.storage.os.fsync", lambda _: None)
         made = [
-            catalog.create(run.info.model, run.info.train, run.info.text, preset="quick", threads=1) for _ in range(24)
+            catalog.create(
+                run.read_info().model, run.read_info().train, run.read_info().text, preset="quick", threads=1
+            )
+            for _ in range(24)
         ]
     with ThreadPoolExecutor(8) as threads:
         listing = [threads.submit(lambda: [runs_and_damaged() for _ in range(15)]) for _ in range(4)]
@@ -760,18 +766,18 @@ def test_a_run_that_two_delete_at_once_is_gone(run, copied):
 )
 def test_a_vocabulary_that_is_not_that_of_the_kept_text_is_refused(vocab, files, run, copied):
     other = json.dumps(vocab(run.tokenizer.vocab)).encode()
-    assert run.info.text.name in refused(packed(files | {"vocab.json": other}))
+    assert run.read_info().text.name in refused(packed(files | {"vocab.json": other}))
     (copied.folder / "vocab.json").write_bytes(other)
-    with pytest.raises(TextProblem, match=run.info.text.name):
-        _ = Run.open(copied.id).corpus
+    with pytest.raises(TextProblem, match=run.read_info().text.name):
+        Run.open(copied.id).load_corpus()
 
 
 def test_a_text_of_another_length_is_refused(files, run, copied):
     wrong = {"text": json.loads(files["run.json"])["text"] | {"characters": 1_999}}
-    assert run.info.text.name in refused(with_run_json(files, **wrong))
+    assert run.read_info().text.name in refused(with_run_json(files, **wrong))
     (copied.folder / "run.json").write_text(json.dumps(json.loads((copied.folder / "run.json").read_text()) | wrong))
-    with pytest.raises(TextProblem, match=run.info.text.name):
-        _ = Run.open(copied.id).corpus
+    with pytest.raises(TextProblem, match=run.read_info().text.name):
+        Run.open(copied.id).load_corpus()
 
 
 def test_without_the_text_a_run_can_still_be_looked_at(files, run):
@@ -873,9 +879,9 @@ FOREIGN = [
 
 @pytest.mark.parametrize("name", FOREIGN, ids=ascii)
 def test_a_file_that_only_looks_like_a_snapshot_is_ignored(name, copied):
-    before, folder = copied.snapshots, copied.folder / "snapshots"
+    before, folder = copied.list_snapshots(), copied.folder / "snapshots"
     shutil.copy(folder / "step-8.safetensors", folder / name)
-    assert copied.snapshots == before
+    assert copied.list_snapshots() == before
     assert not [path for path in zipfile.ZipFile(io.BytesIO(folder_zip(copied))).namelist() if path.endswith(name)]
     assert import_run(folder_zip(copied)).snapshots == before
     assert main(["generate", "--run", copied.id, "--prompt", "a", "--length", "1"]) == 0
@@ -883,19 +889,19 @@ def test_a_file_that_only_looks_like_a_snapshot_is_ignored(name, copied):
 
 @pytest.mark.parametrize("name", [*FOREIGN, "step-9"], ids=ascii)
 def test_a_folder_that_only_looks_like_a_checkpoint_is_ignored(name, copied):
-    before, folder = copied.checkpoints, copied.folder / "checkpoints"
+    before, folder = copied.list_checkpoints(), copied.folder / "checkpoints"
     (folder / name.removesuffix(".safetensors")).symlink_to(folder / f"step-{before[-1]}")
     shutil.copytree(folder / f"step-{before[-1]}", folder / "step-٩٩")
     (folder / "step-98").write_text("a file")
-    assert copied.checkpoints == before
+    assert copied.list_checkpoints() == before
     assert copied.load_checkpoint()[0].step == before[-1]
 
 
 @pytest.mark.parametrize("harm", [one for one in NO_FILES if one != "a terabyte"])
 def test_what_is_no_file_is_no_snapshot(harm, copied):
-    before = copied.snapshots
+    before = copied.list_snapshots()
     NO_FILES[harm](copied.folder / "snapshots" / "step-9.safetensors")
-    assert copied.snapshots == before
+    assert copied.list_snapshots() == before
     with pytest.raises(WeightsProblem):
         copied.model_at(9)
 
@@ -904,7 +910,7 @@ def test_what_is_no_file_is_no_snapshot(harm, copied):
     "about", [{"step": 8.0}, {"step": "12"}, {"seconds": "x"}, {"seconds": None}, {"seconds": 10**400}]
 )
 def test_a_checkpoint_whose_state_makes_no_sense_is_passed_over(about, copied):
-    place = copied.folder / "checkpoints" / f"step-{copied.checkpoints[-1]}"
+    place = copied.folder / "checkpoints" / f"step-{copied.list_checkpoints()[-1]}"
     content = json.dumps(json.loads((place / "state.json").read_text()) | about).encode()
     sums = json.loads((place / "manifest.json").read_text()) | {"state.json": hashlib.sha256(content).hexdigest()}
     (place / "state.json").write_bytes(content)
@@ -934,7 +940,7 @@ def bare(files):
 
 @pytest.mark.parametrize("around", ["", "a run/", "My runs/a run/", "a/b/c/"])
 def test_folders_around_a_run_are_forgiven(around, bare, run):
-    assert import_run(repacked(bare, around)).snapshots == run.snapshots
+    assert import_run(repacked(bare, around)).snapshots == run.list_snapshots()
 
 
 @pytest.mark.parametrize(
@@ -957,7 +963,7 @@ def test_folders_around_a_run_are_forgiven(around, bare, run):
 )
 def test_what_systems_add_is_not_looked_at(name, bare, run):
     again = import_run(repacked(bare, "run/", **{name: b"x" * 100}))
-    assert again.snapshots == run.snapshots
+    assert again.list_snapshots() == run.list_snapshots()
     assert not [path for path in again.run.rglob("*") if path.name == name.rpartition("/")[2] != ""]
 
 

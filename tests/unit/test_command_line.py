@@ -96,7 +96,7 @@ def test_a_new_run_prints_the_link_of_its_owner_before_it_trains(train, capsys):
     assert printed.index("/train?run=") < printed.index("step ")
     key = key_in_the_link(printed)
     (run,) = all_runs()
-    assert run.info.is_owned_with(key)
+    assert run.read_info().is_owned_with(key)
     assert key not in (run.folder / "run.json").read_text()
 
     assert command("train", "--resume", run.id, "--max_steps=20") == 0  # of the key no more than a hash is known
@@ -107,14 +107,14 @@ def test_who_has_the_folder_gets_a_new_key_and_the_old_one_is_void(train, capsys
     train()
     old = key_in_the_link(capsys.readouterr().out)
     (run,) = all_runs()
-    before = run.info
+    before = run.read_info()
     assert command("runs", "--new_key", run.id) == 0
     printed = capsys.readouterr().out
     new = key_in_the_link(printed)
     assert run.id in printed
-    assert run.info.is_owned_with(new)
-    assert not run.info.is_owned_with(old)
-    assert dataclasses.replace(run.info, owner=before.owner) == before
+    assert run.read_info().is_owned_with(new)
+    assert not run.read_info().is_owned_with(old)
+    assert dataclasses.replace(run.read_info(), owner=before.owner) == before
     assert command("runs", "--new_key", "0" * 16) == 2
     assert (
         capsys.readouterr().err == f"microllm: There is no run '{'0' * 16}' here: deleted, or the link is cut short?\n"
@@ -156,26 +156,26 @@ def test_every_setting_is_a_flag(text_file):
     assert all(asked[name] != knob.default for name, knob in knobs().items())  # no knob is forgotten here
     flags = [f"--{name}={value}" for name, value in asked.items()]
     assert command("train", f"--text={text_file}", *flags) == 0
-    assert (all_runs()[0].info.model, all_runs()[0].info.train) == (model, settings)
+    assert (all_runs()[0].read_info().model, all_runs()[0].read_info().train) == (model, settings)
 
 
 def test_flags_stand_above_the_preset(train):
     assert train("--preset=article", "--max_steps=1") == 0
-    info = all_runs()[0].info
+    info = all_runs()[0].read_info()
     assert (info.preset, info.train.schedule, info.model.initialization) == ("article", "constant", "torch")
     assert (info.train.max_steps, info.model.n_embd) == (1, 16)
 
 
 def test_the_number_of_threads_can_be_chosen(train):
     assert train("--threads=2") == 0
-    assert all_runs()[0].info.threads == 2
+    assert all_runs()[0].read_info().threads == 2
 
 
 def test_a_built_in_text_can_be_cut_and_turned(capsys):
     assert command("train", "--text=drawing-room", "--first=2000", "--transform=reversed", *SMALL, "--max_steps=2") == 0
     (run,) = all_runs()
-    assert run.info.text.name == "Drawing-room sentences, first 2,000 characters, reversed"
-    assert store.load_text(run.info.text.sha256) == drawing_room(2_000)[::-1]
+    assert run.read_info().text.name == "Drawing-room sentences, first 2,000 characters, reversed"
+    assert store.load_text(run.read_info().text.sha256) == drawing_room(2_000)[::-1]
 
 
 def test_the_same_command_gives_the_same_run(train):
@@ -285,7 +285,9 @@ def test_an_earlier_moment_can_be_asked(run, capsys):
 def test_several_samples_are_written_at_once_one_below_the_other(run, capsys):
     command("generate", f"--run={run.id}", "--prompt=ab", "--length=30", "--samples=3")
     idx = torch.tensor([run.tokenizer.encode("ab")] * 3)
-    written = [run.tokenizer.decode(ids) for ids in run.model_at(run.snapshots[-1]).generate(idx, 30, temperature=0.8)]
+    written = [
+        run.tokenizer.decode(ids) for ids in run.model_at(run.list_snapshots()[-1]).generate(idx, 30, temperature=0.8)
+    ]
     assert capsys.readouterr().out == "\n\n".join(written) + "\n"
     assert len(set(written)) == 3
 
@@ -347,10 +349,10 @@ def test_a_run_without_weights_and_one_with_broken_ones_say_so(run, capsys):
 def test_a_fork_goes_on_differently_and_names_its_parent(run, capsys):
     assert command("train", f"--fork={run.id}", "--step=8", "--learning_rate=0.02", "--max_steps=16") == 0
     child = next(one for one in all_runs() if one.id != run.id)
-    assert (child.info.parent.id, child.info.parent.step) == (run.id, 8)
-    assert (child.info.train.learning_rate, child.info.train.max_steps) == (0.02, 16)
-    assert child.info.state == "finished"
-    assert f"forked from {run.info.name} at step 8" in capsys.readouterr().out
+    assert (child.read_info().parent.id, child.read_info().parent.step) == (run.id, 8)
+    assert (child.read_info().train.learning_rate, child.read_info().train.max_steps) == (0.02, 16)
+    assert child.read_info().state == "finished"
+    assert f"forked from {run.read_info().name} at step 8" in capsys.readouterr().out
 
 
 def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_path, capsys):
@@ -358,10 +360,10 @@ def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_pat
     other.write_text("Ünmet 7. " + words_twice(2_000))
     assert command("train", f"--fork={run.id}", f"--text={other}") == 0
     child = next(one for one in all_runs() if one.id != run.id)
-    assert child.info.parent.step == 12
+    assert child.read_info().parent.step == 12
     assert len(child.history.read().old_val_losses) == len(child.history.val_losses) > 1
     out = capsys.readouterr().out
-    assert f"Left out, because {run.info.name} has never met them: . 7 Ü" in out
+    assert f"Left out, because {run.read_info().name} has never met them: . 7 Ü" in out
     assert "2,006 of its 2,009" in out
 
 
@@ -416,7 +418,7 @@ def test_a_run_that_is_trained_elsewhere_or_has_lost_its_text_is_not_resumed(run
             assert command("train", f"--resume={run.id}", *flags) == 2
         assert "is being trained already" in capsys.readouterr().err
         assert (run.folder / "run.json").read_bytes() == before
-    forget_text(run.info.text.sha256)
+    forget_text(run.read_info().text.sha256)
     load_corpus.cache_clear()
     assert command("train", f"--resume={run.id}", "--max_steps=20") == 2
     assert "is not kept here" in capsys.readouterr().err

@@ -30,7 +30,7 @@ def text():
 
 
 def new_run(text, preset="quick", **values):
-    return catalog.create(*configs_from(TINY | values, preset), text, preset=preset, threads=1, token="secret")
+    return catalog.create(*configs_from(TINY | values, preset), text, preset=preset, threads=1, owner_key="secret")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def finished(text):
     training = TrainingJob(run, Slots(count=1))
     training.start()
     training.join(60)
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"
     return run
 
 
@@ -87,11 +87,11 @@ def test_the_zip_opens_as_a_run_in_another_home(finished, tmp_path, monkeypatch)
     assert runs_dir() == there
     run = Run.open(finished.id)
     assert run.folder != finished.folder
-    assert run.info.model == finished.info.model
-    assert run.snapshots == finished.snapshots
+    assert run.read_info().model == finished.read_info().model
+    assert run.list_snapshots() == finished.list_snapshots()
     assert run.history.read().rows == finished.history.read().rows
     assert run.tokenizer.vocab == finished.tokenizer.vocab
-    for step in run.snapshots:
+    for step in run.list_snapshots():
         ours, theirs = finished.model_at(step).state_dict(), run.model_at(step).state_dict()
         assert all(ours[name].equal(theirs[name]) for name in ours)
 
@@ -102,12 +102,12 @@ def test_the_zip_leaves_out_locks_temporary_files_half_lines_and_whose_it_was(fi
     with (finished.folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 31, "train_l')
     packed = zipfile.ZipFile(io.BytesIO(archive.folder_zip(finished)))
-    snapshots = {f"{finished.id}/snapshots/step-{step}.safetensors" for step in finished.snapshots}
+    snapshots = {f"{finished.id}/snapshots/step-{step}.safetensors" for step in finished.list_snapshots()}
     rest = {f"{finished.id}/{name}" for name in ("run.json", "vocab.json", "metrics.jsonl", "manifest.json")}
     assert set(packed.namelist()) == snapshots | rest | {"README.txt"}
     assert packed.read(f"{finished.id}/metrics.jsonl").endswith(b"}\n")
-    assert finished.info.owner
-    assert finished.info.owner.encode() not in b"".join(packed.read(name) for name in packed.namelist())
+    assert finished.read_info().owner
+    assert finished.read_info().owner.encode() not in b"".join(packed.read(name) for name in packed.namelist())
     assert packed.testzip() is None
 
 
@@ -207,8 +207,8 @@ def test_a_pasted_text_is_a_file_for_who_downloads_it_and_is_not_turned_twice(tm
         monkeypatch.chdir(tmp_path)
         (tmp_path / "Pasted text").write_bytes(export.pasted_text(run))
         again = texts.choose(*options["text"], how=options["transform"] or "none", first=options["first"])
-        assert again.sha256 == run.info.text.sha256
-    store.forget_text(run.info.text.sha256)
+        assert again.sha256 == run.read_info().text.sha256
+    store.forget_text(run.read_info().text.sha256)
     assert export.pasted_text(run) is None
     assert export.pasted_text(new_run(texts.prepare(content, "a file.txt"))) is None
 

@@ -46,8 +46,9 @@ def stopped_at(run: Run, step: int) -> Run:
         return log(val_loss)
 
     training._beats_a_reference = look
-    training.run()
-    assert run.info.state == "stopped"
+    training.start()
+    training.join()
+    assert run.read_info().state == "stopped"
     return run
 
 
@@ -67,9 +68,9 @@ def weights(run: Run, step: int) -> bytes:
 def test_a_fork_without_changes_becomes_what_its_parent_becomes(optimizer):
     parent = stopped_at(new_run(optimizer=optimizer, dropout=0.1), 10)
     child = fork(parent, 10)
-    assert child.info.parent.has_memory
+    assert child.read_info().parent.has_memory
     for run in (parent, child):
-        assert train(run).info.state == "finished"
+        assert train(run).read_info().state == "finished"
     assert losses(child) == losses(parent)
     assert weights(child, 20) == weights(parent, 20)
 
@@ -86,29 +87,31 @@ def test_a_fork_with_another_rate_becomes_what_a_live_change_at_that_moment_make
 
 def test_where_only_weights_were_kept_it_goes_on_with_them_and_says_that_the_optimisers_begin_anew():
     parent = train(new_run())
-    assert 8 in parent.snapshots
-    assert 8 not in parent.checkpoints
+    assert 8 in parent.list_snapshots()
+    assert 8 not in parent.list_checkpoints()
     child = fork(parent, 8)
-    assert not child.info.parent.has_memory
-    assert train(child).info.state == "finished"
+    assert not child.read_info().parent.has_memory
+    assert train(child).read_info().state == "finished"
     assert losses(child)[:9] == losses(parent)[:9]  # the first row is the loss of the very same weights
     assert losses(child)[10:] != losses(parent)[10:]
-    assert child.info.message == ""
+    assert child.read_info().message == ""
 
 
 def test_it_has_the_past_of_its_parent_as_its_curve_and_a_first_moment_to_look_at():
     parent = train(new_run())
     child = fork(parent, 12)
     assert child.history.read().rows["step"] == list(range(12))
-    assert child.snapshots == [12]
+    assert child.list_snapshots() == [12]
     assert train(child).history.read().rows["step"] == list(range(21))
-    assert {12, 16, 20} <= set(child.snapshots) <= set(range(12, 21))
+    assert {12, 16, 20} <= set(child.list_snapshots()) <= set(range(12, 21))
 
 
 def test_its_clock_goes_on_from_the_seconds_that_its_parent_had_trained_by_then():
     parent = train(new_run())
     at = dict(zip(*(parent.history.read().rows[name] for name in ("step", "seconds")), strict=True))
-    assert not {8, 12} & set(parent.checkpoints) and 20 in parent.checkpoints  # weights alone, and a checkpoint
+    assert (
+        not {8, 12} & set(parent.list_checkpoints()) and 20 in parent.list_checkpoints()
+    )  # weights alone, and a checkpoint
     for step in (8, 12, 20):
         seconds = train(fork(parent, step, max_steps=25)).history.read().rows["seconds"]
         assert seconds[step] == at[step] > 0
@@ -120,8 +123,8 @@ def test_live_changes_of_the_parent_that_came_before_still_hold_and_later_ones_d
     events = [{"step": 3, "learning_rate": 0.004}, {"step": 15, "learning_rate": 0.5}]
     (parent.folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     train(parent)
-    assert fork(parent, 12).info.train.learning_rate == 0.004
-    assert fork(parent, 2**4).info.train.learning_rate == 0.5
+    assert fork(parent, 12).read_info().train.learning_rate == 0.004
+    assert fork(parent, 2**4).read_info().train.learning_rate == 0.5
 
 
 def test_an_interrupted_fork_goes_on_from_where_it_was(monkeypatch):
@@ -137,8 +140,8 @@ def test_a_fork_whose_checkpoints_are_gone_does_not_begin_from_chance():
     child = fork(train(new_run()), 8)
     for path in child.folder.glob("checkpoints/*/manifest.json"):
         path.unlink()
-    assert train(child).info.state == "failed"
-    assert child.info.message.startswith(f"No checkpoint of {child.info.name} can be used")
+    assert train(child).read_info().state == "failed"
+    assert child.read_info().message.startswith(f"No checkpoint of {child.read_info().name} can be used")
 
 
 def test_the_end_of_a_run_is_forked_into_a_longer_one():
@@ -150,10 +153,10 @@ def test_the_end_of_a_run_is_forked_into_a_longer_one():
 
 def test_a_loss_that_was_reached_does_not_stop_the_fork_at_once():
     parent = train(new_run(stop_at_loss=4.0))
-    last = parent.snapshots[-1]
+    last = parent.list_snapshots()[-1]
     assert last < 20
-    assert fork(parent, last).info.train.stop_at_loss == 0
-    assert fork(parent, last, stop_at_loss=1.0).info.train.stop_at_loss == 1.0
+    assert fork(parent, last).read_info().train.stop_at_loss == 0
+    assert fork(parent, last, stop_at_loss=1.0).read_info().train.stop_at_loss == 1.0
 
 
 def test_what_cannot_be_forked_is_named_and_leaves_nothing():
@@ -187,11 +190,11 @@ def test_a_full_disk_leaves_no_half_fork(monkeypatch):
 
 def test_who_forks_owns_the_fork_and_not_the_parent():
     child = fork(train(new_run()), 8, owner_key="mine")
-    assert child.info.is_owned_with("mine")
-    assert Run.open(child.id).info == child.info
-    origin = child.info.parent
-    assert not Run.open(origin.id).info.is_owned_with("mine")
-    assert (origin.name, origin.step, origin.goes_on) == (Run.open(origin.id).info.name, 8, True)
+    assert child.read_info().is_owned_with("mine")
+    assert Run.open(child.id).read_info() == child.read_info()
+    origin = child.read_info().parent
+    assert not Run.open(origin.id).read_info().is_owned_with("mine")
+    assert (origin.name, origin.step, origin.goes_on) == (Run.open(origin.id).read_info().name, 8, True)
     assert origin.text is None
 
 
@@ -206,7 +209,7 @@ def other():
 def test_another_text_is_learned_from_step_0_with_the_weights_of_the_parent(other):
     parent = train(new_run())
     child = fork(parent, 12, other)
-    assert child.snapshots == [0]
+    assert child.list_snapshots() == [0]
     assert weights(child, 0) == weights(parent, 12)
     assert train(child).history.read().rows["step"] == list(range(21))
     assert weights(child, 20) != weights(parent, 20)
@@ -217,11 +220,11 @@ def test_characters_that_the_parent_never_met_are_left_out_and_named(other):
     child = fork(parent, 12, other)
     known, content = set(parent.tokenizer.vocab), load_text(other.sha256)
     assert child.tokenizer.vocab == parent.tokenizer.vocab
-    assert set(child.info.parent.left_out) == set(content) - known
-    assert {"Ŵ", "ï", "×", "4"} <= set(child.info.parent.left_out)
-    assert load_text(child.info.text.sha256) == "".join(c for c in content if c in known)
-    assert child.info.text.name == f"sums and words, without {len(child.info.parent.left_out)} characters"
-    assert child.corpus.vocab_size == parent.corpus.vocab_size > len({*content} & known)
+    assert set(child.read_info().parent.left_out) == set(content) - known
+    assert {"Ŵ", "ï", "×", "4"} <= set(child.read_info().parent.left_out)
+    assert load_text(child.read_info().text.sha256) == "".join(c for c in content if c in known)
+    assert child.read_info().text.name == f"sums and words, without {len(child.read_info().parent.left_out)} characters"
+    assert child.load_corpus().vocab_size == parent.load_corpus().vocab_size > len({*content} & known)
     assert load_text(other.sha256) == content  # which stays as it was
 
 
@@ -232,16 +235,18 @@ def test_each_exam_asks_for_the_old_text_too(other):
     steps = [step for step, _ in history.val_losses]
     assert [step for step, _ in history.old_val_losses] == steps
     assert history.old_val_losses[0][1] == parent.history.read().val_losses[-1][1]  # the parent's own last exam
-    for step in set(steps) & set(child.snapshots):
+    for step in set(steps) & set(child.list_snapshots()):
         model = child.model_at(step)
-        assert dict(history.val_losses)[step] == pytest.approx(validation_loss(model, child.corpus), rel=1e-6)
-        assert dict(history.old_val_losses)[step] == pytest.approx(validation_loss(model, parent.corpus), rel=1e-6)
+        assert dict(history.val_losses)[step] == pytest.approx(validation_loss(model, child.load_corpus()), rel=1e-6)
+        assert dict(history.old_val_losses)[step] == pytest.approx(
+            validation_loss(model, parent.load_corpus()), rel=1e-6
+        )
     assert history.val_losses[-1][1] < history.val_losses[0][1]  # what it gains
 
 
 def test_a_run_that_is_no_such_fork_has_one_validation_loss():
     parent = train(new_run())
-    assert parent.old_corpus is None
+    assert parent.load_old_corpus() is None
     assert parent.history.read().old_val_losses == []
     assert train(fork(parent, 8)).history.read().old_val_losses == []
 
@@ -249,17 +254,17 @@ def test_a_run_that_is_no_such_fork_has_one_validation_loss():
 def test_a_fork_of_a_fork_still_knows_the_text_before(other):
     child = train(fork(train(new_run()), 20, other))
     grandchild = train(fork(child, 12))
-    assert grandchild.info.parent.text == child.info.parent.text
-    assert grandchild.info.parent.left_out == child.info.parent.left_out
+    assert grandchild.read_info().parent.text == child.read_info().parent.text
+    assert grandchild.read_info().parent.left_out == child.read_info().parent.left_out
     assert losses(grandchild)[:13] == losses(child)[:13]
     assert [step for step, _ in grandchild.history.read().old_val_losses] == [0, 5, 10, 15, 20]
 
 
 def test_the_same_text_is_no_other_text():
     parent = train(new_run())
-    child = fork(parent, 8, parent.info.text)
-    assert child.info.parent.text is None
-    assert child.snapshots == [8]
+    child = fork(parent, 8, parent.read_info().text)
+    assert child.read_info().parent.text is None
+    assert child.list_snapshots() == [8]
 
 
 def test_a_text_of_which_nothing_is_left_is_refused():
@@ -276,7 +281,7 @@ def test_a_text_is_learned_when_at_least_half_of_it_is_left(known, is_enough):
     mixed = texts.prepare("e" * known + "Ж" * (2_000 - known), "mixed")
     before = sorted(parent.folder.parent.iterdir())
     if is_enough:
-        assert fork(parent, 8, mixed).info.text.characters == known
+        assert fork(parent, 8, mixed).read_info().text.characters == known
         return
     with pytest.raises(ValueError, match=f"{known:,} of the 2,000"):
         fork(parent, 8, mixed)
@@ -295,16 +300,16 @@ def test_texts_are_kept_as_long_as_a_fork_needs_them(other):
     parent = train(new_run())
     child = fork(parent, 8, other)
     catalog.delete(parent)
-    assert len(child.old_corpus) == 2_000
-    assert train(child).info.state == "finished"
-    old = child.info.parent.text
+    assert len(child.load_old_corpus()) == 2_000
+    assert train(child).read_info().state == "finished"
+    old = child.read_info().parent.text
     catalog.delete(child)
     assert not texts.is_kept(old)
 
 
 @pytest.mark.parametrize("name", LIVE)
 def test_every_live_setting_may_differ(name):
-    assert getattr(fork(train(new_run()), 8, **{name: 0.25}).info.train, name) == 0.25
+    assert getattr(fork(train(new_run()), 8, **{name: 0.25}).read_info().train, name) == 0.25
 
 
 def test_threads_and_surroundings_of_the_checkpoint_go_with_it():
@@ -313,7 +318,7 @@ def test_threads_and_surroundings_of_the_checkpoint_go_with_it():
     state, there, _ = child.load_checkpoint()
     original, determinism_context, _ = parent.load_checkpoint()
     assert there == determinism_context
-    assert child.info.threads == parent.info.threads
+    assert child.read_info().threads == parent.read_info().threads
     for name, tensor in original.optimizers.items():
         assert torch.equal(state.optimizers[name], tensor)
 
@@ -327,14 +332,16 @@ def test_the_command_line_says_how_it_was_forked(other):
     assert export.command_line(child) == (
         f"python -m microllm train --fork {parent.id} --step 8 --learning_rate 0.02 --stop_at_loss 0.0 --max_steps 20"
     )
-    assert export.caveats(child)[0] == f"It begins with the weights of {parent.info.name}, which has to be there."
+    assert (
+        export.caveats(child)[0] == f"It begins with the weights of {parent.read_info().name}, which has to be there."
+    )
     assert export.command_line(fork(parent, 8, other)).endswith("--text './sums and words'")
 
 
 def test_a_fork_can_be_packed_and_imported(other):
     child = train(fork(train(new_run()), 8, other))
     again = import_run(archive.folder_zip(child))
-    assert again.info.parent == child.info.parent
+    assert again.read_info().parent == child.read_info().parent
     assert again.history.read().old_val_losses == child.history.read().old_val_losses
 
 

@@ -37,30 +37,32 @@ def expected_weights() -> dict[str, torch.Tensor]:
 
 
 def test_a_run_of_format_1_opens_and_samples(run):
-    assert run.info.state == "interrupted" and run.snapshots == [0, 20] and run.checkpoints == [20]
+    assert run.read_info().state == "interrupted" and run.list_snapshots() == [0, 20] and run.list_checkpoints() == [20]
     idx = torch.tensor([run.tokenizer.encode("The")])
-    for step in run.snapshots:
+    for step in run.list_snapshots():
         written = generate(run.model_at(step), idx, 20, seed=1)
         assert len(run.tokenizer.decode(written[0])) == 23
 
 
 def test_a_run_of_format_1_is_resumed_to_the_weights_that_it_would_have_had(run):
     making.train(run)
-    assert run.info.state == "finished" and run.info.format == FORMAT
+    assert run.read_info().state == "finished" and run.read_info().format == FORMAT
     weights = run.model_at(40).state_dict()
     assert weights.keys() == expected_weights().keys()
     _, there, _ = run.load_checkpoint()
     made_with = json.loads((FORMAT_1 / "run" / "checkpoints" / "step-20" / "state.json").read_text())
     same = determinism_context(1, torch.device("cpu"), 1) == {name: made_with[name] for name in there}
     for name, expected in expected_weights().items():  # bit by bit where the processor and torch are the same
-        torch.testing.assert_close(weights[name], expected, **({"rtol": 0, "atol": 0} if same else {}))
+        torch.testing.assert_close(
+            weights[name], expected, **({"rtol": 0, "atol": 0} if same else {"rtol": 0.01, "atol": 1e-3})
+        )
     losses = [json.loads(line)["train_loss"] for line in (FORMAT_1 / "finished.jsonl").read_text().splitlines()]
     assert list(run.history.read().rows["train_loss"]) == pytest.approx(losses, abs=0 if same else 1e-4)
 
 
 def test_a_packed_run_of_format_1_is_imported():
-    run = import_run((FORMAT_1 / "packed.zip").read_bytes(), token="the new owner's")
-    assert run.info.format == FORMAT and run.snapshots == [0, 8, 12, 16, 20]
+    run = import_run((FORMAT_1 / "packed.zip").read_bytes(), owner_key="the new owner's")
+    assert run.read_info().format == FORMAT and run.list_snapshots() == [0, 8, 12, 16, 20]
     assert set(run.model_at(20).state_dict()) == set(expected_weights())
 
 

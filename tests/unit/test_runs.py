@@ -43,7 +43,7 @@ def run(text):
 
 @pytest.fixture
 def weights(run):
-    return MicroLLM(MODEL, run.corpus.vocab_size).state_dict()
+    return MicroLLM(MODEL, run.load_corpus().vocab_size).state_dict()
 
 
 def progress(step: int = 0, train_loss: float = 2.5, **more) -> Progress:
@@ -67,9 +67,9 @@ def damage(run: Run, **changes) -> None:
 def test_a_run_that_was_created_can_be_opened(run):
     with run.writing():
         opened = Run.open(run.id)
-        assert opened.info == run.info
-    assert opened.corpus is run.corpus
-    assert opened.tokenizer.vocab == run.tokenizer.vocab == run.corpus.tokenizer.vocab
+        assert opened.read_info() == run.read_info()
+    assert opened.load_corpus() is run.load_corpus()
+    assert opened.tokenizer.vocab == run.tokenizer.vocab == run.load_corpus().tokenizer.vocab
 
 
 def test_two_writes_at_one_time_of_a_coarse_clock_are_both_seen(run):
@@ -78,7 +78,7 @@ def test_two_writes_at_one_time_of_a_coarse_clock_are_both_seen(run):
         for state in ("training", "paused"):
             run.update(state=state)
             os.utime(path, ns=(0, 0))
-            assert Run.open(run.id).info.state == run.info.state == state
+            assert Run.open(run.id).read_info().state == run.read_info().state == state
 
 
 def test_run_json_tells_what_was_asked(run, text):
@@ -95,15 +95,15 @@ def test_run_json_tells_what_was_asked(run, text):
 
 def test_a_run_knows_what_there_is_to_beat(text):
     floored = texts.prepare(drawing_room(5_000), "made", source="drawing-room")
-    references = catalog.create(MODEL, TRAIN, floored, preset="quick").info.references
+    references = catalog.create(MODEL, TRAIN, floored, preset="quick").read_info().references
     counted = texts.load_corpus(floored.sha256).reference_losses(MODEL.block_size)
     assert references == counted | {"floor": floored.floor}
-    assert "floor" not in catalog.create(MODEL, TRAIN, text, preset="quick").info.references
+    assert "floor" not in catalog.create(MODEL, TRAIN, text, preset="quick").read_info().references
 
 
 def test_a_run_without_a_wish_gets_the_threads_of_the_rule(text):
-    assert catalog.create(MODEL, TRAIN, text, preset="quick").info.threads == 1
-    assert catalog.create(MODEL, TRAIN, text, preset="quick", threads=3).info.threads == 3
+    assert catalog.create(MODEL, TRAIN, text, preset="quick").read_info().threads == 1
+    assert catalog.create(MODEL, TRAIN, text, preset="quick", threads=3).read_info().threads == 3
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_names_are_two_words_to_remember():
 
 def test_no_two_runs_have_one_name(text, monkeypatch):
     monkeypatch.setattr("microllm.runs.catalog.new_name", lambda: "brave-darcy")
-    names = [catalog.create(MODEL, TRAIN, text, preset="quick").info.name for _ in range(3)]
+    names = [catalog.create(MODEL, TRAIN, text, preset="quick").read_info().name for _ in range(3)]
     assert names == ["brave-darcy", "brave-darcy-2", "brave-darcy-3"]
 
 
@@ -194,7 +194,7 @@ def test_a_run_json_that_was_edited_into_nonsense_is_damaged_and_hides_no_other(
 def test_a_run_json_that_breaks_while_it_is_open_is_noticed(run):
     (run.folder / "run.json").write_text("{")
     with pytest.raises(RunProblem, match="damaged"):
-        _ = run.info
+        run.read_info()
 
 
 def test_weights_that_do_not_fit_are_a_problem_and_not_a_crash(run, weights):
@@ -206,9 +206,9 @@ def test_weights_that_do_not_fit_are_a_problem_and_not_a_crash(run, weights):
 
 def test_a_text_that_is_gone_is_a_problem_and_not_a_crash(run):
     texts.load_corpus.cache_clear()
-    (texts_dir() / f"{run.info.text.sha256}.txt").unlink()
+    (texts_dir() / f"{run.read_info().text.sha256}.txt").unlink()
     with pytest.raises(TextProblem, match="not kept here"):
-        _ = run.corpus
+        run.load_corpus()
 
 
 @pytest.mark.parametrize("wrong", [{"sha256": ["x"]}, {"sha256": 7}, {"sha256": "../../../other"}, {"source": []}])
@@ -267,15 +267,15 @@ def test_other_folders_among_the_runs_are_no_runs(run):
 def test_a_run_without_a_writer_was_interrupted(state, run):
     with run.writing():
         run.update(state=state)
-        assert Run.open(run.id).info.state == state
-    assert Run.open(run.id).info.state == run.info.state == "interrupted"
-    assert run.info.message
+        assert Run.open(run.id).read_info().state == state
+    assert Run.open(run.id).read_info().state == run.read_info().state == "interrupted"
+    assert run.read_info().message
 
 
 @pytest.mark.parametrize("state", ["finished", "stopped", "failed"])
 def test_a_run_that_has_ended_stays_as_it_ended(state, run):
     run.update(state=state, message="The end.")
-    assert (Run.open(run.id).info.state, Run.open(run.id).info.message) == (state, "The end.")
+    assert (Run.open(run.id).read_info().state, Run.open(run.id).read_info().message) == (state, "The end.")
 
 
 @pytest.mark.timeout(30)
@@ -292,11 +292,11 @@ with run.writing():
     writer = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with writer:
         assert writer.stdout.readline() == b"writing\n"
-        assert run.info.state == "training"
+        assert run.read_info().state == "training"
         with pytest.raises(RunProblem, match="is being trained already, here or in another process"), run.writing():
             pass
         os.kill(writer.pid, signal.SIGKILL)
-    assert run.info.state == "interrupted"
+    assert run.read_info().state == "interrupted"
     with run.writing():  # nothing is left in the way
         pass
 
@@ -317,7 +317,7 @@ def test_readers_do_not_take_each_other_for_the_writer(run):
 
     def look():
         mine = Run.open(run.id)
-        seen.update(mine.info.state for _ in range(300))
+        seen.update(mine.read_info().state for _ in range(300))
 
     readers = [threading.Thread(target=look) for _ in range(3)]
     for reader in readers:
@@ -329,9 +329,9 @@ def test_readers_do_not_take_each_other_for_the_writer(run):
 
 def test_an_update_changes_what_it_names_and_nothing_else(run):
     with run.writing():
-        before = run.info
+        before = run.read_info()
         run.update(state="training", message="On its way.")
-        assert Run.open(run.id).info == dataclasses.replace(before, state="training", message="On its way.")
+        assert Run.open(run.id).read_info() == dataclasses.replace(before, state="training", message="On its way.")
 
 
 def test_an_open_run_sees_what_others_write(run):
@@ -339,7 +339,7 @@ def test_an_open_run_sees_what_others_write(run):
     with run.writing():
         for state in ("training", "paused", "training"):
             run.update(state=state)
-            assert reader.info.state == state
+            assert reader.read_info().state == state
 
 
 # What is written
@@ -411,7 +411,7 @@ def test_a_snapshot_comes_back_bit_for_bit(run, weights):
 def test_snapshots_are_listed_in_order(run, weights):
     for step in (0, 16, 8, 128):
         run.save_snapshot(step, weights)
-    assert run.snapshots == [0, 8, 16, 128]
+    assert run.list_snapshots() == [0, 8, 16, 128]
 
 
 def test_a_snapshot_that_was_not_kept_is_a_problem_and_not_a_crash(run):
@@ -425,16 +425,16 @@ def test_snapshots_keep_to_their_budget(run, weights, monkeypatch):
     monkeypatch.setattr(run_module, "SNAPSHOT_BUDGET", int(4.5 * file.stat().st_size))
     for step in (8, 12, 16, 24, 32, 48, 64):
         run.save_snapshot(step, weights)
-        assert len(run.snapshots) <= 4
-        assert (run.snapshots[0], run.snapshots[-1]) == (0, step)
-    assert len(run.snapshots) == len(list((run.folder / "snapshots").iterdir())) == 4
+        assert len(run.list_snapshots()) <= 4
+        assert (run.list_snapshots()[0], run.list_snapshots()[-1]) == (0, step)
+    assert len(run.list_snapshots()) == len(list((run.folder / "snapshots").iterdir())) == 4
 
 
 def test_a_snapshot_larger_than_the_budget_is_kept_beside_the_first(run, weights, monkeypatch):
     monkeypatch.setattr(run_module, "SNAPSHOT_BUDGET", 1)
     for step in (0, 8, 12):
         run.save_snapshot(step, weights)
-    assert run.snapshots == [0, 12]
+    assert run.list_snapshots() == [0, 12]
 
 
 # Disk
@@ -445,7 +445,7 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
         writer.log(progress())
     kept = sum(path.stat().st_size for path in runs_dir().rglob("*") if path.is_file())
     texts_too = kept + sum(path.stat().st_size for path in texts_dir().iterdir())
-    assert run.size == kept > 0
+    assert run.disk_size() == kept > 0
     assert disk.disk_use() == texts_too > kept
     monkeypatch.setenv("MICROLLM_DISK", "0.0001")
     with pytest.raises(RunProblem, match=r"^All runs and texts take 0\.0 MB, and MICROLLM_DISK allows 0: "):
@@ -473,7 +473,7 @@ def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, mo
 
 
 def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memory(run, text):
-    assert len(run.corpus)
+    assert len(run.load_corpus())
     store.forget_text(text.sha256)
     with pytest.raises(TextProblem, match="is not kept here any more"):
         catalog.create(MODEL, TRAIN, text, preset="quick")

@@ -29,7 +29,7 @@ def trained_run(text: str) -> Run:
     model, train = configs_from(TINY)
     run = catalog.create(model, train, texts.prepare(text, "made"), preset="quick", threads=1)
     Runner().start(run).join(patience())
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"
     return run
 
 
@@ -48,7 +48,7 @@ def test_a_sample_is_what_generate_writes_with_the_same_dice(run):
 
 def test_a_sample_is_judged_by_the_training_text_and_the_held_out_one(run):
     sample = write_sample(run, 20, run.model_at(20))
-    corpus = run.corpus
+    corpus = run.load_corpus()
     assert sample.real_words == real_words(sample.text, run.tokenizer.decode(corpus.train))
     assert sample.top1_accuracy == top1_accuracy(run.model_at(20), corpus)
 
@@ -68,7 +68,7 @@ def test_a_text_in_which_the_usual_beginning_does_not_occur_has_one_of_its_own(t
     run = trained_run(text)
     beginning = beginning_for(run)
     assert len(beginning) == len(PROMPT)
-    held_out = run.tokenizer.decode(run.corpus.val)
+    held_out = run.tokenizer.decode(run.load_corpus().val)
     assert beginning in held_out
     before = held_out[held_out.index(beginning) - 1 : held_out.index(beginning)]
     assert not before.strip() or not {" ", "\n"} & set(text)  # a whole word
@@ -83,7 +83,7 @@ def test_a_beginning_keeps_its_line_ends():
 
 
 def test_without_its_text_a_run_begins_with_what_it_knows(run):
-    (texts_dir() / f"{run.info.text.sha256}.txt").unlink()
+    (texts_dir() / f"{run.read_info().text.sha256}.txt").unlink()
     texts.load_corpus.cache_clear()
     assert beginning_for(run) == PROMPT
     with pytest.raises(TextProblem):

@@ -124,7 +124,7 @@ def alone(run: Run, until: int | None = None, change: dict | None = None) -> tup
 
     `change` is a line of events.jsonl.
     """
-    trainer, seen = Trainer(run.info.model, run.info.train, run.corpus), []
+    trainer, seen = Trainer(run.read_info().model, run.read_info().train, run.load_corpus()), []
     change = dict(change or {})
     first = change.pop("step", None)
     for progress in trainer:
@@ -148,10 +148,10 @@ def test_a_run_trains_to_the_end_and_says_so(runner):
     run = new_run()
     training = runner.start(run)
     training.join(patience())
-    assert training.state == run.info.state == "finished"
-    assert run.info.message == ""
+    assert training.state == run.read_info().state == "finished"
+    assert run.read_info().message == ""
     assert rows(run)["step"] == list(range(31))
-    assert {0, 8, 12, 16, 24, 30} <= set(run.snapshots)
+    assert {0, 8, 12, 16, 24, 30} <= set(run.list_snapshots())
 
 
 def test_a_run_in_a_thread_is_the_run_of_a_bare_trainer_bit_for_bit(runner):
@@ -159,7 +159,7 @@ def test_a_run_in_a_thread_is_the_run_of_a_bare_trainer_bit_for_bit(runner):
     runner.start(run).join(patience())
     seen, trainer = alone(run)
     assert losses(run) == seen
-    assert run.info.full_val_loss == trainer.evaluate(None)
+    assert run.read_info().full_val_loss == trainer.evaluate(None)
     assert have_equal_weights(run.model_at(30), trainer.model)
 
 
@@ -170,7 +170,7 @@ def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(runner
     with run.writing():
         run.update(references={"table_5": (val_losses[10] + val_losses[20]) / 2, "floor": 0.1})
     runner.start(run).join(patience())
-    assert run.snapshots == [0, 8, 12, 16, 20, 24, 32, 48, 50]
+    assert run.list_snapshots() == [0, 8, 12, 16, 20, 24, 32, 48, 50]
 
 
 def test_a_reference_that_was_beaten_at_a_scheduled_snapshot_is_no_news_later(runner):
@@ -178,16 +178,16 @@ def test_a_reference_that_was_beaten_at_a_scheduled_snapshot_is_no_news_later(ru
     with run.writing():
         run.update(references={"uniform": 99.0})
     runner.start(run).join(patience())
-    assert run.snapshots == [0, 8, 12, 16, 24, 30]
+    assert run.list_snapshots() == [0, 8, 12, 16, 24, 30]
 
 
 def test_a_run_stops_at_the_loss_it_was_told(runner):
     run = new_run(ENDLESS, stop_at_loss=3.2)
     runner.start(run).join(patience())
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"
     *before, last = [loss for loss in rows(run)["val_loss"] if loss is not None]
     assert last <= 3.2 < min(before)
-    assert run.snapshots[-1] == rows(run)["step"][-1]
+    assert run.list_snapshots()[-1] == rows(run)["step"][-1]
 
 
 def test_only_the_last_exam_takes_all_of_the_held_out_text(runner, monkeypatch):
@@ -225,11 +225,11 @@ def test_a_paused_run_makes_no_steps_and_goes_on_where_it_was(runner):
     step = pause(training)
     assert [step_of(training) for _ in range(5)] == [step] * 5
     assert rows(run)["step"][-1] == step  # readers see everything up to the pause
-    assert run.info.state == "paused"
+    assert run.read_info().state == "paused"
     training.resume()
     assert goes_on(training)
     finish(training)
-    assert losses(run) == alone(run, until=run.snapshots[-1])[0]
+    assert losses(run) == alone(run, until=run.list_snapshots()[-1])[0]
 
 
 def test_ten_orders_to_pause_pause_once(runner, written_states):
@@ -284,9 +284,9 @@ def test_a_stopped_run_keeps_the_weights_of_its_very_last_step(paused, runner):
     if paused:
         pause(training)
     finish(training)
-    assert training.state == run.info.state == "stopped"
-    assert run.info.message == "Stopped by hand."
-    step = run.snapshots[-1]
+    assert training.state == run.read_info().state == "stopped"
+    assert run.read_info().message == "Stopped by hand."
+    step = run.list_snapshots()[-1]
     seen, trainer = alone(run, until=step)
     assert losses(run) == seen
     assert have_equal_weights(run.model_at(step), trainer.model)
@@ -298,7 +298,7 @@ def test_a_run_that_is_stopped_before_it_starts_keeps_its_first_weights(runner):
     training.stop("Changed my mind.")
     training.start()
     training.join(patience())
-    assert (run.info.state, run.info.message) == ("stopped", "Changed my mind.")
+    assert (run.read_info().state, run.read_info().message) == ("stopped", "Changed my mind.")
     assert have_equal_weights(run.model_at(0), alone(run, until=0)[1].model)
 
 
@@ -322,7 +322,7 @@ def test_a_stop_ends_the_last_exam_too(runner, endless_exam):
     training.stop()
     training.join(2)
     assert not training.is_alive()
-    assert (run.info.state, run.info.full_val_loss, run.snapshots[-1]) == ("stopped", None, 10)
+    assert (run.read_info().state, run.read_info().full_val_loss, run.list_snapshots()[-1]) == ("stopped", None, 10)
 
 
 def test_orders_are_obeyed_during_the_last_exam(runner, endless_exam):
@@ -342,8 +342,8 @@ def test_a_run_made_of_single_steps_ends_like_any_other(runner):
         training.one_step()
     training.start()
     training.join(patience())
-    assert run.info.state == "finished"
-    assert run.info.full_val_loss is not None
+    assert run.read_info().state == "finished"
+    assert run.read_info().full_val_loss is not None
 
 
 # Live changes
@@ -360,7 +360,7 @@ def test_a_change_takes_effect_at_the_step_that_its_event_names(runner):
     rates = rows(run)["learning_rate"]
     assert set(rates[: event["step"]]) == {3e-3}
     assert set(rates[event["step"] :]) == {0.02}
-    assert losses(run) == alone(run, until=run.snapshots[-1], change=event)[0]  # so a replay gives the same run
+    assert losses(run) == alone(run, until=run.list_snapshots()[-1], change=event)[0]  # so a replay gives the same run
 
 
 def test_a_change_is_written_before_it_is_made(runner, monkeypatch):
@@ -395,7 +395,7 @@ def test_a_bad_change_is_refused_at_once_and_changes_nothing(live, sentence, run
     goes_on(training)
     with pytest.raises(ValueError, match=sentence):
         training.change(**live)
-    assert training.config == run.info.train
+    assert training.config == run.read_info().train
     assert goes_on(training)
     assert events(run) == []
 
@@ -422,7 +422,7 @@ def test_a_loss_to_stop_at_can_be_named_while_the_run_trains(runner):
     goes_on(training)
     training.change(stop_at_loss=9.0)
     training.join(patience())
-    assert run.info.state == "finished"
+    assert run.read_info().state == "finished"
     assert rows(run)["val_loss"][-1] is not None
 
 
@@ -480,7 +480,7 @@ def test_a_copy_can_be_spoilt_without_harm(runner):
     training.resume()
     goes_on(training)
     finish(training)
-    assert losses(run) == alone(run, until=run.snapshots[-1])[0]
+    assert losses(run) == alone(run, until=run.list_snapshots()[-1])[0]
 
 
 def test_a_copy_that_is_young_enough_serves_everybody(runner, clock):
@@ -569,7 +569,7 @@ def test_turns_are_no_news_for_the_disk(runner, written_states):
         wait_until(lambda: (first.state, second.state) == ("training", "waiting"))
         wait_until(lambda: (first.state, second.state) == ("waiting", "training"))
     assert list(written_states.values()) == [["training"], ["training"]]
-    assert first.run.info.state == second.run.info.state == "training"
+    assert first.run.read_info().state == second.run.read_info().state == "training"
 
 
 def test_a_run_that_waits_for_its_turn_obeys(runner, never_begun):
@@ -579,10 +579,10 @@ def test_a_run_that_waits_for_its_turn_obeys(runner, never_begun):
     run = new_run(ENDLESS)
     waiting = runner.start(run)
     wait_until(lambda: waiting.seconds_to_turn() is not None)
-    assert Run.open(run.id).info.state == "waiting"
+    assert Run.open(run.id).read_info().state == "waiting"
     waiting.stop()
     waiting.join(patience())
-    assert run.info.state == "stopped"
+    assert run.read_info().state == "stopped"
     assert runner.slots.seconds_to_turn(run.id) is None
 
 
@@ -608,8 +608,8 @@ def test_a_run_without_a_window_stops_after_the_grace(runner, clock):
     assert goes_on(training)
     clock.now += 2
     training.join(patience())
-    assert run.info.state == "stopped"
-    assert "last window" in run.info.message
+    assert run.read_info().state == "stopped"
+    assert "last window" in run.read_info().message
 
 
 def test_one_window_of_two_keeps_the_run_alive(runner, clock):
@@ -648,7 +648,7 @@ def test_a_paused_run_is_abandoned_like_any_other(runner, clock):
     pause(training)
     clock.now += 61
     training.join(patience())
-    assert run.info.state == "stopped"
+    assert run.read_info().state == "stopped"
 
 
 def test_without_a_grace_a_run_trains_unwatched(runner, clock):
@@ -680,9 +680,9 @@ def test_a_log_that_cannot_be_written_ends_the_run_with_a_sentence_and_no_other_
     monkeypatch.setattr(Writer, "log", refuse)
     for training in [runner.start(unlucky), runner.start(lucky)]:
         training.join(patience())
-    assert unlucky.info.state == "failed"
-    assert unlucky.info.message == "The run's folder could not be written: Input/output error."
-    assert lucky.info.state == "finished"
+    assert unlucky.read_info().state == "failed"
+    assert unlucky.read_info().message == "The run's folder could not be written: Input/output error."
+    assert lucky.read_info().state == "finished"
     assert losses(lucky) == alone(lucky)[0]
 
 
@@ -704,7 +704,7 @@ def test_a_run_that_another_program_trains_is_left_alone(runner):
         training = runner.start(run)
         training.join(patience())
         assert training.state == "failed"
-        assert run.info.state == "waiting"
+        assert run.read_info().state == "waiting"
     assert rows(run)["step"] == []
 
 
@@ -739,7 +739,7 @@ def test_the_model_now_is_the_one_that_trains_or_else_the_newest_snapshot(runner
     assert have_equal_weights(model, alone(run, until=step)[1].model)
     finish(training)
     step, model = runner.model_now(run)
-    assert step == run.snapshots[-1]
+    assert step == run.list_snapshots()[-1]
     assert have_equal_weights(model, run.model_at(step))
 
 
@@ -752,7 +752,10 @@ def test_a_closed_workshop_leaves_no_thread():
     runner.close()
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("training-")]
     for run in runs:
-        assert (run.info.state, run.info.message) == ("interrupted", "The program that trained it was ended.")
+        assert (run.read_info().state, run.read_info().message) == (
+            "interrupted",
+            "The program that trained it was ended.",
+        )
 
 
 @pytest.mark.timeout(30)
@@ -778,8 +781,8 @@ time.sleep(60)
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=patience(20))
     assert (process.returncode, errors) == (0, "")
-    assert (run.info.state, run.info.message) == ("interrupted", "The program that trained it was ended.")
-    assert run.snapshots[-1] == rows(run)["step"][-1]
+    assert (run.read_info().state, run.read_info().message) == ("interrupted", "The program that trained it was ended.")
+    assert run.list_snapshots()[-1] == rows(run)["step"][-1]
 
 
 def test_a_run_that_is_started_twice_has_one_training(runner):

@@ -23,8 +23,8 @@ def next_steps() -> None:
     run = view.run()
     if run is None or view.is_active():
         return
-    info = run.info
-    can_go_on = ownership.owns() and bool(run.checkpoints) and info.train.stop_at_loss == 0
+    info = run.read_info()
+    can_go_on = ownership.owns() and bool(run.list_checkpoints()) and info.train.stop_at_loss == 0
     suggestions = suggested(info, run.history)
     if not any(suggestion.situation == "still falling" for suggestion in suggestions):
         _train_on(run)
@@ -57,8 +57,8 @@ def next_steps() -> None:
 
 def _train_on(run: Run) -> None:
     """More of the same, for the owner of a finished run whose measurements do not ask for it."""
-    longer = 2 * run.info.train.max_steps
-    is_finished = run.info.state == "finished" and bool(run.checkpoints)
+    longer = 2 * run.read_info().train.max_steps
+    is_finished = run.read_info().state == "finished" and bool(run.list_checkpoints())
     if ownership.owns() and is_finished and longer <= knobs()["max_steps"].metadata["high"]:
         st.button(
             f"Train it on, to {longer:,} steps",
@@ -86,13 +86,13 @@ def start_label(model: ModelConfig, train: TrainConfig, text: Text | None) -> st
     if run is None:
         return "Start"
     preset, _, _ = draft.draft()
-    return f"Start: {literal(what_changes(run.info, model, train, preset, text))}"
+    return f"Start: {literal(what_changes(run.read_info(), model, train, preset, text))}"
 
 
 def by_heart() -> None:
     """A sentence from the moment on at which the run on show, while it trains, begins to learn by heart."""
     if view.is_active():
-        live(_by_heart_tick, 5.0, key="by-heart")
+        live(lambda _: _by_heart_tick(), 5.0, key="by-heart")
 
 
 def _by_heart_tick() -> None:

@@ -14,6 +14,7 @@ from ...tokenizer import known_ids
 from ..components.heads import heads
 from ..components.sentence import sentence
 from ..state import view
+from ..state.session import session
 from ..state.view import is_active
 from ..theme import mode
 from .live import live
@@ -59,8 +60,8 @@ def _drawn() -> _Drawn:
 def attention(text: str) -> None:
     """The heads of the run on show on `text`, the person's sentence, again and again while it trains."""
     run = view.run()
-    live(lambda: _tick(run, text), 1.5, key="attention-live", when=is_active())
-    if run.info.model.causal:
+    live(lambda _: _tick(run, text), 1.5, key="attention-live", when=is_active())
+    if run.read_info().model.causal:
         blank = "The blank half is the future, which nobody may see."
     else:
         blank = "This model cheats: it sees the next character too, and a stripe just above the diagonal is that look."
@@ -116,12 +117,12 @@ def _tick(run: Run, text: str) -> None:
 
 def _chosen(n_layer: int, n_head: int) -> tuple[int, int]:
     """The head that the person chose, or the nearest that this run has."""
-    layer, head = st.session_state.get("attention_head", (0, 0))
+    layer, head = session().head
     return min(layer, n_layer - 1), min(head, n_head - 1)
 
 
 def _choose(layer: int, head: int) -> None:
-    st.session_state["attention_head"] = layer, head
+    session().head = layer, head
 
 
 def _notes(found: list[HeadScore], n_layer: int, n_head: int) -> list[str]:

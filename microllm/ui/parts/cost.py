@@ -12,6 +12,7 @@ from ...data import texts
 from ...model import parameter_count
 from .. import server
 from ..state import view
+from ..state.session import knob_key, session
 from ..state.view import is_active
 from ..words import duration, literal
 from .live import live
@@ -25,7 +26,9 @@ def cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     if problems(model, train):
         return
     is_measuring = server.speed() is None
-    live(lambda: _cost(model, train, text), 0.5 if is_measuring else 20.0, key="cost", when=is_measuring or is_active())
+    live(
+        lambda _: _cost(model, train, text), 0.5 if is_measuring else 20.0, key="cost", when=is_measuring or is_active()
+    )
 
 
 def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
@@ -41,8 +44,8 @@ def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     run = view.run()
     is_measured = run and (last := run.history.read().last) and last["seconds"] > _WARM
     if is_measured and (rate := run.history.steps_per_second()):  # what a run really took corrects the estimate
-        expected = speed.seconds_per_step(run.info.model, run.info.train, len(run.tokenizer.vocab))
-        step, source = step / (expected * rate), f"at the speed of {literal(run.info.name)}"
+        expected = speed.seconds_per_step(run.read_info().model, run.read_info().train, len(run.tokenizer.vocab))
+        step, source = step / (expected * rate), f"at the speed of {literal(run.read_info().name)}"
     st.markdown(
         f"**{train.max_steps:,}** steps of **{1000 * step:.0f} ms**: **{duration(step * train.max_steps)}** ({source})"
     )
@@ -50,7 +53,8 @@ def _cost(model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
         st.markdown("How long:", width="content", help="Sets max_steps, by the speed above.")
         for name, seconds in _DURATIONS.items():
             st.button(name, key=f"for-{seconds}", on_click=_last, args=(seconds, step))
-    if st.session_state.pop("max_steps_chosen", False):
+    if session().is_duration_chosen:
+        session().is_duration_chosen = False
         st.rerun()  # more than this part of the page says how long
 
 
@@ -59,5 +63,5 @@ def _last(seconds: int, step: float) -> None:
     most = knobs()["max_steps"].metadata["high"]
     steps = max(1, seconds / step)
     digit = 10 ** max(0, int(math.log10(steps)) - 1)
-    st.session_state["max_steps"] = int(min(most, max(1, round(steps / digit) * digit)))
-    st.session_state["max_steps_chosen"] = True
+    st.session_state[knob_key("max_steps")] = int(min(most, max(1, round(steps / digit) * digit)))
+    session().is_duration_chosen = True

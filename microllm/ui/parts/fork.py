@@ -22,7 +22,7 @@ def fork_form() -> None:
     """What a fork of the run on show could do differently, folded; a click starts it. Not for a part that ticks."""
     run = view.run()
     place = st.container()  # always there, so that what stands below stays where it is when a run begins
-    if run is None or not run.snapshots:
+    if run is None or not run.list_snapshots():
         return
     moment = view.moment()
     where = "here" if moment is None else f"step {moment:,}"
@@ -31,7 +31,7 @@ def fork_form() -> None:
     if inside is None:
         return
     with inside:
-        name = literal(run.info.name)
+        name = literal(run.read_info().name)
         st.markdown(
             f"A new run begins with what **{name}** has learned "
             + ("by now" if moment is None else f"by step {moment:,}")
@@ -49,7 +49,7 @@ def _form(run: Run, moment: int | None) -> None:
     last = run.history.read().last
     step = moment if moment is not None else last["step"] if last else 0
     first_step = 0 if text else step
-    situation = run.id, moment, text and text.sha256, view.is_active(), run.info.train.max_steps
+    situation = run.id, moment, text and text.sha256, view.is_active(), run.read_info().train.max_steps
     where = "-".join(map(str, situation))
     values = _values(run, step, first_step, where)
     try:
@@ -65,7 +65,7 @@ def _form(run: Run, moment: int | None) -> None:
         icon=":material/fork_right:",
         on_click=_start,
         args=(run.id, moment, text, where),
-        help=f"{literal(run.info.name)} is stopped there and kept" if going else None,
+        help=f"{literal(run.read_info().name)} is stopped there and kept" if going else None,
     )
 
 
@@ -84,15 +84,15 @@ def _another_text(run: Run) -> tuple[texts.Text | None, int]:
     """(the text of the panel, if the person wants the fork to learn it, None: the run's own; how many characters of it
     the model can read). Raises TextProblem where those are too few.
     """
-    own = None, run.info.text.characters
+    own = None, run.read_info().text.characters
     try:
         chosen = draft.text()
     except TextProblem:
         chosen = None
-    if chosen is None or chosen.sha256 == run.info.text.sha256:
+    if chosen is None or chosen.sha256 == run.read_info().text.sha256:
         st.caption("To teach it another text, choose that first, under *Text to learn*.")
         return own
-    names = {"own": literal(run.info.text.name), "other": literal(chosen.name)}
+    names = {"own": literal(run.read_info().text.name), "other": literal(chosen.name)}
     key = f"fork-text-{run.id}"
     if st.radio("Text", list(names), format_func=names.get, key=key, horizontal=True) == "own":
         return own
@@ -131,7 +131,7 @@ def origin() -> None:
     """Which run the one on show was forked from, with the way back to it; nothing for one that began from chance."""
     run = view.run()
     place = st.container(horizontal=True, vertical_alignment="center", key="origin")  # always there, as above
-    if run is None or (parent := run.info.parent) is None:
+    if run is None or (parent := run.read_info().parent) is None:
         return
     name = literal(parent.name)
     said = f"Forked from **{name}** at step {parent.step:,}"

@@ -16,6 +16,7 @@ from ...insight.guessing import Game, Turn, chances_of_model, chances_of_tables,
 from ...tokenizer import visible, visible_alone
 from ..components.guess import guess
 from ..state import draft, view
+from ..state.session import session
 from ..words import isolated, literal
 from .disclosure import disclosure
 from .live import live
@@ -41,18 +42,18 @@ class _Play:
 def guess_form() -> None:
     """The game, folded away; open from the moment when a run of this window has to wait for its first turn."""
     is_new = view.is_active() and not view.has_a_curve()
-    live(_fold, 2.0 if view.waits() else 0.5, key="guessing", when=is_new)
+    live(lambda _: _fold(), 2.0 if view.waits() else 0.5, key="guessing", when=is_new)
 
 
 def game() -> None:
     """The game on the held-out text of the run on show; before the first run, of the text that is chosen."""
-    live(_play, 1.0, key="guessing", when=False)
+    live(lambda _: _play(), 1.0, key="guessing", when=False)
 
 
 def _fold() -> None:
     job = view.job()
-    if job and (job.seconds_to_turn() or 0) > 1 and not st.session_state.get("has_waited"):
-        st.session_state["has_waited"] = st.session_state["guess-fold"] = True
+    if job and (job.seconds_to_turn() or 0) > 1 and not session().has_waited:
+        session().has_waited = st.session_state["guess-fold"] = True
     if place := disclosure("Guess the next letter, against the model", key="guess-fold"):
         with place:
             _play()
@@ -68,20 +69,20 @@ def _play() -> None:
     except TextProblem as problem:
         st.caption(literal(str(problem)))
         return
-    play = st.session_state.get("guess_play")
+    play = session().play
     if play is None or play.text != text:
         play = _Play(text, Game(len(corpus.val), secrets.randbits(32)))
-    made = st.session_state.pop("guess_made", None)
+    made, session().guessed = session().guessed, None
     if made and made[0] == len(play.game.turns) and play.game.place is not None:
         play = _answer(play, corpus, made[1])
-    st.session_state["guess_play"] = play
+    session().play = play
     _draw(play, corpus)
 
 
 def _text() -> tuple[str, str | None] | None:
     """The text to guess in, as load_corpus takes it; None while the book is on its way. Raises TextProblem."""
     if run := view.run():
-        return run.text_and_vocab
+        return run.text_and_vocab()
     chosen = draft.text()
     return (chosen.sha256, None) if chosen else None
 
@@ -111,7 +112,7 @@ def _answer(play: _Play, corpus: Corpus, typed: str) -> _Play:
 def _draw(play: _Play, corpus: Corpus) -> None:
     game, decode = play.game, corpus.tokenizer.decode
     run = view.run()
-    sight = run.info.model.block_size if run else 4
+    sight = run.read_info().model.block_size if run else 4
     place = game.place
     passage = decode(corpus.val[game.passage(place)]) if place is not None else ""
     before, seen = passage[: max(0, len(passage) - sight)], passage[-sight:]
@@ -144,11 +145,11 @@ def _draw(play: _Play, corpus: Corpus) -> None:
 
 
 def _remember(turn: int, character: str) -> None:
-    st.session_state["guess_made"] = turn, character
+    session().guessed = turn, character
 
 
 def _forget() -> None:
-    del st.session_state["guess_play"]
+    session().play = None
 
 
 @st.cache_data(show_spinner=False, max_entries=32)

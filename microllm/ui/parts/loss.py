@@ -40,8 +40,8 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
     run = view.run()
     if run:
         # one tick for all of it: each costs the browser as much as the plot does
-        live(lambda: _tick(run, axis), 2.0 if view.waits() else 0.48, key="loss-live", when=is_active())
-        if not run.info.model.causal:
+        live(lambda _: _tick(run, axis), 2.0 if view.waits() else 0.48, key="loss-live", when=is_active())
+        if not run.read_info().model.causal:
             st.warning(
                 "This run cheats (causal is off): each character sees the next one, the very answer. Its loss is no "
                 "achievement; look at what it writes.",
@@ -66,7 +66,7 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
 
 
 def _tick(run: Run, axis: str) -> None:
-    info, history, moment = run.info, run.history.read(), view.moment()
+    info, history, moment = run.read_info(), run.history.read(), view.moment()
     passed = plots.passed_references(history.val_losses, info.references)
     marks = passed + _guess_mark(info.guess, info.train.max_steps)
     if info.parent and info.parent.goes_on:
@@ -77,7 +77,7 @@ def _tick(run: Run, axis: str) -> None:
     if moment is not None:
         marks.append(plots.Mark("moment", moment, f"step {moment:,}: the moment on show"))
     frame = plots.loss_data(history, info.references, axis, marks, info.train.max_steps)
-    _draw_loss(frame, axis, info.train.max_steps, has_old_text=run.old_text is not None)
+    _draw_loss(frame, axis, info.train.max_steps, has_old_text=run.read_info().old_text is not None)
     if len(history.old_val_losses) > 1:
         _gain_and_loss(history)
     st.caption(

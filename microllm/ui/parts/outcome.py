@@ -15,7 +15,7 @@ def outcome() -> None:
     run = view.run()
     if run is None or is_active():
         return
-    info = run.info
+    info = run.read_info()
     if info.state == "failed":
         st.error(literal(info.message), icon=":material/error:")
     elif info.full_val_loss is not None:

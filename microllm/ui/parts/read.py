@@ -18,6 +18,7 @@ from ...tokenizer import known_ids, visible
 from ..components import letters
 from ..server import Background, in_the_background
 from ..state import draft, view, window
+from ..state.session import session
 from ..state.view import is_active
 from ..words import choices, isolated, literal
 from . import text_fields, write
@@ -63,7 +64,7 @@ def read() -> None:
         sample = _sample()
         text = sample.prompt + sample.text if sample else ""
     if text:
-        live(lambda: _tick(run, text, sample), _EVERY, key="reading-live", when=is_active())
+        live(lambda _: _tick(run, text, sample), _EVERY, key="reading-live", when=is_active())
         st.caption(f"{origin} Look for words: a strong tint at the start, hardly any on the rest once it knows them.")
 
 
@@ -72,18 +73,18 @@ def read() -> None:
 
 def _passage(run: Run) -> tuple[str, str]:
     """A held-out passage, and where it comes from."""
-    held_out = run.corpus.val
-    number = st.session_state.get("passage", 0)
+    held_out = run.load_corpus().val
+    number = session().passage
     start = number * _PASSAGE % max(1, len(held_out) - _PASSAGE)
 
     def go_on() -> None:
-        st.session_state["passage"] = number + 1
+        session().passage = number + 1
 
     st.button("Next passage", key="next-passage", icon=":material/arrow_forward:", on_click=go_on)
     passage = run.tokenizer.decode(held_out[start : start + _PASSAGE])
     cut = after_a_cut_word(passage)
     origin = (
-        f"From the tenth of {literal(run.info.text.name)} that this model never trains on, characters "
+        f"From the tenth of {literal(run.read_info().text.name)} that this model never trains on, characters "
         f"{start + cut + 1:,} to {start + len(passage):,} of {len(held_out):,}."
     )
     return passage[cut:], origin
@@ -188,7 +189,7 @@ def _tick(run: Run, text: str, sample: Sample | None) -> None:
     nats = reading.nats.tolist()
     guesses = reading.guesses.flatten().tolist()
     percents = reading.chances.flatten().mul(100).round().int().tolist()
-    size = run.info.model.block_size
+    size = run.read_info().model.block_size
     note = (
         f"Each from its last {size - _stride(now[1]) + 1} to {size} characters, as far as there are any (block_size)."
     )
@@ -216,7 +217,7 @@ def _summary(run: Run, step: int, reading: TokenSurprisals) -> str:
 
 
 def _copied(run: Run, sample: Sample) -> _Copy | None:
-    searching = _search(run.info.text.sha256, sample.text)
+    searching = _search(run.read_info().text.sha256, sample.text)
     searching.wait(0.03)
     return searching.result
 

@@ -19,6 +19,7 @@ from .. import server
 from ..components.timeline import timeline
 from ..presence import refresh_slowdown
 from ..state import commands, navigation, ownership, saved_draft, uploads, view, window
+from ..state.session import session, take_problem
 from ..words import choices, duration, literal
 from .live import live
 from .share import share
@@ -33,13 +34,13 @@ def show(pace: float) -> None:
     While a run trains its numbers are anew every `pace` seconds.
     """
     window.window()  # from now on it is counted, and what it leaves is cleared away
-    link_problem, start_problem = navigation.follow_the_link(), st.session_state.pop("start_problem", None)
+    link_problem, start_problem = navigation.follow_the_link(), take_problem()
     draft_problem = saved_draft.follow()
     shown = _whole_page()
     with st.bottom:
         is_alive = view.is_active() or bool(ownership.jobs())
         pace = pace if view.has_a_curve() else 1.0 if view.waits() else 0.2
-        live(lambda: _tick(shown, start_problem), pace, key="run-bar", when=is_alive)
+        live(lambda _: _tick(shown, start_problem), pace, key="run-bar", when=is_alive)
         saved_draft.keep()
     if draft_problem:
         st.warning(literal(draft_problem), icon=":material/history:")
@@ -60,10 +61,10 @@ def _whole_page() -> tuple:
 
 
 def _tick(shown: tuple, start_problem: str | None) -> None:
-    if _whole_page() != shown or "start_problem" in st.session_state:
+    if _whole_page() != shown or session().problem:
         st.rerun()
     run, job = view.run(), view.job()
-    info = run.info if run else None
+    info = run.read_info() if run else None
     state = job.state if job else info.state if info else None
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
         _menu(literal(info.name) if info else "No run yet")
@@ -79,7 +80,7 @@ def _tick(shown: tuple, start_problem: str | None) -> None:
     if job and job.warning:
         st.warning(literal(job.warning), icon=":material/warning:")
     if view.has_a_curve():
-        data = plots.timeline_data(run.history.read(), run.snapshots)
+        data = plots.timeline_data(run.history.read(), run.list_snapshots())
         timeline(data, view.moment(), view.is_active(), navigation.choose_moment)
 
 
@@ -98,7 +99,7 @@ def _menu(name: str) -> None:
             if listed == _LISTED:
                 break
             try:
-                info = run.info
+                info = run.read_info()
             except RunProblem:  # deleted since the list was made
                 continue
             is_elsewhere = info.state in ACTIVE and not window.window().holds(run.id)
@@ -130,11 +131,11 @@ def _import() -> None:
     packed = uploads.uploaded("import")
     if packed is None:
         return
-    taken, problem = st.session_state.get("imported", (None, None))
+    taken, problem = session().imported
     if packed.file_id != taken:
         data = uploads.content(packed)
         problem = "This file is not here any more: choose it again." if data is None else commands.import_run(data)
-        st.session_state["imported"] = packed.file_id, problem
+        session().imported = packed.file_id, problem
         if problem is None:
             st.rerun()
     if problem:
@@ -142,8 +143,8 @@ def _import() -> None:
 
 
 def _delete(run: Run) -> None:
-    name = literal(run.info.name)
-    is_sure = st.checkbox(f"Delete {name} ({run.size / 1e6:,.1f} MB) for good", key=f"sure-{run.id}")
+    name = literal(run.read_info().name)
+    is_sure = st.checkbox(f"Delete {name} ({run.disk_size() / 1e6:,.1f} MB) for good", key=f"sure-{run.id}")
     if is_sure:
         st.button("Delete it now", key="delete", icon=":material/delete:", on_click=commands.delete, args=(run.id,))
 
@@ -156,7 +157,7 @@ def _numbers(info: RunInfo, state: str, job: TrainingJob | None) -> str:
     if state in ACTIVE and not ownership.owns():
         parts.append("*you are* watching ·")
     if job and (other := job.waits_for):
-        parts = [f"**begins when {literal(other.run.info.name)} is over** ·"]
+        parts = [f"**begins when {literal(other.run.read_info().name)} is over** ·"]
     elif state == "waiting" and (seconds := job and job.seconds_to_turn()):
         parts = [f"**your turn in {math.ceil(seconds)} s** ·"]
     if last:
@@ -212,7 +213,7 @@ def _has_diverged() -> bool:
 
 def _way_to(other: TrainingJob) -> None:
     """The way to a run of this window that is not on show."""
-    name = literal(other.run.info.name)
+    name = literal(other.run.read_info().name)
     what = "is next" if other.waits_for else {"paused": "is paused"}.get(other.state, "trains")
     st.button(
         f"{name} {what}",

@@ -35,7 +35,7 @@ def _writes(run: Run, moment: int | None, passed: list[plots.Mark]) -> None:
 def _sample(run: Run, moment: int | None) -> ScoredSample | None:
     if moment is None and view.job():
         return server.samples().newest(run)
-    steps = run.snapshots
+    steps = run.list_snapshots()
     if not steps:
         return None
     return server.samples().at(run, steps[-1] if moment is None else moment, wait=2.0)
@@ -50,7 +50,7 @@ def _judgement(sample: ScoredSample) -> str:
 
 
 def _milestones(run: Run, passed: list[plots.Mark]) -> None:
-    kept = set(run.snapshots)
+    kept = set(run.list_snapshots())
     rows = [mark for mark in passed if mark.step in kept]
     if not rows:
         return

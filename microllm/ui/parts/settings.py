@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from ... import plots
 from ...config import PRESETS, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
 from ..state import draft
+from ..state.session import knob_key
 from ..theme import mode
 from .disclosure import disclosure
 
@@ -47,7 +48,7 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     )
     if chosen != preset:
         preset, (model, train) = chosen, configs_from({}, chosen)
-        st.session_state.update(_all((model, train)))
+        draft.set_knobs(_all((model, train)))
         draft.remember_draft(preset, {})  # now, so that a run of this script that is cut short is not repeated
     with st.container(horizontal=True, wrap=False):
         st.caption(PRESETS[preset].sentence, width="stretch")
@@ -107,9 +108,8 @@ def _grid(names: tuple[str, ...]) -> dict[str, DeltaGenerator]:
 
 def _knob(knob: Field, value):
     meta = knob.metadata
-    common = {"key": knob.name, "help": meta["help"], "persist_state": "session"}
-    if knob.name not in st.session_state:
-        st.session_state[knob.name] = value
+    common = {"key": knob_key(knob.name), "help": meta["help"], "persist_state": "session"}
+    st.session_state.setdefault(knob_key(knob.name), value)
     if knob.type == "bool":
         return st.toggle(knob.name, **common)
     if meta["choices"]:
@@ -137,7 +137,7 @@ def _offer(name: str, sentence: str, value) -> None:
     if value is not None:
 
         def take() -> None:
-            st.session_state[name] = value
+            st.session_state[knob_key(name)] = value
 
         st.button(f"Use {value}", key=f"use-{name}", on_click=take)
 

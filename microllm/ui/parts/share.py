@@ -51,7 +51,7 @@ def _what_it_gives() -> list[str]:
                 "The address of your window can do that: it holds the key. Keep it, as a bookmark perhaps, and pass "
                 "on this link instead."
             )
-    if view.run_id() and view.run().info.text.is_own:
+    if view.run_id() and view.run().read_info().text.is_own:
         sentences.append(
             "This run learned a person's own text: it is not in other people's lists, but whoever has the link can "
             "read that text."

@@ -10,6 +10,7 @@ from ...data.decode import ENCODINGS, TextProblem
 from ...data.gutenberg import BOOK
 from .. import server
 from ..state import draft, ownership, uploads
+from ..state.session import session
 from ..words import literal
 from .live import live
 
@@ -69,7 +70,7 @@ def _book_status() -> None:
     book = server.book()
     book.wait(0.3)  # a kept book is here at once
     if book.is_busy:
-        live(_book_progress, 0.5, key="book-progress")
+        live(lambda _: _book_progress(), 0.5, key="book-progress")
     elif book.problem:
         st.warning(
             f"{literal(book.problem)} Until you have it, Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
@@ -104,7 +105,7 @@ def _own_text() -> None:
     )
     st.caption(ownership.who_sees_own_texts())
     draft.take_own()
-    problem, own = st.session_state.get("own_text_problem"), st.session_state.get("own_text")
+    problem, own = session().own.problem, session().own.text
     if problem:
         st.error(literal(problem), icon=":material/description:")
     if own:

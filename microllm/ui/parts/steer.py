@@ -14,7 +14,7 @@ def start_buttons(label: str, can_start: bool) -> None:
     """The button that starts a run; while one of this window trains, also one that lets the new run wait for it."""
     shared = {"width": "stretch", "on_click": commands.start, "disabled": not can_start}
     going = ownership.jobs()
-    name = literal(going[0].folder.info.name) if going else ""
+    name = literal(going[0].run.read_info().name) if going else ""
     help = f"{name} is stopped and kept" if going else None
     st.button(label, key="start", type="primary", icon=":material/play_arrow:", help=help, **shared)
     if going:

@@ -53,7 +53,7 @@ def take_away() -> None:
     packing.wait(0.2)  # most are done by then
     with place:
         is_busy = packing.is_busy
-        live(lambda: _downloads(run, packing, is_busy), 0.3, key="packing", when=is_busy)
+        live(lambda _: _downloads(run, packing, is_busy), 0.3, key="packing", when=is_busy)
         try:
             command, caveats = export.command_line(run, names_parent=knows_parent), export.caveats(run)
         except RunProblem as problem:

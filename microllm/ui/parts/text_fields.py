@@ -10,6 +10,7 @@ from ...data.decode import TextProblem
 from ...jobs.samples import PROMPT, beginning_for
 from ...tokenizer import visible_alone
 from ..state import link, view
+from ..state.session import session
 
 LONGEST_PROMPT = 200
 _TWO_LINES = 96  # pixels, with the label: the least that Streamlit allows
@@ -43,18 +44,18 @@ def prompt_written() -> str:
 
 def prompt_key() -> str:
     """The key of the prompt's field, another one after each `set_prompt`: a tick on its way says the old value."""
-    return f"prompt-{turn}" if (turn := st.session_state.get("prompt_turn", 0)) else "prompt"
+    return f"prompt-{turn}" if (turn := session().prompt_version) else "prompt"
 
 
 def set_prompt(text: str) -> None:
     """Put another prompt into its field, from a callback."""
-    st.session_state["prompt_turn"] = st.session_state.get("prompt_turn", 0) + 1
+    session().prompt_version = session().prompt_version + 1
     st.session_state[prompt_key()] = text
 
 
 def _begin_with(key: str, words: str) -> None:
     """Put `words` into a field that nobody has written in; for a model that never met them, some of its own text."""
-    offered = st.session_state.setdefault("offered", [])  # all that ever stood in a field and was not written there
+    offered = session().offered  # all that ever stood in a field and was not written there
     if st.session_state.get(key) in (None, *offered):
         with contextlib.suppress(TextProblem):  # a text that is not here
             words = beginning_for(view.run(), words)
@@ -68,7 +69,7 @@ def _field(label: str, key: str, longest: int) -> str:
     known = readable(written, longest)
     if not known:
         st.warning("There is nothing to go on from: write at least one character that the model knows.")
-    elif len(known) > (size := view.run().info.model.block_size):
+    elif len(known) > (size := view.run().read_info().model.block_size):
         st.caption(f"The model sees the last {size} characters before each guess (block_size).")
     return known
 

@@ -12,6 +12,7 @@ from ...sample import Sampling, likeliest
 from ...tokenizer import known_ids, visible
 from ..components import letters
 from ..state import view, window
+from ..state.session import session
 from ..state.view import is_active
 from ..words import isolated, literal
 from . import sampling, text_fields
@@ -56,7 +57,7 @@ def write() -> None:
         sampling.sampling()
     key = text_fields.prompt_key()
     live(
-        lambda: _tick(prompt, key, is_writing),
+        lambda _: _tick(prompt, key, is_writing),
         0.25 if is_writing else 1.0,
         key="writing-live",
         when=is_writing or is_active(),
@@ -85,7 +86,7 @@ def _wish() -> tuple[str, int, Sampling]:
 
 
 def _begin() -> None:
-    st.session_state.pop("writing_problem", None)
+    session().generation_problem = None
     generations = window.window().generations
     if before := newest():
         before.stop()
@@ -105,7 +106,7 @@ def _begin() -> None:
 
 def _say(prompt: str, problem: ValueError) -> None:
     """Name what stood in the way, for as long as this prompt stands there."""
-    st.session_state["writing_problem"] = prompt, str(problem)
+    session().generation_problem = prompt, str(problem)
 
 
 def _stop() -> None:
@@ -114,18 +115,18 @@ def _stop() -> None:
 
 
 def _pick(number: int, place: int) -> None:
-    st.session_state["place"] = number, place
+    session().character = number, place
 
 
 def _picked(generation: Generation) -> tuple[int, int]:
-    number, place = st.session_state.get("place", (0, 0))
+    number, place = session().character
     number = min(number, len(generation.samples) - 1)
     return number, max(0, min(place, len(generation.samples[number].text) - 1))
 
 
 def _choose(prompt: str, character: str) -> None:
     """Another character at the place on show, and on from there; before anything is written, one more in the prompt."""
-    st.session_state.pop("writing_problem", None)
+    session().generation_problem = None
     generation = _generation(prompt)
     said, length, sampling = _wish()
     try:
@@ -147,7 +148,7 @@ def _tick(prompt: str, key: str, was_writing: bool) -> None:
     generation = _generation(prompt)
     if key != text_fields.prompt_key() or was_writing != (generation is not None and generation.is_writing):
         st.rerun()  # another prompt, or another pace of this timer
-    about, problem = st.session_state.get("writing_problem", (None, None))
+    about, problem = session().generation_problem or (None, None)
     if prompt and about == text_fields.prompt_written():  # an empty one has been named at its field
         st.error(literal(problem), icon=":material/error:")
     if generation is None:
@@ -164,7 +165,7 @@ def _tick(prompt: str, key: str, was_writing: bool) -> None:
     if generation is None:
         st.caption("Press Generate: it goes on from your prompt, character by character.")
         return
-    size = view.run().info.model.block_size
+    size = view.run().read_info().model.block_size
     st.caption(
         f"{sum(len(sample.text) for sample in generation.samples):,} characters, written by the model of step "
         f"{generation.samples[0].step:,}; the tint is its own surprise. When the {size} characters that it can see are full, "

@@ -12,8 +12,6 @@ import secrets
 import time
 from collections.abc import Iterator
 
-import streamlit as st
-
 from ...config import ModelConfig, TrainConfig, problems
 from ...data import texts
 from ...data.decode import TextProblem
@@ -26,6 +24,7 @@ from ...runs.run import Run
 from .. import server
 from ..server import runner
 from . import draft, navigation, ownership, view, window
+from .session import session
 
 _LONGEST_STEP = 10.0  # seconds
 _ONE_CLICK = 3.0  # seconds after a click on Start in which the next is none
@@ -46,9 +45,9 @@ def start(is_queued: bool = False) -> None:
     """Start a run of the draft on the chosen text, own it, and look at it. What this window trains already is stopped;
     if the new one `is_queued`, it begins when that is over, and the page stays where it is.
 
-    What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
+    What stands in the way is left in `session().problem` for the page to show.
     """
-    st.session_state.pop("start_problem", None)
+    session().problem = None
     try:
         preset, model, train = draft.draft()
         chosen = draft.text()
@@ -70,7 +69,7 @@ def start(is_queued: bool = False) -> None:
                 new = server.opened(made.id)  # one object to write and to look at
                 _train(new, going, is_queued)
     except (ValueError, OSError) as error:
-        st.session_state["start_problem"] = str(error)
+        session().problem = str(error)
         return
     if not is_queued:
         navigation.show(new.id)
@@ -89,28 +88,28 @@ def _check_step_time(model: ModelConfig, train: TrainConfig, vocab_size: int) ->
 
 
 def _matches(going: TrainingJob, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
-    info = going.run.info
+    info = going.run.read_info()
     return (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
 
 
 def resume(its_id: str, max_steps: int | None = None) -> None:
     """Resume the run with this id, if this window shows and owns it; a finished one up to `max_steps`.
 
-    What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
+    What stands in the way is left in `session().problem` for the page to show.
     """
-    st.session_state.pop("start_problem", None)
+    session().problem = None
     if its_id != view.run_id() or not ownership.owns():  # a button of the page before may be clicked
         return
     try:
         run, job, going = view.run(), view.job(), ownership.jobs()
         if job is None:  # else this is a second click
             run.check_what_it_needs()  # what is gone is named here, not in a run that fails
-            _check_step_time(run.info.model, run.info.train, run.tokenizer.vocab_size)
+            _check_step_time(run.read_info().model, run.read_info().train, run.tokenizer.vocab_size)
             if max_steps is not None:
                 run.extend(max_steps)
             _train(run, going)
     except (ValueError, OSError) as error:
-        st.session_state["start_problem"] = str(error)
+        session().problem = str(error)
         return
     navigation.choose_moment(None)
 
@@ -118,9 +117,9 @@ def resume(its_id: str, max_steps: int | None = None) -> None:
 def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
     """Start a fork of the run with this id from the weights of `step` (None: of this moment), own it, and look at it.
 
-    What stands in the way is left in `st.session_state["start_problem"]` for the page to show.
+    What stands in the way is left in `session().problem` for the page to show.
     """
-    st.session_state.pop("start_problem", None)
+    session().problem = None
     keys = ownership.keys()
     try:
         parent = server.opened(its_id)
@@ -128,7 +127,7 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
             going = ownership.jobs()
             new = next((it.run for it in going if is_same_click and _is_child(it, parent)), None)
             if new is None:
-                _check_step_time(parent.info.model, parent.info.train, parent.tokenizer.vocab_size)
+                _check_step_time(parent.read_info().model, parent.read_info().train, parent.tokenizer.vocab_size)
                 if step is None and (job := next((it for it in going if it.run.id == parent.id), None)):
                     step = job.save_now()
                 owner_key = secrets.token_urlsafe(16)
@@ -137,13 +136,13 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
                 new = server.opened(made.id)
                 _train(new, going)
     except (ValueError, OSError) as error:
-        st.session_state["start_problem"] = str(error)
+        session().problem = str(error)
         return
     navigation.show(new.id)
 
 
 def _is_child(going: TrainingJob, parent: Run) -> bool:
-    origin = going.run.info.parent
+    origin = going.run.read_info().parent
     return origin is not None and origin.id == parent.id
 
 
@@ -180,7 +179,7 @@ def delete(its_id: str) -> None:
     try:
         catalog.delete(view.run())
     except (RunProblem, OSError) as problem:
-        st.session_state["start_problem"] = str(problem)
+        session().problem = str(problem)
         return
     navigation.forget()
     draft.forget_texts()  # its own may be gone with it

@@ -20,6 +20,7 @@ from ...runs.info import RunInfo, RunProblem
 from ..server import book, use_one_thread
 from . import uploads
 from .link import Link
+from .session import knob_key, session
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
 """The widgets of a text: source, how it is turned, how much of it is taken."""
@@ -37,14 +38,15 @@ def draft() -> tuple[str, ModelConfig, TrainConfig]:
 
     The widgets come first: in the callback of a button, what was typed just before the click stands only there.
     """
-    preset = st.session_state.get("draft_preset", "quick")
-    typed = {name: st.session_state[name] for name in knobs() if st.session_state.get(name) is not None}
-    return preset, *configs_from(st.session_state.get("draft", {}) | typed, preset)
+    preset = session().preset
+    typed = {name: st.session_state.get(knob_key(name)) for name in knobs()}
+    typed = {name: value for name, value in typed.items() if value is not None}
+    return preset, *configs_from((session().settings or {}) | typed, preset)
 
 
 def remember_draft(preset: str, values: dict) -> None:
     """Keep what the controls say: Streamlit forgets widgets of a page that is not shown."""
-    st.session_state["draft_preset"], st.session_state["draft"] = preset, values
+    session().preset, session().settings = preset, values
 
 
 def adopt(info: RunInfo, **changes) -> None:
@@ -54,14 +56,14 @@ def adopt(info: RunInfo, **changes) -> None:
     if source == "book" or source in BUILTIN_TEXTS:
         choose_text(source, info.text.how, info.text.first)
     elif is_at_hand(info.text):
-        st.session_state["own_text"], st.session_state["own_text_field"] = info.text, None
+        session().own.text, session().own.field = info.text, None
         choose_text("own")
 
 
 def said() -> Link:
     """All that the controls say about the next run."""
     preset, model, train = draft()
-    choice, own = text_choice(), st.session_state.get("own_text")
+    choice, own = text_choice(), session().own.text
     return Link(
         preset,
         asdict(model) | asdict(train),
@@ -92,7 +94,13 @@ def follow(said: Link) -> list[str]:
 def set_draft(preset: str, values: dict) -> None:
     """Let the controls say this, on whichever page they stand."""
     remember_draft(preset, values)
-    st.session_state.update(values | {"preset": preset})
+    set_knobs(values)
+    st.session_state["preset"] = preset
+
+
+def set_knobs(values: dict) -> None:
+    """Let the knobs say this."""
+    st.session_state.update({knob_key(name): value for name, value in values.items()})
 
 
 # ---- the text
@@ -100,13 +108,13 @@ def set_draft(preset: str, values: dict) -> None:
 
 def choose_text(source: str, how: str = "none", first: int | None = None) -> None:
     """Let the controls say this text."""
-    st.session_state["text_choice"] = choice = {"source": source, "how": how, "first": first}
+    session().text_choice = choice = {"source": source, "how": how, "first": first}
     st.session_state.update({key: choice[name] for name, key in TEXT_KEYS.items()})
 
 
 def text_choice() -> dict:
     """What the text controls say: source, how it is turned, and how much of it is taken."""
-    choice = st.session_state.setdefault("text_choice", {"source": "book", "how": "none", "first": None})
+    choice = session().text_choice
     for name, key in TEXT_KEYS.items():
         choice[name] = st.session_state.get(key, choice[name])
     return choice
@@ -123,7 +131,7 @@ def text() -> texts.Text | None:
         source = "drawing-room"
     if source == "own":
         take_own()
-        own = st.session_state.get("own_text")
+        own = session().own.text
         if own is None:
             raise TextProblem("No text yet: upload a file or paste some text.")
         if how == "none" and first is None:
@@ -136,14 +144,14 @@ def text() -> texts.Text | None:
 def _kept(source: str, how: str, first: int | None, *own: str) -> texts.Text:
     """The chosen text, kept. Of those that were cut or changed a window keeps one, and those that runs have learned."""
     is_made = how != "none" or first is not None
-    before = st.session_state.get("changed_text")
+    before = session().modified_text
     prepared = _prepared(source, how, first, *own)
     if not texts.is_kept(prepared):  # its last run was deleted, or another window chose another one
         forget_texts()
         prepared = _prepared(source, how, first, *own)
     if before not in (None, prepared.sha256):
         catalog.forget_unused({before})
-    st.session_state["changed_text"] = prepared.sha256 if is_made else None
+    session().modified_text = prepared.sha256 if is_made else None
     return prepared
 
 
@@ -168,91 +176,89 @@ def forget_texts() -> None:
 def take_own() -> None:
     """Make what stands in the fields of one's own text, and was not there before, the person's text."""
     _let_go_of_what_is_deleted()
-    pasted, before = st.session_state.get("pasted"), st.session_state.get("pasted_text")
+    pasted, before = st.session_state.get("pasted"), session().own.pasted
     if pasted is not None and pasted != (before or ""):
-        st.session_state["pasted_text"] = pasted
+        session().own.pasted = pasted
         if pasted.strip():
             _take("pasted", pasted.encode("utf-8", "surrogatepass"), PASTED)
         else:
             give_up("pasted")
     uploaded = uploads.uploaded("upload")
-    if uploaded is not None and uploaded.file_id != st.session_state.get("uploaded_id"):
-        st.session_state["uploaded_id"] = uploaded.file_id
+    if uploaded is not None and uploaded.file_id != session().own.upload_id:
+        session().own.upload_id = uploaded.file_id
         _take_uploaded()
 
 
 def choose_encoding(encoding: str) -> None:
     """Read the uploaded file in this encoding, a key of ENCODINGS."""
     if (uploaded := uploads.uploaded("upload")) is not None:
-        st.session_state["chosen_encoding"] = uploaded.file_id, encoding
+        session().own.encoding = uploaded.file_id, encoding
         _take_uploaded()
 
 
 def encodings() -> tuple[str | None, str | None]:
     """(the encoding that was chosen for the uploaded file, what it was read as before if something was assumed)."""
-    file_id, encoding = st.session_state.get("chosen_encoding", (None, None))
+    file_id, encoding = session().own.encoding
     uploaded = uploads.uploaded("upload")
-    return encoding if uploaded and file_id == uploaded.file_id else None, st.session_state.get("likely_encoding")
+    return encoding if uploaded and file_id == uploaded.file_id else None, session().own.likely_encoding
 
 
 def _take_uploaded() -> None:
     uploaded, (encoding, _) = uploads.uploaded("upload"), encodings()
     if uploaded is None or (data := uploads.content(uploaded)) is None:
-        st.session_state["own_text_problem"] = "The file that you uploaded is not here any more: choose it again."
+        session().own.problem = "The file that you uploaded is not here any more: choose it again."
         return
     own = _take("upload", data, uploaded.name, encoding)
     if encoding is None:
         st.session_state.pop("encoding", None)
-        st.session_state["likely_encoding"] = likely_encoding(data) if own and own.notice else None
+        session().own.likely_encoding = likely_encoding(data) if own and own.notice else None
 
 
 def _take(field: str, data: bytes, name: str, encoding: str | None = None) -> texts.Text | None:
     """Take a person's text from a field. Why it cannot be used is left in `own_text_problem`; the one before stays."""
-    st.session_state["own_text_problem"] = None
+    session().own.problem = None
     try:
         check_disk()
         content, notice = decode_text(data, name, encoding)
         own = texts.prepare(content, name, notice=notice, encoding=encoding)
     except (TextProblem, RunProblem, OSError) as problem:
-        st.session_state["own_text_problem"] = str(problem)
-        if st.session_state.get("own_text") is None and (before := st.session_state.get("given_up")):
-            st.session_state["own_text"], st.session_state["own_text_field"] = before, field
+        session().own.problem = str(problem)
+        if session().own.text is None and (before := session().own.removed):
+            session().own.text, session().own.field = before, field
         return None
-    _forget("given_up")
-    st.session_state["own_text"], st.session_state["own_text_field"] = own, field
+    session().own.removed = None
+    session().own.text, session().own.field = own, field
     return own
 
 
 def is_from(field: str) -> bool:
     """True when the person's own text is what stands in this field: "upload" or "pasted"."""
-    return st.session_state.get("own_text") is not None and st.session_state.get("own_text_field") == field
+    return session().own.text is not None and session().own.field == field
 
 
 def give_up(field: str) -> None:
     """Use no longer what stood in this field, which was emptied; what still stands in the other is taken anew."""
-    st.session_state["own_text_problem"] = None
+    session().own.problem = None
     if is_from(field):
         # a file that is replaced by another one is first removed: if that one cannot be used, this text comes back
-        st.session_state["given_up"] = st.session_state["own_text"]
-        _forget("own_text", "uploaded_id" if field == "pasted" else "pasted_text")
+        own = session().own
+        own.removed, own.text = own.text, None
+        if field == "pasted":
+            own.upload_id = None
+        else:
+            own.pasted = None
 
 
 def _let_go_of_what_is_deleted() -> None:
     """Forget one's own text that went with its last run: what stands in its field is taken anew."""
-    own = st.session_state.get("own_text")
-    if own is None or texts.is_kept(own):
+    own = session().own
+    if own.text is None or texts.is_kept(own.text):
         return
-    if is_from("upload"):
-        _forget("own_text", "uploaded_id")
-    elif is_from("pasted"):
-        _forget("own_text", "pasted_text")
-    else:
-        _forget("own_text", "uploaded_id", "pasted_text")
-
-
-def _forget(*keys: str) -> None:
-    for key in keys:
-        st.session_state.pop(key, None)
+    if not is_from("pasted"):
+        own.upload_id = None
+    if not is_from("upload"):
+        own.pasted = None
+    own.text = None
 
 
 def is_at_hand(text: texts.Text) -> bool:
@@ -262,19 +268,19 @@ def is_at_hand(text: texts.Text) -> bool:
 
 def _take_kept(sha256: str, name: str, encoding: str | None) -> str | None:
     """Take a text that was kept here before as the person's own; or the sentence that says why not."""
-    if (own := st.session_state.get("own_text")) and own.sha256 == sha256:
+    if (own := session().own.text) and own.sha256 == sha256:
         return None
     try:
         content = load_text(sha256)
         own = texts.prepare(content, name, encoding=encoding)
     except (TextProblem, OSError):
         problem = f"Your text {name!r} is not kept on this server any more: choose it again."
-        st.session_state["own_text"], st.session_state["own_text_problem"] = None, problem
+        session().own.text, session().own.problem = None, problem
         return problem
-    st.session_state["own_text"], st.session_state["own_text_problem"] = own, None
-    st.session_state["own_text_field"] = "pasted" if name == PASTED else "upload"
+    session().own.text, session().own.problem = own, None
+    session().own.field = "pasted" if name == PASTED else "upload"
     if name == PASTED and len(content) <= MOST_PASTED:  # it stands in its box again
-        st.session_state["pasted"] = st.session_state["pasted_text"] = content
+        st.session_state["pasted"] = session().own.pasted = content
     return None
 
 

@@ -10,6 +10,7 @@ from ...runs.info import RunProblem
 from ..server import opened, runner
 from . import draft, link
 from .ownership import keys
+from .session import session
 from .view import is_gone, job, moment, run, run_id, sentence_written
 from .window import window
 
@@ -19,22 +20,22 @@ def show(new_id: str) -> None:
     try:
         _look_at(new_id)
     except RunProblem as problem:
-        st.session_state["start_problem"] = str(problem)
+        session().problem = str(problem)
         return
     _write_the_link()
 
 
 def _look_at(new_id: str) -> None:
     opened(new_id)
-    st.session_state.setdefault("met", set()).add(new_id)
-    st.session_state["run_id"], st.session_state["moment"] = new_id, None
+    session().met_runs.add(new_id)
+    session().run_id, session().moment = new_id, None
 
 
 def forget() -> None:
     """Look no more at the run on show, which was deleted, and own it no more."""
     opened.cache_clear()
     keys().pop(run_id(), None)
-    st.session_state["run_id"] = None
+    session().run_id = None
     choose_moment(None)
 
 
@@ -50,20 +51,20 @@ def follow_the_link() -> str | None:
     given = st.query_params.to_dict()
     wrong = _follow(given)
     rest = {name: value for name, value in given.items() if name not in _ON_SHOW}
-    if rest != st.session_state.get("followed"):
-        st.session_state["followed"] = rest
+    if rest != session().followed:
+        session().followed = rest
         said = link.read({name: given[name] for name in given.keys() & {"sentence"}} | rest)
         wrong += draft.follow(said)
         if said.sentence:
             st.session_state["sentence"] = said.sentence
     if run_id() is not None:
         try:
-            info = run().info
+            info = run().read_info()
         except RunProblem as error:  # deleted or damaged since it was opened
-            del st.session_state["run_id"]
+            session().run_id = None
             wrong.append(str(error))
         else:
-            if "draft" not in st.session_state:  # after a reload the controls say what the run was
+            if session().settings is None:  # after a reload the controls say what the run was
                 draft.adopt(info)
             if going := job():
                 window().hold(going)
@@ -80,7 +81,7 @@ def _follow(given: dict[str, str]) -> list[str]:
             _look_at(linked)
             wrong += _follow_step(given.get("step"))
         if linked and given.get("key") != keys().get(linked) and "key" in given:
-            if run().info.is_owned_with(given["key"]):
+            if run().read_info().is_owned_with(given["key"]):
                 keys()[linked] = given["key"]
             else:
                 wrong.append("The key in this link is not the key of its run: you can watch, but not command it.")
@@ -94,7 +95,7 @@ def _take_other_keys(said: str) -> None:
     parts = said.split(".")[: 2 * _MOST_OTHERS]
     for its_id, key in zip(parts[::2], parts[1::2], strict=False):
         with contextlib.suppress(RunProblem):  # deleted since
-            if its_id not in keys() and opened(its_id).info.is_owned_with(key):
+            if its_id not in keys() and opened(its_id).read_info().is_owned_with(key):
                 keys()[its_id] = key
                 if going := runner().job(its_id):
                     window().hold(going)
@@ -102,12 +103,12 @@ def _take_other_keys(said: str) -> None:
 
 def _follow_step(step: str | None) -> list[str]:
     """Look at this moment of the run on show, or at the nearest."""
-    kept = run().snapshots
+    kept = run().list_snapshots()
     if step is None or not kept:
         return []
     if not (step.isdecimal() and len(step) < 10):
         return [f"step is {step[:40]!r}: it must be a whole number of at most nine digits."]
-    st.session_state["moment"] = nearest = min(kept, key=lambda it: abs(it - int(step)))
+    session().moment = nearest = min(kept, key=lambda it: abs(it - int(step)))
     return [] if nearest == int(step) else [f"No weights of step {int(step):,} are kept: this is step {nearest:,}."]
 
 
@@ -122,11 +123,11 @@ def _write_the_link() -> None:
     says = {name: str(value) for name, value in says.items() if value is not None}
     if given.get("run") == run_id():
         says = {name: value for name, value in given.items() if name not in _ON_SHOW} | says
-    went_back = given != st.session_state.get("written", given)
+    went_back = session().written not in (None, given)
     if says == given or (went_back and _place(says) == _place(given)):  # one more would keep them there
-        st.session_state["written"] = given
+        session().written = given
         return
-    st.session_state["written"] = says
+    session().written = says
     st.query_params.from_dict(says)
 
 
@@ -143,5 +144,5 @@ def choose_moment(step: int | None) -> None:
     """Let all pages look at the snapshot of `step`; None: at the newest moment. The link says so too."""
     if is_gone():  # the page says so, once it is drawn
         return
-    st.session_state["moment"] = step
+    session().moment = step
     _write_the_link()

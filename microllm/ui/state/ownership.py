@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import os
 
-import streamlit as st
-
 from ...jobs.training import TrainingJob
 from ...runs.info import RunProblem
 from ...runs.run import Run
 from ..server import opened, runner
+from .session import session
 from .view import job, run, run_id
 
 
 def keys() -> dict[str, str]:
     """The tokens of the runs that this window owns, by id, to read and to write. The runs keep only a hash of them."""
-    return st.session_state.setdefault("keys", {})
+    return session().owner_keys
 
 
 def owns(its_id: str | None = None) -> bool:
     """True when this window may command a run (by default the one on show): it started it, or has its owner's link."""
     its_id = its_id or run_id()
     try:
-        return its_id in keys() and opened(its_id).info.is_owned_with(keys()[its_id])
+        return its_id in keys() and opened(its_id).read_info().is_owned_with(keys()[its_id])
     except RunProblem:  # deleted, or damaged: nothing is left to command
         return False
 
@@ -37,7 +36,7 @@ def lists(its_run: Run) -> bool:
 
     Whoever has the id of a run can open it, so no page gives away another one's.
     """
-    return lists_all() or not its_run.info.is_private or owns(its_run.id)
+    return lists_all() or not its_run.read_info().is_private or owns(its_run.id)
 
 
 def who_sees_own_texts() -> str:
@@ -52,10 +51,10 @@ def who_sees_own_texts() -> str:
 
 def knows_parent() -> bool:
     """True when this window may say the id of the run from which the one on show was forked."""
-    info = run().info
+    info = run().read_info()
     if not (info.parent and info.has_private_parent):
         return True
-    return lists_all() or info.parent.id in st.session_state.get("met", ()) or owns(info.parent.id)
+    return lists_all() or info.parent.id in session().met_runs or owns(info.parent.id)
 
 
 def owned_job() -> TrainingJob | None:

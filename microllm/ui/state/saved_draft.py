@@ -6,7 +6,6 @@ kept there: whoever has the SHA-256 has the text.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
@@ -14,6 +13,7 @@ import streamlit as st
 
 from ..components.storage import held, storage
 from . import draft, link
+from .session import session
 
 _LONGEST = 4_000  # characters
 _NOT_CHOSEN = ("key", "step", "also", "sentence")
@@ -26,11 +26,11 @@ def follow() -> str | None:
     What the address says comes first, unless the draft was made after that, on this address; and what a person has
     changed since the page was loaded stays.
     """
-    memory = st.session_state.setdefault("draft_memory", {"asked": secrets.token_hex(8), "answered": False})
-    first = memory.setdefault("first", _chosen())
-    if memory["answered"] or (answer := held(memory["asked"])) is None:
+    window = session()
+    window.first_draft = first = window.first_draft or _chosen()
+    if window.draft_answered or (answer := held(window.draft_asked)) is None:
         return None
-    memory["answered"] = True
+    window.draft_answered = True
     text, is_of_this_tab = answer
     try:
         says = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=100)) if len(text) <= _LONGEST else {}
@@ -45,11 +45,10 @@ def follow() -> str | None:
 
 def keep() -> None:
     """Let the browser keep what is chosen now. Once a page, in no part that ticks."""
-    memory = st.session_state["draft_memory"]
     if draft.text_choice()["source"] == "own":
         draft.take_own()
     written = urlencode(link.written(draft.said()) | {"address": _address()})
-    storage(memory["asked"], written, memory["answered"])
+    storage(session().draft_asked, written, session().draft_answered)
 
 
 def _chosen() -> link.Link:
