@@ -709,7 +709,7 @@ def test_weights_of_another_shape_are_named(each_step):
     for one in (run, other):
         assert in_a_child(lambda: train_and_be_killed(one, 4, 1)) == -signal.SIGKILL  # noqa: B023
     shutil.rmtree(run.folder / "checkpoints")
-    shutil.copytree(other.run / "checkpoints", run.folder / "checkpoints")
+    shutil.copytree(other.folder / "checkpoints", run.folder / "checkpoints")
     assert train(run) == "failed"
     assert "do not fit this run's configuration" in run.read_info().message
     assert "token_embedding.weight" in run.read_info().message
