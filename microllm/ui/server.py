@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
-import weakref
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -14,51 +12,18 @@ import torch
 
 from ..cost import Speed, measure_speed
 from ..data import texts
-from ..data.decode import TextProblem
 from ..environment import grace_seconds
+from ..jobs.background import Background
 from ..jobs.runner import Runner
 from ..jobs.samples import Samples
 from ..runs import disk
-from ..runs.info import RunProblem
 from ..runs.run import Run
-from ..sample import NotFinite
 
 
 @st.cache_resource(on_release=Runner.close, show_spinner=False)
 def runner() -> Runner:
     """The runs that train in this server."""
     return Runner(grace=grace_seconds())
-
-
-class Background:
-    """Something slow that is done once, in a thread, while pages show that it is being done."""
-
-    def __init__(self, work) -> None:
-        self.share, self.result, self.problem = 0.0, None, None
-        self.cancelled = threading.Event()
-
-        def run() -> None:
-            try:
-                self.result = work(self)
-            except (TextProblem, RunProblem, NotFinite, OSError) as problem:
-                self.problem = str(problem)
-
-        self._thread = threading.Thread(target=run, daemon=True)
-        self._thread.start()
-
-    @property
-    def is_busy(self) -> bool:
-        """True until there is a result or a problem."""
-        return self._thread.is_alive()
-
-    def wait(self, seconds: float) -> None:
-        """Wait for the end, `seconds` at most."""
-        self._thread.join(seconds)
-
-    def cancel(self) -> None:
-        """Ask the work to end, for all windows, and wait a moment for it."""
-        self.cancelled.set()
-        self.wait(0.3)
 
 
 @st.cache_resource(show_spinner=False)
@@ -69,9 +34,7 @@ def book() -> Background:
 
 @st.cache_resource(show_spinner=False)
 def _speed() -> Background:
-    measuring = Background(lambda it: measure_speed())
-    atexit.register(measuring.wait, 8.0)  # a thread that still computes when the program ends would abort it
-    return measuring
+    return Background(lambda _: measure_speed())
 
 
 def speed() -> Speed | None:
@@ -105,27 +68,6 @@ def opened(run_id: str) -> Run:
     return Run.open(run_id)
 
 
-_busy: weakref.WeakSet[Background] = weakref.WeakSet()
-
-
 def in_the_background(work: Callable[[threading.Event], Any]) -> Background:
-    """Begin `work` in a thread of its own, which uses one of torch's threads. It should end soon after the event that
-    it is given is set; the program waits for that.
-    """
-
-    def modestly(background: Background) -> Any:
-        torch.set_num_threads(1)  # small products: more threads would only disturb training
-        return work(background.cancelled)
-
-    background = Background(modestly)
-    _busy.add(background)
-    return background
-
-
-@atexit.register
-def _wait_for_all() -> None:
-    """A thread that still computes when the program ends would abort it."""
-    for background in list(_busy):
-        background.cancelled.set()
-    for background in list(_busy):
-        background.wait(8.0)
+    """Begin `work` in a thread of its own. It should end soon after the event that it is given is set."""
+    return Background(lambda it: work(it.cancelled))
