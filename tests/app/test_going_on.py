@@ -57,7 +57,7 @@ def test_a_text_that_is_gone_is_named_before_anything_is_lost(monkeypatch):
     at = open_app("train", run=run.id, key=KEY)
     at.session_state["session"].problem = None
     at.button(key="bar-go-on").click().run()
-    assert "not kept here" in said(at)
+    assert "not stored here" in said(at)
     assert run.read_info().state == "interrupted"
 
 

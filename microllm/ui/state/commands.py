@@ -153,11 +153,11 @@ def _train(run: Run, going: list[TrainingJob], is_queued: bool = False) -> None:
     current = next((one for one in others if one not in queue), None)
     new = runner().start(run, after=current if is_queued else None)
     window.window().hold(new)
+    if not is_queued:  # before the current one stops: else a waiting run could begin
+        for one in queue:
+            one.wait_for(new)
     for one in queue if is_queued else [current] if current else []:
         one.stop("Stopped because a new run was started.")
-    if not is_queued:
-        for one in queue:
-            one.after = new
 
 
 def import_run(packed: bytes) -> str | None:
