@@ -295,7 +295,7 @@ def problems(model: ModelConfig, train: TrainConfig, text_length: int | None = N
             )
         elif model.n_head not in heads:
             found["n_head"] = (
-                f"{model.n_head} heads cannot share {model.n_embd} numbers: n_head must divide n_embd"
+                f"{model.n_head} heads cannot share {model.n_embd} numbers evenly: n_head must divide n_embd"
                 f"{', into even parts for rotary positions' if is_rotary else ''}. Try {' or '.join(map(str, heads))}."
             )
     if text_length is not None and "block_size" not in found:

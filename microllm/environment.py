@@ -1,4 +1,4 @@
-"""Where things are kept on disk, and how a file is replaced without ever being half-written."""
+"""The environment variables, and the folders that they name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_stand_ins: set[Path] = set()
+_temporary_homes: set[Path] = set()
 _is_only_read = False
 
 
@@ -17,30 +17,30 @@ _is_only_read = False
 def home() -> Path:
     """The folder of runs and texts: `MICROLLM_HOME`, else `.microllm` in the working folder.
 
-    Where that cannot be written, a temporary folder stands in; `home_is_temporary` tells, so that a person can be told.
-    In `only_read` it is the folder that was asked for, whether or not it can be written or is there at all.
+    If that cannot be written, it is a temporary folder (see `home_is_temporary`). Inside `only_read` it is always the
+    folder that was asked for, whether or not it can be written or exists.
     """
-    wished = wished_home()
+    requested = requested_home()
     if _is_only_read:
-        return wished
+        return requested
     try:
-        wished.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=wished):
-            return wished
+        requested.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=requested):
+            return requested
     except OSError:
-        stand_in = Path(tempfile.mkdtemp(prefix="microllm-"))
-        _stand_ins.add(stand_in)
-        return stand_in
+        temporary = Path(tempfile.mkdtemp(prefix="microllm-"))
+        _temporary_homes.add(temporary)
+        return temporary
 
 
-def wished_home() -> Path:
+def requested_home() -> Path:
     """The folder that was asked for, whether or not it can be written."""
     return _path(os.environ.get("MICROLLM_HOME") or ".microllm")
 
 
 @contextlib.contextmanager
 def only_read() -> Iterator[None]:
-    """Use the home as it is: nothing is made in it to try it, and nothing stands in for it."""
+    """Use the home as it is: do not create it, and do not replace it by a temporary folder."""
     global _is_only_read
     home.cache_clear()
     _is_only_read = True
@@ -52,39 +52,39 @@ def only_read() -> Iterator[None]:
 
 
 def home_is_temporary() -> bool:
-    """True when nothing written now will be found again after the machine is cleaned."""
-    return home() in _stand_ins
+    """True if the home is a temporary folder, which the machine may delete."""
+    return home() in _temporary_homes
 
 
 def runs_dir() -> Path:
-    """The folder with one folder a run: `MICROLLM_RUNS_DIR`, else `runs` in `home()`."""
+    """The folder of runs, one folder per run: `MICROLLM_RUNS_DIR`, else `runs` in `home()`."""
     return _path(os.environ.get("MICROLLM_RUNS_DIR") or home() / "runs")
 
 
-def _path(wished: str | Path) -> Path:
-    return Path(os.path.expanduser(wished)).absolute()
+def _path(requested: str | Path) -> Path:
+    return Path(os.path.expanduser(requested)).absolute()
 
 
 def texts_dir() -> Path:
-    """The folder of texts: what was downloaded, and `<sha256>.txt` for every text that a run learns."""
+    """The folder of texts: downloads, and `<sha256>.txt` for every text of a run."""
     return home() / "texts"
 
 
 def most_disk() -> float:
-    """`MICROLLM_DISK` in MB, else 20,000; in bytes. With more on the disk no run is begun and no upload taken."""
+    """The disk limit in bytes: `MICROLLM_DISK` (in MB), else 20 GB. Above it, new runs and uploads are refused."""
     with contextlib.suppress(KeyError, ValueError):
-        if (wished := 1e6 * float(os.environ["MICROLLM_DISK"])) >= 0:  # NaN is not
-            return wished
+        if (requested := 1e6 * float(os.environ["MICROLLM_DISK"])) >= 0:  # False for NaN
+            return requested
     return 20e9
 
 
 def grace_seconds() -> float:
-    """`MICROLLM_GRACE`, else 60: how long a run outlives its last window, in seconds."""
+    """`MICROLLM_GRACE`, else 60: how many seconds a run continues after its last window was closed."""
     return _seconds("MICROLLM_GRACE", 60.0)
 
 
 def checkpoint_seconds() -> float:
-    """`MICROLLM_CHECKPOINT`, else 15: how many seconds of training a crash can cost, at most."""
+    """`MICROLLM_CHECKPOINT`, else 15: the seconds between checkpoints, so the most that a crash can cost."""
     return _seconds("MICROLLM_CHECKPOINT", 15.0)
 
 
@@ -95,7 +95,12 @@ def _seconds(name: str, default: float) -> float:
         return default
 
 
+def process_count() -> int:
+    """`WORLD_SIZE`, which torchrun sets: the number of processes that train one model together; else 1."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
 def default_slots() -> int:
-    """`MICROLLM_SLOTS`, else one fewer than there are cores (the server needs one), at least one."""
-    wished = os.environ.get("MICROLLM_SLOTS", "")
-    return max(1, int(wished)) if wished.isdecimal() else max(1, (os.cpu_count() or 1) - 1)
+    """`MICROLLM_SLOTS`, else the number of cores minus one for the server; at least one."""
+    requested = os.environ.get("MICROLLM_SLOTS", "")
+    return max(1, int(requested)) if requested.isdecimal() else max(1, (os.cpu_count() or 1) - 1)

@@ -1,4 +1,4 @@
-"""A training in the foreground, as the command line runs it: the signals that stop it, and what is shown meanwhile."""
+"""Training in the foreground, for the command line: the signals that stop it, and the progress that it prints."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ..runs.history import History
 from ..runs.run import Run
 from .training import TrainingJob
 
-_LOOK = 0.5  # seconds
+_REFRESH_SECONDS = 0.5
 
 
 def stop_on_signals(stop: Callable[[str], None]) -> None:
-    """Call `stop` with a reason on Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which says that the terminal was closed.
+    """Call `stop` with a reason on Ctrl-C (SIGINT), SIGTERM, and SIGHUP (the terminal was closed).
 
-    A second SIGINT or SIGTERM ends the program at once. SIGHUP never does: a closed terminal sends more than one.
+    A second SIGINT or SIGTERM ends the program at once. SIGHUP does not, as a closing terminal may send several.
     """
     at_once = (signal.SIGINT, signal.SIGTERM)
 
@@ -29,17 +29,33 @@ def stop_on_signals(stop: Callable[[str], None]) -> None:
     for which in at_once:
         signal.signal(which, on_signal)
     hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
-    if hang_up and signal.getsignal(hang_up) != signal.SIG_IGN:  # nohup: training outlives the terminal
+    if hang_up and signal.getsignal(hang_up) != signal.SIG_IGN:  # ignored under nohup, where training should continue
         signal.signal(hang_up, on_signal)
 
 
-def watch(job: TrainingJob) -> None:
-    """Show a training until it ends: on a terminal one row that is written over, elsewhere a line per validation."""
+def train(job: TrainingJob) -> str:
+    """Run a training job to its end, print its progress and its result, and return the state that it ends in."""
+    job.start()
+    try:
+        _print_progress(job)
+    finally:
+        job.join()  # the interpreter aborts if it ends while torch's threads compute
+    info = job.run.read_info()
+    console.note(f"{info.state}. {info.message}".rstrip())
+    if job.warning:
+        console.note(job.warning)
+    if info.full_val_loss is not None:
+        console.note(f"validation loss on all held-out text: {info.full_val_loss:.3f} nats per character")
+    return info.state
+
+
+def _print_progress(job: TrainingJob) -> None:
+    """Until the job ends: on a terminal one row that is overwritten, elsewhere a line per validation."""
     run, next_step = job.run, 0
     while True:
-        is_over = not job.is_alive()  # asked before the last look, which then misses nothing
+        is_over = not job.is_alive()  # asked before reading the history, so that its last rows are printed too
         history = run.history.read()
-        if job.first_step is not None:  # before that, the history may hold steps that will be made again
+        if job.first_step is not None:  # until then the history may hold steps that will be made again
             if console.is_terminal():
                 _show_now(run, history)
             else:
@@ -49,11 +65,11 @@ def watch(job: TrainingJob) -> None:
                         next_step = step + 1
         if is_over:
             return
-        job.join(_LOOK)
+        job.join(_REFRESH_SECONDS)
 
 
 def _show_now(run: Run, history: History) -> None:
-    """Where training stands, and the last validation with its own step."""
+    """The current step, and the last validation loss with its step."""
     if not (last := history.last):
         return
     facts = [
@@ -68,7 +84,7 @@ def _show_now(run: Run, history: History) -> None:
 
 
 def _validation_line(run: Run, row: dict) -> str:
-    """What was measured at the step of a validation."""
+    """The line to print for a step with a validation loss."""
     return (
         f"step {row['step']:>7,} / {run.read_info().train.max_steps:,}   training loss {_loss(row['train_loss'])}   "
         f"validation loss {_loss(row['val_loss'])}   {row['seconds']:.1f} s"
@@ -76,4 +92,4 @@ def _validation_line(run: Run, row: dict) -> str:
 
 
 def _loss(loss: float | None) -> str:
-    return "nan" if loss is None else f"{loss:.4f}"
+    return "nan" if loss is None else f"{loss:.3f}"

@@ -80,6 +80,15 @@ def beginning_for(run: Run, words: str = PROMPT) -> str:
         return words
 
 
+def known_words(run: Run) -> str:
+    """A prompt for the model of `run`, also when its text is not here: then it is one letter of its vocabulary."""
+    try:
+        return beginning_for(run)
+    except TextProblem:
+        vocab = run.tokenizer.vocab
+        return next(filter(str.isalpha, vocab), vocab[0])
+
+
 @functools.lru_cache(maxsize=64)
 def _beginning(sha256: str, vocab: str | None, words: str) -> str:
     corpus = load_corpus(sha256, vocab)

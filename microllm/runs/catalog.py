@@ -21,7 +21,8 @@ from ..environment import runs_dir
 from ..storage import write_atomically
 from .disk import check_disk
 from .info import Parent, RunInfo, RunProblem, hash_key, new_name
-from .run import _ID, Run, checked_json
+from .json_files import checked_json
+from .run import _ID, Run
 
 
 def create(

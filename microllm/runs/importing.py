@@ -27,7 +27,8 @@ from .catalog import free_name
 from .disk import check_disk
 from .history import LONGEST_LINE, MOST_EVENTS
 from .info import ACTIVE, RunInfo, RunProblem, hash_key, is_count, is_number
-from .run import MOST_JSON, Run, checked_vocab
+from .json_files import MAX_JSON_BYTES, checked_vocab
+from .run import Run
 from .weights import WeightsProblem
 
 MOST_BYTES = 300 * 2**20
@@ -37,7 +38,12 @@ _MOST_PACKED, _SMALL = 4, 2**16  # times; bytes: half of the weights of a model 
 _MOST_FILES = 1_000
 _MOST_ENTRIES = 5_000  # with folders, and with what systems add to each file
 _SNAPSHOT = re.compile(r"snapshots/step-(0|[1-9][0-9]{0,8})\.safetensors")
-_LONGEST = {"run.json": MOST_JSON, "vocab.json": MOST_JSON, "events.jsonl": MOST_EVENTS, "manifest.json": 2**18}
+_LONGEST = {
+    "run.json": MAX_JSON_BYTES,
+    "vocab.json": MAX_JSON_BYTES,
+    "events.jsonl": MOST_EVENTS,
+    "manifest.json": 2**18,
+}
 _NAMES = {*_LONGEST, "metrics.jsonl"}
 _ADDED = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt")  # by systems, by export.folder_zip
 

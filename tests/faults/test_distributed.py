@@ -192,7 +192,7 @@ def test_two_processes_train_a_fork_on_another_text_in_the_characters_of_its_par
     assert fork.read_info().state == "finished" and fork.read_info().old_text
 
     alone = one_process(fork)
-    alone.old_corpus = fork.old_corpus
+    alone.old_corpus = fork.load_old_corpus()
     load_state_dict(alone, TrainerState(0, 0.0, parent.model_at(20).state_dict(), {}))
     goes_on_alike(fork, alone)
 

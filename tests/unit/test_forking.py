@@ -38,14 +38,14 @@ def train(run: Run) -> Run:
 def stopped_at(run: Run, step: int) -> Run:
     """Train until this step is logged, and stop there, as by hand."""
     training = TrainingJob(run, Slots(1))
-    log = training._beats_a_reference
+    log = training._beats_another_reference
 
     def look(val_loss):
         if training.last_step == step:
             training.stop()
         return log(val_loss)
 
-    training._beats_a_reference = look
+    training._beats_another_reference = look
     training.start()
     training.join()
     assert run.read_info().state == "stopped"

@@ -388,7 +388,7 @@ def test_a_change_is_written_before_it_is_made(runner, monkeypatch):
     [
         ({"learning_rate": 5.0}, "learning_rate is 5"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
-        ({"batch_size": 8}, "batch_size cannot change while a model trains"),
+        ({"batch_size": 8}, "batch_size cannot change"),
         ({"learning_rate": 0.01, "stop_at_loss": -1.0}, "stop_at_loss is -1"),
     ],
 )
@@ -542,7 +542,7 @@ def test_asking_a_run_that_has_ended_for_a_copy_takes_no_time(runner):
 @pytest.fixture
 def never_begun(monkeypatch):
     """No run is ever said to have begun, so that a first one makes no room for a second."""
-    monkeypatch.setattr(microllm.jobs.training, "_FIRST_POINTS", 10**9)
+    monkeypatch.setattr(microllm.jobs.training, "_FIRST_STEPS", 10**9)
 
 
 def test_a_paused_run_gives_its_place_to_another(never_begun):
