@@ -38,13 +38,13 @@ def create(
     vocab: str | None = None,
     fill: Callable[[Run], None] | None = None,
 ) -> Run:
-    """Make the folder of a new run, owned by whoever has `owner_key`; see fork.py for one that has a `parent`.
+    """Create the folder of a new run, owned by whoever has `owner_key`. A fork has a `parent` (see fork.py).
 
-    Its characters are those of its text, or `vocab`. `fill` writes what else it begins with; nobody sees the run
-    before that is done. Whatever fails, no folder is left.
+    The vocabulary is that of its text, or `vocab`. `fill` writes further files; the run becomes visible after that. If
+    anything fails, no folder is left.
 
-    Raises ValueError for a configuration with problems or one that does not fit into the memory, RunProblem for
-    anything else that no run may say or when all runs take too much of the disk, OSError on a full one.
+    Raises ValueError for a configuration with problems or one that does not fit into memory, RunProblem for other
+    invalid values or when the disk limit is reached, and OSError.
     """
     if found := problems(model, train, text.characters):
         raise ValueError(" ".join(found.values()))
@@ -55,10 +55,10 @@ def create(
     references = corpus.reference_losses(model.block_size)
     if text.floor is not None:
         references["floor"] = text.floor
-    if not is_kept(text):  # deleted, even just now, though its ids are in memory: nothing could go on with it
+    if not is_kept(text):  # deleted meanwhile, though its ids are still in memory: the run could not continue
         raise TextProblem(f"{text.name} is not stored here any more: choose the text again.")
     run = Run(runs_dir() / secrets.token_hex(8))
-    said = checked_json(
+    content = checked_json(
         RunInfo(
             id=run.id,
             name=free_name(new_name()),
@@ -82,7 +82,7 @@ def create(
         write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
         if fill:
             fill(run)
-        write_atomically(run.folder / "run.json", said)  # from here on there is such a run
+        write_atomically(run.folder / "run.json", content)  # makes the run visible
     except BaseException:
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
@@ -90,34 +90,34 @@ def create(
 
 
 def delete(run: Run) -> None:
-    """Remove a run, and each text that no other run needs. Raises RunProblem while it is being trained."""
+    """Delete a run and each text that no other run needs. Raises RunProblem while it is being trained."""
     with run.writing():
         texts = run.read_info().texts
-        (run.folder / "run.json").unlink()  # from here on there is no such run
+        (run.folder / "run.json").unlink()  # makes the run invisible
     shutil.rmtree(run.folder, ignore_errors=True)
     forget_unused(texts)
 
 
 def forget_unused(texts: set[str]) -> None:
-    """Remove those of the kept texts that no run needs."""
+    """Delete those of these texts that no run needs."""
     needed = {sha256 for info, _ in _infos_and_damaged()[0] for sha256 in info.texts}
     for sha256 in texts - needed:
         forget_text(sha256)
 
 
 def all_runs() -> list[Run]:
-    """Every run that can be opened, the newest first."""
+    """Every run that can be opened, newest first."""
     return runs_and_damaged()[0]
 
 
 def runs_and_damaged() -> tuple[list[Run], list[str]]:
-    """(every run that can be opened, the newest first; the ids of those that cannot): none hides the others."""
+    """(every run that can be opened, newest first; the ids of those that cannot)."""
     opened, damaged = _infos_and_damaged()
     return [run for _, run in sorted(opened, key=lambda one: one[0].created, reverse=True)], sorted(damaged)
 
 
 def _infos_and_damaged() -> tuple[list[tuple[RunInfo, Run]], list[str]]:
-    """What each run said when it was looked at, for it may be gone at once; and the ids of those that say nothing."""
+    """The info of each run, read once because the run may be deleted at any time; and the ids of damaged runs."""
     opened, damaged, folder = [], [], runs_dir()
     for run_id in _ids():
         run = Run(folder / run_id)
@@ -131,27 +131,27 @@ def _infos_and_damaged() -> tuple[list[tuple[RunInfo, Run]], list[str]]:
 
 
 def _ids() -> list[str]:
-    """The names in the folder of runs that are ids of runs. Nothing of what they name was looked at yet."""
+    """The names in the folder of runs that look like ids. The folders were not opened yet."""
     try:
         return [name for name in os.listdir(runs_dir()) if _ID.fullmatch(name)]
-    except OSError:  # none yet
+    except OSError:  # no folder yet
         return []
 
 
 def _is_there(run_id: str) -> bool:
-    """False for a folder without a run.json, such as one that is being made or deleted, and for a file."""
+    """False for a folder without a run.json, such as one that is being created or deleted, and for a file."""
     folder = runs_dir() / run_id
     try:
         os.lstat(folder / "run.json")
     except (FileNotFoundError, NotADirectoryError):
-        return folder.is_symlink()  # to a place that is not there
-    except OSError:  # nobody may look
+        return folder.is_symlink()  # a broken link
+    except OSError:  # no permission
         pass
     return True
 
 
 def free_name(name: str) -> str:
-    """The name, with a number after it when a run has it already: names are what people tell runs apart by."""
+    """The name, with a number appended if another run has it, so that people can tell runs apart."""
     taken = {info.name for info, _ in _infos_and_damaged()[0]}
     numbered = (f"{name}-{number}" for number in itertools.count(2))
     return name if name not in taken else next(other for other in numbered if other not in taken)

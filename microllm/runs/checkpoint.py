@@ -1,13 +1,13 @@
-"""Weights on disk, as safetensors: snapshots to look at, checkpoints to go on from. Nothing is ever unpickled.
+"""Checkpoints: everything that training needs to continue, as safetensors and JSON. Nothing is ever unpickled.
 
-A checkpoint is a folder `step-N` that is there whole or not at all:
+A checkpoint is a folder `step-N` that is either complete or absent, even after a crash. To save one:
 
-1. write each file into a temporary folder beside, and fsync it
-2. write `manifest.json`, the SHA-256 of each file, last of all; fsync it, and the temporary folder
-3. rename the folder to `step-N`, and fsync the folder around it
-4. only when the new one verifies, remove all but the one before
+1. write each file into a temporary folder next to it, and fsync it
+2. write `manifest.json` with the SHA-256 of each file; fsync it and the temporary folder
+3. rename the folder to `step-N`, and fsync the parent folder
+4. after the new one verifies, delete all older ones but the last
 
-There is no pointer to the latest: that is the highest step whose manifest verifies.
+The latest checkpoint is the one with the highest step whose manifest verifies; there is no pointer to it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ import torch
 
 from ..storage import open_file, parsed, read_file
 from ..train import Trainer
-from .weights import _FOREVER, MOST_WEIGHTS, WeightsProblem, _packed, _steps_in, read_tensors
+from .weights import _MAX_SECONDS, MOST_WEIGHTS, WeightsProblem, _packed, _steps_in, read_tensors
 
-_KEPT = 2
-_TEMPORARY = ".saving-"
-_MOST_JSON = 2**16  # bytes of a manifest.json or state.json
+_KEPT_CHECKPOINTS = 2
+_TEMPORARY_PREFIX = ".saving-"
+_MAX_JSON_BYTES = 2**16  # of a manifest.json or state.json
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ class TrainerState:
 
 
 def state_dict(trainer: Trainer) -> TrainerState:
-    """The state of a trainer. The next step changes these very tensors, so save them before it."""
+    """The state of a trainer. Its tensors are not copies: save them before the next step changes them."""
     return TrainerState(
         trainer.step, trainer.seconds, trainer.model.state_dict(), optimizer_tensors(trainer.optimizers)
     )
 
 
 def load_state_dict(trainer: Trainer, state: TrainerState) -> None:
-    """Continue from `state`: on the same machine, every later step is bitwise the one that would have followed it.
+    """Continue from `state`. On the same machine all further steps are bit-identical to those without interruption.
 
-    Raises ValueError when its tensors do not fit the trainer's configuration.
+    Raises ValueError if its tensors do not fit the trainer's configuration.
     """
     try:
         trainer.model.load_state_dict(state.model)
@@ -69,18 +69,18 @@ def load_state_dict(trainer: Trainer, state: TrainerState) -> None:
 
 
 def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, torch.Tensor]:
-    """The state of the optimizers, flat: "optimizer number . parameter number . name" -> tensor."""
+    """The state of the optimizers as one dict: "<optimizer>.<parameter>.<name>" (both numbers from 0) -> tensor."""
     return {
         f"{which}.{parameter}.{name}": tensor
         for which, optimizer in enumerate(optimizers)
-        for parameter, memory in optimizer.state_dict()["state"].items()
-        for name, tensor in memory.items()
+        for parameter, tensors in optimizer.state_dict()["state"].items()
+        for name, tensor in tensors.items()
     }
 
 
 def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dict[str, torch.Tensor]) -> None:
-    """The inverse of `optimizer_tensors`. Raises ValueError for what does not fit these optimizers."""
-    memories: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
+    """The inverse of `optimizer_tensors`. Raises ValueError for tensors that do not fit these optimizers."""
+    states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
     parameters = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
     for key, tensor in tensors.items():
         which, parameter, name = key.split(".", 2) if key.count(".") == 2 else ("", "", "")
@@ -88,16 +88,16 @@ def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dic
             raise ValueError(f"{key[:40]!r} belongs to no optimizer of this run.")
         which, parameter = int(which), int(parameter)
         if parameter >= len(parameters[which]) or tensor.shape not in ((), parameters[which][parameter].shape):
-            raise ValueError(f"{key} has the shape {tuple(tensor.shape)}, which fits no parameter there.")
-        memories[which].setdefault(parameter, {})[name] = tensor
-    for optimizer, memory in zip(optimizers, memories, strict=True):
-        optimizer.load_state_dict({"state": memory, "param_groups": optimizer.state_dict()["param_groups"]})
+            raise ValueError(f"{key} has the shape {tuple(tensor.shape)}, which does not fit its parameter.")
+        states[which].setdefault(parameter, {})[name] = tensor
+    for optimizer, state_tensors in zip(optimizers, states, strict=True):
+        optimizer.load_state_dict({"state": state_tensors, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def save_checkpoint(folder: Path, state: TrainerState, made_with: dict[str, Any]) -> None:
-    """Keep `state` in `folder`, and in what surroundings it was computed (see `determinism_context`).
+def save_checkpoint(folder: Path, state: TrainerState, context: dict[str, Any]) -> None:
+    """Save `state` in `folder`, with the `determinism_context` in which it was computed.
 
-    Raises OSError when the disk refuses; the checkpoints before are then as they were.
+    Raises OSError; older checkpoints are then unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{state.step}"
@@ -105,13 +105,13 @@ def save_checkpoint(folder: Path, state: TrainerState, made_with: dict[str, Any]
         if not _faults(target):
             return
         shutil.rmtree(target)
-    about = {"step": state.step, "seconds": state.seconds, **made_with}
+    about = {"step": state.step, "seconds": state.seconds, **context}
     files = {
         "model.safetensors": _packed(state.model),
         "optimizers.safetensors": _packed(state.optimizers),
         "state.json": json.dumps(about, indent=1).encode(),
     }
-    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=_TEMPORARY))
+    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=_TEMPORARY_PREFIX))
     try:
         for name, data in files.items():
             _write_durably(temporary / name, data)
@@ -124,13 +124,14 @@ def save_checkpoint(folder: Path, state: TrainerState, made_with: dict[str, Any]
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     if not _faults(target):
-        for step in checkpoint_steps(folder)[:-_KEPT]:
+        for step in checkpoint_steps(folder)[:-_KEPT_CHECKPOINTS]:
             shutil.rmtree(folder / f"step-{step}", ignore_errors=True)
 
 
 def load_checkpoint(folder: Path, at: int | None = None) -> tuple[TrainerState, dict[str, Any], list[str]] | None:
-    """The newest checkpoint that is whole, or that `at` a step: its state, its determinism_context, and a sentence for each
-    newer one that is not whole. None when there is none.
+    """The newest intact checkpoint, or that `at` a step: (state, determinism context, a sentence for each damaged one).
+
+    None if there is none.
     """
     damaged = []
     for step in reversed(checkpoint_steps(folder)):
@@ -140,23 +141,23 @@ def load_checkpoint(folder: Path, at: int | None = None) -> tuple[TrainerState, 
         try:
             if faults := _faults(place):
                 raise WeightsProblem(" ".join(faults))
-            about = parsed(read_file(place / "state.json", _MOST_JSON))
-            if type(about["step"]) is not int or about["step"] != step or not 0 <= about["seconds"] < _FOREVER:
-                raise ValueError("Its state.json makes no sense.")
-            model, memory = (read_tensors(place / f"{name}.safetensors") for name in ("model", "optimizers"))
-            return TrainerState(about.pop("step"), about.pop("seconds"), model, memory), about, damaged
+            about = parsed(read_file(place / "state.json", _MAX_JSON_BYTES))
+            if type(about["step"]) is not int or about["step"] != step or not 0 <= about["seconds"] < _MAX_SECONDS:
+                raise ValueError("Its state.json is not valid.")
+            model, state_tensors = (read_tensors(place / f"{name}.safetensors") for name in ("model", "optimizers"))
+            return TrainerState(about.pop("step"), about.pop("seconds"), model, state_tensors), about, damaged
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             damaged.append(f"The checkpoint of step {step:,} cannot be used. {error}")
     return None
 
 
 def checkpoint_steps(folder: Path) -> list[int]:
-    """The steps that have a checkpoint, whole or not, in order."""
+    """The steps that have a checkpoint, intact or not, in order."""
     return _steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})"), os.DirEntry.is_dir)
 
 
 def remove_partial_saves(folder: Path) -> None:
-    """Remove what saves that were cut short have left. Only for the one who writes here."""
+    """Delete what interrupted saves have left. Call it only while holding the lock of the run."""
     for left in folder.glob(".*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -165,7 +166,7 @@ def remove_partial_saves(folder: Path) -> None:
 
 
 def determinism_context(threads: int, device: torch.device, processes: int) -> dict[str, Any]:
-    """What the last digits of a sum depend on, besides the program."""
+    """What the rounding errors of a computation depend on: torch version, threads, processes and device."""
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     place = f"{device.type}, {platform.machine()}, {kind}"
     return {"torch": torch.__version__, "threads": threads, "processes": processes, "device": place}
@@ -181,9 +182,9 @@ def context_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _faults(place: Path) -> list[str]:
-    """What is wrong with a checkpoint, by its manifest; nothing when it is whole."""
+    """What is wrong with a checkpoint, according to its manifest; an empty list if it is intact."""
     try:
-        sums = parsed(read_file(place / "manifest.json", _MOST_JSON))
+        sums = parsed(read_file(place / "manifest.json", _MAX_JSON_BYTES))
         expected = {name: str(sums[name]) for name in ("model.safetensors", "optimizers.safetensors", "state.json")}
     except (OSError, ValueError, KeyError, TypeError):
         return ["Its manifest is missing or cannot be understood."]
@@ -192,9 +193,9 @@ def _faults(place: Path) -> list[str]:
         try:
             with open_file(place / name) as file:
                 if os.fstat(file.fileno()).st_size > MOST_WEIGHTS:
-                    found.append(f"{name} is too large to be ours.")
+                    found.append(f"{name} is too large.")
                 elif hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                    found.append(f"{name} is not what was saved: its SHA-256 differs from the manifest's.")
+                    found.append(f"{name} is damaged: its SHA-256 differs from that in the manifest.")
         except OSError as error:
             found.append(f"{name} cannot be read: {error.strerror}.")
     return found
@@ -208,7 +209,7 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened
+    if os.name != "posix":  # Windows cannot open a folder
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""How much of the disk runs and texts take."""
+"""The disk space that runs and texts use."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .info import RunProblem
 
 
 def disk_use() -> int:
-    """Bytes that all runs and texts together take on the disk."""
+    """The disk space of all runs and texts in bytes."""
     return _bytes_in(runs_dir()) + _bytes_in(texts_dir())
 
 
 def check_disk(coming: int = 0) -> None:
-    """Raises RunProblem when there is no room for another run or text, of which so many bytes are known to come."""
+    """Raises RunProblem if another run or text, of at least `coming` bytes, would exceed the disk limit."""
     if (used := disk_use()) + coming > (most := most_disk()):
         raise RunProblem(
-            f"All runs and texts take {used / 1e6:,.1f} MB, and MICROLLM_DISK allows {most / 1e6:,.0f}: "
-            "delete some first."
+            f"The storage is full: runs and texts use {used / 1e6:,.1f} MB of {most / 1e6:,.0f} MB (MICROLLM_DISK). "
+            "Delete some runs first."
         )
 
 
 def _bytes_in(folder: Path) -> int:
     total = 0
-    for place, _, names in os.walk(folder):  # which passes over what cannot be read, or goes meanwhile
+    for place, _, names in os.walk(folder):  # skips what cannot be read
         for name in names:
             with contextlib.suppress(OSError):
                 found = os.lstat(os.path.join(place, name))
-                room = min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))  # of a file with holes
-                total += room if stat.S_ISREG(found.st_mode) else 0
+                size = min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))  # less for a sparse file
+                total += size if stat.S_ISREG(found.st_mode) else 0
     return total

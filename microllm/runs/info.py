@@ -1,4 +1,4 @@
-"""What stands in a run's `run.json`: what was asked, how it ended, whose it is and where it comes from."""
+"""The content of `run.json`: the settings of a run, its state, its owner and its origin."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _PARTS = {
     "created": (int, float),
     "threads": int,
 }
-_MOST = 10**9  # steps or characters
-_MOST_THREADS = 256
-_LARGEST = 3.4028234663852886e38  # in float32
-_FAR_FUTURE = 1e11  # seconds since 1970
+_MAX_COUNT = 10**9  # of steps or characters
+_MAX_THREADS = 256
+_MAX_FLOAT32 = 3.4028234663852886e38
+_MAX_TIME = 1e11  # seconds since 1970: the year 5138
 _ADJECTIVES = """
     amiable brave bright candid civil clever eager easy fond gentle glad grave happy keen kind lively merry modest
     noble patient plain polite proud quick quiet rapid sober steady warm wise
@@ -40,22 +40,21 @@ _NAMES = """
 
 
 FORMAT = 2
-"""Grows when a run of an older program has to be read differently. 1: no `format` in run.json, and weights under former
-names (see weights._FORMER_NAMES)."""
+"""The version of run.json; it grows when older runs must be read differently. Format 1 has no `format` in run.json and
+other names for some weights (see weights._FORMER_NAMES)."""
 
 
 class NewerFormat(ValueError):
-    """A run that a newer program wrote."""
+    """A run that was written by a newer version of MicroLLM."""
 
 
 @dataclass(frozen=True)
 class Parent:
-    """The run that another one was forked from, and at which step: with its weights of that step the fork began.
+    """The run that a fork started from, and the step whose weights it took.
 
-    `goes_on` is True when its own steps go on from there, on the same text, and `has_memory` when the optimisers went
-    on with what they remembered, and did not begin anew. `text` is one that its weights have learned before the text of
-    the fork, and `left_out` are characters of the latter that they had never met. `private` is True when the run that
-    was forked is private (see RunInfo).
+    `goes_on` is True if the fork continues from that step on the same text, and `has_memory` if it also took over the
+    state of the optimizers. `text` is the text that the weights learned before that of the fork, and `left_out` are the
+    characters of the fork's text that they do not know. `private` is True if the parent is private (see RunInfo).
     """
 
     id: str
@@ -70,13 +69,12 @@ class Parent:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What stands in `run.json`.
+    """The content of `run.json`.
 
-    `message` is the sentence that goes with the state, `references` are losses to beat, `full_val_loss` is the loss on
-    all held-out characters, scored when a run has finished, and `guess` is what a person expected the last validation
-    loss to be; losses are nats a character. `owner` is what is kept of the key of the one who may command the run in
-    the app (see `hash_key`); a run without one everybody may watch there and nobody command.
-    `parent` is what it was forked from, if it was. `format` is explained at FORMAT.
+    `message` is a sentence about the state. `references` are losses to beat, `full_val_loss` is the validation loss on
+    all held-out text when the run has finished, and `guess` is the final validation loss that a person expected; all
+    losses are in nats per character. `owner` is the hash of the owner's key (see `hash_key`): only the owner can
+    control the run in the app, and a run without an owner can only be watched. `parent` is set for a fork.
     """
 
     id: str
@@ -99,9 +97,9 @@ class RunInfo:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> RunInfo:
-        """The inverse of `asdict`, and the one rule of what may stand in a `run.json`, whoever writes it.
+        """The inverse of `asdict`, and the only check of what a `run.json` may contain.
 
-        Raises NewerFormat, and KeyError, TypeError, ValueError for a part that is missing or makes no sense.
+        Raises NewerFormat, and KeyError, TypeError or ValueError for a part that is missing or not valid.
         """
         if isinstance(written := data.get("format", 1), int) and written > FORMAT:
             raise NewerFormat(f"it was written by a newer MicroLLM (format {written}; this one reads up to {FORMAT})")
@@ -127,18 +125,17 @@ class RunInfo:
 
     @property
     def old_text(self) -> Text | None:
-        """The text that its weights have learned before this one; None for a run that is no such fork."""
+        """The text that the weights learned before this one; None unless the run is a fork on another text."""
         return self.parent and self.parent.text
 
     @property
     def is_private(self) -> bool:
-        """True when its weights have learned somebody's own text, here or before it was forked: the app does not list
-        such a run for others."""
+        """True if it learned a person's own text, here or before it was forked: the app hides it from others."""
         return self.text.is_own or self.has_private_parent
 
     @property
     def has_private_parent(self) -> bool:
-        """True when the run that it was forked from is private."""
+        """True if the run that it was forked from is private."""
         if self.parent is None:
             return False
         learned = (self.parent.text, self.text if self.parent.goes_on else None)
@@ -150,18 +147,18 @@ class RunInfo:
         return {text.sha256 for text in (self.text, self.old_text) if text}
 
     def is_owned_with(self, owner_key: str) -> bool:
-        """True when `owner_key` is the owner's."""
+        """True if `owner_key` is the owner's key."""
         return self.owner is not None and hmac.compare_digest(self.owner.encode(), hash_key(owner_key).encode())
 
 
 def is_number(value: Any) -> bool:
-    """True for what a model can say: JSON may also say NaN, and whole numbers of a thousand digits."""
-    return isinstance(value, (int, float)) and abs(value) <= _LARGEST
+    """True for a finite float32. JSON files may also contain NaN, and integers of a thousand digits."""
+    return isinstance(value, (int, float)) and abs(value) <= _MAX_FLOAT32
 
 
 def is_count(value: Any) -> bool:
-    """True for a number of steps or characters."""
-    return isinstance(value, int) and 0 <= value <= _MOST
+    """True for a valid number of steps or characters."""
+    return isinstance(value, int) and 0 <= value <= _MAX_COUNT
 
 
 def _check_values(info: RunInfo) -> None:
@@ -169,12 +166,12 @@ def _check_values(info: RunInfo) -> None:
         raise ValueError(f"preset is {info.preset[:20]!r}: there is no such preset.")
     if info.state not in STATES:
         raise ValueError(f"state is {info.state[:20]!r}: there is no such state.")
-    if not 1 <= info.threads <= _MOST_THREADS:
-        raise ValueError(f"threads is {info.threads}: it must be a whole number from 1 to {_MOST_THREADS}.")
-    if not 0 <= info.created < _FAR_FUTURE:
-        raise ValueError(f"created is {info.created}: that is no time.")
+    if not 1 <= info.threads <= _MAX_THREADS:
+        raise ValueError(f"threads is {info.threads}: it must be a whole number from 1 to {_MAX_THREADS}.")
+    if not 0 <= info.created < _MAX_TIME:
+        raise ValueError(f"created is {info.created}: it must be a time in seconds.")
     if unknown := info.references.keys() - REFERENCE_NAMES.keys():
-        raise ValueError(f"there is no reference {sorted(unknown)[0][:20]!r}.")
+        raise ValueError(f"there is no reference loss called {sorted(unknown)[0][:20]!r}.")
     losses = info.references | {"full_val_loss": info.full_val_loss, "guess": info.guess}
     for name, loss in losses.items():
         if not (is_number(loss) or (loss is None and name not in info.references)):
@@ -194,21 +191,21 @@ def _check_text(text: Text) -> None:
         "floor": text.floor is None or is_number(text.floor),
     }
     if wrong := [name for name, right in is_right.items() if not right]:
-        raise ValueError(f"{wrong[0]} of its text is {str(getattr(text, wrong[0]))[:40]!r}, which makes no sense.")
+        raise ValueError(f"{wrong[0]} of its text is {str(getattr(text, wrong[0]))[:40]!r}, which is not valid.")
 
 
 def _check_parent(parent: Parent) -> None:
     is_said = all(isinstance(it, str) for it in (parent.id, parent.name, parent.left_out))
     if not (is_said and is_count(parent.step) and len(parent.left_out) <= MAX_CHARACTERS):
-        raise TypeError("the run that it was forked from makes no sense.")
+        raise TypeError("the description of its parent is not valid.")
     if not all(isinstance(it, bool) for it in (parent.goes_on, parent.has_memory, parent.private)):
-        raise TypeError("goes_on, has_memory and private of a fork are true or false.")
+        raise TypeError("goes_on, has_memory and private of its parent must be true or false.")
     if parent.text:
         _check_text(parent.text)
 
 
 def _check_unicode(data: dict[str, Any]) -> None:
-    """Raises ValueError for half of a surrogate pair: a text may have it for a character, but no page can show it."""
+    """Raises ValueError for a lone surrogate: a text may contain one, but a page cannot show it."""
     parent = data.get("parent") and data["parent"] | {"left_out": ""}
     try:
         json.dumps(data | {"parent": parent}, ensure_ascii=False).encode()
@@ -217,15 +214,15 @@ def _check_unicode(data: dict[str, Any]) -> None:
 
 
 def hash_key(owner_key: str) -> str:
-    """What a run keeps of its owner's key: the SHA-256, in hexadecimal. Whoever reads it cannot command the run."""
+    """The SHA-256 of an owner's key in hexadecimal: it can be stored, as it does not give control of the run."""
     return hashlib.sha256(owner_key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def new_name() -> str:
-    """A name that a person can remember. A label only: folders go by id."""
+    """A name that a person can remember. It is only a label: folders are named by id."""
     rng = random.SystemRandom()
     return f"{rng.choice(_ADJECTIVES.split())}-{rng.choice(_NAMES.split())}"
 
 
 class RunProblem(ValueError):
-    """A run that cannot be opened; the sentence says why."""
+    """A run that cannot be opened or used; the message is a sentence for the person."""

@@ -45,7 +45,7 @@ def _understood(data: bytes, understand: Callable[[Any], Any]) -> Any:
 
 
 def checked_vocab(data: Any) -> str:
-    """The characters that a vocab.json lists. Raises ValueError if there are none or too many, or if one is repeated."""
+    """The characters that a vocab.json lists. Raises ValueError for none, too many, or a repeated one."""
     if not (isinstance(data, str) and 0 < len(data) <= MAX_CHARACTERS and len({*data}) == len(data)):
         raise ValueError(f"it must be a string of 1 to {MAX_CHARACTERS:,} different characters")
     return data

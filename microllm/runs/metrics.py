@@ -1,4 +1,4 @@
-"""Append to a run's metrics.jsonl and events.jsonl."""
+"""Write a run's metrics.jsonl and events.jsonl."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ..storage import parsed, write_atomically
 from ..train import Progress
 from .history import MOST_EVENTS, History, whole_lines
 
-_TAIL = 2**16  # bytes in which the last line end of a file is looked for at once
+_BLOCK_BYTES = 2**16  # read at once, from the end of a file
 
 
 def cut_torn_line(path: Path) -> None:
-    """Remove a last line that a crash has left without its end, so that the next one stands alone."""
+    """Remove an incomplete last line, which a crash may leave, so that the next line starts on its own."""
     with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
         while end:
-            start = max(0, end - _TAIL)
+            start = max(0, end - _BLOCK_BYTES)
             file.seek(start)
             if whole := file.read(end - start).rfind(b"\n") + 1:
                 file.truncate(start + whole)
@@ -36,9 +36,9 @@ def cut_torn_line(path: Path) -> None:
 
 
 class Writer:
-    """Appends to a run's `metrics.jsonl` and `events.jsonl`. On a full disk lines wait here until there is room.
+    """Appends to a run's `metrics.jsonl` and `events.jsonl`, from any thread.
 
-    Any thread may log.
+    When the disk is full, lines wait in memory until there is space.
     """
 
     def __init__(self, folder: Path, history: History) -> None:
@@ -48,17 +48,17 @@ class Writer:
         self._waiting = b""
         self._flushed = 0.0
         self.problem: str | None = None
-        """Why the disk refuses lines, while it does."""
+        """Why lines cannot be written at the moment; None when they can."""
 
     def _open(self):
         return (self._folder / "metrics.jsonl").open("ab", buffering=0)
 
     def log(self, progress: Progress) -> None:
-        """Append a line. It reaches readers within a fifth of a second, an exam's at once."""
+        """Append a line. Readers see it within 0.2 seconds; at once if it has a validation loss."""
         row = {name: value for name, value in asdict(progress).items() if value is not None}
         bad = sorted(name for name, value in row.items() if not math.isfinite(value))
         for name in bad:
-            row[name] = None  # JSON has no NaN and no infinity
+            row[name] = None  # JSON has neither NaN nor infinity
         if bad:
             row["not_finite"] = bad
         line = _line(row)
@@ -68,7 +68,7 @@ class Writer:
                 self.flush()
 
     def flush(self) -> None:
-        """Let readers see everything that was logged, as far as the disk takes it."""
+        """Write all lines that wait in memory, if the disk accepts them."""
         with self._lock:
             try:
                 while self._waiting:
@@ -79,15 +79,15 @@ class Writer:
             self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """Write what can be written, and end."""
+        """Write what can be written, and close the file."""
         self.flush()
         self._metrics.close()
 
     def event(self, step: int, changes: dict[str, float], instead_of: Sequence[dict[str, Any]] = ()) -> None:
-        """Append a live change and the step at which it takes effect; call it before the change is made.
+        """Append a live change and the step from which it applies. Call it before making the change.
 
-        The changes that it stands `instead_of` are removed. Raises OSError when the disk takes no whole line; then all
-        stands there as before.
+        It replaces the changes in `instead_of`. Raises OSError if the line cannot be written whole; the file is then
+        unchanged.
         """
         path, line = self._folder / "events.jsonl", _line({"step": step, **changes})
         if instead_of:
@@ -96,7 +96,7 @@ class Writer:
             return
         with path.open("ab", buffering=0) as events:
             before = events.tell()
-            if before + len(line) > MOST_EVENTS:  # nobody would read it
+            if before + len(line) > MOST_EVENTS:  # readers ignore a larger file
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             try:
                 if events.write(line) < len(line):
@@ -106,7 +106,7 @@ class Writer:
                 raise
 
     def cut(self, step: int) -> None:
-        """Forget what was logged from `step` on, and go on writing after the rest."""
+        """Remove the lines from `step` on; later lines are appended to the rest."""
         self.close()
         path = self._folder / "metrics.jsonl"
         write_atomically(path, logged_before(path, step))
@@ -114,7 +114,7 @@ class Writer:
 
 
 def logged_before(path: Path, step: int) -> bytes:
-    """The whole lines of a metrics.jsonl before a step."""
+    """The complete lines of a metrics.jsonl before `step`."""
     lines = []
     for line in whole_lines(path):
         with contextlib.suppress(ValueError):

@@ -193,7 +193,7 @@ class Run:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
-        """Become the only writer of this folder. Raises RunProblem if it has one already, or if its lock is not usable."""
+        """Become the only writer of this folder. Raises RunProblem if it has one, or no usable lock."""
         name = self.read_info().name
         is_taken = f"{name} is already being trained, here or in another process."
         if self._lock.is_locked:  # FileLock would let this process acquire it twice
@@ -223,7 +223,7 @@ class Run:
             self._lock.release()
 
     def _check_is_not_deleted(self) -> None:
-        """Raises RunProblem if the run was deleted while we waited for its lock; removes the folder left by the lock."""
+        """Raises RunProblem if the run was deleted while we waited for its lock, and removes what the lock left."""
         try:
             self.read_info()
         except RunProblem:
@@ -264,7 +264,7 @@ class Run:
         return load_checkpoint(self._checkpoints, step)
 
     def check_what_it_needs(self) -> None:
-        """Raises TextProblem or RunProblem if the run cannot continue: a text or the weights it started from are missing."""
+        """Raises TextProblem or RunProblem if the run cannot continue because a text or its weights are missing."""
         self.load_corpus()
         self.load_old_corpus()
         if self.read_info().parent and not self.list_checkpoints():
@@ -273,9 +273,7 @@ class Run:
     def lost_beginning(self) -> RunProblem:
         """The error for a run without a usable checkpoint: starting again at step 0 would lose what it learned."""
         parent = self.read_info().parent
-        cure = (
-            f"fork {parent.name} again" if parent else "start a new run; the curve and the snapshots of this one stay"
-        )
+        cure = f"fork {parent.name} again" if parent else "start a new run; this one keeps its curve and snapshots"
         return RunProblem(f"No checkpoint of {self.read_info().name} can be used: {cure}.")
 
     def extend(self, max_steps: int) -> None:
