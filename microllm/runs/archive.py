@@ -16,16 +16,15 @@ from .export import command_line
 from .info import Parent
 from .run import Run
 
-_MOST_BYTES = 2**30  # of one file
-
+_MAX_FILE_BYTES = 2**30
 
 _ABOUT = """{name}: a run of MicroLLM, {state} at step {step:,}.
 
-metrics.jsonl  a line a step: losses in nats a character, seconds, the learning rate
-snapshots/     the weights at {snapshots} moments, as safetensors
-run.json       settings, the text's name and SHA-256; vocab.json: its characters, in the order of their ids
+metrics.jsonl  one line per step: losses in nats per character, seconds, learning rate
+snapshots/     the weights at {snapshots} steps, as safetensors
+run.json       settings, name and SHA-256 of the text; vocab.json: its characters in the order of their ids
 
-The text itself is not in here. To look at the run in another MicroLLM, choose "Import a run" in its menu of runs.
+The text itself is not included. To open the run in another MicroLLM, choose "Import a run" in its menu of runs.
 To train it again:
 
 {command}
@@ -33,7 +32,7 @@ To train it again:
 
 
 def folder_bytes(run: Run) -> int:
-    """About how large `folder_zip` is, in bytes."""
+    """The approximate size of `folder_zip` in bytes."""
     size = 0
     for path in _files(run):
         with contextlib.suppress(OSError):
@@ -42,10 +41,10 @@ def folder_bytes(run: Run) -> int:
 
 
 def folder_zip(run: Run, *, names_parent: bool = True) -> bytes:
-    """The folder of a run with all snapshots, as a zip that another MicroLLM can open; whose it was is left out.
+    """The folder of a run with all snapshots, as a zip that another MicroLLM can open, without the owner.
 
-    Unless it `names_parent`, what would open the run that it was forked from is left out too: its id, and the SHA-256
-    of somebody's own text there. A run that trains may go on meanwhile: it is taken as far as it is.
+    Without `names_parent`, it also leaves out what gives access to the parent of a fork: its id, and the SHA-256 of a
+    person's own text. A run that is training can be packed as well.
     """
     info = replace(run.read_info(), owner=None)
     if info.parent and not names_parent:
@@ -61,12 +60,12 @@ def folder_zip(run: Run, *, names_parent: bool = True) -> bytes:
         put("run.json", json.dumps(asdict(info), indent=1).encode())
         for path in _files(run):
             try:
-                data = read_file(path, _MOST_BYTES)
-            except OSError:  # thinned out since it was listed
+                data = read_file(path, _MAX_FILE_BYTES)
+            except OSError:  # a snapshot that was thinned out meanwhile
                 continue
             if path.suffix == ".jsonl":
-                data = data[: data.rfind(b"\n") + 1]  # the last line may be half written
-            # deflating weights would save 8 %, at 14 MB a second
+                data = data[: data.rfind(b"\n") + 1]  # the last line may be incomplete
+            # compressing weights would save 8 %, at 14 MB per second
             kind = zipfile.ZIP_STORED if path.suffix == ".safetensors" else zipfile.ZIP_DEFLATED
             put(path.relative_to(run.folder).as_posix(), data, kind)
         archive.writestr(f"{run.id}/manifest.json", json.dumps(sums, indent=1))
@@ -79,7 +78,7 @@ def _nameless(parent: Parent) -> Parent:
 
 
 def _files(run: Run) -> Iterator[Path]:
-    """All that is read of a run, but run.json: no locks, nothing half-written."""
+    """The files of a run except run.json; no locks, nothing incomplete."""
     for name in ("vocab.json", "metrics.jsonl", "events.jsonl"):
         if (path := run.folder / name).is_file():
             yield path

@@ -1,4 +1,4 @@
-"""A fork: a new run that begins with the weights of a moment of another, and goes on differently from there."""
+"""Forks: a new run that starts from the weights of another run at some step."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from .metrics import logged_before
 from .run import Run
 
 CHANGES = (*LIVE, "max_steps")
-"""The settings in which a fork may differ from its parent."""
+"""The settings that a fork can change."""
 
 LEAST_LEFT = 0.5
-"""The share of another text that must be left when the characters that the parent never met are removed: with less,
-most words would be torn. (Of a Greek text the spaces and punctuation that an English model knows are a fifth.)"""
+"""The share of a new text that the parent must know, since unknown characters are removed. With less, most words would
+be incomplete. (An English model knows a fifth of a Greek text: its spaces and punctuation.)"""
 
 
 def fork(parent: Run, step: int, text: Text | None = None, owner_key: str | None = None, **changes: float) -> Run:
-    """A new run, owned by whoever has `owner_key`, that begins with the weights that `parent` had at `step`, a snapshot.
+    """A new run, owned by whoever has `owner_key`, that starts from the weights of the snapshot `step` of `parent`.
 
-    With the parent's own text it goes on from that step and has the parent's curve for its past. The optimisers go on
-    with what they remember where there is a checkpoint of that very step; elsewhere they begin anew. Another `text` is
-    learned from step 0, with a learning-rate curve of its own, in the characters of the parent: those that it never met
-    are left out. `changes` are some of CHANGES.
+    On the parent's text it continues at that step, with a copy of the parent's curve. If there is a checkpoint of that
+    step, the optimizers keep their state; otherwise only the weights were saved, and the optimizers restart. Another
+    `text` is trained on from step 0, with its own learning-rate schedule and the parent's vocabulary: characters that
+    the parent does not know are left out. `changes` are settings in CHANGES.
 
-    Raises RunProblem without such a snapshot, ValueError for a setting, TextProblem, OSError.
+    Raises RunProblem if there is no such snapshot, ValueError for a setting, TextProblem, and OSError.
     """
     info = parent.read_info()
     if step not in parent.list_snapshots():
-        raise RunProblem(f"{info.name} kept no weights of step {step:,}: nothing can begin there.")
+        raise RunProblem(f"{info.name} has no weights of step {step:,}: choose a step with a snapshot.")
     if others := sorted(changes.keys() - set(CHANGES)):
         raise ValueError(f"{', '.join(others)} cannot change in a fork: only {', '.join(CHANGES)} can.")
     weights = parent.model_at(step).state_dict()
@@ -46,7 +46,7 @@ def fork(parent: Run, step: int, text: Text | None = None, owner_key: str | None
         found = parent.load_checkpoint(step)
         there = found[1] if found else {}
         state = found[0] if found else TrainerState(step, _seconds(parent, step), weights, {})
-        before = info.old_text  # what a fork has learned before, its forks have too
+        before = info.old_text  # also learned by the fork of a fork
         left_out = info.parent.left_out if before else ""
         origin = Parent(info.id, info.name, step, True, bool(found), before, left_out, info.is_private)
         text, past = info.text, logged_before(parent.folder / "metrics.jsonl", step)
@@ -74,7 +74,7 @@ def fork(parent: Run, step: int, text: Text | None = None, owner_key: str | None
 
 
 def in_characters_of(tokenizer: CharTokenizer, text: Text) -> tuple[Text, str]:
-    """(the text without the characters that `tokenizer` does not know, those characters). Raises TextProblem."""
+    """(the text without the characters that `tokenizer` does not know, these characters). Raises TextProblem."""
     characters, left_out = what_is_left(tokenizer, text)
     if not left_out:
         return text, ""
@@ -84,9 +84,9 @@ def in_characters_of(tokenizer: CharTokenizer, text: Text) -> tuple[Text, str]:
 
 
 def what_is_left(tokenizer: CharTokenizer, text: Text) -> tuple[int, str]:
-    """(how many characters of the text a model with this tokenizer can read, the different ones that it cannot).
+    """(the number of characters of the text that the tokenizer knows, the different ones that it does not know).
 
-    Raises TextProblem where that is less than LEAST_LEFT of the text: punctuation alone is no text to learn from.
+    Raises TextProblem if it knows less than LEAST_LEFT of the text.
     """
     corpus = load_corpus(text.sha256)
     left_out = "".join(tokenizer.unknown(corpus.tokenizer.vocab))
@@ -94,36 +94,35 @@ def what_is_left(tokenizer: CharTokenizer, text: Text) -> tuple[int, str]:
     left = len(corpus) - sum(counts[i] for i in corpus.tokenizer.encode(left_out))
     if left < LEAST_LEFT * len(corpus):
         raise TextProblem(
-            f"Only {left:,} of the {len(corpus):,} characters of {text.name} are ones that this model knows, and a "
-            f"fork needs {LEAST_LEFT:.0%} at least. Choose a text in the same script, or train a new model on this one."
+            f"This model knows only {left:,} of the {len(corpus):,} characters of {text.name}; a fork needs at least "
+            f"{LEAST_LEFT:.0%}. Choose a text in the same script, or train a new model on this one."
         )
     return left, left_out
 
 
 def settings(parent: Run, step: int, first_step: int, characters: int, **changes: float) -> TrainConfig:
-    """The parent's settings as they stood at `step`, with some changes.
+    """The settings of a fork: those of the parent at `step`, with some changes.
 
-    Raises ValueError when a fork with them, on a text of so many characters, has no step to make after `first_step`, or
-    for any other problem.
+    Raises ValueError if they are not valid for a text of so many characters, or leave no step after `first_step`.
     """
     info, train = parent.read_info(), replace(settings_at(parent, step), **changes)
     if found := problems(info.model, train, characters):
         raise ValueError(" ".join(found.values()))
     if train.max_steps <= first_step:
-        raise ValueError(f"max_steps is {train.max_steps:,}: {info.name} has made {first_step:,} there already.")
+        raise ValueError(f"max_steps is {train.max_steps:,}: {info.name} has made {first_step:,} steps by then.")
     return train
 
 
 def settings_at(run: Run, step: int) -> TrainConfig:
-    """The settings of a run as they stood at a step; without a loss to stop at that was reached by then."""
+    """The settings of a run at a step, without a `stop_at_loss` that was reached by then."""
     train = replayed(run.read_info().train, run.history.changes(), step)
     if any(loss <= train.stop_at_loss for at, loss in run.history.read().val_losses if at <= step):
-        return replace(train, stop_at_loss=0.0)  # a fork would stop at once
+        return replace(train, stop_at_loss=0.0)  # else a fork would stop at once
     return train
 
 
 def _seconds(run: Run, step: int) -> float:
-    """The time that a run had trained at a step."""
+    """The training time of a run at a step, in seconds."""
     rows = run.history.read().rows
     i = bisect_left(rows["step"], step)
     return rows["seconds"][i] if i < len(rows["step"]) else 0.0

@@ -1,4 +1,4 @@
-"""The curve of a run, read from its `metrics.jsonl` while somebody else writes it."""
+"""The metrics of a run, read from its `metrics.jsonl` while another thread or process writes it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ..config import LIVE, ModelConfig, TrainConfig, knobs, problems
 from ..storage import open_file, parsed, read_file
 
 LONGEST_LINE = 4096
-"""Bytes of a line of metrics.jsonl or events.jsonl. A longer one is not ours: it is skipped without being parsed."""
+"""The maximum bytes of a line in metrics.jsonl or events.jsonl. Longer lines are skipped without being parsed."""
 
 MOST_METRICS = 300 * 2**20
-"""Bytes of a metrics.jsonl: a row for each step of the longest run takes less. What is beyond is not read."""
+"""The maximum bytes of a metrics.jsonl that are read: more than a row for each of 1,000,000 steps takes."""
 
 MOST_EVENTS = 2**18
-"""Bytes of an events.jsonl: thousands of live changes. A larger one is not read."""
+"""The maximum bytes of an events.jsonl: thousands of live changes. A larger one is not read."""
 
 AXES = {"log": "step (log)", "step": "step", "seconds": "seconds of training"}
 
-_PER_DOUBLING = 64
-_MOST_POINTS = 1_000
-_MOST_EXAMS = 256
-_LINES_AT_ONCE = 100
-_PIECE = 2**20  # bytes that are read at once
+_POINTS_PER_DOUBLING = 64
+_MAX_EVEN_POINTS = 1_000
+_MAX_VALIDATION_POINTS = 256
+_LINES_PER_PARSE = 100
+_BLOCK_BYTES = 2**20
 _LAST_STEP = knobs()["max_steps"].metadata["high"]
-_TAILS = (2**16, 2**22)  # bytes at the end of the file in which the newest exam is looked for
+_TAIL_BYTES = (2**16, 2**22)  # from the end of the file, where the newest validation loss is searched for
 _COLUMNS = (
     "step",
     "seconds",
@@ -45,18 +45,18 @@ _COLUMNS = (
     "tokens_per_second",
 )
 
-_MOST = 2**53  # beyond it JSON has no whole numbers
+_MAX_NUMBER = 2**53  # larger integers are not exact in JSON
 _NUMBERS = {int, float, type(None)}
 
 
 class Column(Sequence[float | None]):
-    """One number a row, None where it has none: eight bytes each, for a run may have a million rows."""
+    """One number (or None) per row, in eight bytes each, since a run may have a million rows."""
 
     def __init__(self, kind: str = "d") -> None:
         self._numbers = array(kind)
 
     def append(self, number: float | None) -> None:
-        """Add the number of another row."""
+        """Append the number of another row."""
         self._numbers.append(math.nan if number is None else number)
 
     def at(self, places: Iterable[int]) -> list[float | None]:
@@ -78,14 +78,15 @@ class Column(Sequence[float | None]):
 
 
 class History:
-    """Rows of `metrics.jsonl` as columns. `read` takes in what was appended since the last time, from a byte offset.
+    """The rows of `metrics.jsonl` as columns. `read` adds what was appended since the last time.
 
-    `rows[name]` is a column with one number a logged step; losses are nats a character, None where there is none.
-    `val_losses` lists (step, validation loss) of every exam so far, and `best` is the lowest of these losses, None before;
-    `old_val_losses` lists the losses on the text that a fork has learned before.
-    A last line that is not whole yet is left for the next time; a file that was cut or replaced is read anew.
-    Lines that are no rows of ours are skipped, and so are steps that do not go up: there are at most 1,000,001 rows.
-    A file that cannot be read is one without news.
+    `rows[name]` is a column with one number per logged step; losses are in nats per character, or None.
+    `val_losses` lists (step, validation loss), and `best` is the lowest of these losses (None before the first).
+    `old_val_losses` does the same for the text that a fork learned before.
+
+    An incomplete last line is left for the next time, and a file that was shortened or replaced is read from the start.
+    Lines that are not valid rows are skipped, and so are steps that do not increase: there are at most 1,000,001 rows.
+    A file that cannot be read adds nothing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,18 +113,18 @@ class History:
         return len(self.rows["step"])
 
     def read(self) -> History:
-        """Take in what is new, and return itself."""
+        """Add what is new, and return itself."""
         with self._lock, contextlib.suppress(OSError), open_file(self.path) as file:
             found = os.fstat(file.fileno())
-            if found.st_size < self._offset or found.st_ino != self._inode:  # shorter, or another file by now
+            if found.st_size < self._offset or found.st_ino != self._inode:  # it was shortened or replaced
                 self._forget()
                 self._inode = found.st_ino
             while self._offset < min(found.st_size, MOST_METRICS):
                 file.seek(self._offset)
-                piece = file.read(_PIECE)
+                piece = file.read(_BLOCK_BYTES)
                 whole = piece.rfind(b"\n") + 1
-                if not whole and len(piece) < _PIECE:
-                    break  # the last line is not whole yet
+                if not whole and len(piece) < _BLOCK_BYTES:
+                    break  # the last line is incomplete
                 self._offset += whole or len(piece)
                 lines = piece[:whole].splitlines()
                 for row in _rows_in(lines[1:] if self._is_in_long_line else lines):
@@ -139,7 +140,7 @@ class History:
     def _append(self, row: dict[str, Any]) -> None:
         loss = row.get("train_loss")
         if loss is not None:
-            # a forgetting mean of the last twentieth of the steps, of 50 at most: smooth late, not late early
+            # an exponential average over a twentieth of all steps, at most 50: little delay early, smooth later
             share = 1 / min(50, 1 + len(self) / 20)
             self._mean += share * (loss - self._mean)
         row["smoothed"] = self._mean if loss is not None else None
@@ -156,27 +157,27 @@ class History:
             self.old_val_losses.append((row["step"], row["old_val_loss"]))
 
     def changes(self) -> list[dict[str, Any]]:
-        """The live changes of the run, from the `events.jsonl` beside: the `step` of each, and what it set.
+        """The live changes of the run, from the `events.jsonl` next to it: the `step` of each, and the new values.
 
-        They come in the order in which they take effect: where a crash came between, that of the file is another.
-        Lines that are no changes of ours are skipped; of the others only the settings that we know are taken.
+        They are sorted by step, because after a crash the file may not be. Lines that are no valid changes are skipped,
+        and so are unknown settings.
         """
         try:
             data = read_file(self.path.with_name("events.jsonl"), MOST_EVENTS)
         except OSError:
             return []
-        if data != self._events[0]:  # checking thousands of them takes its time, and every tick asks
+        if data != self._events[0]:  # every tick of a page asks, and checking thousands takes long
             changes = filter(None, map(_change_in, _rows_in(data.splitlines())))
             self._events = data, sorted(changes, key=lambda change: change["step"])
         return list(self._events[1])
 
     @property
     def last(self) -> dict[str, Any] | None:
-        """The newest row, None before the first."""
+        """The newest row; None before the first."""
         return self._row(-1) if len(self) else None
 
     def row_of(self, step: int) -> dict[str, Any]:
-        """What was logged at a step. Raises KeyError when nothing was."""
+        """The row of a step. Raises KeyError if there is none."""
         i = bisect_left(self.rows["step"], step)
         if i == len(self) or self.rows["step"][i] != step:
             raise KeyError(step)
@@ -186,7 +187,7 @@ class History:
         return {name: column[i] for name, column in self.rows.items()}
 
     def steps_per_second(self) -> float | None:
-        """The rate over the last few seconds of training, None before the second step."""
+        """The speed over the last 3 seconds of training; None before the second step."""
         seconds, steps = self.rows["seconds"], self.rows["step"]
         start = len(seconds) - 1
         while start > 0 and seconds[-1] - seconds[start] < 3:
@@ -195,42 +196,42 @@ class History:
         return (steps[-1] - steps[start]) / spent if spent > 0 else None
 
     def points(self, axis: str = "log") -> dict[str, list[Any]]:
-        """Some hundred rows to draw, a thousand or so at most, as columns: the newest among them, and the val_losses.
+        """Some of the rows, at most about 1,000, as columns to plot. They include the newest row and validation losses.
 
-        A row that was chosen stays chosen as the curve grows (on even axes, and of many validation checks, until a doubling), so
-        nothing shimmers.
+        A chosen row stays chosen while the curve grows (on even axes, and for validation losses above 256, until their
+        number doubles), so that the plotted curve does not flicker.
         """
         with self._lock:
             chosen = self._on_log_axis if axis == "log" else self._on_even_axis
-            stride = 1 << (len(self._val_rows) // _MOST_EXAMS).bit_length()
+            stride = 1 << (len(self._val_rows) // _MAX_VALIDATION_POINTS).bit_length()
             val_losses = self._val_rows[::stride]
             kept = sorted({*chosen, *val_losses, *range(len(self))[-1:]})
             return {name: column.at(kept) for name, column in self.rows.items()}
 
     def _choose(self, i: int, step: int) -> None:
-        """Note the new row i among those to draw: 64 a doubling of the step, or every so many steps."""
-        if step % (1 << max(0, step.bit_length() - _PER_DOUBLING.bit_length())) == 0:
+        """Choose whether to plot the new row i: 64 per doubling of the step (log axis), or every n-th (even axes)."""
+        if step % (1 << max(0, step.bit_length() - _POINTS_PER_DOUBLING.bit_length())) == 0:
             self._on_log_axis.append(i)
         if i % self._stride == 0:
             self._on_even_axis.append(i)
-        if len(self._on_even_axis) > _MOST_POINTS:
+        if len(self._on_even_axis) > _MAX_EVEN_POINTS:
             self._stride *= 2
             self._on_even_axis = self._on_even_axis[::2]
 
 
 def newest_val_loss(path: Path) -> tuple[int, float] | None:
-    """(step, validation loss) of the newest exam in a `metrics.jsonl`; None where its last 4 MB have none.
+    """The newest (step, validation loss) in a `metrics.jsonl`; None if its last 4 MB have none.
 
-    For lists of runs: the file is read from its end.
+    It reads the file from its end, which is fast enough for lists of runs.
     """
-    for size in _TAILS:
+    for size in _TAIL_BYTES:
         try:
             with open_file(path) as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - size))
                 tail = file.read(size)
         except OSError:
             return None
-        end = tail.rfind(b"\n")  # what follows is not whole yet
+        end = tail.rfind(b"\n")  # what follows is incomplete
         while (found := tail.rfind(b'"val_loss"', 0, max(0, end))) >= 0:
             start, stop = tail.rfind(b"\n", 0, found) + 1, tail.find(b"\n", found)
             for row in _rows_in([tail[start:stop]]):
@@ -257,28 +258,32 @@ def _is_row(row: Any) -> bool:
         return False
     seconds, *rest = [row.get(name) for name in _COLUMNS[1:]]
     numbers = [seconds, *filter(None, rest)]
-    return {*map(type, rest)} <= _NUMBERS and seconds is not None and all(-_MOST < it < _MOST for it in numbers)
+    return (
+        {*map(type, rest)} <= _NUMBERS
+        and seconds is not None
+        and all(-_MAX_NUMBER < it < _MAX_NUMBER for it in numbers)
+    )
 
 
 def _change_in(row: Any) -> dict[str, Any] | None:
-    """The step and the settings that a line of events.jsonl says; None where that is no change that could be made."""
+    """The step and the settings in a line of events.jsonl; None if it is not a valid change."""
     if not isinstance(row, dict) or type(row.get("step")) is not int or not 0 <= row["step"] <= _LAST_STEP:
         return None
-    said = {name: row[name] for name in (*LIVE, "max_steps", "max_steps_before") if name in row}
-    after = {name: value for name, value in said.items() if name != "max_steps_before"}
-    before = {"max_steps": said["max_steps_before"]} if "max_steps_before" in said else {}
+    found = {name: row[name] for name in (*LIVE, "max_steps", "max_steps_before") if name in row}
+    after = {name: value for name, value in found.items() if name != "max_steps_before"}
+    before = {"max_steps": found["max_steps_before"]} if "max_steps_before" in found else {}
     if any(problems(ModelConfig(), replace(TrainConfig(), **changes)) for changes in (after, before)):
         return None
-    return {"step": row["step"]} | said
+    return {"step": row["step"]} | found
 
 
 def _rows_in(lines: list[bytes]) -> Iterator[Any]:
-    """What each line says, without those that are too long, or torn by a crash, that a later start wrote on after."""
-    for start in range(0, len(lines), _LINES_AT_ONCE):
-        some = [line for line in lines[start : start + _LINES_AT_ONCE] if len(line) <= LONGEST_LINE]
+    """The parsed lines, without those that are too long or not valid JSON, as one that a crash has cut off."""
+    for start in range(0, len(lines), _LINES_PER_PARSE):
+        some = [line for line in lines[start : start + _LINES_PER_PARSE] if len(line) <= LONGEST_LINE]
         rows = []
         with contextlib.suppress(ValueError):
-            rows = parsed(b"[" + b",".join(some) + b"]")  # as one line they take half the time
+            rows = parsed(b"[" + b",".join(some) + b"]")  # parsing many lines as one takes half the time
         if len(rows) == len(some):
             yield from rows
             continue
@@ -288,10 +293,10 @@ def _rows_in(lines: list[bytes]) -> Iterator[Any]:
 
 
 def replayed(train: TrainConfig, changes: list[dict[str, Any]], step: int) -> TrainConfig:
-    """The configuration of a run as it stood at `step`: `train`, what was asked, with the live changes up to there.
+    """The configuration of a run at `step`: the original `train` with all live changes up to that step.
 
-    `changes` are lines of events.jsonl: the step at which each takes effect, and what it sets. `train` already says how
-    long the run is after its last extension, so before that one it is what the extension says it was.
+    `changes` are as `History.changes` returns them. `max_steps` in `train` is that after the last extension of the run;
+    an earlier value is found in the extension (`max_steps_before`).
     """
     for change in changes:
         if change["step"] <= step:

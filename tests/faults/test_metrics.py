@@ -188,7 +188,7 @@ def test_a_line_of_the_longest_length_counts_and_one_byte_more_does_not(path):
 
 
 def test_a_long_line_in_pieces_is_skipped_to_its_end(path, monkeypatch):
-    monkeypatch.setattr(history, "_PIECE", 300)
+    monkeypatch.setattr(history, "_BLOCK_BYTES", 300)
     long = json.dumps({"step": 1, "seconds": 1, "x": "}\\n" * 1_000})
     curve = History(path)
     for part in (line(0) + long[:1_000], long[1_000:], " " * 700, "\n" + line(2)):
