@@ -1,4 +1,4 @@
-"""MicroLLM: a character-level Transformer, from scratch, to train and to look into.
+"""MicroLLM: a character-level Transformer from scratch, to train and to look inside.
 
 >>> from microllm import Corpus, ModelConfig, TrainConfig, Trainer
 >>> corpus = Corpus("the cat sat on the mat. " * 500)
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 
-# Imported when it is first asked for: the command line's `--help`, or the frame of a page, needs no torch.
+# Imported on first use: `--help` and the first frame of a page do not need torch.
 _HOMES = {
     "config": ("PRESETS", "ModelConfig", "Preset", "TrainConfig", "configs_from", "problems"),
     "corpus": ("Corpus", "CountingTables"),

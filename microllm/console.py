@@ -1,7 +1,7 @@
-"""All that the command line prints: it survives output that nobody reads, a full disk, a code page, a narrow terminal.
+"""Output of the command line. It survives a closed pipe, a full disk, a limited encoding and a narrow terminal.
 
-Names and messages may come from strangers, so `say`, `note` and `complain` show every character that could steer a
-terminal (escape codes, text direction, zero width) as one that is seen; `write` does so for a text on a terminal.
+Names and messages may come from strangers, so `say`, `note` and `complain` replace every character that could control a
+terminal (escape codes, text direction, zero width) by a visible one; `write` does so if the output is a terminal.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import sys
 import unicodedata
 from typing import TextIO
 
-_KEPT_IN_A_TEXT = "\n\t\u200c\u200d"  # the joiners: Persian, the scripts of India and many emoji need them
-_USUAL_COLUMNS = 80
+_KEPT_IN_TEXTS = "\n\t\u200c\u200d"  # joiners: needed for Persian, the scripts of India and many emoji
+_DEFAULT_COLUMNS = 80
 
-_row = ""  # what `show` has written into the row where the cursor stands
-_is_lost = False  # a `note` could not be written
+_row = ""  # the text that `show` has written in the current row
+_has_lost_output = False  # a `note` could not be written
 
 
 class OutputLost(Exception):
-    """What was asked for could not be printed. `reader_is_gone`: it ended before us, as `head` does, and wants no more.
+    """The output could not be written. `reader_is_gone` is True if its reader has ended, as `head` does.
 
-    No OSError: to the command line that is a file it was told to use.
+    It is not an OSError, which the command line reports as a problem with a file.
     """
 
     def __init__(self, cause: OSError | ValueError) -> None:
@@ -33,11 +33,11 @@ class OutputLost(Exception):
 
 
 def prepare() -> None:
-    """Call it first: what the output's encoding lacks is written as an escape sequence such as \\u03b1 from now on."""
+    """Call this first. Characters that the encoding of the output lacks will be written as \\u03b1 and the like."""
     for standard in range(3):
         try:
             os.fstat(standard)
-        except OSError:  # started with it closed (`>&-`): the next file opened would get its number, and its output
+        except OSError:  # closed at start (`>&-`): the next file that is opened would get its number, and its output
             null = os.open(os.devnull, os.O_RDWR)
             if null != standard:
                 os.dup2(null, standard)
@@ -48,53 +48,50 @@ def prepare() -> None:
 
 
 def finish() -> None:
-    """Call it last: what cannot be written is dropped, or Python's own attempt at its end would fail with code 120."""
+    """Call this last. It drops what cannot be written; otherwise Python would try again at exit and return code 120."""
     for stream in (sys.stdout, sys.stderr):
         if stream is None:
             continue
         try:
             stream.flush()
         except (OSError, ValueError):
-            with contextlib.suppress(OSError, ValueError):  # ValueError: it is closed
+            with contextlib.suppress(OSError, ValueError):  # ValueError: closed
                 null = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(null, stream.fileno())
                 os.close(null)
 
 
 def write(text: str) -> None:
-    """Print a text: as it is into a pipe or file, on a terminal with its control characters visible.
-
-    Raises OutputLost.
-    """
-    _print(printable(text, _KEPT_IN_A_TEXT) if is_terminal() else text, sys.stdout)
+    """Print a text: unchanged to a pipe or file, with visible control characters to a terminal. Raises OutputLost."""
+    _print(printable(text, _KEPT_IN_TEXTS) if is_terminal() else text, sys.stdout)
 
 
 def say(line: str) -> None:
-    """Print a line that was asked for. Raises OutputLost."""
+    """Print a line that the person asked for. Raises OutputLost."""
     _print(f"{_end_of_row()}{printable(line)}\n", sys.stdout)
 
 
 def note(line: str) -> None:
-    """Print a line about work that goes on whether or not anybody reads it."""
-    global _is_lost
+    """Print a line about work in progress, which continues if the line cannot be written."""
+    global _has_lost_output
     try:
         say(line)
     except OutputLost as lost:
-        if not (lost.reader_is_gone or _is_lost):
-            complain(f"The output cannot be written ({lost}). The work goes on without it.")
-        _is_lost = True
+        if not (lost.reader_is_gone or _has_lost_output):
+            complain(f"The output cannot be written ({lost}). The work continues without it.")
+        _has_lost_output = True
 
 
 def show(*facts: str) -> None:
-    """Replace the row of a terminal that the last `show` wrote: whole facts, as many from the left as its width takes.
+    """Replace the row that the last `show` wrote on a terminal, with as many of the facts as fit its width.
 
-    They are numbers and words in ASCII, a column each character. An empty fact clears the row. Where the output is no
-    terminal nothing is shown.
+    Facts are ASCII, so that each character takes one column. An empty fact clears the row. It does nothing if the
+    output is not a terminal.
     """
     global _row
     if not is_terminal():
         return
-    width = _columns() - 1  # in the last column some terminals begin a new row
+    width = _columns() - 1  # some terminals start a new row after the last column
     row = facts[0][:width]
     for fact in facts[1:]:
         if len(row) + len(fact) > width:
@@ -106,22 +103,22 @@ def show(*facts: str) -> None:
 
 
 def complain(sentence: str) -> None:
-    """Say on stderr, in one line, what went wrong. Where nobody can read that either, it is not said."""
+    """Print one line to stderr that says what went wrong, if stderr can be written."""
     with contextlib.suppress(OutputLost):
         _print(f"{_end_of_row()}microllm: {printable(sentence)}\n", sys.stderr)
 
 
 def is_terminal() -> bool:
-    """True when a person watches the output."""
+    """True if the output is a terminal."""
     return sys.stdout is not None and not sys.stdout.closed and sys.stdout.isatty()
 
 
 def printable(text: str, keep: str = "") -> str:
-    """The text with every character that is no letter, mark or space shown by its symbol, except those in `keep`."""
+    """The text with invisible and control characters replaced by visible symbols, except those in `keep`."""
     unseen = {c for c in text if not (c.isprintable() or c in keep or unicodedata.category(c) == "Zs")}
     if not unseen:
         return text
-    from .tokenizer import visible  # it needs torch, which help must not wait for
+    from .tokenizer import visible  # it needs torch, for which --help must not wait
 
     return text.translate({ord(c): visible(c) for c in unseen})
 
@@ -133,15 +130,15 @@ def _end_of_row() -> str:
 
 
 def _columns() -> int:
-    try:  # asked each time: windows are resized. COLUMNS is not asked, it holds the width of the shell's first moment
-        return os.get_terminal_size(sys.stdout.fileno()).columns or _USUAL_COLUMNS
+    try:  # asked each time, as windows are resized; COLUMNS only has the width at the start of the shell
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _DEFAULT_COLUMNS
     except (OSError, ValueError):
-        return _USUAL_COLUMNS
+        return _DEFAULT_COLUMNS
 
 
 def _print(text: str, stream: TextIO | None) -> None:
     try:
-        if stream is None:  # the program was started with it closed
+        if stream is None:  # closed when the program was started
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         stream.write(text)
         stream.flush()

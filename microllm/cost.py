@@ -1,4 +1,4 @@
-"""What a model costs before it is trained: parameters, memory, and time on this very machine."""
+"""Estimates before training: memory and time on this machine, and how many threads to use."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ from .train import EVAL_CHARACTERS_AT_ONCE, Trainer
 
 _TIMED_STEPS = 9
 _WORKSPACE = 15_000_000
-"""Bytes that torch's own kernels keep, whatever the model."""
+"""Memory in bytes that torch needs for any model."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast this machine trains. `seconds[optimizer]` is (for each layer of a step, for each operation of it)."""
+    """The speed of this machine. `seconds[optimizer]` is (seconds per layer, seconds per operation) of a step."""
 
     seconds: dict[str, tuple[float, float]]
 
     def seconds_per_step(self, model: ModelConfig, train: TrainConfig, vocab_size: int) -> float:
-        """The expected time of one training step."""
+        """The expected seconds for one training step."""
         per_layer, per_operation = self.seconds[train.optimizer]
         work = operations_per_step(model, train, vocab_size) / thread_count(model, train, vocab_size)
         return (model.n_layer + 1) * per_layer + work * per_operation
 
 
 def operations_per_step(model: ModelConfig, train: TrainConfig, vocab_size: int) -> float:
-    """Floating-point operations of a step, forward and backward (Kaplan et al. 2020, table 1)."""
+    """Floating-point operations of one step, forward and backward (Kaplan et al. 2020, table 1)."""
     tokens = train.batch_size * model.block_size
     attention = 2 * model.n_layer * model.block_size * model.n_embd
     return 6.0 * tokens * (parameter_count(model, vocab_size) + attention)
 
 
 def memory_bytes(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int:
-    """About how much memory training takes: weights, gradients, an optimiser's two averages, and the larger of what
-    the backward pass needs and what an exam needs; all in float32.
+    """The approximate memory for training in bytes, all in float32.
 
-    Counted for each layer and character: some 28 vectors of n_embd (norms, queries, keys, values, what the heads find,
-    the hidden layer before and after its activation, the residuals, and a copy of most while gradients are made).
+    It counts weights, gradients, the two averages of AdamW, and the larger of what the backward pass and what
+    validation needs. Per layer and character that is about 28 vectors of n_embd numbers: norms, queries, keys, values,
+    the output of the heads, the hidden layer before and after its activation, residuals, and gradients of most of them.
     """
     step = train.batch_size * model.block_size * (28 * model.n_layer * model.n_embd + 3 * vocab_size)
-    exam = EVAL_CHARACTERS_AT_ONCE * (30 * model.n_embd + 2 * vocab_size)
-    return _WORKSPACE + 4 * (4 * parameter_count(model, vocab_size) + max(step, exam))
+    validation = EVAL_CHARACTERS_AT_ONCE * (30 * model.n_embd + 2 * vocab_size)
+    return _WORKSPACE + 4 * (4 * parameter_count(model, vocab_size) + max(step, validation))
 
 
 def memory_problem(model: ModelConfig, train: TrainConfig, vocab_size: int, free: int | None = None) -> str | None:
-    """A sentence for a run that would not fit into `free` bytes (None: those of this machine), and what would fit.
+    """A sentence if training does not fit into `free` bytes (None: the free memory of this machine), else None.
 
-    None when it fits. A smaller batch is tried first, which changes least what is learned; then fewer layers.
+    It suggests what would fit: a smaller batch first, which changes the result least, then fewer layers.
     """
     free = free_memory() if free is None else free
     needed = memory_bytes(model, train, vocab_size)
@@ -74,21 +74,21 @@ def memory_problem(model: ModelConfig, train: TrainConfig, vocab_size: int, free
 
 
 def free_memory() -> int | None:
-    """Bytes that programs can still have here, inside the container's limit if there is one. None where nobody says."""
+    """The free memory in bytes, within the limit of the container if there is one; None if unknown."""
     figures = []
     with contextlib.suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         figures.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
-    with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+    with contextlib.suppress(OSError, ValueError):  # "max" means no limit
         limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
         figures.append(max(0, limit - used))
     return min(figures, default=None)
 
 
 def measure_speed() -> Speed:
-    """Time real steps of the recipes of `article` and `quick`, in two shapes each: a second or so in all.
+    """Time real training steps of the presets `article` and `quick`, in two sizes each: about a second in all.
 
-    Run it in a thread of its own: it sets that thread's torch threads to one.
+    Run it in a thread of its own: it sets torch to one thread there.
     """
     torch.set_num_threads(1)
     corpus, seconds = Corpus(drawing_room(20_000)), {}
@@ -111,17 +111,17 @@ def _step_time(model: ModelConfig, train: TrainConfig, corpus: Corpus) -> float:
         if before is not None:
             times.append(progress.seconds - before)
         before = progress.seconds
-    return min(times)  # a busy moment only ever adds
+    return min(times)  # other load can only add time
 
 
-_TWO_THREADS_PAY_FROM = 20e9
+_MIN_OPERATIONS_FOR_THREADS = 20e9
 
 
 def thread_count(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int:
-    """How many torch threads a run should use: one, unless a step is so large that two pay even on a busy machine.
+    """How many torch threads to use: one, unless a step is so large that more help even on a busy machine.
 
-    A rule of size and cores alone, never a timing: with another count the same sums come out in another order.
+    It depends on the model and the number of cores only, never on timing: other thread counts round differently.
     """
     tokens = train.batch_size * model.block_size
     operations = 6 * parameter_count(model, vocab_size) * tokens
-    return 1 if operations < _TWO_THREADS_PAY_FROM else max(1, min(4, (os.cpu_count() or 1)))
+    return 1 if operations < _MIN_OPERATIONS_FOR_THREADS else max(1, min(4, (os.cpu_count() or 1)))

@@ -1,4 +1,4 @@
-"""Replace a file without ever leaving half of it, and read JSON that anybody may have written."""
+"""Write files atomically, and read files and JSON that are not trusted."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-# without waiting for the other end of a pipe, and never through a link; Windows has neither flag
-_CAREFULLY = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+# do not wait for the other end of a pipe, and do not follow links; Windows has neither flag
+_SAFE_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 def parsed(text: str | bytes) -> Any:
-    """What a JSON text says. Raises ValueError, also for one that is nested too deep to be ours."""
+    """Parse JSON. Raises ValueError, also if it is nested too deep."""
     try:
         return json.loads(text)
     except RecursionError:
@@ -23,11 +23,11 @@ def parsed(text: str | bytes) -> Any:
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file for reading. Raises OSError for anything else, such as a folder, a pipe, a device or a link.
+    """Open a regular file for reading, without ever blocking.
 
-    It never blocks, whatever stands there.
+    Raises OSError for anything else, such as a folder, a pipe, a device or a link.
     """
-    handle = os.open(path, _CAREFULLY)
+    handle = os.open(path, _SAFE_FLAGS)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "It is not a regular file", os.fspath(path))
@@ -38,9 +38,9 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def read_file(path: str | os.PathLike[str], most: int) -> bytes:
-    """The content of a regular file of at most `most` bytes. Raises OSError as `open_file` does, and for a larger one.
+    """The content of a regular file. Raises OSError like `open_file`, and if it has more than `most` bytes.
 
-    No more than `most` bytes are ever read, even while the file grows.
+    It never reads more than that, even if the file grows meanwhile.
     """
     with open_file(path) as file:
         data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None
@@ -50,9 +50,9 @@ def read_file(path: str | os.PathLike[str], most: int) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Replace `path` in one step: a reader sees the old content or the new, never a part.
+    """Replace the content of `path` atomically: a reader sees either the old content or the new.
 
-    Raises OSError when the disk is full or read-only; `path` is then as it was.
+    Raises OSError if the disk is full or read-only; `path` is then unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     data = data.encode("utf-8") if isinstance(data, str) else data

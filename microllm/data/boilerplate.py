@@ -1,19 +1,19 @@
-"""Project Gutenberg's files: which part of one is the book, and which is header and licence.
+"""Project Gutenberg's files: separate the book from the header and the license.
 
-All of it works on bytes in UTF-8 with LF line ends: one emoji makes a string of 200 MB take 800, and bytes stay 200.
+Everything works on UTF-8 bytes with LF line ends: one emoji makes a 200 MB string take 800 MB, but bytes stay at 200.
 """
 
 from __future__ import annotations
 
 import re
 
-# In these patterns a space stands for some blanks, and "_" for blanks that may be missing.
+# In these patterns " " means one or more blanks, and "_" zero or more.
 _FRAME = rb"\*{3}_%b OF TH(?:E|IS) (?:COPYRIGHTED )?PROJECT GUTENBERG\b"
-_FRAME += rb"(?:.*\*{3}_$|.*\n.+\*{3}_$|.*$)"  # a long title goes on in a second line
+_FRAME += rb"(?:.*\*{3}_$|.*\n.+\*{3}_$|.*$)"  # a long title continues on a second line
 _LINES = {
     "start": _FRAME % b"START",
     "end": _FRAME % b"END" + rb"|\*{3}_START:_FULL LICENSE.*$",
-    # until 2003 the licence stood before the book, and after it a line without stars
+    # until 2003 the license came before the book, and a line without stars after it
     "old_start": rb"\*END_\*?_THE SMALL PRINT.*$",
     "old_end": rb"(?:THE )?(?:END|ENDE|FIN)\b.{0,20}\bPROJE[CK]T GUTENBERG.*$|\*{3}_START_\*+_THE SMALL PRINT.*$",
 }
@@ -29,14 +29,14 @@ _MARKER = re.compile(
 )
 _MENTION = re.compile(_blanks(rb"PROJECT GUTENBERG|SMALL PRINT!"), re.IGNORECASE)
 _NAMES = (b"Gutenberg", b"GUTENBERG", b"gutenberg", b"SMALL PRINT", b"Small Print")
-_FURTHER_BYTES = bytes(range(0x80, 0xC0))  # of a character of several
+_CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # all but the first byte of a UTF-8 character
 
 
 def books(data: bytes) -> tuple[list[bytes] | None, bool]:
-    """The books between the START and END lines in `data`, stripped, and whether each has both of its lines.
+    """The books between START and END lines in `data`, stripped, and whether each has both lines.
 
-    A book that lost one of the two reaches to the end of the file, or from its beginning. (None, True) without any
-    such line.
+    A book without one of them extends to the end of the file, or from its beginning. (None, True) if there is no such
+    line at all.
     """
     markers = [(match.lastgroup, *match.span()) for match in _MARKER.finditer(data)] if _is_named(data) else []
     found: list[bytes] | None = None
@@ -44,10 +44,10 @@ def books(data: bytes) -> tuple[list[bytes] | None, bool]:
     for i, (kind, start, end) in enumerate(markers):
         following = markers[i + 1][0] if i + 1 < len(markers) else ""
         if (kind, following) in (("old_start", "start"), ("old_end", "end")):
-            continue  # it only announces the one that counts
+            continue  # the next line is the real marker
         if kind.endswith("start"):
             found = found or []
-            if begin is not None:  # the book before it broke off
+            if begin is not None:  # the book before it has no END line
                 found.append(data[begin:start].strip())
                 is_whole = False
             begin = end
@@ -64,7 +64,7 @@ def books(data: bytes) -> tuple[list[bytes] | None, bool]:
 
 
 def mention(data: bytes) -> str | None:
-    """The first words in `data` that name Project Gutenberg, as they stand in their line."""
+    """The first mention of Project Gutenberg in `data`, with some words around it."""
     if not (match := _is_named(data) and _MENTION.search(data)):
         return None
     before = data[max(0, match.start() - 40) : match.start()].rpartition(b"\n")[2]
@@ -73,10 +73,10 @@ def mention(data: bytes) -> str | None:
 
 
 def characters(data: bytes) -> int:
-    """The number of characters."""
-    return len(data.translate(None, _FURTHER_BYTES))
+    """The number of characters in UTF-8 bytes."""
+    return len(data.translate(None, _CONTINUATION_BYTES))
 
 
 def _is_named(data: bytes) -> bool:
-    """True where something of Project Gutenberg may stand in `data`; ten times as fast as to look for its lines."""
+    """True if `data` may mention Project Gutenberg; ten times as fast as searching for its lines."""
     return any(name in data for name in _NAMES)

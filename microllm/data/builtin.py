@@ -1,8 +1,7 @@
-"""Texts made here, whose best possible loss is known exactly, and ways to spoil a text on purpose.
+"""Generated texts with a known entropy, and ways to modify a text on purpose.
 
-On a novel nobody can say how far a model still is from the best. Here one can: the texts are drawn from written-down
-probabilities, so their entropy (the loss that no model can beat on average) is a number and not a guess.
-Entropies are in nats a character, the unit of the loss.
+Nobody knows the best possible loss on a novel. These texts are generated with known probabilities, so their entropy,
+the loss that no model can beat on average, can be computed. Entropies are in nats per character, like the loss.
 """
 
 from __future__ import annotations
@@ -28,17 +27,14 @@ def _first_characters(pieces: Iterator[str], length: int) -> str:
     return "".join(taken)[:length]
 
 
-# ---------------------------------------------------------------- drawing-room sentences
-
-
 def _any_of(words: str) -> dict[str, int]:
-    """Alternatives that are all equally likely, written with bars between them."""
+    """Equally likely alternatives, separated by bars."""
     return dict.fromkeys(words.split("|"), 1)
 
 
-# A probabilistic context-free grammar: each rule has alternatives with weights; {braces} name another rule.
-# A full stop, "?" or "!" ends a sentence and stands nowhere else (hence "Mr", not "Mr."), so that a text can be cut
-# into its sentences; and a sentence can be built in one way only, so that its probability is that of its choices.
+# A probabilistic context-free grammar: each rule has alternatives with weights; {braces} refer to another rule.
+# ".", "?" and "!" only occur at the end of a sentence (hence "Mr", not "Mr."), so that a text can be split into
+# sentences. Each sentence has one derivation only, so its probability is the product of those of its choices.
 DRAWING_ROOM: dict[str, dict[str, int]] = {
     "sentence": {
         "{clause}{turn}.{gap}": 12,
@@ -47,7 +43,7 @@ DRAWING_ROOM: dict[str, dict[str, int]] = {
         '{person} cried, "{outcry}!"{gap}': 1,
     },
     "gap": {" ": 4, "\n": 1},
-    # Who did what: verb and pronoun agree with the one who did it.
+    # Verbs and pronouns agree with the subject.
     "clause": {
         "{gentleman} {he_did}": 8,
         "{lady} {she_did}": 8,
@@ -74,7 +70,7 @@ DRAWING_ROOM: dict[str, dict[str, int]] = {
     },
     "they_did": {"{did}": 6, "{lost} their {kin}s{where}": 3, "were {mood}": 2, "{held} that they {did}": 1},
     "did": {"{met} {person}{where}": 4, "{sent} {person} {thing}": 2, "{lost} {thing}{where}": 2, "{fled}{where}": 2},
-    # What is said aloud.
+    # Direct speech.
     "remark": {
         "My {kin} is {mood}": 2,
         "My {kin}s are {mood}": 2,
@@ -86,7 +82,7 @@ DRAWING_ROOM: dict[str, dict[str, int]] = {
     },
     "question": {"Is {person} {mood}": 2, "Are your {kin}s {mood}": 1, "Who {met} {person}{where}": 2},
     "outcry": {"What {mood} {kin}s": 1, "How {mood} {person} is": 1, "How {mood} you are": 1, "Not {thing}": 1},
-    # Persons and places. Families are named after villages.
+    # People and places. Families are named after villages.
     "person": {"{gentleman}": 1, "{lady}": 1},
     "gentleman": {"Mr {village}": 4, "Major {village}": 1},
     "lady": {"Miss {village}": 3, "Mrs {village}": 2, "Lady {village}": 1},
@@ -115,9 +111,9 @@ DRAWING_ROOM: dict[str, dict[str, int]] = {
 
 
 class _Alternative(NamedTuple):
-    parts: tuple[str, ...]  # fixed text, and {rules} to be written out
-    chance: float
-    nats: float  # -log chance
+    parts: tuple[str, ...]  # literal text, and {rules} to expand
+    p: float
+    nats: float  # -ln p
 
 
 def _compiled(alternatives: dict[str, int]) -> list[_Alternative]:
@@ -126,14 +122,14 @@ def _compiled(alternatives: dict[str, int]) -> list[_Alternative]:
     return [_Alternative(p, w / total, math.log(total / w)) for p, w in zip(parts, alternatives.values(), strict=True)]
 
 
-# The braces stay in the names, so that the rule {his} cannot be mistaken for the word "his".
+# Rules keep their braces, to tell the rule {his} from the word "his".
 _GRAMMAR = {f"{{{rule}}}": _compiled(alternatives) for rule, alternatives in DRAWING_ROOM.items()}
 _CUMULATIVE = {f"{{{rule}}}": list(accumulate(alternatives.values())) for rule, alternatives in DRAWING_ROOM.items()}
 _SENTENCE_END = re.compile(r'[.?!]"?[ \n]')
 
 
 def _sentences(rng: random.Random) -> Iterator[tuple[str, float]]:
-    """Sentences for ever, each with the -log p of the choices that made it."""
+    """An endless stream of sentences, each with the -ln p of its choices."""
     while True:
         written, nats, todo = [], 0.0, ["{sentence}"]
         while todo:
@@ -148,7 +144,7 @@ def _sentences(rng: random.Random) -> Iterator[tuple[str, float]]:
 
 
 def _derivations(todo: tuple[str, ...], text: str) -> list[float]:
-    """The -log p of every way in which `todo` becomes exactly `text` (in this grammar one way, or none)."""
+    """The -ln p of every derivation of exactly `text` from `todo` (in this grammar one or none)."""
     if not todo:
         return [] if text else [0.0]
     first, rest = todo[0], todo[1:]
@@ -158,28 +154,28 @@ def _derivations(todo: tuple[str, ...], text: str) -> list[float]:
 
 
 def drawing_room(length: int, seed: int = 0) -> str:
-    """Exactly `length` characters of drawing-room sentences, the last one cut wherever the length is reached.
+    """Exactly `length` characters of drawing-room sentences; the last sentence may be incomplete.
 
-    The same seed gives the same text, and a shorter text is the beginning of a longer one.
-    Raises ValueError for a negative length.
+    The same seed gives the same text; a shorter text is the beginning of a longer one. Raises ValueError for a negative
+    length.
     """
     return _first_characters((sentence for sentence, _ in _sentences(random.Random(seed))), length)
 
 
 def drawing_room_nats(text: str) -> tuple[float, int]:
-    """(nats, characters): the exact -log p of the whole sentences between the first and last sentence end in `text`.
+    """(nats, characters): the exact -ln p of the complete sentences in `text`, and their length.
 
-    What stands before the first end and after the last may be half a sentence and is not scored. nats / characters is
-    the line to draw beside a model's loss on the same text. Each sentence is drawn afresh and built in one way, so the
-    -log p of its choices is the sum over its characters of -log p(character | all before it): what a loss adds up.
-    A model that predicts with other probabilities q pays more on average, by the divergence of q from p (Gibbs'
-    inequality; Cover and Thomas 2006, theorem 2.6.3). It may be lucky on one short text, but not for long.
+    nats / characters is comparable to a model's loss on the same text. Sentences are independent and have one
+    derivation each, so the -ln p of the choices equals the sum of -ln p(character | all before it), which a loss adds
+    up. A model with other probabilities q has a higher loss on average, by the Kullback-Leibler divergence of q from p
+    (Gibbs' inequality; Cover and Thomas 2006, theorem 2.6.3); on a short text it may be lower by chance.
 
-    Raises ValueError where a sentence is not of this grammar, or where there is no whole sentence.
+    What comes before the first and after the last sentence end is not scored. Raises ValueError if a sentence does not
+    follow the grammar, or if there is no complete sentence.
     """
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     if len(ends) < 2:
-        raise ValueError(f"No whole sentence lies within these {len(text)} characters; give a longer text.")
+        raise ValueError(f"These {len(text)} characters contain no complete sentence: give a longer text.")
     total = 0.0
     for start, end in pairwise(ends):
         derivations = _derivations(("{sentence}",), text[start:end])
@@ -191,23 +187,21 @@ def drawing_room_nats(text: str) -> tuple[float, int]:
 
 @cache
 def drawing_room_entropy() -> float:
-    """The entropy rate in nats a character: the expected nats of a sentence over its expected characters.
+    """The entropy rate in nats per character: the expected nats of a sentence divided by its expected length.
 
-    The expected nats of a rule are the mean, over its alternatives, of the choice's own -log p plus the expected nats
-    of the rules within; its expected characters likewise, with the characters of the fixed text (Soule 1974, "Entropies
-    of probabilistic grammars", after Grenander 1967; Chi 1999, "Statistical properties of probabilistic context-free
-    grammars", on when they are finite). The equations are linear and solved by repetition: n rounds count all
-    derivations up to n rules deep, and each clause holds another within it with a chance of only one in fifteen.
+    The expected nats of a rule are the mean over its alternatives of -ln p plus the expected nats of the rules inside;
+    the expected length is computed likewise (Soule 1974, "Entropies of probabilistic grammars", after Grenander 1967;
+    Chi 1999, "Statistical properties of probabilistic context-free grammars", on when they are finite). The equations
+    are linear and solved by iteration: n rounds cover all derivations up to n rules deep. That converges quickly, as a
+    clause contains another clause with a probability of only one in fifteen.
     """
     nats, characters = dict.fromkeys(_GRAMMAR, 0.0), dict.fromkeys(_GRAMMAR, 0.0)
     for _ in range(100):
         for rule, alternatives in _GRAMMAR.items():
-            nats[rule] = sum(a.chance * (a.nats + sum(nats.get(part, 0) for part in a.parts)) for a in alternatives)
-            characters[rule] = sum(a.chance * sum(characters.get(p, len(p)) for p in a.parts) for a in alternatives)
+            nats[rule] = sum(a.p * (a.nats + sum(nats.get(part, 0) for part in a.parts)) for a in alternatives)
+            characters[rule] = sum(a.p * sum(characters.get(p, len(p)) for p in a.parts) for a in alternatives)
     return nats["{sentence}"] / characters["{sentence}"]
 
-
-# ---------------------------------------------------------------- words said twice
 
 WORD_LENGTHS = range(4, 11)
 
@@ -221,18 +215,17 @@ def _word_pairs(rng: random.Random) -> Iterator[str]:
 def words_twice(length: int, seed: int = 0) -> str:
     """Exactly `length` characters of random words, each said twice: "qwopz qwopz heltu heltu ...".
 
-    A word has 4 to 10 letters from a to z, all lengths and all letters equally likely. There are no line ends: one
-    after each pair would give away which saying comes next, and the model is to find that out.
-    Seed, shorter texts and the error are as in `drawing_room`.
+    A word has 4 to 10 letters from a to z; all lengths and letters are equally likely. There are no line breaks, which
+    would show where a pair ends: the model has to find that out. Seed, shorter texts and errors: as in `drawing_room`.
     """
     return _first_characters(_word_pairs(random.Random(seed)), length)
 
 
 def words_twice_entropy() -> float:
-    """The entropy rate in nats a character, for a reader who knows the rule and which saying comes next.
+    """The entropy rate in nats per character, for a reader who knows the rule and which of the two words comes next.
 
-    A pair costs log 7 for the length of its word (paid bit by bit: each further letter also says "not over yet") and
-    log 26 for each of its letters, 7 on average. The second saying costs nothing. A pair has 2 * (7 + 1) characters.
+    A pair costs ln 7 for the length of its word and ln 26 for each of its letters, 7 on average. The second word costs
+    nothing. A pair has 2 * (7 + 1) characters.
     """
     letters = sum(WORD_LENGTHS) / len(WORD_LENGTHS)
     return (math.log(len(WORD_LENGTHS)) + letters * math.log(len(ascii_lowercase))) / (2 * (letters + 1))
@@ -254,16 +247,16 @@ class BuiltinText:
     """A text that is made here, for any length and seed."""
 
     name: str
-    purpose: str  # what it is for, in a sentence for the person who chooses
+    purpose: str  # a sentence for the person who chooses
     make: Callable[[int, int], str]  # (length in characters, seed) -> text
-    floor: Callable[[str], float]  # a held-out piece of it -> the loss on it that no model can beat, nats a character
-    length: int = 300_000  # characters, unless another number is asked for
+    floor: Callable[[str], float]  # held-out text -> the best possible loss on it, in nats per character
+    length: int = 300_000  # characters, by default
 
 
 BUILTIN_TEXTS: dict[str, BuiltinText] = {
     "drawing-room": BuiltinText(
         "Drawing-room sentences",
-        "Visits, quarrels and aunts, made by written-down rules, so that the best possible loss is known exactly.",
+        "Visits, quarrels and aunts, generated by a grammar, so the best possible loss is known exactly.",
         drawing_room,
         _drawing_room_floor,
     ),
@@ -275,8 +268,6 @@ BUILTIN_TEXTS: dict[str, BuiltinText] = {
     ),
 }
 
-# ---------------------------------------------------------------- texts spoilt on purpose
-
 
 def _shuffle_words(text: str, rng: random.Random) -> str:
     words = re.findall(r"\S+", text)
@@ -287,28 +278,30 @@ def _shuffle_words(text: str, rng: random.Random) -> str:
 
 @dataclass(frozen=True)
 class Transform:
-    """A way to spoil a text: its plain words, and what it does with dice of its own."""
+    """A way to modify a text; `apply` gets its own random number generator."""
 
     label: str
     apply: Callable[[str, random.Random], str]
 
 
 TRANSFORMS: dict[str, Transform] = {
-    "none": Transform("as it is", lambda text, rng: text),
+    "none": Transform("unchanged", lambda text, rng: text),
     "reversed": Transform("reversed", lambda text, rng: text[::-1]),
-    "words": Transform("words shuffled", _shuffle_words),  # the spaces and line ends between them stay
-    "letters": Transform("letters shuffled", lambda text, rng: "".join(rng.sample(text, len(text)))),  # spaces too
+    "words": Transform("words shuffled", _shuffle_words),  # spaces and line breaks stay
+    "letters": Transform(
+        "letters shuffled", lambda text, rng: "".join(rng.sample(text, len(text)))
+    ),  # spaces are shuffled too
 }
 
 
 def transform(text: str, how: str = "none", first: int | None = None, seed: int = 0) -> str:
-    """The first `first` characters of `text` (None: all of them), changed as `TRANSFORMS[how]` says.
+    """The first `first` characters of `text` (None: all), modified by `TRANSFORMS[how]`.
 
-    The result has the same characters in another order; the same seed gives the same order.
-    Raises ValueError for a `how` that is not in the table and for a `first` under 1.
+    The result has the same characters in another order; the same seed gives the same order. Raises ValueError for a
+    `how` that is not in TRANSFORMS and for a `first` below 1.
     """
     if how not in TRANSFORMS:
-        raise ValueError(f"No transformation is called {how!r}; choose one of: {', '.join(TRANSFORMS)}.")
+        raise ValueError(f"There is no transformation {how!r}: choose one of {', '.join(TRANSFORMS)}.")
     if first is not None and first < 1:
-        raise ValueError(f"The first {first} characters are no text; keep at least 1.")
+        raise ValueError(f"first is {first}: it must be at least 1 character.")
     return TRANSFORMS[how].apply(text[:first], random.Random(seed))

@@ -1,4 +1,4 @@
-"""Bytes that somebody wrote somewhere -> UTF-8, with a sentence where something had to be assumed."""
+"""Convert a file in any encoding to UTF-8, with a notice if something had to be assumed."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ ENCODINGS = {
     "big5": "Chinese (Big5)",
     "euc_kr": "Korean",
 }
-"""What a file may be written in, by the name that Python gives it. No other name reaches `bytes.decode`."""
+"""The encodings that can be chosen, by Python's name. No other name is passed to `bytes.decode`."""
 
-_BYTE_ORDER_MARKS = (  # the longer first: UTF-32's begins with UTF-16's
+_BYTE_ORDER_MARKS = (  # longer ones first: that of UTF-32 begins with that of UTF-16
     (b"\xff\xfe\0\0", "utf-32"),
     (b"\0\0\xfe\xff", "utf-32"),
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
     (b"\xef\xbb\xbf", "utf-8"),
 )
-_SAMPLE = 1 << 20  # bytes
+_SAMPLE_BYTES = 1 << 20
 _REPLACED = "\ufffd"
 
 
 class TextProblem(ValueError):
-    """A text cannot be had or used. Its message is for the person: what is wrong, and what would be right."""
+    """A text cannot be loaded or used. The message tells the person what is wrong, and what to do."""
 
 
 def encoding_called(name: str) -> str:
@@ -44,21 +44,21 @@ def encoding_called(name: str) -> str:
     for key in ENCODINGS:
         if _canonical(key) == _canonical(name):
             return key
-    raise TextProblem(f"No encoding called {name[:40]!r} can be read here; choose one of: {', '.join(ENCODINGS)}.")
+    raise TextProblem(f"There is no encoding {name[:40]!r}: choose one of {', '.join(ENCODINGS)}.")
 
 
 def _canonical(name: str) -> str:
     name = name.strip().lower().replace("-", "_").replace(" ", "_")
     name = aliases.get(name, name)
-    return "gb18030" if name in ("gbk", "gb2312") else name  # which hold a part of its characters
+    return "gb18030" if name in ("gbk", "gb2312") else name  # gb18030 contains both
 
 
 def as_utf8(data: bytes, name: str, encoding: str | None = None) -> tuple[bytes, str | None]:
-    """The text in a file called `name`, in UTF-8, and a notice for the person where something had to be assumed.
+    """The content of a file called `name` in UTF-8, and a notice if something had to be assumed.
 
-    `encoding`, a key of ENCODINGS, or else a byte-order mark decides. Without both it is UTF-8, or UTF-16, or else
-    Western European, since the bytes alone cannot tell such an encoding from another. A few places that do not fit, as
-    where a file broke off in the middle of a character, become U+FFFD. Raises TextProblem where more do not fit.
+    `encoding`, a key of ENCODINGS, or else a byte-order mark decides. Without either it is UTF-8, UTF-16 or, if neither
+    fits, Western European, because the bytes alone do not distinguish 8-bit encodings. A few invalid bytes, as at the
+    end of a truncated file, become U+FFFD. Raises TextProblem if there are more.
     """
     if encoding not in (None, *ENCODINGS):
         raise TextProblem(f"{name} cannot be read as {encoding}: choose one of {', '.join(ENCODINGS)}.")
@@ -68,15 +68,15 @@ def as_utf8(data: bytes, name: str, encoding: str | None = None) -> tuple[bytes,
         return data, None
     if bad and not _is_few(data, text, bad, used):
         raise TextProblem(
-            f"{name} cannot be read as {used}: {bad:,} places in it do not fit, the first {where}. Choose another "
-            "encoding, or save it as UTF-8."
+            f"{name} cannot be read as {used}: {bad:,} places are not valid, the first {where}. Choose another "
+            "encoding, or save the file as UTF-8."
         )
     notices = []
     if not encoding and not _marked(data) and used != "utf-8":
         kind = "UTF-16" if used == "utf-16" else f"Western European ({used})"
         notices.append(
             f"{name} is not UTF-8; it was read as {kind}. If letters look wrong, choose its encoding (on the command "
-            "line with --encoding), or save it as UTF-8."
+            "line: --encoding), or save the file as UTF-8."
         )
     if bad:
         places = "A place" if bad == 1 else f"{bad:,} places"
@@ -86,7 +86,7 @@ def as_utf8(data: bytes, name: str, encoding: str | None = None) -> tuple[bytes,
 
 
 def likely_encoding(data: bytes) -> str:
-    """What its byte-order mark says, or else the bytes themselves: a key of ENCODINGS, or "utf-32"."""
+    """The encoding according to a byte-order mark, or else to the bytes: a key of ENCODINGS, or "utf-32"."""
     if marked := _marked(data):
         return marked
     if _is_utf16(data):
@@ -94,7 +94,7 @@ def likely_encoding(data: bytes) -> str:
     text, bad, _ = _decoded(data, "utf-8")
     if not bad or _is_nearly_utf8(data, text, bad):
         return "utf-8"
-    # five bytes mean nothing in cp1252; in Latin-1 every byte is a character
+    # five bytes are not valid in cp1252; in Latin-1 every byte is
     return "cp1252" if not _decoded(data, "cp1252")[1] else "latin-1"
 
 
@@ -103,20 +103,20 @@ def _marked(data: bytes) -> str | None:
 
 
 def _is_utf16(data: bytes) -> bool:
-    """True for UTF-16 without a byte-order mark: of each space and line end in it, the same half is zero."""
+    """True for UTF-16 without a byte-order mark: in ASCII characters the same one of two bytes is zero."""
     few, many = sorted(_zeros(data))
-    sample = data[:_SAMPLE]
+    sample = data[:_SAMPLE_BYTES]
     return many > max(len(sample) / 100, 2 * few) and _is_few(sample, *_decoded(sample, "utf-16")[:2], "utf-16")
 
 
 def _zeros(data: bytes) -> tuple[int, int]:
-    """How many bytes are zero at even and at odd places: in UTF-16 with the high byte first, and with the low one."""
-    sample = data[:_SAMPLE]
+    """The number of zero bytes at even positions (UTF-16 with the high byte first) and at odd ones (low byte first)."""
+    sample = data[:_SAMPLE_BYTES]
     return sample[::2].count(0), sample[1::2].count(0)
 
 
 def _decoded(data: bytes, encoding: str) -> tuple[str, int, str]:
-    """The text in `data`, how many places in it became U+FFFD because they do not fit, and where the first is."""
+    """The text in `data`, the number of invalid places that became U+FFFD, and where the first one is."""
     if encoding == "utf-16" and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         high_first, low_first = _zeros(data)
         encoding = "utf-16-be" if high_first > low_first else "utf-16-le"
@@ -132,14 +132,14 @@ def _decoded(data: bytes, encoding: str) -> tuple[str, int, str]:
 
 
 def _is_few(data: bytes, text: str, bad: int, encoding: str) -> bool:
-    """True where so few places do not fit that the encoding is right all the same."""
+    """True if so few places are invalid that the encoding is right all the same."""
     return 100 * bad <= len(data) or (encoding == "utf-8" and _is_nearly_utf8(data, text, bad))
 
 
 def _is_nearly_utf8(data: bytes, text: str, bad: int) -> bool:
-    """True where the bytes after the first of each character far outnumber the bad places, but for a cut at the end.
+    """True if there are three times as many UTF-8 continuation bytes as invalid places (not counting a cut-off end).
 
-    Other encodings hardly ever have a character of several bytes in UTF-8 by chance.
+    In other encodings valid sequences of several bytes rarely occur by chance.
     """
-    further = len(data) - len(text) - 2 * data.startswith(codecs.BOM_UTF8)
-    return further > 0 and 3 * (bad - text.endswith(_REPLACED)) <= further
+    continuation_bytes = len(data) - len(text) - 2 * data.startswith(codecs.BOM_UTF8)
+    return continuation_bytes > 0 and 3 * (bad - text.endswith(_REPLACED)) <= continuation_bytes

@@ -1,4 +1,4 @@
-"""Read, clean and keep texts."""
+"""Read a text file and clean it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ MAX_TEXT_BYTES = 200_000_000
 STANDARD_INPUT = "standard input"
 
 
-# Reading. It is done to bytes, before they become a string: one emoji makes a string of 200 MB take 800, so there
-# should be one such string and no copies of it.
+# Files are cleaned as bytes: one emoji makes a 200 MB string take 800 MB, so there should be only one such string.
 
 
 def _plain(data: bytes) -> bytes:
-    """The text without a leading byte-order mark, each line end one LF."""
+    """The text without a leading byte-order mark, and with LF line ends."""
     return data.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def clean_gutenberg(text: str) -> str:
-    """What stands between Project Gutenberg's two markers, stripped, with LF line ends; nothing else is removed.
+    """The text between Project Gutenberg's two markers, stripped, with LF line ends; nothing else is removed.
 
-    Raises TextProblem where a marker is missing, as in a book that broke off.
+    Raises TextProblem if a marker is missing, as in an incomplete download.
     """
     books, is_whole = boilerplate.books(_plain(text.encode("utf-8", "surrogatepass")))
     if not (books and is_whole):
@@ -44,27 +43,29 @@ _BINARY_STARTS = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"PK\x03\x04", "a ZIP archive, or a Word or EPUB file"),
 )
-_CONTROLS = re.compile(rb"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")  # less what the log of a terminal holds: \b to \r, escape
+_CONTROLS = re.compile(
+    rb"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]"
+)  # without \b to \r and escape, which occur in terminal logs
 
 
 def refuse_too_large(size: int, name: str) -> None:
-    """Raises TextProblem for a text of more than MAX_TEXT_BYTES, which is called by this `name`."""
+    """Raises TextProblem if a text called `name` has more than MAX_TEXT_BYTES."""
     if size > MAX_TEXT_BYTES:
-        raise TextProblem(f"{name} is {math.ceil(size / 1e6)} MB; at most {MAX_TEXT_BYTES / 1e6:g} MB can be read.")
+        raise TextProblem(f"{name} is {math.ceil(size / 1e6)} MB; the limit is {MAX_TEXT_BYTES / 1e6:g} MB.")
 
 
 def _refuse_binary(data: bytes, name: str) -> None:
     sample = data[:1_000_000]
     if b"\0" in data or len(_CONTROLS.findall(sample)) > 0.05 * len(sample):
-        raise TextProblem(f"{name} looks binary (control characters): choose a plain text file, saved as UTF-8.")
+        raise TextProblem(f"{name} looks binary (it has control characters): choose a plain text file, saved as UTF-8.")
 
 
 def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[str, str | None]:
-    """The text in a file called `name`, and a notice for the person where something was assumed or left out.
+    """The text in a file called `name`, and a notice if something was assumed or left out.
 
-    How it is read with and without an `encoding`, decoding.as_utf8 says. Line ends become LF, a leading byte-order mark
-    goes, and of files of Project Gutenberg the books stay. Raises TextProblem for an empty, binary or too large file,
-    and for bytes that do not fit the encoding.
+    For `encoding` see decode.as_utf8. Line ends become LF, a leading byte-order mark is removed, and of a Project
+    Gutenberg file only the books are used. Raises TextProblem for an empty, binary or too large file, and for bytes
+    that are not valid in the encoding.
     """
     refuse_too_large(len(data), name)
     for start, kind in _BINARY_STARTS:
@@ -80,22 +81,22 @@ def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[st
     else:
         characters = boilerplate.characters(data)
         data = b"\n\n".join(books)
-        text = data.decode("utf-8").strip()  # also of the spaces that only Unicode knows
+        text = data.decode("utf-8").strip()  # also strips Unicode spaces
         where = "outside Project Gutenberg's START and END lines"
-        notices.append(f"{characters - len(text):,} characters of {name} stand {where} and were left out.")
+        notices.append(f"{characters - len(text):,} characters of {name} are {where} and were left out.")
         if not is_whole:
-            notices.append("A START or END line is missing: a book may have broken off.")
+            notices.append("A START or END line is missing: a book may be incomplete.")
     if not text:
         raise TextProblem(" ".join([f"{name} is empty: choose a file with some text in it.", *notices]))
     if line := boilerplate.mention(data):
         notices.append(
-            f"The text still names Project Gutenberg ({line}): delete its licence if it should not be learned."
+            f"The text still mentions Project Gutenberg ({line}): delete the license if the model should not learn it."
         )
     return text, " ".join(notices) or None
 
 
 def read_text_file(path: str | os.PathLike[str], encoding: str | None = None) -> tuple[str, str | None]:
-    """The text of a local file and perhaps a notice, as `decode_text` gives them. Raises TextProblem."""
+    """The text of a local file, and a notice or None: see `decode_text`. Raises TextProblem."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -110,10 +111,10 @@ def read_text_file(path: str | os.PathLike[str], encoding: str | None = None) ->
 
 
 def read_standard_input() -> bytes:
-    """What standard input has to give, to its end. Raises TextProblem where it is closed or gives too much."""
+    """All of standard input. Raises TextProblem if it is closed or too large."""
     try:
         data = sys.stdin.buffer.read(MAX_TEXT_BYTES + 1)
     except (AttributeError, ValueError, OSError) as error:
-        raise TextProblem("Standard input is closed: send a text to it, or name a file.") from error
+        raise TextProblem("Standard input is closed: send a text to it, or name a file with --text.") from error
     refuse_too_large(len(data), STANDARD_INPUT)
     return data

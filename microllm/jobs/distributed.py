@@ -1,8 +1,8 @@
-"""Several processes that train one model together, as torchrun starts them: each learns from its share of every batch.
+"""Data-parallel training with torchrun: several processes train one model, each on its rows of every batch.
 
-The first makes or opens the run and writes it; the others need no disk, they are told the settings, the text and where
-to begin. When one of them dies and torchrun starts all again (`--max-restarts`), they go on with the same run. Nothing
-else imports this module: one process alone needs none of it.
+The first process (rank 0) creates or opens the run and writes it. It sends the settings, the text and the state to the
+others, which need no disk. If a process dies and torchrun restarts all of them (`--max-restarts`), they continue the
+same run. Only the command line imports this module, and only when there are several processes.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from .training import TrainingJob
 
 
 class SharedTrainer(Trainer):
-    """One process's part of a Trainer: iterated in all of them, it makes each step in all of them or in none.
+    """The Trainer of one of several processes. Each step is made by all processes or by none.
 
-    A process that wants to end adds its reason to `wishes`; at the next step all agree, and `on_stop` is called in each
-    with a reason before that step's Progress is out. No process may leave the loop for another reason.
+    A process that should stop appends its reason to `wishes`. At the next step all processes learn of it, and `on_stop`
+    is called in each with a reason before that step's Progress is yielded. No process may leave the loop otherwise.
     """
 
     def __init__(self, *settings_and_corpus, wishes: list[str], on_stop: Callable[[str], None]) -> None:
@@ -50,37 +50,37 @@ class SharedTrainer(Trainer):
         )
 
     def __iter__(self) -> Iterator[Progress]:
-        """All begin where the first process stands: at a checkpoint, if it has one, with its settings of that step."""
-        told = [state_dict(self), self.config, self.to_replay] if self.rank == 0 else [None] * 3
-        dist.broadcast_object_list(told, src=0)
+        """All processes start from the state and settings of the first one, which may come from a checkpoint."""
+        start = [state_dict(self), self.config, self.to_replay] if self.rank == 0 else [None] * 3
+        dist.broadcast_object_list(start, src=0)
         if self.rank > 0:
-            state, self.config, self.to_replay = told
+            state, self.config, self.to_replay = start
             load_state_dict(self, state)
         yield from super().__iter__()
 
     def _forward(self) -> torch.Tensor:
-        """The loss on the whole batch, with the gradient of this process's share: all log, and fear, the same."""
+        """The mean loss over all processes, so that all log the same, with the gradient of this process's rows."""
         loss = super()._forward()
         tally = torch.stack([loss.detach(), loss.new_tensor(len(self._wishes))])
         dist.all_reduce(tally)
         total, wishes = tally.tolist()
         if wishes:
-            self._on_stop(self._wishes[0] if self._wishes else "Stopped by a signal to another of its processes.")
+            self._on_stop(self._wishes[0] if self._wishes else "Stopped by a signal to another process.")
         return loss - loss.detach() + total / self.world_size
 
     def evaluate(
         self, characters: int | None = EVAL_CHARACTERS, before_each: Callable[[], None] | None = None
     ) -> float:
-        """The first process scores and tells the others; at the very end, on all held-out text, they have finished."""
+        """Rank 0 evaluates and sends the loss to all. The final evaluation is its own: the others have ended by then."""
         if characters is None:
-            return super().evaluate(None, lambda: self._obey_alone(before_each))
+            return super().evaluate(None, lambda: self._check_wishes(before_each))
         score = torch.zeros(1, dtype=torch.float64, device=self.device)
         if self.rank == 0:
             score += super().evaluate(characters, before_each)
         dist.broadcast(score, src=0)
         return score.item()
 
-    def _obey_alone(self, before_each: Callable[[], None] | None) -> None:
+    def _check_wishes(self, before_each: Callable[[], None] | None) -> None:
         for wish in self._wishes:
             self._on_stop(wish)
         if before_each:
@@ -90,21 +90,21 @@ class SharedTrainer(Trainer):
 def take_part(
     make_run: Callable[[], Run], stop_on_signals: Callable[[Callable[[str], None]], None]
 ) -> TrainingJob | None:
-    """In the first process the training of a run, to be started; in the others None, when all is over.
+    """Rank 0 returns the job, not yet started; the other processes train along and return None at the end.
 
-    It is the run that `make_run` makes or opens, or after a restart by torchrun the one of before. What `make_run`
-    raises in the first process is raised there alone; the others end in silence.
+    The run comes from `make_run`, or after a restart by torchrun it is the same as before. If `make_run` raises, rank 0
+    raises, and the others end silently.
     """
     _join()
-    wishes, told = [], [None] * 3
+    wishes, parts = [], [None] * 3
     if dist.get_rank() == 0:
         try:
             run = _made_before() or make_run()
             write_atomically(_note(), run.id)
             atexit.register(_forget, run)
-            told = [run.read_info(), load_text(run.read_info().text.sha256), run.tokenizer]
+            parts = [run.read_info(), load_text(run.read_info().text.sha256), run.tokenizer]
         finally:
-            dist.broadcast_object_list(told, src=0)
+            dist.broadcast_object_list(parts, src=0)
         stop_on_signals(wishes.append)
         training = TrainingJob(
             run,
@@ -112,8 +112,8 @@ def take_part(
             make_trainer=lambda *parts: SharedTrainer(*parts, wishes=wishes, on_stop=training.stop),
         )
         return training
-    dist.broadcast_object_list(told, src=0)
-    info, text, tokenizer = told
+    dist.broadcast_object_list(parts, src=0)
+    info, text, tokenizer = parts
     if info is not None:
         stop_on_signals(wishes.append)
         torch.set_num_threads(info.threads)
@@ -122,11 +122,11 @@ def take_part(
 
 
 def _made_before() -> Run | None:
-    """The run that these processes trained before torchrun started them again."""
+    """The run that these processes trained before torchrun restarted them, if any."""
     if _restarts() == "0" or not _note().is_file():
         return None
     run = Run.open(_note().read_text())
-    console.note(f"{run.read_info().name} ({run.id}): goes on after a restart, in {run.folder}")
+    console.note(f"{run.read_info().name} ({run.id}): continues after a restart, in {run.folder}")
     return run
 
 
@@ -135,12 +135,12 @@ def _restarts() -> str:
 
 
 def _forget(run: Run) -> None:
-    if run.read_info().state in ("finished", "stopped"):  # else torchrun may start all again
+    if run.read_info().state in ("finished", "stopped"):  # otherwise torchrun may restart all processes
         _note().unlink(missing_ok=True)
 
 
 def _note() -> Path:
-    """The file in which the first process notes its run for the time after a restart; gone when it ends well."""
+    """The file in which rank 0 notes its run for a restart. It is deleted at a normal end."""
     launch = os.environ.get("TORCHELASTIC_RUN_ID", "")
     return runs_dir() / f".torchrun-{hashlib.sha256(launch.encode()).hexdigest()[:16]}"
 
@@ -149,10 +149,10 @@ def _join() -> None:
     if torch.cuda.is_available():
         place, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if place >= gpus:
-            raise ValueError(f"Each process needs a GPU of its own, and here is no more than {gpus}.")
+            raise ValueError(f"Each process needs its own GPU; this machine has {gpus}.")
         torch.cuda.set_device(place)
     store, rank, world_size = next(rendezvous("env://"))
-    store = dist.PrefixStore(_restarts(), store)  # after a restart the addresses of the dead still stand in it
+    store = dist.PrefixStore(_restarts(), store)  # it still holds the addresses of processes before a restart
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size)
     atexit.register(dist.destroy_process_group)
@@ -164,7 +164,7 @@ def _follow(*settings_and_corpus, wishes: list[str]) -> None:
         for _ in SharedTrainer(*settings_and_corpus, wishes=wishes, on_stop=stops.append):
             if stops:
                 break
-    except Diverged:  # the first process says so
+    except Diverged:  # rank 0 reports it
         pass
-    except RuntimeError as error:  # as when another process is gone
-        raise RunProblem(f"Process {dist.get_rank()} broke off: {error}") from error
+    except RuntimeError as error:  # for example because another process died
+        raise RunProblem(f"Process {dist.get_rank()} failed: {error}") from error

@@ -14,16 +14,16 @@ from .training import TrainingJob
 
 
 class Runner:
-    """All runs that train in this process. One a process; ended when the program ends, so that nothing stays behind."""
+    """All runs that train in this process. It stops them when the program ends."""
 
     def __init__(self, slots: Slots | None = None, grace: float | None = None) -> None:
         self.slots, self._grace = slots or Slots(), grace
-        self._jobs = WeakValueDictionary[str, TrainingJob]()  # one that is over goes with the last who looks at it
+        self._jobs = WeakValueDictionary[str, TrainingJob]()  # a finished job is dropped with its last user
         self._lock = threading.Lock()
         atexit.register(self.close)
 
     def start(self, run: Run, after: TrainingJob | None = None) -> TrainingJob:
-        """Begin to train a run, when `after` is over, unless it is trained here already."""
+        """Train a run, after the job `after` if given. Returns the existing job if it is trained here already."""
         with self._lock:
             if job := self.job(run.id):
                 return job
@@ -32,14 +32,14 @@ class Runner:
             return job
 
     def job(self, run_id: str) -> TrainingJob | None:
-        """The training of a run, while it goes on in this process."""
+        """The job that trains a run in this process, or None."""
         job = self._jobs.get(run_id)
         return job if job and job.is_alive() else None
 
     def model_now(self, run: Run, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
-        """(step, model) of a run as it stands: of the training in this process, else the newest snapshot.
+        """(step, model) of a run now: a copy of the model in training (see TrainingJob.copy), or its newest snapshot.
 
-        None before there is either. Raises weights.WeightsProblem.
+        None if there is neither. Raises weights.WeightsProblem.
         """
         if (job := self.job(run.id)) and (copy := job.copy(max_age, wait)):
             return copy
@@ -47,7 +47,7 @@ class Runner:
         return (steps[-1], run.model_at(steps[-1])) if steps else None
 
     def close(self, seconds: float = 8.0) -> None:
-        """Stop all runs and wait for their threads, `seconds` at most."""
+        """Stop all runs, and wait at most `seconds` for their threads."""
         atexit.unregister(self.close)
         deadline, jobs = time.monotonic() + seconds, [*self._jobs.values()]
         for job in jobs:

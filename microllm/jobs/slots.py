@@ -1,4 +1,4 @@
-"""Places to train in, fewer than runs, handed round in turns so that everybody's curve moves."""
+"""Slots for training: runs take turns in them, so that every curve moves."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from ..environment import default_slots
 
 
 class Slots:
-    """`count` places. A run keeps asking `may_train`; while others wait, it keeps a place for `turn` seconds at a time.
+    """`count` slots, given to runs first come, first served, in rounds, with a longer first turn.
 
-    A new run comes before those that wait. Its first turn lasts `first` seconds, or longer (three times, at most) until
-    it says that it has begun. One that has begun makes room for new ones that have not, and has the rest of its first
-    turn after them: when many come at once, every curve begins soon. The clock gives seconds.
+    A run asks `may_train` before every step. While others wait, a turn lasts `turn` seconds. New runs come first: their
+    first turn lasts `first` seconds, extended up to three times until they have begun (made a few steps). When more new
+    runs arrive, a run that has begun interrupts its first turn and gets the rest later, so that if a whole class starts
+    at once, every curve begins soon. `clock` returns seconds.
     """
 
     def __init__(
@@ -29,17 +30,17 @@ class Slots:
         self.count = count or default_slots()
         self.turn, self.first, self._clock = turn, first, clock
         self._lock = threading.Lock()
-        self._ends: dict[str, float] = {}  # who has a place, and when the turn is over
-        self._on_first_turn: set[str] = set()  # some of them
-        self._beginning: dict[str, float] = {}  # some of those, which have not begun, and since when
-        self._new: deque[str] = deque()  # who waits, and comes first
-        self._lent: dict[str, float] = {}  # who waits for the rest of a first turn, and how many seconds that is
-        self._others: deque[str] = deque()  # who waits for one more turn
-        self._served: set[str] = set()  # who has had a place before
-        self._to_begin = first  # about how many seconds a new run needs
+        self._ends: dict[str, float] = {}  # run in a slot: when its turn ends
+        self._on_first_turn: set[str] = set()  # those of them on their first turn
+        self._beginning: dict[str, float] = {}  # those of these that have not begun: since when
+        self._new: deque[str] = deque()  # new runs that wait: these come first
+        self._lent: dict[str, float] = {}  # runs that wait for the rest of a first turn: its seconds
+        self._others: deque[str] = deque()  # runs that wait for another turn
+        self._served: set[str] = set()  # runs that have had a turn
+        self._to_begin = first  # seconds that a new run needs, on average
 
     def may_train(self, run: str, has_begun: bool = True) -> bool:
-        """True when `run` has a place now. A run that has none is put in the queue."""
+        """True if `run` has a slot now. Otherwise it is put in the queue."""
         with self._lock:
             now = self._clock()
             if run in self._ends:
@@ -52,7 +53,7 @@ class Slots:
             return run in self._ends
 
     def leave(self, run: str) -> None:
-        """Give back the place of `run`, or its wait for one."""
+        """Free the slot of `run`, or remove it from the queue."""
         with self._lock:
             self._vacate(run)
             self._lent.pop(run, None)
@@ -62,7 +63,7 @@ class Slots:
             self._hand_out(self._clock())
 
     def seconds_to_turn(self, run: str) -> float | None:
-        """About how long until it is the turn of `run`; None when it has a place or does not wait."""
+        """The approximate seconds until `run` gets a slot; None if it has one or does not wait."""
         with self._lock:
             queue, is_new, now = self._queue(), run in self._new, self._clock()
             if run not in queue:
@@ -75,11 +76,11 @@ class Slots:
             return min(free_in, default=0.0)
 
     def _queue(self) -> list[str]:
-        """All that wait, in the order in which they will be served."""
+        """All waiting runs in the order in which they get slots."""
         return [*self._new, *self._lent, *self._others]
 
     def _leaves(self, run: str, for_new: bool) -> float:
-        """When `run` makes room, for a new run or for another."""
+        """When `run` will free its slot, for a new run or for another."""
         if not (for_new and run in self._on_first_turn):
             return self._ends[run]
         return self._beginning[run] + self._to_begin if run in self._beginning else -math.inf
@@ -88,7 +89,7 @@ class Slots:
         if run in self._served:
             self._others.append(run)
             return
-        # for each new one, one that has had its first seconds makes room at once
+        # each new run ends the turn of a run that is past its first turn
         leaving = sum(self._leaves(other, for_new=True) <= now for other in self._ends)
         settled = [other for other, end in self._ends.items() if end > now and other not in self._on_first_turn]
         if len(self._ends) >= self.count and leaving <= len(self._new) and settled:
@@ -96,7 +97,7 @@ class Slots:
         self._new.append(run)
 
     def _make_room(self, run: str, now: float) -> None:
-        """End the turn of `run` if it is time, and somebody waits."""
+        """End the turn of `run` if its time is over and another run waits."""
         left = self._ends[run] - now
         if run in self._beginning:
             is_time = left <= -2 * self.first

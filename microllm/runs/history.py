@@ -242,9 +242,9 @@ def newest_val_loss(path: Path) -> tuple[int, float] | None:
 
 
 def whole_lines(path: Path) -> Iterator[bytes]:
-    """The whole lines of a file that are not longer than LONGEST_LINE, each with its end. Raises OSError."""
+    """The complete lines of a file, with their line ends, without those above LONGEST_LINE. Raises OSError."""
     with open_file(path) as file:
-        is_inside = False  # of a line that is too long
+        is_inside = False  # a line that is too long
         while line := file.readline(LONGEST_LINE + 1):
             has_end = line.endswith(b"\n")
             if has_end and not is_inside:
@@ -253,7 +253,7 @@ def whole_lines(path: Path) -> Iterator[bytes]:
 
 
 def _is_row(row: Any) -> bool:
-    """True for what a writer of ours has written: a step, and numbers or nothing."""
+    """True for a valid row: a step, and numbers or None."""
     if not isinstance(row, dict) or type(row.get("step")) is not int or not 0 <= row["step"] <= _LAST_STEP:
         return False
     seconds, *rest = [row.get(name) for name in _COLUMNS[1:]]

@@ -1,4 +1,4 @@
-"""A run that somebody else packed: everything in the zip is checked before anything is kept."""
+"""Import a run from a zip made by `archive.folder_zip`. Everything in it is checked before anything is stored."""
 
 from __future__ import annotations
 
@@ -32,27 +32,29 @@ from .run import Run
 from .weights import WeightsProblem
 
 MOST_BYTES = 300 * 2**20
-"""What the zip, and all that it holds, may take."""
+"""The maximum size of the zip, and of its content."""
 
-_MOST_PACKED, _SMALL = 4, 2**16  # times; bytes: half of the weights of a model may still be zero
-_MOST_FILES = 1_000
-_MOST_ENTRIES = 5_000  # with folders, and with what systems add to each file
+_MAX_COMPRESSION, _SMALL_BYTES = 4, 2**16  # up to half of the weights may be zero
+_MAX_FILES = 1_000
+_MAX_ENTRIES = 5_000  # with folders, and with files that operating systems add
 _SNAPSHOT = re.compile(r"snapshots/step-(0|[1-9][0-9]{0,8})\.safetensors")
-_LONGEST = {
+_MAX_BYTES = {
     "run.json": MAX_JSON_BYTES,
     "vocab.json": MAX_JSON_BYTES,
     "events.jsonl": MOST_EVENTS,
     "manifest.json": 2**18,
 }
-_NAMES = {*_LONGEST, "metrics.jsonl"}
-_ADDED = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt")  # by systems, by export.folder_zip
+_NAMES = {*_MAX_BYTES, "metrics.jsonl"}
+_ADDED = re.compile(
+    r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt"
+)  # added by operating systems and archive.folder_zip
 
 
 def import_run(data: bytes, owner_key: str | None = None) -> Run:
-    """Keep the run that `export.folder_zip` packed, under a new id, owned by whoever has `owner_key`.
+    """Store the run that `archive.folder_zip` packed, under a new id, owned by whoever has `owner_key`.
 
-    Raises RunProblem with the first thing that is wrong; then nothing is kept. The text is not in such a zip: the run
-    can be looked at, and can go on where its text is kept too.
+    The zip does not contain the text. The run can be looked at, and it can continue if its text is stored here too.
+    Raises RunProblem with the first problem found; then nothing is stored.
     """
     check_disk()
     files = _files(data)
@@ -81,51 +83,51 @@ def import_run(data: bytes, owner_key: str | None = None) -> Run:
 
 
 def _files(data: bytes) -> dict[str, bytes]:
-    """The files of the one run in a zip, by their names in its folder."""
+    """The files of the run in a zip, by their paths in its folder."""
     if len(data) > MOST_BYTES:
-        raise RunProblem(f"This zip has {len(data) / 1e6:,.0f} MB; at most {MOST_BYTES / 1e6:,.0f} are taken.")
-    if (entries := data.count(b"PK\1\2")) > _MOST_ENTRIES:  # before zipfile makes objects of them, for ever
-        raise RunProblem(f"This zip has {entries:,} files; a run has at most {_MOST_FILES:,}.")
+        raise RunProblem(f"This zip has {len(data) / 1e6:,.0f} MB; the limit is {MOST_BYTES / 1e6:,.0f} MB.")
+    if (entries := data.count(b"PK\1\2")) > _MAX_ENTRIES:  # before zipfile creates an object for each
+        raise RunProblem(f"This zip has {entries:,} files; a run has at most {_MAX_FILES:,}.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return _unpacked(archive)
     except RunProblem:
         raise
-    except Exception as error:  # of a damaged zip zipfile raises a dozen kinds, most of them not documented
-        raise RunProblem(f"This is not a whole zip file: {error}.") from error
+    except Exception as error:  # zipfile raises a dozen kinds for damaged files, mostly undocumented
+        raise RunProblem(f"This zip file is damaged: {error}.") from error
 
 
 def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
     entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_added(entry.filename)]
-    if len(entries) > _MOST_FILES:
-        raise RunProblem(f"This zip has {len(entries):,} files; a run has at most {_MOST_FILES:,}.")
+    if len(entries) > _MAX_FILES:
+        raise RunProblem(f"This zip has {len(entries):,} files; a run has at most {_MAX_FILES:,}.")
     if (total := sum(entry.file_size for entry in entries)) > MOST_BYTES:
-        raise RunProblem(f"What is in this zip takes {total / 1e6:,.0f} MB; at most {MOST_BYTES / 1e6:,.0f} are taken.")
+        raise RunProblem(f"The content of this zip has {total / 1e6:,.0f} MB; the limit is {MOST_BYTES / 1e6:,.0f} MB.")
     files: dict[str, bytes] = {}
-    # a folder, or folders in folders, around the run: whoever packs it again makes one more
+    # one or more folders around the run: packing it again adds another
     around = next(filter(None, (_folder_around(entry.filename) for entry in entries)), "")
     for entry in entries:
         name = entry.filename.removeprefix(around)
         is_ours = name in _NAMES or _SNAPSHOT.fullmatch(name)
         if not (is_ours and entry.filename.startswith(around)) or name in files:
-            raise RunProblem(f"{entry.filename[:80]!r} has no place in the zip of one run.")
-        if entry.file_size > _LONGEST.get(name, MOST_BYTES):
-            raise RunProblem(f"{name} has {entry.file_size / 1e6:,.1f} MB: that is no file of ours.")
-        if _SNAPSHOT.fullmatch(name) and entry.file_size > _MOST_PACKED * entry.compress_size + _SMALL:
-            raise RunProblem(f"{name} is packed far smaller than weights of a model can be.")
+            raise RunProblem(f"{entry.filename[:80]!r} does not belong into the zip of a run.")
+        if entry.file_size > _MAX_BYTES.get(name, MOST_BYTES):
+            raise RunProblem(f"{name} has {entry.file_size / 1e6:,.1f} MB, which is too large.")
+        if _SNAPSHOT.fullmatch(name) and entry.file_size > _MAX_COMPRESSION * entry.compress_size + _SMALL_BYTES:
+            raise RunProblem(f"{name} is compressed far more than weights of a model can be.")
         with archive.open(entry) as file:
-            files[name] = file.read(entry.file_size)  # no more than it claims, and its SHA-256 is checked below
+            files[name] = file.read(entry.file_size)  # at most as much as it declares; its SHA-256 is checked below
     return _verified(files)
 
 
 def _is_added(name: str) -> bool:
-    """True for what systems put into a zip beside what was packed. It is not looked at."""
+    """True for files that operating systems add to a zip. They are ignored."""
     *folders, last = name.split("/")
     return ".." not in folders and ("__MACOSX" in folders or bool(_ADDED.fullmatch(last)))
 
 
 def _folder_around(name: str) -> str:
-    """The folders before run.json or manifest.json, with the last stroke; "" for any other file."""
+    """The folders before run.json or manifest.json, with the last slash; "" for any other file."""
     *folders, last = name.split("/")
     is_clean = last in ("run.json", "manifest.json") and not {"", ".", ".."} & {*folders}
     return name.removesuffix(last) if is_clean else ""
@@ -141,16 +143,16 @@ def _verified(files: dict[str, bytes]) -> dict[str, bytes]:
             "This is not the zip of a run: its manifest.json is missing or cannot be understood."
         ) from error
     if missing or unlisted:
-        said = [f"{name} is missing" for name in missing] + [f"{name} is not in its manifest" for name in unlisted]
-        raise RunProblem(f"This is not a whole run: {', '.join(said[:3])}.")
+        faults = [f"{name} is missing" for name in missing] + [f"{name} is not in its manifest" for name in unlisted]
+        raise RunProblem(f"This run is not complete: {', '.join(faults[:3])}.")
     for name, content in files.items():
         if hashlib.sha256(content).hexdigest() != sums[name]:
-            raise RunProblem(f"{name} is damaged: its SHA-256 differs from the manifest's.")
+            raise RunProblem(f"{name} is damaged: its SHA-256 differs from that in the manifest.")
     return files
 
 
 def _info(files: dict[str, bytes], owner_key: str | None) -> RunInfo:
-    """What run.json says, checked as if it were typed, with an id, an owner and a date of its own."""
+    """The checked content of run.json, with a new id, owner and date."""
     try:
         info = RunInfo.from_json(parsed(files["run.json"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -167,7 +169,7 @@ def _info(files: dict[str, bytes], owner_key: str | None) -> RunInfo:
 
 
 def _check_lines(name: str, files: dict[str, bytes], check: Callable[[dict[str, Any]], None]) -> list[int]:
-    """The step of each line. `check` finds nothing wrong with the rest."""
+    """The step of each line. `check` raises if it finds something wrong with the rest of a line."""
     steps, lines = [], io.BytesIO(files.get(name, b""))
     for number in itertools.count(1):
         if not (line := lines.readline(LONGEST_LINE + 1)):
@@ -175,36 +177,36 @@ def _check_lines(name: str, files: dict[str, bytes], check: Callable[[dict[str, 
         try:
             if len(line) > LONGEST_LINE:
                 raise ValueError(f"it is longer than {LONGEST_LINE:,} bytes")
-            said = parsed(line)
-            if not is_count(step := said.pop("step")):
-                raise ValueError("its step is none")
-            check(said)
+            row = parsed(line)
+            if not is_count(step := row.pop("step")):
+                raise ValueError("its step is not valid")
+            check(row)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunProblem(f"Line {number:,} of {name} cannot be understood: {error}.") from error
         steps.append(step)
 
 
 def _check_steps(files: dict[str, bytes], info: RunInfo, steps: list[int]) -> None:
-    """Raises RunProblem when metrics and snapshots are not those of one run of so many steps.
+    """Raises RunProblem if metrics and snapshots do not fit one run of so many steps.
 
-    A run that was packed while it trained, or killed, can have a snapshot of a step that was not written down yet: it
-    is left out of `files`.
+    A run that was packed during training, or that was killed, can have a snapshot of a step that is not in its metrics
+    yet. Such a snapshot is removed from `files`.
     """
     last, most = steps[-1] if steps else -1, info.train.max_steps
     if any(after <= before for before, after in pairwise(steps)):
-        raise RunProblem("metrics.jsonl of this run cannot be understood: its steps do not go up.")
+        raise RunProblem("metrics.jsonl of this run cannot be understood: its steps do not increase.")
     if last > most:
         raise RunProblem(f"metrics.jsonl of this run goes to step {last:,}, but the run ends at {most:,} (max_steps).")
     for name in [*files]:
         found = _SNAPSHOT.fullmatch(name)
-        if found and int(found[1]) > last + 1:  # a fork has a snapshot of the first step that it is going to write down
+        if found and int(found[1]) > last + 1:  # + 1: a fork has a snapshot of the first step that it will log
             if info.state not in (*ACTIVE, "interrupted"):
                 raise RunProblem(f"{name} does not belong to this run: its metrics.jsonl ends at step {last:,}.")
             del files[name]
 
 
 def _check_whole(run: Run) -> None:
-    """Raises RunProblem when weights cannot be used, or when a text that is kept here does not fit the run."""
+    """Raises RunProblem if weights cannot be used, or if a text that is stored here does not fit the run."""
     try:
         for step in run.list_snapshots():
             run.model_at(step)
@@ -216,16 +218,16 @@ def _check_whole(run: Run) -> None:
         raise RunProblem(str(error)) from error
 
 
-def _check_row(said: dict[str, Any]) -> None:
-    not_finite = said.pop("not_finite", [])
+def _check_row(row: dict[str, Any]) -> None:
+    not_finite = row.pop("not_finite", [])
     if not (isinstance(not_finite, list) and all(isinstance(name, str) for name in not_finite)):
-        raise TypeError("not_finite has to be a list of names")
-    if not (is_number(said["seconds"]) and all(it is None or is_number(it) for it in said.values())):
-        raise TypeError("there is something else than numbers in it")
+        raise TypeError("not_finite must be a list of names")
+    if not (is_number(row["seconds"]) and all(it is None or is_number(it) for it in row.values())):
+        raise TypeError("it must contain numbers only")
 
 
-def _check_change(said: dict[str, Any], info: RunInfo) -> None:
-    before = {"max_steps": said.pop("max_steps_before")} if "max_steps_before" in said else {}
-    for changes in (said, before):
+def _check_change(change: dict[str, Any], info: RunInfo) -> None:
+    before = {"max_steps": change.pop("max_steps_before")} if "max_steps_before" in change else {}
+    for changes in (change, before):
         if found := problems(info.model, replace(info.train, **changes)):
             raise ValueError(" ".join(found.values()))

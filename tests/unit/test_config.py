@@ -177,7 +177,7 @@ def test_rotary_positions_need_heads_of_an_even_share_and_the_others_do_not():
         "Try 6 or 12."
     )
     odd = problems(*configs_from({"n_embd": 25, "n_head": 5, "position": "rotary"}))
-    assert odd == {"n_embd": "n_embd is 25: rotary positions turn pairs of numbers, so it must be even. Try 24 or 26."}
+    assert odd.keys() == {"n_embd"} and odd["n_embd"].endswith("Try 24 or 26.")
 
 
 @given(n_embd=st.integers(8, 384).map(lambda n: n + n % 2), near=st.integers(1, 16), is_rotary=st.booleans())
