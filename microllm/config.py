@@ -72,7 +72,7 @@ class ModelConfig:
     position: str = _knob(
         "rotary",
         "how it knows the position of a character",
-        "none: not told at all. learned: a trained vector for each position, as in the article (Vaswani et al. 2017). "
+        "none: it is not told. learned: a trained vector for each position, as in the article (Vaswani et al. 2017). "
         "rotary: queries and keys are rotated by their position, so that attention depends on distance (Su et al. "
         "2021).",
         choices=("none", "learned", "rotary"),

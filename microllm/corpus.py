@@ -150,7 +150,7 @@ class CountingTables:
         return torch.where(runs[place] == keys, counts[place], 0)
 
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, n: int) -> float:
-        """The mean of -ln p over all positions of windows (N, T), in nats per character, from sequences of n characters.
+        """The mean of -ln p over all positions of windows (N, T), in nats per character; sequences of n characters.
 
         Like a model, it sees one window at a time: at position t (from 0) it knows t + 1 characters.
         """

@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str
     (ssl.SSLError, "no secure connection (TLS)"),
     (http.client.IncompleteRead, "the answer was cut short"),
     ((http.client.HTTPException, urllib3.exceptions.InvalidHeader), "the answer was not valid HTTP"),
-    (urllib3.exceptions.DecodeError, "the answer could not be decompressed"),
+    (zlib.error, "the answer could not be decompressed"),
     (UnicodeDecodeError, "not the book (not UTF-8)"),
     (requests.TooManyRedirects, "a redirect loop"),
     ((requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError), "the address is not valid"),
@@ -105,6 +106,8 @@ class _Transfer:
         self.began = time.monotonic()
         self.book: str | None = None
         self.problem: str | None = None
+        self.received = 0
+        """Bytes received so far, before decompression."""
         self._body = bytearray()
         self._response: requests.Response | None = None
         work = (source, seconds, ended)
@@ -114,11 +117,6 @@ class _Transfer:
     def is_running(self) -> bool:
         """True until there is a book or a problem."""
         return self.book is None and self.problem is None
-
-    @property
-    def received(self) -> int:
-        """Bytes of the body received so far, before decompression."""
-        return len(self._body) if self._response is None else self._response.raw.tell()
 
     @property
     def share(self) -> float:
@@ -151,6 +149,7 @@ class _Transfer:
         # Retry-After may ask for an hour, and a retry after an error would read that answer to its end
         retry = urllib3.Retry(connect=2, read=0, other=0, backoff_factor=0.1, respect_retry_after_header=False)
         with requests.Session() as session:
+            session.headers["Accept-Encoding"] = "gzip"
             for scheme in ("http://", "https://"):
                 session.mount(scheme, HTTPAdapter(max_retries=retry))
             session.hooks["response"].append(close_if_redirect)
@@ -165,7 +164,10 @@ class _Transfer:
                 if "html" in response.headers.get("Content-Type", "").lower():
                     raise TextProblem("a web page instead of the book")
                 self._response = response
-                self._receive(lambda: response.raw.read1(16_384, decode_content=True))  # read() waits for all 16 kB
+                is_compressed = response.headers.get("Content-Encoding") == "gzip"
+                # not by requests, which never returns from an endless stream that decompresses to nothing
+                decompress = zlib.decompressobj(wbits=31).decompress if is_compressed else bytes
+                self._receive(lambda: response.raw.read1(16_384, decode_content=False), decompress)
 
     def _read(self, path: Path) -> None:
         if path.exists() and not path.is_file():  # reading a pipe could block, and a device may have no end
@@ -173,12 +175,13 @@ class _Transfer:
         with path.open("rb") as file:
             self._receive(lambda: file.read(16_384))
 
-    def _receive(self, read: Callable[[], bytes]) -> None:
+    def _receive(self, read: Callable[[], bytes], decompress: Callable[[bytes], bytes] = bytes) -> None:
         for chunk in iter(read, b""):
             if self.problem:
                 raise TextProblem(self.problem)
-            self._body += chunk
-            if len(self._body) > MAX_BOOK_BYTES:
+            self.received += len(chunk)
+            self._body += decompress(chunk)
+            if max(self.received, len(self._body)) > MAX_BOOK_BYTES:
                 raise TextProblem("far more than a book")
 
 
@@ -251,9 +254,6 @@ def _first_answer(
             meter.read(received)
             if received > before:
                 report(max(transfer.share for transfer in transfers))
-            for transfer in transfers:
-                if transfer.received > MAX_BOOK_BYTES:  # even if none of it can be decompressed
-                    transfer.give_up("far more than a book")
     finally:
         for transfer in transfers:
             came = f"less than {least_rate / 1_000:g} kB/s" if transfer.received else "no answer"

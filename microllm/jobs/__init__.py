@@ -1,1 +1,1 @@
-"""Threads that work: training in turns, generation, samples, several processes."""
+"""Work in threads: training, generation and samples; and training in several processes."""

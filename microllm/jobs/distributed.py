@@ -71,7 +71,7 @@ class SharedTrainer(Trainer):
     def evaluate(
         self, characters: int | None = EVAL_CHARACTERS, before_each: Callable[[], None] | None = None
     ) -> float:
-        """Rank 0 evaluates and sends the loss to all. The final evaluation is its own: the others have ended by then."""
+        """Rank 0 evaluates and sends the loss to all. At the end, on all held-out text, the others have ended."""
         if characters is None:
             return super().evaluate(None, lambda: self._check_wishes(before_each))
         score = torch.zeros(1, dtype=torch.float64, device=self.device)

@@ -1,4 +1,4 @@
-"""What is on disk: a run is a folder."""
+"""Runs on disk: each is a folder."""
 
 from .catalog import all_runs, create, delete
 from .info import RunInfo, RunProblem

@@ -696,7 +696,7 @@ def test_a_run_that_is_resumed_twice_has_one_trainer_and_a_stale_lock_is_no_obst
     with run.writing():
         second = Run.open(run.id)
         for one in (second, run):  # the app has one object for all windows, another process its own
-            with pytest.raises(RunProblem, match="being trained already"), one.writing():
+            with pytest.raises(RunProblem, match="already being trained"), one.writing():
                 pass
     assert train(run) == "finished"
 

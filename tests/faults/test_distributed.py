@@ -87,7 +87,7 @@ def test_when_one_process_is_killed_the_run_goes_on_to_what_it_would_have_become
     out, err = process.communicate(timeout=100)
     assert process.returncode == 0, err
     (run,) = runs()
-    assert f"({run.id}): goes on after a restart" in out
+    assert f"({run.id}): continues after a restart" in out
     assert run.read_info().state == "finished"
     logged = rows(run)
     assert [row["step"] for row in logged] == list(range(401))  # no gap, no step twice

@@ -80,7 +80,7 @@ def test_train_writes_a_run_where_it_is_told(train, tmp_path, capsys):
     assert [row["step"] for row in rows] == list(range(13))
     out, err = capsys.readouterr()
     assert folder.name in out and "finished" in out and err == ""
-    assert re.search(r"validation loss on all held-out text: \d\.\d{4} nats a character", out)
+    assert re.search(r"validation loss on all held-out text: \d\.\d{3} nats", out)
 
 
 def key_in_the_link(printed: str) -> str | None:
@@ -117,7 +117,7 @@ def test_who_has_the_folder_gets_a_new_key_and_the_old_one_is_void(train, capsys
     assert dataclasses.replace(run.read_info(), owner=before.owner) == before
     assert command("runs", "--new_key", "0" * 16) == 2
     assert (
-        capsys.readouterr().err == f"microllm: There is no run '{'0' * 16}' here: deleted, or the link is cut short?\n"
+        capsys.readouterr().err.startswith(f"microllm: There is no run '{'0' * 16}' here")
     )
 
 
@@ -298,7 +298,7 @@ def test_several_samples_are_written_at_once_one_below_the_other(run, capsys):
         (["--samples=0"], "samples is 0"),
         (["--prompt=É"], "does not know É"),
         (["--prompt="], "prompt"),
-        (["--prompt=a", "--step=7"], "kept no weights of step 7: it has 0, 8,"),
+        (["--prompt=a", "--step=7"], "no weights of step 7, only of 0, 8,"),
         (["--prompt=a", "--top_k=few"], "invalid int value: 'few'"),
     ],
 )
@@ -363,7 +363,7 @@ def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_pat
     assert child.read_info().parent.step == 12
     assert len(child.history.read().old_val_losses) == len(child.history.val_losses) > 1
     out = capsys.readouterr().out
-    assert f"Left out, because {run.read_info().name} has never met them: . 7 Ü" in out
+    assert f"Left out, because {run.read_info().name} does not know them: . 7 Ü" in out
     assert "2,006 of its 2,009" in out
 
 
@@ -371,7 +371,7 @@ def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_pat
     ("flags", "says"),
     [
         (["--n_embd=32"], "n_embd cannot change in a fork: only learning_rate, stop_at_loss, max_steps can."),
-        (["--step=5"], "kept no weights of step 5"),
+        (["--step=5"], "no weights of step 5"),
         (["--step=12"], "max_steps is 12"),
         (["--first=100"], "name it with --text"),
         (["--text=nowhere.txt"], "nowhere.txt"),
@@ -416,7 +416,7 @@ def test_a_run_that_is_trained_elsewhere_or_has_lost_its_text_is_not_resumed(run
         before = (run.folder / "run.json").read_bytes()
         with run.writing():
             assert command("train", f"--resume={run.id}", *flags) == 2
-        assert "is being trained already" in capsys.readouterr().err
+        assert "already being trained" in capsys.readouterr().err
         assert (run.folder / "run.json").read_bytes() == before
     forget_text(run.read_info().text.sha256)
     load_corpus.cache_clear()

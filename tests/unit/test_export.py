@@ -219,7 +219,7 @@ def test_what_the_command_line_cannot_say_is_said_beside_it(finished):
     finished.update(state="stopped")
     said = " ".join(export.caveats(finished))
     assert "step 12" in said
-    assert "goes on to step 30" in said
+    assert "step 30" in said
 
 
 def test_threads_are_named_where_a_machine_could_choose_another_number(text):

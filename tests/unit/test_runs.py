@@ -293,7 +293,7 @@ with run.writing():
     with writer:
         assert writer.stdout.readline() == b"writing\n"
         assert run.read_info().state == "training"
-        with pytest.raises(RunProblem, match="is being trained already, here or in another process"), run.writing():
+        with pytest.raises(RunProblem, match="already being trained, here or in another process"), run.writing():
             pass
         os.kill(writer.pid, signal.SIGKILL)
     assert run.read_info().state == "interrupted"
@@ -303,12 +303,12 @@ with run.writing():
 
 def test_a_second_writer_is_refused(run):
     other = Run.open(run.id)
-    with run.writing(), pytest.raises(RunProblem, match="is being trained already"), other.writing():
+    with run.writing(), pytest.raises(RunProblem, match="already being trained"), other.writing():
         pass
 
 
 def test_a_second_writer_with_the_same_run_object_is_refused(run):
-    with run.writing(), pytest.raises(RunProblem, match="is being trained already"), run.writing():
+    with run.writing(), pytest.raises(RunProblem, match="already being trained"), run.writing():
         pass
 
 
