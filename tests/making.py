@@ -40,6 +40,6 @@ def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
     """Wait until `condition` holds, and return what it returned. Fails after `seconds`, more on a busy machine."""
     deadline = time.monotonic() + patience(seconds)
     while not (found := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.005)
     return found

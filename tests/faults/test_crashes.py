@@ -214,7 +214,7 @@ def command(run_id: str | None, home: Path) -> subprocess.Popen:
 
 @pytest.mark.timeout(120)
 def test_three_kills_of_the_command_line_at_random_moments_lose_nothing(tmp_path):
-    home, dice = tmp_path / "killed", random.Random(7)
+    home, rng = tmp_path / "killed", random.Random(7)
     run_id = None
     for _ in range(3):
         training = command(run_id, home)
@@ -226,7 +226,7 @@ def test_three_kills_of_the_command_line_at_random_moments_lose_nothing(tmp_path
         while not metrics.exists() or len(metrics.read_bytes().splitlines()) <= before:
             assert training.poll() is None and time.monotonic() < deadline, line
             time.sleep(0.01)
-        time.sleep(dice.uniform(0.1, 0.3))
+        time.sleep(rng.uniform(0.1, 0.3))
         training.kill()
         training.wait()
         training.stdout.close()

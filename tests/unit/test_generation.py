@@ -41,7 +41,7 @@ def test_a_sample_holds_the_text_that_the_model_generates():
     assert sample.step == 7
 
 
-def test_several_sheets_are_each_written_as_they_would_be_alone():
+def test_several_samples_are_each_written_as_they_would_be_alone():
     model = new_model()
     together = write(seeds=(3, 4, 5), model=model).samples
     assert len({sample.text for sample in together}) == 3
@@ -80,7 +80,7 @@ def test_choosing_what_stands_there_already_goes_on_with_the_same_text(place, re
     assert after.nats == pytest.approx(before.nats, abs=1e-5)
 
 
-def test_another_character_keeps_what_stands_before_it_and_leaves_the_other_sheets_alone():
+def test_another_character_keeps_what_stands_before_it_and_leaves_the_other_samples_alone():
     generation = write(seeds=(1, 2))
     first, second = generation.samples
     other = next(c for c in "abcd" if c != second.text[10])

@@ -32,7 +32,7 @@ SIZES = (1, 2, 10, 100, 127, 128, 129, 500, 999, 1_024, 5_000, 33_333, 40_000, 5
 
 @pytest.fixture(scope="module")
 def growing(tmp_path_factory):
-    """A history of 100,001 steps with an exam every 500, and what was drawn of it: {axis: {rows so far: points}}."""
+    """A history of 100,001 steps with a validation loss every 500, and what was drawn of it: {axis: {rows so far: points}}."""
     path = tmp_path_factory.mktemp("long") / "metrics.jsonl"
     history, drawn, written = History(path), {axis: {} for axis in AXES}, 0
     for rows in SIZES:
@@ -133,12 +133,12 @@ def test_a_file_that_was_replaced_is_read_anew_though_it_is_no_shorter(rows_afte
 # What is made of the rows
 
 
-def test_exams_are_the_rows_with_a_validation_loss(path):
+def test_validation_checks_are_the_rows_with_a_validation_loss(path):
     append(path, line(0, val_loss=3.0) + line(1) + line(2, val_loss=2.5))
     assert History(path).read().val_losses == [(0, 3.0), (2, 2.5)]
 
 
-def test_the_best_loss_is_the_lowest_of_all_exams_and_of_no_training_loss(path):
+def test_the_best_loss_is_the_lowest_of_all_validation_checks_and_of_no_training_loss(path):
     history = History(path).read()
     assert history.best is None
     for step, val_loss in enumerate([3.0, 2.5, None, 2.75]):
@@ -205,23 +205,23 @@ def test_the_first_and_the_newest_row_are_drawn(axis, drawn):
 
 
 @pytest.mark.parametrize("axis", AXES)
-def test_two_hundred_exams_are_all_drawn(axis, long_history):
+def test_two_hundred_validation_checks_are_all_drawn(axis, long_history):
     points = long_history.points(axis)
     drawn = [step for step, loss in zip(points["step"], points["val_loss"], strict=True) if loss is not None]
     assert drawn == [step for step, _ in long_history.val_losses]
 
 
 @pytest.mark.parametrize("axis", AXES)
-def test_an_exam_at_each_step_does_not_swamp_the_drawing(axis, path):
+def test_a_validation_check_at_each_step_does_not_swamp_the_drawing(axis, path):
     append(path, "".join(line(step, val_loss=2.5) for step in range(20_000)))
     assert 200 <= len(History(path).read().points(axis)["step"]) <= 1_400
 
 
-def test_of_many_exams_one_that_is_drawn_stays_until_they_have_doubled(path):
+def test_of_many_validation_checks_one_that_is_drawn_stays_until_they_have_doubled(path):
     history, drawn = History(path), {}
     for val_losses in range(
         1, 900
-    ):  # rows between them that are no exam, so that these are not drawn for another reason
+    ):  # rows between them without a validation loss, so that these are not drawn for another reason
         rows = [line(11 * val_losses + i, **({"val_loss": 2.5} if i == 5 else {})) for i in range(11)]
         append(path, "".join(rows))
         points = history.read().points("log")

@@ -47,16 +47,16 @@ RECIPES = [
 each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=str)
 
 
-def dice(seed: int = 0) -> torch.Generator:
+def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
 def small_model(seed: int = 0, **changes) -> MicroLLM:
-    return MicroLLM(replace(SMALL, **changes), V, generator=dice(seed)).eval()
+    return MicroLLM(replace(SMALL, **changes), V, generator=rng(seed)).eval()
 
 
 def some_idx(batch: int = 2, length: int = 6, seed: int = 0) -> torch.Tensor:
-    return torch.randint(V, (batch, length), generator=dice(seed))
+    return torch.randint(V, (batch, length), generator=rng(seed))
 
 
 # ---------------------------------------------------------------- attention
@@ -98,8 +98,8 @@ def loop_attention(
 
 @pytest.mark.parametrize("ways", [{}, {"causal": False}, {"rotary": True}], ids=str)
 def test_a_head_is_softmax_attention_written_with_loops(ways):
-    query, key, value = torch.randn(3, 4, 12, generator=dice(1), dtype=torch.float64)
-    x = torch.randn(2, 6, 12, generator=dice(2), dtype=torch.float64)
+    query, key, value = torch.randn(3, 4, 12, generator=rng(1), dtype=torch.float64)
+    x = torch.randn(2, 6, 12, generator=rng(2), dtype=torch.float64)
     out, weights = Head(query, key, value, **ways)(x)
     for b in range(2):
         found, looks = loop_attention(x[b].tolist(), query.tolist(), key.tolist(), value.tolist(), **ways)
@@ -108,7 +108,7 @@ def test_a_head_is_softmax_attention_written_with_loops(ways):
 
 
 def test_where_a_character_looks_sums_to_one_and_is_zero_in_the_future():
-    x = 30 * torch.randn(2, 6, 12, generator=dice())  # large scores too
+    x = 30 * torch.randn(2, 6, 12, generator=rng())  # large scores too
     for head in small_model().blocks[0].attention.heads:
         _, weights = head(x)
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 6))
@@ -124,15 +124,15 @@ def slow_attention(attention: MultiHeadAttention, x: torch.Tensor) -> torch.Tens
 @each_recipe
 def test_fused_attention_and_the_readable_heads_find_the_same(recipe):
     attention = small_model(**recipe).blocks[0].attention.double()
-    x = torch.randn(2, 6, 12, generator=dice(1), dtype=torch.float64)
+    x = torch.randn(2, 6, 12, generator=rng(1), dtype=torch.float64)
     torch.testing.assert_close(attention(x), slow_attention(attention, x))
 
 
 @each_recipe
 def test_fused_attention_and_the_readable_heads_have_the_same_gradients(recipe):
     attention = small_model(**recipe).blocks[0].attention.double()
-    x = torch.randn(2, 6, 12, generator=dice(1), dtype=torch.float64, requires_grad=True)
-    toward = torch.randn(2, 6, 12, generator=dice(2), dtype=torch.float64)
+    x = torch.randn(2, 6, 12, generator=rng(1), dtype=torch.float64, requires_grad=True)
+    toward = torch.randn(2, 6, 12, generator=rng(2), dtype=torch.float64)
     inputs = [x, *attention.parameters()]
     fast = torch.autograd.grad((attention(x) * toward).sum(), inputs)
     slow = torch.autograd.grad((slow_attention(attention, x) * toward).sum(), inputs)
@@ -204,7 +204,7 @@ def by_hand(model: MicroLLM, idx: list[int]) -> torch.Tensor:
 
 @each_recipe
 def test_the_scores_are_those_of_the_arithmetic_written_out(recipe):
-    model, noise = small_model(**recipe), dice(3)
+    model, noise = small_model(**recipe), rng(3)
     with torch.no_grad():  # away from 1 and 0, so that no LayerNorm can hide
         for name, parameter in model.named_parameters():
             if "ln" in name:
@@ -258,7 +258,7 @@ def test_a_model_that_cheats_sees_the_answer():
 
 
 def test_rotary_positions_count_the_distance_and_not_the_place():
-    q, k = torch.randn(2, 1, 8, generator=dice(), dtype=torch.float64)
+    q, k = torch.randn(2, 1, 8, generator=rng(), dtype=torch.float64)
     matches = {}
     for i in range(5):
         for j in range(5):
@@ -318,7 +318,7 @@ def test_the_gradient_of_the_loss_is_its_slope(recipe):
     width = 1e-6
     for name, parameter in model.named_parameters():
         flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
-        for i in torch.randint(len(flat), (4,), generator=dice(len(flat))).tolist():
+        for i in torch.randint(len(flat), (4,), generator=rng(len(flat))).tolist():
             here, losses = flat[i].item(), []
             for flat[i] in (here + width, here - width):
                 losses.append(model(idx, targets)[1].item())
@@ -355,7 +355,7 @@ def test_counting_the_parameters_of_a_huge_model_allocates_nothing():
 # ---------------------------------------------------------------- start weights
 
 
-def test_building_and_calling_a_model_leaves_the_global_dice_alone():
+def test_building_and_calling_a_model_leaves_the_global_random_state_alone():
     torch.manual_seed(5)
     before = torch.get_rng_state()
     small_model()(some_idx(), some_idx())
@@ -401,7 +401,7 @@ def test_a_parameter_without_a_rule_for_its_initial_value_is_named():
 def test_a_model_that_starts_at_zero_bets_evenly_and_adds_nothing_to_what_comes_in():
     model = small_model(initialization="zero")
     assert (model(some_idx())[0] == 0).all()
-    x = torch.randn(2, 6, 12, generator=dice())
+    x = torch.randn(2, 6, 12, generator=rng())
     assert all(torch.equal(block(x), x) for block in model.blocks)
 
 
@@ -409,14 +409,14 @@ def test_a_model_that_starts_at_zero_bets_evenly_and_adds_nothing_to_what_comes_
 
 
 def test_dropout_does_nothing_outside_training_and_nothing_at_zero():
-    x = torch.randn(100, generator=dice())
+    x = torch.randn(100, generator=rng())
     assert Dropout(0.5).eval()(x) is x
     assert Dropout(0.0).train()(x) is x
 
 
 def test_dropout_silences_its_share_and_keeps_the_mean():
     dropout = Dropout(0.3).train()
-    dropout.generator = dice()
+    dropout.generator = rng()
     out = dropout(torch.ones(100_000))
     assert set(out.tolist()) == {0.0, torch.tensor(1 / 0.7).item()}
     assert (out == 0).float().mean().item() == pytest.approx(0.3, abs=0.007)
@@ -425,19 +425,19 @@ def test_dropout_silences_its_share_and_keeps_the_mean():
 
 def test_dropout_lets_the_gradient_through_where_it_let_the_number_through():
     dropout, x = Dropout(0.5).train(), torch.ones(50, requires_grad=True)
-    dropout.generator = dice()
+    dropout.generator = rng()
     out = dropout(x)
     out.sum().backward()
     assert torch.equal(x.grad, out.detach())
 
 
-def test_dropout_throws_its_own_dice():
+def test_dropout_has_its_own_generator():
     model = small_model(dropout=0.5).train()
     torch.manual_seed(5)
     before = torch.get_rng_state()
     outs = []
     for seed in (1, 1, 2):
-        model.use_generator(dice(seed))
+        model.use_generator(rng(seed))
         outs.append(model(some_idx())[0])
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(outs[0], outs[1]) and not torch.equal(outs[0], outs[2])
@@ -452,8 +452,8 @@ def test_dropout_stands_behind_the_embeddings_and_each_sub_layer_and_nowhere_els
         "blocks.1.attention.dropout",
         "blocks.1.feed_forward.dropout",
     ]
-    model.train().use_generator(dice())
-    x = torch.randn(2, 6, 12, generator=dice(1))
+    model.train().use_generator(rng())
+    x = torch.randn(2, 6, 12, generator=rng(1))
     for module, rows in ((model.blocks[0].attention, x), (model.blocks[0].feed_forward, x), (model, some_idx())):
         call = module.embed if isinstance(module, MicroLLM) else module
         quiet = copy.deepcopy(module).eval()
@@ -478,13 +478,13 @@ def test_a_block_adds_its_findings_to_what_comes_in():
         for layer in (block.attention.proj, block.feed_forward.proj):
             layer.weight.zero_()
             layer.bias.zero_()
-    x = torch.randn(2, 6, 12, generator=dice())
+    x = torch.randn(2, 6, 12, generator=rng())
     assert torch.equal(block(x), x)
 
 
 def test_the_feed_forward_part_treats_each_character_for_itself():
     part = FeedForward(SMALL)
-    x = torch.randn(2, 6, 12, generator=dice())
+    x = torch.randn(2, 6, 12, generator=rng())
     together = part(x)
     for t in range(6):
         torch.testing.assert_close(together[:, t], part(x[:, t]))

@@ -1,4 +1,4 @@
-"""From scores to text: temperature, top-k, top-p, dice."""
+"""From scores to text: temperature, top-k, top-p, random numbers."""
 
 import itertools
 import math
@@ -135,7 +135,7 @@ def test_a_whole_batch_is_treated_row_by_row_and_the_scores_are_left_alone():
         assert torch.equal(probabilities(row, sampling), p)
 
 
-# ---------------------------------------------------------------- the dice
+# -- random numbers
 
 
 def test_a_character_is_drawn_as_often_as_its_chance_says():
@@ -145,11 +145,11 @@ def test_a_character_is_drawn_as_often_as_its_chance_says():
         assert abs(count - 50_000 * chance) <= 4 * math.sqrt(50_000 * chance * (1 - chance))
 
 
-def test_dice_at_either_end_never_draw_what_has_no_chance(monkeypatch):
+def test_random_numbers_at_either_end_never_draw_what_has_no_chance(monkeypatch):
     p = torch.tensor([[0.0, 0.1, 0.2, 0.0, 0.7 - 1e-9, 0.0]], dtype=torch.float64)  # as little rounding leaves it
     for number, expected in ((0.0, 1), (1 - 2**-53, 4)):
-        dice = torch.tensor([[number]], dtype=torch.float64)
-        monkeypatch.setattr(torch, "rand", lambda *_, dice=dice, **__: dice)
+        threshold = torch.tensor([[number]], dtype=torch.float64)
+        monkeypatch.setattr(torch, "rand", lambda *_, threshold=threshold, **__: threshold)
         assert sample_from(p, torch.Generator()).tolist() == [[expected]]
 
 
@@ -253,14 +253,14 @@ def test_the_same_seed_writes_the_same_and_another_seed_something_else(model):
     assert not torch.equal(generate(model, prompt(), 50, seed=4), first)
 
 
-def test_writing_leaves_the_global_dice_alone(model):
+def test_writing_leaves_the_global_random_state_alone(model):
     torch.manual_seed(5)
     before = torch.get_rng_state()
     generate(model, prompt(), 20)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_sequences_of_one_batch_throw_dice_of_their_own(model):
+def test_sequences_of_one_batch_have_their_own_random_numbers(model):
     out = generate(model, prompt(*[[1, 2, 3]] * 8), 20)
     assert len(set(map(tuple, out.tolist()))) == 8
 

@@ -38,7 +38,7 @@ def run():
     return trained_run(PROMPT + ", as I said. " + drawing_room(3_000))
 
 
-def test_a_sample_is_what_generate_writes_with_the_same_dice(run):
+def test_a_sample_is_what_generate_writes_with_the_same_seed(run):
     model, tokenizer = run.model_at(20), run.tokenizer
     sample = write_sample(run, 20, model)
     again = model.generate(torch.tensor([tokenizer.encode(PROMPT)]), 120, temperature=0.8, seed=0)

@@ -76,7 +76,7 @@ def test_a_text_in_which_every_character_is_determined_is_learned_by_heart():
     assert list(trainer)[-1].val_loss < 0.05
 
 
-def test_dice_cannot_be_learned():
+def test_random_characters_cannot_be_learned():
     corpus = Corpus("".join(random.Random(0).choices("abcd", k=60_000)))
     last = list(new_trainer(corpus, max_steps=100, learning_rate=3e-3))[-1]
     assert last.val_loss == pytest.approx(math.log(4), abs=0.02)
@@ -112,7 +112,7 @@ def test_the_train_loss_is_that_of_the_model_after_as_many_updates_on_the_batch_
         assert progress.train_loss == pytest.approx(token_surprisals(trainer.model, *batch_of(trainer, n)), abs=1e-5)
 
 
-def test_the_validation_loss_is_the_mean_over_the_windows_of_the_exam(corpus):
+def test_the_validation_loss_is_the_mean_over_the_windows_of_validation(corpus):
     text = drawing_room(6_000)[5_400:]
     ids = [corpus.tokenizer.encode(text[i : i + 9]) for i in range(0, len(text) - 8, 8)]
     windows = torch.tensor([window for window in ids if len(window) == 9])
@@ -124,8 +124,8 @@ def test_the_validation_loss_is_the_mean_over_the_windows_of_the_exam(corpus):
             assert progress.val_loss == pytest.approx(slow, abs=1e-5)
 
 
-def test_an_exam_scores_32_000_characters_or_all_and_weighs_each_the_same():
-    corpus = Corpus(words_twice(340_000))  # 34,000 held out: the exam takes several rounds, the last one shorter
+def test_a_validation_check_scores_32_000_characters_or_all_and_weighs_each_the_same():
+    corpus = Corpus(words_twice(340_000))  # 34,000 held out: this takes several batches, the last one shorter
     trainer = new_trainer(corpus, initialization="torch")
     slow = []
     for inputs, targets in (corpus.validation_windows(8, 32_000), corpus.validation_windows(8, None)):
@@ -137,7 +137,7 @@ def test_an_exam_scores_32_000_characters_or_all_and_weighs_each_the_same():
     assert abs(slow[0] - slow[1]) > 1e-5
 
 
-def test_an_exam_is_without_dropout_and_leaves_the_model_as_it_was(corpus):
+def test_a_validation_check_is_without_dropout_and_leaves_the_model_as_it_was(corpus):
     trainer = new_trainer(corpus, dropout=0.5)
     before = weights(trainer)
     for training in (True, False):
@@ -148,7 +148,7 @@ def test_an_exam_is_without_dropout_and_leaves_the_model_as_it_was(corpus):
     assert all(p.grad is None for p in trainer.model.parameters())
 
 
-def test_exams_and_looking_at_the_model_do_not_change_the_run(corpus):
+def test_validation_checks_and_looking_at_the_model_do_not_change_the_run(corpus):
     undisturbed = [p.train_loss for p in new_trainer(corpus, dropout=0.3, max_steps=12, eval_interval=10_000)]
     trainer, disturbed = new_trainer(corpus, dropout=0.3, max_steps=12, eval_interval=1), []
     for progress in trainer:
@@ -170,7 +170,7 @@ def test_time_and_speed_are_those_of_the_steps(corpus):
 # ---------------------------------------------------------------- when it ends
 
 
-def test_a_run_of_n_steps_tells_of_n_plus_one_moments_and_ends_with_an_exam(corpus):
+def test_a_run_of_n_steps_tells_of_n_plus_one_moments_and_ends_with_a_validation_check(corpus):
     trainer = new_trainer(corpus, max_steps=7)
     progresses = list(trainer)
     assert [p.step for p in progresses] == list(range(8))
@@ -187,12 +187,12 @@ def test_a_run_of_n_steps_tells_of_n_plus_one_moments_and_ends_with_an_exam(corp
         (5, 10, [0, 5, 10]),
     ],
 )
-def test_exams_come_at_powers_of_two_then_at_every_interval_and_at_the_end(corpus, interval, steps, val_losses):
+def test_validation_checks_come_at_powers_of_two_then_at_every_interval_and_at_the_end(corpus, interval, steps, val_losses):
     trainer = new_trainer(corpus, max_steps=steps, eval_interval=interval, batch_size=1, n_layer=1)
     assert [p.step for p in trainer if p.val_loss is not None] == val_losses
 
 
-def test_training_ends_at_the_first_exam_that_reaches_the_chosen_loss(corpus):
+def test_training_ends_at_the_first_validation_check_that_reaches_the_chosen_loss(corpus):
     progresses = list(new_trainer(corpus, stop_at_loss=3.7, max_steps=200, eval_interval=5))
     losses = [p.val_loss for p in progresses if p.val_loss is not None]
     assert losses[-1] <= 3.7 and min(losses[:-1]) > 3.7
@@ -235,7 +235,7 @@ def test_a_run_is_not_disturbed_by_another_one_beside_it(corpus):
     def disturb():
         torch.set_num_threads(1)
         for _ in new_trainer(corpus, dropout=0.7, max_steps=100_000, seed=5):
-            torch.manual_seed(len(rounds))  # and throws the global dice as well
+            torch.manual_seed(len(rounds))  # and draws from the global generator as well
             torch.rand(3)
             rounds.append(1)
             started.set()
@@ -256,7 +256,7 @@ def test_a_run_is_not_disturbed_by_another_one_beside_it(corpus):
     assert same(end_beside, end)
 
 
-def test_a_run_leaves_the_global_dice_alone(corpus):
+def test_a_run_leaves_the_global_random_state_alone(corpus):
     torch.manual_seed(5)
     before = torch.get_rng_state()
     run(corpus, max_steps=3)
@@ -316,7 +316,7 @@ def test_every_step_and_every_process_draws_a_dropout_mask_of_its_own():
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_run_that_goes_on_elsewhere_needs_the_weights_the_optimizers_and_the_step_but_no_dice(corpus, optimizer):
+def test_a_run_that_goes_on_elsewhere_needs_the_weights_the_optimizers_and_the_step_but_no_random_state(corpus, optimizer):
     settings = {"dropout": 0.3, "max_steps": 8, "optimizer": optimizer}
     losses = [p.train_loss for p in new_trainer(corpus, **settings)]
     old, new = (new_trainer(corpus, **settings) for _ in range(2))
@@ -338,7 +338,7 @@ def test_the_seed_of_a_step_fits_torch_s_32_bits_and_is_shared_by_no_other_step_
     assert stream_seed(1337, 7) == int(hashlib.blake2b(b"1337/7", digest_size=4).hexdigest(), 16)
 
 
-def test_seeds_that_agree_in_their_low_bits_do_not_give_the_same_dice():
+def test_seeds_that_agree_in_their_low_bits_do_not_give_the_same_random_numbers():
     def numbers(seed):
         return torch.rand(5, generator=torch.Generator().manual_seed(stream_seed(seed, 0)))
 
@@ -457,7 +457,7 @@ def test_a_new_learning_rate_is_the_peak_of_the_same_curve(corpus):
     assert next(iter(trainer)).learning_rate == learning_rate_at(0, replace(trainer.config, learning_rate=2e-3))
 
 
-def test_a_new_stopping_loss_ends_the_run_at_the_next_exam(corpus):
+def test_a_new_stopping_loss_ends_the_run_at_the_next_validation_check(corpus):
     trainer, steps = new_trainer(corpus, max_steps=50), []
     for progress in trainer:
         steps.append(progress.step)

@@ -79,7 +79,7 @@ def written_states(monkeypatch):
 def wait_until(condition, seconds: float | None = None) -> None:
     deadline = time.monotonic() + (seconds or patience())
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.002)
 
 
@@ -193,12 +193,12 @@ def test_a_run_stops_at_the_loss_it_was_told(runner):
     assert run.list_snapshots()[-1] == rows(run)["step"][-1]
 
 
-def test_only_the_last_exam_takes_all_of_the_held_out_text(runner, monkeypatch):
-    asked, exam = [], Trainer.evaluate
+def test_only_the_last_validation_check_takes_all_of_the_held_out_text(runner, monkeypatch):
+    asked, evaluate = [], Trainer.evaluate
 
     def remember(trainer, *characters_and_what_to_do_between):
         asked.append(characters_and_what_to_do_between[:1])
-        return exam(trainer, *characters_and_what_to_do_between)
+        return evaluate(trainer, *characters_and_what_to_do_between)
 
     monkeypatch.setattr(Trainer, "evaluate", remember)
     runner.start(new_run(10)).join(patience())
@@ -306,17 +306,17 @@ def test_a_run_that_is_stopped_before_it_starts_keeps_its_first_weights(runner):
 
 
 @pytest.fixture
-def endless_exam(monkeypatch):
+def endless_validation(monkeypatch):
     """All of the held-out text takes minutes to score."""
-    exam = Corpus.validation_windows
+    windows = Corpus.validation_windows
 
     def repeated(corpus, block_size, *characters):
-        return tuple(part.repeat(50_000 if characters == (None,) else 1, 1) for part in exam(corpus, block_size))
+        return tuple(part.repeat(50_000 if characters == (None,) else 1, 1) for part in windows(corpus, block_size))
 
     monkeypatch.setattr(Corpus, "validation_windows", repeated)
 
 
-def test_a_stop_ends_the_last_exam_too(runner, endless_exam):
+def test_a_stop_ends_the_last_validation_check_too(runner, endless_validation):
     run = new_run(10)
     training = runner.start(run)
     wait_until(lambda: training.last_step == 10)
@@ -328,7 +328,7 @@ def test_a_stop_ends_the_last_exam_too(runner, endless_exam):
     assert (run.read_info().state, run.read_info().full_val_loss, run.list_snapshots()[-1]) == ("stopped", None, 10)
 
 
-def test_orders_are_obeyed_during_the_last_exam(runner, endless_exam):
+def test_orders_are_obeyed_during_the_last_validation_check(runner, endless_validation):
     training = runner.start(new_run(10))
     wait_until(lambda: training.last_step == 10)
     assert pause(training) == 10
