@@ -28,6 +28,11 @@ REFERENCE_NAMES = {
 }
 
 
+def split_at(length: int) -> int:
+    """The number of characters to train on, of a text of this length: the first 90 %."""
+    return int(0.9 * length)
+
+
 class Corpus:
     """A text, its tokenizer and its two parts: the first 90 % to train, the last 10 % held out ("val").
 
@@ -37,7 +42,7 @@ class Corpus:
     def __init__(self, text: str, tokenizer: CharTokenizer | None = None) -> None:
         self.tokenizer = tokenizer or CharTokenizer.from_text(text)
         ids = self.tokenizer.encode_tensor(text)
-        self.train, self.val = ids.tensor_split([int(0.9 * len(ids))])
+        self.train, self.val = ids.tensor_split([split_at(len(ids))])
         self._references: dict[int, dict[str, float]] = {}
 
     @property
