@@ -57,4 +57,5 @@ def _milestones(view: View, passed: list[plots.Mark]) -> None:
         wait = max(0.0, deadline - time.monotonic())
         text = visible(server.samples().first_words(view.run, mark.step, wait) or "…", keep=" ")
         lines.append(f"step {mark.step:,}: {mark.note}\n  {text}")
-    st.code("\n".join(lines), language=None, wrap_lines=True)
+    with st.container(key="milestones"):
+        st.code("\n".join(lines), language=None, wrap_lines=True)
