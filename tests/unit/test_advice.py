@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from microllm.config import PRESETS, ModelConfig, TrainConfig, configs_from, problems
 from microllm.data.texts import Text
-from microllm.runs.advice import differences, overfits_since, next_steps, what_changes
+from microllm.runs.advice import differences, next_steps, overfits_since, what_changes
 from microllm.runs.history import History
 from microllm.runs.info import RunInfo
 
