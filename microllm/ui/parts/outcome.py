@@ -19,7 +19,7 @@ def outcome(view: View | None) -> None:
     elif info.full_val_loss is not None:
         loss = info.full_val_loss
         st.success(
-            f"Finished. Loss on all of the held-out text: {loss:.3f} nats per character ({choices(loss)}).",
+            f"Finished. Loss on all of the held-out text: {loss:.3f} nats per character, as unsure as {choices(loss)}.",
             icon=":material/flag:",
         )
         if info.guess is not None and view.history.val_losses:

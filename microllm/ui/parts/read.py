@@ -209,7 +209,9 @@ def _summary(view: View, step: int, reading: TokenSurprisals) -> str:
     if math.isnan(reading.mean):
         return "A single character has no context, so there is no prediction to compare it with."
     mean = reading.mean
-    sentence = f"At step {step:,}: loss **{mean:.3f} nats** per character on this text (**{choices(mean)}**)."
+    sentence = (
+        f"At step {step:,}: loss **{mean:.3f} nats** per character on this text, as unsure as **{choices(mean)}**."
+    )
     val_losses = [loss for at, loss in view.history.val_losses if at <= step]
     return sentence + (f" Validation loss: {val_losses[-1]:.3f}." if val_losses else "")
 
