@@ -10,7 +10,7 @@ from . import declare, reported
 HTML = """
 <div class="guess">
   <p class="passage" role="img" dir="auto"></p>
-  <div class="hands">
+  <div class="controls">
     <label>Your guess <input type="text" dir="auto" aria-label="Your guess: type one character" autocomplete="off"
       autocapitalize="none" autocorrect="off" spellcheck="false" enterkeyhint="enter" /></label>
     <div class="options" role="group" aria-label="The most common characters of this text"></div>

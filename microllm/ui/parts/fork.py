@@ -136,7 +136,7 @@ def origin(view: View | None) -> None:
         return
     name = literal(parent.name)
     sentence = f"Forked from **{name}** at step {parent.step:,}"
-    sentence += "; the curve up to there is its own." if parent.goes_on else ", to train on another text."
+    sentence += "; the curve up to that step is the parent's." if parent.goes_on else ", to train on another text."
     if parent.goes_on and not parent.has_memory:
         sentence += " Only the weights of that step were saved, so the optimizer restarted."
     with place:

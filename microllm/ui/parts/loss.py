@@ -41,8 +41,8 @@ def loss(view: View | None, chosen: texts.Text | None, block_size: int, max_step
         live(lambda shown: _tick(shown, axis), every, key="loss-live", when=view.is_active)
         if not view.info.model.causal:
             st.warning(
-                "This run cheats: without the causal mask, each character attends to the next one, which is the "
-                "answer. Its loss means nothing; look at what it writes.",
+                "This run cheats: without the causal mask, each character can see the next one, which is the "
+                "answer. Its loss means nothing. Look at what it writes.",
                 icon=":material/visibility:",
             )
     elif chosen:

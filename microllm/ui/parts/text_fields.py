@@ -69,7 +69,7 @@ def _field(view: View, label: str, key: str, max_characters: int) -> str:
     written = st.text_area(label, key=key, height=_TWO_LINES, placeholder=hint, persist_state="session")
     known = readable(view.run.tokenizer, written, max_characters)
     if not known:
-        st.warning("This is empty: write at least one character that the model knows.")
+        st.warning("Write at least one character that the model knows.")
     elif len(known) > (size := view.info.model.block_size):
         st.caption(f"The model sees at most the last {size} characters when it predicts the next one (block_size).")
     return known

@@ -21,7 +21,7 @@ from .live import live
 _MIN_BRANCH_CHARACTERS = 50  # written after another choice, even near the end of a text
 _TICK_SECONDS = 1.0
 _WRITING_TICK_SECONDS = 0.25
-_LEGEND = "Grey: the model's own probability. Blue: the probability after temperature, top-k and top-p."
+_LEGEND = "Gray: the model's own probability. Blue: the probability after temperature, top-k and top-p."
 
 
 def write(view: View) -> None:
