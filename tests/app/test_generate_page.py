@@ -42,7 +42,7 @@ def letters(at) -> dict:
 
 def bars(at) -> list[dict]:
     """The bars: character, the model's own probability, that after sampling controls, whether it is in the text."""
-    names = ("character", "model", "kept", "stands")
+    names = ("character", "model", "kept", "written")
     return [dict(zip(names, row, strict=True)) for row in letters(at)["place"]["rows"]]
 
 
@@ -214,19 +214,19 @@ def test_several_samples_stand_side_by_side_each_with_its_seed(at):
     assert len(set(texts(at))) == 3
 
 
-def test_a_character_that_was_clicked_shows_its_bars_and_another_one_goes_on_from_there(at):
+def test_a_character_that_was_clicked_shows_its_bars_and_another_choice_continues_from_there(at):
     before = write(at)
     tell(at, "picked", [0, 20])
     assert letters(at)["chosen"] == [0, 20]
     assert letters(at)["place"]["title"].endswith(before[: len("word ") + 20][-6:].replace(" ", "␠") + "”")
-    (written,) = (bar["character"] for bar in bars(at) if bar["stands"])
+    (written,) = (bar["character"] for bar in bars(at) if bar["written"])
     assert written == before[len("word ") + 20]
-    other = next(bar["character"] for bar in bars(at) if not bar["stands"])
+    other = next(bar["character"] for bar in bars(at) if not bar["written"])
     tell(at, "pressed", other)
     after = finish(at)
     assert after[: len("word ") + 21] == before[: len("word ") + 20] + other
     assert len(after) == len(before)
-    assert next(bar["character"] for bar in bars(at) if bar["stands"]) == other
+    assert next(bar["character"] for bar in bars(at) if bar["written"]) == other
 
 
 def test_choosing_at_a_place_of_the_second_sample_leaves_the_first_one(at):
@@ -235,7 +235,7 @@ def test_choosing_at_a_place_of_the_second_sample_leaves_the_first_one(at):
     write(at)
     first, second = texts(at)
     tell(at, "picked", [1, 3])
-    tell(at, "pressed", next(bar["character"] for bar in bars(at) if not bar["stands"]))
+    tell(at, "pressed", next(bar["character"] for bar in bars(at) if not bar["written"]))
     finish(at)
     assert texts(at)[0] == first
     assert texts(at)[1][:8] == second[:8]
@@ -246,7 +246,7 @@ def test_a_place_that_no_longer_exists_is_harmless(at):
     write(at)
     for place in ([0, 10**6], [7, 3], [0, -4]):
         tell(at, "picked", place)
-        assert sum(bar["stands"] for bar in bars(at)) == 1
+        assert sum(bar["written"] for bar in bars(at)) == 1
 
 
 def test_another_prompt_shows_its_own_bars_and_the_text_comes_back_with_the_old_one(at):

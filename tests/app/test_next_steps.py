@@ -108,7 +108,7 @@ def test_a_suggestion_ignores_other_settings_on_the_panel():
 
 
 @pytest.mark.timeout(30)
-def test_the_owner_of_a_run_that_was_stopped_early_goes_on_with_that_very_run():
+def test_the_owner_of_a_run_that_was_stopped_early_can_continue_that_run():
     run = new_run(drawing_room(40_000), max_steps=400)
     training = server.runner().start(run)
     wait_for(lambda: training.last_step > 40)

@@ -28,8 +28,8 @@ def write(page, monkeypatch):
     def show(text: str, given: str = "", bars: str = ""):
         place = {"title": "", "about": "", "note": "", "rows": [[c, 0.5, 0.5, False] for c in bars]}
         samples = [letters.sample("", given, text, [0.0] * len(text))]
-        nobody = {"chosen": (0, -1), "pick": print, "choose": print}
-        mount(page, letters, data_of(letters, lambda: letters.writing("k", samples, place, **nobody), monkeypatch))
+        callbacks = {"chosen": (0, -1), "pick": print, "choose": print}
+        mount(page, letters, data_of(letters, lambda: letters.writing("k", samples, place, **callbacks), monkeypatch))
         return page.locator("[role=option]")
 
     return show

@@ -32,7 +32,7 @@ def test_packed_bytes_are_the_lower_triangles_one_after_another():
     assert at == len(shares)
 
 
-def test_packed_bytes_of_a_model_that_looks_ahead_are_all_rows():
+def test_packed_bytes_of_a_model_without_a_causal_mask_are_all_rows():
     pattern = rows_that_sum_to_one(5, 5, causal=False)
     shares = unpacked(packed(pattern, causal=False)).reshape(5, 5)
     numpy.testing.assert_allclose(shares, 255 * pattern.numpy(), atol=0.51)

@@ -267,7 +267,7 @@ def test_a_text_that_was_cut_anywhere_begins_with_its_first_whole_word(cut, whol
     assert cut[after_a_cut_word(cut) :] == whole
 
 
-def test_a_reading_that_nobody_waits_for_any_more_is_given_up():
+def test_a_cancelled_reading_ends_early():
     asked = []
     assert token_surprisals(new_model(), text(400), is_cancelled=lambda: asked.append(1) or len(asked) > 2) is None
     assert len(asked) == 3
