@@ -5,8 +5,10 @@ from microllm.ui import shell
 shell.enter("pages/attention.py", "Where each character looks (attention)")
 
 from microllm.ui.parts import attention, text_fields
+from microllm.ui.state.view import look
 
-text_fields.need_a_run("Attention is what a model has learned to look at. Train one first, for a few seconds.")
-sentence = text_fields.sentence()
+view = look()
+text_fields.need_a_run(view, "Attention is what a model has learned to look at. Train one first, for a few seconds.")
+sentence = text_fields.sentence(view)
 if sentence:
-    attention.attention(sentence)
+    attention.attention(view, sentence)

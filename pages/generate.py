@@ -7,9 +7,11 @@ from microllm.ui import shell
 shell.enter("pages/generate.py", "Write and read")
 
 from microllm.ui.parts import read, text_fields, write
+from microllm.ui.state.view import look
 
-text_fields.need_a_run("A model writes one character after another. Train one first, for half a minute.")
-view = st.segmented_control(
+view = look()
+text_fields.need_a_run(view, "A model writes one character after another. Train one first, for half a minute.")
+activity = st.segmented_control(
     "What to do",
     ["Write", "Read"],
     default="Write",
@@ -18,7 +20,7 @@ view = st.segmented_control(
     persist_state="session",
     label_visibility="collapsed",
 )
-if view == "Write":
-    write.write()
+if activity == "Write":
+    write.write(view)
 else:
-    read.read()
+    read.read(view)

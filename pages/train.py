@@ -7,7 +7,9 @@ from microllm.ui import shell
 shell.enter("pages/train.py", "Train a language model, one character at a time")
 
 from microllm.ui.parts import advice, cost, fork, guess_game, loss, outcome, settings, source, steer
+from microllm.ui.state.view import look
 
+view = look()
 picture, panel = st.columns([2, 1], gap="medium")
 
 with panel, st.container(border=True, key="panel"):
@@ -16,15 +18,15 @@ with panel, st.container(border=True, key="panel"):
     if text:
         cost.cost(model, train, text)
     loss.guess()
-    steer.start_buttons(advice.start_label(model, train, text), can_start=text is not None and not problems)
+    steer.start_buttons(advice.start_label(view, model, train, text), can_start=text is not None and not problems)
 
 with picture:
-    fork.origin()
-    loss.loss(None if problems else text, model.block_size, train.max_steps)
-    advice.by_heart()
-    outcome.outcome()
-    advice.next_steps()
-    fork.fork_form()
-    guess_game.guess_form()
-    outcome.page_links()
+    fork.origin(view)
+    loss.loss(view, None if problems else text, model.block_size, train.max_steps)
+    advice.overfitting(view)
+    outcome.outcome(view)
+    advice.next_steps(view)
+    fork.fork_form(view)
+    guess_game.guess_form(view)
+    outcome.page_links(view)
     steer.live_settings()

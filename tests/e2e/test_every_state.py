@@ -44,7 +44,7 @@ NAMED = {
     "tab",
 }
 
-# Text that is painted smaller than 12 pixels, in our own components and in figures too.
+# Text that is smaller than 12 pixels, also in our own components and in figures.
 _SMALL = """() => {
     const found = []
     const walk = (root) => {
@@ -138,7 +138,7 @@ def test_every_page_is_in_order(state, crowded, new_page):
             until(page, lambda: "your turn in" in at(page, "run-bar").inner_text(), "a wait")
         for width, height in WIDTHS:
             page.set_viewport_size({"width": width, "height": height})
-            page.wait_for_timeout(250)  # the browser lays it out anew
+            page.wait_for_timeout(250)  # for the new layout
             settle(page)
             where = f"{address}, {state}, {width} pixels"
             assert page.evaluate("document.scrollingElement.scrollWidth") <= width, where

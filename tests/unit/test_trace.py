@@ -80,7 +80,7 @@ def test_a_trace_keeps_no_gradients_and_changes_nothing(model):
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_a_model_that_cheats_is_seen_to_look_into_the_future():
+def test_a_model_without_a_causal_mask_attends_to_the_future():
     config = ModelConfig(block_size=SIZE, n_embd=16, n_head=4, n_layer=2, initialization="torch", causal=False)
     cheat, idx = MicroLLM(config, 11).eval(), sentence(5)
     traced = trace(cheat, idx)
