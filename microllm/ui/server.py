@@ -1,4 +1,4 @@
-"""What all windows of this server share: the runs that train, what they write, the book, the speed of the machine."""
+"""What all windows of this server share: training jobs, samples, the book, the speed of the machine."""
 
 from __future__ import annotations
 
@@ -23,17 +23,20 @@ from ..runs.info import RunProblem
 from ..runs.run import Run
 from ..sample import NotFinite
 
+_EXIT_SECONDS = 8.0
+"""The longest that the exiting program waits for a thread. A thread that still computes at exit would abort it."""
+
 
 @st.cache_resource(on_release=Runner.close, show_spinner=False)
 def runner() -> Runner:
-    """The runs that train in this server."""
+    """The training jobs of this server."""
     return Runner(grace=grace_seconds())
 
 
 class Background:
-    """Something slow that is done once, in a thread, while pages show that it is being done."""
+    """Slow work that is done once, in a thread, while pages show its progress."""
 
-    def __init__(self, work) -> None:
+    def __init__(self, work: Callable[[Background], Any]) -> None:
         self.share, self.result, self.problem = 0.0, None, None
         self.cancelled = threading.Event()
 
@@ -52,25 +55,25 @@ class Background:
         return self._thread.is_alive()
 
     def wait(self, seconds: float) -> None:
-        """Wait for the end, `seconds` at most."""
+        """Wait for the end, at most `seconds`."""
         self._thread.join(seconds)
 
     def cancel(self) -> None:
-        """Ask the work to end, for all windows, and wait a moment for it."""
+        """Cancel the work for all windows, and wait at most 0.3 s for it to end."""
         self.cancelled.set()
         self.wait(0.3)
 
 
 @st.cache_resource(show_spinner=False)
 def book() -> Background:
-    """*Pride and Prejudice*: kept already, or on its way. `book.clear()` tries again."""
+    """*Pride and Prejudice*, from disk or being downloaded. `book.clear()` tries again."""
     return Background(lambda it: texts.book(lambda share: setattr(it, "share", share), it.cancelled))
 
 
 @st.cache_resource(show_spinner=False)
 def _speed() -> Background:
     measuring = Background(lambda it: measure_speed())
-    atexit.register(measuring.wait, 8.0)  # a thread that still computes when the program ends would abort it
+    atexit.register(measuring.wait, _EXIT_SECONDS)
     return measuring
 
 
@@ -81,27 +84,26 @@ def speed() -> Speed | None:
 
 @st.cache_resource(show_spinner=False)
 def samples() -> Samples:
-    """What the runs write as they learn, for all windows."""
+    """Samples of the runs while they train, shared by all windows."""
     return Samples(lambda run: runner().model_now(run, max_age=1.0, wait=0.05))
 
 
 @st.cache_data(ttl=20.0, show_spinner=False)
 def disk_use() -> int:
-    """Bytes that all runs and texts on this server take, as of some seconds ago."""
+    """Bytes that all runs and texts on this server occupy, at most 20 s old."""
     return disk.disk_use()
 
 
 def use_one_thread() -> None:
-    """A page's small products must not take threads from training, nor wait for cores that are busy.
-
-    Torch keeps the number for each thread, and pages run in many.
+    """Limit torch to one thread in the calling thread. The small products of a page gain nothing from more, and would
+    take cores from training. Torch keeps this number per thread, and pages run in many threads.
     """
     torch.set_num_threads(1)
 
 
-@lru_cache(maxsize=64)  # a page asks some forty times: Streamlit's own cache would be a tenth of its work
+@lru_cache(maxsize=64)  # a page asks about forty times: Streamlit's cache takes ten times as long
 def opened(run_id: str) -> Run:
-    """The run with this id, one object for all windows, so that a curve is read once. Raises RunProblem."""
+    """The run with this id: one object for all windows, so that its curve is read once. Raises RunProblem."""
     return Run.open(run_id)
 
 
@@ -109,23 +111,22 @@ _busy: weakref.WeakSet[Background] = weakref.WeakSet()
 
 
 def in_the_background(work: Callable[[threading.Event], Any]) -> Background:
-    """Begin `work` in a thread of its own, which uses one of torch's threads. It should end soon after the event that
-    it is given is set; the program waits for that.
+    """Start `work` in its own thread, with one torch thread. It gets an event and should end soon after that is set;
+    the exiting program waits for it.
     """
 
-    def modestly(background: Background) -> Any:
-        torch.set_num_threads(1)  # small products: more threads would only disturb training
+    def with_one_thread(background: Background) -> Any:
+        use_one_thread()
         return work(background.cancelled)
 
-    background = Background(modestly)
+    background = Background(with_one_thread)
     _busy.add(background)
     return background
 
 
 @atexit.register
-def _wait_for_all() -> None:
-    """A thread that still computes when the program ends would abort it."""
+def _cancel_all() -> None:
     for background in list(_busy):
         background.cancelled.set()
     for background in list(_busy):
-        background.wait(8.0)
+        background.wait(_EXIT_SECONDS)
