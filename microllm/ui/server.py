@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
-import weakref
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -14,54 +12,18 @@ import torch
 
 from ..cost import Speed, measure_speed
 from ..data import texts
-from ..data.decode import TextProblem
 from ..environment import grace_seconds
+from ..jobs.background import Background
 from ..jobs.runner import Runner
 from ..jobs.samples import Samples
 from ..runs import disk
-from ..runs.info import RunProblem
 from ..runs.run import Run
-from ..sample import NotFinite
-
-_EXIT_SECONDS = 8.0
-"""The longest that the exiting program waits for a thread. A thread that still computes at exit would abort it."""
 
 
 @st.cache_resource(on_release=Runner.close, show_spinner=False)
 def runner() -> Runner:
     """The training jobs of this server."""
     return Runner(grace=grace_seconds())
-
-
-class Background:
-    """Slow work that is done once, in a thread, while pages show its progress."""
-
-    def __init__(self, work: Callable[[Background], Any]) -> None:
-        self.share, self.result, self.problem = 0.0, None, None
-        self.cancelled = threading.Event()
-
-        def run() -> None:
-            try:
-                self.result = work(self)
-            except (TextProblem, RunProblem, NotFinite, OSError) as problem:
-                self.problem = str(problem)
-
-        self._thread = threading.Thread(target=run, daemon=True)
-        self._thread.start()
-
-    @property
-    def is_busy(self) -> bool:
-        """True until there is a result or a problem."""
-        return self._thread.is_alive()
-
-    def wait(self, seconds: float) -> None:
-        """Wait for the end, at most `seconds`."""
-        self._thread.join(seconds)
-
-    def cancel(self) -> None:
-        """Cancel the work for all windows, and wait at most 0.3 s for it to end."""
-        self.cancelled.set()
-        self.wait(0.3)
 
 
 @st.cache_resource(show_spinner=False)
@@ -72,9 +34,7 @@ def book() -> Background:
 
 @st.cache_resource(show_spinner=False)
 def _speed() -> Background:
-    measuring = Background(lambda it: measure_speed())
-    atexit.register(measuring.wait, _EXIT_SECONDS)
-    return measuring
+    return Background(lambda _: measure_speed())
 
 
 def speed() -> Speed | None:
@@ -107,26 +67,6 @@ def opened(run_id: str) -> Run:
     return Run.open(run_id)
 
 
-_busy: weakref.WeakSet[Background] = weakref.WeakSet()
-
-
 def in_the_background(work: Callable[[threading.Event], Any]) -> Background:
-    """Start `work` in its own thread, with one torch thread. It gets an event and should end soon after that is set;
-    the exiting program waits for it.
-    """
-
-    def with_one_thread(background: Background) -> Any:
-        use_one_thread()
-        return work(background.cancelled)
-
-    background = Background(with_one_thread)
-    _busy.add(background)
-    return background
-
-
-@atexit.register
-def _cancel_all() -> None:
-    for background in list(_busy):
-        background.cancelled.set()
-    for background in list(_busy):
-        background.wait(_EXIT_SECONDS)
+    """Start `work` in its own thread. It should end soon after the event it gets is set."""
+    return Background(lambda it: work(it.cancelled))

@@ -1,8 +1,11 @@
-"""Sheets that a model writes on: what stands on them, what was surprising, and going on differently."""
+"""Generation: what a model writes, the surprisal of each character, and branching at a character."""
+
+import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
-from patience import patience
+from making import wait_until
 
 from microllm.config import ModelConfig
 from microllm.inference import generate, next_logits, stream
@@ -22,9 +25,7 @@ def new_model(**recipe) -> MicroLLM:
 
 
 def written(generation: Generation) -> Generation:
-    for thread in generation._threads:
-        thread.join(patience())
-    assert not generation.is_writing
+    wait_until(lambda: not generation.is_writing)
     return generation
 
 
@@ -32,7 +33,7 @@ def write(prompt="abc", length=40, seeds=(0,), model=None) -> Generation:
     return written(Generation(model or new_model(), TOKENIZER, prompt, length, SAMPLING, seeds, step=7))
 
 
-def test_a_sheet_holds_the_text_that_the_model_generates():
+def test_a_sample_holds_the_text_that_the_model_generates():
     model = new_model()
     (sample,) = write(seeds=(3,), model=model).samples
     ids = generate(model, torch.tensor([TOKENIZER.encode("abc")]), 40, temperature=1.1, seed=3)
@@ -92,14 +93,18 @@ def test_another_character_keeps_what_stands_before_it_and_leaves_the_other_shee
     assert changed.nats[10] == pytest.approx(-p.log().item(), abs=1e-5)
 
 
-def test_a_sheet_that_nobody_sees_any_more_is_not_written_on(monkeypatch):
+def test_a_sample_that_nobody_sees_any_more_is_not_continued(monkeypatch):
     started = []
-    monkeypatch.setattr(generation_room.GenerationThread, "start", lambda self: started.append(self))
+
+    def begin(work, name):
+        started.append(SimpleNamespace(is_busy=True, cancelled=threading.Event()))
+        return started[-1]
+
+    monkeypatch.setattr(generation_room, "Background", begin)
     generation = Generation(new_model(), TOKENIZER, "abc", 2_000, SAMPLING)
     generation.samples[0].text, generation.samples[0].nats, generation.samples[0].seen = "ab", [1.0, 1.0], [3, 4]
-    monkeypatch.setattr(generation_room.GenerationThread, "is_alive", lambda self: True)
     generation.branch(0, 1, "c", 5, SAMPLING)
-    assert [one._stopped.is_set() for one in started] == [True, False]
+    assert [one.cancelled.is_set() for one in started] == [True, False]
 
 
 def test_a_place_that_is_not_written_and_an_unknown_character_are_refused():
@@ -117,11 +122,11 @@ def test_a_place_that_is_not_written_and_an_unknown_character_are_refused():
 
 def test_what_the_model_never_met_is_left_out_of_the_prompt_and_nothing_is_refused():
     assert write(prompt="a☕b", length=1).samples[0].prompt == "ab"
-    with pytest.raises(ValueError, match="nothing to go on from"):
+    with pytest.raises(ValueError, match="prompt"):
         Generation(new_model(), TOKENIZER, "☕", 5, SAMPLING)
 
 
-def test_a_new_sheet_knows_what_could_come_first():
+def test_a_new_sample_knows_what_could_come_first():
     sample = Sample(new_model(), TOKENIZER, 0, "abcabcabcabc", seed=0)
     expected = next_logits(sample.model, torch.tensor([TOKENIZER.encode("abcabcabcabc")]))[0]
     torch.testing.assert_close(sample.logits(0), expected)

@@ -119,7 +119,7 @@ def test_the_sample_of_a_snapshot_that_is_gone_says_so(run):
 
 
 def test_the_newest_sample_is_written_in_the_background_and_a_new_step_makes_a_new_one(run, monkeypatch):
-    monkeypatch.setattr(microllm.jobs.samples, "_EVERY", 0.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_SECONDS_BETWEEN_SAMPLES", 0.0)
     now = [(8, run.model_at(8))]
     samples = Samples(lambda run: now[0])
     assert samples.newest(run) is None
@@ -141,12 +141,21 @@ def test_a_sample_of_noise_is_followed_at_once_and_one_of_a_model_after_a_while(
     assert samples.newest(run).step == 8
 
 
-def test_all_samples_are_written_by_one_hand(run):
+def test_samples_are_written_one_at_a_time(run, monkeypatch):
+    lock, together = threading.Lock(), []
+
+    def write(run, step, model):
+        together.append(lock.acquire(blocking=False))
+        time.sleep(0.02)
+        lock.release()
+        return SimpleNamespace(step=step)
+
+    monkeypatch.setattr(microllm.jobs.samples, "write_sample", write)
     samples = Samples(lambda run: None)
     for step in (0, 8, 12, 16, 20):
         samples.at(run, step)
-    assert sum(thread.name.startswith("samples") for thread in threading.enumerate()) == 1
-    assert samples.at(run, 20, wait=30).step == 20
+    assert [samples.at(run, step, wait=30).step for step in (0, 8, 12, 16, 20)] == [0, 8, 12, 16, 20]
+    assert together == [True] * 5
 
 
 def test_the_first_words_are_how_the_sample_begins(run):
@@ -157,8 +166,8 @@ def test_the_first_words_are_how_the_sample_begins(run):
 
 
 def test_while_it_rests_first_words_are_begun_only_for_those_who_wait(run, monkeypatch):
-    monkeypatch.setattr(microllm.jobs.samples, "_REST", 1e6)
-    monkeypatch.setattr(microllm.jobs.samples, "_LONGEST_REST", 60.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_REST_FACTOR", 1e6)
+    monkeypatch.setattr(microllm.jobs.samples, "_MAX_REST_SECONDS", 60.0)
     samples = Samples(lambda run: None)
     wait_for(lambda: samples.first_words(run, 8))
     assert samples.first_words(run, 12) is None
@@ -168,8 +177,8 @@ def test_while_it_rests_first_words_are_begun_only_for_those_who_wait(run, monke
 
 
 def test_many_runs_together_take_a_fifth_of_the_time_for_samples(run, monkeypatch):
-    monkeypatch.setattr(microllm.jobs.samples, "_EVERY", 0.0)
-    monkeypatch.setattr(microllm.jobs.samples, "_LONGEST_REST", 60.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_SECONDS_BETWEEN_SAMPLES", 0.0)
+    monkeypatch.setattr(microllm.jobs.samples, "_MAX_REST_SECONDS", 60.0)
     monkeypatch.setattr(
         microllm.jobs.samples, "write_sample", lambda run, step, model: time.sleep(0.05) or SimpleNamespace(step=step)
     )
