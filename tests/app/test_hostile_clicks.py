@@ -1,4 +1,4 @@
-"""What one visitor can do to the others, or to another run of their own, with clicks alone."""
+"""What one visitor can do to others, or to another run of their own, by clicking."""
 
 import pytest
 from play import KEY, TINY, click, complaints, new_run, open_app
