@@ -1,6 +1,6 @@
-"""Every knob, once: its default, its range, its plain words, its check; and the presets.
+"""Every setting with its default, range and explanation; the presets; and the validator.
 
-Sliders, command-line flags, the values of a link and all checks are made from the metadata of these two dataclasses.
+Sliders, command-line flags, link values and checks are all made from the metadata of these two dataclasses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def _knob(default, plain: str, help: str, *, low=None, high=None, step=None, choices=None, live=False) -> Any:
-    """A dataclass field that also knows its range, its words and whether it may change while training ("live")."""
+    """A dataclass field with its range and explanation in the metadata. A "live" one may change during training."""
     metadata = {
         "plain": plain,
         "help": help,
@@ -27,83 +27,83 @@ def _knob(default, plain: str, help: str, *, low=None, high=None, step=None, cho
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of a model. `problems` tells what is wrong with one; nothing is checked on construction."""
+    """The architecture of a model. Values are not checked on construction: see `problems`."""
 
     block_size: int = _knob(
         32,
         "how far back it can see",
-        "The number of characters the model looks at to guess the next one (the context).",
+        "The context length: the number of previous characters from which the model predicts the next one.",
         low=1,
         high=256,
         step=1,
     )
     n_embd: int = _knob(
         64,
-        "numbers that describe a character",
-        "The width of the model: each character is carried through it as this many numbers (the embedding size).",
+        "width: numbers per character",
+        "The embedding size: the model represents each character by a vector of this many numbers.",
         low=8,
         high=384,
         step=8,
     )
     n_head: int = _knob(
         4,
-        "places it can look at once",
-        "Attention heads in each layer. They share the width, so n_head must divide n_embd.",
+        "attention heads per layer: separate things it can look for at once",
+        "The heads share the width, so n_head must divide n_embd.",
         low=1,
         high=16,
         step=1,
     )
     n_layer: int = _knob(
         3,
-        "rounds of looking and thinking",
-        "Transformer blocks, one after another. Each looks back (attention), then thinks (feed-forward).",
+        "layers: how many times it looks back and processes",
+        "The number of Transformer blocks, one after another. Each has attention and a feed-forward network.",
         low=1,
         high=12,
         step=1,
     )
     dropout: float = _knob(
         0.0,
-        "share of signals silenced while training",
-        "Random forgetting that keeps a model from learning by heart. 0 switches it off; small models need none.",
+        "share of activations set to zero during training",
+        "Dropout works against memorizing (overfitting). 0 switches it off; small models need none.",
         low=0.0,
         high=0.9,
         step=0.05,
     )
     position: str = _knob(
         "rotary",
-        "how it knows where a character stands",
-        "none: it does not, beyond what the order of looking gives away. learned: a vector for each place is added "
-        "(Vaswani et al. 2017), as in the article. rotary: queries and keys turn with their place, so that distance "
-        "counts (Su et al. 2021).",
+        "how it knows the position of a character",
+        "none: not told at all. learned: a trained vector for each position, as in the article (Vaswani et al. 2017). "
+        "rotary: queries and keys are rotated by their position, so that attention depends on distance (Su et al. "
+        "2021).",
         choices=("none", "learned", "rotary"),
     )
     lookback: int = _knob(
         1,
-        "earlier characters handed over with each",
-        "The vectors of so many characters before it are added to each character's own (neighbours, as in Bengio et "
-        "al. 2003). 0: none, as in the article; then the first layer has to find them by attention.",
+        "how many previous characters are mixed into each one",
+        "The embeddings of the previous characters are added to each character's own (token shift, or smear; after "
+        "Bengio et al. 2003). With 0, as in the article, the first layer has to find them by attention.",
         low=0,
         high=8,
         step=1,
     )
     causal: bool = _knob(
         True,
-        "no looking at the answer",
-        "Each character sees only those before it (the causal mask, Vaswani et al. 2017). Off is cheating: the next "
-        "character, the very one to guess, is in sight.",
+        "hide the future (causal mask)",
+        "Each position attends only to itself and earlier ones (Vaswani et al. 2017). Off is cheating: the model sees "
+        "the very character that it should predict.",
         choices=(True, False),
     )
     activation: str = _knob(
         "relu2",
-        "what thinking does to a number",
-        "relu: below zero becomes zero, as in the article. relu2: the same, then squared (So et al. 2021, Primer).",
+        "the non-linear function between layers",
+        "relu: negative numbers become zero, as in the article. relu2: then also squared (So et al. 2021, Primer).",
         choices=("relu", "relu2"),
     )
     initialization: str = _knob(
         "zero",
         "how the weights start",
-        "torch: PyTorch's defaults, as in the article. zero: what each layer adds, and the scores, begin at zero "
-        "(Zhang et al. 2019, Fixup), so that the first loss is exactly that of blind guessing.",
+        "torch: PyTorch's defaults, as in the article. zero: each layer's contribution and the logits start at zero "
+        "(Zhang et al. 2019, Fixup), so the first loss is exactly that of guessing blindly.",
         choices=("torch", "zero"),
     )
 
@@ -115,43 +115,42 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a model is trained. `problems` tells what is wrong with one; nothing is checked on construction."""
+    """How a model is trained. Values are not checked on construction: see `problems`."""
 
     batch_size: int = _knob(
         32,
-        "pieces of text a step",
-        "Each step learns from this many windows of block_size characters, drawn at random.",
+        "pieces of text per step",
+        "The batch size: each step trains on this many random windows of block_size characters.",
         low=1,
         high=512,
         step=1,
     )
     optimizer: str = _knob(
         "muon",
-        "how corrections are made",
-        "adamw: each number for itself, with torch's settings (Loshchilov & Hutter 2019), as in the article. muon: the "
-        "matrices inside the layers are turned as a whole, every direction alike (Jordan et al. 2024); AdamW does the "
-        "rest.",
+        "how the weights are updated",
+        "adamw: every weight separately (Loshchilov & Hutter 2019), as in the article. muon: the matrices inside the "
+        "layers get orthogonal updates (Jordan et al. 2024), and AdamW updates the rest.",
         choices=("adamw", "muon"),
     )
     precision: str = _knob(
         "bfloat16",
-        "digits of a product",
-        "float32: seven decimal digits, as in the article. bfloat16: the products of large matrices are made with two "
-        "or three (Kalamkar et al. 2019), which some processors do twice as fast; on all others this changes nothing.",
+        "number format of large multiplications",
+        "float32: about seven decimal digits, as in the article. bfloat16: two or three (Kalamkar et al. 2019), about "
+        "twice as fast on processors that support it; on all others it changes nothing.",
         choices=("float32", "bfloat16"),
     )
     learning_rate: float = _knob(
         0.02,
-        "how big each correction is",
-        "The size of a step downhill (the peak, when a schedule lowers it). Too small crawls, too large explodes. "
-        "May be changed while the model trains.",
+        "how big each update is",
+        "Too small, and training is slow; too large, and training diverges. With a schedule this is the peak; you can "
+        "change it during training.",
         low=1e-6,
         high=1.0,
         live=True,
     )
     max_steps: int = _knob(
         2_000,
-        "steps in all",
+        "number of training steps",
         "Training ends after this many steps.",
         low=1,
         high=1_000_000,
@@ -159,22 +158,22 @@ class TrainConfig:
     )
     schedule: str = _knob(
         "linear",
-        "how the learning rate moves",
-        "constant: the same to the end, as in the article. linear: down in a straight line to nothing.",
+        "how the learning rate changes over time",
+        "constant: stays the same, as in the article. linear: falls linearly to zero.",
         choices=("constant", "linear"),
     )
     warmup_steps: int = _knob(
         0,
-        "steps to get up to speed",
-        "The learning rate grows from nothing to its peak during the first steps (warm-up).",
+        "steps until the full learning rate (warm-up)",
+        "The learning rate rises linearly from zero to its peak over this many steps.",
         low=0,
         high=10_000,
         step=10,
     )
     eval_interval: int = _knob(
         200,
-        "steps between two val_losses",
-        "Every so many steps (and more often at the start) the model is scored on text it never trains on.",
+        "steps between validation checks",
+        "Each check measures the validation loss: the loss on held-out text. Early in a run there are more checks.",
         low=1,
         high=10_000,
         step=10,
@@ -182,8 +181,8 @@ class TrainConfig:
     stop_at_loss: float = _knob(
         0.0,
         "stop at this validation loss",
-        "Training ends at the first exam that reaches this loss, in nats a character. 0 means: do not stop early. "
-        "May be changed while the model trains.",
+        "Training ends at the first check that reaches this loss, in nats per character. 0 never stops early; you can "
+        "change it during training.",
         low=0.0,
         high=10.0,
         step=0.05,
@@ -191,8 +190,8 @@ class TrainConfig:
     )
     seed: int = _knob(
         1337,
-        "the dice",
-        "Start weights and batches are drawn from this number: the same seed gives the same run.",
+        "random seed",
+        "The initial weights and the batches depend on it. The same seed gives the same run.",
         low=0,
         high=2**31 - 1,
         step=1,
@@ -201,7 +200,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """A named pair of configurations, with a sentence for the person who chooses."""
+    """A named pair of configurations, with a sentence that describes it."""
 
     title: str
     sentence: str
@@ -212,7 +211,7 @@ class Preset:
 PRESETS = {
     "quick": Preset(
         "Quick",
-        "About a minute on two cores: readable words on the real book.",
+        "About a minute on two cores; writes readable words after training on the real book.",
         ModelConfig(),
         TrainConfig(),
     ),
@@ -242,32 +241,37 @@ PRESETS = {
     ),
     "long": Preset(
         "Long",
-        "A few minutes: sees four times as far back, and ends at a loss of about 1.2 on the real book.",
+        "A few minutes; sees four times as far back and reaches a loss of about 1.2 on the real book.",
         ModelConfig(block_size=128, n_embd=96, n_head=3, n_layer=3, lookback=3),
         TrainConfig(batch_size=12, max_steps=1_450),
     ),
 }
 
 SHORTEST_TEXT = 20
-"""Characters that a text needs at least."""
+"""The minimum length of a text, in characters."""
 
 LIVE = tuple(f.name for f in fields(TrainConfig) if f.metadata["live"])
 
 
 def knobs() -> dict[str, Field]:
-    """All fields of both configurations by name; their names do not overlap."""
+    """All fields of both configurations by name; no name occurs in both."""
     return {f.name: f for config in (ModelConfig, TrainConfig) for f in fields(config)}
 
 
-def configs_from(values: Mapping[str, Any], preset: str = "quick") -> tuple[ModelConfig, TrainConfig]:
-    """The preset's configurations with `values` (flat, by field name) on top; not yet checked.
+def flat(model: ModelConfig, train: TrainConfig) -> dict[str, Any]:
+    """All settings by name: the inverse of `configs_from`."""
+    return asdict(model) | asdict(train)
 
-    Raises ValueError for a name that is no knob and for an unknown preset.
+
+def configs_from(values: Mapping[str, Any], preset: str = "quick") -> tuple[ModelConfig, TrainConfig]:
+    """The preset's configurations with `values` (by field name) on top; values are not checked.
+
+    Raises ValueError for an unknown setting or preset.
     """
     if preset not in PRESETS:
         raise ValueError(f"There is no preset {preset!r}: choose one of {', '.join(PRESETS)}.")
     base = PRESETS[preset]
-    merged = asdict(base.model) | asdict(base.train)
+    merged = flat(base.model, base.train)
     for name in values:
         if name not in merged:
             raise ValueError(f"There is no setting {name!r}: the settings are {', '.join(merged)}.")
@@ -282,42 +286,42 @@ def flat(model: ModelConfig, train: TrainConfig) -> dict[str, Any]:
 
 
 def problems(model: ModelConfig, train: TrainConfig, text_length: int | None = None) -> dict[str, str]:
-    """What is wrong, `{field: sentence}`; empty when a run can start. The one validator of slider, flag, link and file.
+    """What is wrong, as `{field: sentence}`; empty if a run can start. Sliders, flags, links and files all use it.
 
-    `text_length` is the number of characters of the text, when it is known.
+    `text_length` is the number of characters of the text, if known.
     """
     found = _value_problems(model) | _value_problems(train)
     if not {"n_embd", "n_head"} & found.keys():
         heads, is_rotary = valid_heads(model, near=model.n_head), model.position == "rotary"
         if not heads:
             found["n_embd"] = (
-                f"n_embd is {model.n_embd}: rotary positions turn pairs of numbers, so it must be even. "
+                f"n_embd is {model.n_embd}: rotary positions rotate pairs of numbers, so it must be even. "
                 f"Try {model.n_embd - 1} or {model.n_embd + 1}."
             )
         elif model.n_head not in heads:
             found["n_head"] = (
-                f"{model.n_head} heads cannot share {model.n_embd} numbers evenly: n_head must divide n_embd"
+                f"{model.n_head} heads cannot share {model.n_embd} numbers: n_head must divide n_embd"
                 f"{', into even parts for rotary positions' if is_rotary else ''}. Try {' or '.join(map(str, heads))}."
             )
     if text_length is not None and "block_size" not in found:
         longest = longest_block_size(text_length)
         if text_length < SHORTEST_TEXT:
             found["text"] = (
-                f"The text has {text_length:,} characters: too short to learn from. It needs {SHORTEST_TEXT}, "
+                f"The text has {text_length:,} characters: too short to train on. It needs at least {SHORTEST_TEXT}, "
                 "better 10,000 or more."
             )
         elif model.block_size > longest:
             found["block_size"] = (
-                f"The text has {text_length:,} characters, and the tenth that is held out must be longer than "
-                f"block_size: here at most {longest}, not {model.block_size}."
+                f"This text is too short: with {text_length:,} characters block_size can be at most {longest}, not "
+                f"{model.block_size}. Use {longest}, or a longer text."
             )
     return found
 
 
 def with_live_changes(model: ModelConfig, train: TrainConfig, changes: Mapping[str, float]) -> TrainConfig:
-    """`train` with some of its live settings changed. Raises ValueError when one is not live or out of range."""
+    """`train` with some live settings changed. Raises ValueError if one is not live or out of range."""
     if frozen := sorted(changes.keys() - set(LIVE)):
-        raise ValueError(f"{', '.join(frozen)} cannot change while a model trains; {' and '.join(LIVE)} can.")
+        raise ValueError(f"{', '.join(frozen)} cannot change during training; {' and '.join(LIVE)} can.")
     changed = replace(train, **changes)
     found = problems(model, changed)
     if wrong := [found[name] for name in changes if name in found]:
@@ -333,12 +337,12 @@ def _value_problems(config: ModelConfig | TrainConfig) -> dict[str, str]:
 def _value_problem(knob: Field, value: Any) -> str | None:
     name, meta = knob.name, knob.metadata
     if choices := meta["choices"]:
-        is_one = type(value) is type(choices[0]) and value in choices  # 1 is not True here
+        is_one = type(value) is type(choices[0]) and value in choices  # so that 1 is not taken for True
         return None if is_one else f"{name} is {_shown(value)}: choose {' or '.join(map(str, choices))}."
     whole = knob.type == "int"
     low, high = meta["low"], meta["high"]
     is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if is_number and low <= value <= high:  # NaN is not
+    if is_number and low <= value <= high:  # False for NaN
         return None
     span = f"a {'whole ' if whole else ''}number from {low:,} to {high:,}"
     return f"{name} is {_shown(value)}: it must be {span}."
@@ -347,13 +351,13 @@ def _value_problem(knob: Field, value: Any) -> str | None:
 def _shown(value: Any) -> str:
     try:
         text = repr(value)
-    except ValueError:  # Python does not write out whole numbers of thousands of digits
+    except ValueError:  # Python refuses to print integers of more than 4,300 digits
         return "a number of thousands of digits"
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def valid_heads(model: ModelConfig, near: int) -> list[int]:
-    """The nearest valid numbers of heads below and above `near`, in order (one, or none, when there are no others)."""
+    """The nearest valid numbers of heads: one at or below `near` and one above, as far as they exist."""
     meta, size = knobs()["n_head"].metadata, 2 if model.position == "rotary" else 1
     valid = [n for n in range(meta["low"], meta["high"] + 1) if model.n_embd % (n * size) == 0]
     below = [n for n in valid if n <= near][-1:]
@@ -362,13 +366,15 @@ def valid_heads(model: ModelConfig, near: int) -> list[int]:
 
 
 def longest_block_size(text_length: int) -> int:
-    """The longest context for which both parts of a text (9 tenths, 1 tenth) hold one window and its next character."""
-    held_out = text_length - int(0.9 * text_length)
-    return min(held_out, text_length - held_out) - 1
+    """The longest context for which both parts of a text hold one window and the character after it."""
+    from .corpus import split_at  # not above: it needs torch, and `--help` must not wait for that
+
+    train = split_at(text_length)
+    return min(train, text_length - train) - 1
 
 
 def nearest_valid(name: str, model: ModelConfig, text_length: int | None = None) -> Any | None:
-    """The value of n_head or block_size, nearest to the one chosen, that `problems` accepts; None without one."""
+    """The valid value of n_head or block_size that is nearest to the chosen one; None if there is none."""
     value = getattr(model, name, None)
     if name not in ("n_head", "block_size") or not isinstance(value, int):
         return None
@@ -383,8 +389,8 @@ def nearest_valid(name: str, model: ModelConfig, text_length: int | None = None)
 
 
 def stream_seed(seed: int, place: int | str) -> int:
-    """A 32-bit seed for one use of a run's dice: the start weights, a step, a sample.
+    """A 32-bit seed for one use of a run's seed: the initial weights, a step, a sample.
 
-    Hashed, because torch's CPU generator looks at the low 32 bits of a seed only.
+    It is a hash, because torch's CPU generator uses only the low 32 bits of a seed.
     """
     return int.from_bytes(hashlib.blake2b(f"{seed}/{place}".encode(), digest_size=4).digest(), "big")

@@ -1,4 +1,4 @@
-"""A text as ids: its two parts, batches, the windows of the exam, and what plain counting achieves."""
+"""The text as token ids: the training and validation parts, batches, and the loss that simple counting reaches."""
 
 from __future__ import annotations
 
@@ -11,33 +11,39 @@ import torch
 from .tokenizer import CharTokenizer
 
 EVAL_CHARACTERS = 32_000
-"""Validation is scored on the first so many held-out characters; the end of a run scores all of them too."""
+"""Validation uses the first 32,000 held-out characters; at the end of a run all of them are scored too."""
 
 COUNTED_CHARACTERS = 5_000_000
-"""Counting tables are made from at most so many characters of the training part, so that they take seconds at most."""
+"""Counting tables use at most the first 5 million training characters, so that building them takes a few seconds."""
 
 TABLE_SIZES = (1, 2, 3, 5)
 
 REFERENCE_NAMES = {
-    "uniform": "blind guess",
+    "uniform": "guessing blindly",
     "table_1": "letter frequencies",
     "table_2": "pairs of characters",
-    "table_3": "table of 3",
-    "table_5": "table of 5",
-    "floor": "no model can do better",
+    "table_3": "3-character table",
+    "table_5": "5-character table",
+    "floor": "best possible (entropy)",
 }
 
 
-class Corpus:
-    """A text, its tokenizer and its two parts: the first 90 % to train, the last 10 % held out ("val").
+def split_at(length: int) -> int:
+    """The number of characters to train on: the first 90 %. The rest is held out for validation."""
+    return int(0.9 * length)
 
-    `train` and `val` are one-dimensional tensors of ids, uint8 when there are at most 256 different characters.
+
+class Corpus:
+    """A text as token ids: `train`, the first 90 %, and `val`, the 10 % held out for validation.
+
+    Both are one-dimensional tensors, uint8 if the text has at most 256 different characters. Without a `tokenizer`,
+    the vocabulary is all characters of the text.
     """
 
     def __init__(self, text: str, tokenizer: CharTokenizer | None = None) -> None:
         self.tokenizer = tokenizer or CharTokenizer.from_text(text)
         ids = self.tokenizer.encode_tensor(text)
-        self.train, self.val = ids.tensor_split([int(0.9 * len(ids))])
+        self.train, self.val = ids.tensor_split([split_at(len(ids))])
         self._references: dict[int, dict[str, float]] = {}
 
     @property
@@ -46,7 +52,7 @@ class Corpus:
         return self.tokenizer.vocab_size
 
     def to(self, device: torch.device) -> Corpus:
-        """The same corpus with its ids on another device; itself when they are there already."""
+        """The same corpus with its ids on `device`; the corpus itself if they are there already."""
         if self.train.device == device:
             return self
         moved = copy.copy(self)
@@ -58,7 +64,7 @@ class Corpus:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that its ids take, without its tables."""
+        """The memory of the ids in bytes, without the counting tables."""
         return self.train.nbytes + self.val.nbytes
 
     def get_batch(
@@ -69,21 +75,21 @@ class Corpus:
         generator: torch.Generator,
         rows: slice = slice(None),
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """`batch_size` windows drawn at random from "train" or "val": inputs and targets, both (B, T) int64.
+        """A batch of random windows from "train" or "val": inputs and targets, both (B, T) int64.
 
-        The targets are the inputs one character later: every position is a question with its answer. Of a batch that
-        several processes share, `rows` are the windows of this one. The dice are a CPU's; the gather is done where the
-        text is.
+        The targets are the inputs shifted by one: at every position the model has to predict the next character. When
+        several processes share a batch, each takes its own `rows` of it. `generator` is on the CPU; the batch is on the
+        device of the ids.
         """
         ids = {"train": self.train, "val": self.val}[split]
         starts = torch.randint(len(ids) - block_size, (batch_size, 1), generator=generator)[rows].to(ids.device)
-        windows = ids[starts + torch.arange(block_size + 1, device=ids.device)].long()  # one gather: (B, T + 1)
+        windows = ids[starts + torch.arange(block_size + 1, device=ids.device)].long()  # (B, T + 1)
         return windows[:, :-1], windows[:, 1:]
 
     def validation_windows(
         self, block_size: int, characters: int | None = EVAL_CHARACTERS
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Non-overlapping windows over the first `characters` held-out ones (None: all): inputs, targets (N, T)."""
+        """Consecutive windows over the first `characters` of `val` (None: all): inputs and targets, both (N, T)."""
         ids = self.val[:characters]
         count = (len(ids) - 1) // block_size
         inputs = ids[: count * block_size].view(count, block_size)
@@ -98,13 +104,14 @@ class Corpus:
 
     @cached_property
     def tables(self) -> CountingTables:
-        """How often each run of 1 to 5 characters occurs in the training part."""
+        """Counts of all sequences of 1 to 5 characters in the training part."""
         return CountingTables(self.train[:COUNTED_CHARACTERS], self.vocab_size)
 
     def reference_losses(self, block_size: int) -> dict[str, float]:
-        """What can be had without a network, in nats a character, on the very windows of the exam.
+        """The losses that need no network, in nats per character, on the validation windows.
 
-        `uniform` is ln V; `table_n` guesses from the n - 1 characters before, fewer where the window starts.
+        `uniform` guesses blindly: all V characters are equally likely, so the loss is ln V. `table_n` predicts from
+        the n - 1 characters before, or from fewer at the start of a window.
         """
         if block_size not in self._references:
             inputs, targets = self.validation_windows(block_size)
@@ -114,13 +121,13 @@ class Corpus:
 
 
 class CountingTables:
-    """Counts of every run of 1 to 5 characters in `ids`, and the guesses they give: the oldest language model.
+    """An n-gram model: it counts all sequences of 1 to 5 characters in `ids` and predicts from these counts.
 
-    A run c1 .. cn is kept as one integer, its digits written in base V: with V <= 6,000, five fit in 63 bits.
+    A sequence is stored as one integer, its ids being the digits in base V: with V <= 6,000, five fit into 63 bits.
     """
 
     smoothing = 0.01
-    """Added to every count, so that what was never seen is unlikely but not impossible (additive smoothing)."""
+    """Added to every count, so that a sequence that never occurred is unlikely, not impossible (additive smoothing)."""
 
     def __init__(self, ids: torch.Tensor, vocab_size: int) -> None:
         self.vocab_size = vocab_size
@@ -129,13 +136,13 @@ class CountingTables:
         ids = ids.long()
         keys = torch.zeros(len(ids) + 1, dtype=torch.long)
         for n in range(1, max(TABLE_SIZES) + 1):
-            keys = keys[:-1] * vocab_size + ids[n - 1 :]  # key i is now the run of n characters that starts at i
+            keys = keys[:-1] * vocab_size + ids[n - 1 :]  # key i: the n characters that start at position i
             if not len(keys):
                 break
             self._runs[n] = keys.unique(return_counts=True)
 
     def count(self, keys: torch.Tensor, n: int) -> torch.Tensor:
-        """How often each run of n characters was seen; `keys` and the answer have any one shape."""
+        """How often each sequence of n characters occurs; `keys` and the result have the same shape."""
         if n not in self._runs:
             return torch.zeros_like(keys)
         runs, counts = self._runs[n]
@@ -143,9 +150,9 @@ class CountingTables:
         return torch.where(runs[place] == keys, counts[place], 0)
 
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, n: int) -> float:
-        """The mean of -ln p over all positions of windows (N, T), in nats a character, for the table of n characters.
+        """The mean of -ln p over all positions of windows (N, T), in nats per character, from sequences of n characters.
 
-        A position sees its own window only, as a model does: the t-th (from 1) has t characters in sight.
+        Like a model, it sees one window at a time: at position t (from 0) it knows t + 1 characters.
         """
         total = 0.0
         for t in range(inputs.shape[1]):

@@ -1,4 +1,4 @@
-"""Generate text with a key-value cache: the fast twin of `MicroLLM.generate`."""
+"""Generation with a key-value cache: the same text as `MicroLLM.generate`, faster."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .sample import Sampling, probabilities, sample_from
 
 
 def next_logits(model: MicroLLM, idx: torch.Tensor) -> torch.Tensor:
-    """The scores (B, V) of the character after idx (B, T), seen through the last block_size characters."""
+    """The logits (B, V) of the token after idx (B, T). Only the last block_size tokens are used."""
     with evaluating(model):
         logits, _ = model(idx[:, -model.config.block_size :])
     return logits[:, -1]
 
 
 def prefill_or_decode(model: MicroLLM, cache: Cache, idx: torch.Tensor) -> torch.Tensor:
-    """Add idx (B, T) to the context in `cache`: the scores (B, V) of the character after it.
+    """Append idx (B, T) to the context in `cache` and return the logits (B, V) of the next token.
 
-    One more character costs the work of one. When the cache is full, the oldest quarter of the context is dropped and
-    the rest is read anew: every character is then scored from 3/4 to all of block_size characters. Each time the scores
-    are those of the model on `cache.idx`, which is the context afterwards.
+    The first call reads the whole prompt (prefill); each further token is computed alone (decode). When the cache is
+    full, the oldest quarter of the context is dropped and the rest is computed again, so every prediction uses between
+    3/4 and all of block_size tokens. The logits always equal those of the model on `cache.idx`.
     """
     size = model.config.block_size
     if cache.length and (cache.length + idx.shape[1] > size or not model.config.causal):
@@ -42,10 +42,10 @@ def stream(
     sampling: Sampling | None = None,
     seed: int | Sequence[int] = 0,
 ) -> Iterator[torch.Tensor]:
-    """Yield one sampled id for each of the B sequences in idx (B, T), max_new_tokens times. Leave it to stop.
+    """Yield the next token (B,) of the B sequences in idx (B, T), `max_new_tokens` times.
 
-    The same model, idx, sampling and seed give the same text. With a list of B seeds each sequence throws dice of its
-    own, and is written as it would be alone. Raises ValueError for an empty idx or a bad sampling.
+    The same model, idx, sampling and seed give the same text. With a list of B seeds each sequence has its own random
+    numbers and becomes the text it would become alone. Raises ValueError for an empty idx or an invalid sampling.
     """
     for chosen, _, _ in scored_stream(model, idx, max_new_tokens, sampling, seed):
         yield chosen
@@ -59,17 +59,18 @@ def scored_stream(
     seed: int | Sequence[int] = 0,
     skip: int = 0,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
-    """As `stream`, with what the choice was made from: ids (B,), the model's scores (B, V), and how many of the last
-    characters it saw. The dice go on as if `skip` characters had been chosen with them before.
+    """Like `stream`, but yield (tokens (B,), the model's logits (B, V), the number of tokens in its context).
+
+    The first `skip` random numbers are left out, to continue a text after so many sampled tokens.
     """
     sampling = sampling or Sampling()
     if problem := sampling.problem():
         raise ValueError(problem)
     if not idx.shape[1]:
-        raise ValueError("There is nothing to go on from: give at least one character.")
+        raise ValueError("The prompt is empty: give at least one character.")
     seeds = [seed] if isinstance(seed, int) else seed
     generators = [torch.Generator(idx.device).manual_seed(stream_seed(one, "sample")) for one in seeds]
-    rows = len(idx) // len(generators)  # that share the dice of one seed
+    rows = len(idx) // len(generators)  # that share one seed
     for generator in generators:
         for _ in range(skip):
             torch.rand(rows, 1, generator=generator, device=idx.device, dtype=torch.float64)
@@ -90,6 +91,6 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
 ) -> torch.Tensor:
-    """idx (B, T) followed by `max_new_tokens` sampled characters: (B, T + max_new_tokens)."""
+    """idx (B, T) followed by `max_new_tokens` sampled tokens: (B, T + max_new_tokens)."""
     steps = list(stream(model, idx, max_new_tokens, Sampling(temperature, top_k, top_p), seed))
     return torch.cat([idx, *(chosen[:, None] for chosen in steps)], dim=1)

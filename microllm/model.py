@@ -318,9 +318,9 @@ class MicroLLM(nn.Module):
         """
         kept = cache.length if cache else 0
         if kept + idx.shape[1] > self.config.block_size:
-            raise ValueError(f"{kept + idx.shape[1]} tokens at once: this model sees {self.config.block_size}.")
+            raise ValueError(f"{kept + idx.shape[1]} tokens do not fit: this model sees {self.config.block_size}.")
         if kept and (idx.shape[1] > 1 or not self.config.causal):
-            raise ValueError("A cache with tokens in it takes one more at a time, and only of a causal model.")
+            raise ValueError("A cache that holds tokens accepts one more at a time, and only from a causal model.")
         x = self.embed(idx, cache.idx if cache else None)
         for i, block in enumerate(self.blocks):
             x = block(x, cache.layers[i] if cache else None)
@@ -347,7 +347,7 @@ class MicroLLM(nn.Module):
         for an empty idx or a bad setting (see `sample.Sampling`).
         """
         if not idx.shape[1]:
-            raise ValueError("There is nothing to go on from: give at least one character.")
+            raise ValueError("The prompt is empty: give at least one character.")
         sampling, size = Sampling(temperature, top_k, top_p), self.config.block_size
         rng = torch.Generator(idx.device).manual_seed(stream_seed(seed, "sample"))
         context = idx[:, -size:]

@@ -1,4 +1,4 @@
-"""From scores to text: the chances of the next character, what temperature, top-k and top-p leave of them, the dice."""
+"""Sampling: from logits to probabilities, with temperature, top-k and top-p, and from probabilities to a token."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 
 
 class NotFinite(ValueError):
-    """Logits that are not finite numbers: nothing can be sampled from them."""
+    """The logits are not finite, so nothing can be sampled from them."""
 
     def __init__(self) -> None:
-        super().__init__("The model's scores are not finite numbers here: its weights are damaged.")
+        super().__init__("The model's logits are not finite numbers: its weights are damaged.")
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a character is chosen. `problem` tells what is wrong with it; nothing is checked on construction.
+    """How the next token is chosen. Values are not checked on construction: see `problem`.
 
-    temperature 0 always takes the likeliest; top_k 0 and top_p 1 cut nothing off.
+    temperature 0 always takes the most likely token; top_k 0 and top_p 1 exclude nothing.
     """
 
     temperature: float = 1.0
@@ -26,22 +26,22 @@ class Sampling:
     top_p: float = 1.0
 
     def problem(self) -> str | None:
-        """One sentence when a value is out of range, else None."""
+        """A sentence if a value is out of range, else None."""
         if not 0 <= self.temperature <= 100:  # also catches NaN
-            return f"temperature is {self.temperature}: it must be from 0 (always the likeliest) to 100."
+            return f"temperature is {self.temperature}: it must be from 0 (always the most likely character) to 100."
         if self.top_k < 0:
-            return f"top_k is {self.top_k}: it must be 0 (no limit) or the number of characters to keep."
+            return f"top_k is {self.top_k}: it must be 0 (no limit) or more."
         if not 0 < self.top_p <= 1:
-            return f"top_p is {self.top_p}: it must be more than 0, and at most 1 (no limit)."
+            return f"top_p is {self.top_p}: it must be above 0 and at most 1 (no limit)."
         return None
 
 
 def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """The chances (..., V) from which the next character is drawn, given its scores (..., V).
+    """The probabilities (..., V) from which the next token is drawn, given the logits (..., V).
 
-    Temperature divides the scores; top-k keeps exactly the k likeliest (Fan et al. 2018); then top-p keeps the fewest
-    whose chances reach p together (nucleus, Holtzman et al. 2020). What is left is scaled to sum to one.
-    Raises ValueError for a value out of range, NotFinite.
+    The logits are divided by the temperature. Top-k keeps the k most likely tokens (Fan et al. 2018). Top-p then keeps
+    the most likely ones until their probabilities add up to p (nucleus sampling, Holtzman et al. 2020). The rest get
+    probability 0. Raises ValueError for a setting out of range, and NotFinite.
     """
     if problem := sampling.problem():
         raise ValueError(problem)
@@ -51,15 +51,15 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     scores, order = logits.double(), None
     if top_k or sampling.top_p < 1:
         scores, order = scores.sort(dim=-1, descending=True, stable=True)
-    scores = scores - scores.amax(dim=-1, keepdim=True)  # the likeliest at 0, so that no temperature can overflow
+    scores = scores - scores.amax(dim=-1, keepdim=True)  # the largest is 0, so that no temperature overflows
     if sampling.temperature > 0:
         scores = scores / sampling.temperature
     if top_k:
         scores[..., top_k:] = -torch.inf
     p = scores.softmax(dim=-1)
     if sampling.top_p < 1:
-        enough = p.cumsum(dim=-1) - p >= sampling.top_p  # those before it reach top_p already
-        p = p.masked_fill(enough, 0)
+        excluded = p.cumsum(dim=-1) - p >= sampling.top_p  # the more likely tokens reach top_p without it
+        p = p.masked_fill(excluded, 0)
         p = p / p.sum(dim=-1, keepdim=True)
     return p if order is None else torch.zeros_like(p).scatter(-1, order, p)
 
@@ -67,9 +67,9 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 def likeliest(
     logits: torch.Tensor, sampling: Sampling, most: int = 10, also: int | None = None
 ) -> list[tuple[int, float, float]]:
-    """The likeliest characters given the scores (V,) of all: (id, the model's own chance, the chance it is drawn with).
+    """The `most` most likely tokens given logits (V,): (id, the model's probability, the probability used to sample).
 
-    The best first; `also` is among them in any case, at the end if need be.
+    The most likely comes first. `also` is always among them, in the last place if it is less likely.
     """
     own, drawn = probabilities(logits, Sampling()), probabilities(logits, sampling)
     best = own.topk(min(most, len(own))).indices.tolist()
@@ -79,7 +79,10 @@ def likeliest(
 
 
 def sample_from(p: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """One id for each row of chances p (B, V), as (B, 1): where their running sum passes a number from the dice."""
-    so_far = p.cumsum(dim=-1)
-    dice = torch.rand(len(p), 1, generator=generator, device=p.device, dtype=p.dtype)
-    return torch.searchsorted(so_far, dice * so_far[:, -1:], right=True)
+    """Draw one id (B, 1) for each row of probabilities p (B, V).
+
+    It is the first id at which the cumulative probability exceeds a random number from 0 to 1.
+    """
+    cumulative = p.cumsum(dim=-1)
+    threshold = torch.rand(len(p), 1, generator=generator, device=p.device, dtype=p.dtype)
+    return torch.searchsorted(cumulative, threshold * cumulative[:, -1:], right=True)

@@ -1,4 +1,4 @@
-"""Training: one loop, an iterator of progress, that knows nothing of who watches it."""
+"""The training loop: an iterator that yields its progress after every step."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from .model import MicroLLM, evaluating
 from .optim import learning_rate_at, make_optimizers
 
 EVAL_CHARACTERS_AT_ONCE = 1_024
-"""An exam reads so many characters at once: few enough to stay in the processor's cache."""
+"""Validation runs on batches of so many characters: few enough to stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands after `step` updates. Losses are nats a character, both of these very weights.
+    """The state of training after `step` updates. All losses are those of the same weights, in nats per character.
 
-    `seconds` is the sum of step times (validation checks are off the clock); `val_loss` is None between validation checks; `learning_rate` is
-    the one of the update that follows. `old_val_loss` is the loss on the held-out part of a text learned before this
-    one, where there is such a text.
+    `seconds` is the sum of step times, without validation. `learning_rate` is that of the next update. `val_loss` is
+    None between validation steps. `old_val_loss` is the validation loss on the text that a fork learned before, if any.
     """
 
     step: int
@@ -39,26 +38,26 @@ class Progress:
 
 
 class Diverged(ArithmeticError):
-    """The loss is no longer a number. `step` and `learning_rate` say where."""
+    """The loss is not finite any more. `step` and `learning_rate` say where."""
 
     def __init__(self, step: int, learning_rate: float) -> None:
         self.step, self.learning_rate = step, learning_rate
         super().__init__(
-            f"The loss stopped being a number at step {step:,}, with learning rate {learning_rate:g}. "
-            f"Start again with a smaller one, such as {learning_rate / 10:.1g}."
+            f"Training diverged: the loss is not a finite number at step {step:,}, with learning rate "
+            f"{learning_rate:g}. Start again with a smaller one, such as {learning_rate / 10:.1g}."
         )
 
 
 class Trainer:
-    """Iterate it to train: it yields the Progress of step 0, 1, 2, ... up to max_steps or the chosen loss.
+    """Trains a model. Iterate it: it yields the Progress of step 0, 1, 2, ... up to max_steps or the loss to stop at.
 
-    Between two of them nothing runs: not asking for the next one is a pause, and leaving the loop is a stop. All that
-    is random in step t comes from (seed, t) alone, so the same seed gives the same run, whatever runs beside it.
-    Raises ValueError for a configuration with `problems`; iterating raises Diverged when the loss is no number.
+    Each step is made when the next Progress is asked for: to pause, do not ask; to stop, leave the loop. All randomness
+    of step t comes from (seed, t) alone, so the same seed always gives the same run. Raises ValueError if the
+    configuration has `problems`; iterating raises Diverged when the loss is not finite.
 
-    `device` is a GPU when there is one: there the same code runs compiled. Of several
-    processes that train together, each learns from its `share`, (which, of how many), of every batch, and `together`
-    wraps the model into one that averages the gradients of all (see distributed.py).
+    `device` defaults to a GPU if there is one; there the model is compiled. When `world_size` processes train together,
+    process number `rank` computes its rows of every batch, and `wrap_model` makes the model average the gradients of
+    all processes (see distributed.py).
     """
 
     def __init__(
@@ -68,19 +67,21 @@ class Trainer:
         corpus: Corpus,
         *,
         device: torch.device | str | None = None,
-        share: tuple[int, int] = (0, 1),
-        together: Callable[[MicroLLM], nn.Module] | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        wrap_model: Callable[[MicroLLM], nn.Module] | None = None,
     ) -> None:
         if found := problems(model_config, train_config, len(corpus)):
             raise ValueError(" ".join(found.values()))
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.in_bfloat16 = train_config.precision == "bfloat16" and has_fast_bfloat16(self.device)
-        self.config, self.corpus, self.share = train_config, corpus.to(self.device), share
+        self.config, self.corpus = train_config, corpus.to(self.device)
+        self.rank, self.world_size = rank, world_size
         self.rng = torch.Generator().manual_seed(stream_seed(train_config.seed, "weights"))
-        self.dropout_rng = torch.Generator(self.device)  # dropout draws where the model is
+        self.dropout_rng = torch.Generator(self.device)  # dropout draws on the model's device
         self.model = MicroLLM(model_config, corpus.vocab_size, generator=self.rng).to(self.device).train()
         self.model.use_generator(self.dropout_rng)
-        self.wrapped_model = together(self.model) if together else self.model
+        self.wrapped_model = wrap_model(self.model) if wrap_model else self.model
         if self.device.type == "cuda":
             self.wrapped_model = torch.compile(self.wrapped_model)
         self.optimizers = make_optimizers(self.model, train_config)
@@ -88,9 +89,9 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.old_corpus: Corpus | None = None
-        """A text learned before, in the same characters: each exam asks for its held-out part too."""
+        """The text that a fork learned before, in the same characters. Validation also scores its held-out part."""
         self.to_replay: list[dict[str, Any]] = []
-        """Changes that were made before an interruption (see config.replayed), to be made again at their steps."""
+        """Live changes made before an interruption, to be made again at the same steps (see history.replayed)."""
 
     def change(self, **live: float) -> None:
         """Change a live setting (`learning_rate`, `stop_at_loss`) from the next step on. Raises ValueError."""
@@ -131,14 +132,15 @@ class Trainer:
             self.config = replace(self.config, **again)
 
     def _forward(self) -> torch.Tensor:
-        """The loss on this process's share of the batch of this step."""
-        seed, (which, many) = self.config.seed, self.share
+        """The loss on this step's batch, or on this process's rows of it."""
+        seed = self.config.seed
         self.rng.manual_seed(stream_seed(seed, self.step))
-        self.dropout_rng.manual_seed(stream_seed(seed, f"dropout {self.step} {which}"))
+        self.dropout_rng.manual_seed(stream_seed(seed, f"dropout {self.step} {self.rank}"))
+        rows = slice(self.rank, None, self.world_size)
         idx, targets = self.corpus.get_batch(
-            "train", self.config.batch_size, self.model.config.block_size, self.rng, rows=slice(which, None, many)
+            "train", self.config.batch_size, self.model.config.block_size, self.rng, rows
         )
-        if not self.model.training:  # somebody looked at it and left it so
+        if not self.model.training:  # the caller may have put it in eval mode between two steps
             self.wrapped_model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             return self.wrapped_model(idx, targets)[1]
@@ -155,11 +157,11 @@ class Trainer:
     def evaluate(
         self, characters: int | None = EVAL_CHARACTERS, before_each: Callable[[], None] | None = None
     ) -> float:
-        """The validation loss now, on the first `characters` held-out ones (None: on all). See `validation_loss`."""
+        """The validation loss of the current weights. See `validation_loss`."""
         return validation_loss(self.model, self.corpus, characters, before_each)
 
     def _eval_is_due(self) -> bool:
-        """At every eval_interval, at 8, 16, 32 ... before the first (most happens early), and at the end."""
+        """At every eval_interval, at 8, 16, 32, ... before the first (the loss falls fastest there), and at the end."""
         step, interval = self.step, self.config.eval_interval
         early = step < interval and step.bit_count() == 1 and step >= 8
         return step % interval == 0 or early or step == self.config.max_steps
@@ -174,9 +176,10 @@ def validation_loss(
     characters: int | None = EVAL_CHARACTERS,
     before_each: Callable[[], None] | None = None,
 ) -> float:
-    """The mean of -ln p over the exam windows of `corpus`, in nats a character. Deterministic.
+    """The mean of -ln p over the validation windows of `corpus`, in nats per character. Deterministic.
 
-    `before_each` is called before each of its batches: what it raises ends a long exam early.
+    It scores the first `characters` held-out characters (None: all). `before_each` is called before each batch and may
+    raise an exception to end early.
     """
     inputs, targets = corpus.validation_windows(model.config.block_size, characters)
     rows, total = max(1, EVAL_CHARACTERS_AT_ONCE // model.config.block_size), 0.0
@@ -190,7 +193,7 @@ def validation_loss(
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether products of matrices are faster in bfloat16 than in float32 there: it takes instructions for it."""
+    """True if the device multiplies matrices faster in bfloat16 than in float32, which takes special instructions."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     known = torch.cpu.get_capabilities()

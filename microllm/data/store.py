@@ -1,4 +1,4 @@
-"""Keep each text once, under its SHA-256."""
+"""Stores each text once, under its SHA-256."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .decode import TextProblem
 
 
 def keep_text(text: str) -> str:
-    """Keep a text for the runs that learn it; its SHA-256 is its name. Raises OSError on a full or read-only disk."""
+    """Store a text; return its SHA-256, under which it is stored. Raises OSError on a full or read-only disk."""
     data = text.encode("utf-8", "surrogatepass")
     sha256 = hashlib.sha256(data).hexdigest()
     path = texts_dir() / f"{sha256}.txt"
-    if not (path.is_file() and _sha256_of(path) == sha256):  # a damaged copy is healed
+    if not (path.is_file() and _sha256_of(path) == sha256):  # else also replaces a damaged copy
         write_atomically(path, data)
     return sha256
 
 
 def forget_text(sha256: str) -> None:
-    """Remove a kept text that no run learns any more."""
+    """Delete a stored text that no run uses any more."""
     (texts_dir() / f"{sha256}.txt").unlink(missing_ok=True)
 
 
@@ -32,13 +32,13 @@ def _sha256_of(path: Path) -> str:
 
 
 def load_text(sha256: str) -> str:
-    """The very text that `keep_text` kept. Raises TextProblem where it is gone, damaged, or the name is no SHA-256."""
+    """The stored text. Raises TextProblem if it is missing or damaged, or if `sha256` is not one."""
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise TextProblem(f"{sha256!r} names no kept text: 64 hexadecimal digits would.")
+        raise TextProblem(f"{sha256!r} is not the SHA-256 of a text: it must have 64 hexadecimal digits.")
     try:
         data = (texts_dir() / f"{sha256}.txt").read_bytes()
     except OSError as error:
-        raise TextProblem(f"The text {sha256[:8]}… is not kept here: choose the text again.") from error
+        raise TextProblem(f"The text {sha256[:8]}… is not stored here: choose the text again.") from error
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise TextProblem(f"The kept text {sha256[:8]}… is damaged (its SHA-256 differs): choose the text again.")
+        raise TextProblem(f"The stored text {sha256[:8]}… is damaged (its SHA-256 differs): choose the text again.")
     return data.decode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""Which text to learn: the book, one made here, a file or what somebody pasted; whole, turned around or cut short."""
+"""The text to train on: the book, a built-in text, a file or pasted text; whole, shortened or transformed."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..config import SHORTEST_TEXT
-from ..corpus import EVAL_CHARACTERS, Corpus
+from ..corpus import EVAL_CHARACTERS, Corpus, split_at
 from ..environment import texts_dir
 from ..tokenizer import CharTokenizer
 from . import builtin, files, gutenberg, store
 from .decode import encoding_called
 
 PASTED = "Pasted text"
-"""What a text is called that is no file, but was pasted."""
+"""The name of a text that was pasted."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text that is kept under its SHA-256, ready for a run.
+    """A text that is stored under its SHA-256, ready for a run.
 
-    `floor` is what no model can do better than on the held-out part, in nats a character, where that is known exactly.
-    `notice` is a sentence for the person when something had to be assumed. `source`, `how` and `first` say how to get
-    the same text again, in the command line's words: "book", a built-in text's key, a file, "-" for standard input, or
-    several of them with a NUL between, which no path contains (None: not known). `encoding` is that of the files, where
-    a person chose it.
+    `floor` is the lowest possible loss on the held-out part, in nats per character, where it is known exactly. `notice`
+    is a sentence for the person if something had to be assumed. `source`, `how` and `first` say how to get the same
+    text again on the command line. `source` is "book", the key of a built-in text, a file, "-" for standard input, or
+    several of these separated by NUL, which no path contains (None: unknown). `encoding` is the one that a person chose
+    for the files.
     """
 
     name: str
@@ -43,18 +43,21 @@ class Text:
 
     @property
     def sources(self) -> list[str]:
-        """What `source` names."""
+        """The parts of `source`."""
         return self.source.split("\0") if self.source else []
 
     @property
     def is_own(self) -> bool:
-        """True for somebody's own text, whatever was done to it: neither the book nor a built-in text."""
+        """True for a person's own text: neither the book nor a built-in text, transformed or not."""
         return self.source != "book" and self.source not in builtin.BUILTIN_TEXTS
 
 
 def book(progress: Callable[[float], None] | None = None, cancelled: threading.Event | None = None) -> str:
-    """*Pride and Prejudice*, from the keep or fetched now. Raises TextProblem when it cannot be had, and soon
-    after `cancelled` is set. `progress` gets the share done, growing to 1."""
+    """*Pride and Prejudice*, from disk or downloaded now.
+
+    `progress` is called with the share done, which grows to 1. Raises TextProblem if the download fails, and soon after
+    `cancelled` is set.
+    """
     return gutenberg.fetch_book(progress, cancelled=cancelled)
 
 
@@ -68,21 +71,22 @@ def prepare(
     notice: str | None = None,
     encoding: str | None = None,
 ) -> Text:
-    """Cut and turn `content` (`how` and `first` as in builtin.transform), keep it, and describe it.
+    """Shorten and transform `content` (`how` and `first` as in builtin.transform), store it, and describe it.
 
-    `source` and `encoding` are as in Text; without a `source` it is somebody's own text, a file called `name`. (Of a
-    name that is no Unicode, as a disk may have one, what is none becomes "?".)
+    `source` and `encoding` are as in Text; without a `source` it is a person's own text, a file called `name`. In names
+    that are not valid Unicode, which a disk may have, the invalid parts become "?". The corpus that the checks need is
+    given to `load_corpus`, so that a text is scanned and encoded only once.
 
-    Raises TextProblem for a text that no model could learn from: too short, or too many different characters.
+    Raises TextProblem for a text that no model can learn: too short, or too many different characters.
     """
-    name, notice = _in_unicode(name), notice and _in_unicode(notice)
-    if first is not None and first >= len(content):  # all of it, however large the number
+    name, notice = _valid_unicode(name), notice and _valid_unicode(notice)
+    if first is not None and first >= len(content):  # then it is the whole text
         first = None
     changed = builtin.transform(content, how, first)
     if len(changed) < SHORTEST_TEXT:
         raise files.TextProblem(
-            f"{name} has {len(changed)} characters: too short to learn from. It needs {SHORTEST_TEXT}, better 10,000 "
-            "or more."
+            f"{name} has {len(changed)} characters: too short to train on. It needs at least {SHORTEST_TEXT}, better "
+            "10,000 or more."
         )
     label = name
     if first is not None:
@@ -90,47 +94,42 @@ def prepare(
     if how != "none":
         label += f", {builtin.TRANSFORMS[how].label}"
     try:
-        CharTokenizer.from_text(changed)
+        corpus = Corpus(changed)
     except ValueError as error:
         raise files.TextProblem(str(error)) from error
     sha256 = store.keep_text(changed)
+    load_corpus.add(sha256, corpus)
     floor = _floor(changed, how, source)
-    source = _spelled(source or f"./{name}")
-    return Text(label, sha256, len(changed), floor, notice and _spelled(notice), source, how, first, encoding)
+    source = _valid_unicode(source or f"./{name}")
+    return Text(label, sha256, len(changed), floor, notice, source, how, first, encoding)
 
 
-def _spelled(words: str) -> str:
-    """The words with "?" for what is not Unicode, as a file's name on a disk may have it."""
-    return words.encode("utf-8", "replace").decode()
-
-
-def _in_unicode(said: str) -> str:
-    return said.encode("utf-8", "replace").decode()
+def _valid_unicode(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()
 
 
 def _floor(text: str, how: str, source: str | None) -> float | None:
     if source not in builtin.BUILTIN_TEXTS or how not in ("none", "reversed"):
         return None
-    held_out = text[int(0.9 * len(text)) :][:EVAL_CHARACTERS]
-    # a chain of chances has the same product from either end
+    held_out = text[split_at(len(text)) :][:EVAL_CHARACTERS]
+    # the probability of a text, a product over its characters, is the same read from either end
     return builtin.BUILTIN_TEXTS[source].floor(held_out if how == "none" else held_out[::-1])
 
 
 def choose(*sources: str, how: str = "none", first: int | None = None, encoding: str | None = None) -> Text:
-    """The text a command line names: "book", a built-in text's key, the path of a file, or "-" for standard input.
+    """The text that the command line names: "book", a built-in text's key, a file's path, or "-" for standard input.
 
-    Several are joined in their order, each from a new line. `encoding` is any name of what the files are written in.
-    Raises TextProblem.
+    Several are joined in their order, each starting on a new line. `encoding` is that of the files. Raises TextProblem.
     """
     if encoding is not None:
         encoding = encoding_called(encoding)
         if all(source == "book" or source in builtin.BUILTIN_TEXTS for source in sources):
-            raise files.TextProblem("An encoding is that of a file: name the file as well.")
+            raise files.TextProblem("--encoding is for files: name a file with --text.")
     parts, size = [], 0
     for source in sources:
         part = _part(source, encoding)
         size += part.size
-        files.refuse_too_large(size, "What these files hold")
+        files.refuse_too_large(size, "The text in these files")
         parts.append(part)
     *before, last = (part.content for part in parts)
     return prepare(
@@ -145,7 +144,7 @@ def choose(*sources: str, how: str = "none", first: int | None = None, encoding:
 
 
 class _Part(NamedTuple):
-    """What one word after `--text` stands for; `source` as in Text, `size` in bytes of a file."""
+    """The text for one word after `--text`; `source` is as in Text, `size` the bytes of a file."""
 
     content: str
     name: str
@@ -170,24 +169,26 @@ def _part(source: str, encoding: str | None) -> _Part:
 
 
 def made_here(key: str, *, how: str = "none", first: int | None = None) -> Text:
-    """The built-in text with this key. It reads no file, whatever the key: paths belong to the command line.
+    """The built-in text with this key. It never reads a file: paths are for the command line only.
 
-    Raises KeyError for a key that is not in BUILTIN_TEXTS, TextProblem.
+    Raises KeyError for a key that is not in BUILTIN_TEXTS, and TextProblem.
     """
     made = builtin.BUILTIN_TEXTS[key]
     return prepare(made.make(made.length, 0), made.name, how=how, first=first, source=key)
 
 
 def is_kept(text: Text) -> bool:
-    """True while the text can be loaded: it has not been deleted with its runs."""
+    """True if the text is stored here: it was not deleted with its runs."""
     return (texts_dir() / f"{text.sha256}.txt").is_file()
 
 
 class _Corpora:
-    """Texts as ids. What is in use is shared; of what nobody uses, the newest stay, as far as there is room."""
+    """A cache of corpora. One in use is shared by all its users; of the others, the newest stay while there is room."""
 
-    most_idle = 100_000_000
-    """Bytes of ids that may stay with nobody using them; the newest stays however large it is."""
+    max_idle_bytes = 100_000_000
+    """Memory for corpora that nobody uses. The newest one stays even if it is larger."""
+
+    max_idle = 4
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -195,30 +196,36 @@ class _Corpora:
         self._newest: dict[tuple[str, str | None], Corpus] = {}
 
     def __call__(self, sha256: str, vocab: str | None = None) -> Corpus:
-        """The kept text as ids, those of its own characters or of `vocab`: encoded once, whoever uses it.
-
-        Raises TextProblem.
-        """
+        """The corpus of a stored text, with its own vocabulary or with `vocab`. Raises TextProblem."""
         key = sha256, vocab
         corpus = self._used.get(key)
         if corpus is None:
             corpus = Corpus(store.load_text(sha256), vocab and CharTokenizer(vocab))
+        return self._remember(key, corpus)
+
+    def add(self, sha256: str, corpus: Corpus) -> None:
+        """Remember the corpus of a text that was just stored, in its own vocabulary."""
+        key = sha256, None
+        self._remember(key, self._used.get(key, corpus))
+
+    def _remember(self, key: tuple[str, str | None], corpus: Corpus) -> Corpus:
         with self._lock:
             self._newest.pop(key, None)
             self._used[key] = self._newest[key] = corpus
-            while len(self._newest) > 1 and sum(one.nbytes for one in self._newest.values()) > self.most_idle:
-                del self._newest[next(iter(self._newest))]
-            if len(self._newest) > 4:
+            while len(self._newest) > 1 and (
+                len(self._newest) > self.max_idle
+                or sum(one.nbytes for one in self._newest.values()) > self.max_idle_bytes
+            ):
                 del self._newest[next(iter(self._newest))]
         return corpus
 
     def let_go(self) -> None:
-        """Keep only what is in use."""
+        """Forget all corpora that are not in use."""
         with self._lock:
             self._newest.clear()
 
     def cache_clear(self) -> None:
-        """Encode each text anew."""
+        """Forget all corpora, so that each text is read and encoded again."""
         with self._lock:
             self._newest.clear()
             self._used.clear()

@@ -44,15 +44,16 @@ class SharedTrainer(Trainer):
         super().__init__(
             *settings_and_corpus,
             device=gpu,
-            share=(dist.get_rank(), dist.get_world_size()),
-            together=lambda model: DistributedDataParallel(model, device_ids=gpu and [gpu]),
+            rank=dist.get_rank(),
+            world_size=dist.get_world_size(),
+            wrap_model=lambda model: DistributedDataParallel(model, device_ids=gpu and [gpu]),
         )
 
     def __iter__(self) -> Iterator[Progress]:
         """All begin where the first process stands: at a checkpoint, if it has one, with its settings of that step."""
-        told = [state_dict(self), self.config, self.to_replay] if self.share[0] == 0 else [None] * 3
+        told = [state_dict(self), self.config, self.to_replay] if self.rank == 0 else [None] * 3
         dist.broadcast_object_list(told, src=0)
-        if self.share[0] > 0:
+        if self.rank > 0:
             state, self.config, self.to_replay = told
             load_state_dict(self, state)
         yield from super().__iter__()
@@ -65,7 +66,7 @@ class SharedTrainer(Trainer):
         total, wishes = tally.tolist()
         if wishes:
             self._on_stop(self._wishes[0] if self._wishes else "Stopped by a signal to another of its processes.")
-        return loss - loss.detach() + total / self.share[1]
+        return loss - loss.detach() + total / self.world_size
 
     def evaluate(
         self, characters: int | None = EVAL_CHARACTERS, before_each: Callable[[], None] | None = None
@@ -74,7 +75,7 @@ class SharedTrainer(Trainer):
         if characters is None:
             return super().evaluate(None, lambda: self._obey_alone(before_each))
         score = torch.zeros(1, dtype=torch.float64, device=self.device)
-        if self.share[0] == 0:
+        if self.rank == 0:
             score += super().evaluate(characters, before_each)
         dist.broadcast(score, src=0)
         return score.item()

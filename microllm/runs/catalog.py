@@ -55,7 +55,7 @@ def create(
     if text.floor is not None:
         references["floor"] = text.floor
     if not is_kept(text):  # deleted, even just now, though its ids are in memory: nothing could go on with it
-        raise TextProblem(f"{text.name} is not kept here any more: choose the text again.")
+        raise TextProblem(f"{text.name} is not stored here any more: choose the text again.")
     run = Run(runs_dir() / secrets.token_hex(8))
     said = checked_json(
         RunInfo(

@@ -171,6 +171,15 @@ def determinism_context(threads: int, device: torch.device, processes: int) -> d
     return {"torch": torch.__version__, "threads": threads, "processes": processes, "device": place}
 
 
+def context_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """A sentence for each difference between two determinism contexts, for a run that continues in the second."""
+    return [
+        f"Continues, not bit-identical: {name} was {then[name]}, now it is {value}."
+        for name, value in now.items()
+        if then.get(name, value) != value
+    ]
+
+
 def _faults(place: Path) -> list[str]:
     """What is wrong with a checkpoint, by its manifest; nothing when it is whole."""
     try:

@@ -219,18 +219,18 @@ def test_a_text_with_too_many_different_characters_says_how_many():
 @pytest.mark.parametrize("stranger, shown", [("z", "z"), ("\n", "⏎"), ("\0", "␀"), ("😀", "😀"), ("\ud800", "‹D800›")])
 def test_an_unknown_character_is_named_in_its_visible_form(encode, stranger, shown):
     tokenizer = CharTokenizer.from_text("abc")
-    with pytest.raises(ValueError, match=f"never met {shown}:"):
+    with pytest.raises(ValueError, match=f"does not know {shown}:"):
         getattr(tokenizer, encode)(f"ab{stranger}c{stranger}")
 
 
 def test_many_unknown_characters_are_named_up_to_eight():
-    with pytest.raises(ValueError, match="never met h, g, f, e, d, c, b, a …:"):
+    with pytest.raises(ValueError, match="does not know h, g, f, e, d, c, b, a …:"):
         CharTokenizer("x").encode("hgfxedcbahijklmnop")
 
 
 def test_an_empty_prompt_is_refused_in_a_sentence():
     model = MicroLLM(ModelConfig(block_size=8, n_embd=16, n_head=2, n_layer=1), 5).eval()
-    with pytest.raises(ValueError, match="There is nothing to go on from"):
+    with pytest.raises(ValueError, match="prompt"):
         next(stream(model, torch.zeros(1, 0, dtype=torch.long), 4))
 
 

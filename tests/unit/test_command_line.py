@@ -296,8 +296,8 @@ def test_several_samples_are_written_at_once_one_below_the_other(run, capsys):
     ("flags", "says"),
     [
         (["--samples=0"], "samples is 0"),
-        (["--prompt=É"], "has never met É"),
-        (["--prompt="], "nothing to go on from"),
+        (["--prompt=É"], "does not know É"),
+        (["--prompt="], "prompt"),
         (["--prompt=a", "--step=7"], "kept no weights of step 7: it has 0, 8,"),
         (["--prompt=a", "--top_k=few"], "invalid int value: 'few'"),
     ],
@@ -421,7 +421,7 @@ def test_a_run_that_is_trained_elsewhere_or_has_lost_its_text_is_not_resumed(run
     forget_text(run.read_info().text.sha256)
     load_corpus.cache_clear()
     assert command("train", f"--resume={run.id}", "--max_steps=20") == 2
-    assert "is not kept here" in capsys.readouterr().err
+    assert "is not stored here" in capsys.readouterr().err
     assert (run.folder / "run.json").read_bytes() == before
 
 
@@ -469,7 +469,7 @@ def test_runs_of_another_folder_can_be_listed(run, tmp_path, capsys):
 def test_a_run_that_diverges_says_so(train, monkeypatch, capsys):
     monkeypatch.setattr(microllm.train, "learning_rate_at", lambda step, config: 1e30 if step == 3 else 0.5)
     assert train() == 1
-    assert "failed. The loss stopped being a number" in capsys.readouterr().out
+    assert "failed. Training diverged" in capsys.readouterr().out
 
 
 def test_weights_that_are_no_numbers_are_answered_with_one_sentence(run, capsys):

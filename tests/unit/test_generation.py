@@ -113,7 +113,7 @@ def test_a_place_that_is_not_written_and_an_unknown_character_are_refused():
     for place in (-1, 5):
         with pytest.raises(ValueError, match="5 are written"):
             generation.branch(0, place, "a", 5, SAMPLING)
-    with pytest.raises(ValueError, match="never met ☕"):
+    with pytest.raises(ValueError, match="☕"):
         generation.branch(0, 0, "☕", 5, SAMPLING)
     with pytest.raises(ValueError, match="temperature is -1"):
         generation.branch(0, 0, "a", 5, Sampling(temperature=-1))

@@ -144,7 +144,7 @@ def test_a_kept_text_that_was_changed_or_is_gone_is_refused():
     with pytest.raises(TextProblem, match="is damaged"):
         load_text(sha256)
     (texts_dir() / f"{sha256}.txt").unlink()
-    with pytest.raises(TextProblem, match="is not kept here"):
+    with pytest.raises(TextProblem, match="is not stored here"):
         load_text(sha256)
 
 

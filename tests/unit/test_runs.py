@@ -207,7 +207,7 @@ def test_weights_that_do_not_fit_are_a_problem_and_not_a_crash(run, weights):
 def test_a_text_that_is_gone_is_a_problem_and_not_a_crash(run):
     texts.load_corpus.cache_clear()
     (texts_dir() / f"{run.read_info().text.sha256}.txt").unlink()
-    with pytest.raises(TextProblem, match="not kept here"):
+    with pytest.raises(TextProblem, match="not stored here"):
         run.load_corpus()
 
 
@@ -475,7 +475,7 @@ def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, mo
 def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memory(run, text):
     assert len(run.load_corpus())
     store.forget_text(text.sha256)
-    with pytest.raises(TextProblem, match="is not kept here any more"):
+    with pytest.raises(TextProblem, match="is not stored here any more"):
         catalog.create(MODEL, TRAIN, text, preset="quick")
 
 
@@ -487,6 +487,6 @@ def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkey
         return count(block_size)
 
     monkeypatch.setattr(Corpus, "reference_losses", count_while_somebody_deletes)
-    with pytest.raises(TextProblem, match="is not kept here any more"):
+    with pytest.raises(TextProblem, match="is not stored here any more"):
         catalog.create(MODEL, TRAIN, text, preset="quick")
     assert all_runs() == []

@@ -206,7 +206,7 @@ def test_two_runs_of_the_same_text_share_its_file_and_its_corpus():
 
 
 def test_of_texts_that_nobody_uses_the_newest_stay_as_far_as_there_is_room(monkeypatch):
-    monkeypatch.setattr(type(load_corpus), "most_idle", 250)
+    monkeypatch.setattr(type(load_corpus), "max_idle_bytes", 250)
     load_corpus.cache_clear()
     made = [prepare(f"{number} " * 50, "made").sha256 for number in range(4)]
     left = [weakref.ref(load_corpus(sha256)) for sha256 in made]

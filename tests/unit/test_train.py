@@ -300,7 +300,7 @@ class OneBatch(Corpus):
 def losses_of_one_batch(dropout: float, process: int = 0) -> list[float]:
     """The losses of one batch at steps 0 to 5 of a model that learns next to nothing: only dropout can change them."""
     settings = {"dropout": dropout, "initialization": "torch", "learning_rate": 1e-6, "max_steps": 5}
-    trainer = Trainer(*configs_from(SMALL | settings), OneBatch(drawing_room(6_000)), share=(process, 2))
+    trainer = Trainer(*configs_from(SMALL | settings), OneBatch(drawing_room(6_000)), rank=process, world_size=2)
     return [progress.train_loss for progress in trainer]
 
 

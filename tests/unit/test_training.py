@@ -16,6 +16,7 @@ import pytest
 import torch
 from patience import patience
 
+import microllm.jobs.model_copy
 import microllm.jobs.training
 import microllm.runs.run
 import microllm.train
@@ -24,6 +25,7 @@ from microllm.corpus import Corpus
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
 from microllm.environment import grace_seconds
+from microllm.jobs.model_copy import ModelCopy
 from microllm.jobs.runner import Runner
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
@@ -56,7 +58,8 @@ def runner():
 def clock(monkeypatch):
     """The clock of windows and grace, which only the test moves."""
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(microllm.jobs.training, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    for module in (microllm.jobs.training, microllm.jobs.model_copy):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
@@ -285,7 +288,7 @@ def test_a_stopped_run_keeps_the_weights_of_its_very_last_step(paused, runner):
         pause(training)
     finish(training)
     assert training.state == run.read_info().state == "stopped"
-    assert run.read_info().message == "Stopped by hand."
+    assert run.read_info().message == "You stopped it."
     step = run.list_snapshots()[-1]
     seen, trainer = alone(run, until=step)
     assert losses(run) == seen
@@ -506,14 +509,14 @@ def test_while_no_step_is_made_one_copy_serves_for_ever(runner):
 
 
 def test_readers_who_ask_at_the_same_time_share_one_copy(runner, clock, monkeypatch):
-    made, make = [], TrainingJob._make_copy
-    monkeypatch.setattr(TrainingJob, "_make_copy", lambda training, trainer: (made.append(1), make(training, trainer)))
+    made, make = [], ModelCopy.make
+    monkeypatch.setattr(ModelCopy, "make", lambda copy, trainer: (made.append(1), make(copy, trainer)))
     training = TrainingJob(new_run(ENDLESS), runner.slots)
     copies: list = []
     readers = [threading.Thread(target=lambda: copies.append(training.copy(wait=patience()))) for _ in range(5)]
     for reader in readers:
         reader.start()
-    wait_until(lambda: training._copy_order)
+    wait_until(lambda: training._copy._ordered)
     training.start()
     for reader in readers:
         reader.join(patience())

@@ -154,7 +154,7 @@ def _train(run: Run, jobs: list[TrainingJob], is_queued: bool = False) -> None:
     current = next((job for job in others if job not in queue), None)
     new = runner().start(run, after=current if is_queued else None)
     window.window().hold(new)
-    if not is_queued:
+    if not is_queued:  # before the current run stops: otherwise a queued one could start
         for job in queue:
             job.wait_for(new)
     for job in queue if is_queued else [current] if current else []:

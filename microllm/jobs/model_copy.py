@@ -1,0 +1,61 @@
+"""The copy of a model in training that readers get: the model itself is never handed out."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from ..model import MicroLLM
+from ..runs.metrics import Writer
+from ..runs.weights import model_from
+from ..train import Trainer
+
+
+class ModelCopy:
+    """The newest copy of a trainer's model. It is made by the training thread, through its queue of `orders`."""
+
+    def __init__(self, orders: queue.SimpleQueue[Callable[[Trainer, Writer], None]]) -> None:
+        self._orders = orders
+        self._copy: tuple[int, MicroLLM] | None = None
+        self._made_at = -float("inf")
+        self._ordered: Future | None = None
+        self._is_closed = False
+        self._lock = threading.Lock()
+
+    def get(self, max_age: float, wait: float) -> tuple[int, MicroLLM] | None:
+        """(step, model in eval mode), at most `max_age` seconds old if a new copy comes within `wait` seconds.
+
+        Otherwise the copy before; None before the first and after the end.
+        """
+        with self._lock:
+            if self._is_closed or time.monotonic() - self._made_at <= max_age:
+                return self._copy
+            if self._ordered is None:
+                self._ordered = Future()
+                self._orders.put(lambda trainer, _: self.make(trainer))
+            ordered = self._ordered
+        with contextlib.suppress(TimeoutError):
+            ordered.result(timeout=wait)
+        return self._copy
+
+    def make(self, trainer: Trainer) -> None:
+        """Copy the model, unless the copy is of this step already: a paused run is asked again and again."""
+        made = self._copy
+        if made is None or made[0] != trainer.step:
+            state = {name: tensor.to("cpu", copy=True) for name, tensor in trainer.model.state_dict().items()}
+            made = trainer.step, model_from(state, trainer.model.config, trainer.corpus.vocab_size)
+        with self._lock:
+            self._copy, self._made_at = made, time.monotonic()
+            ordered, self._ordered = self._ordered, None
+        ordered.set_result(None)
+
+    def close(self) -> None:
+        """Drop the copy, and wake up those who wait for another."""
+        with self._lock:
+            self._is_closed, self._copy = True, None
+            if self._ordered:
+                self._ordered.set_result(None)
