@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import shlex
-import threading
 import time
 from urllib.parse import parse_qsl, urlsplit
 
@@ -17,10 +16,12 @@ from streamlit.runtime.caching import clear_session_resource_cache
 from microllm.config import PRESETS, configs_from
 from microllm.data import store, texts
 from microllm.data.builtin import words_twice
+from microllm.jobs.generation import Generation
 from microllm.runs.catalog import all_runs
 from microllm.runs.info import hash_key
 from microllm.runs.run import Run
 from microllm.ui import server
+from microllm.ui.parts import write
 
 COMMANDS = {"bar-pause", "bar-step", "bar-stop", "live-learning_rate"}
 
@@ -224,15 +225,15 @@ def test_a_run_stops_when_its_last_window_has_been_closed_for_the_grace_time(mon
     assert run.list_checkpoints()
 
 
-def test_what_a_window_lets_the_model_write_ends_with_it(finished_run):
+def test_what_a_window_lets_the_model_write_ends_with_it(finished_run, monkeypatch):
+    made = []
+    monkeypatch.setattr(write, "Generation", lambda *given: made.append(Generation(*given)) or made[-1])
     at = go_to(open_app("train", run=finished_run.id), "generate")
     at.session_state["length"] = 2_000
     click(at.run(), "generate")
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == "writing"]
     close_the_window()
-    thread.join(5)
-    assert not thread.is_alive()
-    assert sum(len(sample.text) for sample in thread.samples) < 2_000
+    wait_for(lambda: not made[0].is_writing)
+    assert sum(len(sample.text) for sample in made[0].samples) < 2_000
 
 
 # ---- the link
