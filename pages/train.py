@@ -1,4 +1,4 @@
-"""Choose a text and a size, start, and watch the loss fall."""
+"""The Train page: choose a text and a model size, start a run, and watch the loss fall."""
 
 import streamlit as st
 
@@ -7,24 +7,26 @@ from microllm.ui import shell
 shell.enter("pages/train.py", "Train a language model, one character at a time")
 
 from microllm.ui.parts import advice, cost, fork, guess_game, loss, outcome, settings, source, steer
+from microllm.ui.state.view import look
 
+view = look()
 picture, panel = st.columns([2, 1], gap="medium")
 
 with panel, st.container(border=True, key="panel"):
     text = source.text()
     model, train, problems = settings.settings(text.characters if text else None)
     if text:
-        cost.cost(model, train, text)
+        cost.cost(view, model, train, text)
     loss.guess()
-    steer.start_buttons(advice.start_label(model, train, text), can_start=text is not None and not problems)
+    steer.start_buttons(advice.start_label(view, model, train, text), can_start=text is not None and not problems)
 
 with picture:
-    fork.origin()
-    loss.loss(None if problems else text, model.block_size, train.max_steps)
-    advice.by_heart()
-    outcome.outcome()
-    advice.next_steps()
-    fork.fork_form()
-    guess_game.guess_form()
-    outcome.page_links()
-    steer.live_settings()
+    fork.origin(view)
+    loss.loss(view, None if problems else text, model.block_size, train.max_steps)
+    advice.overfitting(view)
+    outcome.outcome(view)
+    advice.next_steps(view)
+    fork.fork_form(view)
+    guess_game.guess_form(view)
+    outcome.page_links(view)
+    steer.live_settings(view)
