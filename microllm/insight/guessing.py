@@ -1,4 +1,4 @@
-"""Guess the next letter: a person and a model on the same places of the held-out text, one guess each.
+"""Guess the next letter: a person and a model guess the same characters of the held-out text, once each.
 
 After Shannon, "Prediction and Entropy of Printed English" (1951), whose readers guessed a text letter by letter.
 """
@@ -19,7 +19,7 @@ from ..sample import Sampling, probabilities
 from ..tokenizer import CharTokenizer
 
 SHOWN = 100
-"""Characters that are shown before the one to guess: as many as Shannon's readers saw at most."""
+"""Characters shown before the one to guess: the most that Shannon's readers saw."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Turn:
     truth: int
     yours: int
     bet: int
-    """What the model holds for the likeliest."""
+    """The character that the model considers most likely."""
     chance_of_bet: float
     chance_of_truth: float
 
@@ -39,9 +39,9 @@ class Turn:
 class Game:
     """A game on a held-out text of `length` characters, at least two. The same seed asks for the same places.
 
-    The text is cut into pieces from a random beginning; a piece is shown, in random order, without its last character,
-    which is asked for. So every character that has enough before it is asked for with nearly the same chance, and none
-    has been seen before: no piece shares a character with another one.
+    From a random offset on, the text is cut into pieces. In random order, each piece is shown without its last
+    character, which is to be guessed. So every character with enough context before it is asked for with nearly the
+    same chance, and has not been seen before: pieces do not overlap.
     """
 
     length: int
@@ -50,12 +50,12 @@ class Game:
 
     @property
     def shown(self) -> int:
-        """How many characters are shown before the one to guess: SHOWN, or an eighth of a text that is short."""
+        """How many characters are shown before the one to guess: SHOWN, or an eighth of a short text."""
         return min(SHOWN, max(1, self.length // 8 - 1))
 
     @property
     def places(self) -> list[int]:
-        """Where the characters stand that are asked for, in order."""
+        """The positions of the characters to guess, in the order of the turns."""
         generator = torch.Generator().manual_seed(stream_seed(self.seed, "guessing"))
         piece = self.shown + 1
         begin = int(torch.randint(min(piece, self.length - piece + 1), (1,), generator=generator))
@@ -64,18 +64,18 @@ class Game:
 
     @property
     def place(self) -> int | None:
-        """Where the next character to guess stands; None when all places have been asked for."""
+        """The position of the next character to guess; None after the last."""
         places = self.places
         return places[len(self.turns)] if len(self.turns) < len(places) else None
 
     def passage(self, place: int) -> slice:
-        """What is shown of the held-out text before the character at `place`."""
+        """The part of the held-out text that is shown before the character at `place`."""
         return slice(place - self.shown, place)
 
     def answered(self, truth: int, yours: int, chances: torch.Tensor) -> Game:
         """The game after a guess, with the model's `chances` (V,) at this place. Raises ValueError after the end."""
         if self.place is None:
-            raise ValueError("All places have been asked for.")
+            raise ValueError("This game is over.")
         bet = int(chances.argmax())
         turn = Turn(self.place, truth, yours, bet, chances[bet].item(), chances[truth].item())
         return replace(self, turns=(*self.turns, turn))
@@ -87,7 +87,7 @@ class Game:
 
     @property
     def models(self) -> int:
-        """How many of the model's bets were right, on the same places."""
+        """How many of the model's guesses were right, at the same places."""
         return sum(turn.bet == turn.truth for turn in self.turns)
 
     @property
@@ -97,24 +97,23 @@ class Game:
 
 
 def letter_of(tokenizer: CharTokenizer, typed: str) -> str | None:
-    """The character of the text that a typed letter stands for, however it is composed (NFC, NFD); None without one.
+    """The character of the text that a typed letter means, however it is composed (NFC, NFD); None without one.
 
-    A letter that the text writes as several characters (e and an accent, both in the text) stands for the first.
+    A letter that the text writes as several characters (e and a combining accent) means the first of them.
     """
     forms = (typed, unicodedata.normalize("NFC", typed), unicodedata.normalize("NFD", typed))
     return next((form[0] for form in sorted(forms, key=len) if form and not tokenizer.unknown(form)), None)
 
 
 def chances_of_model(model: MicroLLM, passage: torch.Tensor) -> torch.Tensor:
-    """The model's chances (V,) of the character after `passage` (N,): it sees the last block_size of it, no more."""
+    """The model's chances (V,) of the character after `passage` (N,): it sees at most the last block_size of it."""
     return probabilities(next_logits(model, passage[None].long())[0], Sampling())
 
 
 def chances_of_tables(tables: CountingTables, passage: torch.Tensor) -> tuple[int, torch.Tensor]:
-    """(n, chances (V,)) of the character after `passage` (N,), from counts of runs of n characters.
+    """(n, chances (V,)) of the character after `passage` (N,), from counts of n-character pieces of the text.
 
-    Of the tables the largest one that has met the end of the passage before: after what was never seen, a table of 5
-    has no opinion.
+    n is the largest table that has seen the end of the passage before: after an unseen context, a table knows nothing.
     """
     sizes = [n for n in TABLE_SIZES if n <= len(passage) + 1]
     for n in reversed(sizes):
@@ -129,5 +128,5 @@ def chances_of_tables(tables: CountingTables, passage: torch.Tensor) -> tuple[in
 
 
 def commonest(ids: torch.Tensor, vocab_size: int, count: int) -> list[int]:
-    """The `count` commonest characters of a text (N,), the commonest first: what is worth a button."""
+    """The `count` most common characters of a text (N,), in order of their frequency."""
     return torch.bincount(ids.long(), minlength=vocab_size).argsort(descending=True, stable=True)[:count].tolist()

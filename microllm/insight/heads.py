@@ -1,4 +1,4 @@
-"""What a head does, in a few numbers: how much it looks at telling places, against a head that looks evenly."""
+"""What a head does, in a few scores: how much attention it puts on certain places, compared with chance."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ from dataclasses import dataclass
 
 import torch
 
-_CLEAR = 0.1  # above chance by so much, and at least twice as much: then a head is called after what it does
+_MIN_MARGIN = 0.1  # above chance, for a score that says what a head does; it must be twice chance as well
 
 
 @dataclass(frozen=True)
 class HeadScore:
-    """How much each head looks at one `place` ("one back"), on one sentence.
+    """How much attention each head puts on one place, on one sentence.
 
-    `shares` (L, H) are mean shares of attention; `chance` is what a head would reach that looks evenly at all in attention_window.
+    `name` is previous_token, self, first_token (of the window), last_space or next_token. `shares` (L, H) are mean
+    attention weights. `chance` is the share of a head that spreads its attention evenly over the window.
     """
 
-    place: str
+    name: str
     shares: torch.Tensor
     chance: float
 
 
 def head_scores(pattern: torch.Tensor, text: str, block_size: int, *, causal: bool = True) -> list[HeadScore]:
-    """The head_scores of all heads of a `pattern` [layer, head, query, key] (L, H, N, N) of `text`, N characters.
+    """The scores of all heads of a `pattern` [layer, head, query, key] (L, H, N, N) of `text`, N characters.
 
-    A row counts for a score when its place is in attention_window and something else is, too: a row without a choice says
-    nothing. A score that no row counts for, as the last space of a word, is left out.
+    The names are those of TransformerLens's head_detector.py, where it has them. A row counts for a score if its window
+    contains the place and something else too: a row without a choice says nothing. A score for which no row counts is
+    left out, such as last_space in a single word.
     """
     rows = torch.arange(len(text))
     first, last = attention_window(len(text), block_size, causal=causal)
@@ -35,34 +37,34 @@ def head_scores(pattern: torch.Tensor, text: str, block_size: int, *, causal: bo
         if character == " ":
             space = i
     places = {
-        "one back": rows - 1,
-        "at itself": rows,
-        "at the first in attention_window": first,
-        "at the last space": torch.tensor(last_space, dtype=torch.long),
+        "previous_token": rows - 1,
+        "self": rows,
+        "first_token": first,
+        "last_space": torch.tensor(last_space, dtype=torch.long),
     }
     if not causal:
-        places["one ahead"] = rows + 1
-    found = []
-    for place, keys in places.items():
+        places["next_token"] = rows + 1
+    scores = []
+    for name, keys in places.items():
         counts = (keys >= first) & (keys <= last) & (last > first)
         if counts.any():
             shares = pattern[..., rows[counts], keys[counts]].mean(-1)
             chance = (1 / (last - first + 1)[counts]).mean().item()
-            found.append(HeadScore(place, shares, chance))
-    return found
+            scores.append(HeadScore(name, shares, chance))
+    return scores
 
 
 def attention_window(length: int, block_size: int, *, causal: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first and the last place (N,) that each of `length` characters can look at, as `trace` computes them."""
+    """The first and the last place (N,) that each of `length` characters can attend to, as `trace` computes them."""
     rows = torch.arange(length)
     first = (rows - block_size + 1).clamp(min=0)
     return first, rows if causal else rows.clamp(min=min(block_size, length) - 1)
 
 
-def strongest(found: list[HeadScore], layer: int, head: int) -> HeadScore | None:
-    """The score by which a head is furthest above chance; None when it is above by little, or is not twice chance."""
-    best = max(found, key=lambda score: score.shares[layer, head].item() - score.chance, default=None)
+def strongest(scores: list[HeadScore], layer: int, head: int) -> HeadScore | None:
+    """The score by which a head is furthest above chance; None if that is below twice chance, or by less than 0.1."""
+    best = max(scores, key=lambda score: score.shares[layer, head].item() - score.chance, default=None)
     if best is None:
         return None
     share = best.shares[layer, head].item()
-    return best if share >= 2 * best.chance and share - best.chance >= _CLEAR else None
+    return best if share >= 2 * best.chance and share - best.chance >= _MIN_MARGIN else None

@@ -1,4 +1,4 @@
-"""Trace: one forward pass with every intermediate value written down, under TransformerLens's names.
+"""Trace: one forward pass that records every intermediate value, with the names of TransformerLens.
 
 Shapes: L layers, H heads, N tokens of one sentence, C = n_embd, D = C / H (head size), V = vocabulary size.
 """
@@ -11,12 +11,12 @@ import torch
 
 from ..model import Block, MicroLLM, evaluating
 
-_WINDOWS_AT_ONCE = 32
+_WINDOWS_PER_BATCH = 32
 
 
 @dataclass(frozen=True)
 class BlockTrace:
-    """What a block computes, row by row: each is (B, N, C), or (B, H, N, D) per head, except where its shape stands."""
+    """What a block computes for each position: (B, N, C), or (B, H, N, D) per head, where no other shape is given."""
 
     resid_pre: torch.Tensor
     """The residual stream that enters the block."""
@@ -40,16 +40,16 @@ class BlockTrace:
     mlp_out: torch.Tensor
     """What the feed-forward network adds to the residual stream."""
     resid_post: torch.Tensor
-    """resid_mid + mlp_out: what the next block gets."""
+    """resid_mid + mlp_out: the input of the next block."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a model computed for one sentence of N tokens. `blocks` has the layers where a BlockTrace has the batch.
+    """What a model computed for one sentence of N tokens. In `blocks`, layers take the place of the batch.
 
-    So `blocks.pattern` [layer, head, query, key] is (L, H, N, N) and `blocks.resid_post` (L, N, C). A key beyond
-    block_size, or later in a causal model, has weight 0 and a score of minus infinity. `logits` (N, V) belong to the
-    token after each.
+    So `blocks.pattern` [layer, head, query, key] is (L, H, N, N) and `blocks.resid_post` (L, N, C). A key that is more
+    than block_size back, or in the future of a causal model, has weight 0 and score minus infinity. Row i of `logits`
+    (N, V) predicts token i + 1.
     """
 
     blocks: BlockTrace
@@ -64,25 +64,25 @@ class Trace:
 def trace(model: MicroLLM, idx: torch.Tensor) -> Trace:
     """Trace one sentence idx (N,) through `model`, without dropout.
 
-    A sentence longer than block_size is computed as in generation: each row from its own last block_size tokens.
+    A sentence longer than block_size is computed as in generation: each token from its own last block_size tokens.
     Raises ValueError for an empty sentence.
     """
     if not len(idx):
-        raise ValueError("There is nothing to look at: give at least one character.")
+        raise ValueError("The sentence is empty: it needs at least one character.")
     windows = idx.unfold(0, min(len(idx), model.config.block_size), 1)
-    # every token after the first window ends a window of its own, of which only the last row is kept
-    first, *later = windows[:1], *windows[1:].split(_WINDOWS_AT_ONCE)
+    # each token after the first window is the end of its own window, of which only the last row is kept
+    first, *later = windows[:1], *windows[1:].split(_WINDOWS_PER_BATCH)
     with evaluating(model):
         parts = [_trace_windows(model, first, slice(None))]
         parts += [_trace_windows(model, some, slice(-1, None)) for some in later if len(some)]
     rows = {name: torch.cat([part[name] for part, _ in parts], dim=-2) for name in parts[0][0]}
     for name, hidden in {"attn_scores": -torch.inf, "pattern": 0.0}.items():
-        rows[name] = _in_the_sentence(rows[name], len(idx), hidden)
+        rows[name] = _over_the_sentence(rows[name], len(idx), hidden)
     return Trace(BlockTrace(**rows), torch.cat([logits for _, logits in parts]))
 
 
 def trace_block(block: Block, x: torch.Tensor, rows: slice = slice(None)) -> tuple[torch.Tensor, BlockTrace]:
-    """(what comes out, all that was computed) for x (B, T, C): `Block.forward` step by step, for some `rows` alone."""
+    """(output, everything computed) for x (B, T, C): `Block.forward` step by step, recorded for some `rows`."""
     attention, feed_forward = block.attention, block.feed_forward
     q, k, v = attention.project_qkv(block.ln1(x))
     q, resid_pre = q[..., rows, :], x[..., rows, :]
@@ -105,10 +105,10 @@ def trace_block(block: Block, x: torch.Tensor, rows: slice = slice(None)) -> tup
 
 
 def _trace_windows(model: MicroLLM, idx: torch.Tensor, rows: slice) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """The fields of BlockTrace for these rows of each window (B, T), window after window: (L, ..., rows, ...)."""
+    """(BlockTrace's fields, logits) for these rows of each window (B, T), window after window: (L, ..., rows, ...)."""
     x, layers = model.embed(idx), []
     for block in model.blocks:
-        is_last = block is model.blocks[-1]  # of which nobody needs other rows
+        is_last = block is model.blocks[-1]  # a later layer would need all rows
         x, record = trace_block(block, x, rows if is_last else slice(None))
         layers.append(record)
     kept = {}
@@ -118,8 +118,8 @@ def _trace_windows(model: MicroLLM, idx: torch.Tensor, rows: slice) -> tuple[dic
     return kept, model.lm_head(model.ln_f(x)).flatten(0, 1)
 
 
-def _in_the_sentence(rows: torch.Tensor, length: int, hidden: float) -> torch.Tensor:
-    """Rows (..., N, T) over the keys of their own windows, as rows (..., N, N) over those of the whole sentence."""
+def _over_the_sentence(rows: torch.Tensor, length: int, hidden: float) -> torch.Tensor:
+    """Rows (..., N, T) over the keys of their own windows, as (..., N, N) over the keys of the whole sentence."""
     size = rows.shape[-1]
     whole = rows.new_full((*rows.shape[:-1], length), hidden)
     for query in range(length):

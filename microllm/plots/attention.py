@@ -1,4 +1,4 @@
-"""Pictures of attention from patterns: the heatmap of one head, and the bytes that our components draw."""
+"""Attention patterns as pictures: the heatmap of one head, and the bytes that our components draw."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch.nn import functional
 from ..tokenizer import visible_alone
 from .palette import PALETTE
 
-_SHADES = 16
+_COLOR_STEPS = 16
 
 
 def _heat_scale(mode: str) -> list[list[Any]]:
-    """Colours of shares by their square root, as our components draw them (glow.js): one in a hundred is seen."""
+    """Colors by the square root of a share, as our components draw them (glow.js), so that 1 % is visible."""
     ground, full = (_rgb(PALETTE[mode][name]) for name in ("ground", "attention"))
     scale = []
-    for i in range(_SHADES + 1):
-        mixed = [round(low + (high - low) * i / _SHADES) for low, high in zip(ground, full, strict=True)]
-        scale.append([(i / _SHADES) ** 2, "rgb({}, {}, {})".format(*mixed)])
+    for i in range(_COLOR_STEPS + 1):
+        mixed = [round(low + (high - low) * i / _COLOR_STEPS) for low, high in zip(ground, full, strict=True)]
+        scale.append([(i / _COLOR_STEPS) ** 2, "rgb({}, {}, {})".format(*mixed)])
     return scale
 
 
@@ -32,15 +32,15 @@ def _rgb(color: str) -> tuple[int, ...]:
 
 
 def _literal(text: str) -> str:
-    """Text for Plotly, which would take <b> and the like as markup."""
+    """Text for Plotly, which would treat <b> as markup."""
     return html.escape(visible_alone(text))
 
 
 def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal: bool = True) -> go.Figure:
-    """The heatmap of one head, `pattern` (N, N): each row is a character, and its columns are what it looks at."""
-    if causal:  # nothing is drawn where nobody may look
+    """The heatmap of one head, `pattern` (N, N): each row is a character, its columns the characters it attends to."""
+    if causal:  # NaN: nothing is drawn in the masked half
         pattern = pattern.masked_fill(torch.ones_like(pattern, dtype=torch.bool).triu(1), torch.nan)
-    # Places are categories that are called by their characters: Plotly then leaves out labels that have no room.
+    # As categories with aliases, Plotly leaves out labels that have no room.
     places = [str(i + 1) for i in range(len(sentence))]
     labels = [_literal(character) for character in sentence]
     has_names = any(len(visible_alone(character)) > 2 for character in sentence)
@@ -58,7 +58,7 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
         z=pattern.numpy(),
         x=places,
         y=places,
-        hovertemplate="“%{y}” looks at “%{x}”: %{z:.1%}<extra></extra>",
+        hovertemplate="“%{y}” attends to “%{x}”: %{z:.1%}<extra></extra>",
         hoverongaps=False,
         colorscale=_heat_scale(mode),
         zmin=0,
@@ -79,23 +79,23 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
     layout = {
         "xaxis": axis
         | {
-            "title": {"text": "looked at", "font": ink},
+            "title": {"text": "attended to (key)", "font": ink},
             "side": "top",
-            "tickangle": -90 if has_names else 0,  # names of what cannot be seen are wider than a column
+            "tickangle": -90 if has_names else 0,  # the names of invisible characters are wider than a column
             "automargin": True,
         },
-        "yaxis": axis | {"tickangle": 0, "title": {"text": "looking", "font": ink}, "autorange": "reversed"},
+        "yaxis": axis | {"tickangle": 0, "title": {"text": "attending (query)", "font": ink}, "autorange": "reversed"},
         "height": max(420, min(900, 16 * len(sentence) + 160)),
         "margin": {"l": 10, "r": 10, "t": 50, "b": 60},
         "dragmode": False,
     }
-    return go.Figure(heatmap, layout)  # at once: each update of a figure costs milliseconds
+    return go.Figure(heatmap, layout)  # in one call: each update of a figure takes milliseconds
 
 
 def packed(pattern: torch.Tensor, *, causal: bool = True) -> str:
-    """Patterns (..., N, N) as bytes in base64, 0-255 for none to all: what our components are sent.
+    """Patterns (..., N, N) as bytes in base64, 0-255 for a share of 0-1, for our components.
 
-    Of a causal model the lower triangles alone, one after another: row q of each begins at q (q + 1) / 2.
+    Of a causal model only the lower triangles: row q of each begins at q (q + 1) / 2.
     """
     shades = (255 * pattern).round().to(torch.uint8)
     if causal:
@@ -104,13 +104,13 @@ def packed(pattern: torch.Tensor, *, causal: bool = True) -> str:
     return base64.b64encode(shades.contiguous().numpy()).decode()  # an array would go through pandas to Arrow
 
 
-def coarse(pattern: torch.Tensor, most: int) -> torch.Tensor:
-    """Patterns (..., N, N) with `most` rows and columns at most, for small pictures.
+def coarse(pattern: torch.Tensor, max_size: int) -> torch.Tensor:
+    """Patterns (..., N, N) with at most `max_size` rows and columns, for small pictures.
 
-    A row is the mean of some neighbours, and a column their sum: rows go on to add up to one.
+    A row is the mean of neighboring rows and a column the sum of neighboring columns, so rows still add up to one.
     """
     size = pattern.shape[-1]
-    k = math.ceil(size / most)
+    k = math.ceil(size / max_size)
     if k == 1:
         return pattern
     padded = functional.pad(pattern, (0, -size % k, 0, -size % k))

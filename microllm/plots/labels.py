@@ -1,25 +1,25 @@
-"""Labels of the loss plot that know of each other: where each stands, so that none covers another."""
+"""Places for the labels of the loss plot, so that none covers another."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
 
-_LABEL = 14  # pixels from the top of one label to the top of the next
+_LINE_HEIGHT = 14  # pixels from the top of one label to the top of the next
 PADDING = 20  # pixels between the plot's edge and the highest and the lowest value
-_BELOW = 4  # pixels between a line and its label
-WIDEST = 160  # pixels of a live change's label; Vega cuts off the rest
-_ROWS = 4  # of labels of live changes, at the top of the plot
-WIDE, NARROW = 480, 200  # pixels: at least so wide is the plot beside a panel, and on a phone
-_LOW = 240
-"""Pixels that the plot is high, at least. Labels that do not overlap in the smallest plot do so in none, zoomed in or
-not: the larger the plot, the farther apart is what they belong to.
+_LABEL_GAP = 4  # pixels between a line and its label
+WIDEST = 160  # pixels: Vega cuts the label of a live change off there
+_MAX_ROWS = 4  # of labels of live changes, at the top of the plot
+WIDE, NARROW = 480, 200  # pixels: the smallest width of the plot beside a panel, and on a phone
+_MIN_HEIGHT = 240
+"""Pixels. Labels that do not overlap in the smallest plot overlap in no larger one, zoomed in or not, because there
+the lines are farther apart.
 """
 
 
 def spread(wished: Sequence[float], top: float, bottom: float, gap: float) -> list[float]:
-    """Places at least `gap` apart, from `top` on, in the order of those `wished`: each there, or pushed down by those
-    above; none below `bottom`, as long as all have room.
+    """Places at least `gap` apart, in the order of those `wished`, from `top` on: each where it is wished, or pushed
+    down by those above. None is below `bottom`, as long as there is room for all.
     """
     order = sorted(range(len(wished)), key=wished.__getitem__)
     places = list(wished)
@@ -35,29 +35,29 @@ def spread(wished: Sequence[float], top: float, bottom: float, gap: float) -> li
 def label_offsets(
     changes: Sequence[tuple[float, str]], guesses: Sequence[float], lines: Sequence[float], width: float
 ) -> tuple[list[float | None], list[float], list[float]]:
-    """How many pixels below its line or mark each label begins, so that in a plot of this width no two overlap.
+    """How many pixels below its line or mark each label begins, so that no two overlap in a plot of this width.
 
-    `changes` are (place on the x-axis, label) in the order of their steps; guesses and lines are places on the y-axis,
-    and all places go from 0 to 1, the lowest and highest value of the plot. Changes have rows at the top. Beneath, in
-    the order of their losses, stand lines and, at the other edge, guesses: in a narrow plot these are of one column.
-    None for a change that finds no room among its neighbours: its rule tells it when pointed at.
+    `changes` are (place on the x-axis, label) in the order of their steps; `guesses` and `lines` are places on the
+    y-axis. All places go from 0 to 1, the lowest to the highest value of the plot. Changes have rows at the top. Below
+    them are lines and, at the other edge, guesses, in the order of their losses; in a narrow plot they share a column.
+    None for a change without room among its neighbors: its tooltip still shows the label.
     """
-    rows = _rows([(place * width, label) for place, label in reversed(changes)], width)[::-1]  # the newest come first
-    top = _BELOW + _LABEL * max((row + 1 for row in rows if row is not None), default=0)
+    rows = _rows([(place * width, label) for place, label in reversed(changes)], width)[::-1]  # the newest has priority
+    top = _LABEL_GAP + _LINE_HEIGHT * max((row + 1 for row in rows if row is not None), default=0)
 
     def below(*values: float) -> list[float]:
-        places = [PADDING + (1 - value) * (_LOW - 2 * PADDING) for value in values]
-        begins = spread([place + _BELOW for place in places], top, _LOW - _LABEL, _LABEL)
+        places = [PADDING + (1 - value) * (_MIN_HEIGHT - 2 * PADDING) for value in values]
+        begins = spread([place + _LABEL_GAP for place in places], top, _MIN_HEIGHT - _LINE_HEIGHT, _LINE_HEIGHT)
         return [begin - place for begin, place in zip(begins, places, strict=True)]
 
     offsets = [*below(*guesses), *below(*lines)] if width >= WIDE else below(*guesses, *lines)
-    of_changes = [None if row is None else float(_LABEL * row) for row in rows]
+    of_changes = [None if row is None else float(_LINE_HEIGHT * row) for row in rows]
     return of_changes, offsets[: len(guesses)], offsets[len(guesses) :]
 
 
 def _rows(labels: Sequence[tuple[float, str]], width: float) -> list[int | None]:
-    """The row of each label, (pixel of its mark, text): the highest in which it overlaps none. None without one."""
-    taken: list[list[tuple[float, float]]] = [[] for _ in range(_ROWS)]
+    """For each label (pixel of its mark, text), the top row in which it overlaps no other; None if there is none."""
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(_MAX_ROWS)]
     rows: list[int | None] = []
     for mark, text in labels:
         wide = 4 + min(WIDEST, sum(12 if unicodedata.east_asian_width(c) in "WF" else 7 for c in text[:WIDEST]))

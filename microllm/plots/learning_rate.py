@@ -1,4 +1,4 @@
-"""The learning-rate curve, before a run starts."""
+"""The learning-rate schedule, before a run starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .palette import PALETTE
 
 
 def learning_rate_spec(mode: str) -> dict[str, Any]:
-    """The Vega-Lite spec of the learning-rate curve of a run that has not started."""
+    """The Vega-Lite spec of the learning-rate schedule."""
     return {
         "height": 150,
         "mark": {"type": "line", "color": PALETTE[mode]["training"], "strokeWidth": 2},
@@ -29,8 +29,8 @@ def learning_rate_spec(mode: str) -> dict[str, Any]:
     }
 
 
-def learning_rate_frame(train: TrainConfig) -> pandas.DataFrame:
-    """The rows that `learning_rate_spec` draws: the curve at a hundred steps or so, its corner among them."""
+def learning_rate_data(train: TrainConfig) -> pandas.DataFrame:
+    """The rows that `learning_rate_spec` draws: the rate at about 100 steps, including the end of the warm-up."""
     steps = {*range(0, train.max_steps, max(1, train.max_steps // 100)), train.warmup_steps, train.max_steps}
     steps = sorted(step for step in steps if step <= train.max_steps)
     return pandas.DataFrame({"step": steps, "rate": [learning_rate_at(step, train) for step in steps]})

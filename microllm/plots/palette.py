@@ -1,8 +1,9 @@
-"""The colours of every plot, light and dark."""
+"""The colors of every plot, in light and dark mode."""
 
 from __future__ import annotations
 
-# One meaning a colour, safe for the colour-blind (Okabe & Ito 2008); the dark twins keep a contrast of 4.5 or more.
+# Each color has one meaning, and color-blind people can tell them apart (Okabe & Ito 2008). The dark twins have a
+# contrast of at least 4.5.
 PALETTE = {
     "light": {
         "training": "#0072B2",

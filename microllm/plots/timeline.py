@@ -1,4 +1,4 @@
-"""The curve of a run on one line, as the timeline draws it."""
+"""The rows of the timeline: the loss curve in one line, and the snapshots."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ..runs.history import History
 
 
 def timeline_data(history: History, snapshots: list[int]) -> dict[str, Any]:
-    """What the timeline draws: the curve as x (0 to 1,000, the logarithm of the step) and y (0, the first loss, to 255,
-    the lowest), the steps of the snapshots and their places on the same axis, and the last step.
+    """The loss curve as x (0 to 1,000, the logarithm of the step) and y (0, the highest loss, to 255, the lowest), the
+    steps of the snapshots and their places on the same axis, and the last step.
     """
     points = history.points("log")
     last = max([1, *points["step"][-1:]])
@@ -18,7 +18,7 @@ def timeline_data(history: History, snapshots: list[int]) -> dict[str, Any]:
     def place(step: int) -> int:
         return round(1_000 * math.log1p(min(step, last)) / math.log1p(last))
 
-    curve = {}  # one point a place: the newest
+    curve = {}  # one point per place: the newest
     for step, loss in zip(points["step"], points["smoothed"], strict=True):
         if loss is not None:
             curve[place(step) // 4 * 4] = loss

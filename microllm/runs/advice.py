@@ -1,4 +1,4 @@
-"""What a run's own measurements suggest to do next, and what the next run would do differently."""
+"""What the measurements of a run suggest to do next, and how the next run would differ."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ..data.texts import Text
 from .history import History
 from .info import RunInfo
 
-# All in nats a character. An exam is deterministic, but the weights it scores tremble: on runs of the shipped presets
-# two validation checks in a row differ by less than this when nothing happens.
-_TREMBLE = 0.02
-_CLEARLY = 0.05
-_MOST = 3
-_SHORT = 40  # characters that fit on a button
+# Both in nats per character. The validation loss is deterministic, but the weights fluctuate: on runs of the shipped
+# presets, two validation checks in a row differ by less than _NOISE when the loss no longer changes.
+_NOISE = 0.02
+_CLEAR = 0.05
+_MAX_SUGGESTIONS = 3
+_MAX_BUTTON_CHARACTERS = 40
 _USUAL_RATE = {preset.train.optimizer: preset.train.learning_rate for preset in PRESETS.values()}
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One thing to try: what was measured, what to do about it, and the settings that would differ from the run's.
+    """One thing to try: what was measured, what to do about it, and the settings in which it differs from the run.
 
-    `situation` is one of diverged, stuck, by heart, pairs, still falling, gap.
+    `situation` is one of diverged, stuck, overfitting, pairs, still falling, gap.
     """
 
     situation: str
@@ -37,28 +37,28 @@ class Suggestion:
 
 
 def next_steps(info: RunInfo, history: History) -> list[Suggestion]:
-    """At most three things to try after a run that is over, the most telling first; each would be a valid run."""
+    """At most three things to try after a run that is over, the most important first; each is a valid run."""
     values = asdict(info.model) | asdict(info.train)
-    good = []
+    valid = []
     for suggestion in _suggestions(info, history.read()):
         model, train = configs_from(values | suggestion.changes)
         if not problems(model, train, info.text.characters):
-            good.append(suggestion)
-    return good[:_MOST]
+            valid.append(suggestion)
+    return valid[:_MAX_SUGGESTIONS]
 
 
-def learns_by_heart(history: History) -> int | None:
-    """The step of the best exam, when validation has risen since while training went on falling; None otherwise.
+def overfits_since(history: History) -> int | None:
+    """The step of the lowest validation loss, if validation has risen since while training loss fell; else None.
 
-    To be asked while a run trains as well as after it: it takes two validation checks in a row above the best one.
+    Works during training too. It takes two validation checks in a row that are clearly above the lowest.
     """
     val_losses = _val_losses(history)
     best = min(range(len(val_losses)), key=lambda i: val_losses[i][1], default=0)
     since = val_losses[best + 1 :]
-    if len(since) < 2 or min(loss for _, loss in since[-2:]) < val_losses[best][1] + _CLEARLY:
+    if len(since) < 2 or min(loss for _, loss in since[-2:]) < val_losses[best][1] + _CLEAR:
         return None
     step, now = val_losses[best][0], since[-1][0]
-    return step if _training(history, now) < _training(history, step) - _CLEARLY else None
+    return step if _training(history, now) < _training(history, step) - _CLEAR else None
 
 
 def _val_losses(history: History) -> list[tuple[int, float]]:
@@ -66,7 +66,7 @@ def _val_losses(history: History) -> list[tuple[int, float]]:
 
 
 def _training(history: History, step: float) -> float:
-    """The smoothed training loss at a step: of the last row until then that has one. NaN without one."""
+    """The smoothed training loss at a step, from the last row until then that has one; NaN without one."""
     steps, losses = history.rows["step"], history.rows["smoothed"]
     for i in range(bisect_right(steps, step) - 1, -1, -1):
         if losses[i] is not None:
@@ -75,7 +75,7 @@ def _training(history: History, step: float) -> float:
 
 
 def _validation(val_losses: list[tuple[int, float]], step: float) -> float:
-    """The validation loss at a step, on the straight line between the validation checks around it."""
+    """The validation loss at a step, interpolated linearly between validation checks."""
     for (a, before), (b, after) in pairwise(val_losses):
         if a <= step <= b:
             return before + (after - before) * (step - a) / (b - a)
@@ -84,25 +84,25 @@ def _validation(val_losses: list[tuple[int, float]], step: float) -> float:
 
 def _suggestions(info: RunInfo, history: History) -> Iterator[Suggestion]:
     val_losses, last = _val_losses(history), history.last
-    if last is None or not val_losses or not info.model.causal:  # the losses of a run that cheats mean something else
+    if last is None or not val_losses or not info.model.causal:  # without a causal mask, losses mean nothing
         return
     if last["train_loss"] is None or last["smoothed"] > val_losses[0][1] + 0.5:
         yield _diverged(info, val_losses[0][1], last)
         return
-    if len(val_losses) < 3:  # nothing is known of how it went on
+    if len(val_losses) < 3:  # too few to see a trend
         return
-    reached, now = val_losses[-1]
-    drop = _validation(val_losses, 0.75 * reached) - now  # over the last quarter
+    last_step, now = val_losses[-1]
+    drop = _validation(val_losses, 0.75 * last_step) - now  # over the last quarter
     stuck = _stuck(info, val_losses, drop)
     if stuck:
         yield stuck
         return
-    if best := learns_by_heart(history):
-        yield from _by_heart(info, val_losses, best)
+    if best := overfits_since(history):
+        yield from _overfitting(info, val_losses, best)
         return
-    if drop < _CLEARLY:
+    if drop < _CLEAR:
         yield from _at_the_pairs(info, val_losses)
-    if drop > _TREMBLE:
+    if drop > _NOISE:
         yield _still_falling(info, last["step"], drop)
     yield from _gap(info, history, val_losses)
 
@@ -110,101 +110,95 @@ def _suggestions(info: RunInfo, history: History) -> Iterator[Suggestion]:
 def _diverged(info: RunInfo, first: float, last: dict[str, Any]) -> Suggestion:
     rate = info.train.learning_rate
     if last["train_loss"] is None:
-        measured = f"The loss stopped being a number at step {last['step']:,}: the corrections were too big."
+        measured = f"Training diverged: the loss is not a number from step {last['step']:,} on."
     else:
-        measured = (
-            f"The training loss rose from {first:.2f} to {last['smoothed']:.2f} nats: the corrections were too big."
-        )
-    return Suggestion("diverged", measured, "A tenth of the learning rate.", _rate(rate / 10))
+        measured = f"Training diverged: the loss rose from {first:.3f} to {last['smoothed']:.3f} nats."
+    return Suggestion("diverged", measured, "Try a tenth of the learning rate.", _rate(rate / 10))
 
 
 def _stuck(info: RunInfo, val_losses: list[tuple[int, float]], drop: float) -> Suggestion | None:
-    """Not better than letter frequencies, on a text in which pairs of characters tell more than those."""
+    """No better than letter frequencies, on a text that pairs of characters predict better."""
     letters, pairs = info.references.get("table_1"), info.references.get("table_2")
     best = min(loss for _, loss in val_losses)
-    if letters is None or pairs is None or pairs > letters - 2 * _CLEARLY or best < letters - 2 * _CLEARLY:
+    if letters is None or pairs is None or pairs > letters - 2 * _CLEAR or best < letters - 2 * _CLEAR:
         return None
     rate, usual = info.train.learning_rate, _USUAL_RATE[info.train.optimizer]
     compared = "hardly better" if best < letters else "no better"
-    measured = f"Its best, {best:.2f} nats, is {compared} than what letter frequencies alone reach ({letters:.2f})."
+    measured = f"Its lowest validation loss, {best:.3f} nats, is {compared} than letter frequencies ({letters:.3f})."
     if rate < usual / 2:
-        return Suggestion(
-            "stuck",
-            measured,
-            f"Its corrections are small: with {info.train.optimizer}, {usual:g} is usual.",
-            _rate(usual),
-        )
+        return Suggestion("stuck", measured, _too_low(info), _rate(usual))
     if rate > 2 * usual:
         return Suggestion(
             "stuck",
             measured,
-            f"Its corrections are so big that they undo each other: with {info.train.optimizer}, {usual:g} is usual.",
+            f"The learning rate is high: {usual:g} is usual for {info.train.optimizer}.",
             _rate(usual),
         )
-    if drop > _TREMBLE:  # slow, but on its way
+    if drop > _NOISE:  # slow, but still falling
         return None
-    return Suggestion("stuck", measured, "A smaller learning rate may find the way down.", _rate(rate / 10))
+    return Suggestion("stuck", measured, "A smaller learning rate may help.", _rate(rate / 10))
 
 
-def _by_heart(info: RunInfo, val_losses: list[tuple[int, float]], best: int) -> Iterator[Suggestion]:
+def _overfitting(info: RunInfo, val_losses: list[tuple[int, float]], best: int) -> Iterator[Suggestion]:
     loss, now = dict(val_losses)[best], val_losses[-1][1]
     measured = (
-        f"It learned by heart: validation was best at step {best:,} ({loss:.2f} nats) and rose to {now:.2f}, while "
-        "training fell."
+        f"It memorized the training text (overfitting): validation loss was lowest at step {best:,} ({loss:.3f} nats) "
+        f"and rose to {now:.3f}, while training loss fell."
     )
-    yield Suggestion("by heart", measured, "Random forgetting (dropout) holds against that.", _more_dropout(info))
+    yield from _against_overfitting(info, "overfitting", measured)
+    yield Suggestion("overfitting", measured, "Or stop at the lowest validation loss.", {"max_steps": best})
+
+
+def _against_overfitting(info: RunInfo, situation: str, measured: str) -> Iterator[Suggestion]:
+    yield Suggestion(situation, measured, "Dropout works against that.", _more_dropout(info))
     if smaller := _smaller(info):
-        yield Suggestion("by heart", measured, "A smaller model has less room to remember.", smaller)
-    yield Suggestion("by heart", measured, "Or end where it was best.", {"max_steps": best})
+        yield Suggestion(situation, measured, "A smaller model can memorize less.", smaller)
 
 
 def _at_the_pairs(info: RunInfo, val_losses: list[tuple[int, float]]) -> Iterator[Suggestion]:
-    """As good as a table of pairs and no better, although characters further back tell more."""
+    """As good as a table of pairs and no better, on a text that longer contexts predict better."""
     pairs, triples = info.references.get("table_2"), info.references.get("table_3")
     best, size = min(loss for _, loss in val_losses), info.model.block_size
-    if pairs is None or triples is None or abs(best - pairs) > 2 * _CLEARLY:
+    if pairs is None or triples is None or abs(best - pairs) > 2 * _CLEAR:
         return
-    if size > 2 and triples > pairs - 2 * _CLEARLY:  # (with 1 or 2 characters in sight, the tables see no more either)
+    if size > 2 and triples > pairs - 2 * _CLEAR:  # (with a block_size of 1 or 2 the tables see no more either)
         return
-    measured = f"It stays at {best:.2f} nats, about what a table of pairs reaches ({pairs:.2f})."
+    measured = f"It stays at {best:.3f} nats, about what counting pairs of characters achieves ({pairs:.3f})."
     if size < 16:
-        yield Suggestion("pairs", measured, "Let it look further back.", {"block_size": max(16, 2 * size)})
+        yield Suggestion("pairs", measured, "Give it a longer context.", {"block_size": max(16, 2 * size)})
     if info.model.n_layer < 3:
-        yield Suggestion("pairs", measured, "Give it another round of thinking.", {"n_layer": info.model.n_layer + 1})
+        yield Suggestion("pairs", measured, "Add another layer.", {"n_layer": info.model.n_layer + 1})
     rate, usual = info.train.learning_rate, _USUAL_RATE[info.train.optimizer]
     if rate < usual / 2:
-        yield Suggestion(
-            "pairs",
-            measured,
-            f"Its corrections are small: with {info.train.optimizer}, {usual:g} is usual.",
-            _rate(min(usual, 10 * rate)),
-        )
+        yield Suggestion("pairs", measured, _too_low(info), _rate(min(usual, 10 * rate)))
 
 
-def _still_falling(info: RunInfo, reached: int, drop: float) -> Suggestion:
+def _still_falling(info: RunInfo, last_step: int, drop: float) -> Suggestion:
     most, name = info.train.max_steps, "still falling"
-    measured = f"Validation fell by {drop:.2f} nats in the last quarter of its steps: it is still learning."
-    if reached < most and info.state == "finished":
-        return Suggestion(name, measured, "Go on below the loss at which it stopped.", {"stop_at_loss": 0.0})
-    if reached < most:
-        return Suggestion(name, measured, f"It was stopped at step {reached:,} of {most:,}: let it come to its end.")
+    measured = f"Validation loss fell by {drop:.3f} nats in the last quarter of its steps: it is still learning."
+    if last_step < most and info.state == "finished":
+        return Suggestion(name, measured, "Train past the loss at which it stopped.", {"stop_at_loss": 0.0})
+    if last_step < most:
+        return Suggestion(name, measured, f"It was stopped at step {last_step:,} of {most:,}: let it finish.")
     longer = min(2 * most, knobs()["max_steps"].metadata["high"])
     return Suggestion(name, measured, "Train twice as long.", {"max_steps": longer})
 
 
 def _gap(info: RunInfo, history: History, val_losses: list[tuple[int, float]]) -> Iterator[Suggestion]:
-    """Training runs away from validation, though that has not risen yet."""
+    """Training loss falls faster than validation loss, which has not risen yet."""
     end = val_losses[-1][0]
     gaps = [_validation(val_losses, step) - _training(history, step) for step in (end / 2, end)]
-    if not (gaps[1] > 2 * _CLEARLY and gaps[1] > gaps[0] + _CLEARLY):
+    if not (gaps[1] > 2 * _CLEAR and gaps[1] > gaps[0] + _CLEAR):
         return
     measured = (
-        f"The gap between validation and training grew from {gaps[0]:.2f} to {gaps[1]:.2f} nats in the second half: it "
-        "begins to learn by heart."
+        f"The gap between validation and training loss grew from {gaps[0]:.3f} to {gaps[1]:.3f} nats in the second "
+        "half: it begins to memorize the training text (overfitting)."
     )
-    yield Suggestion("gap", measured, "Random forgetting (dropout) holds against that.", _more_dropout(info))
-    if smaller := _smaller(info):
-        yield Suggestion("gap", measured, "A smaller model has less room to remember.", smaller)
+    yield from _against_overfitting(info, "gap", measured)
+
+
+def _too_low(info: RunInfo) -> str:
+    return f"The learning rate is low: {_USUAL_RATE[info.train.optimizer]:g} is usual for {info.train.optimizer}."
 
 
 def _rate(value: float) -> dict[str, float]:
@@ -216,9 +210,9 @@ def _more_dropout(info: RunInfo) -> dict[str, float]:
 
 
 def _smaller(info: RunInfo) -> dict[str, int] | None:
-    """About half the width, that the heads can still share."""
-    evenly = 2 * info.model.n_head
-    width = max(evenly, info.model.n_embd // 2 // evenly * evenly)
+    """About half the width, divisible by twice the number of heads."""
+    multiple = 2 * info.model.n_head
+    width = max(multiple, info.model.n_embd // 2 // multiple * multiple)
     return {"n_embd": width} if knobs()["n_embd"].metadata["low"] <= width < info.model.n_embd else None
 
 
@@ -226,7 +220,7 @@ def _smaller(info: RunInfo) -> dict[str, int] | None:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """In words, the settings in `after` that are others in `before`: ["block_size 32 → 64", ...]."""
+    """The settings in `after` that differ in `before`, in words: ["block_size 32 → 64", ...]."""
     return [
         f"{name} {_number(before[name])} → {_number(value)}" for name, value in after.items() if value != before[name]
     ]
@@ -239,7 +233,7 @@ def _number(value: Any) -> str:
 
 
 def what_changes(before: RunInfo, model: ModelConfig, train: TrainConfig, preset: str, text: Text | None) -> str:
-    """What a run of this would do differently than the one before: short enough for a button."""
+    """How a run with these settings would differ from the one before, short enough for a button."""
     settings = differences(asdict(before.model) | asdict(before.train), asdict(model) | asdict(train))
     is_other_text = text is not None and text.sha256 != before.text.sha256
     changes = settings + ["other text"] * is_other_text
@@ -247,9 +241,8 @@ def what_changes(before: RunInfo, model: ModelConfig, train: TrainConfig, preset
         return "same settings, same seed"
     if len(changes) == 1 and model == before.model and train.seed != before.train.seed:
         return "same settings, other seed"
-    if len(said := ", ".join(changes)) <= _SHORT:
-        return said
+    if len(listed := ", ".join(changes)) <= _MAX_BUTTON_CHARACTERS:
+        return listed
     if preset != before.preset and (model, train) == configs_from({}, preset):
-        said = f"preset {PRESETS[preset].title}{', other text' if is_other_text else ''}"
-        return said
+        return f"preset {PRESETS[preset].title}{', other text' if is_other_text else ''}"
     return f"{len(changes)} changes"

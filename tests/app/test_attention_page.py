@@ -18,7 +18,7 @@ from microllm.ui.state.view import SENTENCE
 
 
 def sent(at, name: str) -> SimpleNamespace:
-    """What a component of ours was sent; its bytes as an array."""
+    """The data of one of our components, with its bytes as an array."""
     proto = next(e.proto for e in at.get("bidi_component") if e.proto.component_name == f"microllm.{name}")
     data = json.loads(proto.json)
     return SimpleNamespace(**data | {"shares": numpy.frombuffer(base64.b64decode(data["shares"]), numpy.uint8)})
@@ -47,7 +47,7 @@ def write(at, text: str):
 
 
 def choose(at, layer: int, head: int):
-    """What a click on a small picture comes to."""
+    """The effect of a click on a small picture."""
     at.session_state["session"].head = layer, head
     at.run()
     assert not at.exception
@@ -74,7 +74,7 @@ def test_the_sentence_and_the_heads_are_sent_what_the_model_computes(text):
     numpy.testing.assert_array_equal(third, sentence.shares)
 
 
-def test_of_a_model_that_looks_ahead_all_rows_are_sent():
+def test_all_rows_of_a_model_without_a_causal_mask_are_sent():
     run = trained(text="abc ab cab " * 60, causal=False)
     at = write(open_app("attention", run=run.id), "abc ca")
     pattern = pattern_of(run, "abc ca")
@@ -83,11 +83,10 @@ def test_of_a_model_that_looks_ahead_all_rows_are_sent():
     assert not heads.causal
     assert numpy.abs(sentence.shares.reshape(6, 6) / 255 - pattern[0, 0].numpy()).max() < 0.002
     assert len(heads.shares) == 4 * 36
-    assert "one ahead" in said(at)
-    assert "may see" not in said(at)  # there is no blank half
+    assert said(at).count("(chance ") == 5  # the fifth score is the next character's
 
 
-def test_characters_that_the_model_never_met_are_named_and_left_out():
+def test_characters_that_the_model_does_not_know_are_named_and_left_out():
     run = trained(text="abc ab cab " * 60)
     at = write(open_app("attention", run=run.id), "a☕b")
     assert "☕" in said(at)
@@ -98,8 +97,8 @@ def test_one_character_alone_is_shown_and_nothing_is_claimed_about_its_heads():
     run = trained(text="abc ab cab " * 60)
     at = write(open_app("attention", run=run.id), "a")
     assert sent(at, "sentence").shares.tolist() == [255]
-    assert all("nothing stands out" in note for note in sent(at, "heads").notes)
-    assert "write a longer sentence" in said(at)
+    assert not any("%" in note for note in sent(at, "heads").notes)
+    assert "(chance " not in said(at)
 
 
 def test_the_longest_sentence_on_many_heads_stays_a_small_message():
@@ -111,17 +110,17 @@ def test_the_longest_sentence_on_many_heads_stays_a_small_message():
     assert len(sent(at, "sentence").shares) == 128 * 129 // 2
 
 
-def test_of_a_sentence_that_is_too_long_the_beginning_is_taken_and_that_is_said():
+def test_only_the_beginning_of_a_sentence_that_is_too_long_is_used_and_the_page_says_so():
     run = trained(text="abc ab cab " * 60)
     at = write(open_app("attention", run=run.id), "abca" * 32 + "☕" + "b" * 1_000)
     assert sent(at, "sentence").text == list("abca" * 32)
-    assert "The first 128 of its 1,129 characters are taken." in said(at)
-    assert "☕" not in said(at)  # what is cut off need not be left out as well
+    assert "128 of 1,129" in said(at)
+    assert "☕" not in said(at)  # it is beyond the limit, so it is not named as unknown
     assert at.text_area(key="sentence").value.endswith("bbb")  # nothing that was typed is lost
-    assert "characters are taken" not in said(write(at, "abca" * 32))
+    assert "128 of" not in said(write(at, "abca" * 32))
 
 
-def test_a_choice_of_a_head_outlives_other_pages_and_a_run_with_fewer_heads():
+def test_a_choice_of_a_head_survives_other_pages_and_a_run_with_fewer_heads():
     many, few = trained(n_head=4, n_layer=3), trained(n_head=2, n_layer=1)
     at = choose(open_app("attention", run=many.id), 2, 3)
     go_to(at, "generate")
@@ -164,15 +163,15 @@ def test_a_moment_of_the_past_is_shown_with_its_own_weights():
     assert (sent(at, "sentence").shares != before).any()
 
 
-def test_before_its_first_weights_a_run_says_that_they_are_on_their_way():
+def test_before_its_first_weights_a_run_shows_no_heatmap_and_says_why():
     run = new_run()
     with run.writing():
         at = open_app("attention", run=run.id)
-    assert "on their way" in said(at)
+    assert "weights" in said(at)
     assert not at.get("plotly_chart")
 
 
-def test_while_a_run_trains_the_heatmap_stands_still_until_there_is_news_enough_or_it_is_asked(live_run):
+def test_while_a_run_trains_the_heatmap_stays_until_it_is_outdated_or_refreshed(live_run):
     training = server.runner().job(live_run.id)
     at = open_app("attention", run=live_run.id)
     assert "attention-anew" not in {button.key for button in at.button}  # paused: it is always of the last step
@@ -182,15 +181,15 @@ def test_while_a_run_trains_the_heatmap_stands_still_until_there_is_news_enough_
     view = attention._Drawn()
     drawn = []
 
-    def at_step(step: int, what: str = "this head", is_moving: bool = True) -> int:
-        return view.heatmap((what,), step, is_moving, lambda: drawn.append(step))[0]
+    def at_step(step: int, what: str = "this head", is_training: bool = True) -> int:
+        return view.heatmap((what,), step, is_training, lambda: drawn.append(step))[0]
 
     assert [at_step(step) for step in (0, 1, 2, 3)] == [0, 1, 2, 3]
     assert [at_step(step) for step in (4, 5, 6, 8)] == [3, 5, 5, 8]
     assert at_step(9, what="another head") == 9
     view.forget_the_heatmap()
     assert at_step(10, what="another head") == 10
-    assert at_step(11, what="another head", is_moving=False) == 11
+    assert at_step(11, what="another head", is_training=False) == 11
     assert at_step(3, what="another head") == 3  # resumed from an earlier step
     assert drawn == [0, 1, 2, 3, 5, 8, 9, 10, 11, 3]
 
@@ -201,7 +200,7 @@ def test_while_a_run_trains_the_heatmap_stands_still_until_there_is_news_enough_
     assert step_of(training) > 0
 
 
-def test_a_choice_of_a_head_computes_the_patterns_no_second_time(monkeypatch):
+def test_choosing_a_head_does_not_compute_the_patterns_again(monkeypatch):
     run, traced = trained(), []
 
     def counted(*arguments):
@@ -235,7 +234,7 @@ def test_the_sentence_begins_with_words_that_the_model_knows_until_somebody_writ
     at.text_area(key="sentence").set_value("мама").run()
     at.query_params["run"] = english.id
     at.run()
-    assert at.text_area(key="sentence").value == "мама"  # what was written stays, and what is unknown of it is named
+    assert at.text_area(key="sentence").value == "мама"  # what was written stays, and its unknown characters are named
 
 
 def test_a_sentence_of_several_lines_shows_its_line_ends_and_stays_in_the_address():

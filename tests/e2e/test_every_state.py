@@ -44,7 +44,7 @@ NAMED = {
     "tab",
 }
 
-# Text that is painted smaller than 12 pixels, in our own components and in figures too.
+# Text that is smaller than 12 pixels, also in our own components and in figures.
 _SMALL = """() => {
     const found = []
     const walk = (root) => {

@@ -1,4 +1,4 @@
-"""The first seconds: of a server that nobody has visited, and of a run."""
+"""The first seconds: of a new server, and of a run."""
 
 import time
 
@@ -29,7 +29,7 @@ def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(add
     assert not page.errors
 
 
-def test_the_first_point_stands_on_the_plot_soon_after_a_click_on_start(page, server):
+def test_the_first_point_is_on_the_plot_soon_after_a_click_on_start(page, server):
     visit(page, f"{server.url}/train")
     choose(page, "text", 1)
     expect(page.locator(f"{CHART} svg")).to_be_visible()

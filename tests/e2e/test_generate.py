@@ -25,7 +25,7 @@ PROMPT = "It is a truth"
 
 
 def text(page) -> str:
-    """What stands on the first sample."""
+    """The first sample, prompt included."""
     return page.locator(".letters code").first.inner_text()
 
 
@@ -40,7 +40,7 @@ def bars(page):
 
 
 def title(page) -> str:
-    """To which place the bars belong."""
+    """The title of the bars, which names their place."""
     return page.locator(".letters h4").inner_text()
 
 
@@ -59,7 +59,7 @@ def open_with_a_model(page, server, **options) -> str:
 
 
 def write(page) -> str:
-    """Press Generate and wait until all is written."""
+    """Press Generate and wait for the whole text."""
     press(page, "generate")
     until(page, lambda: len(text(page)) == len(PROMPT) + 400, "a whole text")
     expect(button(page, "download")).to_be_enabled()
@@ -81,7 +81,7 @@ def test_a_bar_writes_by_hand_until_generate_takes_over(page, server):
     assert not page.errors
 
 
-def test_a_click_on_a_character_shows_its_bars_and_another_one_goes_on_from_there(page, server):
+def test_a_click_on_a_character_shows_its_bars_and_another_one_continues_from_there(page, server):
     open_with_a_model(page, server)
     before = write(page)
     characters(page).nth(30).click()
@@ -96,7 +96,7 @@ def test_a_click_on_a_character_shows_its_bars_and_another_one_goes_on_from_ther
     assert not page.errors
 
 
-def test_all_of_it_can_be_done_with_keys(page, server):
+def test_the_keyboard_alone_can_choose_another_character(page, server):
     open_with_a_model(page, server)
     before = write(page)
     page.locator(".letters code").focus()
@@ -113,7 +113,7 @@ def test_all_of_it_can_be_done_with_keys(page, server):
     page.keyboard.press("Enter")
     until(page, lambda: text(page) != before and len(text(page)) == len(before), "another text")
     assert text(page)[: len(PROMPT) + 5] == before[: len(PROMPT) + 5]
-    assert page.evaluate(FOCUSED) == "bar stands"  # the focus stays where it was
+    assert page.evaluate(FOCUSED) == "bar written"  # the focus stays where it was
 
 
 FOCUSED = """() => {
@@ -212,7 +212,7 @@ def test_pointing_asks_the_server_for_nothing(page, server):
     assert page.evaluate("() => window.sent") == 0
 
 
-def test_on_a_phone_the_bars_come_into_sight_and_are_big_enough(new_page, server):
+def test_on_a_phone_the_bars_scroll_into_view_and_are_large_enough(new_page, server):
     page = new_page(viewport={"width": 390, "height": 844}, has_touch=True)
     visit(page, f"{server.url}/train")
     press_start(page)

@@ -1,6 +1,7 @@
-"""The guessing game in a real browser: one key or one tap a guess, while a run trains."""
+"""The guessing game in a browser: one key or tap per guess, while a run trains."""
 
 import contextlib
+import re
 
 import pytest
 from driving import PATIENCE, button, press, press_start, settle, start, step, until, visit, wait_for_more_steps
@@ -10,7 +11,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 
 def unfold(page):
-    """Open the game; its field. A click at the very moment in which the page is made anew may be lost: once more."""
+    """Open the game; its field. A click at the moment when the page is drawn again may be lost, so it is repeated."""
     for _ in range(3):
         press(page, "guess-fold-button")
         with contextlib.suppress(AssertionError):
@@ -28,7 +29,7 @@ def guesses(page) -> int:
 def test_the_keyboard_alone_plays_a_game_while_a_run_trains(page, server):
     visit(page, f"{server.url}/train")
     start(page)
-    wait_for_more_steps(page)  # at its first points the page is made anew
+    wait_for_more_steps(page)  # at its first points the page is drawn again
     button(page, "guess-fold-button").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".guess .blank")).to_be_visible()
@@ -40,7 +41,7 @@ def test_the_keyboard_alone_plays_a_game_while_a_run_trains(page, server):
         until(page, lambda n=n: guesses(page) == n, f"guess {n} on the score")
         assert page.locator(".guess .passage").inner_text() != passage
         assert page.locator(".guess input").input_value() == ""
-        expect(page.locator(".guess .bet")).to_contain_text("The model of step")
+        expect(page.locator(".guess .bet")).to_contain_text(re.compile(r"step \d"))
         expect(page.locator(".guess .answer")).to_be_visible()
     wait_for_more_steps(page)
     assert guesses(page) == 5
@@ -53,10 +54,10 @@ def test_a_tap_on_a_phone_is_a_guess_and_everything_fits(new_page, server):
     field = unfold(page)
     page.locator(".guess .options button").nth(1).tap()
     until(page, lambda: guesses(page) == 1, "the guess on the score")
-    expect(page.locator(".guess .bet")).to_contain_text("counting (table of")  # no model before the first run
+    expect(page.locator(".guess .bet")).to_contain_text("-character table")  # no model before the first run
     field.tap()
     page.keyboard.type("☃")
-    expect(page.locator(".guess .notice")).to_have_text("☃ does not occur in this text: guess again.")
+    expect(page.locator(".guess .notice")).to_contain_text("☃")
     page.keyboard.type("s")
     until(page, lambda: guesses(page) == 2, "the guess on the score")
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390

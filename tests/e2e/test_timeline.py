@@ -195,5 +195,5 @@ def test_a_guess_is_compared_at_the_end_and_how_long_is_one_click(new_page, serv
     assert 20 < chosen != 2_000
     fill(page, "knob-max_steps", 20)
     press(page, "start")
-    expect(page.locator("[data-testid=stCaptionContainer]", has_text="2.50")).to_be_visible()
+    expect(page.locator("[data-testid=stCaptionContainer]", has_text="2.500")).to_be_visible()
     assert server.run(run_id(page))["guess"] == 2.5

@@ -1,4 +1,4 @@
-"""Text of either direction, marks and characters that cannot be seen, in the components that show text."""
+"""Both directions of writing, combining marks and invisible characters, in the components that show text."""
 
 from types import SimpleNamespace
 
@@ -93,7 +93,7 @@ def test_the_passage_of_the_game_and_its_field_have_the_direction_of_their_text(
 
 
 @pytest.mark.parametrize("text", [ARABIC, MIXED, "שלום abc עולם", "plain words", "12 שלום 34"])
-def test_left_and_right_go_to_what_stands_there(show, page, text):
+def test_left_and_right_move_visually(show, page, text):
     spans = show(text)
     lefts = [left for _, left in places(spans)]
     order = sorted(range(len(text)), key=lefts.__getitem__)
@@ -116,7 +116,7 @@ def test_left_and_right_go_to_what_stands_there(show, page, text):
         assert walked == wanted[::-1]
 
 
-def test_left_goes_on_into_the_next_line_where_lines_run_to_the_left(write, page):
+def test_left_moves_on_to_the_next_line_in_right_to_left_text(write, page):
     spans = write("שלום\nעולם\n\nטוב")
     page.locator("code").focus()
     page.keyboard.press("Home")
@@ -142,11 +142,11 @@ def test_letters_that_join_still_join_when_each_is_tinted(write, page):
     assert len(spans) == 6
 
 
-# ---- what cannot be seen
+# ---- invisible characters
 
 
 @pytest.mark.parametrize("stranger", ["\u202e", "\u2067", "\u2028", "\u2029", "\u202c", "\x07", "\x85", "\ufeff"])
-def test_a_character_that_cannot_be_seen_moves_nothing_around_it(show, page, stranger):
+def test_an_invisible_character_moves_nothing_around_it(show, page, stranger):
     text = f"abc{stranger}def"
     spans = places(show(text))
     assert len({top for top, _ in spans}) == 1
@@ -155,14 +155,14 @@ def test_a_character_that_cannot_be_seen_moves_nothing_around_it(show, page, str
     assert page.locator("[role=option]").nth(3).inner_text() == visible(stranger)
 
 
-def test_the_prompt_shows_what_cannot_be_seen_too(write, page):
+def test_the_prompt_shows_invisible_characters_too(write, page):
     write("x", given="a\u202eb c\nd")
     given = page.locator(".given")
     assert given.inner_text().replace("\n", "|") == "a‹202E›b c|d"
     assert given.locator("[data-shown]").get_attribute("data-shown") == "⏎"
 
 
-def test_a_bar_shows_the_whole_name_of_its_character_and_all_bars_begin_in_one_line(write, page):
+def test_a_bar_shows_the_whole_name_of_its_character_and_all_bars_are_aligned(write, page):
     bars = "e\u2028\U0010ffff \u0301"
     write("x", bars=bars)
     names = page.locator(".bar:visible .character")

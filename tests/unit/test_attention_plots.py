@@ -71,20 +71,20 @@ def test_the_heatmap_shows_shares_from_none_to_all_and_nothing_of_the_future(mod
         assert color == "rgb({}, {}, {})".format(*bytes.fromhex(PALETTE[mode][name][1:]))
 
 
-def test_a_model_that_cheats_is_drawn_looking_ahead():
+def test_a_model_without_a_causal_mask_is_drawn_attending_ahead():
     pattern = rows_that_sum_to_one(4, 4, causal=False)
     shown = numpy.array(attention_figure(pattern, "abcd", "light", causal=False).data[0].z)
     numpy.testing.assert_allclose(shown, pattern.numpy())
 
 
-def test_the_axes_name_places_by_their_characters_though_some_come_twice():
+def test_the_axes_name_places_by_their_characters_even_repeated_ones():
     layout = json.loads(attention_figure(rows_that_sum_to_one(4, 4), "a a\n", "light").to_json())["layout"]
     assert layout["xaxis"]["labelalias"] == {"1": "a", "2": "␠", "3": "a", "4": "⏎"}
-    assert layout["xaxis"]["title"]["text"] == "looked at"
-    assert layout["yaxis"]["title"]["text"] == "looking"
+    assert layout["xaxis"]["title"]["text"].endswith("(key)")
+    assert layout["yaxis"]["title"]["text"].endswith("(query)")
 
 
-def test_names_of_what_cannot_be_seen_stand_upright_over_their_columns():
+def test_names_of_invisible_characters_are_upright():
     axes = {text: attention_figure(torch.eye(3), text, "light").layout.xaxis for text in ("abc", "a\u2028c")}
     assert axes["abc"].tickangle == 0
     assert axes["a\u2028c"].tickangle == -90

@@ -1,4 +1,4 @@
-"""The guessing game: fair places, honest opponents, a score that counts."""
+"""The guessing game: fair places, correct opponents, a correct score."""
 
 import math
 from collections import Counter
@@ -37,7 +37,7 @@ def test_every_character_with_enough_before_it_is_asked_for_equally_often():
     shown = Game(300, 0).shown
     assert set(first) == set(range(shown, 300))
     expected = 20_000 / (300 - shown)
-    # a piece more or less fits behind the beginning, so that a place is up to 1/8 likelier; the rest is the dice
+    # the number of pieces depends on the offset by one, so a place is up to 1/8 more likely; the rest is chance
     assert max(abs(count - expected) for count in first.values()) < expected * 0.15 + 5 * math.sqrt(expected)
 
 
@@ -49,7 +49,7 @@ def test_the_same_seed_asks_for_the_same_places_and_another_one_for_others():
 def test_the_score_counts_the_right_guesses_of_both_on_the_same_places():
     game = Game(2_000, seed=0)
     assert (game.yours, game.models, game.margin) == (0, 0, None)
-    rounds = [(0, 0, 0), (1, 1, 2), (2, 0, 2), (3, 3, 3), (0, 1, 2)]  # truth, yours, the model's bet
+    rounds = [(0, 0, 0), (1, 1, 2), (2, 0, 2), (3, 3, 3), (0, 1, 2)]  # truth, yours, the model's guess
     for truth, yours, bet in rounds:
         chances = torch.full((4,), 0.1)
         chances[bet] = 0.7
@@ -66,7 +66,7 @@ def test_a_game_ends_when_every_place_was_asked_for():
     for _ in range(len(game.places)):
         game = game.answered(0, 0, torch.tensor([1.0]))
     assert game.place is None
-    with pytest.raises(ValueError, match="All places"):
+    with pytest.raises(ValueError, match="is over"):
         game.answered(0, 0, torch.tensor([1.0]))
 
 

@@ -19,45 +19,45 @@ def pattern_of(text: str, block_size: int, causal: bool) -> torch.Tensor:
 
 
 def by_loops(pattern, text, block_size, causal):
-    """The same numbers, one character and one head at a time, from what the pattern itself says is in attention_window."""
+    """The same scores, one character and one head at a time, with the window read off the pattern itself."""
     answers = {}
-    for place in ("one back", "at itself", "at the first in attention_window", "at the last space", "one ahead"):
+    for name in ("previous_token", "self", "first_token", "last_space", "next_token"):
         shares, chances = [], []
         for q in range(len(text)):
             seen = [k for k in range(len(text)) if pattern[0, 0, q, k] > 0]
-            if place == "one back":
+            if name == "previous_token":
                 key = q - 1
-            elif place == "at itself":
+            elif name == "self":
                 key = q
-            elif place == "at the first in attention_window":
+            elif name == "first_token":
                 key = seen[0]
-            elif place == "at the last space":
+            elif name == "last_space":
                 key = text[:q].rfind(" ")
             else:
                 key = q + 1
-            if key in seen and len(seen) > 1 and not (place == "one ahead" and causal):
+            if key in seen and len(seen) > 1 and not (name == "next_token" and causal):
                 shares.append([[pattern[layer, head, q, key].item() for head in range(2)] for layer in range(2)])
                 chances.append(1 / len(seen))
         if shares:
-            answers[place] = torch.tensor(shares).mean(0), sum(chances) / len(chances)
+            answers[name] = torch.tensor(shares).mean(0), sum(chances) / len(chances)
     return answers
 
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize(("text", "block_size"), [(TEXT, 32), (TEXT, 8), (TEXT, 1), ("a", 8), ("a b", 8), ("ab", 2)])
-def test_traits_are_what_explicit_loops_find(text, block_size, causal):
+def test_head_scores_are_what_explicit_loops_find(text, block_size, causal):
     pattern = pattern_of(text, block_size, causal)
     found, expected = head_scores(pattern, text, block_size, causal=causal), by_loops(pattern, text, block_size, causal)
-    assert {score.place for score in found} == expected.keys()
+    assert {score.name for score in found} == expected.keys()
     for score in found:
-        shares, chance = expected[score.place]
+        shares, chance = expected[score.name]
         torch.testing.assert_close(score.shares, shares)
         assert score.chance == pytest.approx(chance)
 
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("block_size", [1, 6, len(TEXT), 40])
-def test_sight_is_where_a_traced_model_looks(block_size, causal):
+def test_the_attention_window_is_where_a_traced_model_attends(block_size, causal):
     pattern = pattern_of(TEXT, block_size, causal)
     first, last = attention_window(len(TEXT), block_size, causal=causal)
     for q in range(len(TEXT)):
@@ -65,7 +65,7 @@ def test_sight_is_where_a_traced_model_looks(block_size, causal):
         assert seen == list(range(first[q], last[q] + 1))
 
 
-def test_a_head_that_looks_evenly_is_at_chance_everywhere_and_called_after_nothing():
+def test_a_head_that_attends_evenly_is_at_chance_everywhere_and_has_no_strongest_score():
     n = len(TEXT)
     even = torch.ones(n, n).tril()
     even = (even / even.sum(-1, keepdim=True)).expand(1, 1, n, n)
@@ -76,7 +76,7 @@ def test_a_head_that_looks_evenly_is_at_chance_everywhere_and_called_after_nothi
     assert strongest(found, 0, 0) is None
 
 
-def test_a_head_that_looks_one_back_is_called_so_and_its_neighbour_is_not():
+def test_a_previous_token_head_is_recognized_and_its_neighbor_is_not():
     n = len(TEXT)
     back = torch.zeros(n, n)
     back[0, 0] = 1
@@ -85,17 +85,17 @@ def test_a_head_that_looks_one_back_is_called_so_and_its_neighbour_is_not():
     even = even / even.sum(-1, keepdim=True)
     found = head_scores(torch.stack([back, even])[None], TEXT, n)
     best = strongest(found, 0, 0)
-    assert best.place == "one back"
+    assert best.name == "previous_token"
     assert best.shares[0, 0].item() == 1
     assert strongest(found, 0, 1) is None
 
 
-def test_a_head_is_called_after_what_it_does_only_when_that_is_clearly_above_chance():
-    def named(share: float, chance: float) -> bool:
-        return strongest([HeadScore("one back", torch.tensor([[share]]), chance)], 0, 0) is not None
+def test_a_head_has_a_strongest_score_only_when_that_is_clearly_above_chance():
+    def is_clear(share: float, chance: float) -> bool:
+        return strongest([HeadScore("previous_token", torch.tensor([[share]]), chance)], 0, 0) is not None
 
-    assert named(0.25, 0.1)
-    assert not named(0.19, 0.1)  # not twice as much
-    assert not named(0.09, 0.02)  # hardly anything
-    assert not named(0.9, 0.5)
+    assert is_clear(0.25, 0.1)
+    assert not is_clear(0.19, 0.1)  # not twice as much
+    assert not is_clear(0.09, 0.02)  # less than 0.1 above
+    assert not is_clear(0.9, 0.5)
     assert strongest([], 0, 0) is None

@@ -28,7 +28,7 @@ def history(tmp_path):
 
 
 @given(st.lists(st.floats(0.5, 6.0), max_size=12))
-def test_a_line_counts_as_passed_at_the_first_exam_below_it(losses):
+def test_a_line_counts_as_passed_at_the_first_validation_check_below_it(losses):
     val_losses = [(10 * (i + 1), loss) for i, loss in enumerate(losses)]
     first = {}
     for key, line in REFERENCES.items():
@@ -38,7 +38,7 @@ def test_a_line_counts_as_passed_at_the_first_exam_below_it(losses):
     marks = passed_references(val_losses, REFERENCES)
     assert [mark.step for mark in marks] == sorted(set(first.values()))
     for mark in marks:
-        named = {key for key, name in REFERENCE_NAMES.items() if name in mark.note.removesuffix(": beaten").split(", ")}
+        named = {key for key, name in REFERENCE_NAMES.items() if name in mark.note.removeprefix("beat ").split(", ")}
         assert named == {key for key, step in first.items() if step == mark.step}
         assert mark.loss == dict(val_losses)[mark.step]
 
@@ -48,7 +48,7 @@ def test_an_untrained_model_has_passed_nothing():
 
 
 @pytest.mark.parametrize(("axis", "places"), [("log", [1, 80, 400]), ("step", [0, 80, 400]), ("seconds", [0, 80, 400])])
-def test_marks_stand_at_their_steps_on_every_axis(history, axis, places):
+def test_marks_are_at_their_steps_on_every_axis(history, axis, places):
     marks = [Mark("moment", 0, "here"), Mark("passed", 80, "a line", 1.5), Mark("guess", 400, "your guess", 1.2)]
     frame = loss_data(history, {}, axis, marks)
     pinned = frame[frame["kind"].notna()]
@@ -58,7 +58,7 @@ def test_marks_stand_at_their_steps_on_every_axis(history, axis, places):
     assert pinned[["raw", "val", "reference"]].isna().all(axis=None)
 
 
-def test_the_timeline_stands_on_the_logarithm_of_the_step(history):
+def test_the_timeline_has_the_logarithm_of_the_step(history):
     data = timeline_data(history, [0, 8, 64, 200])
     assert data["last"] == 200
     expected = [1_000 * math.log(1 + step) / math.log(201) for step in data["snapshots"]]
@@ -113,14 +113,14 @@ def boxes_of_changes(frame, dy: str, axis: str, width: float) -> list[tuple[floa
 
 
 @given(st.lists(st.floats(-100, 500), max_size=20))
-def test_what_is_spread_keeps_its_order_and_its_distance_and_stays_inside(wished):
+def test_spread_places_keep_their_order_their_distance_and_the_bounds(wished):
     places = spread(wished, 0, 280, LABEL)
     inside = sorted(zip(wished, places, strict=True))
     assert all(0 <= place <= 280 for place in places)
     assert all(b - a >= LABEL - 1e-6 for (_, a), (_, b) in pairwise(inside))
 
 
-def test_what_has_room_stays_where_it_is_wished_to_be():
+def test_places_with_room_stay_where_they_are_wished():
     assert spread([20, 200, 100], 0, 280, LABEL) == [20, 200, 100]
     assert spread([100, 100, 280], 0, 280, LABEL) == [100, 114, 280]
 
@@ -154,7 +154,7 @@ def test_no_two_labels_of_live_changes_overlap(axis, changes):
             (left, right, top), (other_left, other_right, other_top) = one, other
             assert top != other_top or right <= other_left or other_right <= left
         if marks:
-            assert not math.isnan(frame[dy].iloc[-1])  # the newest is always told
+            assert not math.isnan(frame[dy].iloc[-1])  # the newest always has a label
 
 
 def test_four_lines_that_coincide_have_labels_in_their_order():
@@ -181,7 +181,7 @@ def test_a_guess_beside_a_line_leaves_its_label_where_it_is_if_the_plot_is_wide(
 # ---- a fork with another text
 
 
-def test_a_fork_with_another_text_has_a_curve_of_what_it_forgets(tmp_path):
+def test_a_fork_with_another_text_has_a_curve_for_the_old_text(tmp_path):
     rows = [{"step": i, "seconds": i, "train_loss": 3.0, "val_loss": 2.5, "old_val_loss": 2.0 + i} for i in (1, 2)]
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -193,7 +193,7 @@ def test_a_fork_with_another_text_has_a_curve_of_what_it_forgets(tmp_path):
     assert curve["encoding"]["color"]["scale"]["domain"] == ["training", "validation", OLD_TEXT]
 
 
-def test_any_other_run_has_none(tmp_path):
+def test_other_runs_have_no_curve_for_an_old_text(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text(json.dumps({"step": 1, "seconds": 1, "train_loss": 3.0, "val_loss": 2.5}) + "\n")
     assert "old" not in loss_data(History(path).read(), {}, "step")

@@ -108,7 +108,7 @@ def test_nothing_to_read_and_an_impossible_stride_are_refused():
             token_surprisals(new_model(), text(5), stride=stride)
 
 
-def test_the_share_of_right_first_guesses_is_that_of_the_windows_of_the_exam(monkeypatch):
+def test_the_share_of_right_first_guesses_is_that_in_the_validation_windows(monkeypatch):
     corpus = Corpus("the cat sat on the mat. " * 100)
     model = new_model(corpus.vocab_size)
     monkeypatch.setattr(surprisal, "TOP1_CHARACTERS", 100)
@@ -121,7 +121,7 @@ def test_the_share_of_right_first_guesses_is_that_of_the_windows_of_the_exam(mon
     assert top1_accuracy(model, corpus) == pytest.approx(right / total)
 
 
-# ---------------------------------------------------------------- what a sample owes to its text
+# ---------------------------------------------------------------- what a sample copies
 
 
 def slow_longest(sample: str, text: str) -> int:
@@ -137,24 +137,24 @@ few_letters = st.text("ab", max_size=40) | st.text("abc ", max_size=40)
 @example("aaaaaaaab", "aaaaaaaaaaaaaaaaaaaa", 7)
 @example("☕ü😀", "x😀☕ü😀y", 1)
 @example("\ud800a", "b\ud800a", 2)
-def test_the_longest_copy_is_as_long_as_the_same_found_slowly_and_stands_where_it_says(sample, text, part):
+def test_the_longest_copy_is_as_long_as_the_same_found_slowly_and_is_where_it_says(sample, text, part):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memorization, "_PART", part)  # however the text is divided
+        patch.setattr(memorization, "_PART_CHARACTERS", part)  # however the text is divided
         start, length, place = longest_copy(sample, text)
     assert length == slow_longest(sample, text)
     assert sample[start : start + length] == text[place : place + length]
     assert 0 <= start <= start + length <= len(sample)
 
 
-def test_a_piece_that_lies_across_two_parts_of_a_long_text_is_found():
-    text = "".join(chr(0x4E00 + i % 20_000) for i in range(3 * memorization._PART))
-    at = 2 * memorization._PART - 50
+def test_a_piece_across_two_parts_of_a_long_text_is_found():
+    text = "".join(chr(0x4E00 + i % 20_000) for i in range(3 * memorization._PART_CHARACTERS))
+    at = 2 * memorization._PART_CHARACTERS - 50
     assert longest_copy("x" + text[at : at + 100] + "y", text)[1] == 100
 
 
-def test_pieces_with_the_same_number_are_not_taken_for_the_same(monkeypatch):
+def test_pieces_with_the_same_hash_are_not_confused(monkeypatch):
     monkeypatch.setattr(
-        memorization, "_numbers", lambda codes, n: torch.zeros(max(0, len(codes) - n + 1), dtype=torch.long)
+        memorization, "_hashes", lambda codes, n: torch.zeros(max(0, len(codes) - n + 1), dtype=torch.long)
     )
     assert longest_copy("xxabcxx", "zabcdz") == (2, 3, 1)
 

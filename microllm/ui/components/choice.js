@@ -1,46 +1,46 @@
-// What a person has chosen, on its way to the server: it is shown at once, sent soon, and sent once more where nothing
-// comes back, for of two messages that come close on each other the server may lose one.
+// What a person has chosen, on its way to the server: it is shown at once, sent soon, and sent once more if no answer
+// comes, because the server may lose one of two messages in quick succession.
 
-const PATIENCE = 2000 // milliseconds that a choice stands before the server has confirmed it
-const AGAIN = 700 // milliseconds after which it is sent once more
-const PACE = 120 // milliseconds between two choices
+const PATIENCE = 2000 // milliseconds for which a choice is shown before the server has confirmed it
+const RESEND = 700 // milliseconds after which it is sent once more
+const PACE = 120 // milliseconds between two messages
 
 class Choice {
   #wish = null
-  #wished = 0
-  #isTold = false
-  #sent = 0
+  #wishedAt = 0
+  #isSent = false
+  #sentAt = 0
   #timer = null
 
-  // Each time the component is drawn: what the server says is chosen, and the function that tells it another.
-  hear(confirmed, tell) {
+  // Called on each draw: what the server says is chosen, and the function that sends it another choice.
+  update(confirmed, send) {
     this.confirmed = confirmed
-    this.tell = tell
-    if (this.#isTold && this.#wish === confirmed) this.#wish = null
+    this.send = send
+    if (this.#isSent && this.#wish === confirmed) this.#wish = null
   }
 
   get isOpen() {
-    return this.#wish !== null && Date.now() - this.#wished < PATIENCE
+    return this.#wish !== null && Date.now() - this.#wishedAt < PATIENCE
   }
 
   get shown() {
     return this.isOpen ? this.#wish : this.confirmed
   }
 
-  // `element` is a part of the component; when it has left the page, nothing more is sent.
+  // `element` is a part of the component; once it has left the page, nothing more is sent.
   make(value, element) {
     this.#wish = value
-    this.#wished = Date.now()
-    this.#isTold = false
+    this.#wishedAt = Date.now()
+    this.#isSent = false
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#send(element), Math.max(0, this.#sent + PACE - Date.now()))
+    this.#timer = setTimeout(() => this.#deliver(element), Math.max(0, this.#sentAt + PACE - Date.now()))
   }
 
-  #send(element) {
+  #deliver(element) {
     if (!this.isOpen || !element.isConnected) return
-    this.#sent = Date.now()
-    this.#isTold = true
-    this.tell(this.#wish)
-    this.#timer = setTimeout(() => this.#send(element), AGAIN)
+    this.#sentAt = Date.now()
+    this.#isSent = true
+    this.send(this.#wish)
+    this.#timer = setTimeout(() => this.#deliver(element), RESEND)
   }
 }

@@ -1,5 +1,5 @@
-// The colours of shares of attention, 0-255: from the ground to one hue by the square root, so that 1 % is seen.
-// `colors` has the hue on light and on dark ground; ink is black or white, whichever is read better.
+// The colors of attention weights, 0-255: from the background to one hue by the square root, so that 1 % is visible.
+// `colors` has the hue for light and for dark mode; ink is black or white, whichever is more readable.
 
 const rgb = (color) => {
   const context = document.createElement("canvas").getContext("2d")
@@ -32,7 +32,7 @@ function glow(element, colors) {
   }
 }
 
-// Bytes as they come from Python, in base64.
+// The bytes of a base64 text from Python.
 const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
 
 const percent = (share) => `${Math.round((100 * share) / 255)}\u00a0%`

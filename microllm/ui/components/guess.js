@@ -1,12 +1,12 @@
-// One guess is one letter or one tap. Everything shown comes in `data`, as text:
-// turn: its number; before, sight: the passage, a glyph a character, first what the model cannot see; spoken: the passage for
-// a screen reader; options: [{character, shown, name}]; notice: why the last guess did not count; refused: how many did not;
-// last: null or {tail, truth, spoken, yours, bet}; score; over.
+// A guess is one letter or one tap. Everything shown comes in `data`, as text:
+// turn: its number; before, sight: the passage, one glyph per character: what the model cannot see, then what it can;
+// spoken: the passage for a screen reader; options: [{character, shown, name}]; notice: why the last guess did not count;
+// refused: how many did not count; last: null or {tail, truth, spoken, yours, bet}; score; over.
 
-const PATIENCE = 3000 // milliseconds after which a guess that was not answered is sent once more
+const PATIENCE = 3000 // milliseconds after which a guess without an answer is sent once more
 const COMPOSED = /\p{sc=Han}|\p{sc=Hangul}|\p{sc=Hiragana}|\p{sc=Katakana}/u
 
-// Words may part after a blank, and a line end really ends a line. Plain letters stay in one piece: they may join.
+// A line may break after a space, and does break at a line end. Plain letters stay in one node, because they may join.
 const write = (parent, glyphs) => {
   let plain = ""
   const end = () => {
@@ -20,7 +20,7 @@ const write = (parent, glyphs) => {
     }
     end()
     const sign = document.createElement("span")
-    sign.textContent = glyph === "␠" ? "\u00a0" : glyph // the style draws a blank's sign, lower than a letter
+    sign.textContent = glyph === "␠" ? "\u00a0" : glyph // the style draws the sign of a space, lower than a letter
     sign.className = glyph === "␠" ? "sign space" : "sign"
     parent.append(sign)
     if (glyph === "␠") parent.append(document.createElement("wbr"))
@@ -49,7 +49,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   if (isAnswered) state.sent = null
   state.data = data
 
-  // What is typed while an answer is on its way waits for it. The server knows a guess by its turn, and takes it once.
+  // What is typed before the answer comes waits for it. The server knows a guess by its turn, and takes it once.
   state.send = () => {
     clearTimeout(state.timer)
     const [guess] = state.waiting

@@ -1,4 +1,4 @@
-"""A passage whose next character a person guesses with one key or one tap, and how the last guess went."""
+"""A passage whose next character the person guesses with one key or tap, and the result of the last guess."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from . import declare, reported
 HTML = """
 <div class="guess">
   <p class="passage" role="img" dir="auto"></p>
-  <div class="hands">
+  <div class="controls">
     <label>Your guess <input type="text" dir="auto" aria-label="Your guess: type one character" autocomplete="off"
       autocapitalize="none" autocorrect="off" spellcheck="false" enterkeyhint="enter" /></label>
-    <div class="options" role="group" aria-label="The commonest characters of this text"></div>
+    <div class="options" role="group" aria-label="The most common characters of this text"></div>
   </div>
-  <div class="said" aria-live="polite">
+  <div class="status" aria-live="polite">
     <p class="notice"></p>
     <p class="answer" role="img" dir="auto"></p>
     <p class="yours"></p>
@@ -29,16 +29,16 @@ _guess = declare("guess", HTML, SHARED)
 
 
 def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
-    """Show `data` (see guess.js). `made` is called with the number of the turn and the character that was guessed.
+    """Show `data` (see guess.js). `made` is called with the number of the turn and the guessed character.
 
-    The number is that of the turn which was on show: a second key in the same turn can be trigger_value from the next guess.
+    The number is that of the turn on show, so that a second key in the same turn is not taken for the next guess.
     """
 
-    def guessed() -> None:
-        if (it := reported("next-letter", "made", _is_guess)) is not None:
-            made(it["turn"], it["character"])
+    def report() -> None:
+        if (guess := reported("next-letter", "made", _is_guess)) is not None:
+            made(guess["turn"], guess["character"])
 
-    _guess(key="next-letter", data=data, on_made_change=guessed)
+    _guess(key="next-letter", data=data, on_made_change=report)
 
 
 def _is_guess(made: Any) -> bool:

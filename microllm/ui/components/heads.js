@@ -1,6 +1,6 @@
-// All heads as small pictures, layers as rows: a row of a picture looks at its columns. A click, or arrow keys and Enter,
-// choose one. `data`: layers, heads, size (rows of a picture), causal, chosen (layer * heads + head), notes (words for each
-// head), colors, and shares as bytes: of each head the lower triangle, or all rows of a model that looks ahead.
+// All heads as small pictures, one row per layer; in a picture, rows attend to columns. A click, or arrow keys and Enter,
+// choose one. `data`: layers, heads, size (rows of a picture), causal, chosen (layer * heads + head), notes (a sentence
+// for each head), colors, and shares as bytes: the lower triangle of each head, or all rows of a model that is not causal.
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const grid = root.querySelector(".grid")
@@ -36,7 +36,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       ...state.tiles,
     )
   }
-  state.choice.hear(data.chosen, (i) => setTriggerValue("picked", i))
+  state.choice.update(data.chosen, (i) => setTriggerValue("picked", i))
 
   const picture = document.createElement("canvas")
   picture.width = picture.height = size
@@ -60,7 +60,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     pen.putImageData(pixels, 0, 0)
     if (tile.width !== edge) tile.width = tile.height = edge
     const context = tile.getContext("2d")
-    context.imageSmoothingEnabled = edge < 2 * size // larger ones stay sharp; smaller ones lose no row
+    context.imageSmoothingEnabled = edge < 2 * size // pixels of a larger picture stay sharp, and a smaller one loses no row
     context.imageSmoothingQuality = "high"
     context.drawImage(picture, 0, 0, edge, edge)
   }
@@ -113,7 +113,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   grid.onfocusout = () => point(-1)
 
   state.observer?.disconnect()
-  state.observer = new ResizeObserver(() => state.tiles.forEach(draw)) // it reports at once, too
+  state.observer = new ResizeObserver(() => state.tiles.forEach(draw)) // it also reports at the start
   state.observer.observe(grid)
   state.tiles.forEach(draw)
   mark()

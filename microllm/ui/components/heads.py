@@ -1,4 +1,4 @@
-"""All heads of a model as small pictures; a click chooses one."""
+"""The attention patterns of all heads as small pictures; a click chooses one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _HTML = """
 """
 _heads = declare("heads", _HTML, shared=("choice", "glow"))
 
-_FEW = 36
-_FINE, _ROUGH = 64, 32  # rows of a picture
+_MAX_FINE_HEADS = 36  # more heads have coarser pictures, to keep the message small
+_FINE_ROWS, _COARSE_ROWS = 64, 32  # of a picture
 
 
 def heads(
@@ -30,9 +30,9 @@ def heads(
     *,
     causal: bool,
 ) -> None:
-    """Show the patterns of all heads, (L, H, N, N), with the one `chosen` (layer, head) framed.
+    """Show the patterns of all heads, (L, H, N, N), with a frame around the `chosen` (layer, head).
 
-    `notes` are the words for each head, layer after layer. `choose` is called with another layer and head.
+    `notes` has a sentence for each head, layer after layer. `choose` is called with another layer and head.
     """
     layers, heads = pattern.shape[:2]
 
@@ -41,7 +41,7 @@ def heads(
         if place is not None:
             choose(*divmod(place, heads))
 
-    small = coarse(pattern, _FINE if layers * heads <= _FEW else _ROUGH)
+    small = coarse(pattern, _FINE_ROWS if layers * heads <= _MAX_FINE_HEADS else _COARSE_ROWS)
     _heads(
         key="attention-heads",
         data={

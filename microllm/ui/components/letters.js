@@ -1,6 +1,6 @@
-// Texts whose characters are tinted by surprise, and beside them the chances at one place.
+// Texts tinted by surprisal, and beside them the probabilities at one place.
 // Writing: a click or Enter on a character asks the server for its bars; a bar is a button that chooses its character.
-// Reading: what was expected at each place came with the text, so that pointing needs no server.
+// Reading: what the model expected at each place comes with the text, so pointing needs no server.
 
 const PER_CENT = (share) => {
   if (share >= 0.0995) return `${Math.round(100 * share)} %`
@@ -15,11 +15,11 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   view.style.setProperty("--many", data.samples.length > 1 ? 1 : 0)
   const find = (one) => root.querySelector(one)
   const name = (character) => state.data.shown[character] ?? alone(character)
-  root.querySelector(".words").textContent = `surprising, ${data.most} nats or more: 1 in ${Math.round(Math.exp(data.most))}`
+  root.querySelector(".words").textContent = `very surprising (${data.most} nats or more: 1 in ${100 * Math.round(Math.exp(data.most) / 100)} or rarer)`
 
   // ---- the texts
 
-  const newSheet = (number) => {
+  const newSample = (number) => {
     const box = document.createElement("figure")
     const title = document.createElement("figcaption")
     const text = document.createElement("code")
@@ -57,7 +57,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     return span
   }
 
-  // One that cannot be seen has a name in its place; a blank stays, and so do line end and tab, behind their signs.
+  // An invisible character is shown by its name. A space stays, and so do line end and tab, after their signs.
   const show = (span, character) => {
     const sign = character === " " ? undefined : state.data.shown[character]
     const isSpacing = character === "\n" || character === "\t"
@@ -87,9 +87,9 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     const characters = Array.from(text)
     const grows = characters.length > sample.characters.length
     sample.title.textContent = title
-    sample.text.setAttribute("aria-label", `${title || "Text"}: arrow keys go from character to character`)
+    sample.text.setAttribute("aria-label", `${title || "Text"}: arrow keys move between characters`)
     if (sample.shownGiven !== given) showGiven(sample.given, (sample.shownGiven = given))
-    const news = document.createDocumentFragment()
+    const added = document.createDocumentFragment()
     characters.forEach((character, i) => {
       const isNew = i >= sample.spans.length
       const span = isNew ? newSpan(i) : sample.spans[i]
@@ -103,11 +103,11 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       }
       if (isNew) {
         sample.spans.push(span)
-        news.append(span)
+        added.append(span)
       }
     })
     for (const span of sample.spans.splice(characters.length)) span.remove()
-    sample.text.append(news)
+    sample.text.append(added)
     sample.characters = characters
     sample.tints = tints
     if (grows && isAtEnd && state.data.kind === "writing") sample.text.scrollTop = sample.text.scrollHeight
@@ -207,18 +207,18 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     state.bars.forEach((bar, i) => {
       bar.row.hidden = i >= rows.length
       if (bar.row.hidden) return
-      const [character, own, drawn, stands] = rows[i]
+      const [character, own, drawn, written] = rows[i]
       bar.character.textContent = name(character)
       bar.own.style.width = `${100 * own}%`
       bar.drawn.style.width = `${100 * drawn}%`
-      bar.row.classList.toggle("stands", stands)
+      bar.row.classList.toggle("written", written)
       const isReading = state.data.kind === "reading"
-      bar.share.textContent = `${drawn > 0 || isReading ? PER_CENT(isReading ? own : drawn) : "cut off"}${stands ? " ✓" : ""}`
+      bar.share.textContent = `${drawn > 0 || isReading ? PER_CENT(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
       if (isReading) return
-      const chance = drawn > 0 ? PER_CENT(drawn) : "cut off"
-      bar.row.setAttribute("aria-label", `${name(character)}: ${chance}${stands ? ", it stands there" : ", choose it"}`)
-      bar.row.setAttribute("aria-disabled", String(stands)) // it keeps the focus, which a disabled one would lose
-      bar.row.onclick = () => stands || setTriggerValue("pressed", character)
+      const chance = drawn > 0 ? PER_CENT(drawn) : "excluded"
+      bar.row.setAttribute("aria-label", `${name(character)}: ${chance}${written ? ", in the text" : ", choose it"}`)
+      bar.row.setAttribute("aria-disabled", String(written)) // unlike a disabled button, it keeps the focus
+      bar.row.onclick = () => written || setTriggerValue("pressed", character)
     })
   }
 
@@ -233,26 +233,26 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     const { characters } = state.samples[0]
     const place = state.hovered ?? state.locked
     if (place === null || place >= characters.length) {
-      say("What it expected", "Point at a character, tap it, or walk with the arrow keys.", note)
+      say("What the model expected", "Point at a character, tap it, or use the arrow keys.", note)
       drawBars([])
-      find(".said").textContent = ""
+      find(".status").textContent = ""
       return
     }
     const before = characters.slice(Math.max(0, place - 12), place).map((one) => state.data.shown[one] ?? one).join("")
     const character = isolated(name(characters[place]))
     if (nats[place] < 0) {
-      say(`${character}  begins the text`, "Nothing stands before it, so there was nothing to expect it from.", note)
+      say(`${character}  begins the text`, "It has no context, so there is no prediction for it.", note)
       drawBars([])
     } else {
-      const surprise = nats[place] / 100
-      const odds = Math.exp(surprise)
-      const words = `${surprise.toFixed(2)} nats: it gave this character 1 chance in ${odds < 10 ? odds.toFixed(1) : Math.round(odds)}.`
+      const surprisal = nats[place] / 100
+      const odds = Math.exp(surprisal)
+      const words = `Surprisal ${surprisal.toFixed(2)} nats: the model gave this character 1 chance in ${odds < 10 ? odds.toFixed(1) : Math.round(odds)}.`
       say(`${character}  after …${isolated(before)}`, words, note)
       const k = percents.length / characters.length
       const all = Array.from(guesses).slice(place * k, (place + 1) * k)
       drawBars(all.map((guess, i) => [guess, percents[place * k + i] / 100, 0, guess === characters[place]]))
     }
-    find(".said").textContent = `${character}: ${find(".about").textContent}`
+    find(".status").textContent = `${character}: ${find(".about").textContent}`
   }
 
   // ---- drawing
@@ -262,7 +262,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     find(".bars").replaceChildren()
   }
   while (state.samples.length < data.samples.length) {
-    const sample = newSheet(state.samples.length)
+    const sample = newSample(state.samples.length)
     state.samples.push(sample)
     find(".samples").append(sample.box)
   }
@@ -279,7 +279,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     const { title, about, note, rows } = data.place
     say(title, about, note)
     drawBars(rows)
-    const said = `${title}. ${about}`
-    if (find(".said").textContent !== said) find(".said").textContent = said
+    const status = `${title}. ${about}`
+    if (find(".status").textContent !== status) find(".status").textContent = status
   }
 }

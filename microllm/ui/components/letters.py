@@ -1,4 +1,4 @@
-"""A text whose characters are tinted by how surprising they are, with what the model expected at each place."""
+"""A text tinted by how surprising each character is, with what the model expected at each place."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from ...tokenizer import visible
 from . import declare, reported
 
-MOST_NATS = 6.0
-"""The surprise of the deepest tint: e^6 is about as unlikely as one character among 400."""
+MAX_NATS = 6.0
+"""The surprisal of the strongest tint, in nats: e^6 is about one chance in 400."""
 
-_LEVELS = 15
+_MAX_TINT = 15
 HTML = """
 <div class="letters">
   <div class="left">
@@ -27,12 +27,12 @@ HTML = """
     <h4></h4>
     <p class="about"></p>
     <div class="chart">
-      <div class="axis" aria-hidden="true"><span>chance</span><div><i>0</i><i>50</i><i>100 %</i></div></div>
+      <div class="axis" aria-hidden="true"><span>probability</span><div><i>0</i><i>50</i><i>100 %</i></div></div>
       <div class="bars"></div>
     </div>
     <p class="note"></p>
   </section>
-  <p class="said" role="status"></p>
+  <p class="status" role="status"></p>
 </div>
 """
 SHARED = ("walk",)
@@ -40,12 +40,12 @@ _letters = declare("letters", HTML, SHARED)
 
 
 def tints(nats: list[float]) -> str:
-    """One sign a character, "0" (expected) to "f" (MOST_NATS or more), of its surprise in nats; "-" for none (NaN)."""
-    return "".join("-" if math.isnan(one) else f"{min(_LEVELS, round(one / MOST_NATS * _LEVELS)):x}" for one in nats)
+    """One hexadecimal digit per surprisal, from "0" (expected) to "f" (MAX_NATS or more); "-" for NaN."""
+    return "".join("-" if math.isnan(one) else f"{min(_MAX_TINT, round(one / MAX_NATS * _MAX_TINT)):x}" for one in nats)
 
 
 def sample(name: str, given: str, text: str, nats: list[float]) -> dict[str, Any]:
-    """One text to show: `given` without a tint, then `text` with one for each of its characters."""
+    """One text to show: `given` without tints, then `text` with a tint for each character."""
     return {"name": name, "given": given, "text": text, "tints": tints(nats[: len(text)])}
 
 
@@ -58,11 +58,11 @@ def writing(
     pick: Callable[[int, int], None],
     choose: Callable[[str], None],
 ) -> None:
-    """Texts made by `sample`, and the bars of one place of them: `chosen` (number of the text, place in it).
+    """Texts made by `sample`, and the bars of one place in them: `chosen` (number of the text, place in it).
 
-    `place` has a `title`, `about`, `note` and `rows` of [character, the model's own chance, the chance it is drawn
-    with, whether it stands there]. `pick` is called with a place that the person points at, `choose` with the character
-    whose bar they press.
+    `place` has a `title`, `about`, `note` and `rows` of [character, the model's own probability, the probability after
+    temperature, top-k and top-p, whether it is the one in the text]. `pick` is called with a place that the person
+    chooses, `choose` with the character whose bar they press.
     """
 
     def is_place(at: Any) -> bool:
@@ -96,11 +96,11 @@ def reading(
     note: str,
     marked: tuple[int, int] = (0, 0),
 ) -> None:
-    """One text made by `sample`; pointing at a character shows, in the browser, what the model expected there.
+    """One text made by `sample`; pointing at a character shows what the model expected there, without the server.
 
-    For each character of the text `guesses` has the same number of characters, the likeliest first, `percents` what
-    the model gave each, and `nats` the surprise in hundredths of a nat (-1 for none). `marked` is a piece (start,
-    length) to underline.
+    For each character of the text, `guesses` has the same number of characters, the most likely first, `percents` the
+    probability of each in percent, and `nats` its surprisal in hundredths of a nat (-1 for none). `marked` is a piece
+    (start, length) to underline.
     """
     data = {"kind": "reading", "samples": [text], "guesses": guesses, "percents": percents, "nats": nats}
     _show(key, data | {"note": note, "marked": list(marked)}, text["text"] + guesses, lambda: None, lambda: None)
@@ -110,7 +110,7 @@ def _show(key: str, data: dict[str, Any], used: str, picked: Callable[[], None],
     shown = {c: visible(c) for c in sorted(set(used)) if visible(c) != c}
     _letters(
         key=key,
-        data=data | {"shown": shown, "most": MOST_NATS},
+        data=data | {"shown": shown, "most": MAX_NATS},
         on_picked_change=picked,
         on_pressed_change=pressed,
     )

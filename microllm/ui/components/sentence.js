@@ -1,12 +1,12 @@
-// A sentence; what the character under the pointer looks at glows. Hovering, tapping and arrow keys choose the character,
-// a click or Enter holds it. `data`: text (a glyph a character), block_size, causal, colors, and shares as bytes: the
-// lower triangle, row q from q(q+1)/2, or all rows of a model that looks ahead.
+// A sentence that highlights what the character under the pointer attends to. Hovering, tapping and arrow keys choose the
+// character, a click or Enter pins it. `data`: text (one glyph per character), block_size, causal, colors, and shares as
+// bytes: the lower triangle, row q from q(q+1)/2 on, or all rows of a model that is not causal.
 
 const NAMES = { "␠": "space", "⏎": "line end", "⇥": "tab" }
 
 export default function ({ data, parentElement: root }) {
   const box = root.querySelector(".text")
-  const state = (box.state ??= { drawn: null, spans: [], hover: null, focus: null, held: null, tab: 0, glow: null })
+  const state = (box.state ??= { drawn: null, spans: [], hover: null, focus: null, pinned: null, tab: 0, glow: null })
   const N = data.text.length
   const shares = bytes(data.shares)
   state.glow = glow(box, data.colors)
@@ -14,16 +14,16 @@ export default function ({ data, parentElement: root }) {
   const share = (q, k) => (data.causal ? (k > q ? 0 : shares[(q * (q + 1)) / 2 + k]) : shares[q * N + k])
   const first = (q) => Math.max(0, q - data.block_size + 1)
   const last = (q) => (data.causal ? q : Math.max(q, Math.min(data.block_size, N) - 1))
-  const shown = () => state.held ?? state.hover ?? state.focus ?? N - 1
-  const named = (k) => `“${isolated(alone(data.text[k]))}” at ${k + 1}`
+  const shown = () => state.pinned ?? state.hover ?? state.focus ?? N - 1
+  const named = (k) => `“${isolated(alone(data.text[k]))}” (${k + 1})`
 
   const words = (q) => {
-    if (first(q) === last(q)) return `The ${named(q)} has nothing else in sight: it looks at itself.`
+    if (first(q) === last(q)) return `${named(q)} sees nothing else, so it attends to itself.`
     const keys = Array.from({ length: last(q) - first(q) + 1 }, (_, i) => first(q) + i)
     keys.sort((a, b) => share(q, b) - share(q, a) || b - a)
     const found = keys.slice(0, 3).filter((k, i) => i === 0 || percent(share(q, k)) !== percent(0))
-    const told = found.map((k) => `${k === q ? "itself" : named(k)}: ${percent(share(q, k))}`)
-    return `The ${named(q)} looks most at ${told.join(", ")}.`
+    const targets = found.map((k) => `${k === q ? "itself" : named(k)}: ${percent(share(q, k))}`)
+    return `${named(q)} attends most to ${targets.join(", ")}.`
   }
 
   const paint = () => {
@@ -32,26 +32,26 @@ export default function ({ data, parentElement: root }) {
     const [from, to] = [first(q), last(q)]
     state.spans.forEach((span, k) => {
       const at = share(q, k)
-      const isSeen = k >= from && k <= to
-      span.className = (isSeen ? "" : "unseen") + (k === q ? " looking" : "") + (k === state.held ? " held" : "")
-      span.style.backgroundColor = isSeen ? css[at] : ""
-      span.style.color = isSeen ? ink[at] : ""
+      const isVisible = k >= from && k <= to
+      span.className = (isVisible ? "" : "unseen") + (k === q ? " looking" : "") + (k === state.pinned ? " pinned" : "")
+      span.style.backgroundColor = isVisible ? css[at] : ""
+      span.style.color = isVisible ? ink[at] : ""
     })
     root.querySelector(".words").textContent = words(q)
     root.querySelector(".hint").textContent =
-      state.held === null
-        ? "Point at a character, or move with the arrow keys. A click or Enter holds it."
-        : "Held. Click it again or press Escape to let it go."
+      state.pinned === null
+        ? "Point at a character, or move with the arrow keys. Click or press Enter to pin it."
+        : "Pinned. Click again or press Escape to unpin."
   }
 
-  // read out only what the person did, not each tick of the training
+  // for screen readers: only what the person did, not each tick of the training
   const say = () => {
-    root.querySelector(".said").textContent = (state.held === null ? "" : "Held. ") + words(shown())
+    root.querySelector(".status").textContent = (state.pinned === null ? "" : "Pinned. ") + words(shown())
   }
 
-  const hold = (k) => {
-    state.held = state.held === k ? null : k
-    state.spans.forEach((span, i) => span.setAttribute("aria-selected", String(i === state.held)))
+  const pin = (k) => {
+    state.pinned = state.pinned === k ? null : k
+    state.spans.forEach((span, i) => span.setAttribute("aria-selected", String(i === state.pinned)))
     paint()
     say()
   }
@@ -64,7 +64,7 @@ export default function ({ data, parentElement: root }) {
   }
 
   const under = (event) => {
-    // a finger that moves stays with the character where it began, as far as the browser says
+    // while a finger moves, the browser keeps reporting the character where it began
     const element = event.pointerType === "mouse" ? event.target : root.elementFromPoint(event.clientX, event.clientY)
     const k = state.spans.indexOf(element)
     return k < 0 ? null : k
@@ -72,18 +72,18 @@ export default function ({ data, parentElement: root }) {
 
   if (data.text.join("\u0000") !== state.drawn) {
     state.drawn = data.text.join("\u0000")
-    Object.assign(state, { hover: null, focus: null, held: null, tab: N - 1 })
+    Object.assign(state, { hover: null, focus: null, pinned: null, tab: N - 1 })
     state.spans = data.text.map((glyph, k) => {
       const span = document.createElement("span")
       span.textContent = glyph
-      if (Array.from(glyph).length > 1) span.style.unicodeBidi = "isolate" // the name of one that cannot be seen
+      if (Array.from(glyph).length > 1) span.style.unicodeBidi = "isolate" // the name of an invisible character
       span.tabIndex = k === N - 1 ? 0 : -1
       span.setAttribute("role", "option")
       span.setAttribute("aria-selected", "false")
       span.setAttribute("aria-label", `${NAMES[glyph] ?? alone(glyph)}, ${k + 1} of ${N}`)
       return span
     })
-    // a line may end after a space and a line end, though what is shown there is none
+    // a line may break after the signs for a space and a line end
     box.replaceChildren(
       ...state.spans.flatMap((span) => ("␠⏎".includes(span.textContent) ? [span, document.createElement("wbr")] : [span])),
     )
@@ -115,13 +115,13 @@ export default function ({ data, parentElement: root }) {
   }
   box.onclick = (event) => {
     const k = state.spans.indexOf(event.target)
-    if (k >= 0) hold(k)
+    if (k >= 0) pin(k)
   }
   box.onkeydown = (event) => {
     const k = state.spans.indexOf(root.activeElement)
     if (k < 0) return
-    if (event.key === "Enter" || event.key === " ") hold(k)
-    else if (event.key === "Escape" && state.held !== null) hold(state.held)
+    if (event.key === "Enter" || event.key === " ") pin(k)
+    else if (event.key === "Escape" && state.pinned !== null) pin(state.pinned)
     else {
       const to = walk(state.spans, k, event.key)
       if (to === undefined) return
@@ -132,7 +132,7 @@ export default function ({ data, parentElement: root }) {
   }
   state.spans.forEach((span, k) => {
     span.onfocus = () => {
-      if (!span.matches(":focus-visible")) return // a click holds; only keys move
+      if (!span.matches(":focus-visible")) return // a click pins; only keys move
       state.focus = k
       paint()
       say()

@@ -1,4 +1,4 @@
-"""A sentence on which one sees where a head looks: what the character under the pointer looks at glows."""
+"""A sentence that shows attention: it highlights what the character under the pointer attends to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HTML = """
   <div class="text" role="listbox" dir="auto" aria-label="Your sentence, character by character"></div>
   <p class="hint"></p>
   <div class="legend" aria-hidden="true"><span>share of attention</span></div>
-  <p class="said" aria-live="polite"></p>
+  <p class="status" aria-live="polite"></p>
 </div>
 """
 SHARED = ("glow", "walk")
@@ -23,7 +23,7 @@ _sentence = declare("sentence", HTML, SHARED)
 
 
 def sentence(pattern: torch.Tensor, text: str, block_size: int, *, causal: bool) -> None:
-    """Show `text`, N characters, and where one head looks: its `pattern` (N, N), rows looking at columns."""
+    """Show `text`, N characters, with the `pattern` (N, N) of one head: rows attend to columns."""
     _sentence(
         key="attention-text",
         data={

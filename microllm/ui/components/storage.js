@@ -1,5 +1,5 @@
-// Keeps a draft in this tab and in the browser: of two tabs each finds its own again, and a new one that of the last.
-// data: asked, a name that a server asks under; draft, what to keep; answered, whether it has taken what was held.
+// Keeps a draft for this tab and for the browser: each of two tabs finds its own again, and a new tab the newest.
+// `data`: asked (the name under which the server asks), draft (what to keep), answered (whether the server has the answer).
 
 const NAME = "microllm-draft"
 const TAB = "sessionStorage"
@@ -9,7 +9,7 @@ const read = (place) => {
   try {
     return window[place].getItem(NAME)
   } catch {
-    return null // a browser may refuse
+    return null // the browser may not allow it
   }
 }
 

@@ -1,4 +1,4 @@
-"""What the browser keeps for its person, in its own storage. Nothing of it is seen."""
+"""The draft of the settings, kept in the storage of the browser. An invisible component."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _storage = declare(KEY, "<i></i>")
 
 
 def storage(asked: str, draft: str, is_answered: bool) -> None:
-    """Let the browser keep `draft`, after it was asked, under this name, what it holds from before (see `held`).
+    """Let the browser keep `draft`. First it is asked, under the name `asked`, what it holds already (see `held`).
 
-    Where that is another draft it answers, once, and keeps nothing until `is_answered`.
+    If that is another draft, it answers once, and keeps nothing until `is_answered`.
     """
     with st.container(key=f"{KEY}-place"):
         _storage(
@@ -27,12 +27,12 @@ def storage(asked: str, draft: str, is_answered: bool) -> None:
 
 
 def held(asked: str) -> tuple[str, bool] | None:
-    """(the draft that the browser held when it was asked under this name, whether this very tab had kept it).
+    """(the draft that the browser held when it was asked under this name, whether this same tab had kept it).
 
-    None before it answers. Anybody can send anything.
+    None before it answers. The answer is checked, because anybody can send anything.
     """
-    said = st.session_state.get(KEY)
-    answer = said.get("held") if isinstance(said, Mapping) else None
+    reply = st.session_state.get(KEY)
+    answer = reply.get("held") if isinstance(reply, Mapping) else None
     if not isinstance(answer, Mapping) or answer.get("asked") != asked or not isinstance(answer.get("draft"), str):
         return None
     return answer["draft"], answer.get("mine") is True

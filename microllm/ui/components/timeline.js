@@ -1,4 +1,4 @@
-// The curve of a run on one line. Drag, click or arrow keys choose a snapshot; the far right is the newest moment.
+// The curve of a run on one line. Dragging, a click or arrow keys choose a snapshot; the right end is the newest moment.
 // `data`: x and y of the curve (0-1000, 0-255), the snapshots' steps and places (0-1000), the moment (-1: the newest).
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
@@ -7,7 +7,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   const back = root.querySelector(".back")
   const state = (track.state ??= { choice: new Choice(), drawn: "" })
   state.data = data
-  state.choice.hear(data.moment, (step) => setTriggerValue("chosen", step))
+  state.choice.update(data.moment, (step) => setTriggerValue("chosen", step))
 
   const draw = () => {
     const { snapshots, places, is_live, last } = state.data
@@ -17,14 +17,14 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     thumb.style.left = `${(isPast ? places[i] : 1000) / 10}%`
     thumb.classList.toggle("past", isPast)
     const newest = is_live ? "Live" : "The end"
-    const words = isPast ? `At step ${moment.toLocaleString("en")}, not ${is_live ? "live" : "the end"}` : newest
+    const words = isPast ? `Showing step ${moment.toLocaleString("en")}` : newest
     track.setAttribute("aria-valuemin", "0")
     track.setAttribute("aria-valuemax", String(last))
     track.setAttribute("aria-valuenow", String(isPast ? moment : last))
     track.setAttribute("aria-valuetext", words)
     back.classList.toggle("past", isPast)
     back.disabled = !isPast
-    // its parts stay: a click on one that is replaced before the button is let go would be none
+    // keep its elements: when the one under the pointer is replaced between press and release, there is no click
     back.querySelector("span").textContent = words
     back.querySelector("b").textContent = isPast ? `Back to ${is_live ? "live" : "the end"}` : ""
   }

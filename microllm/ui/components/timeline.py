@@ -1,4 +1,4 @@
-"""The moment that all pages look at, chosen on the curve of the run."""
+"""The moment that all pages show, chosen on the curve of the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import declare, reported
 
 _HTML = """
 <div class="timeline">
-  <div class="track" role="slider" tabindex="0" aria-label="Moment: the step that all pages look at">
+  <div class="track" role="slider" tabindex="0" aria-label="Moment: the step that all pages show">
     <svg viewBox="0 0 1000 256" preserveAspectRatio="none" aria-hidden="true">
       <path class="curve" vector-effect="non-scaling-stroke"></path>
     </svg>
@@ -23,9 +23,9 @@ _timeline = declare("timeline", _HTML, shared=("choice",))
 
 
 def timeline(data: dict[str, Any], moment: int | None, is_live: bool, choose: Callable[[int | None], None]) -> None:
-    """A strip with the curve of `plots.timeline_data`. `choose` is called with a step, or None for the newest.
+    """A slider on the curve of `plots.timeline_data`. `choose` is called with a step, or None for the newest.
 
-    `moment` is the step on show, None for the newest, which `is_live` while the run goes on.
+    `moment` is the step on show, None for the newest, which `is_live` while the run is active.
     """
 
     def chosen() -> None:

@@ -1,15 +1,15 @@
-// Letters that stand for themselves, in writing of either direction.
+// Characters in a sentence or alone, and moving between them with arrow keys, in either direction of writing.
 
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u
 
-// Text within a sentence of ours: letters that run from right to left leave what stands around them in place.
+// Text within a sentence: isolates right-to-left letters, so that they do not reorder the rest.
 const isolated = (text) => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text)
 
-// A mark that goes over or under a letter has a circle for one.
+// A combining mark is shown on a circle.
 const alone = (letter) => (/^[\p{Mn}\p{Me}]/u.test(letter) ? `◌${letter}` : letter)
 
-// To which of `spans` a key leads from the one of number `at`; undefined for another key. Left and right are as one sees
-// them: in a line from right to left, the next letter is on the left.
+// The number of the span to which a key moves from number `at`; undefined for other keys. Left and right are visual: in
+// a right-to-left line, the next letter is on the left.
 function walk(spans, at, key) {
   const last = spans.length - 1
   const left = (i) => spans[i].offsetLeft
@@ -22,7 +22,7 @@ function walk(spans, at, key) {
     const runsLeft =
       left(from) === left(to) ? getComputedStyle(spans[i].parentElement).direction === "rtl" : left(from) > left(to)
     const letters = Array.from({ length: to - from + 1 }, (_, n) => from + n)
-    if (runsLeft) letters.reverse() // letters on one place, as a mark and its letter, stay as they are read
+    if (runsLeft) letters.reverse() // the sort keeps this order for letters at one place, such as a letter and its mark
     letters.sort((a, b) => left(a) - left(b))
     return { from, to, runsLeft, letters }
   }

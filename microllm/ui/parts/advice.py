@@ -1,4 +1,4 @@
-"""What to do next with a run that is over: each suggestion of its own measurements is one click."""
+"""What to do next with a run that is over: each suggestion from its own measurements is one click."""
 
 from __future__ import annotations
 
@@ -9,64 +9,64 @@ import streamlit as st
 
 from ...config import ModelConfig, TrainConfig, knobs
 from ...data.texts import Text
-from ...runs.advice import Suggestion, differences, learns_by_heart, what_changes
+from ...runs.advice import Suggestion, differences, overfits_since, what_changes
 from ...runs.advice import next_steps as suggested
 from ...runs.info import RunInfo
-from ...runs.run import Run
-from ..state import commands, draft, ownership, view
+from ..state import commands, draft, ownership
+from ..state.view import View
 from ..words import literal
 from .live import live
 
+_OVERFITTING_TICK_SECONDS = 5.0
 
-def next_steps() -> None:
-    """What the measurements of the run on show suggest, once it is over; and more steps. A click starts that."""
-    run = view.run()
-    if run is None or view.is_active():
+
+def next_steps(view: View | None) -> None:
+    """Once the run on show is over, what its measurements suggest, and more steps. A click starts that."""
+    if view is None or view.is_active:
         return
-    info = run.read_info()
-    can_go_on = ownership.owns() and bool(run.list_checkpoints()) and info.train.stop_at_loss == 0
-    suggestions = suggested(info, run.history)
-    if not any(suggestion.situation == "still falling" for suggestion in suggestions):
-        _train_on(run)
+    info = view.info
+    can_resume = ownership.owns() and bool(view.run.list_checkpoints())
+    suggestions = suggested(info, view.history)
+    if can_resume and not any(suggestion.situation == "still falling" for suggestion in suggestions):
+        _keep_training(info)
     if not suggestions:
         return
     if not draft.is_at_hand(info.text):  # from another MicroLLM
         st.caption(
-            f"What next? That takes the text it has learned, {literal(info.text.name)}, which is not kept here: choose "
-            "it under *Text to learn*."
+            f"There are suggestions for this run, but its text, {literal(info.text.name)}, is not on this server. "
+            "Choose it under *Text to learn* to see them."
         )
         return
     with st.container(key="next-steps", gap="small"):
-        st.markdown("**What next?** One click each, and nothing else is changed.")
+        st.markdown("**What next?** One click each; nothing else changes.")
         number = 0
         for measured, some in groupby(suggestions, key=lambda suggestion: suggestion.measured):
             st.markdown(measured)
             for suggestion in some:
                 with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-                    goes_on = suggestion.situation == "still falling" and can_go_on
+                    resumes = suggestion.situation == "still falling" and can_resume and info.train.stop_at_loss == 0
                     st.button(
-                        _label(info, suggestion, "Go on" if goes_on else "Start"),
+                        _label(info, suggestion, "Keep training" if resumes else "Start"),
                         key=f"next-{number}",
-                        icon=":material/resume:" if goes_on else ":material/play_arrow:",
-                        on_click=commands.resume if goes_on else _begin,
-                        args=(info.id, suggestion.changes.get("max_steps")) if goes_on else (info, suggestion),
+                        icon=":material/resume:" if resumes else ":material/play_arrow:",
+                        on_click=commands.resume if resumes else _start,
+                        args=(info.id, suggestion.changes.get("max_steps")) if resumes else (info, suggestion),
                     )
                     st.markdown(suggestion.advice, width="content")
                 number += 1
 
 
-def _train_on(run: Run) -> None:
-    """More of the same, for the owner of a finished run whose measurements do not ask for it."""
-    longer = 2 * run.read_info().train.max_steps
-    is_finished = run.read_info().state == "finished" and bool(run.list_checkpoints())
-    if ownership.owns() and is_finished and longer <= knobs()["max_steps"].metadata["high"]:
+def _keep_training(info: RunInfo) -> None:
+    """More of the same, for a finished run whose measurements do not ask for it."""
+    longer = 2 * info.train.max_steps
+    if info.state == "finished" and longer <= knobs()["max_steps"].metadata["high"]:
         st.button(
-            f"Train it on, to {longer:,} steps",
+            f"Keep training to {longer:,} steps",
             key="train-on",
             icon=":material/resume:",
             on_click=commands.resume,
-            args=(run.id, longer),
-            help="The same run goes on where it ended; the learning rate follows its curve to the new end.",
+            args=(info.id, longer),
+            help="The same run continues where it ended; the learning rate follows its schedule to the new end.",
         )
 
 
@@ -75,33 +75,32 @@ def _label(info: RunInfo, suggestion: Suggestion, verb: str) -> str:
     return f"{verb}: {', '.join(changes)}" if changes else f"{verb} to the end"
 
 
-def _begin(info: RunInfo, suggestion: Suggestion) -> None:
+def _start(info: RunInfo, suggestion: Suggestion) -> None:
     draft.adopt(info, **suggestion.changes)
     commands.start()
 
 
-def start_label(model: ModelConfig, train: TrainConfig, text: Text | None) -> str:
-    """What the button says: after the first run, what the next one would do differently."""
-    run = view.run()
-    if run is None:
+def start_label(view: View | None, model: ModelConfig, train: TrainConfig, text: Text | None) -> str:
+    """The label of the start button: with a run on show, it says how the next one differs."""
+    if view is None:
         return "Start"
     preset, _, _ = draft.draft()
-    return f"Start: {literal(what_changes(run.read_info(), model, train, preset, text))}"
+    return f"Start: {literal(what_changes(view.info, model, train, preset, text))}"
 
 
-def by_heart() -> None:
-    """A sentence from the moment on at which the run on show, while it trains, begins to learn by heart."""
-    if view.is_active():
-        live(lambda _: _by_heart_tick(), 5.0, key="by-heart")
+def overfitting(view: View | None) -> None:
+    """A warning from the moment on at which the run on show, while it is active, begins to overfit."""
+    if view and view.is_active:
+        live(_overfitting_tick, _OVERFITTING_TICK_SECONDS, key="by-heart")
 
 
-def _by_heart_tick() -> None:
-    history = view.run().history.read()
-    if (best := learns_by_heart(history)) is None:
+def _overfitting_tick(view: View) -> None:
+    history = view.history
+    if (best := overfits_since(history)) is None:
         return
     loss, now = dict(history.val_losses)[best], history.val_losses[-1][1]
     st.warning(
-        f"It learns by heart now (overfitting): the text that it never trains on surprised it least at step {best:,}, "
-        f"by {loss:.2f} nats a character. Since then that has risen to {now:.2f}, while training still falls.",
+        f"It is memorizing the training text (overfitting). Validation loss was lowest at step {best:,} "
+        f"({loss:.3f} nats per character) and has risen to {now:.3f}, while training loss still falls.",
         icon=":material/menu_book:",
     )

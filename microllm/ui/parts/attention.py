@@ -1,4 +1,4 @@
-"""The attention page: where each character looks, head by head."""
+"""The attention page: what each character attends to, head by head."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ from ...runs.run import Run
 from ...tokenizer import known_ids
 from ..components.heads import heads
 from ..components.sentence import sentence
-from ..state import view
 from ..state.session import session
-from ..state.view import is_active
+from ..state.view import View
 from ..theme import mode
 from .live import live
 
-_GROWN = 1.5  # times as many steps: then the model has changed enough to draw the heatmap anew
+_PLACES = {
+    "previous_token": "the previous character",
+    "self": "the character itself",
+    "first_token": "the first visible character",
+    "last_space": "the most recent space",
+    "next_token": "the next character",
+}
+_TICK_SECONDS = 1.5
+_REDRAW_FACTOR = 1.5  # after that many times as many steps, the model has changed enough to redraw the heatmap
 
 
 class _Drawn:
-    """What this window was shown last: the patterns, so that a choice computes nothing, and the heatmap as it stands.
+    """What this window was shown last: the patterns, so that choosing a head computes nothing, and the heatmap.
 
-    A Plotly figure flashes when it is drawn anew, so while the model trains it stands still for a good while.
+    A Plotly figure flashes when it is redrawn, so while the model trains the heatmap stays for a while.
     """
 
     def __init__(self) -> None:
@@ -33,22 +40,22 @@ class _Drawn:
         self._drawn: tuple = (None, 0, None)
 
     def pattern(self, run: Run, step: int, text: str, model) -> torch.Tensor:
-        """Where each character of `text` looks, (L, H, N, N), in the model of this step."""
+        """The attention patterns of all heads on `text`, (L, H, N, N), in the model of this step."""
         what = run.id, step, text
         if self._traced[0] != what:
             self._traced = what, trace(model, known_ids(run.tokenizer, text)).pattern
         return self._traced[1]
 
-    def heatmap(self, what: tuple, step: int, is_moving: bool, draw) -> tuple[int, go.Figure]:
-        """(step, figure) of `what` at this step; while `is_moving`, the one before until there is news enough."""
+    def heatmap(self, what: tuple, step: int, is_training: bool, draw) -> tuple[int, go.Figure]:
+        """(step, figure) of `what` at this step; while `is_training`, the previous one until it is out of date."""
         drawn, at = self._drawn[:2]
-        is_news = step != at and not (is_moving and at <= step < _GROWN * at)
-        if drawn != what or is_news:
+        is_outdated = step != at and not (is_training and at <= step < _REDRAW_FACTOR * at)
+        if drawn != what or is_outdated:
             self._drawn = what, step, draw()
         return self._drawn[1:]
 
     def forget_the_heatmap(self) -> None:
-        """Draw it anew at the next chance."""
+        """Redraw it at the next tick."""
         self._drawn = (None, 0, None)
 
 
@@ -57,61 +64,63 @@ def _drawn() -> _Drawn:
     return _Drawn()
 
 
-def attention(text: str) -> None:
-    """The heads of the run on show on `text`, the person's sentence, again and again while it trains."""
-    run = view.run()
-    live(lambda _: _tick(run, text), 1.5, key="attention-live", when=is_active())
-    if run.read_info().model.causal:
-        blank = "The blank half is the future, which nobody may see."
+def attention(view: View, text: str) -> None:
+    """The heads of the run on show on `text`, the person's sentence; live while it trains."""
+    live(lambda shown: _tick(shown, text), _TICK_SECONDS, key="attention-live", when=view.is_active)
+    if view.info.model.causal:
+        mask = "The empty half is the future, which is hidden (causal mask)."
     else:
-        blank = "This model cheats: it sees the next character too, and a stripe just above the diagonal is that look."
+        mask = (
+            "This model cheats: without the causal mask it sees the next character too. A stripe just above the "
+            "diagonal is a head that attends to it."
+        )
     st.caption(
-        "To guess what follows a character, each head looks at the characters in its sight and mixes what it finds. "
-        "A row's shares add up to 100 %. Look for a stripe just below the diagonal (a head that looks one back) or for "
-        f"columns that many rows share, such as the last space ␠. {blank}"
+        "To predict the next character, each head attends to the characters that it can see: it takes a weighted "
+        "average of what they hold. The weights in a row add up to 100 %. Look for a stripe just below the diagonal (a "
+        "head that attends to the previous character) or for columns that many rows share, such as the last space ␠. "
+        f"{mask}"
     )
 
 
-def _tick(run: Run, text: str) -> None:
-    now = view.model_shown(max_age=1.0, wait=0.1)
+def _tick(view: View, text: str) -> None:
+    now = view.model(max_age=1.0, wait=0.1)
     if now is None:
-        st.caption("Its first weights are on their way.")
+        st.caption("Waiting for its first weights …")
         return
     step, model = now
-    config, shown = model.config, _drawn()
-    pattern = shown.pattern(run, step, text, model)
+    config, drawn = model.config, _drawn()
+    pattern = drawn.pattern(view.run, step, text, model)
     layer, head = _chosen(config.n_layer, config.n_head)
-    st.markdown(f"Where **layer {layer + 1}, head {head + 1}** looks, at **step {step:,}**")
+    st.markdown(f"What **layer {layer + 1}, head {head + 1}** attends to at **step {step:,}**")
     sentence(pattern[layer, head], text, config.block_size, causal=config.causal)
 
-    found = head_scores(pattern, text, config.block_size, causal=config.causal)
+    scores = head_scores(pattern, text, config.block_size, causal=config.causal)
     small, big = st.columns([2, 3], gap="medium")
     with small:
         st.markdown("**All heads**: choose one")
-        heads(pattern, _notes(found, config.n_layer, config.n_head), (layer, head), _choose, causal=config.causal)
-        _measured(found, layer, head)
+        heads(pattern, _notes(scores, config.n_layer, config.n_head), (layer, head), _choose, causal=config.causal)
+        _score_caption(scores, layer, head)
     with big:
-        what = (run.id, view.moment(), text, layer, head, mode())
-        job = view.job()
-        is_moving = view.moment() is None and job is not None and job.state == "training"
-        drawn, figure = shown.heatmap(
+        what = (view.run.id, view.moment, text, layer, head, mode())
+        is_training = view.moment is None and view.job is not None and view.job.state == "training"
+        heatmap_step, figure = drawn.heatmap(
             what,
             step,
-            is_moving,
+            is_training,
             lambda: attention_figure(pattern[layer, head], text, mode(), causal=config.causal),
         )
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**Layer {layer + 1}, head {head + 1}, at step {drawn:,}**: rows look at columns")
-            if is_moving:
+            st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {heatmap_step:,}**: each row attends to columns")
+            if is_training:
                 st.button(
-                    "Draw anew",
+                    "Refresh",
                     key="attention-anew",
                     icon=":material/refresh:",
-                    on_click=shown.forget_the_heatmap,
-                    help="The heatmap stands still while the model trains, and moves on when the steps have grown by "
-                    "half. The text and the small pictures are always new.",
+                    on_click=drawn.forget_the_heatmap,
+                    help="While the model trains, the heatmap updates only each time the number of steps has grown by "
+                    "half. The sentence and the small pictures are always up to date.",
                 )
-        with st.container(height=figure.layout.height, border=False):  # for a moment the new one stands above the old
+        with st.container(height=figure.layout.height, border=False):  # a new figure is briefly above the old one
             st.plotly_chart(figure, key="attention-one", config={"displayModeBar": False})
 
 
@@ -125,27 +134,29 @@ def _choose(layer: int, head: int) -> None:
     session().head = layer, head
 
 
-def _notes(found: list[HeadScore], n_layer: int, n_head: int) -> list[str]:
+def _notes(scores: list[HeadScore], n_layer: int, n_head: int) -> list[str]:
     """A sentence on each head, layer after layer."""
     notes = []
     for layer in range(n_layer):
         for head in range(n_head):
-            best = strongest(found, layer, head)
-            does = f" looks {_share(best, layer, head)}." if best else ": nothing stands out from chance."
-            notes.append(f"Layer {layer + 1}, head {head + 1}{does}")
+            best = strongest(scores, layer, head)
+            note = f"puts {_share(best, layer, head, ' of its attention')}" if best else "no clear pattern"
+            notes.append(f"Layer {layer + 1}, head {head + 1}: {note}.")
     return notes
 
 
-def _measured(found: list[HeadScore], layer: int, head: int) -> None:
-    """All that is measured about the chosen head."""
-    if found:
+def _score_caption(scores: list[HeadScore], layer: int, head: int) -> None:
+    """All scores of the chosen head."""
+    if scores:
         st.caption(
-            f"Measured on this sentence: {' · '.join(_share(score, layer, head) for score in found)}. "
-            "Chance is a head that looks evenly at all in sight."
+            "Share of attention on this sentence: "
+            f"{' · '.join(_share(score, layer, head) for score in scores)}. "
+            "“Chance” is a head that spreads its attention evenly."
         )
     else:
-        st.caption("One character alone has no choice where to look: write a longer sentence.")
+        st.caption("A single character can attend only to itself: write a longer sentence.")
 
 
-def _share(score: HeadScore, layer: int, head: int) -> str:
-    return f"{score.place} {score.shares[layer, head].item():.0%} (chance {score.chance:.0%})".replace("%", "\u00a0%")
+def _share(score: HeadScore, layer: int, head: int, of: str = "") -> str:
+    share = f"{score.shares[layer, head].item():.0%}{of} on {_PLACES[score.name]} (chance {score.chance:.0%})"
+    return share.replace("%", "\u00a0%")

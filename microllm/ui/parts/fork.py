@@ -1,4 +1,4 @@
-"""Another way on from the moment on show: a new run with the weights of this one."""
+"""Forking the run on show: a new run that starts from the weights of this one."""
 
 from __future__ import annotations
 
@@ -11,66 +11,68 @@ from ...runs import fork
 from ...runs.info import RunProblem
 from ...runs.run import Run
 from ...tokenizer import visible
-from ..state import commands, draft, navigation, ownership, view
+from ..state import commands, draft, navigation, ownership
+from ..state.view import View
 from ..words import literal
 from .disclosure import disclosure
 
-_SHOWN = 12  # characters that are named one by one
+_MAX_NAMED_CHARACTERS = 12
 
 
-def fork_form() -> None:
-    """What a fork of the run on show could do differently, folded; a click starts it. Not for a part that ticks."""
-    run = view.run()
-    place = st.container()  # always there, so that what stands below stays where it is when a run begins
-    if run is None or not run.list_snapshots():
+def fork_form(view: View | None) -> None:
+    """What a fork of the run on show may change, folded; a click starts it. Not for a part that ticks."""
+    place = st.container()  # always there, so that what is below it does not move when a run begins
+    if view is None or not view.snapshots:
         return
-    moment = view.moment()
-    where = "here" if moment is None else f"step {moment:,}"
+    moment = view.moment
     with place:
-        inside = disclosure(f"Go on differently from {where} (fork)", key="fork")
+        inside = disclosure(
+            "Fork from this moment" if moment is None else f"Fork from step {moment:,}",
+            key="fork",
+        )
     if inside is None:
         return
     with inside:
-        name = literal(run.read_info().name)
+        name = literal(view.info.name)
+        when = "now" if moment is None else f"at step {moment:,}"
         st.markdown(
-            f"A new run begins with what **{name}** has learned "
-            + ("by now" if moment is None else f"by step {moment:,}")
-            + f" (its weights), and goes on with the settings below. {name} itself stays as it is."
+            f"A fork is a new run. It starts from the weights that **{name}** has {when} and trains with the settings "
+            f"below. {name} itself does not change."
         )
-        _form(run, moment)
+        _form(view)
 
 
-def _form(run: Run, moment: int | None) -> None:
+def _form(view: View) -> None:
+    run, moment = view.run, view.moment
     try:
-        text, characters = _another_text(run)
+        text, characters = _text_to_learn(view)
     except TextProblem as problem:
         st.error(literal(str(problem)), icon=":material/error:")
         return
-    last = run.history.read().last
+    last = view.history.last
     step = moment if moment is not None else last["step"] if last else 0
     first_step = 0 if text else step
-    situation = run.id, moment, text and text.sha256, view.is_active(), run.read_info().train.max_steps
+    situation = run.id, moment, text and text.sha256, view.is_active, view.info.train.max_steps
     where = "-".join(map(str, situation))
-    values = _values(run, step, first_step, where)
+    values = _fields(run, step, first_step, where)
     try:
         fork.settings(run, step, first_step, characters, **values)
     except ValueError as problem:
         st.error(literal(str(problem)), icon=":material/error:")
         return
-    going = ownership.owned_job()
     st.button(
-        "Fork it",
+        "Start the fork",
         key="fork-start",
         type="primary",
         icon=":material/fork_right:",
         on_click=_start,
         args=(run.id, moment, text, where),
-        help=f"{literal(run.read_info().name)} is stopped there and kept" if going else None,
+        help=f"{literal(view.info.name)} stops at this step and is kept." if ownership.owned_job() else None,
     )
 
 
 def _start(parent: str, moment: int | None, text: texts.Text | None, where: str) -> None:
-    """Fork with what stands in the fields at the click, which may be newer than the button, and fold the form away."""
+    """Fork with the values in the fields at the click, which may be newer than the button, and fold the form."""
     st.session_state["fork"] = False
     commands.fork(
         parent,
@@ -80,42 +82,42 @@ def _start(parent: str, moment: int | None, text: texts.Text | None, where: str)
     )
 
 
-def _another_text(run: Run) -> tuple[texts.Text | None, int]:
-    """(the text of the panel, if the person wants the fork to learn it, None: the run's own; how many characters of it
-    the model can read). Raises TextProblem where those are too few.
+def _text_to_learn(view: View) -> tuple[texts.Text | None, int]:
+    """(the text of the settings panel, if the fork is to train on that, None for the run's own; how many characters of
+    it the model knows). Raises TextProblem if those are too few.
     """
-    own = None, run.read_info().text.characters
+    own = None, view.info.text.characters
     try:
         chosen = draft.text()
     except TextProblem:
         chosen = None
-    if chosen is None or chosen.sha256 == run.read_info().text.sha256:
-        st.caption("To teach it another text, choose that first, under *Text to learn*.")
+    if chosen is None or chosen.sha256 == view.info.text.sha256:
+        st.caption("To train the fork on another text, choose that first under *Text to learn*.")
         return own
-    names = {"own": literal(run.read_info().text.name), "other": literal(chosen.name)}
-    key = f"fork-text-{run.id}"
+    names = {"own": literal(view.info.text.name), "other": literal(chosen.name)}
+    key = f"fork-text-{view.run.id}"
     if st.radio("Text", list(names), format_func=names.get, key=key, horizontal=True) == "own":
         return own
-    left, left_out = fork.what_is_left(run.tokenizer, chosen)
-    if left_out:
-        shown = " ".join(visible(c) for c in left_out[:_SHOWN]) + (" …" if len(left_out) > _SHOWN else "")
+    left, unknown = fork.what_is_left(view.run.tokenizer, chosen)
+    if unknown:
+        shown = " ".join(visible(c) for c in unknown[:_MAX_NAMED_CHARACTERS])
+        shown += " …" if len(unknown) > _MAX_NAMED_CHARACTERS else ""
         st.text(
-            f"{left:,} of its {chosen.characters:,} characters are left. "
-            f"Left out, because the model has never met them: {shown}"
+            f"{left:,} of its {chosen.characters:,} characters remain. These are removed, because the model does not "
+            f"know them: {shown}"
         )
-    st.caption("The plot then shows both texts: what it gains on the new one, and what it forgets of the old one.")
+    st.caption("The plot then shows both texts: what the model learns of the new one and forgets of the old one.")
     return chosen, left
 
 
-def _values(run: Run, step: int, first_step: int, where: str) -> dict[str, float]:
-    """The fields of what may differ; `where` is in their keys, so that elsewhere they begin with other values."""
+def _fields(run: Run, step: int, first_step: int, where: str) -> dict[str, float]:
+    """The fields of what a fork may change. `where` is in their keys, so that another situation has other defaults."""
     now = fork.settings_at(run, step)
-    longest = knobs()["max_steps"].metadata["high"]
-    usual = {name: getattr(now, name) for name in fork.CHANGES}
-    if usual["max_steps"] <= first_step:
-        usual["max_steps"] = min(longest, 2 * first_step)
+    values = {name: getattr(now, name) for name in fork.CHANGES}
+    if values["max_steps"] <= first_step:
+        values["max_steps"] = min(knobs()["max_steps"].metadata["high"], 2 * first_step)
     with st.container(horizontal=True):
-        return {name: _field(name, value, f"fork-{name}-{where}") for name, value in usual.items()}
+        return {name: _field(name, value, f"fork-{name}-{where}") for name, value in values.items()}
 
 
 def _field(name: str, value: float, key: str) -> float:
@@ -127,24 +129,23 @@ def _field(name: str, value: float, key: str) -> float:
     )
 
 
-def origin() -> None:
-    """Which run the one on show was forked from, with the way back to it; nothing for one that began from chance."""
-    run = view.run()
+def origin(view: View | None) -> None:
+    """Which run the one on show was forked from, with a button to it; nothing for a run that is no fork."""
     place = st.container(horizontal=True, vertical_alignment="center", key="origin")  # always there, as above
-    if run is None or (parent := run.read_info().parent) is None:
+    if view is None or (parent := view.info.parent) is None:
         return
     name = literal(parent.name)
-    said = f"Forked from **{name}** at step {parent.step:,}"
-    said += ", whose curve goes on here" if parent.goes_on else ", on another text"
+    sentence = f"Forked from **{name}** at step {parent.step:,}"
+    sentence += "; the curve up to that step is the parent's." if parent.goes_on else ", to train on another text."
     if parent.goes_on and not parent.has_memory:
-        said += "; of that step only the weights were kept, so the optimisers began anew"
+        sentence += " Only the weights of that step were saved, so the optimizer restarted."
     with place:
-        st.markdown(f"{said}.", width="content")
-        if ownership.knows_parent() and _is_there(parent.id):
-            st.button(f"Look at {name}", key="parent", on_click=navigation.show, args=(parent.id,), type="tertiary")
+        st.markdown(sentence, width="content")
+        if ownership.knows_parent() and _exists(parent.id):
+            st.button(f"Open {name}", key="parent", on_click=navigation.show, args=(parent.id,), type="tertiary")
 
 
-def _is_there(run_id: str) -> bool:
+def _exists(run_id: str) -> bool:
     try:
         Run.open(run_id)
     except RunProblem:

@@ -1,50 +1,48 @@
-"""The live parts of the pages: the loss, what the model writes, where it looks, what comes next."""
+"""The live loss plot, and the guess of the final loss that is pinned to it."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
 
-import pandas
 import streamlit as st
 
 from ... import plots
 from ...config import knobs
 from ...data import texts
 from ...runs.history import AXES, History
-from ...runs.run import Run
 from ..browser_input import number
-from ..state import draft, link, view
-from ..state.link import MOST_GUESS
-from ..state.view import is_active
+from ..state import draft, link
+from ..state.view import View
 from ..theme import mode
 from ..words import literal
 from .live import live
-from .samples import _writes
+from .samples import what_it_writes
 
-# ---- the loss
+_TICK_SECONDS = 0.48
+_WAITING_TICK_SECONDS = 2.0
 
 
-def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
-    """The live plot of the run on show and what it writes; before the first run, the lines that the text offers."""
+def loss(view: View | None, chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
+    """The live plot of the run on show and what it writes; before the first run, the reference losses of `chosen`."""
     axis = st.segmented_control(
         "Axis",
         list(AXES),
         default="log",
-        format_func={"log": "log steps", "step": "even steps", "seconds": "seconds"}.get,
+        format_func={"log": "log steps", "step": "linear steps", "seconds": "seconds"}.get,
         key="axis",
         required=True,
         persist_state="session",
         label_visibility="collapsed",
     )
-    run = view.run()
-    if run:
-        # one tick for all of it: each costs the browser as much as the plot does
-        live(lambda _: _tick(run, axis), 2.0 if view.waits() else 0.48, key="loss-live", when=is_active())
-        if not run.read_info().model.causal:
+    if view:
+        # one tick for the plot and the samples: in the browser each tick costs as much as the plot itself
+        every = _WAITING_TICK_SECONDS if view.waits else _TICK_SECONDS
+        live(lambda shown: _tick(shown, axis), every, key="loss-live", when=view.is_active)
+        if not view.info.model.causal:
             st.warning(
-                "This run cheats (causal is off): each character sees the next one, the very answer. Its loss is no "
-                "achievement; look at what it writes.",
+                "This run cheats: without the causal mask, each character can see the next one, which is the "
+                "answer. Its loss means nothing. Look at what it writes.",
                 icon=":material/visibility:",
             )
     elif chosen:
@@ -52,59 +50,65 @@ def loss(chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
         if chosen.floor is not None:
             references["floor"] = chosen.floor
         with st.container(key="loss-live"):
-            _draw_lines(references, axis, max_steps)
+            _draw_references(references, axis, max_steps)
         st.caption(
-            f"What plain counting achieves on {literal(chosen.name)} with {block_size} characters in sight: the lines "
-            "that your model will have to beat. How low will it come? Click there: your guess. Then press Start and "
-            "watch its curve come down through the lines."
+            f"The dashed lines show how well simple counting predicts {literal(chosen.name)}. Your model should beat "
+            "them. How low will it get? Click or tap the plot to place your guess, then press Start."
         )
     else:
         st.info(
-            "The lines to beat appear here as soon as there is a text and the settings fit.",
+            "The lines to beat appear here once there is a text and all settings are valid.",
             icon=":material/hourglass_empty:",
         )
 
 
-def _tick(run: Run, axis: str) -> None:
-    info, history, moment = run.read_info(), run.history.read(), view.moment()
+def _tick(view: View, axis: str) -> None:
+    info, history = view.info, view.history
     passed = plots.passed_references(history.val_losses, info.references)
     marks = passed + _guess_mark(info.guess, info.train.max_steps)
     if info.parent and info.parent.goes_on:
         marks.append(plots.Mark("change", info.parent.step, f"forked from {info.parent.name}"))
     for change in history.changes():
-        said = ", ".join(f"{name} {value:g}" for name, value in change.items() if name in knobs())
-        marks.append(plots.Mark("change", change["step"], said))
-    if moment is not None:
-        marks.append(plots.Mark("moment", moment, f"step {moment:,}: the moment on show"))
-    frame = plots.loss_data(history, info.references, axis, marks, info.train.max_steps)
-    _draw_loss(frame, axis, info.train.max_steps, has_old_text=run.read_info().old_text is not None)
-    if len(history.old_val_losses) > 1:
-        _gain_and_loss(history)
-    st.caption(
-        "Lower is better. Pale: the loss of each step; bold: its mean. Validation is text that it never trains on; a "
-        "diamond is where it passed a line. On the right the same as choices: as unsure as guessing among so many "
-        "characters. Scroll to zoom, double-click to go back."
+        note = ", ".join(f"{name} {value:g}" for name, value in change.items() if name in knobs())
+        marks.append(plots.Mark("change", change["step"], note))
+    if view.moment is not None:
+        marks.append(plots.Mark("moment", view.moment, f"step {view.moment:,}: on show"))
+    st.vega_lite_chart(
+        plots.loss_data(history, info.references, axis, marks, info.train.max_steps),
+        plots.loss_spec(axis, info.train.max_steps, mode(), has_old_text=info.old_text is not None),
+        width="stretch",
+        key="loss",
+        on_select="rerun",
+        selection_mode=["zoom"],  # naming it keeps a zoom from tick to tick
+        alt="Training and validation loss against training steps, with the losses of counting tables as lines",
     )
-    _writes(run, moment, passed)
+    if len(history.old_val_losses) > 1:
+        _transfer(history)
+    st.caption(
+        "Lower is better. Thin: training loss at each step; thick: its running average. Validation: loss on text that "
+        "the model never trains on. A diamond marks where it beat a dashed line. The right axis shows the same as a "
+        "number of equally likely choices. Scroll to zoom; double-click resets the zoom."
+    )
+    what_it_writes(view, passed)
 
 
 def _guess_mark(guess: float | None, max_steps: int) -> list[plots.Mark]:
-    return [] if guess is None else [plots.Mark("guess", max_steps, f"your guess {guess:.2f}", guess)]
+    return [] if guess is None else [plots.Mark("guess", max_steps, f"your guess: {guess:.3f}", guess)]
 
 
-def _gain_and_loss(history: History) -> None:
-    """What a fork with another text gains and forgets, in words."""
-    (new, gained), (old, forgotten) = (
+def _transfer(history: History) -> None:
+    """How much a fork that trains on another text has learned of that, and forgotten of the one before."""
+    (new_first, new_last), (old_first, old_last) = (
         (losses[0][1], losses[-1][1]) for losses in (history.val_losses, history.old_val_losses)
     )
     st.markdown(
-        f"On this text **{new:.2f} → {gained:.2f}** nats: what it gains. On the text before (dashed) "
-        f"**{old:.2f} → {forgotten:.2f}**: what it forgets."
+        f"Validation loss on the new text: **{new_first:.3f} → {new_last:.3f}** (what it learns). "
+        f"On the old text (dashed): **{old_first:.3f} → {old_last:.3f}** (what it forgets)."
     )
 
 
-def _draw_lines(references: dict[str, float], axis: str, max_steps: int) -> None:
-    """The lines alone, before the first run; a click sets a guess."""
+def _draw_references(references: dict[str, float], axis: str, max_steps: int) -> None:
+    """The reference losses alone, before the first run; a click places the guess."""
     marks = plots.losses_to_guess(references, max_steps) + _guess_mark(draft.guess(), max_steps)
     st.vega_lite_chart(
         plots.loss_data(History(Path("none yet")), references, axis, marks, max_steps),
@@ -113,43 +117,29 @@ def _draw_lines(references: dict[str, float], axis: str, max_steps: int) -> None
         key="lines",
         on_select=_take_the_guess,
         selection_mode=["zoom", "guess"],
-        alt="The losses of counting tables as lines; a click sets your guess of the last validation loss",
+        alt="The losses of counting tables as lines; click to place your guess of the final validation loss",
     )
 
 
 def _take_the_guess() -> None:
     clicked = st.session_state["lines"].selection.get("guess")
-    with contextlib.suppress(TypeError, KeyError, IndexError):  # a click beside all of them, or no report of ours
-        if (loss := number(clicked[0]["loss"], 0, MOST_GUESS)) is not None:
+    with contextlib.suppress(TypeError, KeyError, IndexError):  # a click off the plot, or a forged report
+        if (loss := number(clicked[0]["loss"], 0, link.MOST_GUESS)) is not None:
             draft.set_guess(round(loss, 2))
 
 
-def _draw_loss(frame: pandas.DataFrame, axis: str, max_steps: int, *, has_old_text: bool = False) -> None:
-    st.vega_lite_chart(
-        frame,
-        plots.loss_spec(axis, max_steps, mode(), has_old_text=has_old_text),
-        width="stretch",
-        key="loss",
-        on_select="rerun",
-        selection_mode=["zoom"],  # naming it keeps a zoom from tick to tick
-        alt="Training and validation loss against training steps, with the losses of counting tables as lines",
-    )
-
-
-# ---- what it writes
-
-
 def guess() -> None:
-    """What the person expects, before it is known: drawn on the plot, and compared at the end."""
+    """The field for the person's guess of the final validation loss."""
     st.number_input(
-        "Your guess: how low will validation end?",
+        "Your guess: final validation loss",
         0.0,
         link.MOST_GUESS,
         None,
         0.05,
+        format="%.3f",
         key="guess",
-        placeholder="nats a character; empty: no guess",
+        placeholder="nats per character; empty: no guess",
         persist_state="session",
-        help="It is pinned to the plot, and at the end the run says how far off it was. Before the first run, a click "
-        "on the plot sets it too.",
+        help="The plot shows your guess, and at the end the run says how far off it was. Before the first run you can "
+        "also click the plot.",
     )

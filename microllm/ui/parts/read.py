@@ -1,4 +1,6 @@
-"""Reading on the generate page: a text tinted by how each character surprises the model, and what a sample copied."""
+"""Reading on the generate page: a text tinted by how surprising each character is to the model, and what a sample
+copied from the training text.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import threading
 import streamlit as st
 
 from ...data.decode import TextProblem
-from ...insight.memorization import _Copy, _find_copy, after_a_cut_word
+from ...insight.memorization import Copy, after_a_cut_word, find_copy
 from ...insight.surprisal import TokenSurprisals, token_surprisals
 from ...jobs.generation import Sample
 from ...model import MicroLLM
@@ -17,28 +19,28 @@ from ...runs.run import Run
 from ...tokenizer import known_ids, visible
 from ..components import letters
 from ..server import Background, in_the_background
-from ..state import draft, view, window
+from ..state import draft, window
 from ..state.session import session
-from ..state.view import is_active
+from ..state.view import View
 from ..words import choices, isolated, literal
 from . import text_fields, write
 from .live import live
 
-_PASSAGE = 600
-_LONGEST = 2_000
-_GUESSES = 5
-_EVERY = 2.5
+_PASSAGE_CHARACTERS = 600
+_MAX_CHARACTERS = 2_000
+_GUESSES_SHOWN = 5
+_TICK_SECONDS = 2.5
 _SOURCES = {
     "passage": "Held-out passage",
     "sentence": "Your sentence",
-    "own": "My own text",
+    "own": "Your text",
     "sample": "Last sample",
 }
 
 
-def read() -> None:
-    """All of the view Read: which text, and what the model makes of it, again every few seconds while it trains."""
-    run, sample, origin = view.run(), None, ""
+def read(view: View) -> None:
+    """All of Read: which text, and how the model reads it, updated every few seconds while it trains."""
+    sample, origin = None, ""
     with st.container(horizontal=True, vertical_alignment="center"):
         source = st.segmented_control(
             "Text to read",
@@ -53,60 +55,62 @@ def read() -> None:
         if source == "passage":
             text = ""
             try:
-                text, origin = _passage(run)
-            except TextProblem as problem:  # its text is gone, or another one stands in its place
+                text, origin = _passage(view)
+            except TextProblem as problem:  # its text is gone, or was replaced by another
                 st.error(literal(str(problem)), icon=":material/error:")
     if source == "sentence":
-        text = text_fields.sentence()
+        text = text_fields.sentence(view)
     elif source == "own":
-        text = _own()
+        text = _own(view)
     elif source == "sample":
-        sample = _sample()
+        sample = _sample(view)
         text = sample.prompt + sample.text if sample else ""
     if text:
-        live(lambda _: _tick(run, text, sample), _EVERY, key="reading-live", when=is_active())
-        st.caption(f"{origin} Look for words: a strong tint at the start, hardly any on the rest once it knows them.")
+        live(lambda shown: _tick(shown, text, sample), _TICK_SECONDS, key="reading-live", when=view.is_active)
+        st.caption(
+            f"{origin} A strong tint is a surprise. Once the model knows a word, only its first letters are tinted."
+        )
 
 
 # ---- the text
 
 
-def _passage(run: Run) -> tuple[str, str]:
+def _passage(view: View) -> tuple[str, str]:
     """A held-out passage, and where it comes from."""
-    held_out = run.load_corpus().val
+    held_out = view.run.load_corpus().val
     number = session().passage
-    start = number * _PASSAGE % max(1, len(held_out) - _PASSAGE)
+    start = number * _PASSAGE_CHARACTERS % max(1, len(held_out) - _PASSAGE_CHARACTERS)
 
-    def go_on() -> None:
+    def show_next() -> None:
         session().passage = number + 1
 
-    st.button("Next passage", key="next-passage", icon=":material/arrow_forward:", on_click=go_on)
-    passage = run.tokenizer.decode(held_out[start : start + _PASSAGE])
+    st.button("Next passage", key="next-passage", icon=":material/arrow_forward:", on_click=show_next)
+    passage = view.run.tokenizer.decode(held_out[start : start + _PASSAGE_CHARACTERS])
     cut = after_a_cut_word(passage)
     origin = (
-        f"From the tenth of {literal(run.read_info().text.name)} that this model never trains on, characters "
-        f"{start + cut + 1:,} to {start + len(passage):,} of {len(held_out):,}."
+        f"From the held-out part of {literal(view.info.text.name)} (the last 10 %, which the model never trains on): "
+        f"characters {start + cut + 1:,} to {start + len(passage):,} of {len(held_out):,}."
     )
     return passage[cut:], origin
 
 
-def _own() -> str:
+def _own(view: View) -> str:
     written = st.text_area(
         "Your text", key="reading-own", height=120, max_chars=draft.MOST_PASTED, persist_state="session"
     )
-    known = text_fields.readable(written.replace("\r\n", "\n"), _LONGEST)
+    known = text_fields.readable(view.run.tokenizer, written.replace("\r\n", "\n"), _MAX_CHARACTERS)
     if not known:
-        st.info("Write or paste something, and leave the field: the model reads it.", icon=":material/edit_note:")
+        st.info("Write or paste a text, then leave the field.", icon=":material/edit_note:")
     return known
 
 
-def _sample() -> Sample | None:
-    generation = write.newest()
+def _sample(view: View) -> Sample | None:
+    generation = write.newest(view.run.id)
     if generation is None or not any(sample.text for sample in generation.samples):
-        st.info("This model has not written anything here yet: choose Write above.", icon=":material/edit_note:")
+        st.info("This model has not written anything in this window yet: choose Write.", icon=":material/edit_note:")
         return None
     if generation.is_writing:
-        st.caption("It is still being written; what stands there so far is read.")
+        st.caption("The model is still writing; this is what there is so far.")
     number = 0
     if len(generation.samples) > 1:
         number = st.segmented_control(
@@ -118,16 +122,15 @@ def _sample() -> Sample | None:
             required=True,
         )
     sample = generation.samples[number]
-    return Sample(
-        sample.model, sample.tokenizer, sample.step, sample.prompt, sample.seed, sample.text
-    )  # it stands still
+    # a copy, which does not grow
+    return Sample(sample.model, sample.tokenizer, sample.step, sample.prompt, sample.seed, sample.text)
 
 
-# ---- what the model makes of it
+# ---- how the model reads it
 
 
 class _Reader:
-    """The newest reading of one text by a model that trains: made in the background, so that no tick waits for it."""
+    """The newest surprisals of one text under a model that trains, computed in the background so that no tick waits."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -136,28 +139,28 @@ class _Reader:
         self._step = -1
 
     def refresh(self, run: Run, step: int, model: MicroLLM) -> tuple[int, TokenSurprisals] | None:
-        """(step, reading), the newest there is; begins another one when the model is another."""
-        self._take()
+        """(step, surprisals), the newest there are; starts to compute them again when the model has changed."""
+        self._collect()
         if self._next is None and step != self._step:
             self._step = step
             ids = known_ids(run.tokenizer, self.text)
 
             def read(cancelled: threading.Event) -> tuple[int, TokenSurprisals] | None:
-                reading = token_surprisals(model, ids, _GUESSES, _stride(model), cancelled.is_set)
+                reading = token_surprisals(model, ids, _GUESSES_SHOWN, _stride(model), cancelled.is_set)
                 return reading and (step, reading)
 
             self._next = in_the_background(read)
-        if self._next:  # most are done at once; the first one is worth waiting for
+        if self._next:  # seconds: most are done at once, and the first is worth waiting for
             self._next.wait(0.03 if self.shown else 2.0)
-            self._take()
+            self._collect()
         return self.shown
 
     def stop(self) -> None:
-        """Give up a reading that is under way: the text is another now, or the window has gone."""
+        """Cancel what is being computed: another text is on show, or the window was closed."""
         if self._next:
             self._next.cancelled.set()
 
-    def _take(self) -> None:
+    def _collect(self) -> None:
         if self._next and not self._next.is_busy:
             self.shown, self._next = self._next.result or self.shown, None
 
@@ -166,12 +169,12 @@ def _stride(model: MicroLLM) -> int:
     return max(1, model.config.block_size // 8)
 
 
-def _tick(run: Run, text: str, sample: Sample | None) -> None:
-    now = view.model_shown(max_age=1.0)
+def _tick(view: View, text: str, sample: Sample | None) -> None:
+    now = view.model(max_age=1.0)
     if now is None:
-        st.caption("The model has no weights to show yet.")
+        st.caption("The model has no weights yet.")
         return
-    readers = window.window().readers
+    run, readers = view.run, window.window().readers
     if run.id not in readers or readers[run.id].text != text:
         for before in readers.values():  # a window reads one text at a time
             before.stop()
@@ -182,68 +185,65 @@ def _tick(run: Run, text: str, sample: Sample | None) -> None:
         st.caption("Reading …")
         return
     step, reading = read
-    st.markdown(_summary(run, step, reading))
-    copied = _copied(run, sample) if sample else None
+    st.markdown(_summary(view, step, reading))
+    copied = _copied(view, sample) if sample else None
     if sample:
         st.markdown(_copy_sentence(copied))
     nats = reading.nats.tolist()
     guesses = reading.guesses.flatten().tolist()
     percents = reading.chances.flatten().mul(100).round().int().tolist()
-    size = run.read_info().model.block_size
-    note = (
-        f"Each from its last {size - _stride(now[1]) + 1} to {size} characters, as far as there are any (block_size)."
-    )
+    size, stride = view.info.model.block_size, _stride(now[1])
+    context = f"up to the previous {size}" if stride == 1 else f"the previous {size - stride + 1} to {size}"
     letters.reading(
         "reading",
         letters.sample("", "", text, nats),
         "".join(run.tokenizer.vocab[i] for i in guesses),
         percents,
         [-1 if math.isnan(one) else round(100 * one) for one in nats],
-        note,
+        f"Each prediction uses {context} characters (block_size), fewer at the start.",
         (len(sample.prompt) + copied.start, copied.length) if copied else (0, 0),
     )
 
 
-def _summary(run: Run, step: int, reading: TokenSurprisals) -> str:
+def _summary(view: View, step: int, reading: TokenSurprisals) -> str:
     if math.isnan(reading.mean):
-        return "One character alone: nothing stands before it, so there is nothing to be surprised by."
+        return "A single character has no context, so there is no prediction to compare it with."
     mean = reading.mean
-    said = f"At step {step:,}: on average **{mean:.2f} nats** a character, as unsure as **{choices(mean)}**."
-    val_losses = [loss for at, loss in run.history.read().val_losses if at <= step]
-    return said + (f" On held-out text in general: {val_losses[-1]:.2f} (validation loss)." if val_losses else "")
+    sentence = (
+        f"At step {step:,}: loss **{mean:.3f} nats** per character on this text, as unsure as **{choices(mean)}**."
+    )
+    val_losses = [loss for at, loss in view.history.val_losses if at <= step]
+    return sentence + (f" Validation loss: {val_losses[-1]:.3f}." if val_losses else "")
 
 
 # ---- what a sample copied
 
 
-def _copied(run: Run, sample: Sample) -> _Copy | None:
-    searching = _search(run.read_info().text.sha256, sample.text)
+def _copied(view: View, sample: Sample) -> Copy | None:
+    searching = _search(view.info.text.sha256, sample.text)
     searching.wait(0.03)
     return searching.result
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _search(sha256: str, sample: str) -> Background:
-    return in_the_background(lambda _: _find_copy(sha256, sample))
+    return in_the_background(lambda _: find_copy(sha256, sample))
 
 
-def _copy_sentence(found: _Copy | None) -> str:
+def _copy_sentence(found: Copy | None) -> str:
     if found is None:
-        return "Searching the training text for its longest piece …"
+        return "Searching the training text for the longest copied piece …"
     if not found.length:
-        return "No piece of it stands in the training text."
-    said = (
-        f"Its longest piece that stands word for word in the training text, underlined, has **{found.length} "
+        return "No piece of it occurs in the training text."
+    sentence = (
+        f"The longest piece that occurs word for word in the training text (underlined) has **{found.length} "
         f"characters**: “{isolated(literal(visible(found.piece)))}”."
     )
     if not found.usual:
-        return said
-    low, high, middle = found.usual[0], found.usual[-1], statistics.median_low(found.usual)
-    verdict = "it learned this place by heart" if found.length > high else "no sign of learning by heart"
+        return sentence
+    low, high, median = found.usual[0], found.usual[-1], statistics.median_low(found.usual)
+    verdict = "So the model memorized this piece" if found.length > high else "So there is no sign of memorization"
     return (
-        f"{said} For comparison, {len(found.usual)} held-out passages of the same length, which nobody copied, share "
-        f"pieces of {low} to {high} characters with it, the middle one {middle}: {verdict}."
+        f"{sentence} For comparison: {len(found.usual)} held-out passages of the same length, which the model cannot "
+        f"have copied, share pieces of {low} to {high} characters with the training text (median {median}). {verdict}."
     )
-
-
-# ---- in the background

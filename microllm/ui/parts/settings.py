@@ -116,7 +116,7 @@ def _knob(knob: Field, value):
 
 def _learning_rate(train: TrainConfig) -> None:
     st.vega_lite_chart(
-        plots.learning_rate_frame(train),
+        plots.learning_rate_data(train),
         plots.learning_rate_spec(mode()),
         width="stretch",
         key="learning-rate-curve",

@@ -11,7 +11,8 @@ from ...runs import archive, export
 from ...runs.info import RunProblem
 from ...runs.run import Run
 from .. import server
-from ..state import ownership, view, window
+from ..state import ownership, window
+from ..state.view import View
 from ..words import literal
 from .disclosure import disclosure
 from .live import live
@@ -19,7 +20,7 @@ from .live import live
 
 @dataclass(frozen=True)
 class Package:
-    """What can be downloaded of a run, as it stood at a step."""
+    """The downloads of a run, as it was at a step."""
 
     step: int
     curves: str
@@ -27,21 +28,19 @@ class Package:
 
 
 def pack(run: Run, names_parent: bool = True) -> Package:
-    """The curves and the folder of a run as it stands, as export.folder_zip has it. Raises OSError and RunProblem."""
+    """The curves and the folder (see archive.folder_zip) of a run as it is now. Raises OSError and RunProblem."""
     last, folder = run.history.read().last, archive.folder_zip(run, names_parent=names_parent)
     return Package(last["step"] if last else 0, export.curves_csv(run), folder)
 
 
-def take_away() -> None:
-    """What can be taken along of the run on show, folded. Not for a part that ticks.
+def take_away(view: View) -> None:
+    """The downloads of the run on show, folded. Not for a part that ticks.
 
-    It is packed when that is unfolded, in the background, and kept until it is folded. (Streamlit's downloads that are
-    made at the click are deleted again by the second tick after it, from whichever window, fetched or not.)
+    Unfolding packs them in the background, and they are kept until they are folded again. (Streamlit can also make a
+    download at the click, but deletes it at the second tick of any window after that, fetched or not.)
     """
-    run, packages = view.run(), window.window().packages
-    if run is None:
-        return
-    place = disclosure("Take it away", key="take-away")
+    run, packages = view.run, window.window().packages
+    place = disclosure("Download", key="take-away")
     if place is None:
         packages.clear()
         return
@@ -50,20 +49,20 @@ def take_away() -> None:
         packages.clear()
         packages[run.id] = server.Background(lambda _: pack(run) if knows_parent else pack(run, names_parent=False))
     packing = packages[run.id]
-    packing.wait(0.2)  # most are done by then
+    packing.wait(0.2)  # seconds: most are packed by then
     with place:
         is_busy = packing.is_busy
-        live(lambda _: _downloads(run, packing, is_busy), 0.3, key="packing", when=is_busy)
+        live(lambda shown: _downloads(shown.run, packing, is_busy), 0.3, key="packing", when=is_busy)
         try:
             command, caveats = export.command_line(run, names_parent=knows_parent), export.caveats(run)
         except RunProblem as problem:
             st.error(literal(str(problem)), icon=":material/error:")
             return
-        st.markdown("**The command that repeats it**")
+        st.markdown("**The command that repeats this run**")
         st.code(command, language="bash", wrap_lines=True)
         if ownership.owns() and (pasted := export.pasted_text(run)) is not None:
             st.download_button(
-                "The pasted text, for this command",
+                "Your pasted text, for this command",
                 pasted,
                 file_name=PASTED,
                 mime="application/octet-stream",  # a browser would append .txt to plain text
@@ -81,13 +80,13 @@ def _downloads(run: Run, packing: server.Background, was_busy: bool) -> None:
         st.caption(f"Packing about {archive.folder_bytes(run) / 1e6:,.1f} MB …")
         return
     if was_busy:
-        st.rerun()  # the end of the timer
+        st.rerun()  # ends the timer
     if packing.result is None:
-        st.error(literal(packing.problem or "It could not be packed."), icon=":material/error:")
+        st.error(literal(packing.problem or "The run could not be packed."), icon=":material/error:")
         return
     package: Package = packing.result
     st.download_button(
-        "Curves as CSV",
+        "Curves (CSV)",
         package.curves,
         file_name=export.file_name(run, "csv"),
         mime="text/csv",
@@ -97,7 +96,7 @@ def _downloads(run: Run, packing: server.Background, was_busy: bool) -> None:
         width="stretch",
     )
     st.download_button(
-        f"The whole run as zip · {len(package.folder) / 1e6:,.1f} MB",
+        f"Whole run (zip) · {len(package.folder) / 1e6:,.1f} MB",
         package.folder,
         file_name=export.file_name(run, "zip"),
         mime="application/zip",
@@ -107,6 +106,7 @@ def _downloads(run: Run, packing: server.Background, was_busy: bool) -> None:
         width="stretch",
     )
     st.caption(
-        f"As of step {package.step:,}. The CSV has a row a step: losses in nats and in bits a character. The zip has "
-        "settings, curves and the weights of every kept moment, to open in another MicroLLM; the text is not in it."
+        f"At step {package.step:,}. The CSV has one row per step, with losses in nats and in bits per character. The "
+        "zip has the settings, the curves and the weights of every snapshot, and can be opened in another MicroLLM. "
+        "It does not contain the text."
     )

@@ -8,84 +8,84 @@ import streamlit as st
 
 from ...data.decode import TextProblem
 from ...jobs.samples import PROMPT, beginning_for
-from ...tokenizer import visible_alone
-from ..state import link, view
+from ...tokenizer import CharTokenizer, visible_alone
+from ..state import link
 from ..state.session import session
+from ..state.view import SENTENCE, View
 
-LONGEST_PROMPT = 200
+MAX_PROMPT_CHARACTERS = 200
 _TWO_LINES = 96  # pixels, with the label: the least that Streamlit allows
 
 
-def need_a_run(sentence: str) -> None:
-    """Without a run to look at, end the page here: say what it is for, and show the way to one."""
-    if view.run():
+def need_a_run(view: View | None, sentence: str) -> None:
+    """Without a run on show, end the page here: say what the page is for, and link to the page that trains one."""
+    if view:
         return
     st.info(sentence, icon=":material/model_training:")
     st.page_link("pages/train.py", label="Train a model", icon=":material/arrow_forward:")
     st.stop()
 
 
-def sentence() -> str:
-    """The sentence that all pages look at. Characters the model never met are named and left out."""
-    _begin_with("sentence", view.SENTENCE)
-    return _field("Your sentence", "sentence", link.SENTENCE_LENGTH)
+def sentence(view: View) -> str:
+    """The sentence that all pages share, without characters that the model does not know; those are named."""
+    _set_default(view, "sentence", SENTENCE)
+    return _field(view, "Your sentence", "sentence", link.SENTENCE_LENGTH)
 
 
-def prompt() -> str:
-    """What the model goes on from. Characters it never met are named and left out."""
-    _begin_with(prompt_key(), PROMPT)
-    return _field("Prompt", prompt_key(), LONGEST_PROMPT)
+def prompt(view: View) -> str:
+    """The prompt, without characters that the model does not know; those are named."""
+    _set_default(view, prompt_key(), PROMPT)
+    return _field(view, "Prompt", prompt_key(), MAX_PROMPT_CHARACTERS)
 
 
-def prompt_written() -> str:
-    """The prompt as it stands in its field, as far as it is taken: in a callback, what was typed just before too."""
-    return st.session_state[prompt_key()][:LONGEST_PROMPT]
+def typed_prompt() -> str:
+    """The prompt in its field, up to the limit. In a callback this includes what was typed just before."""
+    return st.session_state[prompt_key()][:MAX_PROMPT_CHARACTERS]
 
 
 def prompt_key() -> str:
-    """The key of the prompt's field, another one after each `set_prompt`: a tick on its way says the old value."""
-    return f"prompt-{turn}" if (turn := session().prompt_version) else "prompt"
+    """The key of the prompt's field. Each `set_prompt` makes a new one: a tick that is on its way has the old value."""
+    return f"prompt-{version}" if (version := session().prompt_version) else "prompt"
 
 
 def set_prompt(text: str) -> None:
     """Put another prompt into its field, from a callback."""
-    session().prompt_version = session().prompt_version + 1
+    session().prompt_version += 1
     st.session_state[prompt_key()] = text
 
 
-def _begin_with(key: str, words: str) -> None:
-    """Put `words` into a field that nobody has written in; for a model that never met them, some of its own text."""
-    offered = session().offered  # all that ever stood in a field and was not written there
-    if st.session_state.get(key) in (None, *offered):
-        with contextlib.suppress(TextProblem):  # a text that is not here
-            words = beginning_for(view.run(), words)
+def _set_default(view: View, key: str, words: str) -> None:
+    """Put `words` into a field that nobody has edited; where the run's text lacks them, a piece of that text."""
+    defaults = session().offered  # everything that a field has had as its default
+    if st.session_state.get(key) in (None, *defaults):
+        with contextlib.suppress(TextProblem):  # the text is not on this server
+            words = beginning_for(view.run, words)
         st.session_state[key] = words
-        offered += [words] if words not in offered else []
+        defaults += [words] if words not in defaults else []
 
 
-def _field(label: str, key: str, longest: int) -> str:
-    hint = "Enter begins a new line; Ctrl+Enter, or a click elsewhere, applies what you wrote."
+def _field(view: View, label: str, key: str, max_characters: int) -> str:
+    hint = "Enter starts a new line. Ctrl+Enter or a click elsewhere applies your text."
     written = st.text_area(label, key=key, height=_TWO_LINES, placeholder=hint, persist_state="session")
-    known = readable(written, longest)
+    known = readable(view.run.tokenizer, written, max_characters)
     if not known:
-        st.warning("There is nothing to go on from: write at least one character that the model knows.")
-    elif len(known) > (size := view.run().read_info().model.block_size):
-        st.caption(f"The model sees the last {size} characters before each guess (block_size).")
+        st.warning("Write at least one character that the model knows.")
+    elif len(known) > (size := view.info.model.block_size):
+        st.caption(f"The model sees at most the last {size} characters when it predicts the next one (block_size).")
     return known
 
 
-def readable(written: str, longest: int) -> str:
-    """What the model on show can read of a text: its first `longest` characters, but for those that it never met.
+def readable(tokenizer: CharTokenizer, written: str, max_characters: int) -> str:
+    """The first `max_characters` of a text, without those that the model does not know.
 
-    What is left out is named. (Streamlit's own limit drops all of a text that is pasted and too long, in silence.)
+    What is left out is named. (Streamlit's own limit drops the whole of a pasted text that is too long, silently.)
     """
-    if len(written) > longest:
-        st.caption(f"The first {longest:,} of its {len(written):,} characters are taken.")
-        written = written[:longest]
-    tokenizer = view.run().tokenizer
+    if len(written) > max_characters:
+        st.caption(f"Only the first {max_characters:,} of {len(written):,} characters are used.")
+        written = written[:max_characters]
     unknown = tokenizer.unknown(written)
     if unknown:
-        st.text(f"Left out, because the model has never met them: {' '.join(map(visible_alone, unknown))}")
+        st.text(f"Left out, because the model does not know them: {' '.join(map(visible_alone, unknown))}")
         if other_form := tokenizer.other_form(written):
             st.caption(other_form)
     return "".join(c for c in written if c not in unknown)

@@ -1,4 +1,4 @@
-"""Writing on the generate page: streams while training ticks on, shows each choice, takes another one on request."""
+"""Writing on the generate page: it streams while training continues, and the person can choose another character."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ import streamlit as st
 from ...inference import next_logits
 from ...jobs.generation import Generation
 from ...sample import Sampling, likeliest
-from ...tokenizer import known_ids, visible
+from ...tokenizer import CharTokenizer, known_ids, visible
 from ..components import letters
-from ..state import view, window
+from ..state import window
 from ..state.session import session
-from ..state.view import is_active
+from ..state.view import View, look
 from ..words import isolated, literal
 from . import sampling, text_fields
 from .live import live
 
-_AT_LEAST = 50  # characters that follow another choice, also near the end of a text
-_LEGEND = "Grey: the model's own chance. Blue: the chance it is drawn with, after temperature and cuts."
+_MIN_BRANCH_CHARACTERS = 50  # written after another choice, even near the end of a text
+_TICK_SECONDS = 1.0
+_WRITING_TICK_SECONDS = 0.25
+_LEGEND = "Gray: the model's own probability. Blue: the probability after temperature, top-k and top-p."
 
 
-def write() -> None:
-    """All of the view Write: the prompt, the way of choosing, the text with its choices, the way to take it along."""
+def write(view: View) -> None:
+    """All of Write: the prompt, the sampling controls, the text with its choices, the download."""
     sampling.prepare_sampling()
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        prompt = text_fields.prompt()
+        prompt = text_fields.prompt(view)
     with right:
         sampling.temperature()
-    generation = _generation(prompt)
+    generation = _generation(view, prompt)
     is_writing = generation is not None and generation.is_writing
     with st.container(horizontal=True):
-        st.button("Generate", key="generate", type="primary", icon=":material/edit_note:", on_click=_begin)
-        # both are always there: of two that take turns, the browser sometimes shows both until the next click
+        st.button("Generate", key="generate", type="primary", icon=":material/edit_note:", on_click=_start)
+        # both are always there: when one replaces another, the browser sometimes shows both until the next click
         st.button(
             "Stop writing",
             key="stop-writing",
@@ -42,75 +44,79 @@ def write() -> None:
             help="Stop writing",
             disabled=not is_writing,
             on_click=_stop,
+            args=(view.run.id,),
         )
         st.download_button(
-            "Download what is written",
+            "Download the text",
             "\n\n".join(sample.prompt + sample.text for sample in generation.samples) if generation else "",
             file_name="microllm.txt",
             mime="text/plain",
             key="download",
             icon=":material/download:",
-            help="Download what is written",
+            help="Download the text",
             disabled=is_writing or generation is None,
             on_click="ignore",
         )
         sampling.sampling()
     key = text_fields.prompt_key()
     live(
-        lambda _: _tick(prompt, key, is_writing),
-        0.25 if is_writing else 1.0,
+        lambda shown: _tick(shown, prompt, key, is_writing),
+        _WRITING_TICK_SECONDS if is_writing else _TICK_SECONDS,
         key="writing-live",
-        when=is_writing or is_active(),
+        when=is_writing or view.is_active,
     )
 
 
-def newest() -> Generation | None:
-    """What was written last with the run on show, or is being written."""
-    return window.window().generations.get(view.run_id())
+def newest(run_id: str) -> Generation | None:
+    """The newest generation with this run in this window, finished or not."""
+    return window.window().generations.get(run_id)
 
 
-def _generation(prompt: str) -> Generation | None:
-    """What was written from this prompt. With another one in the field, its own chances are on show."""
-    generation = newest()
+def _generation(view: View, prompt: str) -> Generation | None:
+    """The newest generation, if it has this prompt. For another prompt, the next character's chances are on show."""
+    generation = newest(view.run.id)
     return generation if generation is not None and generation.samples[0].prompt == prompt else None
 
 
-def _wish() -> tuple[str, int, Sampling]:
-    """What the controls say: prompt, length and the way of choosing. In a callback, what was typed just before too."""
-    said = st.session_state
-    sampling = Sampling(said["temperature"], said["top_k"], said["top_p"])
-    return text_fields.prompt_written(), said["length"], sampling
+def _controls() -> tuple[str, int, Sampling]:
+    """Prompt, length and sampling as the controls say. In a callback this includes what was typed just before."""
+    values = st.session_state
+    return (
+        text_fields.typed_prompt(),
+        values["length"],
+        Sampling(values["temperature"], values["top_k"], values["top_p"]),
+    )
 
 
 # ---- what a person does
 
 
-def _begin() -> None:
+def _start() -> None:
     session().generation_problem = None
-    generations = window.window().generations
-    if before := newest():
-        before.stop()
-    prompt, length, sampling = _wish()
+    prompt, length, sampling = _controls()
     seeds = [st.session_state["sampling-seed"] + i for i in range(st.session_state["samples"])]
     try:
-        now = view.model_shown(max_age=0.0)
+        view = look()  # the run on show at the click, which may not be the one that the button was drawn for
+        _stop(view.run.id)
+        now = view.model(max_age=0.0)
         if now is None:
-            raise ValueError("The model is still being made: try again in a second.")
+            raise ValueError("The model has no weights yet: try again in a second.")
         step, model = now
-        generations[view.run_id()] = Generation(model, view.run().tokenizer, prompt, length, sampling, seeds, step)
+        generation = Generation(model, view.run.tokenizer, prompt, length, sampling, seeds, step)
+        window.window().generations[view.run.id] = generation
     except ValueError as problem:
-        _say(prompt, problem)
+        _report(prompt, problem)
         return
     _pick(0, 0)
 
 
-def _say(prompt: str, problem: ValueError) -> None:
-    """Name what stood in the way, for as long as this prompt stands there."""
+def _report(prompt: str, problem: ValueError) -> None:
+    """Show a problem for as long as this prompt is in its field."""
     session().generation_problem = prompt, str(problem)
 
 
-def _stop() -> None:
-    if generation := newest():
+def _stop(run_id: str) -> None:
+    if generation := newest(run_id):
         generation.stop()
 
 
@@ -125,37 +131,39 @@ def _picked(generation: Generation) -> tuple[int, int]:
 
 
 def _choose(prompt: str, character: str) -> None:
-    """Another character at the place on show, and on from there; before anything is written, one more in the prompt."""
+    """Put another character at the place on show and continue from there; before anything is written, add it to the
+    prompt.
+    """
     session().generation_problem = None
-    generation = _generation(prompt)
-    said, length, sampling = _wish()
+    typed, length, sampling = _controls()
     try:
+        generation = _generation(look(), prompt)
         if generation is None:
-            if len(said) >= text_fields.LONGEST_PROMPT:
-                raise ValueError(f"The prompt is full: it has {text_fields.LONGEST_PROMPT} characters.")
-            text_fields.set_prompt(said + character)
+            if len(typed) >= text_fields.MAX_PROMPT_CHARACTERS:
+                raise ValueError(f"The prompt is full: it has {text_fields.MAX_PROMPT_CHARACTERS} characters.")
+            text_fields.set_prompt(typed + character)
         else:
             number, place = _picked(generation)
-            generation.branch(number, place, character, max(_AT_LEAST, length - place - 1), sampling)
+            generation.branch(number, place, character, max(_MIN_BRANCH_CHARACTERS, length - place - 1), sampling)
     except ValueError as problem:
-        _say(said, problem)
+        _report(typed, problem)
 
 
 # ---- what is on show
 
 
-def _tick(prompt: str, key: str, was_writing: bool) -> None:
-    generation = _generation(prompt)
+def _tick(view: View, prompt: str, key: str, was_writing: bool) -> None:
+    generation = _generation(view, prompt)
     if key != text_fields.prompt_key() or was_writing != (generation is not None and generation.is_writing):
-        st.rerun()  # another prompt, or another pace of this timer
+        st.rerun()  # for another prompt, or another interval of this tick
     about, problem = session().generation_problem or (None, None)
-    if prompt and about == text_fields.prompt_written():  # an empty one has been named at its field
+    if prompt and about == text_fields.typed_prompt():  # the field of an empty prompt has a warning already
         st.error(literal(problem), icon=":material/error:")
     if generation is None:
-        samples, place, chosen = [letters.sample("", prompt, "", [])], _after_the_prompt(prompt), (-1, -1)
+        samples, place, chosen = [letters.sample("", prompt, "", [])], _after_the_prompt(view, prompt), (-1, -1)
     else:
         chosen = _picked(generation)
-        place = _at_a_place(generation, *chosen)
+        place = _at_a_place(view, generation, *chosen)
         names = [f"seed {sample.seed}" if len(generation.samples) > 1 else "" for sample in generation.samples]
         samples = [
             letters.sample(name, sample.prompt, sample.text, sample.nats)
@@ -163,43 +171,41 @@ def _tick(prompt: str, key: str, was_writing: bool) -> None:
         ]
     letters.writing("letters", samples, place, chosen=chosen, pick=_pick, choose=lambda c: _choose(prompt, c))
     if generation is None:
-        st.caption("Press Generate: it goes on from your prompt, character by character.")
+        st.caption("Press Generate, and the model continues your prompt one character at a time.")
         return
-    size = view.run().read_info().model.block_size
+    size = view.info.model.block_size
     st.caption(
-        f"{sum(len(sample.text) for sample in generation.samples):,} characters, written by the model of step "
-        f"{generation.samples[0].step:,}; the tint is its own surprise. When the {size} characters that it can see are full, "
-        "the oldest quarter is dropped and the rest read anew; in between it reads only the newest one "
-        "(key-value cache)."
+        f"{sum(len(sample.text) for sample in generation.samples):,} characters from the model at step "
+        f"{generation.samples[0].step:,}; the tint shows how surprising each was to it. A key-value cache lets the "
+        f"model process only the newest character. When its context of {size} characters is full, the oldest quarter "
+        "is dropped and the rest is processed again."
     )
 
 
-def _after_the_prompt(prompt: str) -> dict[str, Any]:
+def _after_the_prompt(view: View, prompt: str) -> dict[str, Any]:
     if not prompt:
-        return {"title": "Nothing to go on from", "about": "", "note": "", "rows": []}
-    now = view.model_shown(max_age=1.0)
+        return {"title": "The prompt is empty", "about": "", "note": "", "rows": []}
+    now = view.model(max_age=1.0)
     if now is None:
-        return {"title": "The model has no weights to show yet.", "about": "", "note": "", "rows": []}
+        return {"title": "The model has no weights yet.", "about": "", "note": "", "rows": []}
     step, model = now
-    tokenizer = view.run().tokenizer
-    logits = next_logits(model, known_ids(tokenizer, prompt)[None])[0]
+    logits = next_logits(model, known_ids(view.run.tokenizer, prompt)[None])[0]
     return {
         "title": _after(prompt),
-        "about": f"What could come next, by the model of step {step:,}. Press one: it joins the prompt.",
+        "about": f"What could come next, according to the model at step {step:,}. Press one to add it to the prompt.",
         "note": _LEGEND,
-        "rows": _rows(logits, None),
+        "rows": _rows(view.run.tokenizer, logits, None),
     }
 
 
-def _at_a_place(generation: Generation, number: int, place: int) -> dict[str, Any]:
+def _at_a_place(view: View, generation: Generation, number: int, place: int) -> dict[str, Any]:
     sample = generation.samples[number]
     written = sample.text[place : place + 1] or None
-    about = f"Character {place + 1:,} of what it wrote. Press another one: it goes on differently from there."
     return {
         "title": _after(sample.prompt + sample.text[:place]),
-        "about": about,
+        "about": f"Character {place + 1:,} of the text. Press another one to continue from there with it.",
         "note": _LEGEND,
-        "rows": _rows(sample.logits(place), written),
+        "rows": _rows(view.run.tokenizer, sample.logits(place), written),
     }
 
 
@@ -207,11 +213,10 @@ def _after(text: str) -> str:
     return f"After “{isolated(('…' if len(text) > 16 else '') + visible(text[-16:]))}”"
 
 
-def _rows(logits, written: str | None) -> list[list[Any]]:
-    tokenizer = view.run().tokenizer
+def _rows(tokenizer: CharTokenizer, logits, written: str | None) -> list[list[Any]]:
     also = tokenizer.encode(written)[0] if written else None
-    _, _, sampling = _wish()
-    return [
-        [tokenizer.vocab[i], float(f"{own:.3g}"), float(f"{drawn:.3g}"), i == also]  # only what is cut off has none
+    _, _, sampling = _controls()
+    return [  # only an excluded character has a chance of 0
+        [tokenizer.vocab[i], float(f"{own:.3g}"), float(f"{drawn:.3g}"), i == also]
         for i, own, drawn in likeliest(logits, sampling, also=also)
     ]
