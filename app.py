@@ -12,13 +12,13 @@ st.set_page_config(
 
 
 def front_door() -> None:
-    """Lead to the first page, with all that the address says."""
+    """Open the first page, with the same query parameters."""
     st.switch_page(TRAIN, query_params=st.query_params.to_dict())
 
 
 TRAIN = st.Page("pages/train.py", title="Train", icon=":material/model_training:", url_path="train")
 PAGES = [
-    # the front door has its own address, so that no link moves when another page becomes the first
+    # the front door has its own address, so that no link changes when another page becomes the first
     st.Page(front_door, title="MicroLLM", url_path="home", default=True, visibility="hidden"),
     TRAIN,
     st.Page("pages/attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),

@@ -1,14 +1,14 @@
-"""Where each character looks: the heads of the model, as it is now, on a sentence of one's own."""
+"""The Attention page: which earlier characters each head attends to, for a sentence of your choice."""
 
 from microllm.ui import shell
 
-shell.enter("pages/attention.py", "Where each character looks (attention)")
+shell.enter("pages/attention.py", "Attention: where each character looks")
 
 from microllm.ui.parts import attention, text_fields
 from microllm.ui.state.view import look
 
 view = look()
-text_fields.need_a_run(view, "Attention is what a model has learned to look at. Train one first, for a few seconds.")
+text_fields.need_a_run(view, "This page shows which earlier characters a model attends to. Train a model first.")
 sentence = text_fields.sentence(view)
 if sentence:
     attention.attention(view, sentence)

@@ -1,4 +1,4 @@
-"""Choose a text and a size, start, and watch the loss fall."""
+"""The Train page: choose a text and a model size, start a run, and watch the loss fall."""
 
 import streamlit as st
 
@@ -16,7 +16,7 @@ with panel, st.container(border=True, key="panel"):
     text = source.text()
     model, train, problems = settings.settings(text.characters if text else None)
     if text:
-        cost.cost(model, train, text)
+        cost.cost(view, model, train, text)
     loss.guess()
     steer.start_buttons(advice.start_label(view, model, train, text), can_start=text is not None and not problems)
 
@@ -29,4 +29,4 @@ with picture:
     fork.fork_form(view)
     guess_game.guess_form(view)
     outcome.page_links(view)
-    steer.live_settings()
+    steer.live_settings(view)

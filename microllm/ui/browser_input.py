@@ -1,16 +1,16 @@
-"""Check what a browser sends before anything uses it: the browser is not ours.
+"""Check what a browser sends before anything uses it: never trust the browser.
 
-Whoever can open a page can also speak Streamlit's websocket protocol, and put a path into a select box or a list into a
-slider. Streamlit checks numbers against their bounds and refuses clicks on what is disabled, but it hands on a choice
-that was never offered. Everything that comes in passes one of these three places, and `guard` narrows them:
+Anyone who can open a page can also speak Streamlit's websocket protocol, and send a path to a select box or a list to a
+slider. Streamlit checks numbers against their bounds and ignores clicks on disabled buttons, but it accepts a choice
+that was never offered. All input passes through one of these three functions, which `guard` wraps:
 
-- `AppSession.handle_backmsg` gets each message. Kinds that our pages do not need are dropped: `clear_cache`, for one,
-  would close everybody's windows and stop everybody's runs.
-- `SessionState.set_widgets_from_proto` gets the values of widgets before any callback or script sees them.
-- `SessionState.register_widget` meets a value whose widget was not known when it came, as after a restart.
+- `AppSession.handle_backmsg` gets each message. Message types that our pages do not need are dropped: for example,
+  `clear_cache` would close everybody's windows and stop everybody's runs.
+- `SessionState.set_widgets_from_proto` gets the values of widgets before any callback or script does.
+- `SessionState.register_widget` gets a value whose widget was not yet known when it arrived, as after a restart.
 
-A value that its widget did not offer is dropped there, so the widget keeps the one it had. What a component or a chart
-reports is JSON; `components.reported` and `number` check it against what was shown.
+A value that the widget did not offer is dropped, so that the widget keeps its previous one. What a component or a chart
+sends is JSON; `components.reported` and `number` check it against what was shown.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from streamlit.runtime.state.session_state import Serialized, SessionState
 
 from ..storage import parsed
 
-MOST_UPLOADED = 520_000_000
-"""Bytes of files that a window may hold in memory, under whatever ids: then the oldest go."""
+MAX_UPLOADED_BYTES = 520_000_000
+"""Bytes of uploaded files that a window may hold in memory. Beyond that the oldest are dropped."""
 
-_MESSAGES = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_request"})
+_ACCEPTED_MESSAGES = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_request"})
 
-_NUMBERS = frozenset({"double_value", "int_value"})  # a number input sends either, whatever it is registered as
+_NUMBERS = frozenset({"double_value", "int_value"})  # a number input may send either type
 
 
 def guard() -> None:
-    """Let only what was offered reach this server's sessions, from now on."""
-    if getattr(AppSession.handle_backmsg, "is_guarded", False):  # app.py was loaded again
+    """From now on, accept only input that was offered."""
+    if getattr(AppSession.handle_backmsg, "is_guarded", False):  # app.py was run again
         return
     handle, set_widgets, register = (
         AppSession.handle_backmsg,
@@ -45,7 +45,7 @@ def guard() -> None:
     )
 
     def handle_needed(session, message) -> None:
-        if message.WhichOneof("type") in _MESSAGES:
+        if message.WhichOneof("type") in _ACCEPTED_MESSAGES:
             handle(session, message)
 
     def set_offered(state, sent) -> None:
@@ -66,7 +66,7 @@ def guard() -> None:
 
     def add_within_limits(manager, session_id, file) -> None:
         held = manager.file_storage.get(session_id, {})
-        while held and sum(len(one.data) for one in held.values()) + len(file.data) > MOST_UPLOADED:
+        while held and sum(len(one.data) for one in held.values()) + len(file.data) > MAX_UPLOADED_BYTES:
             manager.remove_file(session_id, next(iter(held)))
         add_file(manager, session_id, file)
 
@@ -78,9 +78,9 @@ def guard() -> None:
 
 
 def is_offered(metadata: WidgetMetadata, sent: WidgetState) -> bool:
-    """True when a widget could have sent this value: one of its kind, and of a choice one of the options.
+    """True when the widget could have sent this value: the right type and, for a choice, one of the options.
 
-    All our choices require an option, so none at all is not one.
+    All our choices require an option, so "nothing chosen" is not accepted either.
     """
     kind = sent.WhichOneof("value")
     kinds = _NUMBERS if metadata.value_type in _NUMBERS else {metadata.value_type}
@@ -90,13 +90,13 @@ def is_offered(metadata: WidgetMetadata, sent: WidgetState) -> bool:
         if kind in ("json_value", "json_trigger_value") and not isinstance(parsed(getattr(sent, kind)), (dict, list)):
             return False
         value = metadata.deserializer(unpack_widget_state_value(sent))
-    except Exception:  # whatever a deserializer says to what its widget cannot send
+    except Exception:  # a deserializer may raise anything for a value that its widget cannot send
         return False
     options = getattr(getattr(metadata.deserializer, "__self__", None), "options", None)
     return options is None or value in options
 
 
 def number(value: Any, low: float, high: float) -> float | None:
-    """`value` where it is a number from `low` to `high`, else None."""
+    """`value` if it is a number from `low` to `high`, else None."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return value if is_number and math.isfinite(value) and low <= value <= high else None

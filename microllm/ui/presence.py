@@ -1,4 +1,4 @@
-"""Count the open windows, and slow every timer down when there are many."""
+"""Count the open windows, slow all timers down when there are many, and free memory when windows have closed."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import threading
 
 import streamlit as st
 
-_FEW = 8
-_QUICK, _CALM = 0.0001, 0.002  # seconds
+_FULL_SPEED_WINDOWS = 8
+_FEW_SWITCH_SECONDS, _MANY_SWITCH_SECONDS = 0.0001, 0.002  # for sys.setswitchinterval
 _windows: set[str] = set()
 _slowdown = 1
-_freeing: threading.Timer | None = None
+_free_memory_timer: threading.Timer | None = None
 
 
 def window_opened(window: str) -> None:
-    """Count a window among those that are open."""
+    """Count an open window."""
     _windows.add(window)
     _update()
 
 
 def window_closed(window: str) -> None:
-    """Count a window no more. When no other goes for a while, what they all have left is cleared away."""
-    global _freeing
+    """Stop counting a window. Memory is freed once no window has closed for a while."""
+    global _free_memory_timer
     _windows.discard(window)
     _update()
-    if _freeing:
-        _freeing.cancel()
-    # so long Streamlit keeps a window that has gone, in case it comes back
-    _freeing = threading.Timer(st.get_option("server.disconnectedSessionTTL") + 5.0, _free_memory)
-    _freeing.daemon = True
-    _freeing.start()
+    if _free_memory_timer:
+        _free_memory_timer.cancel()
+    # Streamlit keeps the session of a closed window for disconnectedSessionTTL seconds, in case it reconnects
+    _free_memory_timer = threading.Timer(st.get_option("server.disconnectedSessionTTL") + 5.0, _free_memory)
+    _free_memory_timer.daemon = True
+    _free_memory_timer.start()
 
 
 def _free_memory() -> None:
-    """Give memory back: runs that were opened, texts, Streamlit's sessions (circles of objects), and what the C library
-    keeps of what threads freed. Who still looks at a run or a text opens it again.
+    """Free cached runs and texts, Streamlit's expired sessions (cyclic garbage), and what the C library still holds for
+    threads that have ended. A window that still shows a run or a text opens it again.
     """
     from ..data import texts
     from ..insight import memorization
@@ -47,19 +47,19 @@ def _free_memory() -> None:
     server.opened.cache_clear()
     texts.load_corpus.let_go()
     memorization.parts.cache_clear()
-    _end_sessions()
-    gc.unfreeze()  # the first window was open when what is imported was set aside
+    _expire_sessions()
+    gc.unfreeze()  # the first window was already open when shell.py froze the imports, and its objects with them
     gc.collect()
     gc.freeze()
     with contextlib.suppress(OSError, AttributeError):  # a system with another C library
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _end_sessions() -> None:
-    """End the sessions that Streamlit keeps for windows which did not come back in time. By itself it does so when the
-    next window comes or goes, in its own thread; there is no public way to ask for it.
+def _expire_sessions() -> None:
+    """End the sessions of windows that did not reconnect in time. Streamlit itself does so only when the next window
+    opens or closes, in its event loop's thread, and has no public function for it.
     """
-    with contextlib.suppress(AttributeError, RuntimeError):  # no server, or another version
+    with contextlib.suppress(AttributeError, RuntimeError):  # no server, or another version of Streamlit
         runtime = st.runtime.get_instance()
         sessions = runtime._session_mgr._session_storage._cache
         is_done = threading.Event()
@@ -68,21 +68,23 @@ def _end_sessions() -> None:
 
 
 def refresh_slowdown() -> int:
-    """How many times slower everything ticks: 1 for a few windows, twice as slow with each doubling after that."""
+    """How many times slower all timers run: 1 for up to 8 windows, then 2, 4, 8, ... at 9, 17, 33, ... windows."""
     return _slowdown
 
 
-def _times_slower(windows: int) -> int:
-    return 1 << (max(0, windows - 1) // _FEW).bit_length()
+def _slowdown_for(windows: int) -> int:
+    return 1 << (max(0, windows - 1) // _FULL_SPEED_WINDOWS).bit_length()
 
 
 def _update() -> None:
-    """See how crowded it is. It is calmer only when a quarter has gone: who reloads a page makes no other page anew.
+    """Set the slowdown. Hysteresis: slow down at 9, 17, 33 windows, speed up only when 25 % fewer remain, so that a
+    reload does not restart everybody's timers.
 
-    A training thread needs the interpreter often, but each time briefly; a refresh_slowdown would do nothing but take turns.
+    The interpreter switches threads every 0.1 ms, because training threads need it often but briefly. With many windows
+    that would be mostly switching: then every 2 ms.
     """
     global _slowdown
     here = len(_windows)
-    if _times_slower(here) > _slowdown or _times_slower(here + here // 3) < _slowdown:
-        _slowdown = _times_slower(here)
-    sys.setswitchinterval(_QUICK if _slowdown == 1 else _CALM)
+    if _slowdown_for(here) > _slowdown or _slowdown_for(here + here // 3) < _slowdown:
+        _slowdown = _slowdown_for(here)
+    sys.setswitchinterval(_FEW_SWITCH_SECONDS if _slowdown == 1 else _MANY_SWITCH_SECONDS)

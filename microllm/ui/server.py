@@ -1,4 +1,4 @@
-"""What all windows of this server share: the runs that train, what they write, the book, the speed of the machine."""
+"""What all windows of this server share: training jobs, samples, the book, the speed of the machine."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from ..runs.run import Run
 
 @st.cache_resource(on_release=Runner.close, show_spinner=False)
 def runner() -> Runner:
-    """The runs that train in this server."""
+    """The training jobs of this server."""
     return Runner(grace=grace_seconds())
 
 
 @st.cache_resource(show_spinner=False)
 def book() -> Background:
-    """*Pride and Prejudice*: kept already, or on its way. `book.clear()` tries again."""
+    """*Pride and Prejudice*, from disk or being downloaded. `book.clear()` tries again."""
     return Background(lambda it: texts.book(lambda share: setattr(it, "share", share), it.cancelled))
 
 
@@ -44,30 +44,29 @@ def speed() -> Speed | None:
 
 @st.cache_resource(show_spinner=False)
 def samples() -> Samples:
-    """What the runs write as they learn, for all windows."""
+    """Samples of the runs while they train, shared by all windows."""
     return Samples(lambda run: runner().model_now(run, max_age=1.0, wait=0.05))
 
 
 @st.cache_data(ttl=20.0, show_spinner=False)
 def disk_use() -> int:
-    """Bytes that all runs and texts on this server take, as of some seconds ago."""
+    """Bytes that all runs and texts on this server occupy, at most 20 s old."""
     return disk.disk_use()
 
 
 def use_one_thread() -> None:
-    """A page's small products must not take threads from training, nor wait for cores that are busy.
-
-    Torch keeps the number for each thread, and pages run in many.
+    """Limit torch to one thread in the calling thread. The small products of a page gain nothing from more, and would
+    take cores from training. Torch keeps this number per thread, and pages run in many threads.
     """
     torch.set_num_threads(1)
 
 
-@lru_cache(maxsize=64)  # a page asks some forty times: Streamlit's own cache would be a tenth of its work
+@lru_cache(maxsize=64)  # a page asks about forty times: Streamlit's cache takes ten times as long
 def opened(run_id: str) -> Run:
-    """The run with this id, one object for all windows, so that a curve is read once. Raises RunProblem."""
+    """The run with this id: one object for all windows, so that its curve is read once. Raises RunProblem."""
     return Run.open(run_id)
 
 
 def in_the_background(work: Callable[[threading.Event], Any]) -> Background:
-    """Begin `work` in a thread of its own. It should end soon after the event that it is given is set."""
+    """Start `work` in its own thread. It should end soon after the event it gets is set."""
     return Background(lambda it: work(it.cancelled))

@@ -1,4 +1,4 @@
-"""Light or dark, as the browser shows the app."""
+"""The color scheme of the browser."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import streamlit as st
 
 
 def mode() -> str:
-    """ "light" or "dark", as the browser shows the app."""
+    """ "light" or "dark": how the browser shows the app."""
     return "dark" if st.context.theme.type == "dark" else "light"

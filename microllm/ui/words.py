@@ -1,4 +1,4 @@
-"""Words for numbers, and text of others shown as it is."""
+"""Numbers in words, and text written by users, shown safely."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import unicodedata
 
 
 def literal(text: str) -> str:
-    """Text for Streamlit's Markdown, in which nothing is markup: a file may be called `![](http://...)`.
+    """`text` escaped for Streamlit's Markdown, so that nothing in it is markup: a file may be called `![](http://...)`.
 
-    Icons and emoji (`:material/bug:`, `:tea:`) are looked for in what Markdown has made of a text, so that no backslash
-    helps: there a word joiner, which nobody sees, stands after the colon; and in what would become a link without being
-    asked (http://, www., an address of mail). What is no Unicode, and could not be sent, becomes "?".
+    Streamlit replaces icons and emoji (`:material/bug:`, `:tea:`) after Markdown, so a backslash does not stop it. An
+    invisible word joiner (U+2060) after the colon does. It also stops automatic links: http://, www. and e-mail
+    addresses. Characters that are not valid Unicode become "?".
     """
     text = text.encode("utf-8", "replace").decode()
     text = re.sub(r"(?i):(?=[a-z+/-])|www(?=\.)|@", "\\g<0>\u2060", text)
@@ -20,19 +20,19 @@ def literal(text: str) -> str:
 
 
 def isolated(text: str) -> str:
-    """Text of others within a sentence: letters that run from right to left leave what stands around them in place."""
+    """Text for the middle of a sentence: right-to-left letters in it do not reorder the words around it."""
     runs_left = any(unicodedata.bidirectional(character) in ("R", "AL", "AN") for character in text)
     return f"\u2068{text}\u2069" if runs_left else text
 
 
 def choices(loss: float) -> str:
-    """A loss in words: e^loss, the number of equally likely characters that would leave one as unsure."""
+    """A loss in words: e^loss, the number of equally likely characters among which a guess is as uncertain."""
     number = math.exp(min(loss, 20))
-    return f"{number:.1f} choices" if number < 10 else f"{number:.0f} choices"
+    return f"{number:.1f} equal choices" if number < 10 else f"{number:.0f} equal choices"
 
 
 def duration(seconds: float) -> str:
-    """A time in words: 43 s, 2 min 5 s, 3 h 20 min."""
+    """A duration in words: 43 s, 2 min 5 s, 3 h 20 min."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"

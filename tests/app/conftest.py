@@ -1,4 +1,4 @@
-"""The app, played page by page without a browser: a server of its own for each test, and a book that is made here."""
+"""Fixtures for tests of pages without a browser: each test has its own server and a generated "book"."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from microllm.ui import server
 
 @pytest.fixture(scope="session")
 def mirror(tmp_path_factory) -> Path:
-    """A folder with a "book": Gutenberg's markers, and between them sentences that nobody wrote."""
+    """A folder with a "book": generated sentences between Gutenberg's two markers."""
     folder = tmp_path_factory.mktemp("mirror")
     marker = "*** {} OF THE PROJECT GUTENBERG EBOOK PRIDE AND PREJUDICE ***"
     book = "\n".join([marker.format("START"), drawing_room(120_000), marker.format("END"), ""])
@@ -28,9 +28,9 @@ def mirror(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def server_of_its_own(home_of_its_own, mirror, monkeypatch):
-    """Caches outlive an AppTest, and all AppTests are one session to Streamlit: both end here, and so does training.
+    """Clear the caches, which outlive an AppTest, and stop training. To Streamlit all AppTests are one session.
 
-    No address but the mirror is asked for the book, and no time is spent on measuring how fast this machine is.
+    The book comes only from the mirror, and the speed of this machine is not measured.
     """
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     monkeypatch.setattr(gutenberg, "SOURCES", ())
@@ -43,7 +43,7 @@ def server_of_its_own(home_of_its_own, mirror, monkeypatch):
 
 
 class _Warm(PagesManager):
-    """What a server knows after its first visitor: that pages are run by `app.py`."""
+    """A server after its first visitor: it knows that `app.py` runs the pages."""
 
     def __init__(self, *arguments, **options) -> None:
         super().__init__(*arguments, **options)
@@ -52,19 +52,19 @@ class _Warm(PagesManager):
 
 @pytest.fixture(autouse=True)
 def warm_server(request, monkeypatch):
-    """AppTest plays each rerun as the first one of a fresh server; that is rare, so only `fresh_server` tests do it."""
+    """AppTest treats each rerun as the first of a fresh server. That is rare, so only `fresh_server` tests do it."""
     if "fresh_server" not in request.fixturenames:
         monkeypatch.setattr(app_test, "PagesManager", _Warm)
 
 
 @pytest.fixture
 def fresh_server():
-    """Streamlit runs the script of a page as if there were no `app.py`, at each rerun."""
+    """At each rerun Streamlit runs the script of the page without `app.py`."""
 
 
 @pytest.fixture
 def finished_run() -> Run:
-    """A run that was trained to its end before anybody looked."""
+    """A run that has finished."""
     run = new_run(max_steps=20)
     server.runner().start(run).join(patience())
     assert run.read_info().state == "finished"
@@ -73,7 +73,7 @@ def finished_run() -> Run:
 
 @pytest.fixture
 def live_run() -> Run:
-    """A run that trains and has its first exam behind it; paused, so that pages are not slowed down."""
+    """A run that trains and has been validated once. It is paused, so that it does not slow the pages down."""
     run = new_run()
     training = server.runner().start(run)
     wait_for(lambda: step_of(training) > 0)

@@ -1,4 +1,4 @@
-"""What the tests of pages share: runs to look at, and what a page says and offers."""
+"""What the tests of pages share: runs to show, clicks, and what a page says and offers."""
 
 import threading
 import time
@@ -18,18 +18,18 @@ from microllm.runs.run import Run
 APP = str(Path(__file__).parents[2] / "app.py")
 TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 4, "eval_interval": 10}
 ENDLESS = 1_000_000
-KEY = "the owner's token"
+KEY = "the owner's key"
 
 
 def new_run(text: str | None = None, **settings) -> Run:
-    """A run of a tiny model, not yet started, owned by who has KEY."""
+    """A run of a tiny model that is not started yet. KEY is its owner key."""
     made = texts.prepare(text or words_twice(2_000), "made here")
     model, train = configs_from(TINY | {"max_steps": ENDLESS} | settings)
     return catalog.create(model, train, made, preset="quick", threads=1, owner_key=KEY)
 
 
 def open_app(page: str | None = None, **query: str) -> AppTest:
-    """Open the app as a browser does: its first page, or the link to a page. The fold "More" is open."""
+    """Open the app as a browser does: its first page, or the link to a page. "More" is open."""
     at = AppTest.from_file(APP, default_timeout=60)
     at.session_state["more"] = True
     for name, value in query.items():
@@ -38,50 +38,50 @@ def open_app(page: str | None = None, **query: str) -> AppTest:
 
 
 def go_to(at: AppTest, page: str) -> AppTest:
-    """Open another page, by its name."""
+    """Open another page by its name."""
     at.switch_page(f"pages/{page}.py")
     return at.run()
 
 
 def click(at: AppTest, key: str) -> AppTest:
-    """Click a button; the page must survive that."""
+    """Click a button, and check that the page raises no exception."""
     at.button(key=key).click().run()
     assert not at.exception
     return at
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until it is true."""
+    """Wait until `condition` is true."""
     deadline = time.monotonic() + patience()
     while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.01)
 
 
 def step_of(training: TrainingJob) -> int:
-    """The step at which the training answers, after all that it was told before."""
+    """The present step of a training job, after it has carried out all earlier commands."""
     step, _ = training.copy(max_age=0, wait=patience())
     return step
 
 
 def training_threads() -> list[threading.Thread]:
-    """The threads that train now."""
+    """The threads that are training."""
     return [thread for thread in threading.enumerate() if thread.name.startswith("training-")]
 
 
 def said(at: AppTest) -> str:
-    """All that the page says in words, literal text included."""
+    """All text on the page."""
     kinds = ("markdown", "caption", "text", "code", "error", "warning", "info", "success")
     return "\n".join(element.value for kind in kinds for element in at.get(kind))
 
 
 def complaints(at: AppTest) -> str:
-    """What the page complains about."""
+    """All errors and warnings on the page."""
     return "\n".join(element.value for kind in ("error", "warning") for element in at.get(kind))
 
 
 def keys(at: AppTest) -> set[str]:
-    """The keys of all that can be used on the page."""
+    """The keys of all elements that can be used on the page."""
     fields = ["button", "slider", "number_input", "text_input", "text_area", "selectbox", "button_group"]
     others = [
         "toggle",

@@ -1,7 +1,8 @@
-"""Runs that were copied by hand, or harmed: each page says a sentence, and the menu lists the others as ever."""
+"""Damaged or hand-copied runs: each page reports them in a sentence, and the menu still lists the others."""
 
 import json
 import os
+import re
 import secrets
 import shutil
 
@@ -20,7 +21,7 @@ PAGES = ("train", "attention", "generate")
 
 @pytest.fixture
 def copied(finished_run):
-    """A second run, as it was copied by hand, to be harmed."""
+    """A second run that was copied by hand, to be damaged."""
     folder = runs_dir() / secrets.token_hex(8)
     shutil.copytree(finished_run.folder, folder)
     told = json.loads((folder / "run.json").read_text())
@@ -51,7 +52,7 @@ DAMAGE = {
 
 @pytest.fixture(autouse=True)
 def lists_all(monkeypatch):
-    """The menu lists the runs of everybody, as on one's own machine."""
+    """The menu lists everybody's runs, as on one's own machine."""
     monkeypatch.setenv("MICROLLM_LIST", "all")
 
 
@@ -150,7 +151,8 @@ def test_a_fork_says_how_much_of_another_text_is_left_and_refuses_too_little(kno
     click(at, "fork-button")
     at.radio(key=f"fork-text-{finished_run.id}").set_value("other").run()
     assert not at.exception
-    assert f"{known:,} of" in (said(at) if is_enough else complaints(at)) and "2,000" in said(at)
+    numbers = re.findall(r"[\d,]+\d|\d", said(at) if is_enough else complaints(at))
+    assert {f"{known:,}", "2,000"} <= set(numbers)
     assert ("fork-start" in keys(at)) == is_enough
 
 

@@ -1,4 +1,4 @@
-"""What the browser has kept of a draft is taken up once, and is believed in nothing."""
+"""A draft that the browser has saved is restored once, and validated completely."""
 
 from urllib.parse import urlencode
 
@@ -12,7 +12,7 @@ TEXT = "to be or not to be, that is the question\n" * 60
 
 
 def come_back(draft, page: str = "train", *, mine: object = True, **address: str):
-    """A window whose browser has kept this draft, as it answers when the page asks for it."""
+    """A window whose browser has saved this draft and sends it when the page asks."""
     at = open_app(page, **address)
     asked = at.session_state["session"].draft_asked
     said = urlencode(draft) if isinstance(draft, dict) else draft
@@ -23,7 +23,7 @@ def come_back(draft, page: str = "train", *, mine: object = True, **address: str
 
 
 def own(text: str = TEXT, name: str = "notes.txt") -> dict[str, str]:
-    """What a draft says about one's own text, which is kept here."""
+    """The part of a draft that names the person's own text, which is stored here."""
     return {"text": "own", "sha256": store.keep_text(text), "name": name}
 
 

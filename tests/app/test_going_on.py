@@ -1,4 +1,6 @@
-"""Runs that were interrupted go on, finished ones get more steps, and old ones go."""
+"""Interrupted runs are resumed, finished ones get more steps, and old ones are deleted."""
+
+import re
 
 import making
 import pytest
@@ -12,7 +14,7 @@ from microllm.ui import server
 
 
 def own_run(state: str, **settings) -> Run:
-    """A run with ten steps behind it, in this state, that this window's key commands."""
+    """A run in this state that has made ten steps. KEY is its owner key."""
     run = new_run(max_steps=10, **settings)
     making.train(run)
     run.update(state=state)
@@ -57,7 +59,7 @@ def test_a_text_that_is_gone_is_named_before_anything_is_lost(monkeypatch):
     at = open_app("train", run=run.id, key=KEY)
     at.session_state["session"].problem = None
     at.button(key="bar-go-on").click().run()
-    assert "not stored here" in said(at)
+    assert complaints(at)
     assert run.read_info().state == "interrupted"
 
 
@@ -77,7 +79,7 @@ def test_the_menu_says_what_all_runs_take_of_the_disk(monkeypatch):
     at = open_app("train", run=run.id)
     at.session_state["runs-menu"] = True
     at.run()
-    assert "All runs and texts on this server take" in said(at) and "MB of the 500 that they may." in said(at)
+    assert re.search(r"\d\.\d MB of 500 MB", said(at))
 
 
 def test_a_run_is_deleted_only_by_its_owner_and_only_when_sure():
@@ -126,14 +128,14 @@ def test_a_packed_run_is_taken_in_and_shown_and_a_wrong_file_is_refused():
     at.session_state["runs-menu"] = True
     at.run()
     at.file_uploader(key="import").upload("run.zip", packed[:-9], "application/zip").run()
-    for _ in range(2):  # it stays while the menu is drawn anew
-        assert "zip file is damaged" in said(at)
+    for _ in range(2):  # it stays when the menu is drawn again
+        assert len(at.error) == 1
         at.run()
     assert len(all_runs()) == 1
     at.file_uploader(key="import").upload("run.zip", packed, "application/zip").run()
     assert not at.exception
     assert len(all_runs()) == 2
-    assert "zip file is damaged" not in said(at)
+    assert not at.error
     assert Run.open(at.session_state["session"].run_id).list_snapshots() == run.list_snapshots()
     assert at.query_params["key"]
 
@@ -149,13 +151,13 @@ def test_a_run_of_a_text_that_was_deleted_with_its_last_run_is_not_begun_before_
     for name, value in {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}.items():
         at.slider(key=f"knob-{name}").set_value(value)
     at.run()
-    store.forget_text(own.sha256)  # in another window, with the last run that learned it
+    store.forget_text(own.sha256)  # in another window, with the last run on it
     click(at, "start")
     run = Run.open(at.session_state["session"].run_id)
-    assert texts.is_kept(run.read_info().text)  # what stands in the field was taken anew
+    assert texts.is_kept(run.read_info().text)  # the field was read again
     server.runner().job(run.id).stop()
     wait_for(lambda: not training_threads())
     at.text_area(key="pasted").set_value("").run()
     store.forget_text(own.sha256)
     at.run()
-    assert "No text yet" in complaints(at)
+    assert at.session_state["session"].own.text is None and at.error

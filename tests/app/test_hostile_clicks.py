@@ -1,4 +1,4 @@
-"""What one visitor can do to the others, or to another run of their own, with clicks alone."""
+"""What one visitor can do to others, or to another run of their own, by clicking."""
 
 import pytest
 from play import KEY, TINY, click, complaints, new_run, open_app
@@ -72,7 +72,7 @@ def test_a_run_whose_steps_would_keep_everybody_waiting_is_refused_with_a_size_t
 
 def test_a_window_holds_so_many_bytes_of_uploads_and_the_newest_of_them(monkeypatch):
     open_app("train")  # from then on the server is guarded
-    monkeypatch.setattr(browser_input, "MOST_UPLOADED", 100)
+    monkeypatch.setattr(browser_input, "MAX_UPLOADED_BYTES", 100)
     manager = MemoryUploadedFileManager("/upload")
     for number in range(8):
         manager.add_file("a window", UploadedFileRec(f"made up {number}", "a.txt", "text/plain", bytes(40)))

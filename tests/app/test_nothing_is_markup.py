@@ -1,6 +1,6 @@
-"""Whatever people write or call a thing, nothing that reaches a browser as Markdown takes it for markup.
+"""Whatever people write, and however they name things, the browser never treats it as markup.
 
-The messages to the browser are read as they are sent, whole: a part of a page that comes later is read too.
+The tests read every message to the browser as it is sent, so they also see parts of a page that arrive later.
 """
 
 import json
@@ -43,11 +43,11 @@ PIECES = (
     "<b>zq</b>",
     "&amp;",
 )
-"""What Streamlit's Markdown takes for markup; none of them occurs in words of ours."""
+"""What Streamlit's Markdown treats as markup; none of them occurs in our own words."""
 HOSTILE = " ".join(PIECES)
 UNKNOWN = "☕"  # occurs in no text here
 IN_A_TEXT = ":tea: **zq** `zq` $zq$ <b>zq</b> "
-"""Markup so short and regular that a tiny model learns it in a second."""
+"""Markup that a tiny model learns in a second, because it is short and regular."""
 
 LITERAL = {
     "code.code_text",
@@ -60,7 +60,7 @@ LITERAL = {
     "vega_lite_chart.data.data",  # Vega draws text on a canvas
     "query_string",
 }
-"""Where the browser shows text as it is."""
+"""Where the browser shows text literally."""
 
 
 def strings(message, path=()):
@@ -78,7 +78,7 @@ class Sent(list):
     """The messages to the browser so far."""
 
     def texts(self):
-        """(where it is shown, text) of all that is not shown as it is."""
+        """(where it is shown, text) of everything that is not shown literally."""
         for message in self:
             for place, path, text in strings(message):
                 names = {path[-1], place, ".".join(path[-3:])}
@@ -86,7 +86,7 @@ class Sent(list):
                     yield place, text
 
     def shows(self, *places: str, what: str = "zq") -> "Sent":
-        """Assert that there is no markup of others in it, and that it is (escaped) in each of these places."""
+        """Assert that no foreign markup is active, and that it occurs (escaped) in each of these places."""
         found = set()
         for place, text in self.texts():
             unescaped = re.sub(r"\\.", "", text)
@@ -112,7 +112,7 @@ def sent(monkeypatch):
 
 
 def hostile(run: Run, **changes) -> Run:
-    """The run, called markup and saying markup, of a text that is called markup."""
+    """The run with markup for its name, its message and the name of its text."""
     text = replace(run.read_info().text, name=HOSTILE, notice=HOSTILE)
     parent = Parent(run.id, HOSTILE, 0, True, True, text, HOSTILE)
     run.update(**{"name": HOSTILE, "message": HOSTILE, "text": text, "parent": parent} | changes)
@@ -123,13 +123,13 @@ def trained(text: str = IN_A_TEXT * 40, **settings) -> Run:
     run = new_run(text, **{"max_steps": 10} | settings)
     making.train(run)
     assert run.read_info().state == "finished"
-    with (run.folder / "metrics.jsonl").open("a") as metrics:  # so long that its speed is told
+    with (run.folder / "metrics.jsonl").open("a") as metrics:  # long enough to show its speed
         metrics.write(json.dumps({"step": 11, "seconds": 9.0, "train_loss": 3.0, "val_loss": 3.0}) + "\n")
     return run
 
 
 def all_of(at):
-    """Unfold all that can be unfolded, and draw the page."""
+    """Open everything that can be opened, and draw the page."""
     for fold in ("more", "runs-menu", "share", "take-away", "fork", "guess-fold", "text-change"):
         at.session_state[fold] = True
     at.run()
@@ -211,7 +211,7 @@ def test_what_a_sample_copied_of_its_text(sent):
     click(at.text_area(key="prompt").set_value(IN_A_TEXT).run(), "generate")
     wait_for(lambda: at.run() and at.button(key="stop-writing").disabled)
     at.session_state["view"], at.session_state["reading-source"] = "Read", "sample"
-    wait_for(lambda: "longest piece" in said(at.run()))
+    wait_for(lambda: "longest" in said(at.run()))
     sent.shows("markdown.body")
 
 

@@ -1,4 +1,4 @@
-"""Nobody reads another person's text: what is listed for whom, and what gives no run or text away."""
+"""Nobody can read another person's text: which runs are listed for whom, and what must not reveal a run or a text."""
 
 import io
 import json
@@ -27,7 +27,7 @@ def trained(run: Run) -> Run:
 
 
 def run_on(text: texts.Text) -> Run:
-    """A finished run of a tiny model, owned by who has KEY."""
+    """A finished run of a tiny model. KEY is its owner key."""
     model, train = configs_from({"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "max_steps": 20})
     return trained(catalog.create(model, train, text, preset="quick", threads=1, owner_key=KEY))
 
@@ -50,7 +50,7 @@ def listed(**link: str) -> set[str]:
 
 
 def everything(at) -> str:
-    """Whatever the page tells the browser, as text."""
+    """Everything that the page sends to the browser, as text."""
     return "\n".join(str(element.proto) for element in at.main) + said(at) + str(sorted(keys(at)))
 
 
@@ -62,7 +62,7 @@ def test_a_run_on_ones_own_text_is_listed_only_in_windows_that_hold_its_key(how)
     run = run_on(own(**how))
     assert run.id in listed(run=run.id, key=KEY)
     assert run.id not in listed()
-    assert run.id not in listed(run=run.id)  # who has the link looks at it, and no list names it
+    assert run.id not in listed(run=run.id)  # with the link one can open it, but no list names it
     assert run.id not in listed(run=run.id, key="guessed")
 
 
@@ -229,5 +229,5 @@ def test_share_says_that_the_link_opens_ones_own_text():
         at.run()
         return said(at)
 
-    assert "read that text" in sentence(run_on(own()))
-    assert "read that text" not in sentence(run_on(public()))
+    assert "own text" in sentence(run_on(own()))
+    assert "own text" not in sentence(run_on(public()))

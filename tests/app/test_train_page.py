@@ -1,4 +1,4 @@
-"""The train page: a text and a size are chosen, what they cost is said, and a run starts with exactly that."""
+"""The Train page: a person chooses a text and settings, sees what they cost, and starts exactly that run."""
 
 import re
 import shlex
@@ -37,7 +37,7 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(500)
 
 
 def choose(at, settings):
-    """Turn the knobs to these settings."""
+    """Set the knobs."""
     for name, value in settings.items():
         if knobs()[name].metadata["choices"]:
             at.selectbox(key=f"knob-{name}").set_value(value)
@@ -66,6 +66,13 @@ def upload(at, name, data):
     at.file_uploader(key="upload").set_value((name, data, "text/plain")).run()
     assert not at.exception
     return at
+
+
+def used(at) -> str:
+    """The name of the person's own text that the page says it uses."""
+    name = at.session_state["session"].own.text.name
+    assert any(name in text.value for text in at.get("text"))
+    return name
 
 
 # ---- the knobs
@@ -136,7 +143,7 @@ def test_every_knob_of_the_engine_is_on_the_page():
     assert keys(open_app("train")) >= {f"knob-{name}" for name in knobs()}
 
 
-def test_the_strip_of_another_page_starts_what_the_train_page_says(finished_run):
+def test_the_run_bar_of_another_page_starts_what_the_train_page_says(finished_run):
     at = choose(open_app("train", run=finished_run.id), SETTINGS)
     go_to(at, "attention")
     click(at, "bar-start")
@@ -175,7 +182,7 @@ def test_start_twice_leaves_one_training_in_the_window():
     training.join(patience())
     assert [thread.name.removeprefix("training-") for thread in training_threads()] == [new_run_of(at).id]
     assert first.read_info().state == "stopped"
-    assert "new run" in first.read_info().message
+    assert first.read_info().message
     assert len(all_runs()) == 2
 
 
@@ -193,7 +200,7 @@ def test_the_cost_follows_the_sliders():
     for n_embd in (32, 64, 128):
         choose(at, {"n_embd": n_embd})
         assert parameters_said(at) == parameter_count(configs_from({"n_embd": n_embd})[0], characters)
-        seconds.append(float(re.search(r"of \*\*(\d+) ms\*\*", said(at))[1]))
+        seconds.append(float(re.search(r"\*\*(\d+) ms\*\*", said(at))[1]))
     assert seconds == sorted(seconds)
     assert seconds[0] < seconds[-1]
 
@@ -222,12 +229,12 @@ def test_a_context_longer_than_the_held_out_text_is_named_and_repaired():
     assert new_run_of(at).read_info().text.characters == 200
 
 
-def test_the_strip_refuses_what_the_start_button_refuses():
+def test_the_run_bar_refuses_what_the_start_button_refuses():
     at = choose(open_app("train"), {"n_head": 5})
     go_to(at, "generate")
     click(at, "bar-start")
     assert not all_runs()
-    assert "n_head must divide n_embd" in said(at)
+    assert "n_head" in complaints(at) and "n_embd" in complaints(at)
 
 
 # ---- the text
@@ -302,7 +309,7 @@ def test_a_text_is_turned_before_it_is_learned(how):
 def test_an_uploaded_text_is_learned():
     content = "Über café ☕ <b>&amp;</b>\n" * 100
     at = choose(upload(open_app("train"), "mine.txt", content.encode()), TINY)
-    assert "Using: mine.txt" in said(at)
+    assert used(at) == "mine.txt"
     click(at, "start")
     text = new_run_of(at).read_info().text
     assert (text.name, store.load_text(text.sha256)) == ("mine.txt", content)
@@ -320,7 +327,7 @@ def test_a_pasted_text_is_learned():
 
 @pytest.mark.parametrize(
     ("name", "data", "word"),
-    [("empty.txt", b"", "empty"), ("picture.txt", PNG, "PNG"), ("short.txt", b"abc", "too short")],
+    [("empty.txt", b"", "empty"), ("picture.txt", PNG, "PNG"), ("short.txt", b"abc", "3 characters")],
 )
 def test_a_file_that_cannot_be_learned_is_refused_and_the_text_before_it_stays(name, data, word):
     content = drawing_room(3_000)
@@ -328,15 +335,14 @@ def test_a_file_that_cannot_be_learned_is_refused_and_the_text_before_it_stays(n
     upload(at, name, data)
     assert word in complaints(at)
     assert name in complaints(at)
-    assert "Using: good.txt" in said(at)
+    assert used(at) == "good.txt"
     click(at, "start")
     assert store.load_text(new_run_of(at).read_info().text.sha256) == content
 
 
 def test_a_text_too_short_for_the_context_says_what_would_fit():
     at = upload(open_app("train"), "short.txt", drawing_room(300).encode())
-    assert "300 characters" in complaints(at)
-    assert "at most 29" in complaints(at)
+    assert {"300", "29"} <= set(re.findall(r"\d+", complaints(at)))
     assert at.button(key="start").disabled
 
 
@@ -344,7 +350,7 @@ def test_an_own_text_survives_a_page_switch():
     at = upload(open_app("train"), "mine.txt", drawing_room(3_000).encode())
     go_to(at, "generate")
     go_to(at, "train")
-    assert "Using: mine.txt" in said(at)
+    assert used(at) == "mine.txt"
     assert not at.button(key="start").disabled
 
 
@@ -357,7 +363,7 @@ def test_an_encoding_that_was_guessed_is_said():
 def test_of_a_file_whose_letters_had_to_be_guessed_the_page_shows_the_beginning_and_a_choice():
     said = "Все счастливые семьи похожи друг на друга. "
     at = upload(open_app("train"), "anna.txt", (said * 50).encode("cp1251"))
-    assert "it was read as Western European" in complaints(at)
+    assert "anna.txt" in complaints(at)
     shown = [code.value for code in at.get("code")]
     assert any(code.startswith("Âñå ñ÷àñòëèâûå") for code in shown)
     at.selectbox(key="encoding").select("cp1251").run()
@@ -366,7 +372,7 @@ def test_of_a_file_whose_letters_had_to_be_guessed_the_page_shows_the_beginning_
     shown = [code.value for code in at.get("code")]
     assert any(code.startswith("Все счастливые семьи") for code in shown)
     at.selectbox(key="encoding").select("euc_kr").run()
-    assert "anna.txt cannot be read as euc_kr" in complaints(at)
+    assert "anna.txt" in complaints(at) and "euc_kr" in complaints(at)
     assert any(code.startswith("Все счастливые семьи") for code in [it.value for it in at.get("code")])  # still used
     upload(at, "plain.txt", ("A plain one. " * 50).encode())
     assert "encoding" not in [box.key for box in at.selectbox]
@@ -413,8 +419,7 @@ def test_an_emptied_box_for_pasting_is_no_text():
     assert not at.button(key="start").disabled
     for empty in ("", " \n"):
         paste(at, empty)
-        assert "No text yet" in complaints(at)
-        assert "Using:" not in said(at)
+        assert at.session_state["session"].own.text is None and at.error
         assert at.button(key="start").disabled
         paste(at, "to be or not to be, " * 100)
         assert not at.button(key="start").disabled
@@ -423,16 +428,16 @@ def test_an_emptied_box_for_pasting_is_no_text():
 def test_of_two_fields_the_one_that_is_emptied_leaves_the_text_of_the_other():
     at = upload(open_app("train"), "mine.txt", drawing_room(3_000).encode())
     paste(at, "to be or not to be, " * 100)
-    assert "Using: Pasted text" in said(at)
+    assert used(at) == "Pasted text"
     paste(at, "")
-    assert "Using: mine.txt" in said(at)
+    assert used(at) == "mine.txt"
     paste(at, "to be or not to be, " * 100)
     upload(at, "other.txt", drawing_room(3_000).encode())
-    assert "Using: other.txt" in said(at)
+    assert used(at) == "other.txt"
     at.file_uploader(key="upload").set_value(None).run()
-    assert "Using: Pasted text" in said(at)
+    assert used(at) == "Pasted text"
     paste(at, "")
-    assert "No text yet" in complaints(at)
+    assert at.session_state["session"].own.text is None and at.error
 
 
 def test_the_encoding_of_a_file_outlives_a_text_that_was_pasted_in_between():
@@ -476,16 +481,16 @@ def test_a_pasted_text_can_be_downloaded_by_its_owner_beside_the_command():
 
 def test_a_run_that_cheats_is_labelled_on_its_controls_and_on_its_curve():
     at = open_app("train")
-    assert not [warning for warning in at.warning if "heat" in warning.value]
+    assert not at.warning
     at.toggle(key="knob-causal").set_value(False).run()
-    assert any("Cheating" in warning.value for warning in at.warning)
+    assert len(at.warning) == 1
     click(at, "start")
-    assert any("This run cheats" in warning.value for warning in at.run().warning)
+    assert len(at.run().warning) == 2
 
 
 def test_the_learning_rate_curve_of_the_next_run_is_drawn():
     at = choose(open_app("train"), {"max_steps": 100, "warmup_steps": 10, "learning_rate": 0.5})
-    (chart,) = [chart.proto for chart in at.get("vega_lite_chart") if '"learning rate"' in chart.proto.spec]
+    (chart,) = [chart.proto for chart in at.get("vega_lite_chart") if '"rate"' in chart.proto.spec]
     frame = convert_arrow_bytes_to_pandas_df(chart.data.data or chart.datasets[0].data.data)
     assert frame.step.tolist() == list(range(101))
     assert frame.rate.iloc[[0, 9, 10, 55, 100]].tolist() == pytest.approx([0.05, 0.5, 0.5, 0.25, 0.0])
@@ -494,6 +499,6 @@ def test_the_learning_rate_curve_of_the_next_run_is_drawn():
 def test_start_names_what_the_next_run_would_do_differently(finished_run):
     assert open_app("train").button(key="start").label == "Start"
     at = open_app("train", run=finished_run.id)
-    assert at.button(key="start").label == "Start: same settings, same seed"
+    assert "seed" in at.button(key="start").label
     choose(at, {"block_size": 16})
-    assert at.button(key="start").label == "Start: block_size 8 → 16"
+    assert "block_size 8 → 16" in at.button(key="start").label

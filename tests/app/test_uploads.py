@@ -1,4 +1,4 @@
-"""Of what a window uploads the newest file is held, and nothing when it has gone."""
+"""A window holds only the newest uploaded file of each field, and none after it has closed."""
 
 import io
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ MOST_BYTES_OF_A_MESSAGE = 25_000_000  # Streamlit closes the connection at a lar
 
 
 class Held(io.BytesIO):
-    """A file as the page has it."""
+    """A file as Streamlit gives it to the page."""
 
     def __init__(self, file_id: str) -> None:
         super().__init__(b"text")
@@ -24,7 +24,7 @@ class Held(io.BytesIO):
 
 @pytest.fixture
 def manager(monkeypatch):
-    """Streamlit's keeper of files, for this window and another one."""
+    """Streamlit's manager of uploaded files, for this window and another one."""
     made = MemoryUploadedFileManager("/upload")
     context = SimpleNamespace(uploaded_file_mgr=made, session_id="this window")
     monkeypatch.setattr(uploads, "get_script_run_ctx", lambda: context)

@@ -1,4 +1,4 @@
-"""The main path: choose, start, watch, steer, look inside, write, stop."""
+"""The main path: choose, start, watch, change a setting, look inside, generate, stop."""
 
 import re
 
@@ -65,7 +65,7 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
     event = until(page, lambda: server.lines(run, "events"), "an event")[-1]
     assert event["learning_rate"] == 0.0523
     assert event["step"] > paused + 1
-    # the quick preset's rate falls in a straight line, and a change lifts all of it
+    # the quick preset's learning rate falls linearly, and a change scales all of it
     rates = {}
 
     def has_taken_effect() -> bool:
@@ -168,7 +168,7 @@ def test_text_streams_in_while_the_model_trains_and_can_be_stopped_and_kept(page
     page.keyboard.press("Escape")
     text = at(page, "writing-live").locator("code")
 
-    until(page, lambda: step(page) is not None, "a step in the strip")
+    until(page, lambda: step(page) is not None, "a step in the run bar")
     press(page, "generate")
     expect(button(page, "stop-writing")).to_be_enabled()
     looks = []  # (characters, step), until both have grown twice while it writes
@@ -219,7 +219,7 @@ def test_what_was_typed_last_counts_when_start_is_pressed_at_once(page, server):
     visit(page, f"{server.url}/train")
     unfold(page, "knob-max_steps")
     settle(page)
-    at(page, "knob-max_steps").locator("input").fill("54321")  # the click on Start is what leaves the field
+    at(page, "knob-max_steps").locator("input").fill("54321")  # only the click on Start leaves the field
     run = press_start(page)
     assert server.run(run)["train"]["max_steps"] == 54_321
 

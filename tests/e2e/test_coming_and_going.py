@@ -1,4 +1,4 @@
-"""Links, two windows, a closed one, and runs that were trained elsewhere."""
+"""Links, two windows, a closed window, and runs that are trained by another process."""
 
 import shutil
 import signal
@@ -50,7 +50,7 @@ def test_a_run_that_is_trained_next_door_is_shown_live_by_its_link(page, server)
     try:
         run = run_id_of(training)
         visit(page, f"{server.url}/train?run={run}")
-        until(page, lambda: step(page) is not None, "a step in the strip")
+        until(page, lambda: step(page) is not None, "a step in the run bar")
         wait_for_more_steps(page, wait_for_more_steps(page))
         drawn = curve(page)["path"]
         until(page, lambda: curve(page)["path"] != drawn, "a longer curve")
@@ -58,8 +58,8 @@ def test_a_run_that_is_trained_next_door_is_shown_live_by_its_link(page, server)
         training.send_signal(signal.SIGINT)
         assert training.wait(PATIENCE) == 0
     last = server.lines(run)[-1]["step"]
-    until(page, lambda: step(page) == last, "the last step in the strip")
-    until(page, lambda: "stopped" in at(page, "run-bar").inner_text(), "its end in the strip")
+    until(page, lambda: step(page) == last, "the last step in the run bar")
+    until(page, lambda: "stopped" in at(page, "run-bar").inner_text(), "its end in the run bar")
 
 
 @pytest.mark.parametrize("address", ["train", "attention", "generate"])
@@ -79,12 +79,12 @@ def test_a_run_that_another_window_deletes_is_named_wherever_one_clicks_next(add
     expect(target).to_be_visible()
     shutil.rmtree(server.home / "runs" / run)
     target.click()
-    expect(page.get_by_text(f"There is no run '{run}' here")).to_be_visible()
+    expect(page.locator("[data-testid=stAlert]", has_text=run).first).to_be_visible()
     assert not page.locator("[data-testid=stException]").count()
     assert not page.errors
 
 
-def test_the_menu_of_the_strip_leads_to_an_earlier_run(page, server):
+def test_the_menu_of_the_run_bar_leads_to_an_earlier_run(page, server):
     training = command_line_training(server.home, max_steps=40)
     run = run_id_of(training)
     assert training.wait(PATIENCE) == 0
@@ -94,7 +94,7 @@ def test_the_menu_of_the_strip_leads_to_an_earlier_run(page, server):
     for size in ({"width": 390, "height": 844}, {"width": 1280, "height": 800}):
         page.set_viewport_size(size)
         for _ in range(3):  # also while all of it ticks it unfolds upwards, where there is room
-            # Streamlit's answer to the closing folds what was unfolded since: the second tick comes after it
+            # Streamlit's answer to the closing also closes a menu opened since: the second tick comes after it
             wait_for_more_steps(page, wait_for_more_steps(page))
             press(page, "runs-menu")
             expect(at(page, f"open-{run}")).to_be_visible()

@@ -1,4 +1,4 @@
-"""What is chosen but not started outlives a reload and a restart of the server."""
+"""Settings that were chosen but not started survive a reload and a restart of the server."""
 
 import pytest
 from driving import OWN, Server, at, button, choose, fill, press_start, slide, thumb, tracebacks, until, upload, visit
@@ -16,7 +16,7 @@ def choose_something(page) -> None:
     slide(page, "knob-block_size", 40)
     choose(page, "text", OWN)
     fill(page, "pasted", TEXT)
-    expect(at(page, "panel")).to_contain_text("3,000 characters")
+    expect(at(page, "panel")).to_contain_text("3,000")
 
 
 def stored(page) -> str:
@@ -25,7 +25,7 @@ def stored(page) -> str:
 
 def is_there_again(page) -> None:
     expect(thumb(page, "knob-block_size")).to_have_value("40")
-    expect(at(page, "panel")).to_contain_text("3,000 characters")
+    expect(at(page, "panel")).to_contain_text("3,000")
     expect(button(page, "start")).to_be_enabled()
 
 
@@ -35,7 +35,7 @@ def test_settings_and_a_pasted_text_outlive_the_server(page, browser, mirror, tm
     server = Server(home, mirror).wait_until_it_answers()
     visit(page, f"{server.url}/train")
     choose_something(page)
-    until(page, lambda: "sha256=" in stored(page) and "block_size=40" in stored(page), "a draft that is kept")
+    until(page, lambda: "sha256=" in stored(page) and "block_size=40" in stored(page), "a saved draft")
     assert TEXT[:20] not in stored(page)
     server.kill()
     again = Server(home, mirror, port=server.port).wait_until_it_answers()
@@ -64,7 +64,7 @@ def test_a_text_that_the_server_has_lost_is_named_and_nothing_else_is_trained(pa
     visit(page, f"{server.url}/train")
     choose(page, "text", OWN)
     upload(page, "notes.txt", drawing_room(3_210).encode())
-    until(page, lambda: "notes.txt" in stored(page), "a draft that is kept")
+    until(page, lambda: "notes.txt" in stored(page), "a saved draft")
     for text in (server.home / "texts").iterdir():
         if text.stat().st_size == 3_210:
             text.unlink()
@@ -104,7 +104,7 @@ def test_where_the_browser_keeps_nothing_all_works_as_ever(page, server):
 def test_a_link_that_says_something_comes_before_what_the_browser_keeps(page, server):
     visit(page, f"{server.url}/train")
     slide(page, "knob-n_layer", 5)
-    until(page, lambda: "n_layer=5" in stored(page), "a draft that is kept")
+    until(page, lambda: "n_layer=5" in stored(page), "a saved draft")
     other = page.context.new_page()
     visit(other, f"{server.url}/train?n_layer=7")
     expect(thumb(other, "knob-n_layer")).to_have_value("7")
@@ -115,14 +115,14 @@ def test_a_link_that_says_something_comes_before_what_the_browser_keeps(page, se
 
 
 def test_nothing_is_asked_twice_and_no_tick_writes(page, server):
-    """A first visit costs no rerun; what is kept costs one."""
+    """A first visit costs no rerun; a saved draft costs one."""
     sent = []
     page.on("websocket", lambda it: it.on("framesent", lambda data: sent.append(len(data))))
     visit(page, f"{server.url}/train")
     page.wait_for_timeout(1_500)
     first = len(sent)
     slide(page, "knob-n_layer", 5)
-    until(page, lambda: "n_layer=5" in stored(page), "a draft that is kept")
+    until(page, lambda: "n_layer=5" in stored(page), "a saved draft")
     sent.clear()
     visit(page, f"{server.url}/train")
     expect(thumb(page, "knob-n_layer")).to_have_value("5")

@@ -1,4 +1,4 @@
-"""More runs than places: turns in a real browser, and what a window says while it waits."""
+"""More runs than slots: turns in a real browser, and what a window shows while its run waits."""
 
 import math
 import re
@@ -11,18 +11,18 @@ from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 TURN = 3.0  # seconds, see Slots
-LATE = 3.0  # seconds: a sentence is a tick old, a turn ends after a step or an exam
+LATE = 3.0  # seconds: the page is a tick old, and a turn ends only after a step or a validation check
 OBSERVED = 13.0  # seconds: four turns, and a bit
 
 
 def wait_in_sentence(page) -> int | None:
-    """N of "your turn in N s" in the strip; None when it does not wait."""
+    """N of "your turn in N s" in the run bar; None when the run does not wait."""
     found = re.search(r"your turn in (\d+) s", at(page, "run-bar").inner_text())
     return found and int(found[1])
 
 
 class Watch(threading.Thread):
-    """Writes down which run logs when: [run, when its turn began, when it last logged in it], by the system's clock."""
+    """Records the turns of the runs: [run, when its turn began, when it last logged in it], by the system's clock."""
 
     def __init__(self, server, runs) -> None:
         super().__init__(daemon=True)
@@ -47,7 +47,7 @@ class Watch(threading.Thread):
         self.join()
 
 
-def test_two_runs_share_one_place_fairly_and_each_strip_says_when_its_turn_comes(new_page, fresh_server):
+def test_two_runs_share_one_slot_fairly_and_each_run_bar_says_when_its_turn_comes(new_page, fresh_server):
     server = fresh_server(MICROLLM_SLOTS="1")
     pages = [new_page(viewport={"width": 900, "height": 700}) for _ in range(2)]
     for page in pages:
@@ -72,7 +72,7 @@ def test_two_runs_share_one_place_fairly_and_each_strip_says_when_its_turn_comes
     assert set(order) == {0, 1}
     assert all(seconds == pytest.approx(TURN, abs=1.5) for _, seconds in lengths[1:])  # after a first one
 
-    errors = []  # a strip that is a tick late still says the turn that has just begun
+    errors = []  # a run bar that is a tick late still shows the turn that has just begun
     for now, run, said in looks:
         begins = [begin for other, begin, _ in watch.turns[1:] if other == run]
         if said is not None and began + LATE < now < began + OBSERVED - said - LATE:
@@ -86,7 +86,7 @@ def test_two_runs_share_one_place_fairly_and_each_strip_says_when_its_turn_comes
 def test_a_run_that_waits_for_its_first_turn_says_so_and_offers_the_game(new_page, fresh_server):
     server = fresh_server(MICROLLM_SLOTS="1")
     first, second = new_page(), new_page()
-    visit(first, f"{server.url}/train?n_embd=192&n_layer=6&block_size=128")  # takes its time until it has begun
+    visit(first, f"{server.url}/train?n_embd=192&n_layer=6&block_size=128")  # slow to start
     visit(second, f"{server.url}/train")
     assert not second.locator(".guess").count()
     press(first, "start")

@@ -1,4 +1,4 @@
-"""What keyboards of all kinds send to the field of the guessing game: each letter is one guess. No server is needed."""
+"""Keyboards of all kinds in the field of the guessing game: each letter is one guess. No server is needed."""
 
 import unicodedata
 
@@ -24,7 +24,7 @@ ANSWER = 60  # milliseconds that the server takes
 
 @pytest.fixture
 def field(page):
-    """The field of a game whose server answers after a while, and loses as many guesses as the window's `lost`."""
+    """The field of a game. Its server answers after 60 ms, and loses as many guesses as the window's `lost`."""
     mount(page, guess, GAME)
     page.evaluate(
         """(after) => {
@@ -48,7 +48,7 @@ def field(page):
 
 
 def made(page, rest: int = 8 * ANSWER) -> list[str]:
-    """The guesses that the server took, when all is over."""
+    """The guesses that the server has received in the end."""
     page.wait_for_timeout(rest)
     assert not page.errors
     assert page.locator("input").input_value() == ""
@@ -56,12 +56,12 @@ def made(page, rest: int = 8 * ANSWER) -> list[str]:
 
 
 def keyboard(page):
-    """What an input method of the system does."""
+    """A session that acts as an input method of the system."""
     return page.context.new_cdp_session(page)
 
 
 def compose(session, *stages: str, commit: str) -> None:
-    """Show each stage of a composition, and end it."""
+    """Show each stage of a composition, then commit it."""
     for stage in stages:
         session.send(
             "Input.imeSetComposition", {"text": stage, "selectionStart": len(stage), "selectionEnd": len(stage)}
@@ -163,9 +163,9 @@ PHONE = """
         ([["type", "e"], ["type", "x"]], "ex"),
         ([["start", "e"], ["end", "e"], ["start", "x"], ["end", "x"]], "ex"),
         ([["start", "t"], ["update", "th"], ["update", "the"], ["end", "the"], ["type", " "]], "the "),
-        ([["start", "t", 1_000], ["update", "th", 1_000], ["end", "th"]], "th"),  # each is answered while it rests
+        ([["start", "t", 1_000], ["update", "th", 1_000], ["end", "th"]], "th"),  # each is answered during the pause
         ([["start", "t"], ["update", "th"], ["end", "these"]], "t"),  # a suggestion was taken
-        ([["start", "hello"], ["end", "hello"]], "h"),  # a finger that glides
+        ([["start", "hello"], ["end", "hello"]], "h"),  # swipe typing
         ([["break", ""], ["type", "a"]], "\na"),
     ],
 )

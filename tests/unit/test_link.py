@@ -70,13 +70,13 @@ def test_a_value_out_of_range_is_replaced_by_the_nearest():
     link = read({"block_size": "900", "learning_rate": "-1", "n_layer": "0"})
     assert link.values == {"block_size": 256, "learning_rate": 1e-6, "n_layer": 1}
     assert len(link.wrong) == 3
-    assert "block_size is 900: it must be a whole number from 1 to 256. Taken: 256." in link.wrong
+    assert any(all(word in sentence for word in ("block_size", "900", "256")) for sentence in link.wrong)
 
 
 def test_heads_that_cannot_share_the_width_are_replaced_by_the_nearest_that_can():
     link = read({"n_embd": "48", "n_head": "5"})
     assert link.values["n_head"] in (4, 6)
-    assert any("n_head must divide n_embd" in sentence for sentence in link.wrong)
+    assert any("n_head" in sentence and "n_embd" in sentence for sentence in link.wrong)
 
 
 def test_an_odd_width_with_rotary_positions_is_made_even():

@@ -1,1 +1,1 @@
-"""What a page is made of: each public function draws one part."""
+"""The parts of the pages: each public function draws one."""

@@ -1,4 +1,4 @@
-"""What opens and closes on a page, beneath a line that says what is in it."""
+"""A part of a page that opens and closes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 
 def disclosure(label: str, *, key: str) -> DeltaGenerator | None:
-    """A button that opens and closes the place beneath it: that place, or None while it is closed.
+    """A button that opens and closes the container below it: that container, or None while it is closed.
 
-    `st.session_state[key]` says whether it is open, also after a visit to another page. It is no `st.expander`: of one
-    that goes away while it fades, the browser keeps the whole page around it in memory (React Aria's table of running
-    transitions hears of the end of one of its four borders only).
+    `st.session_state[key]` is True while it is open, also after a visit to another page. It is not an `st.expander`: if
+    one is removed during its fade, the browser keeps the whole page around it in memory, because React Aria's table of
+    running transitions hears of the end of only one of its four borders.
     """
     is_open = st.session_state.setdefault(key, False)
     place = st.container(key=key, gap="small")
@@ -21,7 +21,7 @@ def disclosure(label: str, *, key: str) -> DeltaGenerator | None:
         icon=":material/expand_less:" if is_open else ":material/expand_more:",
         type="tertiary",
         on_click=_set,
-        args=(key, not is_open),  # what it was to do when it was drawn: Streamlit may deliver a click twice
+        args=(key, not is_open),  # fixed when drawn, because Streamlit may deliver a click twice
     )
     return place if is_open else None
 

@@ -1,4 +1,4 @@
-"""The one way to tick: a part of a page that is drawn again at a fixed interval."""
+"""Ticking: draw a part of a page again at a fixed interval."""
 
 from __future__ import annotations
 
@@ -15,33 +15,32 @@ from ..words import literal
 
 
 def live(part: Callable[[View | None], None], every: float, *, key: str, when: bool = True) -> None:
-    """Draw `part` with what is on show now, and again every `every` seconds if `when`.
+    """Draw `part` with the present View, and again every `every` seconds if `when`.
 
-    With many open windows it ticks more slowly, so that answers to clicks and training keep their time. It stands in a
-    container of its own, because a click during a tick makes the element after a ticking fragment vanish (streamlit
-    #16708).
+    With many open windows it ticks more slowly, so that clicks and training are not delayed. It has its own container,
+    because a click during a tick removes the element after a ticking fragment (streamlit #16708).
     """
     with st.container(key=key):
-        st.fragment(_or_the_whole_page(part), run_every=every * refresh_slowdown() if when else None)()
+        st.fragment(_part_or_page(part), run_every=every * refresh_slowdown() if when else None)()
 
 
-def _or_the_whole_page(part: Callable[[View | None], None]) -> Callable[[], None]:
-    """A fragment that draws `part` as long as the same run is on show and exists, and else the whole page.
+def _part_or_page(part: Callable[[View | None], None]) -> Callable[[], None]:
+    """A fragment that draws `part` while the same run is on show and exists. Otherwise it draws the whole page.
 
     (A click can arrive after its part has left the page.)
     """
     its_run = view.run_id()
 
-    def shown() -> None:
+    def draw() -> None:
         if view.run_id() != its_run:
             st.rerun()
         try:
             part(look())
-        except NotFinite as problem:  # a check of weights on a few inputs cannot rule this out
+        except NotFinite as problem:  # checking the weights on a few inputs cannot rule this out
             st.error(literal(str(problem)), icon=":material/error:")
         except RunProblem:
             if not view.is_gone():
                 raise
             st.rerun()
 
-    return shown
+    return draw

@@ -1,9 +1,9 @@
-"""The strip at the bottom edge of every page: the run on show, its numbers and its buttons."""
+"""The run bar at the bottom of every page: the run on show, its numbers and its buttons."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import streamlit as st
 
@@ -13,128 +13,138 @@ from ...jobs.training import TrainingJob
 from ...runs.catalog import runs_and_damaged
 from ...runs.history import newest_val_loss
 from ...runs.importing import MOST_BYTES
-from ...runs.info import RunInfo, RunProblem
+from ...runs.info import RunProblem
 from ...runs.run import ACTIVE, Run
 from .. import server
 from ..components.timeline import timeline
 from ..presence import refresh_slowdown
-from ..state import commands, navigation, ownership, saved_draft, uploads, view, window
+from ..state import commands, navigation, ownership, saved_draft, uploads
 from ..state.session import session, take_problem
+from ..state.view import View, look, run_id
+from ..state.window import window
 from ..words import choices, duration, literal
 from .live import live
 from .share import share
 
-_ROOM = 400  # pixels
-_LISTED = 12  # runs
+_MENU_PIXELS = 400  # height
+_MAX_LISTED_RUNS = 12
 
 
 def show(pace: float) -> None:
-    """The run, its numbers, its buttons and what stands in its way, at the bottom edge of every page, always in sight.
+    """Show the run bar, and above the page what is wrong with the link or the saved draft.
 
-    While a run trains its numbers are anew every `pace` seconds.
+    While a run trains, the bar is drawn again every `pace` seconds.
     """
-    window.window()  # from now on it is counted, and what it leaves is cleared away
-    link_problem, start_problem = navigation.follow_the_link(), take_problem()
-    draft_problem = saved_draft.follow()
-    shown = _whole_page()
+    window()  # from now on the window counts as open, and its memory is freed when it closes
+    link_problem, start_problem = navigation.follow_link(), take_problem()
+    draft_problem = saved_draft.restore()
+    view = look()
+    layout = _layout(view)
     with st.bottom:
-        is_alive = view.is_active() or bool(ownership.jobs())
-        pace = pace if view.has_a_curve() else 1.0 if view.waits() else 0.2
-        live(lambda _: _tick(shown, start_problem), pace, key="run-bar", when=is_alive)
-        saved_draft.keep()
+        is_alive = bool((view and view.is_active) or ownership.jobs())
+        if not (view and view.has_a_curve):
+            pace = 1.0 if view and view.waits else 0.2
+        live(lambda now: _tick(now, layout, start_problem), pace, key="run-bar", when=is_alive)
+        saved_draft.save()
     if draft_problem:
         st.warning(literal(draft_problem), icon=":material/history:")
     if link_problem:
         st.warning(literal(link_problem), icon=":material/link_off:")
     if home_is_temporary():
         st.warning(
-            f"Runs are kept in {literal(str(home()))} until this machine is cleaned: MICROLLM_HOME cannot be written."
+            f"Runs are saved only temporarily, in {literal(str(home()))}, because MICROLLM_HOME is not writable."
         )
 
 
-def _whole_page() -> tuple:
-    """What concerns the whole page: another run or moment, the end of a long wait, the first points, the end; timers
-    begin and end there, and are set anew when the refresh_slowdown grows or goes.
-    """
-    moment = view.run() and view.moment()
-    return view.run_id(), view.waits(), view.has_a_curve(), view.is_active(), moment, refresh_slowdown()
+def _layout(view: View | None) -> tuple:
+    """What the whole page depends on. When it changes, the page is drawn again, with other parts and timers."""
+    if view is None:
+        return (refresh_slowdown(),)
+    return refresh_slowdown(), view.run.id, view.moment, view.waits, view.has_a_curve, view.is_active
 
 
-def _tick(shown: tuple, start_problem: str | None) -> None:
-    if _whole_page() != shown or session().problem:
+def _tick(view: View | None, layout: tuple, start_problem: str | None) -> None:
+    if _layout(view) != layout or session().problem:
         st.rerun()
-    run, job = view.run(), view.job()
-    info = run.read_info() if run else None
-    state = job.state if job else info.state if info else None
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-        _menu(literal(info.name) if info else "No run yet")
-        _buttons(state, ownership.owned_job())
-        share()
-        for other in ownership.jobs():
-            if other.run.id != view.run_id():
-                _way_to(other)
-        nothing = "No run is on show." if ownership.jobs() else "Nothing trains yet: press **Start**."
-        st.markdown(_numbers(info, state, job) if info else nothing, width="content")
+        _menu(view)
+        _buttons(view, ownership.owned_job())
+        share(view)
+        for job in ownership.jobs():
+            if job.run.id != run_id():
+                _link_to(job)
+        if view:
+            line = _numbers(view)
+        else:
+            line = "No run selected." if ownership.jobs() else "Nothing is training yet. Press **Start**."
+        st.markdown(line, width="content")
     if start_problem:
         st.error(literal(start_problem), icon=":material/error:")
-    if job and job.warning:
-        st.warning(literal(job.warning), icon=":material/warning:")
-    if view.has_a_curve():
-        data = plots.timeline_data(run.history.read(), run.list_snapshots())
-        timeline(data, view.moment(), view.is_active(), navigation.choose_moment)
+    if view and view.job and view.job.warning:
+        st.warning(literal(view.job.warning), icon=":material/warning:")
+    if view and view.has_a_curve:
+        data = plots.timeline_data(view.history, view.snapshots)
+        timeline(data, view.moment, view.is_active, navigation.choose_moment)
 
 
-def _menu(name: str) -> None:
-    menu = st.popover(name, key="runs-menu", on_change="rerun")
-    # always as high: one that grows while it unfolds is small for a moment, and is kept below, where nothing has room
-    place = menu.container(height=_ROOM, border=False)
+def _menu(view: View | None) -> None:
+    menu = st.popover(literal(view.info.name) if view else "No run yet", key="runs-menu", on_change="rerun")
+    # fixed height: the browser positions the menu before it is filled, and a growing one would not fit below the bar
+    place = menu.container(height=_MENU_PIXELS, border=False)
     if not menu.open:
         return
     with place:
-        left_out = "" if ownership.lists_all() else ", nor are those on other people's own texts"
-        st.caption(f"Runs on this server, newest first. Those that train in other windows are not listed{left_out}.")
-        listed = 0
+        private = "" if ownership.lists_all() else " and other people's runs on their own texts"
+        st.caption(f"Runs on this server, newest first. Runs training in other windows{private} are not listed.")
         runs, damaged = runs_and_damaged()
-        for run in runs:
-            if listed == _LISTED:
-                break
-            try:
-                info = run.read_info()
-            except RunProblem:  # deleted since the list was made
-                continue
-            is_elsewhere = info.state in ACTIVE and not window.window().holds(run.id)
-            if is_elsewhere or not ownership.lists(run):
-                continue
-            listed += 1
-            exam = newest_val_loss(run.history.path)
-            loss = f"validation {exam[1]:.2f}" if exam else "not scored yet"
-            label = f"{literal(info.name)} · {info.state} · {loss}"
-            st.button(label, key=f"open-{run.id}", on_click=navigation.show, args=(run.id,), width="stretch")
-        if not listed:
-            st.caption("None yet.")
+        _list(runs)
         own = ownership.keys()
-        named = [run_id for run_id in damaged if ownership.lists_all() or run_id in own][:_LISTED]
-        for run_id in named:
-            st.caption(f"{run_id} · damaged: a part of its folder cannot be used.")
-        if others := len(damaged) - len(named):  # whose they are nobody can tell, and an id is a link
-            st.caption(f"Damaged and not named here, since they may be somebody's own: {others:,}.")
-        if view.run() and ownership.owns() and not view.job():
-            _delete(view.run())
+        named = [its_id for its_id in damaged if ownership.lists_all() or its_id in own][:_MAX_LISTED_RUNS]
+        for its_id in named:
+            st.caption(f"{its_id} · damaged, cannot be opened")
+        if others := len(damaged) - len(named):  # nobody can tell who owns them, and an id is a link
+            st.caption(f"Damaged runs not named because they may be private: {others:,}.")
+        if view and ownership.owns() and not view.job:
+            _delete(view)
         used, most = server.disk_use() / 1e6, most_disk() / 1e6
-        st.caption(f"All runs and texts on this server take {used:,.1f} MB of the {most:,.0f} that they may.")
+        st.caption(f"Storage: {used:,.1f} MB of {most:,.0f} MB used")
         _import()
 
 
+def _list(runs: Iterable[Run]) -> None:
+    """A button for each run that this window may list."""
+    listed = 0
+    for run in runs:
+        if listed == _MAX_LISTED_RUNS:
+            break
+        try:
+            info = run.read_info()
+        except RunProblem:  # deleted since the list was made
+            continue
+        is_elsewhere = info.state in ACTIVE and not window().holds(run.id)
+        if is_elsewhere or not ownership.lists(run):
+            continue
+        listed += 1
+        validation = newest_val_loss(run.history.path)
+        loss = f"validation loss {validation[1]:.3f}" if validation else "not validated yet"
+        label = f"{literal(info.name)} · {info.state} · {loss}"
+        st.button(label, key=f"open-{run.id}", on_click=navigation.show, args=(run.id,), width="stretch")
+    if not listed:
+        st.caption("None yet.")
+
+
 def _import() -> None:
-    above = st.container()  # what stands below may be out of sight
-    st.file_uploader("Import a run (the zip of Take it away)", "zip", key="import", max_upload_size=MOST_BYTES // 2**20)
+    above = st.container()  # an error below the field could be out of sight
+    st.file_uploader(
+        "Import a run (a zip exported by MicroLLM)", "zip", key="import", max_upload_size=MOST_BYTES // 2**20
+    )
     packed = uploads.uploaded("import")
     if packed is None:
         return
-    taken, problem = session().imported
-    if packed.file_id != taken:
+    imported, problem = session().imported
+    if packed.file_id != imported:
         data = uploads.content(packed)
-        problem = "This file is not here any more: choose it again." if data is None else commands.import_run(data)
+        problem = "The upload has expired. Choose the file again." if data is None else commands.import_run(data)
         session().imported = packed.file_id, problem
         if problem is None:
             st.rerun()
@@ -142,29 +152,29 @@ def _import() -> None:
         above.error(literal(problem), icon=":material/error:")
 
 
-def _delete(run: Run) -> None:
-    name = literal(run.read_info().name)
-    is_sure = st.checkbox(f"Delete {name} ({run.disk_size() / 1e6:,.1f} MB) for good", key=f"sure-{run.id}")
+def _delete(view: View) -> None:
+    run, name = view.run, literal(view.info.name)
+    is_sure = st.checkbox(f"Permanently delete {name} ({run.disk_size() / 1e6:,.1f} MB)", key=f"sure-{run.id}")
     if is_sure:
         st.button("Delete it now", key="delete", icon=":material/delete:", on_click=commands.delete, args=(run.id,))
 
 
-def _numbers(info: RunInfo, state: str, job: TrainingJob | None) -> str:
-    """The run in one line, also on a phone: there shell.css hides what stands in emphasis."""
-    history = view.run().history.read()
+def _numbers(view: View) -> str:
+    """The run in one line. shell.css hides what is emphasized on a phone, so that the rest fits."""
+    history, info, state = view.history, view.info, view.state
     last = history.last
     parts = ["***training** ·*" if state == "training" and last else f"**{state}** ·"]
     if state in ACTIVE and not ownership.owns():
         parts.append("*you are* watching ·")
-    if job and (other := job.waits_for):
-        parts = [f"**begins when {literal(other.run.read_info().name)} is over** ·"]
-    elif state == "waiting" and (seconds := job and job.seconds_to_turn()):
+    if view.job and (other := view.job.waits_for):
+        parts = [f"**starts when {literal(other.run.read_info().name)} ends** ·"]
+    elif state == "waiting" and (seconds := view.job and view.job.seconds_to_turn()):
         parts = [f"**your turn in {math.ceil(seconds)} s** ·"]
     if last:
         parts.append(f"*step* **{last['step']:,}** / {info.train.max_steps:,} ·")
     if history.val_losses:
         loss = history.val_losses[-1][1]
-        parts.append(f"val*idation* **{loss:.3f}** *({choices(loss)})* ·")
+        parts.append(f"val*idation loss* **{loss:.3f}** *({choices(loss)})* ·")
     line = " ".join(parts).removesuffix(" ·")
     if (rate := history.steps_per_second()) and state in ("training", "waiting"):
         speed = f"{rate:.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s"
@@ -175,29 +185,30 @@ def _numbers(info: RunInfo, state: str, job: TrainingJob | None) -> str:
     return line
 
 
-def _buttons(state: str | None, job: TrainingJob | None) -> None:
+def _buttons(view: View | None, job: TrainingJob | None) -> None:
     if job is None:
-        can_go_on = state in ("stopped", "interrupted", "failed") and ownership.owns() and not _has_diverged()
-        if can_go_on:
+        can_resume = view is not None and view.state in ("stopped", "interrupted", "failed") and ownership.owns()
+        can_resume = can_resume and not _has_diverged(view)
+        if can_resume:
             st.button(
                 "Resume",
                 key="bar-go-on",
                 type="primary",
                 icon=":material/resume:",
                 on_click=commands.resume,
-                args=(view.run_id(),),
+                args=(view.run.id,),
             )
         st.button(
             "Start",
             key="bar-start",
-            type="secondary" if can_go_on else "primary",
+            type="secondary" if can_resume else "primary",
             icon=":material/play_arrow:",
             on_click=commands.start,
-            help="A new run with the settings of the train page" if can_go_on else None,
+            help="Start a new run with the settings of the Train page" if can_resume else None,
         )
         return
-    # one button that changes its face: of two that take turns, the browser sometimes shows both until the next click
-    if state == "paused":
+    # one button that changes: of two that alternate, the browser sometimes shows both until the next click
+    if view.state == "paused":
         _icon("bar-pause", "Resume", ":material/play_arrow:", _resume)
     else:
         _icon("bar-pause", "Pause", ":material/pause:", _pause)
@@ -205,34 +216,34 @@ def _buttons(state: str | None, job: TrainingJob | None) -> None:
     _icon("bar-stop", "Stop", ":material/stop:", _stop)
 
 
-def _has_diverged() -> bool:
-    """True when the run on show ended with a loss that is no number: gone on with, it would do so again."""
-    last = view.run().history.read().last
+def _has_diverged(view: View) -> bool:
+    """True when the last loss is not a number: resumed, the run would diverge again."""
+    last = view.history.last
     return last is not None and last["train_loss"] is None
 
 
-def _way_to(other: TrainingJob) -> None:
-    """The way to a run of this window that is not on show."""
-    name = literal(other.run.read_info().name)
-    what = "is next" if other.waits_for else {"paused": "is paused"}.get(other.state, "trains")
+def _link_to(job: TrainingJob) -> None:
+    """A button that shows another run of this window."""
+    state = "paused" if job.state == "paused" else "training"
+    name = literal(job.run.read_info().name)
     st.button(
-        f"{name} {what}",
-        key=f"way-to-{other.run.id}",
+        f"Open {name} (queued)" if job.waits_for else f"Back to {name} ({state})",
+        key=f"way-to-{job.run.id}",
         icon=":material/arrow_forward:",
         type="tertiary",
         on_click=navigation.show,
-        args=(other.run.id,),
+        args=(job.run.id,),
     )
 
 
 def _icon(key: str, name: str, icon: str, action: Callable[[TrainingJob], None]) -> None:
-    """A small button, so that all stand in one row on a phone: shell.css leaves its name to those who listen."""
-    st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(view.run_id(), action))
+    """A small button, so that all fit in one row on a phone: shell.css hides its name from all but screen readers."""
+    st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(run_id(), action))
 
 
 def _command(its_id: str, action: Callable[[TrainingJob], None]) -> None:
-    """Do what the button of this run says, if this window shows the run and may command it, at the click."""
-    if its_id == view.run_id() and (job := ownership.owned_job()):
+    """Carry out a click on a button of this run, if the window still shows the run and may control it."""
+    if its_id == run_id() and (job := ownership.owned_job()):
         action(job)
 
 
@@ -254,4 +265,4 @@ def _one_step(job: TrainingJob) -> None:
 
 def _stop(job: TrainingJob) -> None:
     job.stop()
-    job.wait_briefly(lambda: False)
+    job.wait_briefly(lambda: False)  # until it is over

@@ -1,14 +1,14 @@
-"""Controls made from the table of knobs, what they cost, and the fields that pages share."""
+"""The controls of all settings, made from the fields of the configs."""
 
 from __future__ import annotations
 
-from dataclasses import Field, asdict
+from dataclasses import Field
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ... import plots
-from ...config import PRESETS, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
+from ...config import PRESETS, ModelConfig, TrainConfig, configs_from, flat, knobs, nearest_valid, problems
 from ..state import draft
 from ..state.session import knob_key
 from ..theme import mode
@@ -30,11 +30,8 @@ _RECIPE = (
 _RUN = tuple(name for name in knobs() if name not in _MAIN + _RECIPE)
 
 
-# ---- the knobs
-
-
 def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[str, str]]:
-    """Preset and sliders: what they say, and what is wrong with it. It is remembered as the draft of the next run."""
+    """Preset and knobs: (model, train, problems by field). They are remembered as the draft of the next run."""
     preset, model, train = draft.draft()
     st.session_state.setdefault("preset", preset)
     chosen = st.segmented_control(
@@ -48,8 +45,8 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     )
     if chosen != preset:
         preset, (model, train) = chosen, configs_from({}, chosen)
-        draft.set_knobs(_all((model, train)))
-        draft.remember_draft(preset, {})  # now, so that a run of this script that is cut short is not repeated
+        draft.set_knobs(flat(model, train))
+        draft.remember_draft(preset, {})  # at once, so that an aborted script run does not apply the preset again
     with st.container(horizontal=True, wrap=False):
         st.caption(PRESETS[preset].sentence, width="stretch")
         is_changed = draft.draft()[1:] != configs_from({}, preset)
@@ -58,20 +55,20 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
             key="preset-reset",
             type="tertiary",
             disabled=not is_changed,
-            help=f"Back to the settings of {PRESETS[preset].title}",
+            help=f"Reset to the {PRESETS[preset].title} preset",
             on_click=draft.set_draft,
-            args=(preset, _all(configs_from({}, preset))),
+            args=(preset, flat(*configs_from({}, preset))),
         )
-    values = _all((model, train))
+    values = flat(model, train)
     marks = _grid(_MAIN)
     more = disclosure("More", key="more")
-    beneath = st.container()
-    if more:  # what is not seen costs the browser nothing at each tick
+    below = st.container()
+    if more:  # drawn only while open, because each tick costs the browser time for every element
         with more:
-            st.markdown("**The recipe**: what it is made of, and how it learns")
+            st.markdown("**Recipe**: how the model is built and how it learns")
             marks |= _grid(_RECIPE)
             curve = st.container(key="learning-rate")
-            st.markdown("**The run**: how much, how often, how long")
+            st.markdown("**Run**: batches, length, validation, random seed")
             marks |= _grid(_RUN)
     for name, mark in marks.items():
         with mark:
@@ -82,23 +79,19 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     found = problems(model, train, text_length)
     for name, sentence in found.items():
         if name in knobs():
-            with marks.get(name, beneath):
-                _offer(name, sentence, nearest_valid(name, model, text_length))
+            with marks.get(name, below):
+                _problem(name, sentence, nearest_valid(name, model, text_length))
     if not model.causal:
-        with marks.get("causal", beneath):
-            st.warning("Cheating: the answer is in sight.", icon=":material/visibility:")
+        with marks.get("causal", below):
+            st.warning("Cheating: without the causal mask the model sees the answer.", icon=":material/visibility:")
     if more and not found:
         with curve:
             _learning_rate(train)
     return model, train, found
 
 
-def _all(configs: tuple[ModelConfig, TrainConfig]) -> dict:
-    return {name: value for config in configs for name, value in asdict(config).items()}
-
-
 def _grid(names: tuple[str, ...]) -> dict[str, DeltaGenerator]:
-    """A place for each knob, two in a row."""
+    """A container for each knob, two per row."""
     places = {}
     for i in range(0, len(names), 2):
         for name, column in zip(names[i : i + 2], st.columns(2), strict=False):
@@ -127,23 +120,16 @@ def _learning_rate(train: TrainConfig) -> None:
         plots.learning_rate_spec(mode()),
         width="stretch",
         key="learning-rate-curve",
-        alt="The learning rate of each step of the run",
+        alt="Learning rate at each step of the run",
     )
-    st.caption("How big the corrections will be, from the first step to the last (learning-rate curve).")
+    st.caption("Learning rate (how big each update of the weights is) from the first step to the last.")
 
 
-def _offer(name: str, sentence: str, value) -> None:
+def _problem(name: str, sentence: str, value) -> None:
     st.error(sentence, icon=":material/error:")
     if value is not None:
 
-        def take() -> None:
+        def use() -> None:
             st.session_state[knob_key(name)] = value
 
-        st.button(f"Use {value}", key=f"use-{name}", on_click=take)
-
-
-# ---- what it costs
-
-# ---- while it trains
-
-# ---- a sentence, a prompt, dice
+        st.button(f"Use {value}", key=f"use-{name}", on_click=use)

@@ -1,4 +1,4 @@
-"""The choice of a text to learn: the book, one made here, or one's own; and what is done to it first."""
+"""The choice of a text: the book, a built-in text, or the person's own; and how it is modified."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..state.session import session
 from ..words import literal
 from .live import live
 
-_TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "My own text"}
-_PREVIEW = 200  # characters
+_TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "Your own text"}
+_PREVIEW_CHARACTERS = 200
 
 
 def text() -> texts.Text | None:
-    """The choice of a text. None while there is none to train on; the reason is on the page then."""
+    """The choice of a text. None while there is none to train on: the page then says why."""
     choice = draft.text_choice()
     for name, key in draft.TEXT_KEYS.items():
         st.session_state.setdefault(key, choice[name])
@@ -36,17 +36,18 @@ def text() -> texts.Text | None:
         _own_text()
     else:
         st.caption(BUILTIN_TEXTS[choice["source"]].purpose)
-    with st.popover("Change the text first", key="text-change"):
+    with st.popover("Modify this text", key="text-change"):
         choice["how"] = st.selectbox(
-            "Take it",
+            "Use it",
             list(TRANSFORMS),
             format_func=lambda how: TRANSFORMS[how].label,
             key="text-how",
             persist_state="session",
-            help="With the letters shuffled, only their frequencies can be learned; with the words, only spelling.",
+            help="From shuffled letters the model can learn only letter frequencies; from shuffled words, only "
+            "spelling.",
         )
         choice["first"] = st.number_input(
-            "Only the first characters (empty: all)",
+            "Use only the first N characters (empty = all)",
             min_value=20,
             value=None,
             step=1_000,
@@ -59,8 +60,10 @@ def text() -> texts.Text | None:
         st.error(literal(str(problem)), icon=":material/description:")
         return None
     if chosen:
-        characters = texts.load_corpus(chosen.sha256).vocab_size
-        st.caption(f"{chosen.characters:,} characters, {characters} different; the last tenth is held out.")
+        vocab_size = texts.load_corpus(chosen.sha256).vocab_size
+        st.caption(
+            f"{chosen.characters:,} characters, {vocab_size} different. The last 10 % are held out for validation."
+        )
         if chosen.notice:
             st.warning(literal(chosen.notice), icon=":material/translate:")
     return chosen
@@ -68,19 +71,19 @@ def text() -> texts.Text | None:
 
 def _book_status() -> None:
     book = server.book()
-    book.wait(0.3)  # a kept book is here at once
+    book.wait(0.3)  # enough to read a stored book
     if book.is_busy:
         live(lambda _: _book_progress(), 0.5, key="book-progress")
     elif book.problem:
         st.warning(
-            f"{literal(book.problem)} Until you have it, Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
+            f"{literal(book.problem)} Until the book is downloaded, Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
             icon=":material/cloud_off:",
         )
         st.button("Try again", key="book-again", on_click=_try_book_again)
 
 
 def _try_book_again() -> None:
-    if server.book().problem:  # else another window was first
+    if server.book().problem:  # else another window has already tried again
         server.book.clear()
 
 
@@ -94,45 +97,45 @@ def _book_progress() -> None:
 
 def _own_text() -> None:
     st.file_uploader(
-        "A plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200, on_change=_give_up_removed
+        "Plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200, on_change=_forget_removed_file
     )
     st.text_area(
-        f"… or paste some text, up to {draft.MOST_PASTED:,} characters (a longer one as a file)",
+        f"… or paste up to {draft.MOST_PASTED:,} characters",
         key="pasted",
         height=120,
         max_chars=draft.MOST_PASTED,
         persist_state="session",
     )
     st.caption(ownership.who_sees_own_texts())
-    draft.take_own()
+    draft.read_own_fields()
     problem, own = session().own.problem, session().own.text
     if problem:
         st.error(literal(problem), icon=":material/description:")
     if own:
-        st.text(f"Using: {own.name}" + (f", the earlier text of {own.characters:,} characters" if problem else ""))
+        st.text(f"Using: {own.name}" + (f" (your previous text, {own.characters:,} characters)" if problem else ""))
         chosen, likely = draft.encodings()
         if draft.is_from("upload") and uploads.uploaded("upload") is not None and likely in ENCODINGS:
             st.session_state.setdefault("encoding", chosen or likely)
             _encoding(own)
 
 
-def _give_up_removed() -> None:
+def _forget_removed_file() -> None:
     if st.session_state["upload"] is None:
-        draft.give_up("upload")
+        draft.field_emptied("upload")
 
 
 def _encoding(own: texts.Text) -> None:
-    """How a file begins whose bytes do not tell in which letters it is written, and the choice of others."""
+    """The beginning of a file whose encoding had to be assumed, and a choice of others."""
     corpus = texts.load_corpus(own.sha256)
-    st.code(corpus.tokenizer.decode(corpus.train[:_PREVIEW].tolist()), language=None, wrap_lines=True)
+    st.code(corpus.tokenizer.decode(corpus.train[:_PREVIEW_CHARACTERS].tolist()), language=None, wrap_lines=True)
     st.selectbox(
-        "If these letters look wrong, read it as",
+        "If these letters look wrong, choose another encoding",
         list(ENCODINGS),
         format_func=ENCODINGS.get,
         key="encoding",
-        on_change=_read_again,
+        on_change=_choose_encoding,
     )
 
 
-def _read_again() -> None:
+def _choose_encoding() -> None:
     draft.choose_encoding(st.session_state["encoding"])

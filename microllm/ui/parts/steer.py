@@ -6,31 +6,30 @@ import streamlit as st
 
 from ...config import LIVE, knobs
 from ..state import commands, ownership
-from ..state.view import is_active
+from ..state.view import View
 from ..words import literal
 
 
 def start_buttons(label: str, can_start: bool) -> None:
-    """The button that starts a run; while one of this window trains, also one that lets the new run wait for it."""
+    """The button that starts a run. While a run of this window trains, also a button that queues the new one."""
     shared = {"width": "stretch", "on_click": commands.start, "disabled": not can_start}
-    going = ownership.jobs()
-    name = literal(going[0].run.read_info().name) if going else ""
-    help = f"{name} is stopped and kept" if going else None
+    jobs = ownership.jobs()
+    name = literal(jobs[0].run.read_info().name) if jobs else ""
+    help = f"Stops {name} and keeps it" if jobs else None
     st.button(label, key="start", type="primary", icon=":material/play_arrow:", help=help, **shared)
-    if going:
-        help = f"It begins when {name} is over. One can wait: it takes the place of another that does."
-        st.button(f"Start it after {name}", key="queue", icon=":material/schedule:", help=help, args=(True,), **shared)
+    if jobs:
+        help = f"Starts when {name} ends. Only one run can be queued: this replaces any other."
+        st.button(f"Queue after {name}", key="queue", icon=":material/schedule:", help=help, args=(True,), **shared)
 
 
-def live_settings() -> None:
-    """The settings that its owner may change while the run on show trains; to others, what they can do."""
+def live_settings(view: View | None) -> None:
+    """The settings that the owner may change while the run trains. To others, what they can do."""
     job = ownership.owned_job()
     if job is None:
-        if is_active():
+        if view and view.is_active:
             st.info(
-                "You are watching: this run was started in another window or on the command line, and only there can "
-                "it be paused, changed or stopped. Look at it, let it write, or start one of your own: this one goes "
-                "on.",
+                "You are watching. This run was started in another window or on the command line, and can be paused, "
+                "changed or stopped only there. You can look at it, generate text, or start a run of your own.",
                 icon=":material/visibility:",
             )
         return
@@ -48,11 +47,11 @@ def live_settings() -> None:
         }
         is_applied = st.form_submit_button("Apply", key="live-apply")
     if is_applied:
-        news = {name: value for name, value in values.items() if value != getattr(job.config, name)}
+        changes = {name: value for name, value in values.items() if value != getattr(job.config, name)}
         try:
-            if news:
-                job.change(**news)
-            said = ", ".join(f"{name} {value:g}" for name, value in news.items())
-            st.caption(f"From the next step on: {said}." if news else "That is how it is already.")
+            if changes:
+                job.change(**changes)
+            listed = ", ".join(f"{name} {value:g}" for name, value in changes.items())
+            st.caption(f"From the next step on: {listed}." if changes else "Nothing changed.")
         except ValueError as problem:
             st.error(literal(str(problem)), icon=":material/error:")

@@ -1,1 +1,1 @@
-"""What a window looks at, holds and owns. Nothing here draws."""
+"""What a window shows, keeps alive and owns, and what its controls say. Nothing here draws a page."""

@@ -1,8 +1,8 @@
-"""What a window orders: to start a run, to go on with one, to fork, take in or delete it.
+"""What a window can do to runs: start, resume, fork, import and delete them.
 
-The next click may come before an order is carried out. Streamlit then leaves the order wherever that asks it for
-anything, and turns to the click. So nothing is asked between the making of a run and the moment at which it trains and
-is the window's own.
+A second click may arrive before the first command is done. Streamlit then aborts the command at the next call of one of
+its functions and handles the new click. So between creating a run and the moment when it trains and this window owns
+it, these functions do not call Streamlit.
 """
 
 from __future__ import annotations
@@ -26,48 +26,49 @@ from ..server import runner
 from . import draft, navigation, ownership, view, window
 from .session import session
 
-_LONGEST_STEP = 10.0  # seconds
-_ONE_CLICK = 3.0  # seconds after a click on Start in which the next is none
+_MAX_STEP_SECONDS = 10.0
+_SAME_CLICK_SECONDS = 3.0
 
 
 @contextlib.contextmanager
-def _order() -> Iterator[bool]:
-    """Carry out an order of this window. True when it comes so soon after the one before, however long that took, that
-    it is the same click: two, or ten, where one was meant."""
+def _command() -> Iterator[bool]:
+    """Run a command of this window. True if it comes less than 3 s after the end of the previous one: then it is a
+    repeated click, where only one was meant.
+    """
     this_window = window.window()
     try:
-        yield time.monotonic() - this_window.ordered < _ONE_CLICK
+        yield time.monotonic() - this_window.last_command < _SAME_CLICK_SECONDS
     finally:
-        this_window.ordered = time.monotonic()
+        this_window.last_command = time.monotonic()
 
 
 def start(is_queued: bool = False) -> None:
-    """Start a run of the draft on the chosen text, own it, and look at it. What this window trains already is stopped;
-    if the new one `is_queued`, it begins when that is over, and the page stays where it is.
+    """Start a run of the draft, own it and show it. The window's run that trains now is stopped.
 
-    What stands in the way is left in `session().problem` for the page to show.
+    If the new run `is_queued`, it starts when the present one ends, and the page keeps showing that one. If it cannot
+    start, `session().problem` says why.
     """
     session().problem = None
     try:
         preset, model, train = draft.draft()
         chosen = draft.text()
         if chosen is None:
-            raise TextProblem(f"{BOOK} is still on its way: a moment, please, or choose a built-in text.")
+            raise TextProblem(f"{BOOK} is still downloading. Wait a moment, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
         _check_step_time(model, train, texts.load_corpus(chosen.sha256).vocab_size)
         guess, keys = draft.guess(), ownership.keys()
-        with _order() as is_same_click:
-            going = ownership.jobs()
-            same = (it for it in going if _matches(it, model, train, chosen))
+        with _command() as is_same_click:
+            jobs = ownership.jobs()
+            same = (it for it in jobs if _matches(it, model, train, chosen))
             new = next((it.run for it in same if is_same_click or it.last_step < 0), None)
-            is_queued = is_queued and bool(going)
+            is_queued = is_queued and bool(jobs)
             if new is None:
                 owner_key = secrets.token_urlsafe(16)
                 made = catalog.create(model, train, chosen, preset=preset, owner_key=owner_key, guess=guess)
                 keys[made.id] = owner_key
-                new = server.opened(made.id)  # one object to write and to look at
-                _train(new, going, is_queued)
+                new = server.opened(made.id)  # the same object writes the run and shows it
+                _train(new, jobs, is_queued)
     except (ValueError, OSError) as error:
         session().problem = str(error)
         return
@@ -76,38 +77,38 @@ def start(is_queued: bool = False) -> None:
 
 
 def _check_step_time(model: ModelConfig, train: TrainConfig, vocab_size: int) -> None:
-    """Raises ValueError for a run whose steps would keep everybody else waiting: turns change between steps only."""
+    """Raises ValueError if a step would take over 10 s: runs take turns only between steps, so others would wait."""
     speed = server.speed()
-    if speed and (seconds := speed.seconds_per_step(model, train, vocab_size)) > _LONGEST_STEP:
-        fits = int(train.batch_size * _LONGEST_STEP / seconds)
-        cure = f"batch_size {fits} would fit" if fits else "choose a smaller n_embd, n_layer or block_size"
+    if speed and (seconds := speed.seconds_per_step(model, train, vocab_size)) > _MAX_STEP_SECONDS:
+        fits = int(train.batch_size * _MAX_STEP_SECONDS / seconds)
+        remedy = f"batch_size {fits} would fit." if fits else "Choose a smaller n_embd, n_layer or block_size."
         raise ValueError(
-            f"One step of this model would take about {seconds:.0f} s on this server, and others wait for their turn "
-            f"that long: at most {_LONGEST_STEP:.0f} s. Here {cure}."
+            f"One step of this model would take about {seconds:.0f} s on this server. The limit is "
+            f"{_MAX_STEP_SECONDS:.0f} s, because other people's runs wait during a step. {remedy}"
         )
 
 
-def _matches(going: TrainingJob, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
-    info = going.run.read_info()
+def _matches(job: TrainingJob, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
+    info = job.run.read_info()
     return (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
 
 
 def resume(its_id: str, max_steps: int | None = None) -> None:
-    """Resume the run with this id, if this window shows and owns it; a finished one up to `max_steps`.
+    """Resume the run with this id, if this window shows and owns it. A finished run continues up to `max_steps`.
 
-    What stands in the way is left in `session().problem` for the page to show.
+    If it cannot, `session().problem` says why.
     """
     session().problem = None
-    if its_id != view.run_id() or not ownership.owns():  # a button of the page before may be clicked
+    if its_id != view.run_id() or not ownership.owns():  # the click may come from a page that showed another run
         return
     try:
-        run, job, going = view.run(), view.job(), ownership.jobs()
+        run, job, jobs = view.run(), view.job(), ownership.jobs()
         if job is None:  # else this is a second click
-            run.check_what_it_needs()  # what is gone is named here, not in a run that fails
+            run.check_what_it_needs()  # report missing files now rather than in a failed run
             _check_step_time(run.read_info().model, run.read_info().train, run.tokenizer.vocab_size)
             if max_steps is not None:
                 run.extend(max_steps)
-            _train(run, going)
+            _train(run, jobs)
     except (ValueError, OSError) as error:
         session().problem = str(error)
         return
@@ -115,53 +116,53 @@ def resume(its_id: str, max_steps: int | None = None) -> None:
 
 
 def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
-    """Start a fork of the run with this id from the weights of `step` (None: of this moment), own it, and look at it.
+    """Start a fork of the run with this id from its weights at `step` (None: now), own it and show it.
 
-    What stands in the way is left in `session().problem` for the page to show.
+    If it cannot start, `session().problem` says why.
     """
     session().problem = None
     keys = ownership.keys()
     try:
         parent = server.opened(its_id)
-        with _order() as is_same_click:
-            going = ownership.jobs()
-            new = next((it.run for it in going if is_same_click and _is_child(it, parent)), None)
+        with _command() as is_same_click:
+            jobs = ownership.jobs()
+            new = next((it.run for it in jobs if is_same_click and _is_child(it, parent)), None)
             if new is None:
                 _check_step_time(parent.read_info().model, parent.read_info().train, parent.tokenizer.vocab_size)
-                if step is None and (job := next((it for it in going if it.run.id == parent.id), None)):
+                if step is None and (job := next((it for it in jobs if it.run.id == parent.id), None)):
                     step = job.save_now()
                 owner_key = secrets.token_urlsafe(16)
                 made = make_fork(parent, parent.newest_snapshot() if step is None else step, text, owner_key, **changes)
                 keys[made.id] = owner_key
                 new = server.opened(made.id)
-                _train(new, going)
+                _train(new, jobs)
     except (ValueError, OSError) as error:
         session().problem = str(error)
         return
     navigation.show(new.id)
 
 
-def _is_child(going: TrainingJob, parent: Run) -> bool:
-    origin = going.run.read_info().parent
+def _is_child(job: TrainingJob, parent: Run) -> bool:
+    origin = job.run.read_info().parent
     return origin is not None and origin.id == parent.id
 
 
-def _train(run: Run, going: list[TrainingJob], is_queued: bool = False) -> None:
-    """Train a run of this window, in which all these are `going`: it trains one at a time, and lets one wait."""
-    others = [one for one in going if one.run.id != run.id]
-    queue = [one for one in others if one.waits_for]
-    current = next((one for one in others if one not in queue), None)
+def _train(run: Run, jobs: list[TrainingJob], is_queued: bool = False) -> None:
+    """Train a run of this window, which has these jobs. A window trains one run at a time and queues one more."""
+    others = [job for job in jobs if job.run.id != run.id]
+    queue = [job for job in others if job.waits_for]
+    current = next((job for job in others if job not in queue), None)
     new = runner().start(run, after=current if is_queued else None)
     window.window().hold(new)
-    if not is_queued:  # before the current one stops: else a waiting run could begin
-        for one in queue:
-            one.wait_for(new)
-    for one in queue if is_queued else [current] if current else []:
-        one.stop("Stopped because a new run was started.")
+    if not is_queued:  # before the current run stops: otherwise a queued one could start
+        for job in queue:
+            job.wait_for(new)
+    for job in queue if is_queued else [current] if current else []:
+        job.stop("Stopped because a new run was started.")
 
 
 def import_run(packed: bytes) -> str | None:
-    """Keep a run that somebody packed, own it, and look at it; or the sentence that says why it is refused."""
+    """Import a zipped run, own it and show it; or a sentence that says why it is refused."""
     keys, owner_key = ownership.keys(), secrets.token_urlsafe(16)
     try:
         new = importing.import_run(packed, owner_key)
@@ -173,7 +174,7 @@ def import_run(packed: bytes) -> str | None:
 
 
 def delete(its_id: str) -> None:
-    """Remove the run with this id for good, if this window shows and owns it and it does not train."""
+    """Delete the run with this id for good, if this window shows and owns it and it does not train."""
     if its_id != view.run_id() or not ownership.owns() or view.job():
         return
     try:
@@ -182,4 +183,4 @@ def delete(its_id: str) -> None:
         session().problem = str(problem)
         return
     navigation.forget()
-    draft.forget_texts()  # its own may be gone with it
+    draft.forget_texts()  # its text may have been deleted with it

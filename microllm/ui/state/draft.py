@@ -1,12 +1,12 @@
-"""What the controls of the Train page say, on whichever page one is: settings, text and guess of the next run."""
+"""The draft: settings, text and guess of the next run, as the controls of the Train page have them, on every page."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import streamlit as st
 
-from ...config import ModelConfig, TrainConfig, configs_from, knobs
+from ...config import ModelConfig, TrainConfig, configs_from, flat, knobs
 from ...data import texts
 from ...data.builtin import BUILTIN_TEXTS
 from ...data.decode import TextProblem, likely_encoding
@@ -23,20 +23,20 @@ from .link import Link
 from .session import knob_key, session
 
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
-"""The widgets of a text: source, how it is turned, how much of it is taken."""
+"""The keys of the text's widgets: its source, how it is modified, and how many characters are used."""
 
 MOST_PASTED = 1_000_000
-"""Most characters in a box for a pasted text: a browser sends all of it again with every click on the page, and the
-server closes the connection at a message of 25 MB.
+"""The most characters of a pasted text. A browser sends all of it again with every click on the page, and the server
+closes the connection at a message of 25 MB.
 """
 
 # ---- the settings
 
 
 def draft() -> tuple[str, ModelConfig, TrainConfig]:
-    """The preset and the configuration that the controls of the train page say, on whichever page one is.
+    """(preset, model, train) as the controls have them.
 
-    The widgets come first: in the callback of a button, what was typed just before the click stands only there.
+    Values of widgets have priority: in a button's callback, what was typed just before the click is only there.
     """
     preset = session().preset
     typed = {name: st.session_state.get(knob_key(name)) for name in knobs()}
@@ -45,13 +45,13 @@ def draft() -> tuple[str, ModelConfig, TrainConfig]:
 
 
 def remember_draft(preset: str, values: dict) -> None:
-    """Keep what the controls say: Streamlit forgets widgets of a page that is not shown."""
+    """Keep the settings: Streamlit forgets the widgets of a page that is not shown."""
     session().preset, session().settings = preset, values
 
 
 def adopt(info: RunInfo, **changes) -> None:
-    """Make the settings and the text of a run, with some changes, the draft of the next one."""
-    set_draft(info.preset, asdict(info.model) | asdict(info.train) | changes)
+    """Make the settings and the text of a run, with some changes, the draft."""
+    set_draft(info.preset, flat(info.model, info.train) | changes)
     source = info.text.source
     if source == "book" or source in BUILTIN_TEXTS:
         choose_text(source, info.text.how, info.text.first)
@@ -60,13 +60,13 @@ def adopt(info: RunInfo, **changes) -> None:
         choose_text("own")
 
 
-def said() -> Link:
-    """All that the controls say about the next run."""
+def to_link() -> Link:
+    """The draft as a link."""
     preset, model, train = draft()
     choice, own = text_choice(), session().own.text
     return Link(
         preset,
-        asdict(model) | asdict(train),
+        flat(model, train),
         choice["source"],
         choice["how"],
         choice["first"],
@@ -75,31 +75,30 @@ def said() -> Link:
     )
 
 
-def follow(said: Link) -> list[str]:
-    """Let the controls say what a link says. Sentences about what it says in vain."""
-    wrong = list(said.wrong)
-    if said.preset or said.values:
-        preset = said.preset or "quick"
-        model, train = configs_from(said.values, preset)
-        set_draft(preset, asdict(model) | asdict(train))
-    if said.text:
-        choose_text(said.text, said.transform, said.first)
-    if said.own and (problem := _take_kept(*said.own)):
-        wrong.append(problem)
-    if said.guess is not None:
-        set_guess(said.guess)
-    return wrong
+def apply_link(link: Link) -> list[str]:
+    """Set the controls to what a link says. Sentences about what in it could not be used."""
+    problems = list(link.wrong)
+    if link.preset or link.values:
+        preset = link.preset or "quick"
+        set_draft(preset, flat(*configs_from(link.values, preset)))
+    if link.text:
+        choose_text(link.text, link.transform, link.first)
+    if link.own and (problem := _load_own(*link.own)):
+        problems.append(problem)
+    if link.guess is not None:
+        set_guess(link.guess)
+    return problems
 
 
 def set_draft(preset: str, values: dict) -> None:
-    """Let the controls say this, on whichever page they stand."""
+    """Set the preset and the knobs, from whichever page."""
     remember_draft(preset, values)
     set_knobs(values)
     st.session_state["preset"] = preset
 
 
 def set_knobs(values: dict) -> None:
-    """Let the knobs say this."""
+    """Set the widgets of the knobs."""
     st.session_state.update({knob_key(name): value for name, value in values.items()})
 
 
@@ -107,13 +106,13 @@ def set_knobs(values: dict) -> None:
 
 
 def choose_text(source: str, how: str = "none", first: int | None = None) -> None:
-    """Let the controls say this text."""
+    """Set the controls of the text."""
     session().text_choice = choice = {"source": source, "how": how, "first": first}
     st.session_state.update({key: choice[name] for name, key in TEXT_KEYS.items()})
 
 
 def text_choice() -> dict:
-    """What the text controls say: source, how it is turned, and how much of it is taken."""
+    """The controls of the text: source, how it is modified, and how many characters are used."""
     choice = session().text_choice
     for name, key in TEXT_KEYS.items():
         choice[name] = st.session_state.get(key, choice[name])
@@ -121,7 +120,7 @@ def text_choice() -> dict:
 
 
 def text() -> texts.Text | None:
-    """The chosen text, ready for a run. None while the book is still on its way. Raises TextProblem."""
+    """The chosen text, ready for a run. None while the book is still downloading. Raises TextProblem."""
     use_one_thread()
     choice = text_choice()
     source, how, first = choice["source"], choice["how"], choice["first"]
@@ -130,28 +129,28 @@ def text() -> texts.Text | None:
     if source == "book" and book().problem:
         source = "drawing-room"
     if source == "own":
-        take_own()
+        read_own_fields()
         own = session().own.text
         if own is None:
             raise TextProblem("No text yet: upload a file or paste some text.")
         if how == "none" and first is None:
             return own
-        made = _kept("own", how, first, own.sha256, own.name)
+        made = _stored(source, how, first, own.sha256, own.name)
         return replace(made, notice=own.notice, source=own.source, encoding=own.encoding)
-    return _kept(source, how, first)
+    return _stored(source, how, first)
 
 
-def _kept(source: str, how: str, first: int | None, *own: str) -> texts.Text:
-    """The chosen text, kept. Of those that were cut or changed a window keeps one, and those that runs have learned."""
-    is_made = how != "none" or first is not None
+def _stored(source: str, how: str, first: int | None, *own: str) -> texts.Text:
+    """The chosen text, stored on disk. Of modified texts a window stores only one, besides those that runs use."""
+    is_modified = how != "none" or first is not None
     before = session().modified_text
     prepared = _prepared(source, how, first, *own)
-    if not texts.is_kept(prepared):  # its last run was deleted, or another window chose another one
+    if not texts.is_kept(prepared):  # its last run was deleted, or another window chose another text
         forget_texts()
         prepared = _prepared(source, how, first, *own)
     if before not in (None, prepared.sha256):
         catalog.forget_unused({before})
-    session().modified_text = prepared.sha256 if is_made else None
+    session().modified_text = prepared.sha256 if is_modified else None
     return prepared
 
 
@@ -169,53 +168,58 @@ def _prepared(source: str, how: str, first: int | None, sha256: str = "", name: 
 
 
 def forget_texts() -> None:
-    """Prepare each chosen text anew: some may have been deleted."""
+    """Prepare each chosen text again: some may have been deleted."""
     _prepared.clear()
 
 
-def take_own() -> None:
-    """Make what stands in the fields of one's own text, and was not there before, the person's text."""
-    _let_go_of_what_is_deleted()
+# ---- the person's own text
+
+
+def read_own_fields() -> None:
+    """Use what is new in the paste box or the file field as the person's own text."""
+    _forget_deleted()
     pasted, before = st.session_state.get("pasted"), session().own.pasted
     if pasted is not None and pasted != (before or ""):
         session().own.pasted = pasted
         if pasted.strip():
-            _take("pasted", pasted.encode("utf-8", "surrogatepass"), PASTED)
+            _use("pasted", pasted.encode("utf-8", "surrogatepass"), PASTED)
         else:
-            give_up("pasted")
+            field_emptied("pasted")
     uploaded = uploads.uploaded("upload")
     if uploaded is not None and uploaded.file_id != session().own.upload_id:
         session().own.upload_id = uploaded.file_id
-        _take_uploaded()
+        _use_upload()
 
 
 def choose_encoding(encoding: str) -> None:
     """Read the uploaded file in this encoding, a key of ENCODINGS."""
     if (uploaded := uploads.uploaded("upload")) is not None:
         session().own.encoding = uploaded.file_id, encoding
-        _take_uploaded()
+        _use_upload()
 
 
 def encodings() -> tuple[str | None, str | None]:
-    """(the encoding that was chosen for the uploaded file, what it was read as before if something was assumed)."""
+    """(the encoding chosen for the uploaded file, the one that was assumed before, if any)."""
     file_id, encoding = session().own.encoding
     uploaded = uploads.uploaded("upload")
     return encoding if uploaded and file_id == uploaded.file_id else None, session().own.likely_encoding
 
 
-def _take_uploaded() -> None:
+def _use_upload() -> None:
     uploaded, (encoding, _) = uploads.uploaded("upload"), encodings()
     if uploaded is None or (data := uploads.content(uploaded)) is None:
-        session().own.problem = "The file that you uploaded is not here any more: choose it again."
+        session().own.problem = "The upload has expired. Choose the file again."
         return
-    own = _take("upload", data, uploaded.name, encoding)
+    own = _use("upload", data, uploaded.name, encoding)
     if encoding is None:
         st.session_state.pop("encoding", None)
         session().own.likely_encoding = likely_encoding(data) if own and own.notice else None
 
 
-def _take(field: str, data: bytes, name: str, encoding: str | None = None) -> texts.Text | None:
-    """Take a person's text from a field. Why it cannot be used is left in `own_text_problem`; the one before stays."""
+def _use(field: str, data: bytes, name: str, encoding: str | None = None) -> texts.Text | None:
+    """Use the contents of a field as the person's own text. If that fails, `own.problem` says why and the previous text
+    stays.
+    """
     session().own.problem = None
     try:
         check_disk()
@@ -232,15 +236,15 @@ def _take(field: str, data: bytes, name: str, encoding: str | None = None) -> te
 
 
 def is_from(field: str) -> bool:
-    """True when the person's own text is what stands in this field: "upload" or "pasted"."""
+    """True when the person's own text comes from this field: "upload" or "pasted"."""
     return session().own.text is not None and session().own.field == field
 
 
-def give_up(field: str) -> None:
-    """Use no longer what stood in this field, which was emptied; what still stands in the other is taken anew."""
+def field_emptied(field: str) -> None:
+    """Stop using the text of a field that was emptied. What is still in the other field is read again."""
     session().own.problem = None
     if is_from(field):
-        # a file that is replaced by another one is first removed: if that one cannot be used, this text comes back
+        # the browser removes a file before it replaces it: if the new file cannot be used, this text comes back
         own = session().own
         own.removed, own.text = own.text, None
         if field == "pasted":
@@ -249,8 +253,8 @@ def give_up(field: str) -> None:
             own.pasted = None
 
 
-def _let_go_of_what_is_deleted() -> None:
-    """Forget one's own text that went with its last run: what stands in its field is taken anew."""
+def _forget_deleted() -> None:
+    """Forget the person's own text if it was deleted with its last run. What is in its field is read again."""
     own = session().own
     if own.text is None or texts.is_kept(own.text):
         return
@@ -262,24 +266,24 @@ def _let_go_of_what_is_deleted() -> None:
 
 
 def is_at_hand(text: texts.Text) -> bool:
-    """True when `adopt` can choose this text: it can be had again, or is kept here."""
+    """True when `adopt` can choose this text: it can be made again, or is stored here."""
     return text.source == "book" or text.source in BUILTIN_TEXTS or texts.is_kept(text)
 
 
-def _take_kept(sha256: str, name: str, encoding: str | None) -> str | None:
-    """Take a text that was kept here before as the person's own; or the sentence that says why not."""
+def _load_own(sha256: str, name: str, encoding: str | None) -> str | None:
+    """Use a text that is stored here as the person's own; or a sentence that says why not."""
     if (own := session().own.text) and own.sha256 == sha256:
         return None
     try:
         content = load_text(sha256)
         own = texts.prepare(content, name, encoding=encoding)
     except (TextProblem, OSError):
-        problem = f"Your text {name!r} is not kept on this server any more: choose it again."
+        problem = f"Your text {name!r} is no longer on this server. Upload or paste it again."
         session().own.text, session().own.problem = None, problem
         return problem
     session().own.text, session().own.problem = own, None
     session().own.field = "pasted" if name == PASTED else "upload"
-    if name == PASTED and len(content) <= MOST_PASTED:  # it stands in its box again
+    if name == PASTED and len(content) <= MOST_PASTED:  # put it back into its box
         st.session_state["pasted"] = session().own.pasted = content
     return None
 
@@ -288,10 +292,10 @@ def _take_kept(sha256: str, name: str, encoding: str | None) -> str | None:
 
 
 def guess() -> float | None:
-    """What the person expects the last validation loss of the next run to be, in nats a character."""
+    """The person's guess of the last validation loss of the next run, in nats per character."""
     return st.session_state.get("guess")
 
 
 def set_guess(loss: float) -> None:
-    """Let the field of the guess say this."""
+    """Set the field of the guess."""
     st.session_state["guess"] = loss

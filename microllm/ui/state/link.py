@@ -1,36 +1,46 @@
-"""What a link says about the next run: written from the controls, and read back without believing a word of it.
+"""The part of a link that describes the next run: written from the controls, and validated completely when read.
 
-A draft is such a link that the browser keeps for its own person: it may also name a text of theirs, and their guess.
+A saved draft is such a link that the browser keeps for one person. It may also name that person's text and guess.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, field, replace
+from dataclasses import Field, dataclass, field, replace
 from typing import Any
 
-from ...config import PRESETS, SHORTEST_TEXT, ModelConfig, TrainConfig, configs_from, knobs, nearest_valid, problems
+from ...config import (
+    PRESETS,
+    SHORTEST_TEXT,
+    ModelConfig,
+    TrainConfig,
+    configs_from,
+    flat,
+    knobs,
+    nearest_valid,
+    problems,
+)
 from ...data.builtin import BUILTIN_TEXTS, TRANSFORMS
 from ...data.decode import ENCODINGS
 
 SENTENCE_LENGTH = 128
-"""Most characters of the sentence that all pages look at: beyond block_size each of them costs a window of its own."""
+"""The most characters of the sentence that all pages show. Beyond block_size each one needs its own forward pass."""
 
 MOST_GUESS = 10.0
-"""Nats per character: guessing blindly among 6,000 characters has 8.7."""
+"""The highest loss that can be guessed, in nats per character. Guessing blindly among 6,000 characters has 8.7."""
 
-_LONGEST_NAME = 255  # characters of a file's name
-_MOST_CHARACTERS = 10**9  # of a text; whole numbers beyond 2**53 are none in a browser
+_MAX_NAME_CHARACTERS = 255
+_MAX_TEXT_CHARACTERS = 10**9  # a browser cannot represent whole numbers beyond 2**53
 
 
 @dataclass(frozen=True)
 class Link:
-    """The part of a link that concerns the next run and the sentence; None is what it does not say.
+    """The part of a link that describes the next run and the sentence; None is what it leaves out.
 
-    `values` are settings by name, valid together on top of `preset`. `wrong` has a sentence for each value that could
-    not be taken as it was. In a draft, `text` may be "own", and then `own` is the SHA-256 and the name of that text,
-    and the encoding of its file where the person chose it; `guess` is in nats per character.
+    `values` are settings by name, valid together on top of `preset`. `wrong` has a sentence for each value that was
+    changed or ignored. In a draft, `text` may be "own": then `own` is (SHA-256, name, encoding of its file if the
+    person chose one). `guess` is in nats per character.
     """
 
     preset: str | None = None
@@ -45,78 +55,72 @@ class Link:
 
 
 def written(link: Link) -> dict[str, str]:
-    """The names and values of a link that says this; `read` is the inverse.
-
-    Settings that the preset has anyway are left out.
-    """
-    model, train = configs_from({}, link.preset or "quick")
-    usual = asdict(model) | asdict(train)
-    says = {"preset": link.preset, "text": link.text, "sentence": link.sentence, "guess": link.guess}
-    says |= {name: value for name, value in link.values.items() if value != usual[name]}
+    """The query parameters of a link; `read` is the inverse. Settings that equal the preset's are left out."""
+    preset = flat(*configs_from({}, link.preset or "quick"))
+    values = {"preset": link.preset, "text": link.text, "sentence": link.sentence, "guess": link.guess}
+    values |= {name: value for name, value in link.values.items() if value != preset[name]}
     if link.text is not None:
-        says |= {"transform": None if link.transform == "none" else link.transform, "first": link.first}
+        values |= {"transform": None if link.transform == "none" else link.transform, "first": link.first}
     if link.own is not None:
-        says |= dict(zip(("sha256", "name", "encoding"), link.own, strict=True))
-    return {name: str(value) for name, value in says.items() if value is not None}
+        values |= dict(zip(("sha256", "name", "encoding"), link.own, strict=True))
+    return {name: str(value) for name, value in values.items() if value is not None}
 
 
-def read(says: Mapping[str, str], *, is_draft: bool = False) -> Link:
-    """What the names and values of a link say. An unknown name is ignored, of a bad value the nearest good one taken.
-
-    Where there is none, it counts as not said. Nothing raises: a link can be written by anybody. Only what `is_draft`
-    may say what Link allows there.
+def read(given: Mapping[str, str], *, is_draft: bool = False) -> Link:
+    """The link with these query parameters. Unknown names are ignored. A bad value is replaced by the nearest good one,
+    or ignored if there is none. Nothing raises, because anybody can write a link. `own` and `guess` are read only if it
+    `is_draft`.
     """
     wrong: list[str] = []
 
     def one_of(name: str, choices: Mapping[str, Any]) -> str | None:
-        if (value := says.get(name)) is None or value in choices:
+        if (value := given.get(name)) is None or value in choices:
             return value
         wrong.append(f"{name} is {_shown(value)}: choose one of {', '.join(choices)}.")
         return None
 
     preset = one_of("preset", PRESETS)
-    values = _settings(says, preset or "quick", wrong)
+    values = _settings(given, preset or "quick", wrong)
     text = one_of("text", {"book": None} | BUILTIN_TEXTS | ({"own": None} if is_draft else {}))
     transform = one_of("transform", TRANSFORMS) or "none"
-    first = _first(says.get("first"), wrong)
-    sentence = says.get("sentence") or None
+    first = _first(given.get("first"), wrong)
+    sentence = given.get("sentence") or None
     if sentence and len(sentence) > SENTENCE_LENGTH:
-        wrong.append(f"The sentence has {len(sentence):,} characters: the first {SENTENCE_LENGTH} are taken.")
+        wrong.append(f"The sentence has {len(sentence):,} characters: only the first {SENTENCE_LENGTH} are used.")
         sentence = sentence[:SENTENCE_LENGTH]
     if text is None and (transform != "none" or first is not None):
         text = "book"
-    own = _own(says) if text == "own" else None
-    guess = _guess(says.get("guess")) if is_draft else None
+    own = _own(given) if text == "own" else None
+    guess = _guess(given.get("guess")) if is_draft else None
     return Link(preset, values, text, transform, first, sentence, tuple(wrong), own, guess)
 
 
-def _settings(says: Mapping[str, str], preset: str, wrong: list[str]) -> dict[str, Any]:
-    given = {}
+def _settings(given: Mapping[str, str], preset: str, wrong: list[str]) -> dict[str, Any]:
+    values = {}
     for name, knob in knobs().items():
-        if name in says:
+        if name in given:
             try:
-                given[name] = _parsed(knob, says[name])
+                values[name] = _parsed(knob, given[name])
             except ValueError:
                 kind = "a whole number" if knob.type == "int" else "a number"
-                wrong.append(f"{name} is {_shown(says[name])}: it must be {kind}.")
-    found = problems(*configs_from(given, preset))
-    while found:  # each round takes one value that was given, or gives it up: at most two a setting
-        name, sentence = next(((n, s) for n, s in found.items() if n in given), (None, ""))
-        if name is None:  # the preset's own value does not go with one that was given
+                wrong.append(f"{name} is {_shown(given[name])}: it must be {kind}.")
+    found = problems(*configs_from(values, preset))
+    while found:  # each round replaces one value, or removes it: at most two rounds per setting
+        name, sentence = next(((n, s) for n, s in found.items() if n in values), (None, ""))
+        if name is None:  # a value of the preset does not fit the given ones
             name, sentence = next(iter(found.items()))
-        model, train = configs_from(given, preset)
-        nearest = _nearest(name, model, train)
-        if nearest is not None and problems(*configs_from(given | {name: nearest}, preset)).get(name) is None:
-            given[name] = nearest
-            wrong.append(f"{sentence} Taken: {nearest}.")
-        elif name in given:
-            del given[name]
+        nearest = _nearest(name, *configs_from(values, preset))
+        if nearest is not None and problems(*configs_from(values | {name: nearest}, preset)).get(name) is None:
+            values[name] = nearest
+            wrong.append(f"{sentence} Using {nearest}.")
+        elif name in values:
+            del values[name]
             wrong.append(sentence)
         else:
-            given.clear()
-            wrong.append(f"{sentence} The settings of the link are left out.")
-        found = problems(*configs_from(given, preset))
-    return given
+            values.clear()
+            wrong.append(f"{sentence} The settings in the link are ignored.")
+        found = problems(*configs_from(values, preset))
+    return values
 
 
 def _parsed(knob: Field, value: str) -> Any:
@@ -128,10 +132,10 @@ def _parsed(knob: Field, value: str) -> Any:
 
 
 def _nearest(name: str, model: ModelConfig, train: TrainConfig) -> Any | None:
-    """A value for this setting in its range, nearest to the one given, that goes with the others. None without one."""
+    """The valid value of this setting that is nearest to the present one and fits the others; None if there is none."""
     meta, config = knobs()[name].metadata, model if hasattr(model, name) else train
     value = getattr(config, name)
-    if meta["choices"] or value != value:  # NaN is near to nothing
+    if meta["choices"] or value != value:  # NaN
         return None
     value = type(meta["low"])(max(meta["low"], min(value, meta["high"])))
     if name == "n_head" and isinstance(config, ModelConfig):
@@ -147,16 +151,18 @@ def _first(value: str | None, wrong: list[str]) -> int | None:
     except ValueError:
         wrong.append(f"first is {_shown(value)}: it must be a whole number.")
         return None
-    taken = max(SHORTEST_TEXT, min(number, _MOST_CHARACTERS))
-    if taken != number:
-        wrong.append(f"first is {_shown(value)}: it must be a whole number from {SHORTEST_TEXT} on. Taken: {taken}.")
-    return taken
+    first = max(SHORTEST_TEXT, min(number, _MAX_TEXT_CHARACTERS))
+    if first != number:
+        span = f"from {SHORTEST_TEXT} to {_MAX_TEXT_CHARACTERS:,}"
+        wrong.append(f"first is {_shown(value)}: it must be a whole number {span}. Using {first:,}.")
+    return first
 
 
-def _own(says: Mapping[str, str]) -> tuple[str, str, str | None] | None:
-    sha256, name, encoding = says.get("sha256", ""), says.get("name", "")[:_LONGEST_NAME], says.get("encoding")
+def _own(given: Mapping[str, str]) -> tuple[str, str, str | None] | None:
+    sha256, name, encoding = given.get("sha256", ""), given.get("name", ""), given.get("encoding")
     if not (re.fullmatch("[0-9a-f]{64}", sha256) and name):
         return None
+    name = name[:_MAX_NAME_CHARACTERS]
     return sha256, name, encoding if encoding in ENCODINGS else None
 
 

@@ -1,4 +1,4 @@
-"""Which run and moment a window shows, and the address that says so."""
+"""Which run and moment a window shows, and the link in its address bar."""
 
 from __future__ import annotations
 
@@ -11,138 +11,140 @@ from ..server import opened, runner
 from . import draft, link
 from .ownership import keys
 from .session import session
-from .view import is_gone, job, moment, run, run_id, sentence_written
+from .view import is_gone, job, run, run_id, sentence_written
 from .window import window
+
+_VIEW_PARAMETERS = ("run", "key", "step", "also", "sentence")
+_MAX_OTHER_RUNS = 6  # of this window, whose owner keys the link also holds
 
 
 def show(new_id: str) -> None:
-    """Look at another run, from now on and on every page. One that is gone is named, and the page stays as it is."""
+    """Show another run, on every page. If it is gone, report that and stay on the present one."""
     try:
-        _look_at(new_id)
+        _show(new_id)
     except RunProblem as problem:
         session().problem = str(problem)
         return
-    _write_the_link()
+    _write_link()
 
 
-def _look_at(new_id: str) -> None:
+def _show(new_id: str) -> None:
     opened(new_id)
     session().met_runs.add(new_id)
     session().run_id, session().moment = new_id, None
 
 
 def forget() -> None:
-    """Look no more at the run on show, which was deleted, and own it no more."""
+    """Stop showing and owning the run on show, which was deleted."""
     opened.cache_clear()
     keys().pop(run_id(), None)
     session().run_id = None
     choose_moment(None)
 
 
-_ON_SHOW = ("run", "key", "step", "also", "sentence")
-_MOST_OTHERS = 6  # runs of this window that are not on show, and whose keys stand in the link as well
+def follow_link() -> str | None:
+    """Make the link and the session agree: the link has priority, and gets what it lacks. Sentences about bad values.
 
-
-def follow_the_link() -> str | None:
-    """Make the link and the session agree: the link wins, and gets what it lacks. Sentences about what it cannot say.
-
-    What it says about the next run and the sentence is followed once, so that what a person changes after that stays.
+    Its settings and its sentence are followed once, so that later changes by the person stay.
     """
     given = st.query_params.to_dict()
-    wrong = _follow(given)
-    rest = {name: value for name, value in given.items() if name not in _ON_SHOW}
-    if rest != session().followed:
-        session().followed = rest
-        said = link.read({name: given[name] for name in given.keys() & {"sentence"}} | rest)
-        wrong += draft.follow(said)
-        if said.sentence:
-            st.session_state["sentence"] = said.sentence
+    problems = _follow(given)
+    settings = {name: value for name, value in given.items() if name not in _VIEW_PARAMETERS}
+    if settings != session().followed:
+        session().followed = settings
+        parsed = link.read({name: given[name] for name in given.keys() & {"sentence"}} | settings)
+        problems += draft.apply_link(parsed)
+        if parsed.sentence:
+            st.session_state["sentence"] = parsed.sentence
     if run_id() is not None:
         try:
             info = run().read_info()
         except RunProblem as error:  # deleted or damaged since it was opened
             session().run_id = None
-            wrong.append(str(error))
+            problems.append(str(error))
         else:
-            if session().settings is None:  # after a reload the controls say what the run was
+            if session().settings is None:  # after a reload the controls show the settings of the run
                 draft.adopt(info)
-            if going := job():
-                window().hold(going)
-    _write_the_link()
-    return " ".join(wrong) or None
+            if training := job():
+                window().hold(training)
+    _write_link()
+    return " ".join(problems) or None
 
 
 def _follow(given: dict[str, str]) -> list[str]:
-    """Look at what a link says. Sentences about what is wrong with it."""
-    wrong, linked = [], given.get("run")
+    """Show the run and the moment of a link. Sentences about what is wrong with it."""
+    problems, linked = [], given.get("run")
     _take_other_keys(given.get("also", ""))
     try:
         if linked and linked != run_id():
-            _look_at(linked)
-            wrong += _follow_step(given.get("step"))
+            _show(linked)
+            problems += _follow_step(given.get("step"))
         if linked and given.get("key") != keys().get(linked) and "key" in given:
             if run().read_info().is_owned_with(given["key"]):
                 keys()[linked] = given["key"]
             else:
-                wrong.append("The key in this link is not the key of its run: you can watch, but not command it.")
+                problems.append("The key in this link does not match its run. You can watch the run, not control it.")
     except RunProblem as error:
-        wrong.append(str(error))
-    return wrong
+        problems.append(str(error))
+    return problems
 
 
-def _take_other_keys(said: str) -> None:
-    """Own again, after a reload, what the window had set going besides the run on show: `id.key.id.key`."""
-    parts = said.split(".")[: 2 * _MOST_OTHERS]
+def _take_other_keys(also: str) -> None:
+    """Own again, after a reload, the window's other runs: `id.key.id.key`."""
+    parts = also.split(".")[: 2 * _MAX_OTHER_RUNS]
     for its_id, key in zip(parts[::2], parts[1::2], strict=False):
         with contextlib.suppress(RunProblem):  # deleted since
             if its_id not in keys() and opened(its_id).read_info().is_owned_with(key):
                 keys()[its_id] = key
-                if going := runner().job(its_id):
-                    window().hold(going)
+                if training := runner().job(its_id):
+                    window().hold(training)
 
 
 def _follow_step(step: str | None) -> list[str]:
-    """Look at this moment of the run on show, or at the nearest."""
-    kept = run().list_snapshots()
-    if step is None or not kept:
+    """Show the snapshot of the run on show that is nearest to this step."""
+    snapshots = run().list_snapshots()
+    if step is None or not snapshots:
         return []
     if not (step.isdecimal() and len(step) < 10):
         return [f"step is {step[:40]!r}: it must be a whole number of at most nine digits."]
-    session().moment = nearest = min(kept, key=lambda it: abs(it - int(step)))
-    return [] if nearest == int(step) else [f"No weights of step {int(step):,} are kept: this is step {nearest:,}."]
+    session().moment = nearest = min(snapshots, key=lambda it: abs(it - int(step)))
+    if nearest == int(step):
+        return []
+    return [f"There is no snapshot of step {int(step):,}. Showing the nearest, step {nearest:,}."]
 
 
-def _write_the_link() -> None:
-    """Let the address say what is on show, if it does not yet: each writing is an entry in the browser's history.
+def _write_link() -> None:
+    """Write what is on show to the address bar, if that differs: each change is an entry in the browser's history.
 
-    What else stands in it stays for a reload, until another run is on show than the link says.
+    Other query parameters stay for a reload, until the window shows another run than the link.
     """
-    given = st.query_params.to_dict()
-    says = {"run": run_id(), "key": keys().get(run_id()), "step": run_id() and moment(), "also": _other_keys()}
-    says["sentence"] = sentence_written()
-    says = {name: str(value) for name, value in says.items() if value is not None}
-    if given.get("run") == run_id():
-        says = {name: value for name, value in given.items() if name not in _ON_SHOW} | says
+    given, shown = st.query_params.to_dict(), run_id()
+    moment = session().moment if shown and session().moment in run().list_snapshots() else None
+    values = {"run": shown, "key": keys().get(shown), "step": moment, "also": _other_keys()}
+    values["sentence"] = sentence_written()
+    values = {name: str(value) for name, value in values.items() if value is not None}
+    if given.get("run") == shown:
+        values = {name: value for name, value in given.items() if name not in _VIEW_PARAMETERS} | values
     went_back = session().written not in (None, given)
-    if says == given or (went_back and _place(says) == _place(given)):  # one more would keep them there
+    if values == given or (went_back and _place(values) == _place(given)):  # else the back button would be trapped
         session().written = given
         return
-    session().written = says
-    st.query_params.from_dict(says)
+    session().written = values
+    st.query_params.from_dict(values)
 
 
-def _place(says: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in says.items() if name not in ("also", "sentence")}
+def _place(values: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name not in ("also", "sentence")}
 
 
 def _other_keys() -> str | None:
     others = [f"{its_id}.{key}" for its_id, key in keys().items() if its_id != run_id()]
-    return ".".join(others[-_MOST_OTHERS:]) or None
+    return ".".join(others[-_MAX_OTHER_RUNS:]) or None
 
 
 def choose_moment(step: int | None) -> None:
-    """Let all pages look at the snapshot of `step`; None: at the newest moment. The link says so too."""
-    if is_gone():  # the page says so, once it is drawn
+    """Show the snapshot of `step` on all pages; None is live. The link follows."""
+    if is_gone():  # the page reports that when it is drawn
         return
     session().moment = step
-    _write_the_link()
+    _write_link()

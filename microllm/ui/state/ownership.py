@@ -1,4 +1,4 @@
-"""Which runs a window may command, and which it lists."""
+"""Which runs a window may control, and which it lists."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .view import job, run, run_id
 
 
 def keys() -> dict[str, str]:
-    """The tokens of the runs that this window owns, by id, to read and to write. The runs keep only a hash of them."""
+    """The owner keys of this window by run id, to read and to change. A run stores only a hash of its key."""
     return session().owner_keys
 
 
 def owns(its_id: str | None = None) -> bool:
-    """True when this window may command a run (by default the one on show): it started it, or has its owner's link."""
+    """True when this window may control a run (by default the one on show): it started it or has its owner's link."""
     its_id = its_id or run_id()
     try:
         return its_id in keys() and opened(its_id).read_info().is_owned_with(keys()[its_id])
-    except RunProblem:  # deleted, or damaged: nothing is left to command
+    except RunProblem:  # deleted or damaged
         return False
 
 
@@ -32,9 +32,9 @@ def lists_all() -> bool:
 
 
 def lists(its_run: Run) -> bool:
-    """True when this window names a run without having its link: its own, and those on texts that everybody has.
+    """True when this window may list a run without having its link: its own runs, and runs on public texts.
 
-    Whoever has the id of a run can open it, so no page gives away another one's.
+    Anyone who has the id of a run can open it, so no page may reveal the id of a private one.
     """
     return lists_all() or not its_run.read_info().is_private or owns(its_run.id)
 
@@ -42,15 +42,15 @@ def lists(its_run: Run) -> bool:
 def who_sees_own_texts() -> str:
     """A sentence that says who can read a text that a person uploads or pastes here."""
     if lists_all():
-        return "Everybody who can open this page can see your text once you train on it: this server lists all runs."
+        return "This server lists all runs: once you train on your text, everyone who can open this page can see it."
     return (
-        "Your text stays private: other people here do not see it in their lists. Whoever you give the link of a run "
-        "on it can read it, and so can the operator of this server."
+        "Your text is private: other people do not see it in their lists. Anyone with the link to a run on it can read "
+        "it, and so can the operator of this server."
     )
 
 
 def knows_parent() -> bool:
-    """True when this window may say the id of the run from which the one on show was forked."""
+    """True when this window may reveal the id of the run from which the one on show was forked."""
     info = run().read_info()
     if not (info.parent and info.has_private_parent):
         return True
@@ -58,14 +58,14 @@ def knows_parent() -> bool:
 
 
 def owned_job() -> TrainingJob | None:
-    """The training of the run on show, for its owner to command. None in the windows of those who watch.
+    """The training job of the run on show, for its owner to control. None in other people's windows.
 
-    Every order goes through here, when it is given and not only when its button is drawn.
+    Every command goes through here when it is given, not only when its button is drawn.
     """
     return job() if owns() else None
 
 
 def jobs() -> list[TrainingJob]:
-    """What this window has set going: a run that trains, and perhaps one that waits for the end of it."""
-    going = (runner().job(owned) for owned in filter(owns, keys()))
-    return sorted(filter(None, going), key=lambda one: one.waits_for is not None)
+    """The training jobs that this window owns: one that trains first, then one that is queued after it."""
+    owned = (runner().job(its_id) for its_id in filter(owns, keys()))
+    return sorted(filter(None, owned), key=lambda one: one.waits_for is not None)

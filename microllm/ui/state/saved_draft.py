@@ -1,7 +1,7 @@
-"""What is chosen but not started outlives a reload and a restart of the server: the browser keeps it.
+"""Settings that were chosen but not started survive a reload and a restart of the server: the browser keeps them.
 
-It is kept as a link is written, and read by the same parser. Of a person's own text only its SHA-256 and its name are
-kept there: whoever has the SHA-256 has the text.
+They are saved as a link and read by the same parser. Of a person's own text only the SHA-256 and the name are saved.
+Anyone who has the SHA-256 can load the text.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from ..components.storage import held, storage
 from . import draft, link
 from .session import session
 
-_LONGEST = 4_000  # characters
-_NOT_CHOSEN = ("key", "step", "also", "sentence")
+_MAX_CHARACTERS = 4_000
+_NOT_SETTINGS = ("key", "step", "also", "sentence")
 
 
-def follow() -> str | None:
-    """Take up the draft that the browser has held since before this session began, if there is one. Sentences about
-    what of it is lost.
+def restore() -> str | None:
+    """Restore the draft that the browser saved before this session began, if any. Sentences about what was lost.
 
-    What the address says comes first, unless the draft was made after that, on this address; and what a person has
-    changed since the page was loaded stays.
+    The address has priority, unless the draft was made later, at this same address. What a person has changed since the
+    page was loaded stays.
     """
     window = session()
     window.first_draft = first = window.first_draft or _chosen()
@@ -33,34 +32,36 @@ def follow() -> str | None:
     window.draft_answered = True
     text, is_of_this_tab = answer
     try:
-        says = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=100)) if len(text) <= _LONGEST else {}
+        values = (
+            dict(parse_qsl(text, keep_blank_values=True, max_num_fields=100)) if len(text) <= _MAX_CHARACTERS else {}
+        )
     except ValueError:
         return None
     address = _address()
-    is_of_here = says.pop("address", None) == address and (is_of_this_tab or _says_a_run_alone())
+    is_of_here = values.pop("address", None) == address and (is_of_this_tab or _names_only_a_run())
     if _chosen() != first or (address and not is_of_here):
         return None
-    return " ".join(draft.follow(link.read(says, is_draft=True))) or None
+    return " ".join(draft.apply_link(link.read(values, is_draft=True))) or None
 
 
-def keep() -> None:
-    """Let the browser keep what is chosen now. Once a page, in no part that ticks."""
+def save() -> None:
+    """Let the browser save what is chosen now. Once per page, in no part that ticks."""
     if draft.text_choice()["source"] == "own":
-        draft.take_own()
-    written = urlencode(link.written(draft.said()) | {"address": _address()})
+        draft.read_own_fields()
+    written = urlencode(link.written(draft.to_link()) | {"address": _address()})
     storage(session().draft_asked, written, session().draft_answered)
 
 
 def _chosen() -> link.Link:
-    """What the controls say, but for what a browser that comes back brings along by itself."""
-    return replace(draft.said(), own=None, guess=None)
+    """What the controls say, without the fields that a reloading browser fills in by itself."""
+    return replace(draft.to_link(), own=None, guess=None)
 
 
 def _address() -> str:
-    """What the address says, but for what concerns no next run."""
-    says = {name: value for name, value in st.query_params.to_dict().items() if name not in _NOT_CHOSEN}
-    return urlencode(sorted(says.items()))
+    """The part of the address that concerns the next run, and the run on show."""
+    values = {name: value for name, value in st.query_params.to_dict().items() if name not in _NOT_SETTINGS}
+    return urlencode(sorted(values.items()))
 
 
-def _says_a_run_alone() -> bool:
-    return not set(st.query_params) - {"run", *_NOT_CHOSEN}
+def _names_only_a_run() -> bool:
+    return not set(st.query_params) - {"run", *_NOT_SETTINGS}

@@ -1,5 +1,5 @@
-"""What a browser window has chosen, in one typed object. The values of its widgets stand in `st.session_state` itself,
-under the widgets' keys; those of the knobs under `knob_key`.
+"""What a browser window has chosen, in one typed object. The values of widgets are in `st.session_state` itself, under
+the widgets' keys; those of the knobs under `knob_key`.
 """
 
 from __future__ import annotations
@@ -10,80 +10,80 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-if TYPE_CHECKING:  # the shell of a page is drawn before torch is imported
+if TYPE_CHECKING:  # shell.py must not import torch
     from ...data.texts import Text
 
 
 @dataclass
 class OwnText:
-    """The person's own text: what it is, where it came from, and what was said about it."""
+    """The person's own text, and the fields it comes from."""
 
     text: Text | None = None
     field: str | None = None
     """"upload" or "pasted"; None for a text that came from a run."""
     problem: str | None = None
-    """Why what stands in a field cannot be used."""
+    """Why the contents of a field cannot be used."""
     removed: Text | None = None
-    """The text whose file was just removed: it comes back when the file that replaces it cannot be used."""
+    """The text whose file was just removed: it comes back if the file that replaces it cannot be used."""
     pasted: str | None = None
-    """What of the paste box was taken already."""
+    """The contents of the paste box that were read last."""
     upload_id: str | None = None
-    """Which uploaded file was taken already."""
+    """The id of the uploaded file that was read last."""
     encoding: tuple[str | None, str | None] = (None, None)
-    """(the upload, the encoding that the person chose for it)."""
+    """(id of the uploaded file, the encoding that the person chose for it)."""
     likely_encoding: str | None = None
-    """The encoding that was assumed for the upload, where it does not say."""
+    """The encoding assumed for the uploaded file, if the file does not say."""
 
 
 @dataclass
 class Session:
-    """The choices of one browser window. Only ids, numbers and words: runs and models are shared by all windows."""
+    """The choices of one browser window. Only ids, numbers and words: all windows share runs and models."""
 
     # the run and the moment on show
     run_id: str | None = None
     moment: int | None = None
-    """A step whose weights were kept; None is live."""
+    """The step of a snapshot; None is live."""
     problem: str | None = None
     """Why the last command failed, for the page to show once."""
     owner_keys: dict[str, str] = field(default_factory=dict)
-    """By run id, to read and to write. The runs themselves keep a hash of these only."""
+    """By run id. A run stores only a hash of its key."""
     met_runs: set[str] = field(default_factory=set)
-    """The runs that were on show here."""
+    """The ids of all runs that this window has shown."""
 
     # the address
     followed: dict[str, str] | None = None
-    """What of the address was followed already."""
+    """The query parameters about the next run that were followed last."""
     written: dict[str, str] | None = None
-    """What this window wrote to the address last."""
+    """The query parameters that this window wrote last."""
     detour: tuple[str, dict[str, str]] | None = None
-    """(page, query parameters) to come back to, see shell.py."""
+    """(page, query parameters) to return to, see shell.py."""
 
     # the next run
     preset: str = "quick"
     settings: dict[str, Any] | None = None
-    """Values of the knobs; None until a person or a link has said any."""
+    """Values of the knobs; None until a person or a link has set any."""
     text_choice: dict[str, Any] = field(default_factory=lambda: {"source": "book", "how": "none", "first": None})
     own: OwnText = field(default_factory=OwnText)
     modified_text: str | None = None
-    """The SHA-256 of the newest text that was cut or modified here."""
+    """The SHA-256 of the newest text that was cut or modified in this window."""
     is_duration_chosen: bool = False
-    """True when max_steps was just chosen by a duration."""
+    """True when a duration button has just set max_steps."""
     draft_asked: str = field(default_factory=lambda: secrets.token_hex(8))
-    """What the browser was asked for its saved draft with."""
+    """The id of the request to the browser for its saved draft."""
     draft_answered: bool = False
     first_draft: Any = None
-    """What the controls said before the browser answered."""
+    """The settings before the browser answered."""
     imported: tuple[str | None, str | None] = (None, None)
-    """(the file that was imported last, what was wrong with it)."""
+    """(id of the file that was imported last, what was wrong with it)."""
 
     # attention and generation
     head: tuple[int, int] = (0, 0)
-    """The layer and the head that the person looks at."""
+    """(layer, head) on show."""
     offered: list[str] = field(default_factory=list)
-    """Every sentence and prompt that a field began with, and that nobody wrote."""
+    """Every sentence and prompt that was filled in for the person."""
     prompt_version: int = 0
     character: tuple[int, int] = (0, 0)
-    """The sample and the place in it whose choices are on show."""
+    """(sample, position in it) of the character whose alternatives are on show."""
     generation_problem: tuple[str, str] | None = None
     """(the prompt, what was wrong)."""
     passage: int = 0
@@ -98,16 +98,16 @@ class Session:
 
 
 def take_problem() -> str | None:
-    """Why the last command failed; from now on that has been said."""
+    """Why the last command failed; it is reported once."""
     problem, session().problem = session().problem, None
     return problem
 
 
 def session() -> Session:
-    """The session of the window that this script runs for."""
+    """The session of the window for which this script runs."""
     return st.session_state.setdefault("session", Session())
 
 
 def knob_key(name: str) -> str:
-    """The key of the widget of a knob: no knob's name can collide with another key."""
+    """The key of the widget of a knob. The prefix keeps it apart from all other keys."""
     return f"knob-{name}"

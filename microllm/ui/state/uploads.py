@@ -1,4 +1,4 @@
-"""The files that a window has uploaded: of each field the newest is in memory, and none when the window has gone."""
+"""The files that a window has uploaded. Only the newest of each field stays in memory, until the window closes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 
 class Uploads:
-    """What one window holds. Streamlit itself lets a file go only with the session, minutes after its window."""
+    """The files that one window holds. Streamlit itself frees them only with the session, minutes after the window."""
 
     def __init__(self) -> None:
         context = get_script_run_ctx()
@@ -18,9 +18,9 @@ class Uploads:
         self._held: dict[str, Any] = {}
 
     def hold(self, field: str, file: Any) -> None:
-        """Hold the value of this field instead of the one before, and let go of files that came before it.
+        """Hold the file of this field in place of its previous one, and free files that were uploaded earlier.
 
-        One that has come since, and is about to be the value, stays.
+        A file that was uploaded later stays: it is about to become the value of its field.
         """
         before = self._held.get(field)
         self._held[field] = file
@@ -39,7 +39,7 @@ class Uploads:
         return list(getattr(self._manager, "file_storage", {}).get(self._session, ()))
 
     def close(self) -> None:
-        """Let all go: the window has gone. (A script that still reads one finds nothing, see `content`.)"""
+        """Free all files when the window has closed. A script that still reads one gets None from `content`."""
         self._manager.remove_session_files(self._session)
         for file in list(self._held.values()):
             file.close()
@@ -51,16 +51,16 @@ def _uploads() -> Uploads:
 
 
 def uploaded(field: str) -> Any | None:
-    """The file in the field with this key; None where there is none, or it is in memory no more."""
+    """The file in the field with this key. None if there is none, or if it is no longer in memory."""
     file = st.session_state.get(field)
-    if not hasattr(file, "getvalue"):  # Streamlit has a value for a file that it has let go
+    if not hasattr(file, "getvalue"):  # Streamlit has a placeholder for a file that it has freed
         return None
     _uploads().hold(field, file)
     return file
 
 
 def content(file: Any) -> bytes | None:
-    """What is in a file; None when the window went meanwhile."""
+    """The bytes of a file; None if the window has closed meanwhile."""
     with contextlib.suppress(ValueError):
         return file.getvalue()
     return None

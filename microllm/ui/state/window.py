@@ -15,38 +15,38 @@ from ..server import Background
 
 
 class Window:
-    """What one browser window keeps alive: the runs it opened, and what is written for it (in the background)."""
+    """What one browser window keeps alive: its training jobs, and what is generated or packed for it."""
 
     def __init__(self) -> None:
         self.id = secrets.token_hex(8)
         self.generations: dict[str, Generation] = {}
         self.readers: dict = {}
         self.packages: dict[str, Background] = {}
-        self.ordered = -math.inf  # when the last order was carried out
+        self.last_command = -math.inf  # time.monotonic() when it ended
         self._held: dict[str, TrainingJob] = {}
         self._session = get_script_run_ctx().session_id
         presence.window_opened(self.id)
 
     def hold(self, job: TrainingJob) -> None:
-        """Keep a run alive until this window closes."""
+        """Keep a training job alive until this window closes."""
         if self._held.get(job.run.id) is not job:
             self._held[job.run.id] = job
             job.attach_window(self.id)
 
     def holds(self, run_id: str) -> bool:
-        """True for a run that this window has opened while it trained."""
+        """True for a run that this window has shown while it trained."""
         return run_id in self._held
 
     def close(self) -> None:
-        """Let everything go: the window was closed, reloaded, or lost its connection."""
+        """Release everything: the window was closed, reloaded, or lost its connection."""
         presence.window_closed(self.id)
         for job in self._held.values():
             job.detach_window(self.id)
-        for writing in self.generations.values():
-            writing.stop()
+        for generation in self.generations.values():
+            generation.stop()
         for reader in self.readers.values():
             reader.stop()
-        if st.runtime.exists():  # what it could download, a packed run for one, Streamlit would keep for minutes
+        if st.runtime.exists():  # Streamlit would keep the window's downloads, such as a packed run, for minutes
             downloads = st.runtime.get_instance().media_file_mgr
             downloads.clear_session_refs(self._session)
             downloads.remove_orphaned_files()
@@ -54,5 +54,5 @@ class Window:
 
 @st.cache_resource(scope="session", on_release=Window.close, show_spinner=False)
 def window() -> Window:
-    """The browser window that this script runs for."""
+    """The browser window for which this script runs."""
     return Window()
