@@ -116,9 +116,7 @@ def test_who_has_the_folder_gets_a_new_key_and_the_old_one_is_void(train, capsys
     assert not run.read_info().is_owned_with(old)
     assert dataclasses.replace(run.read_info(), owner=before.owner) == before
     assert command("runs", "--new_key", "0" * 16) == 2
-    assert (
-        capsys.readouterr().err.startswith(f"microllm: There is no run '{'0' * 16}' here")
-    )
+    assert capsys.readouterr().err.startswith(f"microllm: There is no run '{'0' * 16}' here")
 
 
 def test_without_a_folder_runs_go_home(train, tmp_path, monkeypatch):
