@@ -280,11 +280,6 @@ def configs_from(values: Mapping[str, Any], preset: str = "quick") -> tuple[Mode
     return model, TrainConfig(**{f.name: merged[f.name] for f in fields(TrainConfig)})
 
 
-def flat(model: ModelConfig, train: TrainConfig) -> dict[str, Any]:
-    """All settings by name: the inverse of `configs_from`."""
-    return asdict(model) | asdict(train)
-
-
 def problems(model: ModelConfig, train: TrainConfig, text_length: int | None = None) -> dict[str, str]:
     """What is wrong, as `{field: sentence}`; empty if a run can start. Sliders, flags, links and files all use it.
 

@@ -37,7 +37,7 @@ class View:
     snapshots: list[int]
     """The steps of all snapshots, in order."""
     moment: int | None
-    """The step of the snapshot to show; None is live."""
+    """The step of the snapshot to show; None is live. (Not a widget's value: a late tick could overwrite that.)"""
     job: TrainingJob | None
     """The run's training job, while it trains in this server."""
 
@@ -124,38 +124,3 @@ def sentence_written() -> str | None:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _model_at(run_id: str, step: int) -> MicroLLM:
     return opened(run_id).model_at(step)
-
-
-# ---- used until every part takes a View
-
-
-def is_active() -> bool:
-    """True while the run trains, waits or is paused, in this or another process. Pages tick then."""
-    shown = run()
-    return shown is not None and (job() is not None or shown.read_info().state in ACTIVE)
-
-
-def waits() -> bool:
-    """True while the run waits for its first turn and that is not soon, so that there is little to show."""
-    now = look()
-    return now is not None and now.waits
-
-
-def has_a_curve() -> bool:
-    """True when the run has logged more than two steps: enough to draw a line on every axis."""
-    now = look()
-    return now is not None and now.has_a_curve
-
-
-def moment() -> int | None:
-    """The step of the snapshot that all pages show; None is live.
-
-    It is not a widget's value: a tick that is on its way could overwrite one that Python has set.
-    """
-    chosen = session().moment
-    return chosen if chosen is not None and chosen in run().list_snapshots() else None
-
-
-def model_shown(max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
-    """As `View.model`. Raises RunProblem when the run was deleted."""
-    return look().model(max_age, wait)
