@@ -21,6 +21,7 @@ from streamlit.web import cli
 
 from microllm.data.builtin import drawing_room
 from microllm.ui.parts import live
+from microllm.ui.state.view import View
 
 from .report import parser, save, table
 from .server import browse, idle, open_page, serve, start
@@ -32,10 +33,10 @@ def serve_and_note() -> None:
     """Streamlit's own program, with a clock around each part that ticks."""
     plain, path = live.live, Path(os.environ[_NOTES])
 
-    def noted(part: Callable[[], None], every: float, *, key: str, when: bool = True) -> None:
-        def timed() -> None:
+    def noted(part: Callable[[View | None], None], every: float, *, key: str, when: bool = True) -> None:
+        def timed(view: View | None) -> None:
             began = time.thread_time()
-            part()
+            part(view)
             with path.open("a") as notes:
                 notes.write(f"{key} {1000 * (time.thread_time() - began):.2f}\n")
 

@@ -130,7 +130,7 @@ def test_the_moment_goes_along_to_other_pages_and_survives_a_reload(finished, se
     if page.viewport_size["width"] > 400:
         page.get_by_role("link", name="Attention").first.click()
     else:
-        page.locator("[data-testid=stMain] a[href*='/attention']").click()
+        page.locator("[data-testid=stMain] a[href*=attention]").click()
     expect(page.get_by_text(re.compile("step 0", re.IGNORECASE)).first).to_be_visible()
     shows(page, 0)
     until(page, lambda: step_in_the_link(page) == 0, "step 0 in the link of the other page")

@@ -104,13 +104,13 @@ _PLACES = [  # page, what is on it, what is unfolded there: key, value, and what
             ("fork-button", True, "fork-start"),
             ("guess-fold-button", True, "next-letter"),
             ("take-away-button", True, "take-curves"),
-            ("text", "My own text", "pasted"),
+            ("text", "Your own text", "pasted"),
             ("runs-menu", True, "import"),
         ],
     ),
     ("attention", "sentence", []),
     ("generate", "generate", []),
-    ("generate", "view", [("view", "Read", "reading-source"), ("reading-source", "My own text", "reading-own")]),
+    ("generate", "view", [("view", "Read", "reading-source"), ("reading-source", "Your text", "reading-own")]),
 ]
 
 

@@ -60,18 +60,18 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
             args=(preset, flat(*configs_from({}, preset))),
         )
     values = flat(model, train)
-    marks = _grid(_MAIN)
+    places = _grid(_MAIN)
     more = disclosure("More", key="more")
     below = st.container()
     if more:  # drawn only while open, because each tick costs the browser time for every element
         with more:
             st.markdown("**Recipe**: how the model is built and how it learns")
-            marks |= _grid(_RECIPE)
+            places |= _grid(_RECIPE)
             curve = st.container(key="learning-rate")
             st.markdown("**Run**: batches, length, validation, random seed")
-            marks |= _grid(_RUN)
-    for name, mark in marks.items():
-        with mark:
+            places |= _grid(_RUN)
+    for name, place in places.items():
+        with place:
             values[name] = _knob(knobs()[name], values[name])
             st.caption(knobs()[name].metadata["plain"])
     draft.remember_draft(preset, values)
@@ -79,10 +79,10 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     found = problems(model, train, text_length)
     for name, sentence in found.items():
         if name in knobs():
-            with marks.get(name, below):
+            with places.get(name, below):
                 _problem(name, sentence, nearest_valid(name, model, text_length))
     if not model.causal:
-        with marks.get("causal", below):
+        with places.get("causal", below):
             st.warning("Cheating: without the causal mask the model sees the answer.", icon=":material/visibility:")
     if more and not found:
         with curve:

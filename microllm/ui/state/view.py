@@ -37,7 +37,7 @@ class View:
     snapshots: list[int]
     """The steps of all snapshots, in order."""
     moment: int | None
-    """The step of the snapshot to show; None is live."""
+    """The step of the snapshot to show; None is live. (Not a widget's value: a late tick could overwrite that.)"""
     job: TrainingJob | None
     """The run's training job, while it trains in this server."""
 
