@@ -278,8 +278,8 @@ def test_a_prompt_without_known_characters_asks_for_another(at):
 
 
 def test_writing_is_stopped_and_what_is_there_stays(at, monkeypatch):
-    def slowly(*arguments):
-        for chosen in scored_stream(*arguments):
+    def slowly(*arguments, **options):
+        for chosen in scored_stream(*arguments, **options):
             wait(0.01)
             yield chosen
 
