@@ -234,7 +234,9 @@ def test_each_validation_check_asks_for_the_old_text_too(other):
     history = child.history.read()
     steps = [step for step, _ in history.val_losses]
     assert [step for step, _ in history.old_val_losses] == steps
-    assert history.old_val_losses[0][1] == parent.history.read().val_losses[-1][1]  # the parent's own last validation loss
+    assert (
+        history.old_val_losses[0][1] == parent.history.read().val_losses[-1][1]
+    )  # the parent's own last validation loss
     for step in set(steps) & set(child.list_snapshots()):
         model = child.model_at(step)
         assert dict(history.val_losses)[step] == pytest.approx(validation_loss(model, child.load_corpus()), rel=1e-6)

@@ -187,7 +187,9 @@ def test_a_run_of_n_steps_tells_of_n_plus_one_moments_and_ends_with_a_validation
         (5, 10, [0, 5, 10]),
     ],
 )
-def test_validation_checks_come_at_powers_of_two_then_at_every_interval_and_at_the_end(corpus, interval, steps, val_losses):
+def test_validation_checks_come_at_powers_of_two_then_at_every_interval_and_at_the_end(
+    corpus, interval, steps, val_losses
+):
     trainer = new_trainer(corpus, max_steps=steps, eval_interval=interval, batch_size=1, n_layer=1)
     assert [p.step for p in trainer if p.val_loss is not None] == val_losses
 
@@ -316,7 +318,9 @@ def test_every_step_and_every_process_draws_a_dropout_mask_of_its_own():
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_run_that_goes_on_elsewhere_needs_the_weights_the_optimizers_and_the_step_but_no_random_state(corpus, optimizer):
+def test_a_run_that_goes_on_elsewhere_needs_the_weights_the_optimizers_and_the_step_but_no_random_state(
+    corpus, optimizer
+):
     settings = {"dropout": 0.3, "max_steps": 8, "optimizer": optimizer}
     losses = [p.train_loss for p in new_trainer(corpus, **settings)]
     old, new = (new_trainer(corpus, **settings) for _ in range(2))
