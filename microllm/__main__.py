@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--first", type=int, metavar="N", help="use only the first N characters")
     train.add_argument("--threads", type=int, help="torch threads (default: depends on the size of the model)")
     for name, knob in knobs().items():
-        help = f"{knob.metadata['plain']}: {knob.metadata['help']}".replace("%", "%%")
+        help = f"{knob.metadata['plain']}. {knob.metadata['help']}".replace("%", "%%")
         kind = _truth if knob.type == "bool" else type(knob.default)
         train.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=help)
 

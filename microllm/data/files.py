@@ -57,7 +57,7 @@ def refuse_too_large(size: int, name: str) -> None:
 def _refuse_binary(data: bytes, name: str) -> None:
     sample = data[:1_000_000]
     if b"\0" in data or len(_CONTROLS.findall(sample)) > 0.05 * len(sample):
-        raise TextProblem(f"{name} looks binary (it has control characters): choose a plain text file, saved as UTF-8.")
+        raise TextProblem(f"{name} looks binary (control characters): choose a plain text file, saved as UTF-8.")
 
 
 def decode_text(data: bytes, name: str, encoding: str | None = None) -> tuple[str, str | None]:

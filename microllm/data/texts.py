@@ -212,12 +212,12 @@ class _Corpora:
         with self._lock:
             self._newest.pop(key, None)
             self._used[key] = self._newest[key] = corpus
-            while len(self._newest) > 1 and (
-                len(self._newest) > self.max_idle
-                or sum(one.nbytes for one in self._newest.values()) > self.max_idle_bytes
-            ):
+            while len(self._newest) > self.max_idle or self._is_too_large():
                 del self._newest[next(iter(self._newest))]
         return corpus
+
+    def _is_too_large(self) -> bool:
+        return len(self._newest) > 1 and sum(one.nbytes for one in self._newest.values()) > self.max_idle_bytes
 
     def let_go(self) -> None:
         """Forget all corpora that are not in use."""

@@ -38,12 +38,8 @@ _MAX_COMPRESSION, _SMALL_BYTES = 4, 2**16  # up to half of the weights may be ze
 _MAX_FILES = 1_000
 _MAX_ENTRIES = 5_000  # with folders, and with files that operating systems add
 _SNAPSHOT = re.compile(r"snapshots/step-(0|[1-9][0-9]{0,8})\.safetensors")
-_MAX_BYTES = {
-    "run.json": MAX_JSON_BYTES,
-    "vocab.json": MAX_JSON_BYTES,
-    "events.jsonl": MOST_EVENTS,
-    "manifest.json": 2**18,
-}
+_MAX_BYTES = {"run.json": MAX_JSON_BYTES, "vocab.json": MAX_JSON_BYTES}
+_MAX_BYTES |= {"events.jsonl": MOST_EVENTS, "manifest.json": 2**18}
 _NAMES = {*_MAX_BYTES, "metrics.jsonl"}
 _ADDED = re.compile(
     r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt"

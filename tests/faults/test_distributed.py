@@ -134,7 +134,7 @@ def test_two_processes_begin_with_muon_as_one_does_and_leave_after_the_same_step
 
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
-    assert "stopped. Stopped by" in out and "broke off" not in err
+    assert "stopped. Stopped by" in out and "failed:" not in err
     assert run.read_info().state == "stopped"
     logged = rows(run)
     assert [row["step"] for row in logged] == list(range(len(logged)))

@@ -64,12 +64,12 @@ def test_a_text_over_the_limit_is_refused_with_both_sizes(tmp_path, monkeypatch)
     with open(tmp_path / "huge.txt", "wb") as file:
         file.truncate(250_000_000)  # a hole, which takes no disk
     monkeypatch.setattr(files.Path, "read_bytes", lambda _: pytest.fail("read into memory"))
-    with pytest.raises(TextProblem, match=r"^huge\.txt is 250 MB; at most 200 MB can be read\.$"):
+    with pytest.raises(TextProblem, match=r"^huge\.txt is 250 MB; .* 200 MB\.$"):
         read_text_file(tmp_path / "huge.txt")
     monkeypatch.undo()
     monkeypatch.setattr(files, "MAX_TEXT_BYTES", 1_000_000)
     assert decode_text(b"a" * 1_000_000, "big.txt")[1] is None
-    with pytest.raises(TextProblem, match=r"^big\.txt is 2 MB; at most 1 MB can be read\.$"):
+    with pytest.raises(TextProblem, match=r"^big\.txt is 2 MB; .* 1 MB\.$"):
         decode_text(b"a" * 1_000_001, "big.txt")
 
 

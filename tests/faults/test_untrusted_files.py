@@ -32,8 +32,7 @@ from microllm.data.decode import TextProblem
 from microllm.environment import runs_dir
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
-from microllm.runs import catalog, disk, fork, importing
-from microllm.runs import run as run_module
+from microllm.runs import catalog, disk, fork, importing, json_files
 from microllm.runs.archive import folder_zip
 from microllm.runs.catalog import all_runs, runs_and_damaged
 from microllm.runs.export import curves_csv
@@ -204,7 +203,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(files):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("run/metrics.jsonl", b"0" * 400_000_000)
-    assert "at most" in refused(file.getvalue())
+    assert "the limit is" in refused(file.getvalue())
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -528,8 +527,8 @@ def test_json_without_end_or_sense_damages_its_run_alone(content, run, copied):
 def test_a_damaged_file_is_parsed_once_however_often_runs_are_listed(copied, monkeypatch):
     (copied.folder / "run.json").write_text("[" * 100_000)
     parsed = []
-    parse = run_module.parsed
-    monkeypatch.setattr(run_module, "parsed", lambda data: parsed.append(data) or parse(data))
+    parse = json_files.parsed
+    monkeypatch.setattr(json_files, "parsed", lambda data: parsed.append(data) or parse(data))
     for _ in range(5):
         assert runs_and_damaged()[1] == [copied.id]
     assert len(parsed) < 5

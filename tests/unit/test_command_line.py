@@ -203,7 +203,7 @@ def test_a_text_in_another_encoding_is_read_with_a_notice(tmp_path, capsys):
         (["--colour=red"], "unrecognized arguments: --colour=red"),
         (["--preset=gigantic"], "invalid choice: 'gigantic'"),
         (["--transform=sideways"], "invalid choice: 'sideways'"),
-        (["--first=0"], "keep at least 1"),
+        (["--first=0"], "at least 1"),
         (["--first=15"], "has 15 characters: too short"),
         (["--block_size=256"], "at most 199"),  # of 2,000 characters, 200 are held out
     ],
@@ -440,7 +440,7 @@ def test_a_run_that_stopped_at_a_loss_goes_on_to_the_steps_that_were_asked_for(t
 
 def test_a_step_without_a_run_to_fork_is_answered_with_one_sentence(train, capsys):
     assert train("--step=8") == 2
-    assert "--step names a moment of the run to --fork" in capsys.readouterr().err
+    assert "name the run with --fork" in capsys.readouterr().err
     assert all_runs() == []
 
 
