@@ -19,6 +19,8 @@ from driving import (
 )
 from playwright.sync_api import expect
 
+from microllm.data.builtin import drawing_room
+
 pytestmark = pytest.mark.timeout(240)
 
 PROMPT = "It is a truth"
@@ -46,7 +48,9 @@ def title(page) -> str:
 
 def open_with_a_model(page, server) -> None:
     """The generate page of a finished run."""
-    visit(page, f"{server.url}/generate?run={finished_run(server.home, block_size=64, max_steps=20)}")
+    text = f"{PROMPT}. {drawing_room(20_000)}"
+    run = finished_run(server.home, own_text=text, block_size=64, max_steps=20)
+    visit(page, f"{server.url}/generate?run={run}")
     expect(button(page, "generate")).to_be_visible()
     expect(bars(page).first).to_be_visible()
     settle(page)
