@@ -1,10 +1,10 @@
-"""What each ingredient of the quick recipe is worth: the full recipe, then each one taken away.
+"""What each ingredient of the quick recipe is worth: the full recipe, then one ingredient removed or changed.
 
     python -m benchmarks.ablation
 
-On the book, each variant with three seeds, on its own schedule of the same number of steps. Reported are CPU seconds of
-steps until the article's loss is reached, and the validation loss after 3, 10 and 20 CPU seconds: medians of the seeds.
-With `--processes 2` two runs at once, on machines with idle cores.
+On the book, each variant with three seeds and the same number of steps. It reports the CPU seconds of steps until the
+article's loss is reached, and the validation loss after 3, 10 and 20 CPU seconds, as medians of the seeds.
+`--processes 2` trains two runs at once, for machines with idle cores.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def train(variant: str, seed: int, seconds: float) -> tuple[float, list[float]]:
         if is_due or progress.step == settings.max_steps:
             loss = validation_loss(trainer.model, text)
             while len(losses) < len(TIMES) and clock.cpu >= TIMES[len(losses)]:
-                # between two validation checks, in a straight line
+                # interpolated linearly between two validation checks
                 share = (TIMES[len(losses)] - last[0]) / (clock.cpu - last[0])
                 losses.append(last[1] + share * (loss - last[1]) if math.isfinite(last[1]) else loss)
             reached = min(reached, clock.cpu) if loss <= GOAL else reached

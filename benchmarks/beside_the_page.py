@@ -1,9 +1,9 @@
-"""How much of the command line's speed training keeps in the app while its page is open.
+"""Training speed in the app with its page open, relative to the command line.
 
     python -m benchmarks.beside_the_page
 
-Trains the same model for the same time on the command line and in the app with a browser on the train page, by turns,
-and compares steps a second of the wall clock.
+Trains the same model for the same time on the command line and in the app with a browser on the train page, in turn,
+and compares steps per second of wall time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def in_the_app(preset: str, seconds: float) -> float:
     """The rate in a server whose train page is open in a browser."""
     with serve() as (address, home, *_), browse() as browser:
         page = open_page(browser, address)
-        page.locator(".st-key-preset").get_by_role("radio", name=preset.title()).click()
+        page.locator(".st-key-preset button").nth(list(PRESETS).index(preset)).click()
         page.wait_for_timeout(2_000)
         run = start(page)
         return steps_per_second(home / "runs" / run / "metrics.jsonl", seconds)

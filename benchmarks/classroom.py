@@ -1,10 +1,10 @@
-"""Thirty people on one server: whether everybody is served, and nobody loses anything.
+"""Thirty people on one server: whether everybody is served and nobody loses a run.
 
     python -m benchmarks.classroom --visitors 30 --minutes 4
 
-The visitors speak the protocol of a browser window (visitor.py) in a process of their own; each opens the train page,
-starts a run of a small model, and then does something every five seconds: looks at attention, lets the model write,
-pauses, goes on, moves a slider. One real browser does so with a stopwatch. All traffic stays on 127.0.0.1.
+The visitors speak Streamlit's protocol (visitor.py) in a process of their own. Each opens the train page, starts a run
+of a small model, and then acts every five seconds: opens attention, generates text, pauses, resumes, moves a slider.
+One real browser does the same and is timed. All traffic stays on 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _SMALL = {"block_size": 16.0, "n_embd": 32.0}
 
 async def attend(address: str, which: int, end: float, pause: float) -> dict[str, Any]:
     """One visitor from the door to the end (a time of the wall clock): what became of it."""
-    dice = random.Random(which)
+    rng = random.Random(which)
     told: dict[str, Any] = {"visitor": which, "runs": []}
     async with Visitor(address) as visitor:
 
         async def wait() -> None:
-            await asyncio.sleep(max(0.0, min(dice.uniform(0.6, 1.4) * pause, end - time.time())))
+            await asyncio.sleep(max(0.0, min(rng.uniform(0.6, 1.4) * pause, end - time.time())))
 
         def shows(key: str, word: str = "") -> Callable[[], bool]:
             return lambda: key in visitor.shown and word in str(visitor.shown[key].message)
@@ -68,9 +68,9 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
                 lambda: visitor.open("generate", until="generate"),
                 lambda: visitor.press("generate", lambda: can_press("stop-writing") or can_press("download")),
                 lambda: visitor.open("train", until="start"),
-                lambda: turn("Pause", "Resume"),
-                lambda: turn("Resume", "Pause"),
-                lambda: visitor.set("knob-n_layer", float(dice.randint(1, 6))),
+                lambda: turn("/pause:", "/play_arrow:"),
+                lambda: turn("/play_arrow:", "/pause:"),
+                lambda: visitor.set("knob-n_layer", float(rng.randint(1, 6))),
             )
             while time.time() < end:
                 for act in acts:
@@ -87,7 +87,7 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
             told["runs"].append((pressed, visitor.run))
 
         async def turn(face: str, then: str) -> None:
-            # only if the button says so: whoever pauses loses a first turn, and one that is not paused cannot go on
+            # only if the icon of the button matches: a run that is not paused cannot be resumed
             if shows("bar-pause", face)() and "timeline" in visitor.shown:
                 over = shows("bar-start")  # a run may end at any moment
                 await visitor.press("bar-pause", lambda: shows("bar-pause", then)() or over())

@@ -1,9 +1,9 @@
-"""On a GPU: nanoGPT's shape for characters to a fixed loss, beside the common fused style in the same run.
+"""On a GPU: time until nanoGPT's character-level shape reaches a fixed loss, against the common fused style.
 
     python -m benchmarks.gpu --text tiny_shakespeare.txt
 
 n_embd 384, n_head 6, n_layer 6, block_size 256, batch_size 64, dropout 0.2, to a validation loss of 1.47. Both are
-compiled and make their products in bfloat16; the fused style learns with AdamW at 1e-3. Seconds count the compiling.
+compiled and multiply in bfloat16; the fused style uses AdamW at 1e-3. The seconds include compilation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from microllm import Corpus, Trainer, configs_from
 
 from .plain import PlainTraining
-from .race import exam_loss
+from .race import validation_loss
 from .report import corpus, parser, save, table
 from .step import operations
 
@@ -26,7 +26,7 @@ SHAPE = {"block_size": 256, "n_embd": 384, "n_head": 6, "n_layer": 6, "batch_siz
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """How long the GPU takes for it."""
+    """Seconds that the GPU takes for `work`."""
     torch.cuda.synchronize()
     began = time.perf_counter()
     work()
@@ -65,7 +65,7 @@ def main() -> None:
     flags.add_argument("--max_steps", type=int, default=3_000)
     options = flags.parse_args()
     if not torch.cuda.is_available():
-        raise SystemExit("This benchmark needs a GPU that CUDA knows; there is none here.")
+        raise SystemExit("This benchmark needs a CUDA GPU; this machine has none.")
     text = corpus(options.text).to(torch.device("cuda"))
     settings = {"learning_rate": options.learning_rate, "max_steps": options.max_steps, "eval_interval": 10_000}
     model, train = configs_from(SHAPE | settings | {"position": "rotary", "warmup_steps": 100})
@@ -79,7 +79,7 @@ def main() -> None:
         for made in itertools.count(1):
             times.append(seconds_of(step))
             if made % 50 == 0 or made == options.max_steps:
-                loss = exam_loss(net, text, model.block_size)
+                loss = validation_loss(net, text, model.block_size)
                 if loss <= options.goal or made == options.max_steps:
                     break
         usual = statistics.median(times)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # what draws is imported where it is used: the children that 
 
 ROOT = Path(__file__).parents[1]
 BASE = {"n_embd": 64, "n_layer": 3, "block_size": 32, "batch_size": 32}
-"""The shape around which one knob at a time is varied, over most of its slider."""
+"""The base shape; one setting at a time is varied over most of its slider."""
 
 VALUES = {
     "n_embd": (16, 32, 64, 128, 256, 384),
@@ -54,7 +54,7 @@ VALUES = {
 }
 _STEPS = 20
 
-KINDS = {  # line end, quotation mark, last words: what makes a string of Python's take 1, 2 and 4 bytes a character
+KINDS = {  # line end, quotation mark, last words: Python strings then take 1, 2 and 4 bytes per character
     "ASCII": ("\n", '"', "The end."),
     "curly quotes": ("\n", "”", "The end.”"),
     "curly quotes, CRLF, one emoji at the end": ("\r\n", "”", "The end 😀"),
@@ -68,7 +68,7 @@ def memory(field: str, pid: int | str = "self") -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The processor time that a process has taken, which does not depend on what else the machine does."""
+    """The CPU time of a process, which depends less than wall time on what else the machine does."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -77,21 +77,21 @@ def cpu_seconds(pid: int) -> float:
 
 
 def measure(point: tuple[str, int]) -> dict[str, Any]:
-    """Train some steps with one knob at one value. The peak is that of the process, so this needs one of its own."""
+    """Train some steps with one setting at one value, in a process of its own, whose peak memory is measured."""
     knob, value = point
     model, train = configs_from(BASE | {knob: value, "max_steps": _STEPS, "eval_interval": 10_000})
     corpus = Corpus(drawing_room(200_000))
     smallest = {"block_size": 8, "n_embd": 8, "n_head": 1, "n_layer": 1, "batch_size": 1, "max_steps": 2}
-    list(Trainer(*configs_from(smallest), corpus))  # what torch imports and keeps is not the model's
+    list(Trainer(*configs_from(smallest), corpus))  # what torch imports and keeps does not belong to the model
     torch.set_num_threads(thread_count(model, train, corpus.vocab_size))
     before = memory("VmRSS")
     seconds = [progress.seconds for progress in Trainer(model, train, corpus)]
     peak = memory("VmHWM")
-    speed = measure_speed()  # here and not once for all: so it shares what else the machine is busy with
+    speed = measure_speed()  # measured here, under the same load as the steps
     return {
         "knob": knob,
         "value": value,
-        "step_seconds": min(after - before for before, after in pairwise(seconds)),  # what is busy beside it only adds
+        "step_seconds": min(after - before for before, after in pairwise(seconds)),  # other load only adds
         "estimated_step_seconds": speed.seconds_per_step(model, train, corpus.vocab_size),
         "peak_bytes": peak,
         "training_bytes": peak - before,
@@ -100,10 +100,8 @@ def measure(point: tuple[str, int]) -> dict[str, Any]:
 
 
 def of_the_model() -> list[dict[str, Any]]:
-    """Print a table for each knob; the rows of all."""
-    print(
-        f"Around {', '.join(f'{knob} {value}' for knob, value in BASE.items())}. “TrainingJob” is what the peak rises by."
-    )
+    """Print a table for each setting; all rows."""
+    print(f"Around {', '.join(f'{knob} {value}' for knob, value in BASE.items())}. “training” is the rise of the peak.")
     rows = []
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as children:
         for knob, values in VALUES.items():
@@ -181,7 +179,7 @@ def of_the_text() -> list[dict[str, Any]]:
 
 
 def _trained(path: Path, home: Path) -> dict[str, float]:
-    """Twenty steps of the default preset; the exam over all held-out text that follows is ended by Ctrl-C."""
+    """Train 20 steps of the default preset, then end the validation over all held-out text by Ctrl-C."""
     command = [sys.executable, "-m", "microllm", "train", "--text", str(path), "--max_steps", "20"]
     began, first_step, told_to_stop, peak = time.monotonic(), None, None, 0
     process = subprocess.Popen(
@@ -211,13 +209,13 @@ def _trained(path: Path, home: Path) -> dict[str, float]:
 # ---- the history
 
 
-def _lines(steps: range, exam_every: int) -> Iterator[str]:
-    dice = random.Random(steps.start)
+def _lines(steps: range, checks_every: int) -> Iterator[str]:
+    rng = random.Random(steps.start)
     for step in steps:
-        row = {"step": step, "seconds": step * 0.0123456789, "train_loss": 2 + dice.random(), "learning_rate": 1e-3}
-        row["tokens_per_second"] = 80_000 + dice.random()
-        if step % exam_every == 0:
-            row["val_loss"] = 2 + dice.random()
+        row = {"step": step, "seconds": step * 0.0123456789, "train_loss": 2 + rng.random(), "learning_rate": 1e-3}
+        row["tokens_per_second"] = 80_000 + rng.random()
+        if step % checks_every == 0:
+            row["val_loss"] = 2 + rng.random()
         yield json.dumps(row) + "\n"
 
 
@@ -225,22 +223,20 @@ def of_the_history(ticks: int = 101, rows_a_tick: int = 5) -> list[dict[str, Any
     """Print a row a length and axis: the first read, a tick with some new rows, and what it sends to the browser."""
     from microllm.plots import loss_data
 
-    print(
-        "       rows  validation checks     axis   first read: ms   tick: ms   points     kB     (CPU time, median of the ticks)"
-    )
+    print("       rows checks     axis   first read: ms   tick: ms   points     kB     (CPU time, median of the ticks)")
     measured = []
-    for exam_every in (200, 1):
+    for checks_every in (200, 1):
         for rows in (1_000, 100_000):
             for axis in AXES:
                 with tempfile.TemporaryDirectory() as folder:
                     path = Path(folder, "metrics.jsonl")
-                    path.write_text("".join(_lines(range(rows), exam_every)))
+                    path.write_text("".join(_lines(range(rows), checks_every)))
                     began = time.process_time()
                     history = History(path).read()
                     first_read, times = time.process_time() - began, []
                     for step in range(rows, rows + ticks * rows_a_tick, rows_a_tick):
                         with path.open("a") as file:
-                            file.writelines(_lines(range(step, step + rows_a_tick), exam_every))
+                            file.writelines(_lines(range(step, step + rows_a_tick), checks_every))
                         began = time.process_time()
                         frame = loss_data(history.read(), {"uniform": 4.5, "table_1": 3.1}, axis)
                         sent = _arrow(frame)

@@ -1,11 +1,11 @@
-"""How much sooner `quick` reaches the article's loss, and how far `long` comes in the article's time.
+"""How much sooner `quick` reaches the article's loss, and which loss `long` reaches in the article's time.
 
     python -m benchmarks.race
 
 The article's own code (one head after another, 10,000 steps), `quick` and `long`, each on its own schedule and on one
-thread, take turns of a second, so that the machine's moods meet all three. Time is that of the steps; validation checks are off
-the clock. Both comparisons are made twice: on the exam of the app, where a model with a longer window has more in
-sight, and on equal context, the loss of a character with exactly 8 characters before it in sight.
+thread, take turns of one second, so that a busy machine slows all three alike. Only steps are timed, not validation
+checks. Both comparisons are made twice: with the app's validation loss, where a model with a longer context sees more
+characters, and at equal context, where every prediction uses exactly the 8 previous characters.
 """
 
 from __future__ import annotations
@@ -23,58 +23,58 @@ from .plain import PlainTraining
 from .report import Clock, corpus, parser, save, table
 
 GOAL = 1.7775
-"""Where the article's recipe ends on the book, nats a character."""
+"""The final validation loss of the article's recipe on the book, nats per character."""
 
 CONTEXT = 8
 
 
 @dataclass
-class Runner:
-    """One of those that race: `step` makes one step, and `val_losses` are (step, seconds, CPU seconds, loss, loss at 8)."""
+class Contestant:
+    """`step` makes one step; `val_losses` are (step, seconds, CPU seconds, validation loss, loss at equal context)."""
 
     name: str
     model: torch.nn.Module
     block_size: int
     max_steps: int
     every: int
-    """Steps between two validation checks; ten times as many once the article's loss is reached."""
+    """Steps between validation checks; ten times as many once the article's loss is reached."""
     step: Callable[[], object]
     made: int = 0
     clock: Clock = field(default_factory=Clock)
     val_losses: list[tuple[int, float, float, float, float]] = field(default_factory=list)
 
     def run(self, text: Corpus, seconds: float) -> Iterator[None]:
-        """Train to the end; a pause each time `seconds` of steps are over."""
+        """Train to the end; yields after every `seconds` of steps."""
         pause = seconds
         while self.made < self.max_steps:
             with self.clock:
                 self.step()
             self.made += 1
-            is_there = self.val_losses and max(self.val_losses[-1][3:]) <= GOAL
-            if self.made % (self.every * (10 if is_there else 1)) == 0 or self.made == self.max_steps:
-                loss, at_8 = exam_loss(self.model, text, self.block_size), equal_context_loss(self.model, text)
+            has_reached_goal = self.val_losses and max(self.val_losses[-1][3:]) <= GOAL
+            if self.made % (self.every * (10 if has_reached_goal else 1)) == 0 or self.made == self.max_steps:
+                loss, at_8 = validation_loss(self.model, text, self.block_size), equal_context_loss(self.model, text)
                 self.val_losses.append((self.made, self.clock.wall, self.clock.cpu, loss, at_8))
             if self.clock.wall >= pause:
                 pause += seconds
                 yield
 
     def first(self, column: int, goal: float) -> tuple[int, float, float] | None:
-        """(step, seconds, CPU seconds) of the first exam that reached `goal`."""
-        return next((exam[:3] for exam in self.val_losses if exam[column] <= goal), None)
+        """(step, seconds, CPU seconds) of the first validation check that reached `goal`."""
+        return next((check[:3] for check in self.val_losses if check[column] <= goal), None)
 
     def best_within(self, column: int, cpu_seconds: float) -> float:
-        """The lowest loss of an exam within so many CPU seconds."""
-        return min(exam[column] for exam in self.val_losses if exam[2] <= cpu_seconds)
+        """The lowest loss of a validation check within `cpu_seconds`."""
+        return min(check[column] for check in self.val_losses if check[2] <= cpu_seconds)
 
 
-def exam_loss(model: torch.nn.Module, text: Corpus, block_size: int) -> float:
-    """The validation loss as the app has it: windows of block_size over the first 32,000 held-out characters."""
+def validation_loss(model: torch.nn.Module, text: Corpus, block_size: int) -> float:
+    """The validation loss of the app: windows of block_size over the first 32,000 held-out characters."""
     inputs, targets = text.validation_windows(block_size)
     return _loss(model, inputs, targets, slice(None))
 
 
 def equal_context_loss(model: torch.nn.Module, text: Corpus) -> float:
-    """The loss of every fourth held-out character with the 8 before it in sight and no more."""
+    """The loss of every fourth held-out character, predicted from exactly the 8 before it."""
     windows = text.val[:EVAL_CHARACTERS].unfold(0, CONTEXT + 1, 4)
     return _loss(model, windows[:, :-1], windows[:, 1:], slice(-1, None))
 
@@ -90,25 +90,25 @@ def _loss(model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor, p
     return total / count
 
 
-def runners(text: Corpus, seed: int) -> list[Runner]:
-    """The three, ready to start."""
+def runners(text: Corpus, seed: int) -> list[Contestant]:
+    """The three contestants, ready to start."""
     article = PRESETS["article"]
     plain = PlainTraining(article.model, article.train.batch_size, text.train, text.vocab_size, "per head")
-    racing = [Runner("article, its own code", plain.model, 8, article.train.max_steps, 500, plain.step)]
+    racing = [Contestant("article, its own code", plain.model, 8, article.train.max_steps, 500, plain.step)]
     for name, every in (("quick", 10), ("long", 10)):
         preset = PRESETS[name]
         trainer = Trainer(preset.model, replace(preset.train, seed=seed), text)
-        trainer.evaluate = lambda *_: None  # the race has its own
+        trainer.evaluate = lambda *_: None  # the race makes its own validation checks
         steps = iter(trainer)
-        next(steps)  # the forward pass of step 0: from here on a step is an update and what follows
+        next(steps)  # step 0 is only a forward pass; each later step is an update and a forward pass
         racing.append(
-            Runner(name, trainer.model, preset.model.block_size, preset.train.max_steps, every, steps.__next__)
+            Contestant(name, trainer.model, preset.model.block_size, preset.train.max_steps, every, steps.__next__)
         )
     return racing
 
 
 def main() -> None:
-    """Print the losses along the way, and the two comparisons, each on both val_losses."""
+    """Print the final losses, and the two comparisons, each with both losses."""
     flags = parser(__doc__)
     flags.add_argument("--seed", type=int, default=1337)
     options = flags.parse_args()
@@ -121,10 +121,10 @@ def main() -> None:
         for name, steps in list(going.items()):
             if next(steps, steps) is steps:
                 del going[name]
-                print(f"{name} is through", flush=True)
+                print(f"{name} has finished", flush=True)
 
     print()
-    head = ["", "steps", "seconds", "CPU s", "exam of the app", f"{CONTEXT} in sight"]
+    head = ["", "steps", "seconds", "CPU s", "validation loss", f"{CONTEXT} characters"]
     table(
         head,
         [
@@ -136,7 +136,7 @@ def main() -> None:
     _, wall, cpu, _, at_8 = article.val_losses[-1]
     numbers = {runner.name: runner.val_losses for runner in racing}
     rows = []
-    for title, column, goal in (("exam of the app", 3, GOAL), (f"{CONTEXT} in sight", 4, at_8)):
+    for title, column, goal in (("validation loss", 3, GOAL), (f"{CONTEXT} characters", 4, at_8)):
         sooner = quick.first(column, goal)
         reached = long.best_within(column, cpu)
         ratio = cpu / sooner[2] if sooner else float("nan")

@@ -1,9 +1,9 @@
-"""Writing with a cache against the article's way, which reads the whole context again for each character.
+"""Generation with a key-value cache against the article's code, which recomputes the whole context each time.
 
     python -m benchmarks.sampling
 
-Untrained models of equal shape, one thread, one sequence, by turns; and how many characters a second many samples at
-once give. CPU time, medians of the rounds.
+Untrained models of equal shape, one thread, one sequence, in turn; then characters per second of several samples at
+once. CPU time, medians of the rounds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHAPES = {"article": (8, 32, 4, 3, 1_000, 400), "large": (256, 384, 6, 6, 1_000,
 
 
 def main() -> None:
-    """Print characters a second of both, and the ratio; then of batches of 1, 4 and 16 samples."""
+    """Print characters per second of both, the ratio, and those of batches of 1, 4 and 16 samples."""
     flags = parser(__doc__)
     flags.add_argument("--rounds", type=int, default=5)
     options = flags.parse_args()
@@ -33,7 +33,7 @@ def main() -> None:
         shape = {"block_size": block_size, "n_embd": n_embd, "n_head": n_head, "n_layer": n_layer}
         config, _ = configs_from(shape, "article")
         ours, plain = MicroLLM(config, VOCAB).eval(), PlainModel(config, VOCAB, PerHead).eval()
-        # the article's context is full after block_size characters: it is full from the start here
+        # the prompt fills the context, because the article's code only reaches its usual cost with a full one
         prompt = torch.randint(VOCAB, (1, block_size), generator=torch.Generator().manual_seed(1))
         clocks = {"article's way": Clock(), "without gradients": Clock(), "MicroLLM": Clock()}
         for _ in range(options.rounds):

@@ -1,10 +1,10 @@
-"""Whether the page stays as light and as quick as it was while it is left open and a model trains.
+"""Whether an open page stays light and quick while a model trains.
 
     python -m benchmarks.soak --minutes 10
 
-Every ten seconds: the memory of the server and of the page's process, the page's JavaScript heap after a collection,
-its DOM nodes and what it received; whether the loss chart is still the node that it was. In between a person's clicks,
-each with the time to its answer. The slopes leave the first fifth out, in which caches fill.
+Every ten seconds it notes the memory of the server and of the page's process, the JavaScript heap after a garbage
+collection, the DOM nodes, the data received, and whether the loss chart is still the same node. In between it clicks
+as a person would and measures the time to each answer. The slopes leave out the first fifth, in which caches fill.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .clicks import CLICKS, click
 from .report import parser, save, table
 from .server import browse, idle, open_page, serve, start
 
-_EVERY = 10.0  # seconds
-_TOUR_EVERY = 12  # looks: through all pages and back
+_LOOK_SECONDS = 10.0
+_LOOKS_PER_TOUR = 12  # a tour goes through all pages and back
 _CHART = ".st-key-loss-live [data-testid=stVegaLiteChart]"
 _TOUR = ("to Attention", "to Generate", "Generate: generate", "to Train")
 _STAY = ("Train: pause", "Train: resume", "Train: preset Article", "Train: preset Quick")
@@ -30,7 +30,7 @@ _MEMORY = {"server": "server, MB", "renderer": "page, MB", "heap": "heap, MB", "
 
 
 class Watch:
-    """Looks at one page and its server from outside."""
+    """Observes one page and its server from outside."""
 
     def __init__(self, browser: Browser, page: Page, server: int) -> None:
         self.page, self._server, self.remounts = page, server, 0
@@ -44,13 +44,13 @@ class Watch:
         self.mark()
 
     def mark(self) -> None:
-        """Take the chart that stands on the page now for the one that has to stay."""
-        # a locator, for a selector's answer is a handle, and would keep the old chart in memory
+        """Remember the chart node that is on the page now, so that a remount is noticed."""
+        # a locator: a selector returns a handle, which would keep the old chart in memory
         self.page.locator(f"{_CHART} svg, {_CHART} canvas").first.wait_for()
         self.page.evaluate("(css) => { document.querySelector(css).marked = true }", _CHART)
 
     def look(self) -> dict[str, float]:
-        """The numbers of this moment."""
+        """Measure once."""
         now = time.monotonic()
         received, self._received = self._received, 0
         if not self.page.evaluate("(css) => document.querySelector(css)?.marked === true", _CHART):
@@ -72,14 +72,14 @@ class Watch:
         return seen
 
     def _renderer(self) -> int:
-        """The number of the process that draws the page: of Chromium's renderers the one that has worked most."""
+        """The number of the process that draws the page: the renderer with the most CPU time."""
         processes = self._browser.send("SystemInfo.getProcessInfo")["processInfo"]
         return max((it for it in processes if it["type"] == "renderer"), key=lambda it: it["cpuTime"])["id"]
 
     def _receive(self, event: dict[str, Any]) -> None:
         response = event["response"]
         size = len(response["payloadData"])
-        self._received += size * 3 // 4 if response["opcode"] == 2 else size  # binary frames are told in base64
+        self._received += size * 3 // 4 if response["opcode"] == 2 else size  # binary frames arrive as base64
 
 
 def resident(process: int) -> float:
@@ -101,7 +101,7 @@ def move_a_slider(page: Page, key: str) -> float:
 
 
 def slope(looks: list[dict[str, float]], name: str) -> float:
-    """How much `name` grows in a minute: the straight line through all looks but the first fifth."""
+    """How much `name` grows in a minute: a linear fit without the first fifth."""
     settled = looks[len(looks) // 5 :]
     return statistics.linear_regression([it["minute"] for it in settled], [it[name] for it in settled]).slope
 
@@ -120,8 +120,8 @@ def soak(minutes: float) -> tuple[list[dict[str, float]], dict[str, list[float]]
 
     with serve() as (address, _, server, _), browse() as browser:
         page = open_page(browser, address)
-        page.get_by_text("More", exact=True).click()
-        page.locator(".st-key-knob-max_steps input").fill("1000000")  # longer than all of it
+        page.locator(".st-key-more-button button").click()
+        page.locator(".st-key-knob-max_steps input").fill("1000000")  # so that it outlasts the benchmark
         page.keyboard.press("Enter")
         idle(page)
         start(page)
@@ -129,14 +129,14 @@ def soak(minutes: float) -> tuple[list[dict[str, float]], dict[str, list[float]]
         watch = Watch(browser, page, server)
         end = time.monotonic() + 60 * minutes
         while time.monotonic() < end:
-            next_look = time.monotonic() + _EVERY
+            next_look = time.monotonic() + _LOOK_SECONDS
             for name in ("Train: slider", next(stays)):
                 do(page, name)
-            if len(looks) % _TOUR_EVERY == 3:
+            if len(looks) % _LOOKS_PER_TOUR == 3:
                 for name in _TOUR:
                     do(page, name)
                 idle(page)
-                watch.mark()  # another page and back: a new chart is no remount
+                watch.mark()  # after a visit to other pages a new chart is no remount
             idle(page)
             page.wait_for_timeout(max(0.0, 1e3 * (next_look - time.monotonic())))
             looks.append(watch.look())
@@ -146,7 +146,7 @@ def soak(minutes: float) -> tuple[list[dict[str, float]], dict[str, list[float]]
 
 
 def main() -> None:
-    """Print what was seen at the ends and in the middle, the slopes, and the clicks."""
+    """Print the numbers at regular moments, the slopes, and the clicks."""
     flags = parser(__doc__)
     flags.add_argument("--minutes", type=float, default=10.0)
     options = flags.parse_args()

@@ -1,9 +1,9 @@
-"""How soon one can begin: the import, the first paint of a fresh server, and the first step after a click on Start.
+"""How fast it starts: the import, the first paint of a fresh server, and the first step after a click on Start.
 
     python -m benchmarks.start
 
-Each round is a fresh server and a fresh browser window. Set MICROLLM_MIRROR to a folder with pg1342.txt to measure with
-the book as the chosen text, kept already as on every visit but the very first.
+Each round uses a fresh server and a fresh browser window. To measure with the book already downloaded, as on every
+visit but the first, set MICROLLM_MIRROR to a folder with pg1342.txt.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from playwright.sync_api import Browser, Page
 from .report import parser, save
 from .server import ROOT, browse, idle, serve, start
 
-# What is noted, and the condition on the page that must hold. The frame is all of the first three.
+# Milestones: a name and the condition on the page. The frame is painted when the first three hold.
 MILESTONES = {
     "navigation": "document.querySelector('[data-testid=stTopNavLink]')",
     "title": "document.querySelector('[data-testid=stMain] h3')",
     "strip": "document.querySelector('[data-testid=stBottom]')?.innerText.trim()",
     "start": "document.querySelector('.st-key-start button:enabled')",
     "plot": "document.querySelector('.st-key-loss-live svg')",
-    "step": "/step\\s+[\\d,]+ \\//.test(document.querySelector('.st-key-run-bar')?.innerText)",
+    "step": "/[\\d,]+ \\/ [\\d,]+/.test(document.querySelector('.st-key-run-bar')?.innerText)",
     "curve": "document.querySelector('.st-key-loss-live .mark-line path[d*=L]')",
 }
 
-# One look a frame; what holds in one frame is on the screen with the next.
+# Checked once per frame; what holds in one frame is on the screen in the next.
 _WATCH = """
     window.painted = {};
     window.holds = %s;
@@ -68,7 +68,7 @@ def one_server(browser: Browser, wait: float) -> dict[str, float]:
         row = {name: painted(page, name) - answered for name in ("navigation", "title", "strip", "start", "plot")}
         row["frame"] = max(row["navigation"], row["title"], row["strip"])
         idle(page)
-        page.wait_for_timeout(1000 * wait)  # a person looks around
+        page.wait_for_timeout(1000 * wait)  # a person reads the page
         page.evaluate("""() => addEventListener('click', () => {
             for (const name of ['step', 'curve']) delete painted[name];
             painted.click ??= Date.now();

@@ -2,10 +2,10 @@
 
     python -m benchmarks.step
 
-The three take turns, a step each, so that a busy moment meets them all; what is compared is the median of CPU time
-(one thread, so it is the wall time of an idle machine). The peak is what the same thread reaches on products of
-1,024 x 1,024 matrices in the same run, and the share of it counts the products of the model alone: 6 operations for
-each weight and character, and half of the square of attention (Kaplan et al. 2020; a causal model needs no more).
+The three take turns, one step each, so that a busy moment slows all of them; compared is the median of CPU time
+(one thread, so it equals the wall time of an idle machine). The peak is what the same thread reaches on products of
+1,024 x 1,024 matrices in the same run. The share of the peak counts only the model's matrix products: 6 operations per
+weight and character, and half of the attention square (Kaplan et al. 2020; a causal model needs no more).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def measure(shape: tuple[int, int, int, int, int], steps: int, warm_up: int = 5)
     model, train = configs_from(values | never, "article")
     text = corpus()
     trainer = Trainer(model, train, text)
-    trainer.evaluate = lambda *_: None  # validation checks are off the clock
+    trainer.evaluate = lambda *_: None  # validation checks are not timed
     ours = iter(trainer)
     turns = {"MicroLLM": lambda: next(ours)}
     for style in ("per head", "fused"):

@@ -1,9 +1,9 @@
-"""How much of the processor a tick of each page takes on the server while a model trains.
+"""How much processor time each live update of a page takes on the server while a model trains.
 
     python -m benchmarks.ticks
 
-A browser has one page after the other open. The server is the app's own, but notes the processor time of each part that
-ticks; what Streamlit does around it, such as sending, is not in it.
+A browser opens one page after the other. The server is the app's own, with a clock around each part that updates
+itself; what Streamlit does around the part, such as sending, is not included.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from microllm.ui.state.view import View
 from .report import parser, save, table
 from .server import browse, idle, open_page, serve, start
 
-_NOTES = "BENCHMARK_NOTES"  # where the server finds the name of the file to write to
+_NOTES = "BENCHMARK_NOTES"  # the variable that names the file the server writes to
 
 
 def serve_and_note() -> None:
-    """Streamlit's own program, with a clock around each part that ticks."""
+    """Streamlit's own program, with a clock around each part that updates itself."""
     plain, path = live.live, Path(os.environ[_NOTES])
 
     def noted(part: Callable[[View | None], None], every: float, *, key: str, when: bool = True) -> None:
@@ -47,9 +47,9 @@ def serve_and_note() -> None:
 
 
 def watch(page: Page, notes: Path, seconds: float) -> dict[str, list[float]]:
-    """The milliseconds of all ticks in so many seconds, by the key of the part."""
+    """Milliseconds of each tick within `seconds`, by the key of the part."""
     idle(page)
-    page.wait_for_timeout(2_000)  # what the page drew first is no tick
+    page.wait_for_timeout(2_000)  # the first drawing of a page is no tick
     before = notes.stat().st_size
     page.wait_for_timeout(1000 * seconds)
     times = defaultdict(list)
@@ -77,8 +77,8 @@ def main() -> None:
         program = ("-c", "from benchmarks.ticks import serve_and_note; serve_and_note()")
         with serve(streamlit=program) as (address, *_), browse() as browser:
             page = open_page(browser, address)
-            page.get_by_text("More", exact=True).click()
-            page.locator(".st-key-knob-max_steps input").fill("100000")  # longer than this takes
+            page.locator(".st-key-more-button button").click()
+            page.locator(".st-key-knob-max_steps input").fill("100000")  # so that it outlasts the benchmark
             page.keyboard.press("Enter")
             idle(page)
             start(page)
@@ -89,12 +89,12 @@ def main() -> None:
             note("Train")
             look(page, "attention")
             for length in (29, 64, 128):
-                page.locator(".st-key-sentence input").fill(drawing_room(length))
-                page.keyboard.press("Enter")
+                page.locator(".st-key-sentence textarea").fill(drawing_room(length))
+                page.keyboard.press("Control+Enter")
                 note(f"Attention, {length} characters")
             look(page, "generate")
             note("Write")
-            page.get_by_text("Read", exact=True).click()
+            page.locator(".st-key-view button").nth(1).click()
             note("Read")
     rows = [
         [name, len(times), f"{statistics.median(times):.0f}", f"{sorted(times)[int(0.95 * len(times))]:.0f}"]

@@ -13,6 +13,7 @@ from microllm.data.gutenberg import BOOK_FILE
 from microllm.ui.state.view import SENTENCE
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+VIEWPORT = {"width": 1280, "height": 1000}
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
@@ -71,13 +72,20 @@ def fresh_server(browser, mirror, tmp_path):
         assert not (ours := tracebacks(server.log)), ours
 
 
+@pytest.fixture(scope="session")
+def usual_context(browser):
+    """One browser profile for the first usual window of every test: it keeps the scripts of the page compiled."""
+    return browser.new_context(viewport=VIEWPORT)
+
+
 @pytest.fixture
-def new_page(browser, request):
-    """Open windows, each of a person of its own; of a test that fails, the pictures are kept."""
+def new_page(browser, usual_context, request):
+    """Open windows, each of another person; when a test fails, keep pictures of them."""
     contexts = []
 
     def make(**options):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 1000}} | options)
+        is_usual = not options and usual_context not in contexts
+        context = usual_context if is_usual else browser.new_context(**{"viewport": VIEWPORT} | options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE * 1000)
@@ -93,7 +101,19 @@ def new_page(browser, request):
                 path = Path(request.getfixturevalue("tmp_path")) / f"window-{number}.png"
                 page.screenshot(path=path, full_page=True)
                 print(f"\nThe window at the failure ({page.url}): {path}")
-        context.close()
+        _forget(context) if context is usual_context else context.close()
+
+
+def _forget(context) -> None:
+    """Close the windows of a context and clear what its pages have stored, but not the cache of scripts."""
+    for page in context.pages:
+        scheme, _, host = page.url.partition("://")
+        if scheme == "http":
+            devtools = context.new_cdp_session(page)
+            origin = f"http://{host.partition('/')[0]}"
+            devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+        page.close()
+    context.clear_cookies()
 
 
 @pytest.fixture

@@ -15,11 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlencode
 from urllib.request import urlopen
 
+import pytest
+from making import train
 from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
-from microllm.config import PRESETS
+import microllm.environment
+from microllm.config import PRESETS, configs_from
+from microllm.data import texts
+from microllm.runs import catalog
 
 ROOT = Path(__file__).parents[1]
 JOINER = "\u2060"  # a word joiner, which nobody sees, keeps Streamlit from making icons of text
@@ -57,9 +63,7 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, *arguments.split()],
             cwd=ROOT,
-            env=determinism_context(
-                home, **{"MICROLLM_GRACE": str(GRACE), "MICROLLM_MIRROR": str(mirror)} | environment
-            ),
+            env=environment_in(home, **{"MICROLLM_GRACE": str(GRACE), "MICROLLM_MIRROR": str(mirror)} | environment),
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -123,20 +127,38 @@ class Server:
         return len(self.lines(run_id))
 
 
-def determinism_context(home: Path, **environment: str) -> dict[str, str]:
+def environment_in(home: Path, **environment: str) -> dict[str, str]:
     """The environment of a program that keeps everything in `home`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MICROLLM_")}
     return inherited | {"MICROLLM_HOME": str(home), "PYTHONPATH": str(ROOT)} | environment
 
 
+TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}
+
+
+def finished_run(home: Path, preset: str = "quick", own_text: str | None = None, **settings: Any) -> str:
+    """The id of a tiny run, trained in `home` by this process: a new process spends seconds importing torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MICROLLM_HOME", str(home))
+        microllm.environment.home.cache_clear()
+        text = texts.prepare(own_text, "made") if own_text else texts.choose("words-twice", first=20_000)
+        run = catalog.create(*configs_from(TINY | settings, preset), text, preset=preset, threads=1)
+        assert train(run) == "finished"
+    microllm.environment.home.cache_clear()
+    return run.id
+
+
 def command_line_training(home: Path, **settings: Any) -> subprocess.Popen:
     """`python -m microllm train`, on its way; its first line names the run."""
-    tiny = {"text": "words-twice", "first": 20_000, "block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}
-    flags = [part for name, value in (tiny | settings).items() for part in (f"--{name}", str(value))]
+    flags = [
+        part
+        for name, value in ({"text": "words-twice", "first": 20_000} | TINY | settings).items()
+        for part in (f"--{name}", str(value))
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "microllm", "train", *flags],
         cwd=ROOT,
-        env=determinism_context(home),
+        env=environment_in(home),
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -242,6 +264,9 @@ def unfold(page: Page, key_within: str) -> None:
     expect(at(page, key_within)).to_be_visible()
 
 
+BOOK, DRAWING_ROOM, WORDS_TWICE, OWN = range(4)
+
+
 def choose(page: Page, key: str, option: int) -> None:
     """Choose the option of this number, from the top, in a list that folds down."""
     at(page, key).locator("[data-testid=stSelectbox] input, input").first.click()
@@ -258,16 +283,10 @@ def choose_preset(page: Page, preset: str) -> None:
     settle(page)
 
 
-BOOK, DRAWING_ROOM, WORDS_TWICE, OWN = range(4)
-
-
-def start(page: Page, *, preset: str = "article", max_steps: int = 200_000) -> str:
-    """Start a run on the train page, long enough to outlive the test; its id."""
-    choose_preset(page, preset)
-    unfold(page, "knob-max_steps")
-    duration = at(page, "cost").inner_text()
-    fill(page, "knob-max_steps", max_steps)
-    until(page, lambda: at(page, "cost").inner_text() != duration, "what so many steps cost")
+def start(page: Page, server: Server, *, preset: str = "article", max_steps: int = 200_000, **settings: Any) -> str:
+    """Start a run from a link with these settings, by default one that outlives the test; the run's id."""
+    link = urlencode({"preset": preset, "max_steps": max_steps} | settings)
+    visit(page, f"{server.url}/train?{link}")
     return press_start(page)
 
 
@@ -321,7 +340,7 @@ CHART = ".st-key-loss-live [data-testid=stVegaLiteChart]"
 
 
 def curve(page: Page) -> dict[str, Any]:
-    """The loss plot as it is drawn: where the curve begins and ends (pixels), its validation checks, and the labels of its axis."""
+    """The loss plot as drawn: both ends of the curve (pixels), its validation checks, the labels of its axis."""
     return page.evaluate(
         """(chart) => {
             const root = document.querySelector(chart);

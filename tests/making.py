@@ -1,4 +1,4 @@
-"""Tiny runs, made and trained in a fraction of a second: what tests of every kind begin with."""
+"""Tiny runs that train in a fraction of a second, shared by tests of every kind."""
 
 import time
 from collections.abc import Callable
@@ -20,16 +20,23 @@ ENDLESS = 1_000_000
 
 
 def new_run(
-    text: str | None = None, *, preset: str = "quick", threads: int = 1, owner_key: str | None = None, **settings
+    text: texts.Text | str | None = None,
+    *,
+    text_name: str = "made",
+    preset: str = "quick",
+    threads: int = 1,
+    owner_key: str | None = None,
+    **settings,
 ) -> Run:
-    """A run of a tiny model, not yet started, on `text` (by default 2,000 characters of drawing-room talk)."""
+    """A run of a tiny model, not yet started, on `text` (by default 2,000 characters of drawing-room sentences)."""
     model, train = configs_from(TINY | {"max_steps": 20} | settings, preset)
-    prepared = texts.prepare(text or drawing_room(2_000), "made")
+    is_prepared = text is not None and not isinstance(text, str)
+    prepared = text if is_prepared else texts.prepare(text or drawing_room(2_000), text_name)
     return catalog.create(model, train, prepared, preset=preset, threads=threads, owner_key=owner_key)
 
 
 def train(run: Run, slots: Slots | None = None) -> str:
-    """Train a run from where it stands to its end; the state that it is left in."""
+    """Train a run from its last step to its end; the state that it ends in."""
     job = TrainingJob(run, slots or Slots(1))
     job.start()
     job.join()
@@ -37,7 +44,7 @@ def train(run: Run, slots: Slots | None = None) -> str:
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Wait until `condition` holds, and return what it returned. Fails after `seconds`, more on a busy machine."""
+    """Wait until `condition` holds; what it returned. Fails after `seconds`, or later on a busy machine."""
     deadline = time.monotonic() + patience(seconds)
     while not (found := condition()):
         assert time.monotonic() < deadline, "timed out"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from making import wait_until
 from patience import patience
-from play import new_run, step_of, training_threads, wait_for
+from play import new_run, step_of, training_threads
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import app_test
 
@@ -76,7 +77,7 @@ def live_run() -> Run:
     """A run that trains and has been validated once. It is paused, so that it does not slow the pages down."""
     run = new_run()
     training = server.runner().start(run)
-    wait_for(lambda: step_of(training) > 0)
+    wait_until(lambda: step_of(training) > 0)
     training.pause()
-    wait_for(lambda: training.state == "paused")
+    wait_until(lambda: training.state == "paused")
     return run

@@ -1,31 +1,26 @@
 """What the tests of pages share: runs to show, clicks, and what a page says and offers."""
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+import making
+from making import ENDLESS
 from patience import patience
 from streamlit.testing.v1 import AppTest
 
-from microllm.config import configs_from
-from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.jobs.training import TrainingJob
-from microllm.runs import catalog
 from microllm.runs.run import Run
 
 APP = str(Path(__file__).parents[2] / "app.py")
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 2, "batch_size": 4, "eval_interval": 10}
-ENDLESS = 1_000_000
+TINY = making.TINY | {"n_layer": 2}
 KEY = "the owner's key"
 
 
 def new_run(text: str | None = None, **settings) -> Run:
     """A run of a tiny model that is not started yet. KEY is its owner key."""
-    made = texts.prepare(text or words_twice(2_000), "made here")
-    model, train = configs_from(TINY | {"max_steps": ENDLESS} | settings)
-    return catalog.create(model, train, made, preset="quick", threads=1, owner_key=KEY)
+    given = {"n_layer": 2, "max_steps": ENDLESS, "owner_key": KEY} | settings
+    return making.new_run(text or words_twice(2_000), text_name="made here", **given)
 
 
 def open_app(page: str | None = None, **query: str) -> AppTest:
@@ -48,14 +43,6 @@ def click(at: AppTest, key: str) -> AppTest:
     at.button(key=key).click().run()
     assert not at.exception
     return at
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until `condition` is true."""
-    deadline = time.monotonic() + patience()
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.01)
 
 
 def step_of(training: TrainingJob) -> int:

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy
 import pytest
 import torch
+from making import wait_until
 from patience import patience
-from play import go_to, new_run, open_app, said, step_of, wait_for
+from play import go_to, new_run, open_app, said, step_of
 
 from microllm.insight.trace import trace
 from microllm.tokenizer import visible
@@ -177,7 +178,7 @@ def test_while_a_run_trains_the_heatmap_stays_until_it_is_outdated_or_refreshed(
     assert "attention-anew" not in {button.key for button in at.button}  # paused: it is always of the last step
 
     training.resume()
-    wait_for(lambda: training.state == "training")
+    wait_until(lambda: training.state == "training")
     view = attention._Drawn()
     drawn = []
 

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from making import wait_until
 from patience import patience
-from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of, wait_for
+from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of
 
 from microllm.runs.run import Run
 from microllm.ui import server, shell
@@ -146,16 +147,16 @@ def test_the_run_bar_pauses_makes_one_step_goes_on_and_stops(live_run):
     at = open_app("generate", run=live_run.id, key=KEY)
     for made in (1, 2):
         click(at, "bar-step")
-        wait_for(lambda made=made: training.state == "paused" and step_of(training) == step + made)
+        wait_until(lambda made=made: training.state == "paused" and step_of(training) == step + made)
 
     at.run()
     assert at.button(key="bar-pause").help == "Resume"
     click(at, "bar-pause")
-    wait_for(lambda: step_of(training) > step + 3)
+    wait_until(lambda: step_of(training) > step + 3)
     at.run()
     assert at.button(key="bar-pause").help == "Pause"
     click(at, "bar-pause")
-    wait_for(lambda: training.state == "paused")
+    wait_until(lambda: training.state == "paused")
     at.run()
     assert at.button(key="bar-pause").help == "Resume"
 

@@ -3,8 +3,9 @@
 import re
 from dataclasses import replace
 
+from making import wait_until
 from patience import patience
-from play import KEY, click, complaints, keys, new_run, open_app, said, wait_for
+from play import KEY, click, complaints, keys, new_run, open_app, said
 from streamlit.testing.v1 import AppTest
 
 from microllm.data.builtin import drawing_room
@@ -44,7 +45,7 @@ def test_a_finished_run_is_forked_from_a_moment_with_another_rate(finished_run):
     assert (child.read_info().parent.id, child.read_info().parent.step) == (finished_run.id, 8)
     assert child.read_info().train.learning_rate == 0.005
     assert child.read_info().is_owned_with(at.query_params["key"])
-    wait_for(lambda: child.read_info().state == "finished")
+    wait_until(lambda: child.read_info().state == "finished")
     at.run()
     assert "step" not in at.query_params
     assert f"**{finished_run.read_info().name}** at step 8" in said(at)
@@ -80,7 +81,7 @@ def test_a_fork_can_train_on_the_text_of_the_panel():
     assert field(at, parent, "max_steps").value == 20
     child = forked(at)
     assert child.read_info().parent.text == parent.read_info().text
-    wait_for(lambda: child.read_info().state == "finished")
+    wait_until(lambda: child.read_info().state == "finished")
     at.run()
     assert len(re.findall(r"\*\*\d\.\d{3} → \d\.\d{3}\*\*", said(at))) == 2  # on the new text and on the old one
     assert at.exception == []
@@ -89,12 +90,12 @@ def test_a_fork_can_train_on_the_text_of_the_panel():
 def test_a_run_that_trains_is_forked_at_the_step_at_which_it_is_and_stopped(live_run):
     training = server.runner().job(live_run.id)
     training.one_step()
-    wait_for(lambda: training.state == "paused" and training.last_step % 8)
+    wait_until(lambda: training.state == "paused" and training.last_step % 8)
     at = open_at(live_run, key=KEY)
     child = forked(at)
     assert child.read_info().parent.step == training.last_step
     assert child.read_info().parent.has_memory
-    wait_for(lambda: live_run.read_info().state == "stopped")
+    wait_until(lambda: live_run.read_info().state == "stopped")
 
 
 def test_a_spectator_forks_the_newest_snapshot_and_stops_nothing(live_run):

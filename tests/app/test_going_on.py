@@ -4,7 +4,8 @@ import re
 
 import making
 import pytest
-from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
+from making import wait_until
+from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, training_threads
 
 from microllm.data import store, texts
 from microllm.runs import catalog
@@ -27,7 +28,7 @@ def test_one_click_goes_on_with_a_run_on_every_page(page, state):
     run = own_run(state)
     at = open_app(page, run=run.id, key=KEY)
     click(at, "bar-go-on")
-    wait_for(lambda: not training_threads())
+    wait_until(lambda: not training_threads())
     assert run.read_info().state == "finished"
     assert [run.id] == [other.id for other in all_runs()]
 
@@ -44,7 +45,7 @@ def test_a_finished_run_is_trained_on_to_twice_its_steps():
     at = open_app("train", run=run.id, key=KEY)
     assert "bar-go-on" not in keys(at)
     click(at, "train-on")
-    wait_for(lambda: not training_threads())
+    wait_until(lambda: not training_threads())
     assert run.read_info().train.max_steps == 20
     assert run.history.read().last["step"] == 20
     assert run.read_info().state == "finished"
@@ -156,7 +157,7 @@ def test_a_run_of_a_text_that_was_deleted_with_its_last_run_is_not_begun_before_
     run = Run.open(at.session_state["session"].run_id)
     assert texts.is_kept(run.read_info().text)  # the field was read again
     server.runner().job(run.id).stop()
-    wait_for(lambda: not training_threads())
+    wait_until(lambda: not training_threads())
     at.text_area(key="pasted").set_value("").run()
     store.forget_text(own.sha256)
     at.run()

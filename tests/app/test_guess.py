@@ -5,8 +5,9 @@ import re
 import unicodedata
 
 import pytest
+from making import wait_until
 from patience import patience
-from play import click, go_to, keys, new_run, open_app, said, wait_for
+from play import click, go_to, keys, new_run, open_app, said
 
 from microllm.data.texts import load_corpus
 from microllm.insight.guessing import chances_of_model, chances_of_tables
@@ -195,5 +196,5 @@ def test_a_run_that_has_to_wait_for_its_first_turn_opens_the_game(live_run, monk
 def test_a_run_that_trains_at_once_leaves_the_game_folded():
     run = new_run()
     training = server.runner().start(run)
-    wait_for(lambda: training.last_step > 3)
+    wait_until(lambda: training.last_step > 3)
     assert not is_open(open_app("train", run=run.id))

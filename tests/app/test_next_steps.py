@@ -4,8 +4,9 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
+from making import wait_until
 from patience import patience
-from play import KEY, click, keys, new_run, open_app, said, wait_for
+from play import KEY, click, keys, new_run, open_app, said
 
 from microllm.config import TrainConfig
 from microllm.data import store
@@ -103,7 +104,7 @@ def test_a_suggestion_ignores_other_settings_on_the_panel():
     assert new.read_info().text.name == "made here"
     assert at.slider(key="knob-n_layer").value == 2
     assert at.selectbox(key="text").value == "own"
-    wait_for(lambda: new.read_info().state == "training")
+    wait_until(lambda: new.read_info().state == "training")
     assert new.read_info().train.learning_rate == TrainConfig().learning_rate
 
 
@@ -111,7 +112,7 @@ def test_a_suggestion_ignores_other_settings_on_the_panel():
 def test_the_owner_of_a_run_that_was_stopped_early_can_continue_that_run():
     run = new_run(drawing_room(40_000), max_steps=400)
     training = server.runner().start(run)
-    wait_for(lambda: training.last_step > 40)
+    wait_until(lambda: training.last_step > 40)
     training.stop()
     training.join(patience())
     rows = (run.folder / "metrics.jsonl").read_text().splitlines()
@@ -119,7 +120,7 @@ def test_the_owner_of_a_run_that_was_stopped_early_can_continue_that_run():
     assert at.button(key="next-0").label.endswith("to the end")
     click(at, "next-0")
     assert at.session_state["session"].run_id == run.id
-    wait_for(lambda: run.read_info().state == "finished")
+    wait_until(lambda: run.read_info().state == "finished")
     after = (run.folder / "metrics.jsonl").read_text().splitlines()
     assert after[: len(rows) - 1] == rows[:-1]
     assert len(after) == 401

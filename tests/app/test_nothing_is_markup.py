@@ -10,7 +10,8 @@ from dataclasses import replace
 import making
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
-from play import KEY, click, go_to, new_run, open_app, said, wait_for
+from making import wait_until
+from play import KEY, click, go_to, new_run, open_app, said
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
 from microllm.data.decode import TextProblem
@@ -209,9 +210,9 @@ def test_what_a_sample_copied_of_its_text(sent):
     at = open_app("generate", run=run.id)
     at.session_state["length"] = 100
     click(at.text_area(key="prompt").set_value(IN_A_TEXT).run(), "generate")
-    wait_for(lambda: at.run() and at.button(key="stop-writing").disabled)
+    wait_until(lambda: at.run() and at.button(key="stop-writing").disabled)
     at.session_state["view"], at.session_state["reading-source"] = "Read", "sample"
-    wait_for(lambda: "longest" in said(at.run()))
+    wait_until(lambda: "longest" in said(at.run()))
     sent.shows("markdown.body")
 
 

@@ -9,8 +9,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import making
 import pytest
+from making import wait_until
 from patience import patience
-from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, said, training_threads, wait_for
+from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, said, training_threads
 from streamlit.runtime.caching import clear_session_resource_cache
 
 from microllm.config import PRESETS, configs_from
@@ -91,7 +92,7 @@ def test_a_reload_and_a_bookmark_keep_the_key(live_run):
     go_to(at, "generate")
     assert at.query_params["key"] == KEY
     click(at, "bar-stop")
-    wait_for(lambda: live_run.read_info().state == "stopped")
+    wait_until(lambda: live_run.read_info().state == "stopped")
 
 
 @pytest.mark.parametrize("page", ["train", "attention", "generate"])
@@ -196,8 +197,8 @@ def test_a_start_stops_the_windows_own_run_and_nobody_elses(live_run):
     assert at.session_state["session"].run_id == live_run.id
     at.number_input(key="knob-seed").set_value(7)
     second = started(at)
-    wait_for(lambda: first.read_info().state == "stopped")
-    wait_for(
+    wait_until(lambda: first.read_info().state == "stopped")
+    wait_until(
         lambda: {thread.name.removeprefix("training-") for thread in training_threads()} == {live_run.id, second.id}
     )
     assert live_run.read_info().state == "paused"
@@ -220,7 +221,7 @@ def test_a_run_stops_when_its_last_window_has_been_closed_for_the_grace_time(mon
     time.sleep(0.6)
     assert len(training_threads()) == 2
     close_the_window()
-    wait_for(lambda: not training_threads())
+    wait_until(lambda: not training_threads())
     assert {one.read_info().state for one in all_runs()} == {"stopped"}
     assert run.list_checkpoints()
 
@@ -232,7 +233,7 @@ def test_what_a_window_lets_the_model_write_ends_with_it(finished_run, monkeypat
     at.session_state["length"] = 2_000
     click(at.run(), "generate")
     close_the_window()
-    wait_for(lambda: not made[0].is_writing)
+    wait_until(lambda: not made[0].is_writing)
     assert sum(len(sample.text) for sample in made[0].samples) < 2_000
 
 

@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from play import KEY, TINY, click, keys, open_app, said, wait_for
+from making import wait_until
+from play import KEY, TINY, click, keys, open_app, said
 
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
@@ -41,22 +42,22 @@ def trains(run: Run) -> bool:
 
 def test_a_new_start_stops_and_keeps_what_trains(at):
     first = start(at)
-    wait_for(lambda: trains(first))
+    wait_until(lambda: trains(first))
     second = start(at)
     assert at.query_params["run"] == second.id
-    wait_for(lambda: first.read_info().state == "stopped" and trains(second))
+    wait_until(lambda: first.read_info().state == "stopped" and trains(second))
     assert first.list_checkpoints()
 
 
 def test_a_run_can_wait_for_the_end_of_the_one_that_trains(at):
     assert "queue" not in keys(at)
     first = start(at)
-    wait_for(lambda: trains(first))
+    wait_until(lambda: trains(first))
     at.run()
     second = start(at, "queue")
     assert at.query_params["run"] == first.id
     assert second.read_info().name in at.button(key=f"way-to-{second.id}").label
-    wait_for(lambda: training(second).state == "waiting")
+    wait_until(lambda: training(second).state == "waiting")
     assert training(second).last_step == -1
 
     click(at, f"way-to-{second.id}")
@@ -65,7 +66,7 @@ def test_a_run_can_wait_for_the_end_of_the_one_that_trains(at):
     assert first.read_info().name in at.button(key=f"way-to-{first.id}").label
 
     training(first).stop()
-    wait_for(lambda: trains(second))
+    wait_until(lambda: trains(second))
     assert f"way-to-{first.id}" not in keys(at.run())
 
 
@@ -73,7 +74,7 @@ def test_only_one_waits(at):
     first = start(at)
     at.run()
     second, third = start(at, "queue"), start(at, "queue")
-    wait_for(lambda: second.read_info().state == "stopped")
+    wait_until(lambda: second.read_info().state == "stopped")
     assert [one.run.id for one in server.runner()._jobs.values() if one.is_alive()] == [first.id, third.id]
     assert training(third).waits_for is training(first)
 
@@ -82,8 +83,8 @@ def test_what_waits_goes_on_waiting_when_another_is_started_now(at):
     first = start(at)
     at.run()
     second, third = start(at, "queue"), start(at)
-    wait_for(lambda: first.read_info().state == "stopped" and trains(third))
-    wait_for(lambda: training(second).waits_for is training(third))
+    wait_until(lambda: first.read_info().state == "stopped" and trains(third))
+    wait_until(lambda: training(second).waits_for is training(third))
     assert training(second).last_step == -1
 
 
@@ -93,7 +94,7 @@ def test_a_run_that_waits_can_be_stopped(at):
     second = start(at, "queue")
     click(at, f"way-to-{second.id}")
     click(at, "bar-stop")
-    wait_for(lambda: second.read_info().state == "stopped")
+    wait_until(lambda: second.read_info().state == "stopped")
     assert second.history.read().last is None
     assert training(first) is not None
 
@@ -121,7 +122,7 @@ def test_ten_clicks_on_start_are_one_run_however_long_they_take(at, clock):
 def test_the_same_settings_some_seconds_later_are_another_run(at, clock):
     click(at, "start")
     (first,) = all_runs()
-    wait_for(lambda: trains(first))
+    wait_until(lambda: trains(first))
     clock.now += 4
     click(at, "start")
     assert len(all_runs()) == 2

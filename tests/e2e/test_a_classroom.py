@@ -5,7 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from driving import start, step, until, visit, wait_for_more_steps
+from driving import start, step, until, wait_for_more_steps
 
 from benchmarks.classroom import Curves, attend, is_whole, shares
 
@@ -17,8 +17,7 @@ SLACK = 5.0  # seconds, for a machine that has other things to do
 
 def test_everybody_is_served_and_nobody_loses_anything(fresh_server, page):
     server = fresh_server()
-    visit(page, f"{server.url}/train")
-    own = start(page)
+    own = start(page, server)
     wait_for_more_steps(page)
     curves = Curves(server.home)
     curves.start()

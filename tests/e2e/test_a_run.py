@@ -115,8 +115,7 @@ async ([chart, seconds]) => {
 
 
 def test_the_curve_moves_twice_a_second_and_never_flickers(page, server):
-    visit(page, f"{server.url}/train")
-    start(page)
+    start(page, server)
     wait_for_more_steps(page)
     looks = []
     for _ in range(4):  # a busy machine may be late, but nothing may ever flicker
@@ -130,8 +129,7 @@ def test_the_curve_moves_twice_a_second_and_never_flickers(page, server):
 
 
 def test_attention_is_computed_anew_while_the_model_trains(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
+    run = start(page, server)
     visit(page, f"{server.url}/attention?run={run}")
     labels = at(page, "attention-one").locator(".xtick text")
     expect(labels.first).to_be_visible()
@@ -196,8 +194,7 @@ def test_text_streams_in_while_the_model_trains_and_can_be_stopped_and_kept(page
 
 
 def test_a_zoom_survives_new_data(page, server):
-    visit(page, f"{server.url}/train")
-    start(page, max_steps=6_000)
+    start(page, server, max_steps=6_000)
     at(page, "axis").locator("button").nth(1).click()  # even steps
     until(page, lambda: curve(page)["right"] > 5, "a curve with some width")
     before = curve(page)["labels"]
@@ -225,8 +222,7 @@ def test_what_was_typed_last_counts_when_start_is_pressed_at_once(page, server):
 
 
 def test_the_prompt_that_was_typed_last_counts_when_generate_is_pressed_at_once(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
+    run = start(page, server)
     visit(page, f"{server.url}/generate?run={run}")
     at(page, "prompt").locator("textarea").fill("Lady ")
     press(page, "generate")

@@ -1,4 +1,4 @@
-"""One walk through all that a person does, with a mouse on a wide screen and with a finger on a phone."""
+"""One walk through all that a person does, with a finger on a phone. (The other tests use a mouse on a wide screen.)"""
 
 import csv
 import re
@@ -27,25 +27,14 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.timeout(300)
 
-SIZES = {
-    "wide": {"viewport": {"width": 1280, "height": 800}},
-    "phone": {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True},
-}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 MAX_STEPS = 300
 
 
 def point_at(page: Page, place) -> None:
-    """A click, or on a phone a tap."""
+    """Scroll there and tap it."""
     place.scroll_into_view_if_needed()
-    place.tap() if page.viewport_size["width"] < 640 else place.click()
-
-
-def go_to(page: Page, name: str, link: str) -> None:
-    """To another page: by the navigation, or by the link in the page where a phone folds that away."""
-    if page.viewport_size["width"] < 640:
-        point_at(page, page.get_by_role("link", name=link))
-    else:
-        page.get_by_role("link", name=name).first.click()
+    place.tap()
 
 
 def nothing_sticks_out(page: Page) -> None:
@@ -54,14 +43,13 @@ def nothing_sticks_out(page: Page) -> None:
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= width
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_all_of_it(size, new_page, server):
-    page = new_page(**SIZES[size])
+def test_all_of_it(new_page, server):
+    page = new_page(**PHONE)
     run = train_and_watch(page, server)
     name = server.run(run)["name"]
     look_at_attention(page)
     write_and_read(page, server)
-    others_may_watch(page, new_page(**SIZES[size]), name)
+    others_may_watch(page, new_page(**PHONE), name)
     what_comes_next(page, server, run)
     assert not page.errors
 
@@ -93,7 +81,7 @@ def train_and_watch(page: Page, server) -> str:
 
 def look_at_attention(page: Page) -> None:
     """A sentence of one's own, a character, another head."""
-    go_to(page, "Attention", "See what it attends to")
+    point_at(page, page.get_by_role("link", name="See what it attends to"))
     fill(page, "sentence", "the the end")
     letters = at(page, "attention-text").locator("[role=option]")
     until(page, lambda: letters.count() == 11, "the sentence")

@@ -6,7 +6,6 @@ import pytest
 from driving import (
     CHART,
     DRAWING_ROOM,
-    WORDS_TWICE,
     at,
     button,
     choose,
@@ -15,7 +14,6 @@ from driving import (
     settle,
     start,
     until,
-    visit,
     wait_for_more_steps,
 )
 from playwright.sync_api import expect
@@ -35,9 +33,7 @@ def is_finished(page, server) -> None:
 
 
 def test_a_fork_that_trains_on_another_text_shows_what_it_forgets(page, server):
-    visit(page, f"{server.url}/train")
-    choose(page, "text", WORDS_TWICE)
-    parent = start(page, max_steps=60)
+    parent = start(page, server, max_steps=60, text="words-twice")
     is_finished(page, server)
     expect(at(page, "fork")).to_be_visible()
     at(page, "text").scroll_into_view_if_needed()
@@ -67,11 +63,9 @@ def test_a_fork_that_trains_on_another_text_shows_what_it_forgets(page, server):
     assert not page.errors
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_a_run_that_trains_is_forked_from_now_with_another_rate(width, new_page, server):
-    page = new_page(viewport={"width": width, "height": 844})
-    visit(page, f"{server.url}/train")
-    parent = start(page)
+def test_a_run_that_trains_is_forked_from_now_with_another_rate_on_a_phone(new_page, server):
+    page = new_page(viewport={"width": 390, "height": 844})
+    parent = start(page, server)
     wait_for_more_steps(page, 10)
     press(page, "fork")
     rate = page.locator("[class*=st-key-fork-learning_rate] input")

@@ -4,14 +4,12 @@ import re
 
 import pytest
 from driving import (
-    PATIENCE,
     Losing,
     at,
-    command_line_training,
     contrast,
     fill,
+    finished_run,
     press,
-    run_id_of,
     settle,
     start,
     until,
@@ -27,11 +25,8 @@ WIDE, PHONE = {"width": 1280, "height": 1000}, {"width": 390, "height": 844}
 
 @pytest.fixture(scope="module")
 def finished(shared_server):
-    """The id of a finished run with 3 layers of 4 heads; it was trained on the command line."""
-    training = command_line_training(shared_server.home, n_embd=32, n_head=4, n_layer=3, block_size=24, max_steps=30)
-    run = run_id_of(training)
-    assert training.wait(PATIENCE) == 0
-    return run
+    """The id of a finished run with 3 layers of 4 heads."""
+    return finished_run(shared_server.home, n_embd=32, n_head=4, n_layer=3, block_size=24, max_steps=30)
 
 
 def look(page, server, run: str) -> None:
@@ -344,8 +339,7 @@ MARK = """
 
 
 def test_while_it_trains_the_sentence_and_the_heads_update_in_place_and_the_heatmap_stays(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
+    run = start(page, server)
     look(page, server, run)
     wait_for_more_steps(page)
 

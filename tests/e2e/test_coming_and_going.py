@@ -10,6 +10,7 @@ from driving import (
     button,
     command_line_training,
     curve,
+    finished_run,
     press,
     run_id,
     run_id_of,
@@ -27,9 +28,7 @@ PAGES = ("train", "attention", "generate")
 
 def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(fresh_server, page):
     server = fresh_server()
-    training = command_line_training(server.home, max_steps=80)
-    run = run_id_of(training)
-    assert training.wait(PATIENCE) == 0
+    run = finished_run(server.home, max_steps=80)
 
     addresses = []
     page.on("framenavigated", lambda frame: addresses.append(frame.url))
@@ -64,9 +63,7 @@ def test_a_run_that_is_trained_next_door_is_shown_live_by_its_link(page, server)
 
 @pytest.mark.parametrize("address", ["train", "attention", "generate"])
 def test_a_run_that_another_window_deletes_is_named_wherever_one_clicks_next(address, page, server):
-    training = command_line_training(server.home, max_steps=40)
-    run = run_id_of(training)
-    assert training.wait(PATIENCE) == 0
+    run = finished_run(server.home, max_steps=40)
     visit(page, f"{server.url}/{address}?run={run}")
     if address == "generate":
         press(page, "generate")
@@ -85,15 +82,12 @@ def test_a_run_that_another_window_deletes_is_named_wherever_one_clicks_next(add
 
 
 def test_the_menu_of_the_run_bar_leads_to_an_earlier_run(page, server):
-    training = command_line_training(server.home, max_steps=40)
-    run = run_id_of(training)
-    assert training.wait(PATIENCE) == 0
-    visit(page, f"{server.url}/train")
-    start(page)
+    run = finished_run(server.home, max_steps=40)
+    start(page, server)
     body = page.locator("[data-testid=stPopoverBody]")
     for size in ({"width": 390, "height": 844}, {"width": 1280, "height": 800}):
         page.set_viewport_size(size)
-        for _ in range(3):  # also while all of it ticks it unfolds upwards, where there is room
+        for _ in range(2):  # also while all of it ticks it unfolds upwards, where there is room
             # Streamlit's answer to the closing also closes a menu opened since: the second tick comes after it
             wait_for_more_steps(page, wait_for_more_steps(page))
             press(page, "runs-menu")

@@ -6,6 +6,7 @@ import pytest
 from driving import (
     at,
     button,
+    finished_run,
     press,
     press_start,
     settle,
@@ -15,9 +16,10 @@ from driving import (
     until,
     visit,
     wait_for_more_steps,
-    wait_until_it_stands_still,
 )
 from playwright.sync_api import expect
+
+from microllm.data.builtin import drawing_room
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -44,18 +46,14 @@ def title(page) -> str:
     return page.locator(".letters h4").inner_text()
 
 
-def open_with_a_model(page, server, **options) -> str:
-    """The generate page of a run that has made some steps and is paused; the run."""
-    visit(page, f"{server.url}/train")
-    run = start(page, preset="quick", **options)
-    wait_for_more_steps(page, 10)
-    press(page, "bar-pause")
-    wait_until_it_stands_still(page, server)
-    page.get_by_role("link", name="Generate").first.click()
+def open_with_a_model(page, server) -> None:
+    """The generate page of a finished run."""
+    text = f"{PROMPT}. {drawing_room(20_000)}"
+    run = finished_run(server.home, own_text=text, block_size=64, max_steps=20)
+    visit(page, f"{server.url}/generate?run={run}")
     expect(button(page, "generate")).to_be_visible()
     expect(bars(page).first).to_be_visible()
     settle(page)
-    return run
 
 
 def write(page) -> str:
@@ -150,8 +148,7 @@ WATCH = """async (seconds) => {
 
 
 def test_a_long_text_streams_in_place_while_the_model_trains(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page, preset="quick")
+    run = start(page, server, preset="quick")
     visit(page, f"{server.url}/generate?run={run}")
     press(page, "sampling")
     thumb(page, "length").focus()
@@ -171,8 +168,7 @@ def test_a_long_text_streams_in_place_while_the_model_trains(page, server):
 
 
 def test_reading_updates_in_place_and_keeps_what_was_pointed_at(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page, preset="quick")
+    run = start(page, server, preset="quick")
     visit(page, f"{server.url}/generate?run={run}")
     at(page, "view").locator("button").nth(1).click()
     until(page, lambda: characters(page).count() > 100, "a passage")
@@ -195,8 +191,6 @@ def test_reading_updates_in_place_and_keeps_what_was_pointed_at(page, server):
 
 def test_pointing_asks_the_server_for_nothing(page, server):
     open_with_a_model(page, server)
-    press(page, "bar-stop")
-    until(page, lambda: button(page, "bar-start").is_visible(), "the end of the run")
     at(page, "view").locator("button").nth(1).click()
     until(page, lambda: characters(page).count() > 100, "a passage")
     settle(page)

@@ -27,8 +27,7 @@ def guesses(page) -> int:
 
 
 def test_the_keyboard_alone_plays_a_game_while_a_run_trains(page, server):
-    visit(page, f"{server.url}/train")
-    start(page)
+    start(page, server)
     wait_for_more_steps(page)  # at its first points the page is drawn again
     button(page, "guess-fold-button").focus()
     page.keyboard.press("Enter")
@@ -70,8 +69,7 @@ def test_a_tap_on_a_phone_is_a_guess_and_everything_fits(new_page, server):
 
 
 def test_a_guess_is_answered_within_half_a_second_while_a_run_trains(page, server):
-    visit(page, f"{server.url}/train")
-    start(page, preset="quick")
+    start(page, server, preset="quick")
     unfold(page)
     until(page, lambda: (step(page) or 0) > 30, "a run on its way")
     times = []

@@ -1,7 +1,22 @@
 """Settings that were chosen but not started survive a reload and a restart of the server."""
 
 import pytest
-from driving import OWN, Server, at, button, choose, fill, press_start, slide, thumb, tracebacks, until, upload, visit
+from driving import (
+    OWN,
+    Server,
+    at,
+    button,
+    choose,
+    fill,
+    press_start,
+    settle,
+    slide,
+    thumb,
+    tracebacks,
+    until,
+    upload,
+    visit,
+)
 from playwright.sync_api import expect
 
 from microllm.data.builtin import drawing_room
@@ -24,6 +39,7 @@ def stored(page) -> str:
 
 
 def is_there_again(page) -> None:
+    settle(page)  # a window that lost its server shows the former page until it is connected again
     expect(thumb(page, "knob-block_size")).to_have_value("40")
     expect(at(page, "panel")).to_contain_text("3,000")
     expect(button(page, "start")).to_be_enabled()

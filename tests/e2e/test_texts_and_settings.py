@@ -5,14 +5,15 @@ import re
 import pytest
 from driving import (
     OWN,
-    WORDS_TWICE,
     alerts,
     at,
     button,
     choose,
     contrast,
     fill,
+    finished_run,
     press,
+    press_start,
     run_id,
     slide,
     start,
@@ -48,7 +49,7 @@ def test_a_text_is_uploaded_and_learned_and_bad_ones_are_refused_without_loss(pa
         until(page, lambda name=name, word=word: name in alerts(page) and word in alerts(page), f"{name} refused")
         expect(panel).to_contain_text("4,000")
         expect(button(page, "start")).to_be_enabled()
-    run = start(page)
+    run = press_start(page)
     assert server.run(run)["text"]["name"] == "mine.txt"
     assert server.run(run)["text"]["characters"] == 4_000
     wait_for_more_steps(page)
@@ -84,10 +85,7 @@ def test_heads_that_cannot_share_the_width_are_explained_and_one_click_repairs_i
 
 
 def test_the_bars_answer_the_temperature(page, server):
-    visit(page, f"{server.url}/train")
-    choose(page, "text", WORDS_TWICE)
-    run = start(page, max_steps=60)
-    until(page, lambda: server.run(run)["state"] == "finished", "the end of the run")
+    run = finished_run(server.home, max_steps=60)
     visit(page, f"{server.url}/generate?run={run}")
     fill(page, "prompt", "word ")
     bar = page.locator(".letters .bar .share").first
@@ -149,8 +147,7 @@ OVERLAPS = """
 
 def test_on_a_phone_nothing_overlaps_and_nothing_sticks_out(new_page, server):
     page = new_page(**PHONE)
-    visit(page, f"{server.url}/train")
-    run = start(page)
+    run = start(page, server)
     for address in ("train", "attention", "generate"):
         visit(page, f"{server.url}/{address}?run={run}")
         until(page, lambda: step(page) is not None, "a step in the run bar")

@@ -4,14 +4,12 @@ import re
 
 import pytest
 from driving import (
-    PATIENCE,
     Losing,
     at,
-    command_line_training,
     fill,
+    finished_run,
     press,
     run_id,
-    run_id_of,
     settle,
     start,
     step,
@@ -52,10 +50,7 @@ def shows(page: Page, step: int | None) -> None:
 @pytest.fixture(scope="module")
 def its_id(shared_server) -> str:
     """A finished run of 128 steps."""
-    training = command_line_training(shared_server.home, preset="article", max_steps=128)
-    its_id = run_id_of(training)
-    assert training.wait(PATIENCE) == 0
-    return its_id
+    return finished_run(shared_server.home, preset="article", max_steps=128)
 
 
 @pytest.fixture(params=SIZES)
@@ -142,8 +137,7 @@ def test_the_moment_goes_along_to_other_pages_and_survives_a_reload(finished, se
 
 def test_while_it_trains_the_past_stands_still_and_live_snaps_back(new_page, server):
     page = new_page()
-    visit(page, f"{server.url}/train")
-    start(page, preset="article")
+    start(page, server, preset="article")
     until(page, lambda: (step(page) or 0) > 40, "some steps")
     shows(page, None)
     marked = track(page).element_handle()

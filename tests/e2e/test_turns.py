@@ -50,9 +50,7 @@ class Watch(threading.Thread):
 def test_two_runs_share_one_slot_fairly_and_each_run_bar_says_when_its_turn_comes(new_page, fresh_server):
     server = fresh_server(MICROLLM_SLOTS="1")
     pages = [new_page(viewport={"width": 900, "height": 700}) for _ in range(2)]
-    for page in pages:
-        visit(page, f"{server.url}/train")
-    runs = [start(page) for page in pages]
+    runs = [start(page, server) for page in pages]
     assert len(set(runs)) == 2
     pages[0].wait_for_timeout(2_000)  # in the first turn of the second
 

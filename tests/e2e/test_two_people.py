@@ -25,8 +25,7 @@ def test_a_link_with_settings_shows_them_and_stays_for_a_reload(page, server):
 
 
 def test_curves_and_folder_are_downloaded_while_it_trains(page, server, tmp_path):
-    visit(page, f"{server.url}/train")
-    run = start(page)
+    run = start(page, server)
     reached = wait_for_more_steps(page)
     press(page, "take-away-button")
     expect(button(page, "take-folder")).to_be_visible()

@@ -44,8 +44,10 @@ _JSON = [
 
 def _hostile(widget_id: str, secret: str):
     """Values of every kind for one widget, most of which are not its own kind."""
-    for text in [*_TEXTS, secret, f"../{secret}"]:
+    texts = [secret, f"../{secret}", *_TEXTS]
+    for text in texts:
         yield WidgetState(id=widget_id, string_value=text)
+    for text in texts[:5]:
         yield _array(widget_id, "string_array_value", [text, text])
     for number in _NUMBERS:
         yield WidgetState(id=widget_id, double_value=number)
@@ -60,7 +62,6 @@ def _hostile(widget_id: str, secret: str):
     for said in _JSON:
         told = json.dumps(said)
         yield WidgetState(id=widget_id, json_value=told)
-        yield WidgetState(id=widget_id, string_value=told)
         yield WidgetState(id=widget_id, json_value=json.dumps(dict.fromkeys(_EVENTS, said)))
         triggers = [{"event": event, "value": said} for event in _EVENTS]
         yield WidgetState(id=widget_id, json_trigger_value=json.dumps(triggers))

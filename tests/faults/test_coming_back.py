@@ -10,6 +10,7 @@ from driving import (
     button,
     curve,
     press,
+    press_start,
     run_id,
     settle,
     shared_link,
@@ -51,15 +52,14 @@ def test_ten_clicks_on_start_are_one_run(page, server):
 
 
 def has_the_whole_curve(page, server, run) -> bool:
-    """True when the curve begins at step 1 (the left edge of the log axis) and all validation checks so far are drawn."""
+    """True when the curve begins at step 1 (left edge of the log axis) and all validation checks are drawn."""
     val_losses = [line["step"] for line in server.lines(run) if "val_loss" in line and line["step"] > 0]
     drawn = curve(page)
     return drawn["left"] == 0 and drawn["val_losses"] >= len(val_losses) > 0
 
 
 def test_a_reload_comes_back_to_the_run_on_every_page_and_it_trains_on(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
+    run = start(page, server)
     name = server.run(run)["name"]
     before = wait_for_more_steps(page)
     for address in ("train", "attention", "generate"):
@@ -90,8 +90,7 @@ def is_being_trained(server, run) -> bool:
 
 
 def test_a_lost_connection_does_not_stop_the_run(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
+    run = start(page, server)
     before = wait_for_more_steps(page)
     page.evaluate("streamlitDebug.disconnectWebsocket()")
     until(page, lambda: step(page) > before, "more steps")
@@ -101,21 +100,17 @@ def test_a_lost_connection_does_not_stop_the_run(page, server):
     wait_for_more_steps(page)
 
 
-def test_a_closed_window_stops_its_run_after_the_grace_time(page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
+def test_a_closed_window_stops_its_run_after_the_grace_time(page, new_page, server):
+    run = start(page, server)
     assert is_being_trained(server, run)
-    watcher = page.context.browser.new_page()
-    page.context.close()
-    try:
-        until(watcher, lambda: server.run(run)["state"] == "stopped", "the end of the run")
-        until(watcher, lambda: not is_being_trained(server, run), "the end of its thread")
-        last = server.lines(run)[-1]["step"]
-        assert (server.home / "runs" / run / "snapshots" / f"step-{last}.safetensors").is_file()
-        visit(watcher, f"{server.url}/train?run={run}")
-        until(watcher, lambda: step(watcher) == last, "the last step in the strip")
-    finally:
-        watcher.context.close()
+    watcher = new_page()
+    page.close()
+    until(watcher, lambda: server.run(run)["state"] == "stopped", "the end of the run")
+    until(watcher, lambda: not is_being_trained(server, run), "the end of its thread")
+    last = server.lines(run)[-1]["step"]
+    assert (server.home / "runs" / run / "snapshots" / f"step-{last}.safetensors").is_file()
+    visit(watcher, f"{server.url}/train?run={run}")
+    until(watcher, lambda: step(watcher) == last, "the last step in the strip")
 
 
 # ---- 39. the server restarted
@@ -124,8 +119,7 @@ def test_a_closed_window_stops_its_run_after_the_grace_time(page, server):
 def test_after_a_restart_the_run_is_shown_as_interrupted_and_one_click_resumes_it(page, mirror, tmp_path):
     server = Server(tmp_path / "home", mirror, MICROLLM_CHECKPOINT="0.2").wait_until_it_answers()
     try:
-        visit(page, f"{server.url}/train")
-        run = start(page, preset="article")
+        run = start(page, server, preset="article")
         for end, state_on_disk in (("Ctrl-C", "interrupted"), ("kill", "training")):
             wait_for_more_steps(page, 30)
             link = page.evaluate("location.pathname + location.search")
@@ -158,8 +152,7 @@ def test_after_a_restart_the_run_is_shown_as_interrupted_and_one_click_resumes_i
 
 
 def test_a_stranger_with_the_link_watches_and_cannot_stop_the_run(page, new_page, server):
-    visit(page, f"{server.url}/train")
-    run = start(page)
+    run = start(page, server)
     link = shared_link(page)
     assert link.startswith(f"{server.url}/train?")
     key = page.evaluate("new URLSearchParams(location.search).get('key')")
@@ -173,7 +166,7 @@ def test_a_stranger_with_the_link_watches_and_cannot_stop_the_run(page, new_page
     for command in ("pause", "step", "stop"):
         assert not at(stranger, f"bar-{command}").count()
     assert not alerts(stranger).count("key")
-    own = start(stranger, max_steps=190_000)
+    own = press_start(stranger)
     assert own != run
     wait_for_more_steps(stranger)
     press(stranger, "bar-stop")

@@ -15,9 +15,9 @@ import traceback
 from itertools import pairwise
 from pathlib import Path
 
-import making
 import pytest
 import torch
+from making import TINY, new_run, train
 from patience import patience
 
 import microllm.jobs.training
@@ -26,11 +26,9 @@ from microllm import configs_from
 from microllm.__main__ import main
 from microllm.config import with_live_changes
 from microllm.corpus import Corpus
-from microllm.data import texts
-from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.builtin import words_twice
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
-from microllm.runs import catalog
 from microllm.runs.catalog import all_runs, runs_and_damaged
 from microllm.runs.checkpoint import (
     TrainerState,
@@ -46,19 +44,6 @@ from microllm.runs.run import Run
 from microllm.train import Trainer
 
 ROOT = Path(__file__).parents[2]
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10}
-
-
-def new_run(max_steps: int = 20, threads: int = 1, **settings) -> Run:
-    text = texts.prepare(drawing_room(2_000), "made")
-    model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return catalog.create(model, train, text, preset="quick", threads=threads)
-
-
-def train(run: Run) -> str:
-    """Train a run, from where it is, to its end; the state it is left in."""
-    making.train(run)
-    return run.read_info().state
 
 
 def unbroken(**settings) -> Run:
@@ -136,7 +121,7 @@ def train_and_be_killed(run: Run, save_number: int, event_number: int) -> None:
     sys.addaudithook(
         lambda event, _: event.startswith(("open", "os.", "shutil.", "tempfile.")) and event != "os.listdir" and count()
     )
-    making.train(Run.open(run.id))  # a lock does not outlive a fork
+    train(Run.open(run.id))  # a lock does not outlive a fork
 
 
 @pytest.mark.timeout(120)
@@ -563,7 +548,7 @@ def test_a_file_that_finds_no_room_halfway_leaves_the_old_one_whole(each_step):
 
     assert in_a_child(lambda: with_little_room(400, note)) == 0
     assert run.read_info().message != "one line more"
-    assert in_a_child(lambda: with_little_room(largest // 2, lambda: making.train(Run.open(run.id)))) == 0
+    assert in_a_child(lambda: with_little_room(largest // 2, lambda: train(Run.open(run.id)))) == 0
     assert run.read_info().state == "finished"  # its lines had room, its weights had none
     assert run.list_checkpoints() == before
     assert run.list_snapshots() == [0, 8]

@@ -79,8 +79,9 @@ def process_of_rank(rank: int, launcher: subprocess.Popen) -> int:
 def test_when_one_process_is_killed_the_run_goes_on_to_what_it_would_have_become(start, runs, monkeypatch):
     monkeypatch.setenv("MICROLLM_CHECKPOINT", "0.1")
     monkeypatch.setitem(globals(), "TORCHRUN", [*TORCHRUN[:4], "--max-restarts=1", *TORCHRUN[4:]])
-    process, deadline = start("--max_steps=400", "--eval_interval=200"), time.monotonic() + 60
-    while not (runs() and runs()[0].list_checkpoints() and len(rows(runs()[0])) > 100):
+    # relu2 for the reason below
+    process, deadline = start("--activation=relu2", "--max_steps=300", "--eval_interval=150"), time.monotonic() + 60
+    while not (runs() and runs()[0].list_checkpoints() and len(rows(runs()[0])) > 40):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     os.kill(process_of_rank(1, process), signal.SIGKILL)
@@ -90,16 +91,9 @@ def test_when_one_process_is_killed_the_run_goes_on_to_what_it_would_have_become
     assert f"({run.id}): continues after a restart" in out
     assert run.read_info().state == "finished"
     logged = rows(run)
-    assert [row["step"] for row in logged] == list(range(401))  # no gap, no step twice
+    assert [row["step"] for row in logged] == list(range(301))  # no gap, no step twice
     assert not list(run.folder.parent.glob(".torchrun-*"))
-
-    monkeypatch.setenv("MICROLLM_RUNS_DIR", str(run.folder.parent.parent / "unbroken"))
-    assert start("--max_steps=400", "--eval_interval=200").wait(100) == 0
-    (path,) = (run.folder.parent.parent / "unbroken").glob("*/run.json")
-    unbroken = Run(path.parent)
-    assert [row["train_loss"] for row in rows(unbroken)] == [row["train_loss"] for row in logged]
-    for name, tensor in run.model_at(400).state_dict().items():
-        assert torch.equal(tensor, unbroken.model_at(400).state_dict()[name])
+    goes_on_alike(run, one_process(run))
 
 
 # ---- 44. one process and two

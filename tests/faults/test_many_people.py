@@ -7,9 +7,12 @@ import statistics
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+import making
 import pytest
 import torch
+from making import ENDLESS, TINY, wait_until
 from patience import patience
 
 from benchmarks.soak import resident
@@ -21,26 +24,15 @@ from microllm.jobs.runner import Runner
 from microllm.jobs.slots import Slots
 from microllm.runs import catalog
 from microllm.runs.info import hash_key
-from microllm.runs.run import Run
 from microllm.train import Trainer
 from microllm.ui import presence, shell
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.alone]
 
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10, "dropout": 0.1}
 FIRST = 0.3  # seconds of a first turn
 
 
-def new_run(max_steps: int = 1_000_000, **settings) -> Run:
-    model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return catalog.create(model, train, texts.prepare(drawing_room(2_000), "made"), preset="quick", threads=1)
-
-
-def wait_until(condition, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
+new_run = partial(making.new_run, max_steps=ENDLESS, dropout=0.1)
 
 
 # ---- 36. thirty runs on one place
@@ -115,7 +107,7 @@ def test_in_a_crowd_everything_ticks_slower_and_one_who_reloads_changes_nothing_
 def test_two_runs_at_once_are_each_bitwise_what_they_are_alone(places, seeds):
     runner = Runner(Slots(places, turn=0.1, first=0.1))
     try:
-        runs = [new_run(150, seed=seed) for seed in seeds]
+        runs = [new_run(max_steps=150, seed=seed) for seed in seeds]
         for training in [runner.start(run) for run in runs]:
             training.join(patience(30))
     finally:

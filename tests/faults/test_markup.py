@@ -13,9 +13,10 @@ from driving import (
     button,
     choose,
     fill,
+    finished_run,
     press,
+    press_start,
     settle,
-    start,
     until,
     upload,
     visit,
@@ -54,7 +55,7 @@ def test_whatever_a_person_writes_is_shown_as_it_is_written(watched, server):
     choose(page, "text", OWN)
     fill(page, "pasted", EVIL * 30)
     expect(button(page, "start")).to_be_enabled()
-    run = start(page)
+    run = press_start(page)
     wait_for_more_steps(page)
     sample = at(page, "sample-live").locator("code")
     expect(sample.first).to_be_visible()
@@ -92,9 +93,7 @@ def test_whatever_a_link_says_is_shown_as_it_is_written(watched, server, address
 
 
 def test_a_step_and_a_key_in_a_link_are_shown_as_they_are_written(watched, server):
-    visit(watched, f"{server.url}/train")
-    run = start(watched, max_steps=10)
-    until(watched, lambda: server.run(run)["state"] == "finished", "the end of the run")
+    run = finished_run(server.home, max_steps=10)
     for piece in PIECES:
         visit(watched, f"{server.url}/train?{urlencode({'run': run, 'step': piece, 'key': piece})}")
         until(watched, lambda piece=piece: piece in alerts(watched), "a notice about the link")
@@ -131,9 +130,7 @@ def test_a_runs_name_is_shown_as_it_is_on_every_page(watched, server):
             "http://example.invalid www.example.invalid a@example.invalid"
         ),
     )
-    visit(page, f"{server.url}/train")
-    run = start(page, max_steps=40)
-    until(page, lambda: server.run(run)["state"] == "finished", "the end of the run")
+    run = finished_run(server.home, max_steps=40)
     path = server.home / "runs" / run / "run.json"
     parent = {"id": run, "name": name, "step": 0, "goes_on": True, "text": None}
     path.write_text(json.dumps(server.run(run) | {"name": name, "message": name, "parent": parent}))

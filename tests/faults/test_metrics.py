@@ -8,23 +8,18 @@ import tracemalloc
 
 import making
 import pytest
+from making import new_run
 from patience import patience
 
-from microllm import configs_from
-from microllm.data import texts
-from microllm.data.builtin import words_twice
-from microllm.runs import catalog, history
+from microllm.runs import history
 from microllm.runs.history import LONGEST_LINE, MOST_EVENTS, History, newest_val_loss
 from microllm.runs.run import Run
 from microllm.train import Progress
 
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 20}
-
 
 @pytest.fixture
 def run():
-    model, train = configs_from(TINY)
-    return catalog.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
+    return new_run()
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """Names are labels: whatever somebody calls a thing, folders and files have names of ours."""
 
 import pytest
+from making import new_run
 
-from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.environment import runs_dir, texts_dir
-from microllm.runs import catalog
 from microllm.runs.catalog import all_runs
 from microllm.runs.export import command_line, file_name
 from microllm.runs.info import RunProblem
@@ -14,12 +13,6 @@ from microllm.runs.run import Run
 from microllm.ui.words import literal
 
 STRANGE = ["../../etc", "C:\\x", "CON", "a\0b", "n" * 10_000, "👩‍👩‍👧", "", " ", "-rf", "<b>&", "\ud800"]
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}
-
-
-def new_run(text_name: str = "made") -> Run:
-    model, train = configs_from(TINY)
-    return catalog.create(model, train, texts.prepare(words_twice(1_000), text_name), preset="quick", threads=1)
 
 
 @pytest.fixture
@@ -32,7 +25,7 @@ def run():
 
 @pytest.mark.parametrize("name", STRANGE, ids=ascii)
 def test_a_text_may_be_called_anything_and_is_kept_under_its_sha_256(name):
-    run = new_run(name)
+    run = new_run(text_name=name)
     assert Run.open(run.id).read_info().text.name == name.replace(
         "\ud800", "?"
     )  # half of a pair of characters is no text
@@ -43,7 +36,7 @@ def test_a_text_may_be_called_anything_and_is_kept_under_its_sha_256(name):
 
 @pytest.mark.parametrize("name", STRANGE, ids=ascii)
 def test_whatever_it_is_called_can_be_sent_to_a_browser(name):
-    for shown in (literal(name), new_run(name).read_info().text.name):
+    for shown in (literal(name), new_run(text_name=name).read_info().text.name):
         assert shown.encode().decode() == shown
 
 
@@ -71,7 +64,7 @@ def test_a_run_is_not_called_what_is_no_unicode_and_keeps_its_name(run):
 def test_whatever_its_text_is_called_a_run_can_be_read_and_named_in_a_command(name):
     notice = f"{name} was read as Western European."
     text = texts.prepare(words_twice(1_000), name, notice=notice)
-    run = catalog.create(*configs_from(TINY), text, preset="quick", threads=1)
+    run = new_run(text)
     command_line(Run.open(run.id)).encode()
     run.read_info().text.notice.encode()
 

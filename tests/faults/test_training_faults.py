@@ -2,30 +2,25 @@
 
 import math
 import re
+from functools import partial
 
+import making
 import pytest
 import torch
+from making import TINY
 from patience import patience
 
 from microllm import MicroLLM, Sampling, configs_from, generate, probabilities, problems
 from microllm.__main__ import main
-from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.jobs.runner import Runner
 from microllm.jobs.slots import Slots
-from microllm.runs import catalog
 from microllm.runs.catalog import all_runs
 from microllm.runs.metrics import Writer
-from microllm.runs.run import Run
 from microllm.train import Trainer
 from microllm.ui.state import link
 
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10}
-
-
-def new_run(max_steps: int = 30, **settings) -> Run:
-    model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return catalog.create(model, train, texts.prepare(words_twice(1_000), "made"), preset="quick", threads=1)
+new_run = partial(making.new_run, words_twice(1_000), max_steps=30)
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from microllm import configs_from
 from microllm.__main__ import main
 from microllm.data import texts
 from microllm.data.builtin import drawing_room, words_twice
@@ -42,14 +41,10 @@ from microllm.runs.info import RunProblem
 from microllm.runs.run import Run
 from microllm.runs.weights import WeightsProblem, read_tensors
 
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 12}
-
 
 @pytest.fixture
 def run():
-    text = texts.prepare(drawing_room(2_000), "made")
-    model, train = configs_from(TINY)
-    run = catalog.create(model, train, text, preset="quick", threads=1, owner_key="the owner's")
+    run = making.new_run(max_steps=12, owner_key="the owner's")
     making.train(run)
     return run
 
@@ -600,7 +595,7 @@ def test_a_message_may_quote_anything_and_is_cut(run):
 def test_the_first_so_many_characters_of_a_shorter_text_are_all_of_it(first):
     text = texts.prepare(drawing_room(2_000), "made", first=first)
     assert text == texts.prepare(drawing_room(2_000), "made")
-    made = catalog.create(*configs_from(TINY), text, preset="quick", threads=1)
+    made = making.new_run(text)
     assert Run.open(made.id).read_info().text == text
 
 

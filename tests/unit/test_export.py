@@ -6,7 +6,9 @@ import json
 import math
 import shlex
 import zipfile
+from functools import partial
 
+import making
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,12 +18,8 @@ from microllm.config import PRESETS, configs_from, knobs, problems
 from microllm.data import store, texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.environment import runs_dir
-from microllm.jobs.slots import Slots
-from microllm.jobs.training import TrainingJob
 from microllm.runs import archive, catalog, export
 from microllm.runs.run import Run
-
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 30, "eval_interval": 10}
 
 
 @pytest.fixture
@@ -29,17 +27,13 @@ def text():
     return texts.prepare(words_twice(2_000), "mine.txt")
 
 
-def new_run(text, preset="quick", **values):
-    return catalog.create(*configs_from(TINY | values, preset), text, preset=preset, threads=1, owner_key="secret")
+new_run = partial(making.new_run, max_steps=30, owner_key="secret")
 
 
 @pytest.fixture
 def finished(text):
     run = new_run(text)
-    training = TrainingJob(run, Slots(count=1))
-    training.start()
-    training.join(60)
-    assert run.read_info().state == "finished"
+    assert making.train(run) == "finished"
     return run
 
 
@@ -223,7 +217,7 @@ def test_what_the_command_line_cannot_say_is_said_beside_it(finished):
 
 
 def test_threads_are_named_where_a_machine_could_choose_another_number(text):
-    run = catalog.create(*configs_from(TINY), text, preset="quick", threads=3)
+    run = new_run(text, threads=3)
     assert "--threads 3" in export.command_line(run)
     assert "--threads" not in export.command_line(new_run(text))
 

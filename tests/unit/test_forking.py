@@ -4,15 +4,16 @@ import hashlib
 import io
 import json
 import zipfile
+from functools import partial
 
 import making
 import pytest
 import torch
 
-from microllm import configs_from, validation_loss
+from microllm import validation_loss
 from microllm.config import LIVE
 from microllm.data import texts
-from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.builtin import words_twice
 from microllm.data.store import load_text
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
@@ -22,12 +23,7 @@ from microllm.runs.importing import import_run
 from microllm.runs.info import RunProblem
 from microllm.runs.run import Run
 
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 5, "max_steps": 20}
-
-
-def new_run(**settings) -> Run:
-    text = texts.prepare(drawing_room(2_000), "made")
-    return catalog.create(*configs_from(TINY | settings), text, preset="quick", threads=1)
+new_run = partial(making.new_run, eval_interval=5)
 
 
 def train(run: Run) -> Run:

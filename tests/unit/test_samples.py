@@ -7,29 +7,22 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from patience import patience
+from making import new_run, train, wait_until
 
 import microllm.jobs.samples
-from microllm import configs_from
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
 from microllm.data.decode import TextProblem
 from microllm.environment import texts_dir
 from microllm.insight.memorization import real_words
 from microllm.insight.surprisal import top1_accuracy
-from microllm.jobs.runner import Runner
 from microllm.jobs.samples import PROMPT, Samples, beginning_for, write_sample
-from microllm.runs import catalog
 from microllm.runs.run import Run
-
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "max_steps": 20}
 
 
 def trained_run(text: str) -> Run:
-    model, train = configs_from(TINY)
-    run = catalog.create(model, train, texts.prepare(text, "made"), preset="quick", threads=1)
-    Runner().start(run).join(patience())
-    assert run.read_info().state == "finished"
+    run = new_run(text)
+    assert train(run) == "finished"
     return run
 
 
@@ -90,14 +83,6 @@ def test_without_its_text_a_run_begins_with_what_it_knows(run):
         beginning_for(run, "Ω")
 
 
-def wait_for(ask):
-    deadline = time.monotonic() + 30
-    while (answer := ask()) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return answer
-
-
 def test_the_sample_of_a_snapshot_is_written_once(run, monkeypatch):
     written = []
 
@@ -123,18 +108,18 @@ def test_the_newest_sample_is_written_in_the_background_and_a_new_step_makes_a_n
     now = [(8, run.model_at(8))]
     samples = Samples(lambda run: now[0])
     assert samples.newest(run) is None
-    assert wait_for(lambda: samples.newest(run)).step == 8
+    assert wait_until(lambda: samples.newest(run)).step == 8
     now[0] = (20, run.model_at(20))
-    wait_for(lambda: samples.newest(run).step == 20 or None)
+    wait_until(lambda: samples.newest(run).step == 20 or None)
     assert samples.newest(run) == write_sample(run, 20, run.model_at(20))
 
 
 def test_a_sample_of_noise_is_followed_at_once_and_one_of_a_model_after_a_while(run):
     now = [(0, run.model_at(0))]
     samples = Samples(lambda run: now[0])
-    wait_for(lambda: samples.newest(run))
+    wait_until(lambda: samples.newest(run))
     now[0] = (8, run.model_at(8))
-    wait_for(lambda: samples.newest(run).step == 8 or None)
+    wait_until(lambda: samples.newest(run).step == 8 or None)
     now[0] = (20, run.model_at(20))
     samples.newest(run)
     time.sleep(0.5)
@@ -160,7 +145,7 @@ def test_samples_are_written_one_at_a_time(run, monkeypatch):
 
 def test_the_first_words_are_how_the_sample_begins(run):
     samples = Samples(lambda run: None)
-    words = wait_for(lambda: samples.first_words(run, 8))
+    words = wait_until(lambda: samples.first_words(run, 8))
     assert len(words) > len(PROMPT)
     assert samples.at(run, 8, wait=30).text.startswith(words)
 
@@ -169,7 +154,7 @@ def test_while_it_rests_first_words_are_begun_only_for_those_who_wait(run, monke
     monkeypatch.setattr(microllm.jobs.samples, "_REST_FACTOR", 1e6)
     monkeypatch.setattr(microllm.jobs.samples, "_MAX_REST_SECONDS", 60.0)
     samples = Samples(lambda run: None)
-    wait_for(lambda: samples.first_words(run, 8))
+    wait_until(lambda: samples.first_words(run, 8))
     assert samples.first_words(run, 12) is None
     time.sleep(0.3)
     assert samples.first_words(run, 12) is None

@@ -9,41 +9,35 @@ import threading
 import time
 import weakref
 from collections import defaultdict
+from functools import partial
 from types import SimpleNamespace
 
 import making
 import pytest
 import torch
+from making import ENDLESS, wait_until
 from patience import patience
 
 import microllm.jobs.model_copy
 import microllm.jobs.training
 import microllm.runs.run
 import microllm.train
-from microllm import Trainer, configs_from
+from microllm import Trainer
 from microllm.corpus import Corpus
-from microllm.data import texts
-from microllm.data.builtin import drawing_room
 from microllm.environment import grace_seconds
 from microllm.jobs.model_copy import ModelCopy
 from microllm.jobs.runner import Runner
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
-from microllm.runs import catalog
 from microllm.runs.metrics import Writer
 from microllm.runs.run import Run
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 
-TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1, "batch_size": 4, "eval_interval": 10, "dropout": 0.1}
-ENDLESS = 1_000_000
 SHORT_TURN = 0.15
 
 
-def new_run(max_steps: int = 30, threads: int = 1, **settings) -> Run:
-    text = texts.prepare(drawing_room(2_000), "made")
-    model, train = configs_from(TINY | {"max_steps": max_steps} | settings)
-    return catalog.create(model, train, text, preset="quick", threads=threads)
+new_run = partial(making.new_run, max_steps=30, dropout=0.1)
 
 
 @pytest.fixture
@@ -74,13 +68,6 @@ def written_states(monkeypatch):
 
     monkeypatch.setattr(Run, "update", update_and_remember)
     return states
-
-
-def wait_until(condition, seconds: float | None = None) -> None:
-    deadline = time.monotonic() + (seconds or patience())
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.002)
 
 
 def step_of(training: TrainingJob) -> int:
@@ -167,7 +154,7 @@ def test_a_run_in_a_thread_is_the_run_of_a_bare_trainer_bit_for_bit(runner):
 
 
 def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(runner):
-    run = new_run(50, learning_rate=0.01, warmup_steps=0)
+    run = new_run(max_steps=50, learning_rate=0.01, warmup_steps=0)
     val_losses = {step: loss for step, _, loss in alone(run)[0] if loss is not None}
     assert val_losses[10] > val_losses[20] > max(val_losses[30], val_losses[40])
     with run.writing():
@@ -177,7 +164,7 @@ def test_a_snapshot_is_kept_when_a_reference_is_beaten_for_the_first_time(runner
 
 
 def test_a_reference_that_was_beaten_at_a_scheduled_snapshot_is_no_news_later(runner):
-    run = new_run(30)
+    run = new_run(max_steps=30)
     with run.writing():
         run.update(references={"uniform": 99.0})
     runner.start(run).join(patience())
@@ -185,7 +172,7 @@ def test_a_reference_that_was_beaten_at_a_scheduled_snapshot_is_no_news_later(ru
 
 
 def test_a_run_stops_at_the_loss_it_was_told(runner):
-    run = new_run(ENDLESS, stop_at_loss=3.2)
+    run = new_run(max_steps=ENDLESS, stop_at_loss=3.2)
     runner.start(run).join(patience())
     assert run.read_info().state == "finished"
     *before, last = [loss for loss in rows(run)["val_loss"] if loss is not None]
@@ -201,7 +188,7 @@ def test_only_the_last_validation_check_takes_all_of_the_held_out_text(runner, m
         return evaluate(trainer, *characters_and_what_to_do_between)
 
     monkeypatch.setattr(Trainer, "evaluate", remember)
-    runner.start(new_run(10)).join(patience())
+    runner.start(new_run(max_steps=10)).join(patience())
     assert asked == [(), (), (), (None,)]  # at 0, 8 and 10, and in the end
 
 
@@ -222,7 +209,7 @@ def test_a_run_uses_the_threads_that_its_folder_names_and_only_there(runner, mon
 
 
 def test_a_paused_run_makes_no_steps_and_goes_on_where_it_was(runner):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = runner.start(run)
     goes_on(training)
     step = pause(training)
@@ -236,7 +223,7 @@ def test_a_paused_run_makes_no_steps_and_goes_on_where_it_was(runner):
 
 
 def test_ten_orders_to_pause_pause_once(runner, written_states):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = runner.start(run)
     goes_on(training)
     for _ in range(10):
@@ -250,7 +237,7 @@ def test_ten_orders_to_pause_pause_once(runner, written_states):
 
 
 def test_one_step_is_exactly_one_step(runner):
-    training = runner.start(new_run(ENDLESS))
+    training = runner.start(new_run(max_steps=ENDLESS))
     goes_on(training)
     step = pause(training)
     for expected in (step + 1, step + 2):
@@ -261,7 +248,7 @@ def test_one_step_is_exactly_one_step(runner):
 
 
 def test_one_step_of_a_run_that_trains_pauses_it(runner):
-    training = runner.start(new_run(ENDLESS))
+    training = runner.start(new_run(max_steps=ENDLESS))
     goes_on(training)
     training.one_step()
     wait_until(lambda: training.state == "paused")
@@ -269,7 +256,7 @@ def test_one_step_of_a_run_that_trains_pauses_it(runner):
 
 
 def test_three_orders_for_one_step_make_three_steps(runner):
-    training = runner.start(new_run(ENDLESS))
+    training = runner.start(new_run(max_steps=ENDLESS))
     goes_on(training)
     step = pause(training)
     for _ in range(3):
@@ -281,7 +268,7 @@ def test_three_orders_for_one_step_make_three_steps(runner):
 
 @pytest.mark.parametrize("paused", [False, True], ids=["training", "paused"])
 def test_a_stopped_run_keeps_the_weights_of_its_very_last_step(paused, runner):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = runner.start(run)
     goes_on(training)
     if paused:
@@ -296,7 +283,7 @@ def test_a_stopped_run_keeps_the_weights_of_its_very_last_step(paused, runner):
 
 
 def test_a_run_that_is_stopped_before_it_starts_keeps_its_first_weights(runner):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = TrainingJob(run, runner.slots)
     training.stop("Changed my mind.")
     training.start()
@@ -317,7 +304,7 @@ def endless_validation(monkeypatch):
 
 
 def test_a_stop_ends_the_last_validation_check_too(runner, endless_validation):
-    run = new_run(10)
+    run = new_run(max_steps=10)
     training = runner.start(run)
     wait_until(lambda: training.last_step == 10)
     time.sleep(0.1)
@@ -329,7 +316,7 @@ def test_a_stop_ends_the_last_validation_check_too(runner, endless_validation):
 
 
 def test_orders_are_obeyed_during_the_last_validation_check(runner, endless_validation):
-    training = runner.start(new_run(10))
+    training = runner.start(new_run(max_steps=10))
     wait_until(lambda: training.last_step == 10)
     assert pause(training) == 10
     training.resume()
@@ -338,7 +325,7 @@ def test_orders_are_obeyed_during_the_last_validation_check(runner, endless_vali
 
 
 def test_a_run_made_of_single_steps_ends_like_any_other(runner):
-    run = new_run(2)
+    run = new_run(max_steps=2)
     training = TrainingJob(run, runner.slots)
     training.pause()
     for _ in range(4):  # steps 0, 1 and 2, and the end
@@ -353,7 +340,7 @@ def test_a_run_made_of_single_steps_ends_like_any_other(runner):
 
 
 def test_a_change_takes_effect_at_the_step_that_its_event_names(runner):
-    run = new_run(ENDLESS, schedule="constant", learning_rate=3e-3)
+    run = new_run(max_steps=ENDLESS, schedule="constant", learning_rate=3e-3)
     training = runner.start(run)
     goes_on(training)
     training.change(learning_rate=0.02)
@@ -367,7 +354,7 @@ def test_a_change_takes_effect_at_the_step_that_its_event_names(runner):
 
 
 def test_a_change_is_written_before_it_is_made(runner, monkeypatch):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     change, written = Trainer.change, []
 
     def look_and_change(trainer, **live):
@@ -393,7 +380,7 @@ def test_a_change_is_written_before_it_is_made(runner, monkeypatch):
     ],
 )
 def test_a_bad_change_is_refused_at_once_and_changes_nothing(live, sentence, runner):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = runner.start(run)
     goes_on(training)
     with pytest.raises(ValueError, match=sentence):
@@ -404,14 +391,14 @@ def test_a_bad_change_is_refused_at_once_and_changes_nothing(live, sentence, run
 
 
 def test_changes_add_up(runner):
-    training = runner.start(new_run(ENDLESS))
+    training = runner.start(new_run(max_steps=ENDLESS))
     training.change(learning_rate=0.01)
     training.change(stop_at_loss=0.5)
     assert (training.config.learning_rate, training.config.stop_at_loss) == (0.01, 0.5)
 
 
 def test_a_change_that_comes_before_the_thread_is_not_forgotten_by_what_the_page_shows():
-    training = TrainingJob(new_run(ENDLESS), Slots(1))
+    training = TrainingJob(new_run(max_steps=ENDLESS), Slots(1))
     training.change(learning_rate=0.01)
     training.start()
     wait_until(lambda: training.last_step > 1)
@@ -420,7 +407,7 @@ def test_a_change_that_comes_before_the_thread_is_not_forgotten_by_what_the_page
 
 
 def test_a_loss_to_stop_at_can_be_named_while_the_run_trains(runner):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = runner.start(run)
     goes_on(training)
     training.change(stop_at_loss=9.0)
@@ -430,7 +417,7 @@ def test_a_loss_to_stop_at_can_be_named_while_the_run_trains(runner):
 
 
 def test_a_change_before_the_first_step_takes_effect_at_the_step_that_its_event_names(runner):
-    run = new_run(5, schedule="constant", warmup_steps=0)
+    run = new_run(max_steps=5, schedule="constant", warmup_steps=0)
     training = TrainingJob(run, runner.slots)
     training.change(learning_rate=0.02)
     training.start()
@@ -440,7 +427,7 @@ def test_a_change_before_the_first_step_takes_effect_at_the_step_that_its_event_
 
 
 def test_a_loss_to_stop_at_takes_effect_at_the_step_that_its_event_names(runner):
-    run = new_run(ENDLESS, eval_interval=1)
+    run = new_run(max_steps=ENDLESS, eval_interval=1)
     training = runner.start(run)
     goes_on(training)
     pause(training)
@@ -455,7 +442,7 @@ def test_a_loss_to_stop_at_takes_effect_at_the_step_that_its_event_names(runner)
 
 
 def test_a_copy_holds_the_weights_of_the_step_it_names(runner):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = runner.start(run)
     goes_on(training)
     step, model = training.copy(max_age=-1)
@@ -465,7 +452,7 @@ def test_a_copy_holds_the_weights_of_the_step_it_names(runner):
 
 
 def test_a_copy_does_not_train_on(runner):
-    training = runner.start(new_run(ENDLESS, warmup_steps=0))
+    training = runner.start(new_run(max_steps=ENDLESS, warmup_steps=0))
     goes_on(training)
     _, model = training.copy(max_age=-1)
     before = [tensor.clone() for tensor in model.state_dict().values()]
@@ -475,7 +462,7 @@ def test_a_copy_does_not_train_on(runner):
 
 
 def test_a_copy_can_be_spoilt_without_harm(runner):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = runner.start(run)
     pause(training)
     for parameter in training.copy()[1].parameters():
@@ -487,7 +474,7 @@ def test_a_copy_can_be_spoilt_without_harm(runner):
 
 
 def test_a_copy_that_is_young_enough_serves_everybody(runner, clock):
-    training = runner.start(new_run(ENDLESS))
+    training = runner.start(new_run(max_steps=ENDLESS))
     copy = training.copy(max_age=0.5)
     wait_until(lambda: training.last_step > copy[0] + 3)
     clock.now += 0.4
@@ -497,7 +484,7 @@ def test_a_copy_that_is_young_enough_serves_everybody(runner, clock):
 
 
 def test_while_no_step_is_made_one_copy_serves_for_ever(runner):
-    training = runner.start(new_run(ENDLESS))
+    training = runner.start(new_run(max_steps=ENDLESS))
     goes_on(training)
     pause(training)
     step, model = training.copy(max_age=-1)
@@ -511,7 +498,7 @@ def test_while_no_step_is_made_one_copy_serves_for_ever(runner):
 def test_readers_who_ask_at_the_same_time_share_one_copy(runner, clock, monkeypatch):
     made, make = [], ModelCopy.make
     monkeypatch.setattr(ModelCopy, "make", lambda copy, trainer: (made.append(1), make(copy, trainer)))
-    training = TrainingJob(new_run(ENDLESS), runner.slots)
+    training = TrainingJob(new_run(max_steps=ENDLESS), runner.slots)
     copies: list = []
     readers = [threading.Thread(target=lambda: copies.append(training.copy(wait=patience()))) for _ in range(5)]
     for reader in readers:
@@ -529,7 +516,7 @@ def test_there_is_no_copy_before_the_thread_can_make_one(runner):
 
 
 def test_asking_a_run_that_has_ended_for_a_copy_takes_no_time(runner):
-    training = runner.start(new_run(1))
+    training = runner.start(new_run(max_steps=1))
     training.join(patience())
     started = time.monotonic()
     assert training.copy(wait=0.5) is None
@@ -547,7 +534,7 @@ def never_begun(monkeypatch):
 
 def test_a_paused_run_gives_its_place_to_another(never_begun):
     slots = Slots(1, turn=1_000, first=1_000)
-    first, second = (TrainingJob(new_run(ENDLESS, seed=seed), slots) for seed in (1, 2))
+    first, second = (TrainingJob(new_run(max_steps=ENDLESS, seed=seed), slots) for seed in (1, 2))
     first.start()
     goes_on(first)
     second.start()
@@ -567,7 +554,7 @@ def test_a_paused_run_gives_its_place_to_another(never_begun):
 
 
 def test_turns_are_no_news_for_the_disk(runner, written_states):
-    first, second = (runner.start(new_run(ENDLESS, seed=seed)) for seed in (1, 2))
+    first, second = (runner.start(new_run(max_steps=ENDLESS, seed=seed)) for seed in (1, 2))
     for _ in range(2):
         wait_until(lambda: (first.state, second.state) == ("training", "waiting"))
         wait_until(lambda: (first.state, second.state) == ("waiting", "training"))
@@ -577,9 +564,9 @@ def test_turns_are_no_news_for_the_disk(runner, written_states):
 
 def test_a_run_that_waits_for_its_turn_obeys(runner, never_begun):
     runner.slots.turn = runner.slots.first = 1_000
-    busy = runner.start(new_run(ENDLESS))
+    busy = runner.start(new_run(max_steps=ENDLESS))
     goes_on(busy)
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     waiting = runner.start(run)
     wait_until(lambda: waiting.seconds_to_turn() is not None)
     assert Run.open(run.id).read_info().state == "waiting"
@@ -604,7 +591,7 @@ def test_a_run_that_ended_at_a_loss_which_was_set_live_can_be_extended(runner):
 
 
 def test_a_run_without_a_window_stops_after_the_grace(runner, clock):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = TrainingJob(run, runner.slots, grace=60)
     training.start()
     clock.now += 59
@@ -616,7 +603,7 @@ def test_a_run_without_a_window_stops_after_the_grace(runner, clock):
 
 
 def test_one_window_of_two_keeps_the_run_alive(runner, clock):
-    training = TrainingJob(new_run(ENDLESS), runner.slots, grace=60)
+    training = TrainingJob(new_run(max_steps=ENDLESS), runner.slots, grace=60)
     training.attach_window("laptop")
     training.attach_window("telephone")
     training.start()
@@ -632,7 +619,7 @@ def test_one_window_of_two_keeps_the_run_alive(runner, clock):
 
 
 def test_a_reloaded_page_keeps_its_run(runner, clock):
-    training = TrainingJob(new_run(ENDLESS), runner.slots, grace=60)
+    training = TrainingJob(new_run(max_steps=ENDLESS), runner.slots, grace=60)
     training.attach_window("before")
     training.start()
     goes_on(training)
@@ -645,7 +632,7 @@ def test_a_reloaded_page_keeps_its_run(runner, clock):
 
 
 def test_a_paused_run_is_abandoned_like_any_other(runner, clock):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = TrainingJob(run, runner.slots, grace=60)
     training.start()
     pause(training)
@@ -655,7 +642,7 @@ def test_a_paused_run_is_abandoned_like_any_other(runner, clock):
 
 
 def test_without_a_grace_a_run_trains_unwatched(runner, clock):
-    training = runner.start(new_run(ENDLESS))
+    training = runner.start(new_run(max_steps=ENDLESS))
     clock.now += 1e6
     assert goes_on(training)
 
@@ -672,7 +659,7 @@ def test_the_grace_can_be_wished_for(wish, seconds, monkeypatch):
 
 
 def test_a_log_that_cannot_be_written_ends_the_run_with_a_sentence_and_no_other_run(runner, monkeypatch):
-    unlucky, lucky = new_run(50, seed=1), new_run(50, seed=2)
+    unlucky, lucky = new_run(max_steps=50, seed=1), new_run(max_steps=50, seed=2)
     log = Writer.log
 
     def refuse(writer, progress):
@@ -715,7 +702,7 @@ def test_a_run_that_another_program_trains_is_left_alone(runner):
 
 
 def test_a_workshop_knows_the_trainings_that_go_on(runner):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     training = runner.start(run)
     assert runner.job(run.id) is training
     assert runner.job("another") is None
@@ -724,7 +711,7 @@ def test_a_workshop_knows_the_trainings_that_go_on(runner):
 
 
 def test_of_a_training_that_is_over_nothing_is_kept(runner):
-    training = runner.start(new_run(ENDLESS))
+    training = runner.start(new_run(max_steps=ENDLESS))
     goes_on(training)
     finish(training)
     left = [weakref.ref(training), weakref.ref(training.run)]
@@ -734,7 +721,7 @@ def test_of_a_training_that_is_over_nothing_is_kept(runner):
 
 
 def test_the_model_now_is_the_one_that_trains_or_else_the_newest_snapshot(runner):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     assert runner.model_now(run) is None
     training = runner.start(run)
     goes_on(training)
@@ -748,7 +735,7 @@ def test_the_model_now_is_the_one_that_trains_or_else_the_newest_snapshot(runner
 
 def test_a_closed_workshop_leaves_no_thread():
     runner = Runner(Slots(1, turn=SHORT_TURN, first=SHORT_TURN))
-    runs = [new_run(ENDLESS, seed=seed) for seed in range(3)]
+    runs = [new_run(max_steps=ENDLESS, seed=seed) for seed in range(3)]
     training, paused, _ = (runner.start(run) for run in runs)
     goes_on(training)
     pause(paused)
@@ -763,7 +750,7 @@ def test_a_closed_workshop_leaves_no_thread():
 
 @pytest.mark.timeout(30)
 def test_a_program_that_ends_while_a_run_trains_ends_cleanly():
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     program = f"""
 import signal, sys, time
 from microllm.jobs.runner import Runner
@@ -789,7 +776,7 @@ time.sleep(60)
 
 
 def test_a_run_that_is_started_twice_has_one_training(runner):
-    run = new_run(ENDLESS)
+    run = new_run(max_steps=ENDLESS)
     first = runner.start(run)
     goes_on(first)
     try:
