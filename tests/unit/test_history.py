@@ -32,7 +32,7 @@ SIZES = (1, 2, 10, 100, 127, 128, 129, 500, 999, 1_024, 5_000, 33_333, 40_000, 5
 
 @pytest.fixture(scope="module")
 def growing(tmp_path_factory):
-    """A history of 100,001 steps with a validation every 500, and what was drawn of it: {axis: {rows so far: points}}."""
+    """A history of 100,001 steps with a validation every 500, and what is plotted: {axis: {rows so far: points}}."""
     path = tmp_path_factory.mktemp("long") / "metrics.jsonl"
     history, drawn, written = History(path), {axis: {} for axis in AXES}, 0
     for rows in SIZES:
