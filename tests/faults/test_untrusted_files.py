@@ -169,9 +169,9 @@ def test_a_name_that_stands_there_twice_is_refused(files):
 
 
 def test_too_many_files_and_too_many_bytes_are_counted_before_they_are_read(files, monkeypatch):
-    monkeypatch.setattr(importing, "_MOST_FILES", 3)
+    monkeypatch.setattr(importing, "_MAX_FILES", 3)
     assert "a run has at most 3" in refused(packed(files))
-    monkeypatch.setattr(importing, "_MOST_FILES", 1_000)
+    monkeypatch.setattr(importing, "_MAX_FILES", 1_000)
     data = packed(files | {"README.txt": b"0" * 100_000}, folder="")
     monkeypatch.setattr(importing, "MOST_BYTES", 90_000)
     assert len(data) > 90_000

@@ -362,7 +362,7 @@ def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_pat
     assert len(child.history.read().old_val_losses) == len(child.history.val_losses) > 1
     out = capsys.readouterr().out
     assert f"Left out, because {run.read_info().name} does not know them: . 7 Ü" in out
-    assert "2,006 of its 2,009" in out
+    assert "2,006 of 2,009" in out
 
 
 @pytest.mark.parametrize(
