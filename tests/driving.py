@@ -340,7 +340,7 @@ CHART = ".st-key-loss-live [data-testid=stVegaLiteChart]"
 
 
 def curve(page: Page) -> dict[str, Any]:
-    """The loss plot as drawn: where the curve begins and ends (pixels), its validation checks, the labels of its axis."""
+    """The loss plot: where the curve begins and ends (pixels), its validation checks, the labels of its axis."""
     return page.evaluate(
         """(chart) => {
             const root = document.querySelector(chart);
