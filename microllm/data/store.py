@@ -7,8 +7,11 @@ import re
 from pathlib import Path
 
 from ..environment import texts_dir
-from ..storage import write_atomically
+from ..storage import read_file, write_atomically
 from .decode import TextProblem
+from .files import MAX_TEXT_BYTES
+
+_MAX_STORED_BYTES = 4 * MAX_TEXT_BYTES  # a byte of a file can become four of UTF-8
 
 
 def keep_text(text: str) -> str:
@@ -36,7 +39,7 @@ def load_text(sha256: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise TextProblem(f"{sha256!r} is not the SHA-256 of a text: it must have 64 hexadecimal digits.")
     try:
-        data = (texts_dir() / f"{sha256}.txt").read_bytes()
+        data = read_file(texts_dir() / f"{sha256}.txt", _MAX_STORED_BYTES)
     except OSError as error:
         raise TextProblem(f"The text {sha256[:8]}… is not stored here: choose the text again.") from error
     if hashlib.sha256(data).hexdigest() != sha256:

@@ -74,7 +74,9 @@ def folder_zip(run: Run, *, names_parent: bool = True) -> bytes:
 
 def _nameless(parent: Parent) -> Parent:
     text = parent.text
-    return replace(parent, id="", text=replace(text, sha256="0" * 64) if text and text.is_own else text)
+    if text and text.is_own:
+        text = replace(text, sha256="0" * 64, name="a private text", source="./private.txt", notice=None)
+    return replace(parent, id="", text=text)
 
 
 def _files(run: Run) -> Iterator[Path]:

@@ -163,6 +163,8 @@ def test_a_packed_fork_holds_no_way_to_the_run_that_it_was_forked_from_nor_to_it
         assert child.read_info().parent.id.encode() not in content
         if name != "same text":
             assert parent.read_info().text.sha256.encode() not in content
+        if not child.read_info().text.is_own:
+            assert parent.read_info().text.name.encode() not in content
         again = import_run(packed)
         assert again.read_info().is_private and again.read_info().parent.step == child.read_info().parent.step
         assert not open_app("train", run=again.id).exception
