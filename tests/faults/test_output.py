@@ -327,7 +327,7 @@ def test_the_log_has_one_line_for_each_validation_with_what_was_measured_at_that
     assert main([*training, "--max_steps=150", "--eval_interval=5"]) == 0
     measured = [json.loads(line) for line in (the_run().folder / "metrics.jsonl").read_text().splitlines()]
     expected = [
-        (row["step"], f"{row['train_loss']:.4f}", f"{row['val_loss']:.4f}") for row in measured if "val_loss" in row
+        (row["step"], f"{row['train_loss']:.3f}", f"{row['val_loss']:.3f}") for row in measured if "val_loss" in row
     ]
     assert validation_lines(capsys.readouterr().out) == expected
     assert len(expected) > 30
@@ -345,7 +345,7 @@ def test_on_a_terminal_the_last_validation_has_its_own_step(training, terminal):
     screen = terminal(*training, "--max_steps=300", columns=200)
     shown = re.findall(r"validation loss (\S+) \(step ([\d,]+)\)", screen.read())
     assert screen.exit_code() == 0
-    measured = {f"{step:,}": f"{loss:.4f}" for step, loss in the_run().history.read().val_losses}
+    measured = {f"{step:,}": f"{loss:.3f}" for step, loss in the_run().history.read().val_losses}
     assert shown
     assert all(measured[step] == loss for loss, step in shown)
 
