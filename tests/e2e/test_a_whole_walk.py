@@ -62,9 +62,8 @@ def train_and_watch(page: Page, server) -> str:
     fill(page, "knob-max_steps", MAX_STEPS)
     settle(page)
     chart = at(page, "loss-live").locator("[data-testid=stVegaLiteChart]")
-    chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
-    page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"])
+    chart.click(position={"x": 0.6 * box["width"], "y": 0.6 * box["height"]})  # also when it was drawn again just now
     guess = until(page, lambda: at(page, "guess").locator("input").input_value(), "a guess")
     run = press_start(page)
     assert server.run(run)["guess"] == pytest.approx(float(guess))

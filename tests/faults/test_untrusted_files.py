@@ -934,7 +934,7 @@ def bare(files):
 
 @pytest.mark.parametrize("around", ["", "a run/", "My runs/a run/", "a/b/c/"])
 def test_folders_around_a_run_are_forgiven(around, bare, run):
-    assert import_run(repacked(bare, around)).snapshots == run.list_snapshots()
+    assert import_run(repacked(bare, around)).list_snapshots() == run.list_snapshots()
 
 
 @pytest.mark.parametrize(
