@@ -32,7 +32,7 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
     visit(page, server.url)
     chosen = {"block_size": 28, "n_embd": 32, "n_head": 2, "n_layer": 2}
     for name, value in chosen.items():
-        slide(page, name, value)
+        slide(page, f"knob-{name}", value)
     unfold(page, "knob-max_steps")
     field = at(page, "knob-max_steps").locator("input")
     field.fill("100000")
