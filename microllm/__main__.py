@@ -11,18 +11,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from . import console
-from .config import PRESETS, TrainConfig, configs_from, knobs, problems
+from .config import PRESETS, TrainConfig, configs_from, knobs, problems, threads_problem
 from .data.builtin import BUILTIN_TEXTS, TRANSFORMS
 from .data.decode import ENCODINGS
 from .environment import home, home_is_temporary, only_read, process_count, requested_home, runs_dir
 
-if (
-    TYPE_CHECKING
-):  # importing torch takes over a second, which `--help` need not wait for: each command imports what it uses
+# importing torch takes over a second, which `--help` need not wait for: each command imports what it uses
+if TYPE_CHECKING:
     from .data.texts import Text
     from .runs.run import Run
 
-_MAX_THREADS = 256
 _MAX_SAMPLES = 1_000
 
 
@@ -205,8 +203,8 @@ def _chosen_text(options: argparse.Namespace) -> Text:
 
 
 def _check_threads_and_processes(options: argparse.Namespace, train: TrainConfig) -> None:
-    if options.threads is not None and not 1 <= options.threads <= _MAX_THREADS:
-        raise ValueError(f"threads is {options.threads}: it must be a whole number from 1 to {_MAX_THREADS}.")
+    if options.threads is not None and (problem := threads_problem(options.threads)):
+        raise ValueError(problem)
     if train.batch_size % process_count():
         raise ValueError(f"{process_count()} processes cannot share a batch_size of {train.batch_size} evenly.")
 
@@ -281,7 +279,7 @@ def _generate(options: argparse.Namespace) -> int:
     import torch
 
     from .inference import generate, stream
-    from .jobs.samples import known_words
+    from .jobs.samples import default_prompt
     from .runs.info import RunProblem
     from .runs.run import Run
     from .sample import Sampling
@@ -299,7 +297,7 @@ def _generate(options: argparse.Namespace) -> int:
     if not 1 <= options.samples <= _MAX_SAMPLES:
         raise ValueError(f"samples is {options.samples}: it must be from 1 to {_MAX_SAMPLES}.")
     tokenizer, model = run.tokenizer, run.model_at(step)
-    prompt = known_words(run) if options.prompt is None else options.prompt
+    prompt = default_prompt(run) if options.prompt is None else options.prompt
     idx = torch.tensor([tokenizer.encode(prompt)], dtype=torch.long)
     if options.samples > 1:
         idx = idx.expand(options.samples, -1)

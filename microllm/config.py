@@ -247,8 +247,10 @@ PRESETS = {
     ),
 }
 
-SHORTEST_TEXT = 20
+MIN_TEXT_CHARACTERS = 20
 """The minimum length of a text, in characters."""
+
+_MAX_THREADS = 256
 
 LIVE = tuple(f.name for f in fields(TrainConfig) if f.metadata["live"])
 
@@ -280,6 +282,21 @@ def configs_from(values: Mapping[str, Any], preset: str = "quick") -> tuple[Mode
     return model, TrainConfig(**{f.name: merged[f.name] for f in fields(TrainConfig)})
 
 
+def too_short(name: str, characters: int) -> str:
+    """The sentence about a text called `name` with fewer than MIN_TEXT_CHARACTERS."""
+    return (
+        f"{name} has {characters:,} characters: too short to train on. It needs at least {MIN_TEXT_CHARACTERS}, better "
+        "10,000 or more."
+    )
+
+
+def threads_problem(threads: int) -> str | None:
+    """A sentence if a run cannot use this number of threads, else None."""
+    if 1 <= threads <= _MAX_THREADS:
+        return None
+    return f"threads is {threads}: it must be a whole number from 1 to {_MAX_THREADS}."
+
+
 def problems(model: ModelConfig, train: TrainConfig, text_length: int | None = None) -> dict[str, str]:
     """What is wrong, as `{field: sentence}`; empty if a run can start. Sliders, flags, links and files all use it.
 
@@ -300,11 +317,8 @@ def problems(model: ModelConfig, train: TrainConfig, text_length: int | None = N
             )
     if text_length is not None and "block_size" not in found:
         longest = longest_block_size(text_length)
-        if text_length < SHORTEST_TEXT:
-            found["text"] = (
-                f"The text has {text_length:,} characters: too short to train on. It needs at least {SHORTEST_TEXT}, "
-                "better 10,000 or more."
-            )
+        if text_length < MIN_TEXT_CHARACTERS:
+            found["text"] = too_short("The text", text_length)
         elif model.block_size > longest:
             found["block_size"] = (
                 f"This text is too short: with {text_length:,} characters block_size can be at most {longest}, not "
@@ -379,7 +393,7 @@ def nearest_valid(name: str, model: ModelConfig, text_length: int | None = None)
         return min(heads, key=lambda n: abs(n - value), default=None)
     longest = meta["high"]
     if text_length is not None:
-        longest = min(longest, longest_block_size(text_length) if text_length >= SHORTEST_TEXT else 0)
+        longest = min(longest, longest_block_size(text_length) if text_length >= MIN_TEXT_CHARACTERS else 0)
     return max(meta["low"], min(value, longest)) if longest >= meta["low"] else None
 
 

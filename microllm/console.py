@@ -67,7 +67,7 @@ def write(text: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line that the person asked for. Raises OutputLost."""
+    """Print a line that the user asked for. Raises OutputLost."""
     _print(f"{_end_of_row()}{printable(line)}\n", sys.stdout)
 
 
@@ -130,7 +130,7 @@ def _end_of_row() -> str:
 
 
 def _columns() -> int:
-    try:  # asked each time, as windows are resized; COLUMNS only has the width at the start of the shell
+    try:  # asked each time, because windows are resized; COLUMNS has only the width at the start of the shell
         return os.get_terminal_size(sys.stdout.fileno()).columns or _DEFAULT_COLUMNS
     except (OSError, ValueError):
         return _DEFAULT_COLUMNS

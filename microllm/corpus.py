@@ -108,7 +108,7 @@ class Corpus:
         return CountingTables(self.train[:COUNTED_CHARACTERS], self.vocab_size)
 
     def reference_losses(self, block_size: int) -> dict[str, float]:
-        """The losses that need no network, in nats per character, on the validation windows.
+        """The reference losses, computed without a network, in nats per character, on the validation windows.
 
         `uniform` guesses blindly: all V characters are equally likely, so the loss is ln V. `table_n` predicts from
         the n - 1 characters before, or from fewer at the start of a window.
@@ -132,22 +132,22 @@ class CountingTables:
     def __init__(self, ids: torch.Tensor, vocab_size: int) -> None:
         self.vocab_size = vocab_size
         self.length = len(ids)
-        self._runs: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._ngrams: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         ids = ids.long()
         keys = torch.zeros(len(ids) + 1, dtype=torch.long)
         for n in range(1, max(TABLE_SIZES) + 1):
             keys = keys[:-1] * vocab_size + ids[n - 1 :]  # key i: the n characters that start at position i
             if not len(keys):
                 break
-            self._runs[n] = keys.unique(return_counts=True)
+            self._ngrams[n] = keys.unique(return_counts=True)
 
     def count(self, keys: torch.Tensor, n: int) -> torch.Tensor:
         """How often each sequence of n characters occurs; `keys` and the result have the same shape."""
-        if n not in self._runs:
+        if n not in self._ngrams:
             return torch.zeros_like(keys)
-        runs, counts = self._runs[n]
-        place = torch.searchsorted(runs, keys).clamp(max=len(runs) - 1)
-        return torch.where(runs[place] == keys, counts[place], 0)
+        ngrams, counts = self._ngrams[n]
+        place = torch.searchsorted(ngrams, keys).clamp(max=len(ngrams) - 1)
+        return torch.where(ngrams[place] == keys, counts[place], 0)
 
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, n: int) -> float:
         """The mean of -ln p over all positions of windows (N, T), in nats per character; sequences of n characters.

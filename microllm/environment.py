@@ -70,7 +70,7 @@ def texts_dir() -> Path:
     return home() / "texts"
 
 
-def most_disk() -> float:
+def max_disk_bytes() -> float:
     """The disk limit in bytes: `MICROLLM_DISK` (in MB), else 20 GB. Above it, new runs and uploads are refused."""
     with contextlib.suppress(KeyError, ValueError):
         if (requested := 1e6 * float(os.environ["MICROLLM_DISK"])) >= 0:  # False for NaN

@@ -61,7 +61,7 @@ def scored_stream(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
     """Like `stream`, but yield (tokens (B,), the model's logits (B, V), the number of tokens in its context).
 
-    The first `skip` random numbers are left out, to continue a text after so many sampled tokens.
+    The first `skip` random numbers are left out, to continue a text after that many sampled tokens.
     """
     sampling = sampling or Sampling()
     if problem := sampling.problem():
@@ -69,7 +69,7 @@ def scored_stream(
     if not idx.shape[1]:
         raise ValueError("The prompt is empty: give at least one character.")
     seeds = [seed] if isinstance(seed, int) else seed
-    generators = [torch.Generator(idx.device).manual_seed(stream_seed(one, "sample")) for one in seeds]
+    generators = [torch.Generator(idx.device).manual_seed(stream_seed(each, "sample")) for each in seeds]
     rows = len(idx) // len(generators)  # that share one seed
     for generator in generators:
         for _ in range(skip):

@@ -37,7 +37,7 @@ def apply_rotary(x: torch.Tensor, start: int = 0) -> torch.Tensor:
     rotated query and a rotated key then depends on the distance between them alone.
     """
     T, D = x.shape[-2:]
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # torch has no complex numbers of 16 bits
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # torch has no 16-bit complex numbers
     pairs = torch.view_as_complex(wide.unflatten(-1, (D // 2, 2)))
     rotated = pairs * rotary_frequencies(start + T, D, x.device)[start:]
     return torch.view_as_real(rotated).flatten(-2).to(x.dtype)

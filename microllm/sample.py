@@ -65,14 +65,14 @@ def probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
 
 
 def likeliest(
-    logits: torch.Tensor, sampling: Sampling, most: int = 10, also: int | None = None
+    logits: torch.Tensor, sampling: Sampling, count: int = 10, also: int | None = None
 ) -> list[tuple[int, float, float]]:
-    """The `most` most likely tokens given logits (V,): (id, the model's probability, the probability used to sample).
+    """The `count` most likely tokens given logits (V,): (id, the model's probability, the probability used to sample).
 
     The most likely comes first. `also` is always among them, in the last place if it is less likely.
     """
     own, drawn = probabilities(logits, Sampling()), probabilities(logits, sampling)
-    best = own.topk(min(most, len(own))).indices.tolist()
+    best = own.topk(min(count, len(own))).indices.tolist()
     if also is not None and also not in best:
         best[-1] = also
     return [(i, own[i].item(), drawn[i].item()) for i in best]

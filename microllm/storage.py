@@ -37,15 +37,15 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
         raise
 
 
-def read_file(path: str | os.PathLike[str], most: int) -> bytes:
-    """The content of a regular file. Raises OSError like `open_file`, and if it has more than `most` bytes.
+def read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """The content of a regular file. Raises OSError like `open_file`, and if it has more than `max_bytes` bytes.
 
     It never reads more than that, even if the file grows meanwhile.
     """
     with open_file(path) as file:
-        data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None
-    if data is None or len(data) > most:
-        raise OSError(errno.EFBIG, f"It has more than {most:,} bytes", os.fspath(path))
+        data = file.read(max_bytes + 1) if os.fstat(file.fileno()).st_size <= max_bytes else None
+    if data is None or len(data) > max_bytes:
+        raise OSError(errno.EFBIG, f"It is larger than {max_bytes:,} bytes", os.fspath(path))
     return data
 
 

@@ -82,7 +82,7 @@ class CharTokenizer:
         ids = ids.tolist() if isinstance(ids, torch.Tensor) else list(ids)
         for i in ids:
             if not 0 <= i < self.vocab_size:
-                raise ValueError(f"There is no character number {i}: the ids go from 0 to {self.vocab_size - 1}.")
+                raise ValueError(f"Id {i} is out of range: ids run from 0 to {self.vocab_size - 1}.")
         return "".join(self.vocab[i] for i in ids)
 
     def _unknown_sentence(self, text: str) -> str:

@@ -17,7 +17,7 @@ from .model import MicroLLM, evaluating
 from .optim import learning_rate_at, make_optimizers
 
 EVAL_CHARACTERS_AT_ONCE = 1_024
-"""Validation runs on batches of so many characters: few enough to stay in the processor's cache."""
+"""Validation runs on batches of that many characters: few enough to stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Progress:
 
 
 class Diverged(ArithmeticError):
-    """The loss is not finite any more. `step` and `learning_rate` say where."""
+    """The loss is no longer finite. `step` and `learning_rate` say where."""
 
     def __init__(self, step: int, learning_rate: float) -> None:
         self.step, self.learning_rate = step, learning_rate
@@ -49,11 +49,11 @@ class Diverged(ArithmeticError):
 
 
 class Trainer:
-    """Trains a model. Iterate it: it yields the Progress of step 0, 1, 2, ... up to max_steps or the loss to stop at.
+    """Trains a model. Iterate over it: it yields the Progress of step 0, 1, 2, ... to max_steps or the loss to stop at.
 
-    Each step is made when the next Progress is asked for: to pause, do not ask; to stop, leave the loop. All randomness
-    of step t comes from (seed, t) alone, so the same seed always gives the same run. Raises ValueError if the
-    configuration has `problems`; iterating raises Diverged when the loss is not finite.
+    Each step is taken when the next Progress is asked for: to pause, do not ask; to stop, leave the loop. All
+    randomness of step t comes from (seed, t) alone, so the same seed always gives the same run. Raises ValueError if
+    the configuration has `problems`; iterating raises Diverged when the loss is not finite.
 
     `device` defaults to a GPU if there is one; there the model is compiled. When `world_size` processes train together,
     process number `rank` computes its rows of every batch, and `wrap_model` makes the model average the gradients of
@@ -193,7 +193,7 @@ def validation_loss(
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """True if the device multiplies matrices faster in bfloat16 than in float32, which takes special instructions."""
+    """True if a device multiplies matrices faster in bfloat16 than in float32, which requires special instructions."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     known = torch.cpu.get_capabilities()

@@ -247,7 +247,7 @@ class BuiltinText:
     """A text that is made here, for any length and seed."""
 
     name: str
-    purpose: str  # a sentence for the person who chooses
+    purpose: str  # a sentence for the user who chooses
     make: Callable[[int, int], str]  # (length in characters, seed) -> text
     floor: Callable[[str], float]  # held-out text -> the best possible loss on it, in nats per character
     length: int = 300_000  # characters, by default

@@ -36,7 +36,7 @@ _REPLACED = "\ufffd"
 
 
 class TextProblem(ValueError):
-    """A text cannot be loaded or used. The message tells the person what is wrong, and what to do."""
+    """A text cannot be loaded or used. The message tells the user what is wrong, and what to do."""
 
 
 def encoding_called(name: str) -> str:
@@ -68,8 +68,8 @@ def as_utf8(data: bytes, name: str, encoding: str | None = None) -> tuple[bytes,
         return data, None
     if bad and not _is_few(data, text, bad, used):
         raise TextProblem(
-            f"{name} cannot be read as {used}: {bad:,} places are not valid, the first {where}. Choose another "
-            "encoding, or save the file as UTF-8."
+            f"{name} cannot be read as {used}: {_invalid(bad, where)}. Choose another encoding, or save the file as "
+            "UTF-8."
         )
     notices = []
     if not encoding and not _marked(data) and used != "utf-8":
@@ -79,10 +79,16 @@ def as_utf8(data: bytes, name: str, encoding: str | None = None) -> tuple[bytes,
             "line: --encoding), or save the file as UTF-8."
         )
     if bad:
-        places = "A place" if bad == 1 else f"{bad:,} places"
-        first = where if bad == 1 else f"the first {where}"
-        notices.append(f"{places} in {name} cannot be read as {used} and became {_REPLACED} (U+FFFD): {first}.")
+        notices.append(
+            f"{name} was read as {used}, but {_invalid(bad, where)}. Invalid bytes became {_REPLACED} (U+FFFD)."
+        )
     return text.encode("utf-8"), " ".join(notices) or None
+
+
+def _invalid(bad: int, where: str) -> str:
+    if bad == 1:
+        return f"a byte sequence is invalid, {where}"
+    return f"{bad:,} byte sequences are invalid; the first is {where}"
 
 
 def likely_encoding(data: bytes) -> str:
@@ -132,7 +138,7 @@ def _decoded(data: bytes, encoding: str) -> tuple[str, int, str]:
 
 
 def _is_few(data: bytes, text: str, bad: int, encoding: str) -> bool:
-    """True if so few places are invalid that the encoding is right all the same."""
+    """True if so few places are invalid that the encoding is still plausible."""
     return 100 * bad <= len(data) or (encoding == "utf-8" and _is_nearly_utf8(data, text, bad))
 
 

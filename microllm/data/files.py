@@ -1,4 +1,7 @@
-"""Read a text file and clean it."""
+"""Read a text file and clean it.
+
+Files are cleaned as bytes: one emoji makes a 200 MB string take 800 MB, so there should be only one such string.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,6 @@ from .decode import TextProblem, as_utf8
 
 MAX_TEXT_BYTES = 200_000_000
 STANDARD_INPUT = "standard input"
-
-
-# Files are cleaned as bytes: one emoji makes a 200 MB string take 800 MB, so there should be only one such string.
 
 
 def _plain(data: bytes) -> bytes:
@@ -43,9 +43,8 @@ _BINARY_STARTS = (
     (b"\x1f\x8b", "a gzip archive"),
     (b"PK\x03\x04", "a ZIP archive, or a Word or EPUB file"),
 )
-_CONTROLS = re.compile(
-    rb"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]"
-)  # without \b to \r and escape, which occur in terminal logs
+# without \b to \r and escape, which occur in terminal logs
+_CONTROLS = re.compile(rb"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def refuse_too_large(size: int, name: str) -> None:

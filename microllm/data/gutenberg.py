@@ -65,11 +65,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         found.append(cause)
         yield cause
         inner = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
-        waiting += [one for one in inner if isinstance(one, BaseException)]
+        waiting += [value for value in inner if isinstance(value, BaseException)]
 
 
 def _reason(error: BaseException) -> str:
-    """Why a source failed, in a few words for the person, without the address, which may contain a password."""
+    """Why a source failed, in a few words for the user, without the address, which may contain a password."""
     causes = list(_causes(error))
     for cause in causes:
         match cause:
@@ -209,7 +209,7 @@ class _Meter:
         self._readings.append((now, count))
 
     def is_below(self, rate: float, seconds: float) -> bool:
-        """True if it grew by less than `rate` bytes per second over the last `seconds`; False before so much time."""
+        """True if it grew by less than `rate` bytes per second over the last `seconds`; False before that."""
         now, count = self._readings[-1]
         before = next((count for at, count in reversed(self._readings) if at <= now - seconds), None)
         return before is not None and count - before < rate * seconds
@@ -218,14 +218,15 @@ class _Meter:
 def _first_answer(
     sources: Sequence[str],
     silence: float,
-    least_rate: float,
+    min_rate: float,
     report: Callable[[float], None],
     cancelled: threading.Event,
 ) -> str:
-    """The cleaned book from the first source that has it. `report` gets the share done whenever bytes arrive.
+    """The cleaned book from the first source that has it. `report` is called with the fraction done whenever bytes
+    arrive.
 
-    The next source is started when the ones before have failed, or in addition to them when they are slow for
-    `silence` / number of sources: so all have been started when `silence` is over.
+    Another source is started when all earlier ones have failed or have been slow for `silence` / number of sources.
+    Slow ones continue. So all have been started by the time `silence` is over.
     """
     waiting = list(sources)
     transfers: list[_Transfer] = []
@@ -241,11 +242,11 @@ def _first_answer(
                 raise TextProblem(f"The download of {BOOK} was cancelled.")
             if not running and not waiting:
                 break
-            if not running:  # the readings so far were those of others
+            if not running:  # the readings so far belong to earlier transfers
                 meter = _Meter(received)
-            elif meter.is_below(least_rate, silence):
+            elif meter.is_below(min_rate, silence):
                 break
-            is_slow = meter.is_below(least_rate, pause) and time.monotonic() - transfers[-1].began >= pause
+            is_slow = meter.is_below(min_rate, pause) and time.monotonic() - transfers[-1].began >= pause
             if waiting and (is_slow or not running):
                 transfers.append(_Transfer(waiting.pop(0), 1.1 * silence, ended))  # so that it times out after us
             ended.wait(_TICK_SECONDS)
@@ -256,7 +257,7 @@ def _first_answer(
                 report(max(transfer.share for transfer in transfers))
     finally:
         for transfer in transfers:
-            came = f"less than {least_rate / 1_000:g} kB/s" if transfer.received else "no answer"
+            came = f"less than {min_rate / 1_000:g} kB/s" if transfer.received else "no answer"
             transfer.give_up(f"{came} in {silence:g} s")
     reasons = dict.fromkeys(transfer.problem for transfer in transfers)
     tried = "1 address" if len(transfers) == 1 else f"{len(transfers)} addresses"
@@ -299,12 +300,12 @@ def fetch_book(
     cancelled: threading.Event | None = None,
     sources: Sequence[str] | None = None,
     silence: float = 10.0,
-    least_rate: float = 5_000,
+    min_rate: float = 5_000,
 ) -> str:
     """The cleaned book, from disk or else from the first source that has it.
 
     A source is an address or a file; `MICROLLM_MIRROR`, the operator's folder or address, is tried before `sources`.
-    A download continues while at least `least_rate` bytes per second arrive, measured over `silence` seconds.
+    A download continues while at least `min_rate` bytes per second arrive, measured over `silence` seconds.
     `progress` is called in the caller's thread with the share done, which grows to 1. Raises TextProblem when no source
     has the book, when all are too slow for `silence` seconds, and soon after `cancelled` is set.
     """
@@ -326,11 +327,11 @@ def fetch_book(
     with contextlib.ExitStack() as held:
         book = _kept_book()
         if book is None:
-            with contextlib.suppress(OSError, NotImplementedError):  # if the file system has no locks, do without
+            with contextlib.suppress(OSError, NotImplementedError):  # without file locks, proceed without one
                 held.enter_context(_wait_for_lock(lock, silence, cancelled))
             book = _kept_book()  # another process may have downloaded it meanwhile
         if book is None:
-            book = _first_answer(sources, silence, least_rate, show, cancelled)
+            book = _first_answer(sources, silence, min_rate, show, cancelled)
             with contextlib.suppress(OSError):  # if the disk is full, the book can still be used
                 write_atomically(texts_dir() / BOOK_FILE, book)
     show(1.0)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..config import SHORTEST_TEXT
+from ..config import MIN_TEXT_CHARACTERS, too_short
 from ..corpus import EVAL_CHARACTERS, Corpus, split_at
 from ..environment import texts_dir
 from ..tokenizer import CharTokenizer
 from . import builtin, files, gutenberg, store
-from .decode import encoding_called
+from .decode import TextProblem, encoding_called
 
 PASTED = "Pasted text"
 """The name of a text that was pasted."""
@@ -25,7 +25,7 @@ class Text:
     """A text that is stored under its SHA-256, ready for a run.
 
     `floor` is the lowest possible loss on the held-out part, in nats per character, where it is known exactly. `notice`
-    is a sentence for the person if something had to be assumed. `source`, `how` and `first` say how to get the same
+    is a sentence for the user if something had to be assumed. `source`, `how` and `first` say how to get the same
     text again on the command line. `source` is "book", the key of a built-in text, a file, "-" for standard input, or
     several of these separated by NUL, which no path contains (None: unknown). `encoding` is the one that a person chose
     for the files.
@@ -83,11 +83,8 @@ def prepare(
     if first is not None and first >= len(content):  # then it is the whole text
         first = None
     changed = builtin.transform(content, how, first)
-    if len(changed) < SHORTEST_TEXT:
-        raise files.TextProblem(
-            f"{name} has {len(changed)} characters: too short to train on. It needs at least {SHORTEST_TEXT}, better "
-            "10,000 or more."
-        )
+    if len(changed) < MIN_TEXT_CHARACTERS:
+        raise TextProblem(too_short(name, len(changed)))
     label = name
     if first is not None:
         label += f", first {first:,} characters"
@@ -96,7 +93,7 @@ def prepare(
     try:
         corpus = Corpus(changed)
     except ValueError as error:
-        raise files.TextProblem(str(error)) from error
+        raise TextProblem(str(error)) from error
     sha256 = store.keep_text(changed)
     load_corpus.add(sha256, corpus)
     floor = _floor(changed, how, source)
@@ -124,7 +121,7 @@ def choose(*sources: str, how: str = "none", first: int | None = None, encoding:
     if encoding is not None:
         encoding = encoding_called(encoding)
         if all(source == "book" or source in builtin.BUILTIN_TEXTS for source in sources):
-            raise files.TextProblem("--encoding is for files: name a file with --text.")
+            raise TextProblem("--encoding is for files: name a file with --text.")
     parts, size = [], 0
     for source in sources:
         part = _part(source, encoding)
@@ -133,7 +130,7 @@ def choose(*sources: str, how: str = "none", first: int | None = None, encoding:
         parts.append(part)
     *before, last = (part.content for part in parts)
     return prepare(
-        "".join([*(it if it.endswith("\n") else it + "\n" for it in before), last]),
+        "".join([*(content if content.endswith("\n") else content + "\n" for content in before), last]),
         parts[0].name if len(parts) == 1 else f"{parts[0].name} and {len(parts) - 1} more",
         how=how,
         first=first,
@@ -217,7 +214,7 @@ class _Corpora:
         return corpus
 
     def _is_too_large(self) -> bool:
-        return len(self._newest) > 1 and sum(one.nbytes for one in self._newest.values()) > self.max_idle_bytes
+        return len(self._newest) > 1 and sum(corpus.nbytes for corpus in self._newest.values()) > self.max_idle_bytes
 
     def let_go(self) -> None:
         """Forget all corpora that are not in use."""

@@ -41,7 +41,7 @@ class Game:
 
     From a random offset on, the text is cut into pieces. In random order, each piece is shown without its last
     character, which is to be guessed. So every character with enough context before it is asked for with nearly the
-    same chance, and has not been seen before: pieces do not overlap.
+    same probability. None has been seen before, because pieces do not overlap.
     """
 
     length: int
@@ -82,7 +82,7 @@ class Game:
 
     @property
     def yours(self) -> int:
-        """How many of the person's guesses were right."""
+        """How many of the user's guesses were right."""
         return sum(turn.yours == turn.truth for turn in self.turns)
 
     @property
@@ -92,7 +92,7 @@ class Game:
 
     @property
     def margin(self) -> float | None:
-        """Twice the largest standard error of a share among so many guesses, 1 / sqrt(n); None before the first."""
+        """Twice the largest standard error of a share among that many guesses, 1 / sqrt(n); None before the first."""
         return 1 / math.sqrt(len(self.turns)) if self.turns else None
 
 

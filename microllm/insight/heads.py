@@ -1,4 +1,4 @@
-"""What a head does, in a few scores: how much attention it puts on certain places, compared with chance."""
+"""Scores that describe a head: how much attention it pays to certain places, compared with chance."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def head_scores(pattern: torch.Tensor, text: str, block_size: int, *, causal: bo
     """The scores of all heads of a `pattern` [layer, head, query, key] (L, H, N, N) of `text`, N characters.
 
     The names are those of TransformerLens's head_detector.py, where it has them. A row counts for a score if its window
-    contains the place and something else too: a row without a choice says nothing. A score for which no row counts is
+    contains that place and at least one other: a row without a choice says nothing. A score for which no row counts is
     left out, such as last_space in a single word.
     """
     rows = torch.arange(len(text))

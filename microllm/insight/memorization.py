@@ -51,9 +51,9 @@ def _folded(word: str) -> str:
 def real_words(sample: str, known: str | Collection[str]) -> float | None:
     """The share (0 to 1) of the words of `sample` that occur in the training text; None when it has no whole word.
 
-    `known` is that text or, for many samples, its `words`. Case is ignored. Words that touch either end of the sample
-    may be cut and are left out, and so are words of one or two letters, because noise is full of them. None, too, where
-    most letters belong to a script that does not separate words (Chinese, Thai).
+    `known` is that text or its `words` (faster for many samples). Case is ignored. Words that touch either end of the
+    sample may be cut and are left out, and so are words of one or two letters, because noise is full of them. None,
+    too, where most letters belong to a script that does not separate words (Chinese, Thai).
     """
     if isinstance(known, str):
         known = words(known)

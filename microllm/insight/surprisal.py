@@ -48,9 +48,9 @@ def token_surprisals(
 
     With stride 1, each is predicted from its last block_size characters. A larger stride is about that many times
     faster: windows begin `stride` characters apart, so each character is predicted from at least
-    block_size - stride + 1, where there are so many. A model that is not causal always gets stride 1, so that it cannot
-    see the answer. None once `is_cancelled`, which is asked before each batch. Raises ValueError for an empty text or a
-    stride out of range, NotFinite if the model does not return numbers.
+    block_size - stride + 1, where there are that many. A model that is not causal always gets stride 1, so that it
+    cannot see the answer. None once `is_cancelled`, which is called before each batch. Raises ValueError for an empty
+    text or a stride out of range, NotFinite if the model does not return numbers.
     """
     if not len(ids):
         raise ValueError("The text is empty: it needs at least one character.")
@@ -97,8 +97,8 @@ def _logits(model: MicroLLM, ids: torch.Tensor, stride: int) -> Iterator[torch.T
 def top1_accuracy(model: MicroLLM, corpus: Corpus) -> float:
     """The share (0 to 1) of held-out characters that the model's most likely guess gets right.
 
-    Always the same characters, the first TOP1_CHARACTERS in the windows of the validation loss, so the two go together.
-    Costs about as much as two training steps.
+    Always the same characters, the first TOP1_CHARACTERS in the windows of the validation loss, so the two are
+    comparable. Costs about as much as two training steps.
     """
     inputs, targets = corpus.validation_windows(model.config.block_size, TOP1_CHARACTERS)
     device = model.token_embedding.weight.device

@@ -25,7 +25,7 @@ class Background:
     """Runs `work(self)` once, in a daemon thread that uses one torch thread.
 
     `work` may set `share`, and should return soon after `cancelled` is set. An error of a kind that can be explained to
-    a person is kept in `error`; any other is kept and also printed. When the program ends, it cancels all work and
+    the user is kept in `error`; any other is kept and also printed. When the program ends, it cancels all work and
     waits for it, 8 seconds at most: the interpreter aborts if it ends while a thread still computes.
     """
 
@@ -59,7 +59,7 @@ class Background:
 
     @property
     def problem(self) -> str | None:
-        """A sentence that says what went wrong, for a person; None when nothing did."""
+        """A sentence that says what went wrong, for the user; None when nothing did."""
         return str(self.error) if isinstance(self.error, _EXPECTED) else None
 
     def wait(self, seconds: float) -> None:
@@ -74,7 +74,7 @@ class Background:
         return self.result
 
     def cancel(self) -> None:
-        """Ask the work to end, and give it a moment (0.3 seconds) to do so."""
+        """Request cancellation and wait up to 0.3 s."""
         self.cancelled.set()
         self.wait(0.3)
 

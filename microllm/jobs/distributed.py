@@ -34,12 +34,13 @@ from .training import TrainingJob
 class SharedTrainer(Trainer):
     """The Trainer of one of several processes. Each step is made by all processes or by none.
 
-    A process that should stop appends its reason to `wishes`. At the next step all processes learn of it, and `on_stop`
-    is called in each with a reason before that step's Progress is yielded. No process may leave the loop otherwise.
+    A process that should stop appends its reason to `stop_requests`. At the next step all processes learn of it, and
+    `on_stop` is called in each with a reason before that step's Progress is yielded. No process may leave the loop
+    otherwise.
     """
 
-    def __init__(self, *settings_and_corpus, wishes: list[str], on_stop: Callable[[str], None]) -> None:
-        self._wishes, self._on_stop = wishes, on_stop
+    def __init__(self, *settings_and_corpus, stop_requests: list[str], on_stop: Callable[[str], None]) -> None:
+        self._stop_requests, self._on_stop = stop_requests, on_stop
         gpu = torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else None
         super().__init__(
             *settings_and_corpus,
@@ -61,11 +62,11 @@ class SharedTrainer(Trainer):
     def _forward(self) -> torch.Tensor:
         """The mean loss over all processes, so that all log the same, with the gradient of this process's rows."""
         loss = super()._forward()
-        tally = torch.stack([loss.detach(), loss.new_tensor(len(self._wishes))])
+        tally = torch.stack([loss.detach(), loss.new_tensor(len(self._stop_requests))])
         dist.all_reduce(tally)
-        total, wishes = tally.tolist()
-        if wishes:
-            self._on_stop(self._wishes[0] if self._wishes else "Stopped by a signal to another process.")
+        total, stop_requests = tally.tolist()
+        if stop_requests:
+            self._on_stop(self._stop_requests[0] if self._stop_requests else "Stopped by a signal to another process.")
         return loss - loss.detach() + total / self.world_size
 
     def evaluate(
@@ -73,16 +74,16 @@ class SharedTrainer(Trainer):
     ) -> float:
         """Rank 0 evaluates and sends the loss to all. At the end, on all held-out text, the others have ended."""
         if characters is None:
-            return super().evaluate(None, lambda: self._check_wishes(before_each))
+            return super().evaluate(None, lambda: self._check_stop_requests(before_each))
         score = torch.zeros(1, dtype=torch.float64, device=self.device)
         if self.rank == 0:
             score += super().evaluate(characters, before_each)
         dist.broadcast(score, src=0)
         return score.item()
 
-    def _check_wishes(self, before_each: Callable[[], None] | None) -> None:
-        for wish in self._wishes:
-            self._on_stop(wish)
+    def _check_stop_requests(self, before_each: Callable[[], None] | None) -> None:
+        for reason in self._stop_requests:
+            self._on_stop(reason)
         if before_each:
             before_each()
 
@@ -96,7 +97,7 @@ def take_part(
     raises, and the others end silently.
     """
     _join()
-    wishes, parts = [], [None] * 3
+    stop_requests, parts = [], [None] * 3
     if dist.get_rank() == 0:
         try:
             run = _made_before() or make_run()
@@ -105,19 +106,19 @@ def take_part(
             parts = [run.read_info(), load_text(run.read_info().text.sha256), run.tokenizer]
         finally:
             dist.broadcast_object_list(parts, src=0)
-        stop_on_signals(wishes.append)
+        stop_on_signals(stop_requests.append)
         training = TrainingJob(
             run,
             Slots(count=1),
-            make_trainer=lambda *parts: SharedTrainer(*parts, wishes=wishes, on_stop=training.stop),
+            make_trainer=lambda *parts: SharedTrainer(*parts, stop_requests=stop_requests, on_stop=training.stop),
         )
         return training
     dist.broadcast_object_list(parts, src=0)
     info, text, tokenizer = parts
     if info is not None:
-        stop_on_signals(wishes.append)
+        stop_on_signals(stop_requests.append)
         torch.set_num_threads(info.threads)
-        _follow(info.model, info.train, Corpus(text, tokenizer), wishes=wishes)
+        _follow(info.model, info.train, Corpus(text, tokenizer), stop_requests=stop_requests)
     return None
 
 
@@ -158,10 +159,10 @@ def _join() -> None:
     atexit.register(dist.destroy_process_group)
 
 
-def _follow(*settings_and_corpus, wishes: list[str]) -> None:
+def _follow(*settings_and_corpus, stop_requests: list[str]) -> None:
     stops: list[str] = []
     try:
-        for _ in SharedTrainer(*settings_and_corpus, wishes=wishes, on_stop=stops.append):
+        for _ in SharedTrainer(*settings_and_corpus, stop_requests=stop_requests, on_stop=stops.append):
             if stops:
                 break
     except Diverged:  # rank 0 reports it

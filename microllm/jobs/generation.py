@@ -15,7 +15,7 @@ from ..sample import Sampling
 from ..tokenizer import CharTokenizer, known_ids
 from .background import Background, running
 
-_REST_SECONDS = 0.002  # after each character, for each other thread that generates
+_REST_SECONDS = 0.002  # after each character, per other generating thread
 _one_character = threading.Lock()
 
 
@@ -49,7 +49,7 @@ class Sample:
         if last and last[0] == place:  # a page asks for the same place at every tick
             return last[1]
         logits = next_logits(self.model, self.context(place)[None])[0]
-        if place < len(self.seen):  # its context will not change any more
+        if place < len(self.seen):  # its context is final
             self._last_logits = place, logits
         return logits
 
@@ -111,7 +111,7 @@ def _context_so_far(sample: Sample) -> torch.Tensor:
 
 
 class Generation:
-    """The samples that one person sees side by side, and the work that is writing them."""
+    """The samples that one user sees side by side, and the work that is writing them."""
 
     def __init__(
         self,
@@ -148,14 +148,14 @@ class Generation:
         self._begin([sample], length, sampling)
         self.samples[number] = sample
         for samples, work in self._writing:
-            if not any(one is shown for one in samples for shown in self.samples):
+            if not any(sample is shown for sample in samples for shown in self.samples):
                 work.cancelled.set()  # nobody sees these samples any more
 
     def _begin(self, samples: list[Sample], length: int, sampling: Sampling) -> None:
         if problem := sampling.problem():
             raise ValueError(problem)
-        work = Background(lambda it: write(samples, length, sampling, it.cancelled), name="generation")
-        self._writing = [one for one in self._writing if one[1].is_busy] + [(samples, work)]
+        work = Background(lambda background: write(samples, length, sampling, background.cancelled), name="generation")
+        self._writing = [pair for pair in self._writing if pair[1].is_busy] + [(samples, work)]
 
     def stop(self) -> None:
         """Stop writing after the current character."""

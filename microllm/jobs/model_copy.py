@@ -16,10 +16,10 @@ from ..train import Trainer
 
 
 class ModelCopy:
-    """The newest copy of a trainer's model. It is made by the training thread, through its queue of `orders`."""
+    """The newest copy of a trainer's model. It is made by the training thread, through its queue of `commands`."""
 
-    def __init__(self, orders: queue.SimpleQueue[Callable[[Trainer, Writer], None]]) -> None:
-        self._orders = orders
+    def __init__(self, commands: queue.SimpleQueue[Callable[[Trainer, Writer], None]]) -> None:
+        self._commands = commands
         self._copy: tuple[int, MicroLLM] | None = None
         self._made_at = -float("inf")
         self._ordered: Future | None = None
@@ -29,14 +29,14 @@ class ModelCopy:
     def get(self, max_age: float, wait: float) -> tuple[int, MicroLLM] | None:
         """(step, model in eval mode), at most `max_age` seconds old if a new copy comes within `wait` seconds.
 
-        Otherwise the copy before; None before the first and after the end.
+        Otherwise the previous copy; None before the first and after the end.
         """
         with self._lock:
             if self._is_closed or time.monotonic() - self._made_at <= max_age:
                 return self._copy
             if self._ordered is None:
                 self._ordered = Future()
-                self._orders.put(lambda trainer, _: self.make(trainer))
+                self._commands.put(lambda trainer, _: self.make(trainer))
             ordered = self._ordered
         with contextlib.suppress(TimeoutError):
             ordered.result(timeout=wait)

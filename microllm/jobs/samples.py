@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 PROMPT = "It is a truth"
 
-_OPENING_FACTOR = 10  # take 10 times the prompt's length, so that enough is left after a cut word and blanks
+_OPENING_FACTOR = 10  # take 10 times the prompt's length, so that enough is left after a truncated word and blanks
 _SAMPLE_CHARACTERS = 120
 _OPENING_CHARACTERS = 48
 _SAMPLING = Sampling(temperature=0.8)
@@ -60,37 +60,37 @@ def write_sample(run: Run, step: int, model: MicroLLM) -> ScoredSample:
 
 
 def _write(run: Run, model: MicroLLM, length: int) -> str:
-    prompt, tokenizer = beginning_for(run), run.tokenizer
+    prompt, tokenizer = prompt_for(run), run.tokenizer
     idx = torch.tensor(tokenizer.encode(prompt))
     written = [chosen for (chosen,) in stream(model, idx[None], length, _SAMPLING, seed=0)]
     return prompt + tokenizer.decode(written)
 
 
-def beginning_for(run: Run, words: str = PROMPT) -> str:
+def prompt_for(run: Run, words: str = PROMPT) -> str:
     """A prompt for the model of `run`: `words` if they occur in its text, else the first words of the held-out part.
 
-    Line breaks are kept. Raises TextProblem when the text is not here and `words` has characters that the model does
-    not know.
+    Line breaks are kept. Raises TextProblem when the text is not on this server and `words` has characters that the
+    model does not know.
     """
     try:
-        return _beginning(*run.text_and_vocab(), words)
+        return _prompt(*run.text_and_vocab(), words)
     except TextProblem:
         if run.tokenizer.unknown(words):
             raise
         return words
 
 
-def known_words(run: Run) -> str:
-    """A prompt for the model of `run`, also when its text is not here: then it is one letter of its vocabulary."""
+def default_prompt(run: Run) -> str:
+    """A prompt for the model of `run`. When its text is not on this server, it is one letter of its vocabulary."""
     try:
-        return beginning_for(run)
+        return prompt_for(run)
     except TextProblem:
         vocab = run.tokenizer.vocab
         return next(filter(str.isalpha, vocab), vocab[0])
 
 
 @functools.lru_cache(maxsize=64)
-def _beginning(sha256: str, vocab: str | None, words: str) -> str:
+def _prompt(sha256: str, vocab: str | None, words: str) -> str:
     corpus = load_corpus(sha256, vocab)
     if not corpus.tokenizer.unknown(words):
         ids = corpus.tokenizer.encode_tensor(words).numpy().tobytes()
@@ -148,7 +148,7 @@ class Samples:
     def first_words(self, run: Run, step: int, wait: float = 0.0) -> str | None:
         """The first words of a snapshot's sample, without its scores; None if it takes more than `wait` seconds.
 
-        With `wait` 0 it is only begun when no rest is due, so the caller should ask again at its next tick.
+        With `wait` 0, it starts only if not resting, so the caller should ask again at its next tick.
         """
 
         def write() -> str:

@@ -1,4 +1,4 @@
-"""Slots for training: runs take turns in them, so that every curve moves."""
+"""Slots for training: runs take turns using them, so that every curve moves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Slots:
     A run asks `may_train` before every step. While others wait, a turn lasts `turn` seconds. New runs come first: their
     first turn lasts `first` seconds, extended up to three times until they have begun (made a few steps). When more new
     runs arrive, a run that has begun interrupts its first turn and gets the rest later, so that if a whole class starts
-    at once, every curve begins soon. `clock` returns seconds.
+    at once, every curve starts early. `clock` returns seconds.
     """
 
     def __init__(
@@ -31,13 +31,13 @@ class Slots:
         self.turn, self.first, self._clock = turn, first, clock
         self._lock = threading.Lock()
         self._ends: dict[str, float] = {}  # run in a slot: when its turn ends
-        self._on_first_turn: set[str] = set()  # those of them on their first turn
-        self._beginning: dict[str, float] = {}  # those of these that have not begun: since when
+        self._on_first_turn: set[str] = set()  # runs in a slot on their first turn
+        self._beginning: dict[str, float] = {}  # runs on their first turn that have not begun: since when
         self._new: deque[str] = deque()  # new runs that wait: these come first
-        self._lent: dict[str, float] = {}  # runs that wait for the rest of a first turn: its seconds
+        self._seconds_left: dict[str, float] = {}  # runs that wait for the rest of a first turn: how long that is
         self._others: deque[str] = deque()  # runs that wait for another turn
         self._served: set[str] = set()  # runs that have had a turn
-        self._to_begin = first  # seconds that a new run needs, on average
+        self._seconds_to_begin = first  # seconds that a new run needs, on average
 
     def may_train(self, run: str, has_begun: bool = True) -> bool:
         """True if `run` has a slot now. Otherwise it is put in the queue."""
@@ -45,10 +45,10 @@ class Slots:
             now = self._clock()
             if run in self._ends:
                 if has_begun and run in self._beginning:
-                    self._to_begin = (self._to_begin + now - self._beginning.pop(run)) / 2
+                    self._seconds_to_begin = (self._seconds_to_begin + now - self._beginning.pop(run)) / 2
                 self._make_room(run, now)
             elif run not in self._queue():
-                self._arrive(run, now)
+                self._enqueue(run, now)
             self._hand_out(now)
             return run in self._ends
 
@@ -56,7 +56,7 @@ class Slots:
         """Free the slot of `run`, or remove it from the queue."""
         with self._lock:
             self._vacate(run)
-            self._lent.pop(run, None)
+            self._seconds_left.pop(run, None)
             for queue in (self._new, self._others):
                 if run in queue:
                     queue.remove(run)
@@ -68,29 +68,29 @@ class Slots:
             queue, is_new, now = self._queue(), run in self._new, self._clock()
             if run not in queue:
                 return None
-            first = self._to_begin if is_new else self.first
-            free_in = [max(0.0, self._leaves(other, for_new=is_new) - now) for other in self._ends]
+            first = self._seconds_to_begin if is_new else self.first
+            free_in = [max(0.0, self._free_at(other, for_new=is_new) - now) for other in self._ends]
             for other in queue[: queue.index(run)]:
-                lasts = first if other in self._new else self._lent.get(other, self.turn)
-                free_in.append(free_in.pop(free_in.index(min(free_in))) + lasts)
+                seconds = first if other in self._new else self._seconds_left.get(other, self.turn)
+                free_in.append(free_in.pop(free_in.index(min(free_in))) + seconds)
             return min(free_in, default=0.0)
 
     def _queue(self) -> list[str]:
         """All waiting runs in the order in which they get slots."""
-        return [*self._new, *self._lent, *self._others]
+        return [*self._new, *self._seconds_left, *self._others]
 
-    def _leaves(self, run: str, for_new: bool) -> float:
+    def _free_at(self, run: str, for_new: bool) -> float:
         """When `run` will free its slot, for a new run or for another."""
         if not (for_new and run in self._on_first_turn):
             return self._ends[run]
-        return self._beginning[run] + self._to_begin if run in self._beginning else -math.inf
+        return self._beginning[run] + self._seconds_to_begin if run in self._beginning else -math.inf
 
-    def _arrive(self, run: str, now: float) -> None:
+    def _enqueue(self, run: str, now: float) -> None:
         if run in self._served:
             self._others.append(run)
             return
         # each new run ends the turn of a run that is past its first turn
-        leaving = sum(self._leaves(other, for_new=True) <= now for other in self._ends)
+        leaving = sum(self._free_at(other, for_new=True) <= now for other in self._ends)
         settled = [other for other, end in self._ends.items() if end > now and other not in self._on_first_turn]
         if len(self._ends) >= self.count and leaving <= len(self._new) and settled:
             self._ends[min(settled, key=self._ends.__getitem__)] = now
@@ -106,7 +106,7 @@ class Slots:
         if is_time and self._queue():
             self._vacate(run)
             if left > 0:
-                self._lent[run] = left
+                self._seconds_left[run] = left
             else:
                 self._others.append(run)
 
@@ -118,14 +118,14 @@ class Slots:
     def _hand_out(self, now: float) -> None:
         while len(self._ends) < self.count and self._queue():
             if self._new:
-                run, lasts = self._new.popleft(), self.first
+                run, seconds = self._new.popleft(), self.first
                 self._served.add(run)
                 self._on_first_turn.add(run)
                 self._beginning[run] = now
-            elif self._lent:
-                run, lasts = next(iter(self._lent.items()))
-                del self._lent[run]
+            elif self._seconds_left:
+                run, seconds = next(iter(self._seconds_left.items()))
+                del self._seconds_left[run]
                 self._on_first_turn.add(run)
             else:
-                run, lasts = self._others.popleft(), self.turn
-            self._ends[run] = now + lasts
+                run, seconds = self._others.popleft(), self.turn
+            self._ends[run] = now + seconds

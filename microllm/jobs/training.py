@@ -1,4 +1,4 @@
-"""Runs that train in this process: a thread for each, the orders that it takes, and how it ends."""
+"""Runs that train in this process: a thread for each, the commands that it takes, and how it ends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .model_copy import ModelCopy
 from .slots import Slots
 
 _MIN_POLL_SECONDS, _MAX_POLL_SECONDS = 0.05, 0.5
-_FIRST_STEPS = 5  # a run "has begun" when it has made so many: then there is a curve to see
+_FIRST_STEPS = 5  # a run "has begun" when it has made that many: then there is a curve to see
 _log = logging.getLogger(__name__)
 
 _setting_up = threading.Lock()  # one at a time: if a whole class starts at once, 30 trainers would block every page
@@ -41,9 +41,9 @@ class _Stop(Exception):
 class TrainingJob:
     """Trains one run in a thread of its own. All public methods may be called from any other thread.
 
-    A run with a checkpoint continues from it as if it had never been interrupted. Orders go through one queue, which
+    A run with a checkpoint continues from it as if it had never been interrupted. Commands go through one queue, which
     is emptied between steps, and while the run is paused or waits. With `grace`, a run stops after it has had no open
-    window for so many seconds; None lets it train unwatched. `make_trainer` builds the trainer: a Trainer, or one of
+    window for that many seconds; None lets it train unwatched. `make_trainer` builds the trainer: a Trainer, or one of
     several (see distributed.py). While `after` is alive, the run waits.
     """
 
@@ -61,10 +61,10 @@ class TrainingJob:
         self.config = replayed(run.read_info().train, run.history.changes(), run.read_info().train.max_steps)
         """The configuration with all live changes so far."""
         self.warning: str | None = None
-        """What a person should know while training goes on, such as a full disk."""
+        """What the user should know while training goes on, such as a full disk."""
         self._after = after
         self._slots, self._grace, self._make_trainer = slots, grace, make_trainer
-        self._orders: queue.SimpleQueue[Callable[[Trainer, Writer], None]] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[Callable[[Trainer, Writer], None]] = queue.SimpleQueue()
         self._stop_reason, self._end_state = "", "stopped"
         self._paused, self._steps_granted = False, 0
         self.last_step = -1
@@ -74,7 +74,7 @@ class TrainingJob:
         self._windows: set[str] = set()
         self._last_window_left = time.monotonic()
         self._is_finite = True  # the newest weights are finite numbers
-        self._copy = ModelCopy(self._orders)
+        self._copy = ModelCopy(self._commands)
 
     def start(self) -> None:
         """Start the thread."""
@@ -90,37 +90,37 @@ class TrainingJob:
 
     def pause(self) -> None:
         """Pause after the current step, save a checkpoint, and free the slot."""
-        self._orders.put(lambda *_: self._set_pause(True, steps=0))
+        self._commands.put(lambda *_: self._set_pause(True, steps=0))
 
     def resume(self) -> None:
         """Continue after a pause."""
-        self._orders.put(lambda *_: self._set_pause(False, steps=0))
+        self._commands.put(lambda *_: self._set_pause(False, steps=0))
 
     def one_step(self) -> None:
         """Make one step, then pause."""
-        self._orders.put(lambda *_: self._set_pause(True, steps=self._steps_granted + 1))
+        self._commands.put(lambda *_: self._set_pause(True, steps=self._steps_granted + 1))
 
     def wait_for(self, other: TrainingJob) -> None:
         """Wait until `other` is over before the next step."""
 
-        def order(*_) -> None:
+        def command(*_) -> None:
             self._after = other
             self._slots.leave(self.run.id)
 
-        self._orders.put(order)
+        self._commands.put(command)
 
     def stop(self, reason: str = "You stopped it.", state: str = "stopped") -> None:
         """End the run after the current step, with a checkpoint from which it can continue."""
 
-        def order(*_) -> None:
+        def command(*_) -> None:
             self._stop_reason, self._end_state = reason, state
 
-        self._orders.put(order)
+        self._commands.put(command)
 
     def change(self, **live: float) -> None:
         """Change live settings from the next step on. Raises ValueError at once for a value that is out of range."""
         self.config = with_live_changes(self.run.read_info().model, self.config, live)
-        self._orders.put(lambda trainer, writer: self._change(trainer, writer, live))
+        self._commands.put(lambda trainer, writer: self._change(trainer, writer, live))
 
     def copy(self, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
         """(step, model): a copy of the model for reading. See `ModelCopy.get`."""
@@ -130,11 +130,11 @@ class TrainingJob:
         """Save a snapshot and a checkpoint now; return the step, or None if it takes more than `wait` seconds."""
         done: Future[int] = Future()
 
-        def order(trainer: Trainer, writer: Writer) -> None:
+        def command(trainer: Trainer, writer: Writer) -> None:
             self._save(trainer, writer)
             done.set_result(trainer.step)
 
-        self._orders.put(order)
+        self._commands.put(command)
         with contextlib.suppress(TimeoutError):
             return done.result(timeout=wait)
         return None
@@ -149,7 +149,7 @@ class TrainingJob:
         self._last_window_left = time.monotonic()
 
     def wait_briefly(self, condition: Callable[[], bool], seconds: float = 0.3) -> None:
-        """Wait until `condition` holds or the run is over, `seconds` at most: orders usually take effect by then."""
+        """Wait until `condition` holds or the run is over, `seconds` at most: commands usually take effect by then."""
         deadline = time.monotonic() + seconds
         while self.is_alive() and not condition() and time.monotonic() < deadline:
             time.sleep(0.005)
@@ -202,7 +202,7 @@ class TrainingJob:
                 now = next(progress, None)
                 if now is None:
                     self._save(trainer, writer)
-                    self._set_pause(False, steps=0)  # there is no further step to pause before
+                    self._set_pause(False, steps=0)  # no step is left to pause at
                     return trainer.evaluate(None, lambda: self._wait_for_turn(trainer, writer))
                 writer.log(now)
                 if writer.problem:
@@ -215,9 +215,9 @@ class TrainingJob:
                 if not self._is_finite:
                     continue  # the trainer raises Diverged next, and these weights are not worth saving
                 if beats_another or snapshot_is_due(now.step):
-                    self._try(lambda: self.run.save_snapshot(now.step, trainer.model.state_dict()))  # noqa: B023
+                    self._try_to_save(lambda: self.run.save_snapshot(now.step, trainer.model.state_dict()))  # noqa: B023
                 if time.monotonic() - saved >= interval:
-                    self._try(lambda: self._save_checkpoint(trainer, writer))
+                    self._try_to_save(lambda: self._save_checkpoint(trainer, writer))
                     saved = time.monotonic()
         except Diverged:
             raise
@@ -249,7 +249,7 @@ class TrainingJob:
         self.run.discard(step, writer)
         self.first_step = step
         self._beaten: set[str] = set()
-        self._beats_another_reference(self.run.history.read().best)  # only what is beaten from now on counts
+        self._beats_another_reference(self.run.history.read().best)  # only references beaten from now on count
         if info.message != " ".join(notices):
             self.run.update(message=" ".join(notices))
         return trainer
@@ -258,14 +258,14 @@ class TrainingJob:
         """Save a snapshot to look at and a checkpoint to continue from."""
         if not self._is_finite:
             return
-        self._try(lambda: self.run.save_snapshot(trainer.step, trainer.model.state_dict()))
-        self._try(lambda: self._save_checkpoint(trainer, writer))
+        self._try_to_save(lambda: self.run.save_snapshot(trainer.step, trainer.model.state_dict()))
+        self._try_to_save(lambda: self._save_checkpoint(trainer, writer))
 
     def _save_checkpoint(self, trainer: Trainer, writer: Writer) -> None:
-        writer.flush()  # what was logged before a checkpoint is never made again
+        writer.flush()  # steps before a checkpoint are never recomputed
         self.run.save_checkpoint(state_dict(trainer), self._context)
 
-    def _try(self, save: Callable[[], None]) -> None:
+    def _try_to_save(self, save: Callable[[], None]) -> None:
         """Save, or warn: what was saved before is intact, so training goes on."""
         try:
             save()
@@ -278,10 +278,10 @@ class TrainingJob:
         self.warning = f"Nothing can be saved now ({why}). Training goes on; free some space, or new work will be lost."
 
     def _wait_for_turn(self, trainer: Trainer, writer: Writer) -> None:
-        """Carry out all orders, and return when the next step may be made. Raises _Stop."""
+        """Carry out all commands, and return when the next step may be made. Raises _Stop."""
         while True:
-            while not self._orders.empty():
-                self._orders.get()(trainer, writer)
+            while not self._commands.empty():
+                self._commands.get()(trainer, writer)
             if self._stop_reason:
                 raise _Stop(self._stop_reason)
             if self._is_abandoned():
@@ -298,24 +298,24 @@ class TrainingJob:
                 self._enter("waiting", trainer, writer)
             a_tenth = (self.seconds_to_turn() or 0.0) / 10  # of the expected wait for a slot
             with contextlib.suppress(queue.Empty):
-                self._orders.get(timeout=min(_MAX_POLL_SECONDS, max(_MIN_POLL_SECONDS, a_tenth)))(trainer, writer)
+                self._commands.get(timeout=min(_MAX_POLL_SECONDS, max(_MIN_POLL_SECONDS, a_tenth)))(trainer, writer)
 
     def _enter(self, state: str, trainer: Trainer, writer: Writer) -> None:
         if state == self.state:
             return
         self.state = state
         writer.flush()
-        on_disk = "paused" if state == "paused" else "training"  # slots change hands too often to write that down
+        on_disk = "paused" if state == "paused" else "training"  # slots change hands too often to record it
         if self.run.read_info().state != on_disk:
-            self._try(lambda: self.run.update(state=on_disk))
+            self._try_to_save(lambda: self.run.update(state=on_disk))
         if state == "paused" and self.last_step >= 0 and self._is_finite:
-            self._try(lambda: self._save_checkpoint(trainer, writer))
+            self._try_to_save(lambda: self._save_checkpoint(trainer, writer))
 
     def _set_pause(self, paused: bool, steps: int) -> None:
         self._paused, self._steps_granted = paused, steps
 
     def _change(self, trainer: Trainer, writer: Writer, live: dict[str, float]) -> None:
-        # changes of later steps, which a crash has cost, must not be replayed over this one
+        # changes at later steps that a crash undid must not be replayed over this one
         lost = [change for change in trainer.to_replay if "max_steps_before" not in change]
         try:
             writer.event(self.last_step + 1, live, instead_of=lost)

@@ -165,7 +165,7 @@ def _guess_labels(ink: str, ground: str) -> list[dict[str, Any]]:
     return _with_halo(_of_kind("guess"), _LABEL_BESIDE, {"y": _y("loss"), "text": _NOTE}, ink, ground)
 
 
-# ---- what layers have in common
+# ---- shared by the layers
 
 _POINTS = {"size": 45, "filled": True}
 _NOTE = {"field": "note", "type": "nominal"}

@@ -20,8 +20,8 @@ from .labels import NARROW, WIDE, label_offsets
 class Mark:
     """Something pinned to the loss plot at a step.
 
-    `kind` is "moment" (the one on show), "change" (of a live setting), "passed" (a reference line, at `loss`), "guess"
-    (of the final validation loss) or "place" (where a guess can be placed); `note` is its label.
+    `kind` is "moment" (the displayed one), "change" (of a live setting), "passed" (a reference line, at `loss`),
+    "guess" (of the final validation loss) or "place" (where a guess can be placed); `note` is its label.
     """
 
     kind: str

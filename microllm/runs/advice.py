@@ -84,7 +84,7 @@ def _validation(val_losses: list[tuple[int, float]], step: float) -> float:
 
 def _suggestions(info: RunInfo, history: History) -> Iterator[Suggestion]:
     val_losses, last = _val_losses(history), history.last
-    if last is None or not val_losses or not info.model.causal:  # without a causal mask, losses mean nothing
+    if last is None or not val_losses or not info.model.causal:  # without a causal mask, losses are meaningless
         return
     if last["train_loss"] is None or last["smoothed"] > val_losses[0][1] + 0.5:
         yield _diverged(info, val_losses[0][1], last)
@@ -110,7 +110,7 @@ def _suggestions(info: RunInfo, history: History) -> Iterator[Suggestion]:
 def _diverged(info: RunInfo, first: float, last: dict[str, Any]) -> Suggestion:
     rate = info.train.learning_rate
     if last["train_loss"] is None:
-        measured = f"Training diverged: the loss is not a number from step {last['step']:,} on."
+        measured = f"Training diverged: the loss has not been finite since step {last['step']:,}."
     else:
         measured = f"Training diverged: the loss rose from {first:.3f} to {last['smoothed']:.3f} nats."
     return Suggestion("diverged", measured, "Try a tenth of the learning rate.", _rate(rate / 10))
@@ -174,13 +174,13 @@ def _at_the_pairs(info: RunInfo, val_losses: list[tuple[int, float]]) -> Iterato
 
 
 def _still_falling(info: RunInfo, last_step: int, drop: float) -> Suggestion:
-    most, name = info.train.max_steps, "still falling"
+    max_steps, name = info.train.max_steps, "still falling"
     measured = f"Validation loss fell by {drop:.3f} nats in the last quarter of its steps: it is still learning."
-    if last_step < most and info.state == "finished":
+    if last_step < max_steps and info.state == "finished":
         return Suggestion(name, measured, "Train past the loss at which it stopped.", {"stop_at_loss": 0.0})
-    if last_step < most:
-        return Suggestion(name, measured, f"It was stopped at step {last_step:,} of {most:,}: let it finish.")
-    longer = min(2 * most, knobs()["max_steps"].metadata["high"])
+    if last_step < max_steps:
+        return Suggestion(name, measured, f"It was stopped at step {last_step:,} of {max_steps:,}: let it finish.")
+    longer = min(2 * max_steps, knobs()["max_steps"].metadata["high"])
     return Suggestion(name, measured, "Train twice as long.", {"max_steps": longer})
 
 

@@ -41,7 +41,7 @@ def folder_bytes(run: Run) -> int:
 
 
 def folder_zip(run: Run, *, names_parent: bool = True) -> bytes:
-    """The folder of a run with all snapshots, as a zip that another MicroLLM can open, without the owner.
+    """The folder of a run with all snapshots, as a zip that another MicroLLM can open, without the owner's key hash.
 
     Without `names_parent`, it also leaves out what gives access to the parent of a fork: its id, and the SHA-256 of a
     person's own text. A run that is training can be packed as well.
@@ -61,7 +61,7 @@ def folder_zip(run: Run, *, names_parent: bool = True) -> bytes:
         for path in _files(run):
             try:
                 data = read_file(path, _MAX_FILE_BYTES)
-            except OSError:  # a snapshot that was thinned out meanwhile
+            except OSError:  # a snapshot that was deleted by thinning
                 continue
             if path.suffix == ".jsonl":
                 data = data[: data.rfind(b"\n") + 1]  # the last line may be incomplete

@@ -22,7 +22,7 @@ from ..storage import write_atomically
 from .disk import check_disk
 from .info import Parent, RunInfo, RunProblem, hash_key, new_name
 from .json_files import checked_json
-from .run import _ID, Run
+from .run import ID_PATTERN, Run
 
 
 def create(
@@ -56,7 +56,7 @@ def create(
     if text.floor is not None:
         references["floor"] = text.floor
     if not is_kept(text):  # deleted meanwhile, though its ids are still in memory: the run could not continue
-        raise TextProblem(f"{text.name} is not stored here any more: choose the text again.")
+        raise TextProblem(f"{text.name} is no longer stored: choose the text again.")
     run = Run(runs_dir() / secrets.token_hex(8))
     content = checked_json(
         RunInfo(
@@ -113,7 +113,7 @@ def all_runs() -> list[Run]:
 def runs_and_damaged() -> tuple[list[Run], list[str]]:
     """(every run that can be opened, newest first; the ids of those that cannot)."""
     opened, damaged = _infos_and_damaged()
-    return [run for _, run in sorted(opened, key=lambda one: one[0].created, reverse=True)], sorted(damaged)
+    return [run for _, run in sorted(opened, key=lambda pair: pair[0].created, reverse=True)], sorted(damaged)
 
 
 def _infos_and_damaged() -> tuple[list[tuple[RunInfo, Run]], list[str]]:
@@ -133,7 +133,7 @@ def _infos_and_damaged() -> tuple[list[tuple[RunInfo, Run]], list[str]]:
 def _ids() -> list[str]:
     """The names in the folder of runs that look like ids. The folders were not opened yet."""
     try:
-        return [name for name in os.listdir(runs_dir()) if _ID.fullmatch(name)]
+        return [name for name in os.listdir(runs_dir()) if ID_PATTERN.fullmatch(name)]
     except OSError:  # no folder yet
         return []
 

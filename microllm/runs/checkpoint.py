@@ -5,7 +5,7 @@ A checkpoint is a folder `step-N` that is either complete or absent, even after 
 1. write each file into a temporary folder next to it, and fsync it
 2. write `manifest.json` with the SHA-256 of each file; fsync it and the temporary folder
 3. rename the folder to `step-N`, and fsync the parent folder
-4. after the new one verifies, delete all older ones but the last
+4. after the new one verifies, keep only the two newest
 
 The latest checkpoint is the one with the highest step whose manifest verifies; there is no pointer to it.
 """
@@ -27,10 +27,11 @@ import torch
 
 from ..storage import open_file, parsed, read_file
 from ..train import Trainer
-from .weights import _MAX_SECONDS, MOST_WEIGHTS, WeightsProblem, _packed, _steps_in, read_tensors
+from .weights import MAX_WEIGHTS_BYTES, WeightsProblem, pack_tensors, read_tensors, steps_in
 
 _KEPT_CHECKPOINTS = 2
 _TEMPORARY_PREFIX = ".saving-"
+_MAX_SECONDS = 1e11  # of training
 _MAX_JSON_BYTES = 2**16  # of a manifest.json or state.json
 
 
@@ -83,10 +84,10 @@ def load_optimizer_tensors(optimizers: list[torch.optim.Optimizer], tensors: dic
     states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimizers]
     parameters = [[p for group in optimizer.param_groups for p in group["params"]] for optimizer in optimizers]
     for key, tensor in tensors.items():
-        which, parameter, name = key.split(".", 2) if key.count(".") == 2 else ("", "", "")
-        if not (which.isdecimal() and parameter.isdecimal() and int(which) < len(optimizers)):
+        first, second, name = key.split(".", 2) if key.count(".") == 2 else ("", "", "")
+        if not (first.isdecimal() and second.isdecimal() and int(first) < len(optimizers)):
             raise ValueError(f"{key[:40]!r} belongs to no optimizer of this run.")
-        which, parameter = int(which), int(parameter)
+        which, parameter = int(first), int(second)
         if parameter >= len(parameters[which]) or tensor.shape not in ((), parameters[which][parameter].shape):
             raise ValueError(f"{key} has the shape {tuple(tensor.shape)}, which does not fit its parameter.")
         states[which].setdefault(parameter, {})[name] = tensor
@@ -107,8 +108,8 @@ def save_checkpoint(folder: Path, state: TrainerState, context: dict[str, Any]) 
         shutil.rmtree(target)
     about = {"step": state.step, "seconds": state.seconds, **context}
     files = {
-        "model.safetensors": _packed(state.model),
-        "optimizers.safetensors": _packed(state.optimizers),
+        "model.safetensors": pack_tensors(state.model),
+        "optimizers.safetensors": pack_tensors(state.optimizers),
         "state.json": json.dumps(about, indent=1).encode(),
     }
     temporary = Path(tempfile.mkdtemp(dir=folder, prefix=_TEMPORARY_PREFIX))
@@ -144,8 +145,8 @@ def load_checkpoint(folder: Path, at: int | None = None) -> tuple[TrainerState, 
             about = parsed(read_file(place / "state.json", _MAX_JSON_BYTES))
             if type(about["step"]) is not int or about["step"] != step or not 0 <= about["seconds"] < _MAX_SECONDS:
                 raise ValueError("Its state.json is not valid.")
-            model, state_tensors = (read_tensors(place / f"{name}.safetensors") for name in ("model", "optimizers"))
-            return TrainerState(about.pop("step"), about.pop("seconds"), model, state_tensors), about, damaged
+            model, optimizers = (read_tensors(place / f"{name}.safetensors") for name in ("model", "optimizers"))
+            return TrainerState(about.pop("step"), about.pop("seconds"), model, optimizers), about, damaged
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             damaged.append(f"The checkpoint of step {step:,} cannot be used. {error}")
     return None
@@ -153,11 +154,11 @@ def load_checkpoint(folder: Path, at: int | None = None) -> tuple[TrainerState, 
 
 def checkpoint_steps(folder: Path) -> list[int]:
     """The steps that have a checkpoint, intact or not, in order."""
-    return _steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})"), os.DirEntry.is_dir)
+    return steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})"), os.DirEntry.is_dir)
 
 
 def remove_partial_saves(folder: Path) -> None:
-    """Delete what interrupted saves have left. Call it only while holding the lock of the run."""
+    """Delete what interrupted saves left behind. Call it only while holding the lock of the run."""
     for left in folder.glob(".*"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -175,7 +176,7 @@ def determinism_context(threads: int, device: torch.device, processes: int) -> d
 def context_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """A sentence for each difference between two determinism contexts, for a run that continues in the second."""
     return [
-        f"Continues, not bit-identical: {name} was {then[name]}, now it is {value}."
+        f"Continued, but not bit-identically: {name} was {then[name]}, now it is {value}."
         for name, value in now.items()
         if then.get(name, value) != value
     ]
@@ -187,12 +188,12 @@ def _faults(place: Path) -> list[str]:
         sums = parsed(read_file(place / "manifest.json", _MAX_JSON_BYTES))
         expected = {name: str(sums[name]) for name in ("model.safetensors", "optimizers.safetensors", "state.json")}
     except (OSError, ValueError, KeyError, TypeError):
-        return ["Its manifest is missing or cannot be understood."]
+        return ["Its manifest is missing or not valid."]
     found = []
     for name, sha256 in expected.items():
         try:
             with open_file(place / name) as file:
-                if os.fstat(file.fileno()).st_size > MOST_WEIGHTS:
+                if os.fstat(file.fileno()).st_size > MAX_WEIGHTS_BYTES:
                     found.append(f"{name} is too large.")
                 elif hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     found.append(f"{name} is damaged: its SHA-256 differs from that in the manifest.")

@@ -7,25 +7,25 @@ import os
 import stat
 from pathlib import Path
 
-from ..environment import most_disk, runs_dir, texts_dir
+from ..environment import max_disk_bytes, runs_dir, texts_dir
 from .info import RunProblem
 
 
 def disk_use() -> int:
     """The disk space of all runs and texts in bytes."""
-    return _bytes_in(runs_dir()) + _bytes_in(texts_dir())
+    return bytes_in(runs_dir()) + bytes_in(texts_dir())
 
 
 def check_disk(coming: int = 0) -> None:
     """Raises RunProblem if another run or text, of at least `coming` bytes, would exceed the disk limit."""
-    if (used := disk_use()) + coming > (most := most_disk()):
+    if (used := disk_use()) + coming > (limit := max_disk_bytes()):
         raise RunProblem(
-            f"The storage is full: runs and texts use {used / 1e6:,.1f} MB of {most / 1e6:,.0f} MB (MICROLLM_DISK). "
+            f"The storage is full: runs and texts use {used / 1e6:,.1f} MB of {limit / 1e6:,.0f} MB (MICROLLM_DISK). "
             "Delete some runs first."
         )
 
 
-def _bytes_in(folder: Path) -> int:
+def bytes_in(folder: Path) -> int:
     total = 0
     for place, _, names in os.walk(folder):  # skips what cannot be read
         for name in names:

@@ -75,7 +75,7 @@ def command_line(run: Run, *, names_parent: bool = True) -> str:
         if info.text.first is not None and not is_pasted(info.text):
             flags["first"] = info.text.first
     if not parent and (info.threads > 1 or thread_count(info.model, info.train, run.tokenizer.vocab_size) > 1):
-        flags["threads"] = info.threads  # another machine might choose another number
+        flags["threads"] = info.threads  # another machine might choose a different one
     parts = []
     for name, value in flags.items():
         parts += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]

@@ -21,7 +21,7 @@ from .run import Run
 CHANGES = (*LIVE, "max_steps")
 """The settings that a fork can change."""
 
-LEAST_LEFT = 0.5
+MIN_SHARE_LEFT = 0.5
 """The share of a new text that the parent must know, since unknown characters are removed. With less, most words would
 be incomplete. (An English model knows a fifth of a Greek text: its spaces and punctuation.)"""
 
@@ -84,18 +84,18 @@ def in_characters_of(tokenizer: CharTokenizer, text: Text) -> tuple[Text, str]:
 
 
 def what_is_left(tokenizer: CharTokenizer, text: Text) -> tuple[int, str]:
-    """(the number of characters of the text that the tokenizer knows, the different ones that it does not know).
+    """(the number of characters of the text that the tokenizer knows, the distinct ones that it does not know).
 
-    Raises TextProblem if it knows less than LEAST_LEFT of the text.
+    Raises TextProblem if it knows less than MIN_SHARE_LEFT of the text.
     """
     corpus = load_corpus(text.sha256)
     left_out = "".join(tokenizer.unknown(corpus.tokenizer.vocab))
     counts = corpus.counts
     left = len(corpus) - sum(counts[i] for i in corpus.tokenizer.encode(left_out))
-    if left < LEAST_LEFT * len(corpus):
+    if left < MIN_SHARE_LEFT * len(corpus):
         raise TextProblem(
             f"This model knows only {left:,} of the {len(corpus):,} characters of {text.name}; a fork needs at least "
-            f"{LEAST_LEFT:.0%}. Choose a text in the same script, or train a new model on this one."
+            f"{MIN_SHARE_LEFT:.0%}. Choose a text in the same script, or train a new model on this one."
         )
     return left, left_out
 
@@ -103,13 +103,15 @@ def what_is_left(tokenizer: CharTokenizer, text: Text) -> tuple[int, str]:
 def settings(parent: Run, step: int, first_step: int, characters: int, **changes: float) -> TrainConfig:
     """The settings of a fork: those of the parent at `step`, with some changes.
 
-    Raises ValueError if they are not valid for a text of so many characters, or leave no step after `first_step`.
+    Raises ValueError if they are not valid for a text of that many characters, or leave no step after `first_step`.
     """
     info, train = parent.read_info(), replace(settings_at(parent, step), **changes)
     if found := problems(info.model, train, characters):
         raise ValueError(" ".join(found.values()))
     if train.max_steps <= first_step:
-        raise ValueError(f"max_steps is {train.max_steps:,}: {info.name} has made {first_step:,} steps by then.")
+        raise ValueError(
+            f"max_steps is {train.max_steps:,}: {info.name} has already made {first_step:,} steps by then."
+        )
     return train
 
 

@@ -16,13 +16,13 @@ from typing import Any
 from ..config import LIVE, ModelConfig, TrainConfig, knobs, problems
 from ..storage import open_file, parsed, read_file
 
-LONGEST_LINE = 4096
+MAX_LINE_BYTES = 4096
 """The maximum bytes of a line in metrics.jsonl or events.jsonl. Longer lines are skipped without being parsed."""
 
-MOST_METRICS = 300 * 2**20
+MAX_METRICS_BYTES = 300 * 2**20
 """The maximum bytes of a metrics.jsonl that are read: more than a row for each of 1,000,000 steps takes."""
 
-MOST_EVENTS = 2**18
+MAX_EVENTS_BYTES = 2**18
 """The maximum bytes of an events.jsonl: thousands of live changes. A larger one is not read."""
 
 AXES = {"log": "step (log)", "step": "step", "seconds": "seconds of training"}
@@ -119,7 +119,7 @@ class History:
             if found.st_size < self._offset or found.st_ino != self._inode:  # it was shortened or replaced
                 self._forget()
                 self._inode = found.st_ino
-            while self._offset < min(found.st_size, MOST_METRICS):
+            while self._offset < min(found.st_size, MAX_METRICS_BYTES):
                 file.seek(self._offset)
                 piece = file.read(_BLOCK_BYTES)
                 whole = piece.rfind(b"\n") + 1
@@ -159,11 +159,11 @@ class History:
     def changes(self) -> list[dict[str, Any]]:
         """The live changes of the run, from the `events.jsonl` next to it: the `step` of each, and the new values.
 
-        They are sorted by step, because after a crash the file may not be. Lines that are no valid changes are skipped,
-        and so are unknown settings.
+        They are sorted by step, because after a crash the file may not be. Lines that are not valid changes are
+        skipped, and so are unknown settings.
         """
         try:
-            data = read_file(self.path.with_name("events.jsonl"), MOST_EVENTS)
+            data = read_file(self.path.with_name("events.jsonl"), MAX_EVENTS_BYTES)
         except OSError:
             return []
         if data != self._events[0]:  # every tick of a page asks, and checking thousands takes long
@@ -242,10 +242,10 @@ def newest_val_loss(path: Path) -> tuple[int, float] | None:
 
 
 def whole_lines(path: Path) -> Iterator[bytes]:
-    """The complete lines of a file, with their line ends, without those above LONGEST_LINE. Raises OSError."""
+    """The complete lines of a file, with their line ends, without those above MAX_LINE_BYTES. Raises OSError."""
     with open_file(path) as file:
         is_inside = False  # a line that is too long
-        while line := file.readline(LONGEST_LINE + 1):
+        while line := file.readline(MAX_LINE_BYTES + 1):
             has_end = line.endswith(b"\n")
             if has_end and not is_inside:
                 yield line
@@ -261,7 +261,7 @@ def _is_row(row: Any) -> bool:
     return (
         {*map(type, rest)} <= _NUMBERS
         and seconds is not None
-        and all(-_MAX_NUMBER < it < _MAX_NUMBER for it in numbers)
+        and all(-_MAX_NUMBER < number < _MAX_NUMBER for number in numbers)
     )
 
 
@@ -278,9 +278,9 @@ def _change_in(row: Any) -> dict[str, Any] | None:
 
 
 def _rows_in(lines: list[bytes]) -> Iterator[Any]:
-    """The parsed lines, without those that are too long or not valid JSON, as one that a crash has cut off."""
+    """The parsed lines, without those that are too long or not valid JSON, such as one that a crash truncated."""
     for start in range(0, len(lines), _LINES_PER_PARSE):
-        some = [line for line in lines[start : start + _LINES_PER_PARSE] if len(line) <= LONGEST_LINE]
+        some = [line for line in lines[start : start + _LINES_PER_PARSE] if len(line) <= MAX_LINE_BYTES]
         rows = []
         with contextlib.suppress(ValueError):
             rows = parsed(b"[" + b",".join(some) + b"]")  # parsing many lines as one takes half the time

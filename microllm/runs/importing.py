@@ -25,31 +25,30 @@ from ..environment import runs_dir
 from ..storage import parsed
 from .catalog import free_name
 from .disk import check_disk
-from .history import LONGEST_LINE, MOST_EVENTS
+from .history import MAX_EVENTS_BYTES, MAX_LINE_BYTES
 from .info import ACTIVE, RunInfo, RunProblem, hash_key, is_count, is_number
 from .json_files import MAX_JSON_BYTES, checked_vocab
 from .run import Run
 from .weights import WeightsProblem
 
-MOST_BYTES = 300 * 2**20
+MAX_ZIP_BYTES = 300 * 2**20
 """The maximum size of the zip, and of its content."""
 
-_MAX_COMPRESSION, _SMALL_BYTES = 4, 2**16  # up to half of the weights may be zero
+_MAX_COMPRESSION, _SMALL_BYTES = 4, 2**16  # of snapshots: up to half of their weights may be zero
 _MAX_FILES = 1_000
 _MAX_ENTRIES = 5_000  # with folders, and with files that operating systems add
 _SNAPSHOT = re.compile(r"snapshots/step-(0|[1-9][0-9]{0,8})\.safetensors")
 _MAX_BYTES = {"run.json": MAX_JSON_BYTES, "vocab.json": MAX_JSON_BYTES}
-_MAX_BYTES |= {"events.jsonl": MOST_EVENTS, "manifest.json": 2**18}
+_MAX_BYTES |= {"events.jsonl": MAX_EVENTS_BYTES, "manifest.json": 2**18}
 _NAMES = {*_MAX_BYTES, "metrics.jsonl"}
-_ADDED = re.compile(
-    r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt"
-)  # added by operating systems and archive.folder_zip
+# added by operating systems and archive.folder_zip
+_ADDED = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt")
 
 
 def import_run(data: bytes, owner_key: str | None = None) -> Run:
     """Store the run that `archive.folder_zip` packed, under a new id, owned by whoever has `owner_key`.
 
-    The zip does not contain the text. The run can be looked at, and it can continue if its text is stored here too.
+    The zip does not contain the text. The run can be looked at, and it can continue if its text is on this server too.
     Raises RunProblem with the first problem found; then nothing is stored.
     """
     check_disk()
@@ -59,7 +58,7 @@ def import_run(data: bytes, owner_key: str | None = None) -> Run:
     try:
         checked_vocab(parsed(files["vocab.json"]))
     except (ValueError, TypeError) as error:
-        raise RunProblem(f"vocab.json of this run cannot be understood: {error}.") from error
+        raise RunProblem(f"vocab.json of this run is not valid: {error}.") from error
     steps = _check_lines("metrics.jsonl", files, _check_row)
     _check_lines("events.jsonl", files, lambda change: _check_change(change, info))
     _check_steps(files, info, steps)
@@ -80,8 +79,8 @@ def import_run(data: bytes, owner_key: str | None = None) -> Run:
 
 def _files(data: bytes) -> dict[str, bytes]:
     """The files of the run in a zip, by their paths in its folder."""
-    if len(data) > MOST_BYTES:
-        raise RunProblem(f"This zip has {len(data) / 1e6:,.0f} MB; the limit is {MOST_BYTES / 1e6:,.0f} MB.")
+    if len(data) > MAX_ZIP_BYTES:
+        raise RunProblem(f"This zip is {len(data) / 1e6:,.0f} MB; the limit is {MAX_ZIP_BYTES / 1e6:,.0f} MB.")
     if (entries := data.count(b"PK\1\2")) > _MAX_ENTRIES:  # before zipfile creates an object for each
         raise RunProblem(f"This zip has {entries:,} files; a run has at most {_MAX_FILES:,}.")
     try:
@@ -97,8 +96,10 @@ def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
     entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_added(entry.filename)]
     if len(entries) > _MAX_FILES:
         raise RunProblem(f"This zip has {len(entries):,} files; a run has at most {_MAX_FILES:,}.")
-    if (total := sum(entry.file_size for entry in entries)) > MOST_BYTES:
-        raise RunProblem(f"The content of this zip has {total / 1e6:,.0f} MB; the limit is {MOST_BYTES / 1e6:,.0f} MB.")
+    if (total := sum(entry.file_size for entry in entries)) > MAX_ZIP_BYTES:
+        raise RunProblem(
+            f"The content of this zip is {total / 1e6:,.0f} MB; the limit is {MAX_ZIP_BYTES / 1e6:,.0f} MB."
+        )
     files: dict[str, bytes] = {}
     # one or more folders around the run: packing it again adds another
     around = next(filter(None, (_folder_around(entry.filename) for entry in entries)), "")
@@ -106,9 +107,9 @@ def _unpacked(archive: zipfile.ZipFile) -> dict[str, bytes]:
         name = entry.filename.removeprefix(around)
         is_ours = name in _NAMES or _SNAPSHOT.fullmatch(name)
         if not (is_ours and entry.filename.startswith(around)) or name in files:
-            raise RunProblem(f"{entry.filename[:80]!r} does not belong into the zip of a run.")
-        if entry.file_size > _MAX_BYTES.get(name, MOST_BYTES):
-            raise RunProblem(f"{name} has {entry.file_size / 1e6:,.1f} MB, which is too large.")
+            raise RunProblem(f"{entry.filename[:80]!r} does not belong in the zip of a run.")
+        if entry.file_size > _MAX_BYTES.get(name, MAX_ZIP_BYTES):
+            raise RunProblem(f"{name} is {entry.file_size / 1e6:,.1f} MB, which is too large.")
         if _SNAPSHOT.fullmatch(name) and entry.file_size > _MAX_COMPRESSION * entry.compress_size + _SMALL_BYTES:
             raise RunProblem(f"{name} is compressed far more than weights of a model can be.")
         with archive.open(entry) as file:
@@ -135,9 +136,7 @@ def _verified(files: dict[str, bytes]) -> dict[str, bytes]:
         missing = sorted({"run.json", "vocab.json", *sums} - files.keys())
         unlisted = sorted(files.keys() - sums.keys())
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise RunProblem(
-            "This is not the zip of a run: its manifest.json is missing or cannot be understood."
-        ) from error
+        raise RunProblem("This is not the zip of a run: its manifest.json is missing or not valid.") from error
     if missing or unlisted:
         faults = [f"{name} is missing" for name in missing] + [f"{name} is not in its manifest" for name in unlisted]
         raise RunProblem(f"This run is not complete: {', '.join(faults[:3])}.")
@@ -152,7 +151,7 @@ def _info(files: dict[str, bytes], owner_key: str | None) -> RunInfo:
     try:
         info = RunInfo.from_json(parsed(files["run.json"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunProblem(f"run.json of this run cannot be understood: {error}") from error
+        raise RunProblem(f"run.json of this run is not valid: {error}") from error
     return replace(
         info,
         id=secrets.token_hex(8),
@@ -168,31 +167,31 @@ def _check_lines(name: str, files: dict[str, bytes], check: Callable[[dict[str, 
     """The step of each line. `check` raises if it finds something wrong with the rest of a line."""
     steps, lines = [], io.BytesIO(files.get(name, b""))
     for number in itertools.count(1):
-        if not (line := lines.readline(LONGEST_LINE + 1)):
+        if not (line := lines.readline(MAX_LINE_BYTES + 1)):
             return steps
         try:
-            if len(line) > LONGEST_LINE:
-                raise ValueError(f"it is longer than {LONGEST_LINE:,} bytes")
+            if len(line) > MAX_LINE_BYTES:
+                raise ValueError(f"it is longer than {MAX_LINE_BYTES:,} bytes")
             row = parsed(line)
             if not is_count(step := row.pop("step")):
                 raise ValueError("its step is not valid")
             check(row)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise RunProblem(f"Line {number:,} of {name} cannot be understood: {error}.") from error
+            raise RunProblem(f"Line {number:,} of {name} is not valid: {error}.") from error
         steps.append(step)
 
 
 def _check_steps(files: dict[str, bytes], info: RunInfo, steps: list[int]) -> None:
-    """Raises RunProblem if metrics and snapshots do not fit one run of so many steps.
+    """Raises RunProblem if metrics and snapshots do not fit one run of that many steps.
 
     A run that was packed during training, or that was killed, can have a snapshot of a step that is not in its metrics
     yet. Such a snapshot is removed from `files`.
     """
-    last, most = steps[-1] if steps else -1, info.train.max_steps
+    last, end = steps[-1] if steps else -1, info.train.max_steps
     if any(after <= before for before, after in pairwise(steps)):
-        raise RunProblem("metrics.jsonl of this run cannot be understood: its steps do not increase.")
-    if last > most:
-        raise RunProblem(f"metrics.jsonl of this run goes to step {last:,}, but the run ends at {most:,} (max_steps).")
+        raise RunProblem("metrics.jsonl of this run is not valid: its steps do not increase.")
+    if last > end:
+        raise RunProblem(f"metrics.jsonl of this run goes to step {last:,}, but the run ends at {end:,} (max_steps).")
     for name in [*files]:
         found = _SNAPSHOT.fullmatch(name)
         if found and int(found[1]) > last + 1:  # + 1: a fork has a snapshot of the first step that it will log
@@ -202,7 +201,7 @@ def _check_steps(files: dict[str, bytes], info: RunInfo, steps: list[int]) -> No
 
 
 def _check_whole(run: Run) -> None:
-    """Raises RunProblem if weights cannot be used, or if a text that is stored here does not fit the run."""
+    """Raises RunProblem if weights cannot be used, or if a text that is stored on this server does not fit the run."""
     try:
         for step in run.list_snapshots():
             run.model_at(step)
@@ -218,7 +217,7 @@ def _check_row(row: dict[str, Any]) -> None:
     not_finite = row.pop("not_finite", [])
     if not (isinstance(not_finite, list) and all(isinstance(name, str) for name in not_finite)):
         raise TypeError("not_finite must be a list of names")
-    if not (is_number(row["seconds"]) and all(it is None or is_number(it) for it in row.values())):
+    if not (is_number(row["seconds"]) and all(value is None or is_number(value) for value in row.values())):
         raise TypeError("it must contain numbers only")
 
 

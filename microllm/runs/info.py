@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import PRESETS, ModelConfig, TrainConfig, problems
+from ..config import PRESETS, ModelConfig, TrainConfig, problems, threads_problem
 from ..corpus import REFERENCE_NAMES
 from ..data.builtin import TRANSFORMS
 from ..data.texts import Text
@@ -26,7 +26,6 @@ _PARTS = {
     "threads": int,
 }
 _MAX_COUNT = 10**9  # of steps or characters
-_MAX_THREADS = 256
 _MAX_FLOAT32 = 3.4028234663852886e38
 _MAX_TIME = 1e11  # seconds since 1970: the year 5138
 _ADJECTIVES = """
@@ -166,8 +165,8 @@ def _check_values(info: RunInfo) -> None:
         raise ValueError(f"preset is {info.preset[:20]!r}: there is no such preset.")
     if info.state not in STATES:
         raise ValueError(f"state is {info.state[:20]!r}: there is no such state.")
-    if not 1 <= info.threads <= _MAX_THREADS:
-        raise ValueError(f"threads is {info.threads}: it must be a whole number from 1 to {_MAX_THREADS}.")
+    if problem := threads_problem(info.threads):
+        raise ValueError(problem)
     if not 0 <= info.created < _MAX_TIME:
         raise ValueError(f"created is {info.created}: it must be a time in seconds.")
     if unknown := info.references.keys() - REFERENCE_NAMES.keys():
@@ -191,14 +190,14 @@ def _check_text(text: Text) -> None:
         "floor": text.floor is None or is_number(text.floor),
     }
     if wrong := [name for name, right in is_right.items() if not right]:
-        raise ValueError(f"{wrong[0]} of its text is {str(getattr(text, wrong[0]))[:40]!r}, which is not valid.")
+        raise ValueError(f"{wrong[0]} of its text is not valid: {str(getattr(text, wrong[0]))[:40]!r}.")
 
 
 def _check_parent(parent: Parent) -> None:
-    is_said = all(isinstance(it, str) for it in (parent.id, parent.name, parent.left_out))
+    is_said = all(isinstance(value, str) for value in (parent.id, parent.name, parent.left_out))
     if not (is_said and is_count(parent.step) and len(parent.left_out) <= MAX_CHARACTERS):
         raise TypeError("the description of its parent is not valid.")
-    if not all(isinstance(it, bool) for it in (parent.goes_on, parent.has_memory, parent.private)):
+    if not all(isinstance(value, bool) for value in (parent.goes_on, parent.has_memory, parent.private)):
         raise TypeError("goes_on, has_memory and private of its parent must be true or false.")
     if parent.text:
         _check_text(parent.text)
@@ -219,10 +218,10 @@ def hash_key(owner_key: str) -> str:
 
 
 def new_name() -> str:
-    """A name that a person can remember. It is only a label: folders are named by id."""
+    """A name that people can remember. It is only a label: folders are named by id."""
     rng = random.SystemRandom()
     return f"{rng.choice(_ADJECTIVES.split())}-{rng.choice(_NAMES.split())}"
 
 
 class RunProblem(ValueError):
-    """A run that cannot be opened or used; the message is a sentence for the person."""
+    """A run that cannot be opened or used; the message is a sentence for the user."""

@@ -59,5 +59,5 @@ def checked_json(info: RunInfo) -> str:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunProblem(f"This run cannot be saved: {error}") from error
     if len(text) > MAX_JSON_BYTES:
-        raise RunProblem(f"This run cannot be saved: its run.json would have {len(text):,} bytes.")
+        raise RunProblem(f"This run cannot be saved: its run.json would be {len(text):,} bytes.")
     return text

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..storage import parsed, write_atomically
 from ..train import Progress
-from .history import MOST_EVENTS, History, whole_lines
+from .history import MAX_EVENTS_BYTES, History, whole_lines
 
 _BLOCK_BYTES = 2**16  # read at once, from the end of a file
 
@@ -96,7 +96,7 @@ class Writer:
             return
         with path.open("ab", buffering=0) as events:
             before = events.tell()
-            if before + len(line) > MOST_EVENTS:  # readers ignore a larger file
+            if before + len(line) > MAX_EVENTS_BYTES:  # readers ignore a larger file
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
             try:
                 if events.write(line) < len(line):

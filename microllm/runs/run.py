@@ -24,8 +24,8 @@ from ..model import MicroLLM
 from ..storage import open_file, write_atomically
 from ..tokenizer import CharTokenizer
 from .checkpoint import TrainerState, checkpoint_steps, load_checkpoint, remove_partial_saves, save_checkpoint
-from .disk import _bytes_in
-from .history import MOST_EVENTS, MOST_METRICS, History, replayed
+from .disk import bytes_in
+from .history import MAX_EVENTS_BYTES, MAX_METRICS_BYTES, History, replayed
 from .info import ACTIVE, NewerFormat, RunInfo, RunProblem
 from .json_files import MAX_JSON_BYTES, checked_json, checked_vocab, read_json
 from .metrics import Writer, cut_torn_line
@@ -36,8 +36,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-_ID = re.compile(r"[0-9a-f]{16}")
-_MOST_BYTES = {"metrics.jsonl": MOST_METRICS, "events.jsonl": MOST_EVENTS, "vocab.json": MAX_JSON_BYTES}
+ID_PATTERN = re.compile(r"[0-9a-f]{16}")
+_MAX_BYTES = {"metrics.jsonl": MAX_METRICS_BYTES, "events.jsonl": MAX_EVENTS_BYTES, "vocab.json": MAX_JSON_BYTES}
 _FOLDERS = ("snapshots", "checkpoints")
 _MAX_MESSAGE_CHARACTERS = 2_000
 
@@ -66,7 +66,7 @@ class Run:
     @classmethod
     def open(cls, run_id: str) -> Run:
         """The run with this id. Raises RunProblem if there is none, or if a part of its folder cannot be used."""
-        if not _ID.fullmatch(run_id):
+        if not ID_PATTERN.fullmatch(run_id):
             raise _missing(run_id)
         run = cls(runs_dir() / run_id)
         run._check()
@@ -74,7 +74,7 @@ class Run:
 
     def _check(self) -> None:
         self.read_info()
-        for name in (*_MOST_BYTES, *_FOLDERS):
+        for name in (*_MAX_BYTES, *_FOLDERS):
             try:
                 found = os.lstat(f"{self._path}/{name}")
             except FileNotFoundError:
@@ -83,14 +83,14 @@ class Run:
                 raise _damaged(self.id, f"its {name} cannot be read") from error
             if not (stat.S_ISDIR if name in _FOLDERS else stat.S_ISREG)(found.st_mode):
                 raise _damaged(self.id, f"its {name} is not a {'folder' if name in _FOLDERS else 'file'}")
-            if name in _MOST_BYTES and found.st_size > _MOST_BYTES[name]:
+            if name in _MAX_BYTES and found.st_size > _MAX_BYTES[name]:
                 raise _damaged(self.id, f"its {name} is too large ({found.st_size / 1e6:,.1f} MB)")
         _ = self._vocab
 
     def read_info(self) -> RunInfo:
         """The content of `run.json`. The state of a run whose program crashed is "interrupted".
 
-        Raises RunProblem if the file is missing or cannot be understood.
+        Raises RunProblem if the file is missing or is not valid.
         """
         info = self._read_json("run.json", RunInfo.from_json)
         if info.state in ACTIVE and not self.is_being_written():
@@ -108,7 +108,7 @@ class Run:
         if isinstance(content, NewerFormat):
             raise RunProblem(f"Run {self.id} cannot be opened: {content}.")
         if content is None:
-            raise _damaged(self.id, f"its {name} cannot be understood")
+            raise _damaged(self.id, f"its {name} is not valid")
         return content
 
     def is_being_written(self) -> bool:
@@ -279,7 +279,7 @@ class Run:
     def extend(self, max_steps: int) -> None:
         """Let a run continue to `max_steps`. It continues when it is trained again.
 
-        Raises ValueError if it has made so many steps already, if the value is out of range, or if it cannot continue.
+        Raises ValueError if it has already made that many steps, if this is out of range, or if it cannot continue.
         """
         self.check_what_it_needs()
         with self.writing() as writer:
@@ -306,7 +306,7 @@ class Run:
 
     def disk_size(self) -> int:
         """The size of the run's folder on disk in bytes."""
-        return _bytes_in(self.folder)
+        return bytes_in(self.folder)
 
 
 def _missing(run_id: str) -> RunProblem:

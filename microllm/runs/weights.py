@@ -22,9 +22,8 @@ SNAPSHOT_BUDGET = 64 * 2**20
 _MAX_HEADER_BYTES = 2**20
 _FORMER_NAMES = {"ln": "ln_f", "head": "lm_head"}  # in runs of format 1
 _MAX_TENSORS = 10_000
-MOST_WEIGHTS = 2**29  # bytes of a file: the largest model takes 220 MB with the state of AdamW
+MAX_WEIGHTS_BYTES = 2**29  # bytes of a file: the largest model takes 220 MB with the state of AdamW
 
-_MAX_SECONDS = 1e11
 _TESTED_CHARACTERS = 1_024
 _MAX_REMEMBERED = 10_000
 _known_to_be_finite: set[tuple] = set()
@@ -36,7 +35,7 @@ class WeightsProblem(ValueError):
 
 def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:
     """Write a model's state_dict to `path` atomically. Raises OSError."""
-    write_atomically(path, _packed(state))
+    write_atomically(path, pack_tensors(state))
 
 
 def load_weights(path: Path, config: ModelConfig, vocab_size: int) -> MicroLLM:
@@ -85,10 +84,10 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def read_tensors(path: Path, most: int = MOST_WEIGHTS) -> dict[str, torch.Tensor]:
-    """The tensors of an untrusted safetensors file of at most `most` bytes. Raises WeightsProblem."""
+def read_tensors(path: Path, max_bytes: int = MAX_WEIGHTS_BYTES) -> dict[str, torch.Tensor]:
+    """The tensors of an untrusted safetensors file of at most `max_bytes` bytes. Raises WeightsProblem."""
     try:
-        return _unpacked(read_file(path, most), path.name)
+        return _unpacked(read_file(path, max_bytes), path.name)
     except OSError as error:
         raise WeightsProblem(f"{path.name} cannot be read: {error.strerror}.") from error
 
@@ -120,14 +119,14 @@ def thin(steps: list[int], keep: int) -> list[int]:
     return kept
 
 
-def _packed(tensors: dict[str, torch.Tensor]) -> bytes:
+def pack_tensors(tensors: dict[str, torch.Tensor]) -> bytes:
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def _unpacked(data: bytes, name: str) -> dict[str, torch.Tensor]:
     header = int.from_bytes(data[:8], "little")
     if header > _MAX_HEADER_BYTES:  # parsing it would take long
-        raise WeightsProblem(f"{name} is not a snapshot: its header claims to have {header:,} bytes.")
+        raise WeightsProblem(f"{name} is not a snapshot: its header claims to be {header:,} bytes long.")
     if data[8 : 8 + header].count(b'"data_offsets"') > _MAX_TENSORS:
         raise WeightsProblem(f"{name} is not a snapshot: it lists more than {_MAX_TENSORS:,} tensors.")
     try:
@@ -137,17 +136,17 @@ def _unpacked(data: bytes, name: str) -> dict[str, torch.Tensor]:
 
 
 def _current_name(name: str) -> str:
-    """The present name of a parameter: runs of format 1 have former names for some."""
+    """The current name of a parameter: runs of format 1 have old names for some."""
     module, dot, rest = name.partition(".")
     return _FORMER_NAMES.get(module, module) + dot + rest
 
 
 def snapshot_steps(folder: Path) -> list[int]:
     """The steps that have a snapshot, in order."""
-    return _steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})\.safetensors"), os.DirEntry.is_file)
+    return steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})\.safetensors"), os.DirEntry.is_file)
 
 
-def _steps_in(folder: Path, name: re.Pattern[str], is_kind: Callable[..., bool]) -> list[int]:
+def steps_in(folder: Path, name: re.Pattern[str], is_kind: Callable[..., bool]) -> list[int]:
     """The steps in the names of files that match exactly: copies, links and other files are ignored."""
     try:
         with os.scandir(folder) as entries:

@@ -2,12 +2,13 @@
 
 Anyone who can open a page can also speak Streamlit's websocket protocol, and send a path to a select box or a list to a
 slider. Streamlit checks numbers against their bounds and ignores clicks on disabled buttons, but it accepts a choice
-that was never offered. All input passes through one of these three functions, which `guard` wraps:
+that was never offered. All input passes through one of these four functions, which `guard` wraps:
 
 - `AppSession.handle_backmsg` gets each message. Message types that our pages do not need are dropped: for example,
   `clear_cache` would close everybody's windows and stop everybody's runs.
 - `SessionState.set_widgets_from_proto` gets the values of widgets before any callback or script does.
 - `SessionState.register_widget` gets a value whose widget was not yet known when it arrived, as after a restart.
+- `MemoryUploadedFileManager.add_file` gets each uploaded file. Beyond MAX_UPLOADED_BYTES, a window loses its oldest.
 
 A value that the widget did not offer is dropped, so that the widget keeps its previous one. What a component or a chart
 sends is JSON; `components.reported` and `number` check it against what was shown.
@@ -49,8 +50,12 @@ def guard() -> None:
             handle(session, message)
 
     def set_offered(state, sent) -> None:
-        known = ((one, state.get_widget_metadata(one.id)) for one in sent.widgets)
-        kept = [one for one, metadata in known if (is_offered(metadata, one) if metadata else is_element_id(one.id))]
+        known = ((widget, state.get_widget_metadata(widget.id)) for widget in sent.widgets)
+        kept = [
+            widget
+            for widget, metadata in known
+            if (is_offered(metadata, widget) if metadata else is_element_id(widget.id))
+        ]
         if len(kept) < len(sent.widgets):
             sent = type(sent)(widgets=kept)
         set_widgets(state, sent)
@@ -66,7 +71,7 @@ def guard() -> None:
 
     def add_within_limits(manager, session_id, file) -> None:
         held = manager.file_storage.get(session_id, {})
-        while held and sum(len(one.data) for one in held.values()) + len(file.data) > MAX_UPLOADED_BYTES:
+        while held and sum(len(other.data) for other in held.values()) + len(file.data) > MAX_UPLOADED_BYTES:
             manager.remove_file(session_id, next(iter(held)))
         add_file(manager, session_id, file)
 

@@ -29,7 +29,7 @@ def runner() -> Runner:
 @st.cache_resource(show_spinner=False)
 def book() -> Background:
     """*Pride and Prejudice*, from disk or being downloaded. `book.clear()` tries again."""
-    return Background(lambda it: texts.book(lambda share: setattr(it, "share", share), it.cancelled))
+    return Background(lambda work: texts.book(lambda share: setattr(work, "share", share), work.cancelled))
 
 
 @st.cache_resource(show_spinner=False)
@@ -69,4 +69,4 @@ def opened(run_id: str) -> Run:
 
 def in_the_background(work: Callable[[threading.Event], Any]) -> Background:
     """Start `work` in its own thread. It should end soon after the event it gets is set."""
-    return Background(lambda it: work(it.cancelled))
+    return Background(lambda background: work(background.cancelled))

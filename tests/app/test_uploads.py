@@ -74,8 +74,8 @@ def test_a_box_for_a_text_takes_no_more_than_the_connection_does_and_says_so():
     at = open_app("train")
     at.selectbox(key="text").set_value("own").run()
     box = at.text_area(key="pasted")
-    assert box.proto.max_chars == draft.MOST_PASTED
-    assert f"{draft.MOST_PASTED:,}" in box.label
+    assert box.proto.max_chars == draft.MAX_PASTED_CHARACTERS
+    assert f"{draft.MAX_PASTED_CHARACTERS:,}" in box.label
     run = new_run(max_steps=1)
     server.runner().start(run).join(60)
     at = open_app("generate", run=run.id)

@@ -445,7 +445,7 @@ def test_a_resume_in_other_surroundings_is_allowed_and_says_that_it_is_not_bit_i
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "ABACUS")
     assert train(run) == "finished"
     before, now = {"threads": ("1", "2"), "torch": (".+", "0.2"), "device": (".+", ".+, ABACUS")}[what]
-    sentence = f"Continues, not bit-identical: {what} was {before}, now it is {now}."
+    sentence = f"Continued, but not bit-identically: {what} was {before}, now it is {now}."
     assert re.fullmatch(sentence, run.read_info().message)
 
 

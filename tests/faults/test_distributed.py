@@ -171,7 +171,7 @@ def test_two_processes_go_on_with_a_run_of_one_and_make_its_live_changes_again(s
     out, err = start("--resume", run.id, settings=()).communicate(timeout=100)
     assert "from step 20" in out, err
     assert run.read_info().state == "finished"
-    assert "Continues, not bit-identical: processes was 1, now it is 2." in run.read_info().message
+    assert "Continued, but not bit-identically: processes was 1, now it is 2." in run.read_info().message
 
     trainer.to_replay = run.history.changes()
     goes_on_alike(run, trainer)

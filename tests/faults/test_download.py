@@ -600,7 +600,7 @@ def test_a_slow_but_steady_line_gets_the_book_and_progress_grows_in_the_thread_o
         threads.add(threading.current_thread())
 
     begin = time.monotonic()
-    assert fetch_book(progress, sources=[server.url(path)], silence=0.4, least_rate=40_000) == BOOK
+    assert fetch_book(progress, sources=[server.url(path)], silence=0.4, min_rate=40_000) == BOOK
     assert time.monotonic() - begin > 0.4
     assert server.asked == [f"/{path}"]
     assert len(shares) > 5
@@ -612,14 +612,14 @@ def test_a_slow_but_steady_line_gets_the_book_and_progress_grows_in_the_thread_o
 @pytest.mark.alone
 def test_a_slow_but_steady_source_is_not_left_for_the_next_one(server):
     sources = [server.url(path) for path in ("steady_book", "book", "book")]
-    assert fetch_book(sources=sources, silence=1.2, least_rate=20_000) == BOOK  # 0.4 for each of them
+    assert fetch_book(sources=sources, silence=1.2, min_rate=20_000) == BOOK  # 0.4 for each of them
     assert server.asked == ["/steady_book"]
 
 
 @pytest.mark.alone
 def test_a_line_below_the_least_rate_is_left_after_the_time_of_silence(server):
     begin = time.monotonic()
-    slow, silent = (refusal(server.url(path), silence=0.5, least_rate=400_000) for path in ("steady_book", "hang"))
+    slow, silent = (refusal(server.url(path), silence=0.5, min_rate=400_000) for path in ("steady_book", "hang"))
     assert time.monotonic() - begin < 2
     assert slow != silent
     assert_no_worker_stays()
@@ -628,7 +628,7 @@ def test_a_line_below_the_least_rate_is_left_after_the_time_of_silence(server):
 @pytest.mark.alone
 def test_a_line_that_is_silent_after_a_steady_half_is_left_and_the_next_source_has_its_time(server):
     sources = [server.url("half_then_hang"), server.url("steady_book")]
-    assert fetch_book(sources=sources, silence=1, least_rate=20_000) == BOOK
+    assert fetch_book(sources=sources, silence=1, min_rate=20_000) == BOOK
 
 
 @pytest.mark.alone

@@ -12,7 +12,7 @@ from making import new_run
 from patience import patience
 
 from microllm.runs import history
-from microllm.runs.history import LONGEST_LINE, MOST_EVENTS, History, newest_val_loss
+from microllm.runs.history import MAX_EVENTS_BYTES, MAX_LINE_BYTES, History, newest_val_loss
 from microllm.runs.run import Run
 from microllm.train import Progress
 
@@ -172,11 +172,11 @@ def test_a_line_that_is_too_long_is_never_parsed(path, monkeypatch):
     monkeypatch.setattr(history, "parsed", parse)
     append(path, line(0) + with_names(1, 300_000) + line(2))
     assert History(path).read().rows["step"] == [0, 2]
-    assert max(lengths) < LONGEST_LINE
+    assert max(lengths) < MAX_LINE_BYTES
 
 
 def test_a_line_of_the_longest_length_counts_and_one_byte_more_does_not(path):
-    for step, length in ((1, LONGEST_LINE), (2, LONGEST_LINE + 1)):
+    for step, length in ((1, MAX_LINE_BYTES), (2, MAX_LINE_BYTES + 1)):
         bare = len(line(step, x="")) - 1
         append(path, line(step, x="x" * (length - bare)))
     assert History(path).read().rows["step"] == [1]
@@ -264,7 +264,7 @@ def test_a_change_that_could_not_have_been_made_is_skipped(odd, tmp_path):
 
 def test_no_more_changes_are_written_than_are_read(run):
     with run.writing() as writer:
-        (run.folder / "events.jsonl").write_bytes(b"\n" * (MOST_EVENTS - 60))
+        (run.folder / "events.jsonl").write_bytes(b"\n" * (MAX_EVENTS_BYTES - 60))
         writer.event(1, {"learning_rate": 0.004})
         with pytest.raises(OSError, match="large"):
             writer.event(2, {"learning_rate": 0.008})

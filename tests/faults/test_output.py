@@ -25,7 +25,7 @@ from microllm.__main__ import main
 from microllm.data.builtin import words_twice
 from microllm.data.texts import load_corpus
 from microllm.environment import texts_dir
-from microllm.jobs.samples import beginning_for
+from microllm.jobs.samples import prompt_for
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
 
@@ -463,7 +463,7 @@ def test_without_a_prompt_it_begins_as_the_text_could(tmp_path, capsys):
     capsys.readouterr()
     for flags in ([], ["--samples=2"]):
         assert main(["generate", f"--run={run.id}", "--length=5", *flags]) == 0
-        assert capsys.readouterr().out.startswith(beginning_for(run))
+        assert capsys.readouterr().out.startswith(prompt_for(run))
     assert main(["generate", f"--run={run.id}", "--prompt=hey"]) == 2
     assert {*"hey"} <= {*capsys.readouterr().err.split(":")[-2]}
 

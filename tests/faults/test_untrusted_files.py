@@ -35,7 +35,7 @@ from microllm.runs import catalog, disk, fork, importing, json_files
 from microllm.runs.archive import folder_zip
 from microllm.runs.catalog import all_runs, runs_and_damaged
 from microllm.runs.export import curves_csv
-from microllm.runs.history import MOST_EVENTS
+from microllm.runs.history import MAX_EVENTS_BYTES
 from microllm.runs.importing import import_run
 from microllm.runs.info import RunProblem
 from microllm.runs.run import Run
@@ -173,7 +173,7 @@ def test_too_many_files_and_too_many_bytes_are_counted_before_they_are_read(file
     assert "a run has at most 3" in refused(packed(files))
     monkeypatch.setattr(importing, "_MAX_FILES", 1_000)
     data = packed(files | {"README.txt": b"0" * 100_000}, folder="")
-    monkeypatch.setattr(importing, "MOST_BYTES", 90_000)
+    monkeypatch.setattr(importing, "MAX_ZIP_BYTES", 90_000)
     assert len(data) > 90_000
     assert refused(data).startswith("This zip has")
 
@@ -406,7 +406,7 @@ def test_a_line_of_metrics_that_is_no_row_is_refused(line, files):
     ],
 )
 def test_a_live_change_that_could_not_have_been_made_is_refused(line, files):
-    assert "of events.jsonl cannot be understood" in refused(packed(files | {"events.jsonl": line + b"\n"}))
+    assert "of events.jsonl is not valid" in refused(packed(files | {"events.jsonl": line + b"\n"}))
 
 
 @pytest.mark.parametrize("vocab", ["", "a" * 2, "".join(map(chr, range(0x4E00, 0x4E00 + 6_001))), ["a"]])
@@ -442,7 +442,7 @@ def test_markup_in_a_name_is_kept_as_it_is_and_short(files):
 @pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])
 def test_a_line_with_many_names_is_refused_before_it_is_parsed(name, files):
     line = json.dumps({"step": 99, "seconds": 1, **{f"n{i}": 1 for i in range(15_000)}}).encode() + b"\n"
-    assert len(line) < MOST_EVENTS
+    assert len(line) < MAX_EVENTS_BYTES
     assert name in refused(packed(files | {name: line * (300 if name == "metrics.jsonl" else 1)}))
 
 

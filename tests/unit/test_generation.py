@@ -136,10 +136,10 @@ def test_the_likeliest_characters_come_with_both_chances_and_one_more_on_request
     logits = torch.tensor([0.0, 3.0, 1.0, 2.0, -1.0])
     sampling = Sampling(temperature=0.5, top_k=2)
     own, drawn = logits.double().softmax(-1), probabilities(logits, sampling)
-    assert likeliest(logits, sampling, most=3) == [(i, own[i].item(), drawn[i].item()) for i in (1, 3, 2)]
-    assert [i for i, *_ in likeliest(logits, sampling, most=3, also=4)] == [1, 3, 4]
-    assert [i for i, *_ in likeliest(logits, sampling, most=3, also=3)] == [1, 3, 2]
-    assert len(likeliest(logits, sampling, most=50)) == 5
+    assert likeliest(logits, sampling, count=3) == [(i, own[i].item(), drawn[i].item()) for i in (1, 3, 2)]
+    assert [i for i, *_ in likeliest(logits, sampling, count=3, also=4)] == [1, 3, 4]
+    assert [i for i, *_ in likeliest(logits, sampling, count=3, also=3)] == [1, 3, 2]
+    assert len(likeliest(logits, sampling, count=50)) == 5
 
 
 def test_asking_for_the_same_place_again_computes_nothing(monkeypatch):

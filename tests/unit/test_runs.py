@@ -453,7 +453,7 @@ def test_what_all_runs_take_is_known_and_beyond_the_limit_none_is_begun(run, tex
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     for wish in ("much", "nan", "-1"):
         monkeypatch.setenv("MICROLLM_DISK", wish)
-        assert environment.most_disk() == 20e9
+        assert environment.max_disk_bytes() == 20e9
 
 
 def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, monkeypatch):
@@ -469,13 +469,13 @@ def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, mo
         catalog.create(MODEL, TRAIN, text, preset="quick")
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     monkeypatch.delenv("MICROLLM_DISK")
-    assert environment.most_disk() == 20e9
+    assert environment.max_disk_bytes() == 20e9
 
 
 def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memory(run, text):
     assert len(run.load_corpus())
     store.forget_text(text.sha256)
-    with pytest.raises(TextProblem, match="is not stored here any more"):
+    with pytest.raises(TextProblem, match="is no longer stored"):
         catalog.create(MODEL, TRAIN, text, preset="quick")
 
 
@@ -487,6 +487,6 @@ def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkey
         return count(block_size)
 
     monkeypatch.setattr(Corpus, "reference_losses", count_while_somebody_deletes)
-    with pytest.raises(TextProblem, match="is not stored here any more"):
+    with pytest.raises(TextProblem, match="is no longer stored"):
         catalog.create(MODEL, TRAIN, text, preset="quick")
     assert all_runs() == []

@@ -16,7 +16,7 @@ from microllm.data.decode import TextProblem
 from microllm.environment import texts_dir
 from microllm.insight.memorization import real_words
 from microllm.insight.surprisal import top1_accuracy
-from microllm.jobs.samples import PROMPT, Samples, beginning_for, write_sample
+from microllm.jobs.samples import PROMPT, Samples, prompt_for, write_sample
 from microllm.runs.run import Run
 
 
@@ -59,7 +59,7 @@ def test_a_sample_is_judged_by_the_training_text_and_the_held_out_one(run):
 )
 def test_a_text_in_which_the_usual_beginning_does_not_occur_has_one_of_its_own(text):
     run = trained_run(text)
-    beginning = beginning_for(run)
+    beginning = prompt_for(run)
     assert len(beginning) == len(PROMPT)
     held_out = run.tokenizer.decode(run.load_corpus().val)
     assert beginning in held_out
@@ -70,7 +70,7 @@ def test_a_text_in_which_the_usual_beginning_does_not_occur_has_one_of_its_own(t
 
 def test_a_beginning_keeps_its_line_ends():
     names = "emma\nolivia\nava\nisabella\nsophia\n"
-    beginning = beginning_for(trained_run(names * 60))
+    beginning = prompt_for(trained_run(names * 60))
     assert "\n" in beginning
     assert beginning in names * 2
 
@@ -78,9 +78,9 @@ def test_a_beginning_keeps_its_line_ends():
 def test_without_its_text_a_run_begins_with_what_it_knows(run):
     (texts_dir() / f"{run.read_info().text.sha256}.txt").unlink()
     texts.load_corpus.cache_clear()
-    assert beginning_for(run) == PROMPT
+    assert prompt_for(run) == PROMPT
     with pytest.raises(TextProblem):
-        beginning_for(run, "Ω")
+        prompt_for(run, "Ω")
 
 
 def test_the_sample_of_a_snapshot_is_written_once(run, monkeypatch):

@@ -62,7 +62,7 @@ def test_unknown_characters_are_listed_once_in_order_of_appearance():
 
 @pytest.mark.parametrize("wrong", [-1, 3, 10**30])
 def test_an_id_outside_the_vocabulary_is_refused_with_the_range(wrong):
-    with pytest.raises(ValueError, match=f"number {wrong}: the ids go from 0 to 2"):
+    with pytest.raises(ValueError, match=f"Id {wrong} is out of range: ids run from 0 to 2"):
         CharTokenizer("abc").decode([0, wrong])
 
 

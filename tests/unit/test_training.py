@@ -260,7 +260,7 @@ def test_three_orders_for_one_step_make_three_steps(runner):
     goes_on(training)
     step = pause(training)
     for _ in range(3):
-        training._orders.put(lambda *_: training.one_step())  # they arrive together
+        training._commands.put(lambda *_: training.one_step())  # they arrive together
     wait_until(lambda: step_of(training) == step + 3)
     wait_until(lambda: training.state == "paused")
     assert step_of(training) == step + 3

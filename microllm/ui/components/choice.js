@@ -1,5 +1,4 @@
-// What a person has chosen, on its way to the server: it is shown at once, sent soon, and sent once more if no answer
-// comes, because the server may lose one of two messages in quick succession.
+// A user's choice on its way to the server: it is shown at once, sent soon, and resent if no answer comes, because the server may lose one of two messages in quick succession.
 
 const PATIENCE = 2000 // milliseconds for which a choice is shown before the server has confirmed it
 const RESEND = 700 // milliseconds after which it is sent once more

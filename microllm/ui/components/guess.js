@@ -3,7 +3,7 @@
 // spoken: the passage for a screen reader; options: [{character, shown, name}]; notice: why the last guess did not count;
 // refused: how many did not count; last: null or {tail, truth, spoken, yours, bet}; score; over.
 
-const PATIENCE = 3000 // milliseconds after which a guess without an answer is sent once more
+const RESEND = 3000 // milliseconds after which a guess without an answer is sent once more
 const COMPOSED = /\p{sc=Han}|\p{sc=Hangul}|\p{sc=Hiragana}|\p{sc=Katakana}/u
 
 // A line may break after a space, and does break at a line end. Plain letters stay in one node, because they may join.
@@ -59,7 +59,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     blank.replaceChildren()
     write(blank, [guess.shown])
     setTriggerValue("made", { turn: state.sent, character: guess.character })
-    state.timer = setTimeout(state.send, PATIENCE)
+    state.timer = setTimeout(state.send, RESEND)
   }
   state.make = (character, shown) => {
     if (state.data.over) return

@@ -1,4 +1,4 @@
-"""A passage whose next character the person guesses with one key or tap, and the result of the last guess."""
+"""A passage whose next character the user guesses with one key or tap, and the result of the last guess."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _guess = declare("guess", HTML, SHARED)
 def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
     """Show `data` (see guess.js). `made` is called with the number of the turn and the guessed character.
 
-    The number is that of the turn on show, so that a second key in the same turn is not taken for the next guess.
+    The number is that of the displayed turn, so that a second key in the same turn is not taken for the next guess.
     """
 
     def report() -> None:

@@ -2,7 +2,7 @@
 // Writing: a click or Enter on a character asks the server for its bars; a bar is a button that chooses its character.
 // Reading: what the model expected at each place comes with the text, so pointing needs no server.
 
-const PER_CENT = (share) => {
+const percent = (share) => {
   if (share >= 0.0995) return `${Math.round(100 * share)} %`
   return share >= 0.0005 ? `${(100 * share).toFixed(1)} %` : "< 0.1 %"
 }
@@ -57,7 +57,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     return span
   }
 
-  // An invisible character is shown by its name. A space stays, and so do line end and tab, after their signs.
+  // An invisible character is replaced by its name. A space is kept; a line end or a tab is kept after its sign.
   const show = (span, character) => {
     const sign = character === " " ? undefined : state.data.shown[character]
     const isSpacing = character === "\n" || character === "\t"
@@ -213,9 +213,9 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       bar.drawn.style.width = `${100 * drawn}%`
       bar.row.classList.toggle("written", written)
       const isReading = state.data.kind === "reading"
-      bar.share.textContent = `${drawn > 0 || isReading ? PER_CENT(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
+      bar.share.textContent = `${drawn > 0 || isReading ? percent(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
       if (isReading) return
-      const chance = drawn > 0 ? PER_CENT(drawn) : "excluded"
+      const chance = drawn > 0 ? percent(drawn) : "excluded"
       bar.row.setAttribute("aria-label", `${name(character)}: ${chance}${written ? ", in the text" : ", choose it"}`)
       bar.row.setAttribute("aria-disabled", String(written)) // unlike a disabled button, it keeps the focus
       bar.row.onclick = () => written || setTriggerValue("pressed", character)

@@ -61,7 +61,7 @@ def writing(
     """Texts made by `sample`, and the bars of one place in them: `chosen` (number of the text, place in it).
 
     `place` has a `title`, `about`, `note` and `rows` of [character, the model's own probability, the probability after
-    temperature, top-k and top-p, whether it is the one in the text]. `pick` is called with a place that the person
+    temperature, top-k and top-p, whether it is the one in the text]. `pick` is called with a place that the user
     chooses, `choose` with the character whose bar they press.
     """
 

@@ -44,7 +44,7 @@ export default function ({ data, parentElement: root }) {
         : "Pinned. Click again or press Escape to unpin."
   }
 
-  // for screen readers: only what the person did, not each tick of the training
+  // for screen readers: only what the user did, not each tick of the training
   const say = () => {
     root.querySelector(".status").textContent = (state.pinned === null ? "" : "Pinned. ") + words(shown())
   }

@@ -25,11 +25,11 @@ _timeline = declare("timeline", _HTML, shared=("choice",))
 def timeline(data: dict[str, Any], moment: int | None, is_live: bool, choose: Callable[[int | None], None]) -> None:
     """A slider on the curve of `plots.timeline_data`. `choose` is called with a step, or None for the newest.
 
-    `moment` is the step on show, None for the newest, which `is_live` while the run is active.
+    `moment` is the displayed step, None for the newest, which `is_live` while the run is active.
     """
 
     def chosen() -> None:
-        if (step := reported("timeline", "chosen", lambda it: type(it) is int)) is not None:
+        if (step := reported("timeline", "chosen", lambda value: type(value) is int)) is not None:
             choose(step if step >= 0 else None)
 
     _timeline(

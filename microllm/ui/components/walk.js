@@ -22,7 +22,8 @@ function walk(spans, at, key) {
     const runsLeft =
       left(from) === left(to) ? getComputedStyle(spans[i].parentElement).direction === "rtl" : left(from) > left(to)
     const letters = Array.from({ length: to - from + 1 }, (_, n) => from + n)
-    if (runsLeft) letters.reverse() // the sort keeps this order for letters at one place, such as a letter and its mark
+    // the sort is stable: letters at the same position, such as a letter and its mark, keep their order
+    if (runsLeft) letters.reverse()
     letters.sort((a, b) => left(a) - left(b))
     return { from, to, runsLeft, letters }
   }

@@ -21,7 +21,7 @@ _OVERFITTING_TICK_SECONDS = 5.0
 
 
 def next_steps(view: View | None) -> None:
-    """Once the run on show is over, what its measurements suggest, and more steps. A click starts that."""
+    """Once the displayed run is over, what its measurements suggest, and more steps. A click starts that."""
     if view is None or view.is_active:
         return
     info = view.info
@@ -81,7 +81,7 @@ def _start(info: RunInfo, suggestion: Suggestion) -> None:
 
 
 def start_label(view: View | None, model: ModelConfig, train: TrainConfig, text: Text | None) -> str:
-    """The label of the start button: with a run on show, it says how the next one differs."""
+    """The label of the start button: with a displayed run, it says how the next one differs."""
     if view is None:
         return "Start"
     preset, _, _ = draft.draft()
@@ -89,7 +89,7 @@ def start_label(view: View | None, model: ModelConfig, train: TrainConfig, text:
 
 
 def overfitting(view: View | None) -> None:
-    """A warning from the moment on at which the run on show, while it is active, begins to overfit."""
+    """A warning once the displayed run begins to overfit, while it is active."""
     if view and view.is_active:
         live(_overfitting_tick, _OVERFITTING_TICK_SECONDS, key="by-heart")
 

@@ -26,7 +26,7 @@ _PLACES = {
     "next_token": "the next character",
 }
 _TICK_SECONDS = 1.5
-_REDRAW_FACTOR = 1.5  # after that many times as many steps, the model has changed enough to redraw the heatmap
+_REDRAW_FACTOR = 1.5  # redraw the heatmap when the number of steps has grown by this factor
 
 
 class _Drawn:
@@ -65,7 +65,7 @@ def _drawn() -> _Drawn:
 
 
 def attention(view: View, text: str) -> None:
-    """The heads of the run on show on `text`, the person's sentence; live while it trains."""
+    """The heads of the displayed run on `text`, the user's sentence; live while it trains."""
     live(lambda shown: _tick(shown, text), _TICK_SECONDS, key="attention-live", when=view.is_active)
     if view.info.model.causal:
         mask = "The empty half is the future, which is hidden (causal mask)."
@@ -85,7 +85,7 @@ def attention(view: View, text: str) -> None:
 def _tick(view: View, text: str) -> None:
     now = view.model(max_age=1.0, wait=0.1)
     if now is None:
-        st.caption("Waiting for its first weights …")
+        st.caption("Waiting for the first weights …")
         return
     step, model = now
     config, drawn = model.config, _drawn()
@@ -125,7 +125,7 @@ def _tick(view: View, text: str) -> None:
 
 
 def _chosen(n_layer: int, n_head: int) -> tuple[int, int]:
-    """The head that the person chose, or the nearest that this run has."""
+    """The head that the user chose, or the nearest that this run has."""
     layer, head = session().head
     return min(layer, n_layer - 1), min(head, n_head - 1)
 

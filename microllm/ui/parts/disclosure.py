@@ -11,7 +11,7 @@ def disclosure(label: str, *, key: str) -> DeltaGenerator | None:
 
     `st.session_state[key]` is True while it is open, also after a visit to another page. It is not an `st.expander`: if
     one is removed during its fade, the browser keeps the whole page around it in memory, because React Aria's table of
-    running transitions hears of the end of only one of its four borders.
+    running transitions is told of the end of only one of its four border transitions.
     """
     is_open = st.session_state.setdefault(key, False)
     place = st.container(key=key, gap="small")

@@ -1,4 +1,4 @@
-"""Forking the run on show: a new run that starts from the weights of this one."""
+"""Forking the displayed run: a new run that starts from the weights of this one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_NAMED_CHARACTERS = 12
 
 
 def fork_form(view: View | None) -> None:
-    """What a fork of the run on show may change, folded; a click starts it. Not for a part that ticks."""
+    """What a fork of the displayed run may change, collapsed; a click starts it. Not for a part that ticks."""
     place = st.container()  # always there, so that what is below it does not move when a run begins
     if view is None or not view.snapshots:
         return
@@ -72,7 +72,7 @@ def _form(view: View) -> None:
 
 
 def _start(parent: str, moment: int | None, text: texts.Text | None, where: str) -> None:
-    """Fork with the values in the fields at the click, which may be newer than the button, and fold the form."""
+    """Fork with the values in the fields at the click, which may be newer than the button, and close the form."""
     st.session_state["fork"] = False
     commands.fork(
         parent,
@@ -83,8 +83,9 @@ def _start(parent: str, moment: int | None, text: texts.Text | None, where: str)
 
 
 def _text_to_learn(view: View) -> tuple[texts.Text | None, int]:
-    """(the text of the settings panel, if the fork is to train on that, None for the run's own; how many characters of
-    it the model knows). Raises TextProblem if those are too few.
+    """(the text that the fork is to train on, how many of its characters the model knows).
+
+    The text is that of the settings panel, or None for the run's own. Raises TextProblem if too few are known.
     """
     own = None, view.info.text.characters
     try:
@@ -130,7 +131,7 @@ def _field(name: str, value: float, key: str) -> float:
 
 
 def origin(view: View | None) -> None:
-    """Which run the one on show was forked from, with a button to it; nothing for a run that is no fork."""
+    """Which run the displayed one was forked from, with a button to it; nothing for a run that is no fork."""
     place = st.container(horizontal=True, vertical_alignment="center", key="origin")  # always there, as above
     if view is None or (parent := view.info.parent) is None:
         return

@@ -32,8 +32,8 @@ _END = "You have seen all of this text."
 
 @dataclass(frozen=True)
 class _Play:
-    """A game on one text (as load_corpus takes it), what guessed for the model at each of its turns, how many guesses
-    were refused, and why the last one was.
+    """A game on one text (as load_corpus takes it), what predicted at each of its turns, how many guesses were refused,
+    and why the last one was.
     """
 
     text: tuple[str, str | None]
@@ -44,7 +44,7 @@ class _Play:
 
 
 def guess_form(view: View | None) -> None:
-    """The game, folded; it opens by itself when a run of this window has to wait for its first turn."""
+    """The game, collapsed; it opens by itself when a run of this window has to wait for its first turn."""
     is_new = view is not None and view.is_active and not view.has_a_curve
     every = _WAITING_TICK_SECONDS if view and view.waits else _TICK_SECONDS
     live(_fold, every, key="guessing", when=is_new)
@@ -87,7 +87,7 @@ def _text(view: View | None) -> tuple[str, str | None] | None:
 
 
 def _predict(view: View | None, corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:
-    """(what predicts, chances (V,)): the model at the moment on show, or a counting table where there is no model."""
+    """(what predicts, chances (V,)): the model at the displayed moment, or a counting table where there is no model."""
     now = view.model(max_age=2.0, wait=0.2) if view else None
     if now is None:
         n, chances = chances_of_tables(corpus.tables, passage)
@@ -150,7 +150,7 @@ def _forget() -> None:
 
 @st.cache_data(show_spinner=False, max_entries=32)
 def _options(sha256: str, vocab: str | None) -> list[dict[str, str]]:
-    """The characters that have a button, ordered by frequency in the text; an order by chance would be a hint."""
+    """The characters that have a button, ordered by frequency in the text (sorting by probability would give hints)."""
     corpus = load_corpus(sha256, vocab)
     characters = corpus.tokenizer.decode(commonest(corpus.train, corpus.vocab_size, _BUTTONS))
     return [{"character": c, "shown": visible_alone(c), "name": _named(c)} for c in characters]
@@ -190,7 +190,9 @@ def _score(game: Game) -> str:
 
 def _how_it_scores(game: Game) -> str:
     n = len(game.turns)
-    margin = f" With {n} guesses the score is uncertain by about ±{100 * game.margin:.0f} points." if n else ""
+    margin = (
+        f" With {n} guesses the score is uncertain by about ±{100 * game.margin:.0f} percentage points." if n else ""
+    )
     return (
         "Only first guesses count. A reader in Shannon's 1951 experiment guessed 89 of 129 characters (69 %) right, "
         f"choosing from 26 letters and the space.{margin}"

@@ -1,4 +1,4 @@
-"""Ticking: draw a part of a page again at a fixed interval."""
+"""Ticking: draw a part of a page again at a fixed interval. Each time is a tick."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def live(part: Callable[[View | None], None], every: float, *, key: str, when: b
 
 
 def _part_or_page(part: Callable[[View | None], None]) -> Callable[[], None]:
-    """A fragment that draws `part` while the same run is on show and exists. Otherwise it draws the whole page.
+    """A fragment that draws `part` while the same run is shown and exists. Otherwise it draws the whole page.
 
     (A click can arrive after its part has left the page.)
     """
-    its_run = view.run_id()
+    run_id = view.run_id()
 
     def draw() -> None:
-        if view.run_id() != its_run:
+        if view.run_id() != run_id:
             st.rerun()
         try:
             part(look())

@@ -24,7 +24,7 @@ _WAITING_TICK_SECONDS = 2.0
 
 
 def loss(view: View | None, chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
-    """The live plot of the run on show and what it writes; before the first run, the reference losses of `chosen`."""
+    """The live plot of the displayed run and what it writes; before the first run, the reference losses of `chosen`."""
     axis = st.segmented_control(
         "Axis",
         list(AXES),
@@ -72,7 +72,7 @@ def _tick(view: View, axis: str) -> None:
         note = ", ".join(f"{name} {value:g}" for name, value in change.items() if name in knobs())
         marks.append(plots.Mark("change", change["step"], note))
     if view.moment is not None:
-        marks.append(plots.Mark("moment", view.moment, f"step {view.moment:,}: on show"))
+        marks.append(plots.Mark("moment", view.moment, f"step {view.moment:,}: shown"))
     st.vega_lite_chart(
         plots.loss_data(history, info.references, axis, marks, info.train.max_steps),
         plots.loss_spec(axis, info.train.max_steps, mode(), has_old_text=info.old_text is not None),
@@ -97,7 +97,7 @@ def _guess_mark(guess: float | None, max_steps: int) -> list[plots.Mark]:
 
 
 def _transfer(history: History) -> None:
-    """How much a fork that trains on another text has learned of that, and forgotten of the one before."""
+    """How much a fork on another text has learned of the new text and forgotten of the old one."""
     (new_first, new_last), (old_first, old_last) = (
         (losses[0][1], losses[-1][1]) for losses in (history.val_losses, history.old_val_losses)
     )
@@ -124,22 +124,22 @@ def _draw_references(references: dict[str, float], axis: str, max_steps: int) ->
 def _take_the_guess() -> None:
     clicked = st.session_state["lines"].selection.get("guess")
     with contextlib.suppress(TypeError, KeyError, IndexError):  # a click off the plot, or a forged report
-        if (loss := number(clicked[0]["loss"], 0, link.MOST_GUESS)) is not None:
+        if (loss := number(clicked[0]["loss"], 0, link.MAX_GUESS_NATS)) is not None:
             draft.set_guess(round(loss, 2))
 
 
 def guess() -> None:
-    """The field for the person's guess of the final validation loss."""
+    """The field for the user's guess of the final validation loss."""
     st.number_input(
         "Your guess: final validation loss",
         0.0,
-        link.MOST_GUESS,
+        link.MAX_GUESS_NATS,
         None,
         0.05,
         format="%.3f",
         key="guess",
         placeholder="nats per character; empty: no guess",
         persist_state="session",
-        help="The plot shows your guess, and at the end the run says how far off it was. Before the first run you can "
+        help="The plot shows your guess, and at the end the page says how far off it was. Before the first run you can "
         "also click the plot.",
     )

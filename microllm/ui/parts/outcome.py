@@ -10,7 +10,7 @@ from .take_away import take_away
 
 
 def outcome(view: View | None) -> None:
-    """How the run on show ended; nothing while it is active."""
+    """How the displayed run ended; nothing while it is active."""
     if view is None or view.is_active:
         return
     info = view.info

@@ -13,12 +13,13 @@ import streamlit as st
 from ...data.decode import TextProblem
 from ...insight.memorization import Copy, after_a_cut_word, find_copy
 from ...insight.surprisal import TokenSurprisals, token_surprisals
+from ...jobs.background import Background
 from ...jobs.generation import Sample
 from ...model import MicroLLM
 from ...runs.run import Run
 from ...tokenizer import known_ids, visible
 from ..components import letters
-from ..server import Background, in_the_background
+from ..server import in_the_background
 from ..state import draft, window
 from ..state.session import session
 from ..state.view import View
@@ -68,7 +69,8 @@ def read(view: View) -> None:
     if text:
         live(lambda shown: _tick(shown, text, sample), _TICK_SECONDS, key="reading-live", when=view.is_active)
         st.caption(
-            f"{origin} A strong tint is a surprise. Once the model knows a word, only its first letters are tinted."
+            f"{origin} The stronger the tint, the bigger the surprise. Once the model knows a word, only its first "
+            "letters are tinted."
         )
 
 
@@ -96,7 +98,7 @@ def _passage(view: View) -> tuple[str, str]:
 
 def _own(view: View) -> str:
     written = st.text_area(
-        "Your text", key="reading-own", height=120, max_chars=draft.MOST_PASTED, persist_state="session"
+        "Your text", key="reading-own", height=120, max_chars=draft.MAX_PASTED_CHARACTERS, persist_state="session"
     )
     known = text_fields.readable(view.run.tokenizer, written.replace("\r\n", "\n"), _MAX_CHARACTERS)
     if not known:
@@ -156,7 +158,7 @@ class _Reader:
         return self.shown
 
     def stop(self) -> None:
-        """Cancel what is being computed: another text is on show, or the window was closed."""
+        """Cancel what is being computed: another text is shown, or the window was closed."""
         if self._next:
             self._next.cancelled.set()
 
@@ -199,7 +201,7 @@ def _tick(view: View, text: str, sample: Sample | None) -> None:
         letters.sample("", "", text, nats),
         "".join(run.tokenizer.vocab[i] for i in guesses),
         percents,
-        [-1 if math.isnan(one) else round(100 * one) for one in nats],
+        [-1 if math.isnan(surprisal) else round(100 * surprisal) for surprisal in nats],
         f"Each prediction uses {context} characters (block_size), fewer at the start.",
         (len(sample.prompt) + copied.start, copied.length) if copied else (0, 0),
     )
@@ -236,8 +238,8 @@ def _copy_sentence(found: Copy | None) -> str:
     if not found.length:
         return "No piece of it occurs in the training text."
     sentence = (
-        f"The longest piece that occurs word for word in the training text (underlined) has **{found.length} "
-        f"characters**: “{isolated(literal(visible(found.piece)))}”."
+        f"The longest piece that occurs word for word in the training text (underlined) is **{found.length} "
+        f"characters** long: “{isolated(literal(visible(found.piece)))}”."
     )
     if not found.usual:
         return sentence

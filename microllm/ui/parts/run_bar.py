@@ -1,4 +1,4 @@
-"""The run bar at the bottom of every page: the run on show, its numbers and its buttons."""
+"""The run bar at the bottom of every page: the displayed run, its numbers and its buttons."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Callable, Iterable
 import streamlit as st
 
 from ... import plots
-from ...environment import home, home_is_temporary, most_disk
+from ...environment import home, home_is_temporary, max_disk_bytes
 from ...jobs.training import TrainingJob
 from ...runs.catalog import runs_and_damaged
 from ...runs.history import newest_val_loss
-from ...runs.importing import MOST_BYTES
-from ...runs.info import RunProblem
-from ...runs.run import ACTIVE, Run
+from ...runs.importing import MAX_ZIP_BYTES
+from ...runs.info import ACTIVE, RunProblem
+from ...runs.run import Run
 from .. import server
 from ..components.timeline import timeline
 from ..presence import refresh_slowdown
 from ..state import commands, navigation, ownership, saved_draft, uploads
 from ..state.session import session, take_problem
-from ..state.view import View, look, run_id
+from ..state.view import View, look
+from ..state.view import run_id as shown_id
 from ..state.window import window
 from ..words import choices, duration, literal
 from .live import live
@@ -71,7 +72,7 @@ def _tick(view: View | None, layout: tuple, start_problem: str | None) -> None:
         _buttons(view, ownership.owned_job())
         share(view)
         for job in ownership.jobs():
-            if job.run.id != run_id():
+            if job.run.id != shown_id():
                 _link_to(job)
         if view:
             line = _numbers(view)
@@ -99,15 +100,15 @@ def _menu(view: View | None) -> None:
         runs, damaged = runs_and_damaged()
         _list(runs)
         own = ownership.keys()
-        named = [its_id for its_id in damaged if ownership.lists_all() or its_id in own][:_MAX_LISTED_RUNS]
-        for its_id in named:
-            st.caption(f"{its_id} · damaged, cannot be opened")
+        named = [run_id for run_id in damaged if ownership.lists_all() or run_id in own][:_MAX_LISTED_RUNS]
+        for run_id in named:
+            st.caption(f"{run_id} · damaged, cannot be opened")
         if others := len(damaged) - len(named):  # nobody can tell who owns them, and an id is a link
             st.caption(f"Damaged runs not named because they may be private: {others:,}.")
         if view and ownership.owns() and not view.job:
             _delete(view)
-        used, most = server.disk_use() / 1e6, most_disk() / 1e6
-        st.caption(f"Storage: {used:,.1f} MB of {most:,.0f} MB used")
+        used, limit = server.disk_use() / 1e6, max_disk_bytes() / 1e6
+        st.caption(f"Storage: {used:,.1f} MB of {limit:,.0f} MB used")
         _import()
 
 
@@ -136,7 +137,7 @@ def _list(runs: Iterable[Run]) -> None:
 def _import() -> None:
     above = st.container()  # an error below the field could be out of sight
     st.file_uploader(
-        "Import a run (a zip exported by MicroLLM)", "zip", key="import", max_upload_size=MOST_BYTES // 2**20
+        "Import a run (a zip exported by MicroLLM)", "zip", key="import", max_upload_size=MAX_ZIP_BYTES // 2**20
     )
     packed = uploads.uploaded("import")
     if packed is None:
@@ -160,7 +161,7 @@ def _delete(view: View) -> None:
 
 
 def _numbers(view: View) -> str:
-    """The run in one line. shell.css hides what is emphasized on a phone, so that the rest fits."""
+    """The run in one line. On a phone, shell.css hides the emphasized parts, so that the rest fits."""
     history, info, state = view.history, view.info, view.state
     last = history.last
     parts = ["***training** ·*" if state == "training" and last else f"**{state}** ·"]
@@ -238,12 +239,12 @@ def _link_to(job: TrainingJob) -> None:
 
 def _icon(key: str, name: str, icon: str, action: Callable[[TrainingJob], None]) -> None:
     """A small button, so that all fit in one row on a phone: shell.css hides its name from all but screen readers."""
-    st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(run_id(), action))
+    st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(shown_id(), action))
 
 
-def _command(its_id: str, action: Callable[[TrainingJob], None]) -> None:
+def _command(run_id: str, action: Callable[[TrainingJob], None]) -> None:
     """Carry out a click on a button of this run, if the window still shows the run and may control it."""
-    if its_id == run_id() and (job := ownership.owned_job()):
+    if run_id == shown_id() and (job := ownership.owned_job()):
         action(job)
 
 
@@ -265,4 +266,4 @@ def _one_step(job: TrainingJob) -> None:
 
 def _stop(job: TrainingJob) -> None:
     job.stop()
-    job.wait_briefly(lambda: False)  # until it is over
+    job.wait_briefly(lambda: False)  # until the run is over

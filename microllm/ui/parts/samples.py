@@ -15,13 +15,13 @@ from ..words import literal
 
 
 def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
-    """A sample of the model at the moment on show, and what it wrote as it beat each reference loss (`passed`)."""
+    """A sample of the model at the displayed moment, and what it wrote as it beat each reference loss (`passed`)."""
     st.markdown("**What it writes**" + (" now" if view.moment is None else ""))
     try:
         sample = _sample(view)
         with st.container(key="sample-live"):
             if sample is None:
-                st.caption("Waiting for its first sample …")
+                st.caption("Waiting for the first sample …")
             else:
                 st.code(visible(sample.text, keep=" \n\t"), language=None, wrap_lines=True)
                 st.caption(_scores(sample))

@@ -8,15 +8,13 @@ _DEFAULTS = {"temperature": 0.8, "length": 400, "sampling-seed": 0, "samples": 1
 
 
 def prepare_sampling() -> None:
-    """Give everything that Generate reads a value before its button is there: a quick click can come before the rest
-    of the page is drawn.
-    """
+    """Set defaults before the Generate button is drawn: a quick click can arrive before the rest of the page is."""
     for key, value in _DEFAULTS.items():
         st.session_state.setdefault(key, value)
 
 
 def temperature() -> None:
-    """How much chance there is in choosing the next character."""
+    """How random the choice of the next character is."""
     st.slider(
         "temperature",
         0.0,

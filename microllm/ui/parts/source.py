@@ -1,4 +1,4 @@
-"""The choice of a text: the book, a built-in text, or the person's own; and how it is modified."""
+"""The choice of a text: the book, a built-in text, or the user's own; and how it is modified."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PREVIEW_CHARACTERS = 200
 
 
 def text() -> texts.Text | None:
-    """The choice of a text. None while there is none to train on: the page then says why."""
+    """The choice of a text. None if it cannot be used now: the page then says why."""
     choice = draft.text_choice()
     for name, key in draft.TEXT_KEYS.items():
         st.session_state.setdefault(key, choice[name])
@@ -38,7 +38,7 @@ def text() -> texts.Text | None:
         st.caption(BUILTIN_TEXTS[choice["source"]].purpose)
     with st.popover("Modify this text", key="text-change"):
         choice["how"] = st.selectbox(
-            "Use it",
+            "Modification",
             list(TRANSFORMS),
             format_func=lambda how: TRANSFORMS[how].label,
             key="text-how",
@@ -100,10 +100,10 @@ def _own_text() -> None:
         "Plain text file (.txt), up to 200 MB", key="upload", max_upload_size=200, on_change=_forget_removed_file
     )
     st.text_area(
-        f"… or paste up to {draft.MOST_PASTED:,} characters",
+        f"… or paste up to {draft.MAX_PASTED_CHARACTERS:,} characters",
         key="pasted",
         height=120,
-        max_chars=draft.MOST_PASTED,
+        max_chars=draft.MAX_PASTED_CHARACTERS,
         persist_state="session",
     )
     st.caption(ownership.who_sees_own_texts())

@@ -23,7 +23,7 @@ def start_buttons(label: str, can_start: bool) -> None:
 
 
 def live_settings(view: View | None) -> None:
-    """The settings that the owner may change while the run trains. To others, what they can do."""
+    """The settings that the owner may change while the run trains. Others are told what they can do."""
     job = ownership.owned_job()
     if job is None:
         if view and view.is_active:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import streamlit as st
 
 from ...data.texts import PASTED
+from ...jobs.background import Background
 from ...runs import archive, export
 from ...runs.info import RunProblem
 from ...runs.run import Run
-from .. import server
 from ..state import ownership, window
 from ..state.view import View
 from ..words import literal
@@ -34,10 +34,10 @@ def pack(run: Run, names_parent: bool = True) -> Package:
 
 
 def take_away(view: View) -> None:
-    """The downloads of the run on show, folded. Not for a part that ticks.
+    """The downloads of the displayed run, collapsed. Not for a part that ticks.
 
-    Unfolding packs them in the background, and they are kept until they are folded again. (Streamlit can also make a
-    download at the click, but deletes it at the second tick of any window after that, fetched or not.)
+    Opening them packs them in the background, and they are kept until they are closed. (Streamlit can also make a
+    download on a click, but deletes it at the second tick of any window after that, downloaded or not.)
     """
     run, packages = view.run, window.window().packages
     place = disclosure("Download", key="take-away")
@@ -47,7 +47,7 @@ def take_away(view: View) -> None:
     knows_parent = ownership.knows_parent()
     if run.id not in packages:
         packages.clear()
-        packages[run.id] = server.Background(lambda _: pack(run) if knows_parent else pack(run, names_parent=False))
+        packages[run.id] = Background(lambda _: pack(run) if knows_parent else pack(run, names_parent=False))
     packing = packages[run.id]
     packing.wait(0.2)  # seconds: most are packed by then
     with place:
@@ -75,7 +75,7 @@ def take_away(view: View) -> None:
             st.caption(literal(sentence))
 
 
-def _downloads(run: Run, packing: server.Background, was_busy: bool) -> None:
+def _downloads(run: Run, packing: Background, was_busy: bool) -> None:
     if packing.is_busy:
         st.caption(f"Packing about {archive.folder_bytes(run) / 1e6:,.1f} MB …")
         return

@@ -7,7 +7,7 @@ import contextlib
 import streamlit as st
 
 from ...data.decode import TextProblem
-from ...jobs.samples import PROMPT, beginning_for
+from ...jobs.samples import PROMPT, prompt_for
 from ...tokenizer import CharTokenizer, visible_alone
 from ..state import link
 from ..state.session import session
@@ -18,7 +18,7 @@ _TWO_LINES = 96  # pixels, with the label: the least that Streamlit allows
 
 
 def need_a_run(view: View | None, sentence: str) -> None:
-    """Without a run on show, end the page here: say what the page is for, and link to the page that trains one."""
+    """Without a displayed run, end the page here: say what the page is for, and link to the page that trains one."""
     if view:
         return
     st.info(sentence, icon=":material/model_training:")
@@ -44,7 +44,7 @@ def typed_prompt() -> str:
 
 
 def prompt_key() -> str:
-    """The key of the prompt's field. Each `set_prompt` makes a new one: a tick that is on its way has the old value."""
+    """The key of the prompt's field. Each `set_prompt` makes a new one: a tick under way has the old value."""
     return f"prompt-{version}" if (version := session().prompt_version) else "prompt"
 
 
@@ -59,7 +59,7 @@ def _set_default(view: View, key: str, words: str) -> None:
     defaults = session().offered  # everything that a field has had as its default
     if st.session_state.get(key) in (None, *defaults):
         with contextlib.suppress(TextProblem):  # the text is not on this server
-            words = beginning_for(view.run, words)
+            words = prompt_for(view.run, words)
         st.session_state[key] = words
         defaults += [words] if words not in defaults else []
 

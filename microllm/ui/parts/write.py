@@ -1,4 +1,4 @@
-"""Writing on the generate page: it streams while training continues, and the person can choose another character."""
+"""Writing on the generate page: it streams while training continues, and the user can choose another character."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def newest(run_id: str) -> Generation | None:
 
 
 def _generation(view: View, prompt: str) -> Generation | None:
-    """The newest generation, if it has this prompt. For another prompt, the next character's chances are on show."""
+    """The newest generation, if it has this prompt. Otherwise the page shows the next character's probabilities."""
     generation = newest(view.run.id)
     return generation if generation is not None and generation.samples[0].prompt == prompt else None
 
@@ -88,7 +88,7 @@ def _controls() -> tuple[str, int, Sampling]:
     )
 
 
-# ---- what a person does
+# ---- what the user does
 
 
 def _start() -> None:
@@ -96,7 +96,7 @@ def _start() -> None:
     prompt, length, sampling = _controls()
     seeds = [st.session_state["sampling-seed"] + i for i in range(st.session_state["samples"])]
     try:
-        view = look()  # the run on show at the click, which may not be the one that the button was drawn for
+        view = look()  # the displayed run at the click, which may not be the one that the button was drawn for
         _stop(view.run.id)
         now = view.model(max_age=0.0)
         if now is None:
@@ -131,7 +131,7 @@ def _picked(generation: Generation) -> tuple[int, int]:
 
 
 def _choose(prompt: str, character: str) -> None:
-    """Put another character at the place on show and continue from there; before anything is written, add it to the
+    """Put another character at the displayed place and continue from there; before anything is written, add it to the
     prompt.
     """
     session().generation_problem = None
@@ -149,7 +149,7 @@ def _choose(prompt: str, character: str) -> None:
         _report(typed, problem)
 
 
-# ---- what is on show
+# ---- what is shown
 
 
 def _tick(view: View, prompt: str, key: str, was_writing: bool) -> None:

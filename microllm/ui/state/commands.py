@@ -32,8 +32,8 @@ _SAME_CLICK_SECONDS = 3.0
 
 @contextlib.contextmanager
 def _command() -> Iterator[bool]:
-    """Run a command of this window. True if it comes less than 3 s after the end of the previous one: then it is a
-    repeated click, where only one was meant.
+    """Run a command of this window. True if it comes less than 3 s after the end of the previous one: then it is an
+    accidental double click.
     """
     this_window = window.window()
     try:
@@ -60,8 +60,8 @@ def start(is_queued: bool = False) -> None:
         guess, keys = draft.guess(), ownership.keys()
         with _command() as is_same_click:
             jobs = ownership.jobs()
-            same = (it for it in jobs if _matches(it, model, train, chosen))
-            new = next((it.run for it in same if is_same_click or it.last_step < 0), None)
+            same = (job for job in jobs if _matches(job, model, train, chosen))
+            new = next((job.run for job in same if is_same_click or job.last_step < 0), None)
             is_queued = is_queued and bool(jobs)
             if new is None:
                 owner_key = secrets.token_urlsafe(16)
@@ -93,13 +93,13 @@ def _matches(job: TrainingJob, model: ModelConfig, train: TrainConfig, text: tex
     return (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
 
 
-def resume(its_id: str, max_steps: int | None = None) -> None:
+def resume(run_id: str, max_steps: int | None = None) -> None:
     """Resume the run with this id, if this window shows and owns it. A finished run continues up to `max_steps`.
 
     If it cannot, `session().problem` says why.
     """
     session().problem = None
-    if its_id != view.run_id() or not ownership.owns():  # the click may come from a page that showed another run
+    if run_id != view.run_id() or not ownership.owns():  # the click may come from a page that showed another run
         return
     try:
         run, job, jobs = view.run(), view.job(), ownership.jobs()
@@ -115,7 +115,7 @@ def resume(its_id: str, max_steps: int | None = None) -> None:
     navigation.choose_moment(None)
 
 
-def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
+def fork(run_id: str, step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
     """Start a fork of the run with this id from its weights at `step` (None: now), own it and show it.
 
     If it cannot start, `session().problem` says why.
@@ -123,13 +123,13 @@ def fork(its_id: str, step: int | None, text: texts.Text | None, changes: dict[s
     session().problem = None
     keys = ownership.keys()
     try:
-        parent = server.opened(its_id)
+        parent = server.opened(run_id)
         with _command() as is_same_click:
             jobs = ownership.jobs()
-            new = next((it.run for it in jobs if is_same_click and _is_child(it, parent)), None)
+            new = next((job.run for job in jobs if is_same_click and _is_child(job, parent)), None)
             if new is None:
                 _check_step_time(parent.read_info().model, parent.read_info().train, parent.tokenizer.vocab_size)
-                if step is None and (job := next((it for it in jobs if it.run.id == parent.id), None)):
+                if step is None and (job := next((other for other in jobs if other.run.id == parent.id), None)):
                     step = job.save_now()
                 owner_key = secrets.token_urlsafe(16)
                 made = make_fork(parent, parent.newest_snapshot() if step is None else step, text, owner_key, **changes)
@@ -162,7 +162,7 @@ def _train(run: Run, jobs: list[TrainingJob], is_queued: bool = False) -> None:
 
 
 def import_run(packed: bytes) -> str | None:
-    """Import a zipped run, own it and show it; or a sentence that says why it is refused."""
+    """Import a zipped run, own it and show it. Returns a sentence if it is refused, else None."""
     keys, owner_key = ownership.keys(), secrets.token_urlsafe(16)
     try:
         new = importing.import_run(packed, owner_key)
@@ -173,9 +173,9 @@ def import_run(packed: bytes) -> str | None:
     return None
 
 
-def delete(its_id: str) -> None:
+def delete(run_id: str) -> None:
     """Delete the run with this id for good, if this window shows and owns it and it does not train."""
-    if its_id != view.run_id() or not ownership.owns() or view.job():
+    if run_id != view.run_id() or not ownership.owns() or view.job():
         return
     try:
         catalog.delete(view.run())

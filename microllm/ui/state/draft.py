@@ -25,7 +25,7 @@ from .session import knob_key, session
 TEXT_KEYS = {"source": "text", "how": "text-how", "first": "text-first"}
 """The keys of the text's widgets: its source, how it is modified, and how many characters are used."""
 
-MOST_PASTED = 1_000_000
+MAX_PASTED_CHARACTERS = 1_000_000
 """The most characters of a pasted text. A browser sends all of it again with every click on the page, and the server
 closes the connection at a message of 25 MB.
 """
@@ -141,7 +141,7 @@ def text() -> texts.Text | None:
 
 
 def _stored(source: str, how: str, first: int | None, *own: str) -> texts.Text:
-    """The chosen text, stored on disk. Of modified texts a window stores only one, besides those that runs use."""
+    """The chosen text, stored on disk. A window keeps only one modified text, besides those that runs use."""
     is_modified = how != "none" or first is not None
     before = session().modified_text
     prepared = _prepared(source, how, first, *own)
@@ -172,11 +172,11 @@ def forget_texts() -> None:
     _prepared.clear()
 
 
-# ---- the person's own text
+# ---- the user's own text
 
 
 def read_own_fields() -> None:
-    """Use what is new in the paste box or the file field as the person's own text."""
+    """Use what is new in the paste box or the file field as the user's own text."""
     _forget_deleted()
     pasted, before = st.session_state.get("pasted"), session().own.pasted
     if pasted is not None and pasted != (before or ""):
@@ -217,7 +217,7 @@ def _use_upload() -> None:
 
 
 def _use(field: str, data: bytes, name: str, encoding: str | None = None) -> texts.Text | None:
-    """Use the contents of a field as the person's own text. If that fails, `own.problem` says why and the previous text
+    """Use the contents of a field as the user's own text. If that fails, `own.problem` says why and the previous text
     stays.
     """
     session().own.problem = None
@@ -236,7 +236,7 @@ def _use(field: str, data: bytes, name: str, encoding: str | None = None) -> tex
 
 
 def is_from(field: str) -> bool:
-    """True when the person's own text comes from this field: "upload" or "pasted"."""
+    """True when the user's own text comes from this field: "upload" or "pasted"."""
     return session().own.text is not None and session().own.field == field
 
 
@@ -254,7 +254,7 @@ def field_emptied(field: str) -> None:
 
 
 def _forget_deleted() -> None:
-    """Forget the person's own text if it was deleted with its last run. What is in its field is read again."""
+    """Forget the user's own text if it was deleted with its last run. What is in its field is read again."""
     own = session().own
     if own.text is None or texts.is_kept(own.text):
         return
@@ -271,7 +271,7 @@ def is_at_hand(text: texts.Text) -> bool:
 
 
 def _load_own(sha256: str, name: str, encoding: str | None) -> str | None:
-    """Use a text that is stored here as the person's own; or a sentence that says why not."""
+    """Use a text that is stored on this server as the user's own; or a sentence that says why not."""
     if (own := session().own.text) and own.sha256 == sha256:
         return None
     try:
@@ -283,7 +283,7 @@ def _load_own(sha256: str, name: str, encoding: str | None) -> str | None:
         return problem
     session().own.text, session().own.problem = own, None
     session().own.field = "pasted" if name == PASTED else "upload"
-    if name == PASTED and len(content) <= MOST_PASTED:  # put it back into its box
+    if name == PASTED and len(content) <= MAX_PASTED_CHARACTERS:  # put it back into its box
         st.session_state["pasted"] = session().own.pasted = content
     return None
 

@@ -11,8 +11,8 @@ from dataclasses import Field, dataclass, field, replace
 from typing import Any
 
 from ...config import (
+    MIN_TEXT_CHARACTERS,
     PRESETS,
-    SHORTEST_TEXT,
     ModelConfig,
     TrainConfig,
     configs_from,
@@ -27,7 +27,7 @@ from ...data.decode import ENCODINGS
 SENTENCE_LENGTH = 128
 """The most characters of the sentence that all pages show. Beyond block_size each one needs its own forward pass."""
 
-MOST_GUESS = 10.0
+MAX_GUESS_NATS = 10.0
 """The highest loss that can be guessed, in nats per character. Guessing blindly among 6,000 characters has 8.7."""
 
 _MAX_NAME_CHARACTERS = 255
@@ -151,9 +151,9 @@ def _first(value: str | None, wrong: list[str]) -> int | None:
     except ValueError:
         wrong.append(f"first is {_shown(value)}: it must be a whole number.")
         return None
-    first = max(SHORTEST_TEXT, min(number, _MAX_TEXT_CHARACTERS))
+    first = max(MIN_TEXT_CHARACTERS, min(number, _MAX_TEXT_CHARACTERS))
     if first != number:
-        span = f"from {SHORTEST_TEXT} to {_MAX_TEXT_CHARACTERS:,}"
+        span = f"from {MIN_TEXT_CHARACTERS} to {_MAX_TEXT_CHARACTERS:,}"
         wrong.append(f"first is {_shown(value)}: it must be a whole number {span}. Using {first:,}.")
     return first
 
@@ -171,7 +171,7 @@ def _guess(value: str | None) -> float | None:
         guess = float(value or "nan")
     except ValueError:
         return None
-    return guess if 0 <= guess <= MOST_GUESS else None
+    return guess if 0 <= guess <= MAX_GUESS_NATS else None
 
 
 def _shown(value: str) -> str:

@@ -11,7 +11,8 @@ from ..server import opened, runner
 from . import draft, link
 from .ownership import keys
 from .session import session
-from .view import is_gone, job, run, run_id, sentence_written
+from .view import is_gone, job, run, sentence_written
+from .view import run_id as shown_id
 from .window import window
 
 _VIEW_PARAMETERS = ("run", "key", "step", "also", "sentence")
@@ -35,17 +36,18 @@ def _show(new_id: str) -> None:
 
 
 def forget() -> None:
-    """Stop showing and owning the run on show, which was deleted."""
+    """Stop showing and owning the displayed run, which was deleted."""
     opened.cache_clear()
-    keys().pop(run_id(), None)
+    keys().pop(shown_id(), None)
     session().run_id = None
     choose_moment(None)
 
 
 def follow_link() -> str | None:
-    """Make the link and the session agree: the link has priority, and gets what it lacks. Sentences about bad values.
+    """Make the link and the session agree: the link has priority, and what it lacks is added.
 
-    Its settings and its sentence are followed once, so that later changes by the person stay.
+    Its settings and its sentence are followed once, so that later changes by the user stay. Returns sentences about bad
+    values.
     """
     given = st.query_params.to_dict()
     problems = _follow(given)
@@ -56,7 +58,7 @@ def follow_link() -> str | None:
         problems += draft.apply_link(parsed)
         if parsed.sentence:
             st.session_state["sentence"] = parsed.sentence
-    if run_id() is not None:
+    if shown_id() is not None:
         try:
             info = run().read_info()
         except RunProblem as error:  # deleted or damaged since it was opened
@@ -76,7 +78,7 @@ def _follow(given: dict[str, str]) -> list[str]:
     problems, linked = [], given.get("run")
     _take_other_keys(given.get("also", ""))
     try:
-        if linked and linked != run_id():
+        if linked and linked != shown_id():
             _show(linked)
             problems += _follow_step(given.get("step"))
         if linked and given.get("key") != keys().get(linked) and "key" in given:
@@ -90,35 +92,35 @@ def _follow(given: dict[str, str]) -> list[str]:
 
 
 def _take_other_keys(also: str) -> None:
-    """Own again, after a reload, the window's other runs: `id.key.id.key`."""
+    """After a reload, regain ownership of the window's other runs: `id.key.id.key`."""
     parts = also.split(".")[: 2 * _MAX_OTHER_RUNS]
-    for its_id, key in zip(parts[::2], parts[1::2], strict=False):
+    for run_id, key in zip(parts[::2], parts[1::2], strict=False):
         with contextlib.suppress(RunProblem):  # deleted since
-            if its_id not in keys() and opened(its_id).read_info().is_owned_with(key):
-                keys()[its_id] = key
-                if training := runner().job(its_id):
+            if run_id not in keys() and opened(run_id).read_info().is_owned_with(key):
+                keys()[run_id] = key
+                if training := runner().job(run_id):
                     window().hold(training)
 
 
 def _follow_step(step: str | None) -> list[str]:
-    """Show the snapshot of the run on show that is nearest to this step."""
+    """Show the snapshot of the displayed run that is nearest to this step."""
     snapshots = run().list_snapshots()
     if step is None or not snapshots:
         return []
     if not (step.isdecimal() and len(step) < 10):
         return [f"step is {step[:40]!r}: it must be a whole number of at most nine digits."]
-    session().moment = nearest = min(snapshots, key=lambda it: abs(it - int(step)))
+    session().moment = nearest = min(snapshots, key=lambda snapshot: abs(snapshot - int(step)))
     if nearest == int(step):
         return []
     return [f"There is no snapshot of step {int(step):,}. Showing the nearest, step {nearest:,}."]
 
 
 def _write_link() -> None:
-    """Write what is on show to the address bar, if that differs: each change is an entry in the browser's history.
+    """Write what is shown to the address bar, if that differs: each change is an entry in the browser's history.
 
     Other query parameters stay for a reload, until the window shows another run than the link.
     """
-    given, shown = st.query_params.to_dict(), run_id()
+    given, shown = st.query_params.to_dict(), shown_id()
     moment = session().moment if shown and session().moment in run().list_snapshots() else None
     values = {"run": shown, "key": keys().get(shown), "step": moment, "also": _other_keys()}
     values["sentence"] = sentence_written()
@@ -138,7 +140,7 @@ def _place(values: dict[str, str]) -> dict[str, str]:
 
 
 def _other_keys() -> str | None:
-    others = [f"{its_id}.{key}" for its_id, key in keys().items() if its_id != run_id()]
+    others = [f"{run_id}.{key}" for run_id, key in keys().items() if run_id != shown_id()]
     return ".".join(others[-_MAX_OTHER_RUNS:]) or None
 
 

@@ -9,7 +9,8 @@ from ...runs.info import RunProblem
 from ...runs.run import Run
 from ..server import opened, runner
 from .session import session
-from .view import job, run, run_id
+from .view import job, run
+from .view import run_id as shown_id
 
 
 def keys() -> dict[str, str]:
@@ -17,11 +18,11 @@ def keys() -> dict[str, str]:
     return session().owner_keys
 
 
-def owns(its_id: str | None = None) -> bool:
-    """True when this window may control a run (by default the one on show): it started it or has its owner's link."""
-    its_id = its_id or run_id()
+def owns(run_id: str | None = None) -> bool:
+    """True when this window may control a run (by default the displayed one): it started it or has its owner's link."""
+    run_id = run_id or shown_id()
     try:
-        return its_id in keys() and opened(its_id).read_info().is_owned_with(keys()[its_id])
+        return run_id in keys() and opened(run_id).read_info().is_owned_with(keys()[run_id])
     except RunProblem:  # deleted or damaged
         return False
 
@@ -31,12 +32,12 @@ def lists_all() -> bool:
     return os.environ.get("MICROLLM_LIST") == "all"
 
 
-def lists(its_run: Run) -> bool:
+def lists(run: Run) -> bool:
     """True when this window may list a run without having its link: its own runs, and runs on public texts.
 
     Anyone who has the id of a run can open it, so no page may reveal the id of a private one.
     """
-    return lists_all() or not its_run.read_info().is_private or owns(its_run.id)
+    return lists_all() or not run.read_info().is_private or owns(run.id)
 
 
 def who_sees_own_texts() -> str:
@@ -50,7 +51,7 @@ def who_sees_own_texts() -> str:
 
 
 def knows_parent() -> bool:
-    """True when this window may reveal the id of the run from which the one on show was forked."""
+    """True when this window may reveal the id of the run from which the displayed one was forked."""
     info = run().read_info()
     if not (info.parent and info.has_private_parent):
         return True
@@ -58,7 +59,7 @@ def knows_parent() -> bool:
 
 
 def owned_job() -> TrainingJob | None:
-    """The training job of the run on show, for its owner to control. None in other people's windows.
+    """The training job of the displayed run, for its owner to control. None in other people's windows.
 
     Every command goes through here when it is given, not only when its button is drawn.
     """
@@ -67,5 +68,5 @@ def owned_job() -> TrainingJob | None:
 
 def jobs() -> list[TrainingJob]:
     """The training jobs that this window owns: one that trains first, then one that is queued after it."""
-    owned = (runner().job(its_id) for its_id in filter(owns, keys()))
-    return sorted(filter(None, owned), key=lambda one: one.waits_for is not None)
+    owned = (runner().job(run_id) for run_id in filter(owns, keys()))
+    return sorted(filter(None, owned), key=lambda job: job.waits_for is not None)

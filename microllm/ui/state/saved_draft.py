@@ -58,7 +58,7 @@ def _chosen() -> link.Link:
 
 
 def _address() -> str:
-    """The part of the address that concerns the next run, and the run on show."""
+    """The part of the address that concerns the next run, and the displayed run."""
     values = {name: value for name, value in st.query_params.to_dict().items() if name not in _NOT_SETTINGS}
     return urlencode(sorted(values.items()))
 

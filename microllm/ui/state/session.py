@@ -30,7 +30,7 @@ class OwnText:
     upload_id: str | None = None
     """The id of the uploaded file that was read last."""
     encoding: tuple[str | None, str | None] = (None, None)
-    """(id of the uploaded file, the encoding that the person chose for it)."""
+    """(id of the uploaded file, the encoding that the user chose for it)."""
     likely_encoding: str | None = None
     """The encoding assumed for the uploaded file, if the file does not say."""
 
@@ -39,7 +39,7 @@ class OwnText:
 class Session:
     """The choices of one browser window. Only ids, numbers and words: all windows share runs and models."""
 
-    # the run and the moment on show
+    # the displayed run and moment
     run_id: str | None = None
     moment: int | None = None
     """The step of a snapshot; None is live."""
@@ -52,9 +52,9 @@ class Session:
 
     # the address
     followed: dict[str, str] | None = None
-    """The query parameters about the next run that were followed last."""
+    """The query parameters about the next run that were last applied."""
     written: dict[str, str] | None = None
-    """The query parameters that this window wrote last."""
+    """The query parameters that this window last wrote."""
     detour: tuple[str, dict[str, str]] | None = None
     """(page, query parameters) to return to, see shell.py."""
 
@@ -78,12 +78,12 @@ class Session:
 
     # attention and generation
     head: tuple[int, int] = (0, 0)
-    """(layer, head) on show."""
+    """The displayed (layer, head)."""
     offered: list[str] = field(default_factory=list)
-    """Every sentence and prompt that was filled in for the person."""
+    """Every sentence and prompt that was filled in for the user."""
     prompt_version: int = 0
     character: tuple[int, int] = (0, 0)
-    """(sample, position in it) of the character whose alternatives are on show."""
+    """(sample, position in it) of the character whose alternatives are shown."""
     generation_problem: tuple[str, str] | None = None
     """(the prompt, what was wrong)."""
     passage: int = 0

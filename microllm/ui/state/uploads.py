@@ -27,7 +27,7 @@ class Uploads:
         if before is not None and before is not file:
             before.close()
         if before is None or before.file_id != file.file_id:
-            held = {one.file_id for one in self._held.values()}
+            held = {other.file_id for other in self._held.values()}
             for file_id in self._uploaded():
                 if file_id == file.file_id:
                     break

@@ -9,8 +9,8 @@ import streamlit as st
 from ...jobs.training import TrainingJob
 from ...model import MicroLLM
 from ...runs.history import History
-from ...runs.info import RunInfo, RunProblem
-from ...runs.run import ACTIVE, Run
+from ...runs.info import ACTIVE, RunInfo, RunProblem
+from ...runs.run import Run
 from ...runs.weights import WeightsProblem
 from .. import presence
 from ..server import opened, runner, use_one_thread

@@ -8,10 +8,10 @@ import secrets
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from ...jobs.background import Background
 from ...jobs.generation import Generation
 from ...jobs.training import TrainingJob
 from .. import presence
-from ..server import Background
 
 
 class Window:
