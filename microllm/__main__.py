@@ -240,7 +240,9 @@ def _forked_run(options: argparse.Namespace, owner_key: str) -> Run:
     from .runs.run import Run
     from .tokenizer import visible
 
-    if options.text is None and any(it is not None for it in (options.encoding, options.transform, options.first)):
+    if options.text is None and any(
+        value is not None for value in (options.encoding, options.transform, options.first)
+    ):
         raise ValueError("--encoding, --transform and --first are for a new text: name it with --text.")
     parent = Run.open(options.fork)
     _check_threads_and_processes(options, parent.read_info().train)

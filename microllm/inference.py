@@ -78,7 +78,7 @@ def scored_stream(
     for _ in range(max_new_tokens):
         logits = prefill_or_decode(model, cache, idx)
         p = probabilities(logits, sampling).split(rows)
-        idx = torch.cat([sample_from(*one) for one in zip(p, generators, strict=True)])
+        idx = torch.cat([sample_from(*pair) for pair in zip(p, generators, strict=True)])
         yield idx[:, 0], logits, cache.length
 
 

@@ -175,7 +175,7 @@ def made_here(key: str, *, how: str = "none", first: int | None = None) -> Text:
 
 
 def is_kept(text: Text) -> bool:
-    """True if the text is stored here: it was not deleted with its runs."""
+    """True if the text is stored on this server: it was not deleted with its runs."""
     return (texts_dir() / f"{text.sha256}.txt").is_file()
 
 

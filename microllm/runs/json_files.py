@@ -20,7 +20,7 @@ _remembered: dict[str, tuple[tuple[int, int, int], Any]] = {}  # path: (stamp of
 
 
 def read_json(path: str, understand: Callable[[Any], Any]) -> Any:
-    """What `understand` makes of a JSON file, a NewerFormat, or None if it makes no sense. Raises OSError.
+    """What `understand` makes of a JSON file, a NewerFormat, or None if it is not valid. Raises OSError.
 
     A file that did not change is not read again: every page asks several times a second.
     """

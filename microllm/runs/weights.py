@@ -19,11 +19,12 @@ from ..storage import read_file, write_atomically
 SNAPSHOT_BUDGET = 64 * 2**20
 """The disk space in bytes for all snapshots of one run."""
 
+MAX_WEIGHTS_BYTES = 2**29
+"""The maximum bytes of a file of tensors: the largest model takes 220 MB with the state of AdamW."""
+
 _MAX_HEADER_BYTES = 2**20
 _FORMER_NAMES = {"ln": "ln_f", "head": "lm_head"}  # in runs of format 1
 _MAX_TENSORS = 10_000
-MAX_WEIGHTS_BYTES = 2**29  # bytes of a file: the largest model takes 220 MB with the state of AdamW
-
 _TESTED_CHARACTERS = 1_024
 _MAX_REMEMBERED = 10_000
 _known_to_be_finite: set[tuple] = set()

@@ -37,7 +37,7 @@ def heads(
     layers, heads = pattern.shape[:2]
 
     def picked() -> None:
-        place = reported("attention-heads", "picked", lambda it: type(it) is int and 0 <= it < layers * heads)
+        place = reported("attention-heads", "picked", lambda value: type(value) is int and 0 <= value < layers * heads)
         if place is not None:
             choose(*divmod(place, heads))
 

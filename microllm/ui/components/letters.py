@@ -41,7 +41,9 @@ _letters = declare("letters", HTML, SHARED)
 
 def tints(nats: list[float]) -> str:
     """One hexadecimal digit per surprisal, from "0" (expected) to "f" (MAX_NATS or more); "-" for NaN."""
-    return "".join("-" if math.isnan(one) else f"{min(_MAX_TINT, round(one / MAX_NATS * _MAX_TINT)):x}" for one in nats)
+    return "".join(
+        "-" if math.isnan(each) else f"{min(_MAX_TINT, round(each / MAX_NATS * _MAX_TINT)):x}" for each in nats
+    )
 
 
 def sample(name: str, given: str, text: str, nats: list[float]) -> dict[str, Any]:
@@ -78,13 +80,13 @@ def writing(
             pick(*at)
 
     def pressed() -> None:
-        character = reported(key, "pressed", lambda it: isinstance(it, str) and len(it) == 1)
+        character = reported(key, "pressed", lambda value: isinstance(value, str) and len(value) == 1)
         if character is not None:
             choose(character)
 
     data = {"kind": "writing", "samples": samples, "place": place, "chosen": list(chosen)}
     seen = "".join(row[0] for row in place["rows"])
-    _show(key, data, "".join(one["given"] + one["text"] for one in samples) + seen, picked, pressed)
+    _show(key, data, "".join(text["given"] + text["text"] for text in samples) + seen, picked, pressed)
 
 
 def reading(

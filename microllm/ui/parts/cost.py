@@ -59,8 +59,8 @@ def _cost(view: View | None, model: ModelConfig, train: TrainConfig, text: texts
 
 def _train_for(seconds: int, step: float) -> None:
     """Set max_steps to about as many steps (of `step` seconds) as fit into `seconds`, rounded to two digits."""
-    most = knobs()["max_steps"].metadata["high"]
+    limit = knobs()["max_steps"].metadata["high"]
     steps = max(1, seconds / step)
     digit = 10 ** max(0, int(math.log10(steps)) - 1)
-    st.session_state[knob_key("max_steps")] = int(min(most, max(1, round(steps / digit) * digit)))
+    st.session_state[knob_key("max_steps")] = int(min(limit, max(1, round(steps / digit) * digit)))
     session().is_duration_chosen = True

@@ -266,7 +266,7 @@ def _forget_deleted() -> None:
 
 
 def is_at_hand(text: texts.Text) -> bool:
-    """True when `adopt` can choose this text: it can be made again, or is stored here."""
+    """True when `adopt` can choose this text: it can be made again, or is stored on this server."""
     return text.source == "book" or text.source in BUILTIN_TEXTS or texts.is_kept(text)
 
 
