@@ -78,6 +78,16 @@ def max_disk_bytes() -> float:
     return 20e9
 
 
+def mirror() -> str | None:
+    """`MICROLLM_MIRROR`: the operator's folder or address, which has the book. It is tried first."""
+    return os.environ.get("MICROLLM_MIRROR") or None
+
+
+def lists_all_runs() -> bool:
+    """True if `MICROLLM_LIST` is "all": every window lists every run of this server, as on one's own machine."""
+    return os.environ.get("MICROLLM_LIST") == "all"
+
+
 def grace_seconds() -> float:
     """`MICROLLM_GRACE`, else 60: how many seconds a run continues after its last window was closed."""
     return _seconds("MICROLLM_GRACE", 60.0)

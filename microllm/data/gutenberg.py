@@ -22,7 +22,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from ..environment import texts_dir
+from ..environment import mirror, texts_dir
 from ..storage import write_atomically
 from .decode import TextProblem
 from .files import clean_gutenberg
@@ -311,8 +311,8 @@ def fetch_book(
     """
     cancelled = cancelled or threading.Event()
     sources = list(SOURCES if sources is None else sources)
-    if mirror := os.environ.get("MICROLLM_MIRROR"):
-        sources.insert(0, f"{mirror.rstrip('/')}/{BOOK_FILE}")
+    if first := mirror():
+        sources.insert(0, f"{first.rstrip('/')}/{BOOK_FILE}")
     lock = texts_dir() / f"{BOOK_FILE}.lock"
     shown = 0.0
 

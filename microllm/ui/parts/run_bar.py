@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import streamlit as st
 
 from ... import plots
-from ...environment import home, home_is_temporary, max_disk_bytes
+from ...environment import home, home_is_temporary, lists_all_runs, max_disk_bytes
 from ...jobs.training import TrainingJob
 from ...runs.catalog import runs_and_damaged
 from ...runs.history import newest_val_loss
@@ -95,12 +95,12 @@ def _menu(view: View | None) -> None:
     if not menu.open:
         return
     with place:
-        private = "" if ownership.lists_all() else " and other people's runs on their own texts"
+        private = "" if lists_all_runs() else " and other people's runs on their own texts"
         st.caption(f"Runs on this server, newest first. Runs training in other windows{private} are not listed.")
         runs, damaged = runs_and_damaged()
         _list(runs)
         own = ownership.keys()
-        named = [run_id for run_id in damaged if ownership.lists_all() or run_id in own][:_MAX_LISTED_RUNS]
+        named = [run_id for run_id in damaged if lists_all_runs() or run_id in own][:_MAX_LISTED_RUNS]
         for run_id in named:
             st.caption(f"{run_id} · damaged, cannot be opened")
         if others := len(damaged) - len(named):  # nobody can tell who owns them, and an id is a link

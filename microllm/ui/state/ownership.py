@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from ...environment import lists_all_runs
 from ...jobs.training import TrainingJob
 from ...runs.info import RunProblem
 from ...runs.run import Run
@@ -27,22 +26,17 @@ def owns(run_id: str | None = None) -> bool:
         return False
 
 
-def lists_all() -> bool:
-    """True when `MICROLLM_LIST` is "all": every window lists every run of this server, as on one's own machine."""
-    return os.environ.get("MICROLLM_LIST") == "all"
-
-
 def lists(run: Run) -> bool:
     """True when this window may list a run without having its link: its own runs, and runs on public texts.
 
     Anyone who has the id of a run can open it, so no page may reveal the id of a private one.
     """
-    return lists_all() or not run.read_info().is_private or owns(run.id)
+    return lists_all_runs() or not run.read_info().is_private or owns(run.id)
 
 
 def who_sees_own_texts() -> str:
     """A sentence that says who can read a text that a person uploads or pastes here."""
-    if lists_all():
+    if lists_all_runs():
         return "This server lists all runs: once you train on your text, everyone who can open this page can see it."
     return (
         "Your text is private: other people do not see it in their lists. Anyone with the link to a run on it can read "
@@ -55,7 +49,7 @@ def knows_parent() -> bool:
     info = run().read_info()
     if not (info.parent and info.has_private_parent):
         return True
-    return lists_all() or info.parent.id in session().met_runs or owns(info.parent.id)
+    return lists_all_runs() or info.parent.id in session().met_runs or owns(info.parent.id)
 
 
 def owned_job() -> TrainingJob | None:
