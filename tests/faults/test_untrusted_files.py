@@ -175,7 +175,7 @@ def test_too_many_files_and_too_many_bytes_are_counted_before_they_are_read(file
     data = packed(files | {"README.txt": b"0" * 100_000}, folder="")
     monkeypatch.setattr(importing, "MAX_ZIP_BYTES", 90_000)
     assert len(data) > 90_000
-    assert refused(data).startswith("This zip has")
+    assert refused(data).startswith("This zip is")
 
 
 def test_a_settings_file_of_megabytes_is_not_read(files):
