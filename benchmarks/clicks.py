@@ -20,7 +20,7 @@ CLICKS = [
     ("Train: pause", ".st-key-bar-pause button", "shows('.st-key-bar-pause', 'play_arrow')"),
     ("Train: resume", ".st-key-bar-pause button", "shows('.st-key-bar-pause', 'pause')"),
     ("Train: preset Article", ".st-key-preset button >> nth=1", "value('.st-key-knob-block_size') === '8'"),
-    ("Train: preset Quick", ".st-key-preset button >> nth=0", "value('.st-key-knob-block_size') === '64'"),
+    ("Train: preset Quick", ".st-key-preset button >> nth=0", "value('.st-key-knob-n_embd') === '64'"),
     ("to Attention", "a[href*='attention'] >> visible=true", "exists('.st-key-sentence textarea')"),
     ("Attention: layer 2", "[role=radio][aria-label^='layer 2, head 1']", "text('layer 2, head 1')"),
     ("Attention: head 3", "[role=radio][aria-label^='layer 2, head 3']", "text('layer 2, head 3')"),
