@@ -55,7 +55,7 @@ class Watch:
         received, self._received = self._received, 0
         if not self.page.evaluate("(css) => document.querySelector(css)?.marked === true", _CHART):
             self.remounts += 1
-            print(f"the loss chart was mounted anew before minute {(now - self._began) / 60:.1f}")
+            print(f"the loss chart was mounted again before minute {(now - self._began) / 60:.1f}")
             self.mark()
         self._cdp.send("HeapProfiler.collectGarbage")
         metrics = {it["name"]: it["value"] for it in self._cdp.send("Performance.getMetrics")["metrics"]}

@@ -33,7 +33,7 @@ PATIENCE = 60.0  # seconds, for a busy machine; nothing waits longer than it mus
 expect.set_options(timeout=PATIENCE * 1000)
 GRACE = 5.0  # seconds that a run outlives its last window, here: a page must be loaded in less
 
-# What Starlette prints when a window is closed while the server speaks to it; nothing of ours is in it.
+# What Starlette prints when a window is closed while the server speaks to it; our code is not involved.
 _NOT_OURS = re.compile(
     r"Exception in ASGI application\n((?!Exception in ASGI).)*?"
     r"WebSocketDisconnected: Cannot call \"send\" once a close message has been sent\.",
@@ -42,7 +42,7 @@ _NOT_OURS = re.compile(
 
 
 def tracebacks(log: str) -> str:
-    """What a server has printed, if there is a traceback of ours in it."""
+    """What a server has printed, if there is a traceback of our code in it."""
     ours = _NOT_OURS.sub("", log)
     return ours if "Traceback" in ours else ""
 
@@ -394,7 +394,7 @@ def contrast(texts: Locator) -> float:
     return texts.evaluate_all(_CONTRAST)
 
 
-# ---- a component of ours alone, without a server
+# ---- one of our components alone, without a server
 
 _MOUNT = """
 async ([html, css, script, data]) => {

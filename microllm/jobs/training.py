@@ -178,7 +178,7 @@ class TrainingJob:
                 except Diverged as error:
                     message = str(error)
                 except Exception as error:
-                    if not isinstance(error, (OSError, RunProblem, TextProblem)):  # a bug of ours
+                    if not isinstance(error, (OSError, RunProblem, TextProblem)):  # a bug
                         _log.exception("run %s failed", self.run.id)
                     message = _explained(error)
                 self.run.update(

@@ -57,7 +57,7 @@ LITERAL = {
     "text_input.value",
     "text_area.default",
     "text_area.value",
-    "bidi_component.json",  # components of ours write with textContent, as test_markup.py sees in a browser
+    "bidi_component.json",  # our components write with textContent, as test_markup.py sees in a browser
     "vega_lite_chart.data.data",  # Vega draws text on a canvas
     "query_string",
 }

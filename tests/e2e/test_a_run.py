@@ -199,7 +199,7 @@ def test_a_zoom_survives_new_data(page, server):
     until(page, lambda: curve(page)["right"] > 5, "a curve with some width")
     before = curve(page)["labels"]
     chart = page.locator(f"{CHART} svg")
-    box = until(page, chart.bounding_box, "the chart, drawn anew for its new axis")
+    box = until(page, chart.bounding_box, "the chart, drawn again for its new axis")
     page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
     for _ in range(4):
         page.mouse.wheel(0, -200)

@@ -1,4 +1,4 @@
-"""Names are labels: whatever somebody calls a thing, folders and files have names of ours."""
+"""Names are only labels: folders and files are never named after what a person typed."""
 
 import pytest
 from making import new_run
@@ -65,8 +65,8 @@ def test_whatever_its_text_is_called_a_run_can_be_read_and_named_in_a_command(na
     notice = f"{name} was read as Western European."
     text = texts.prepare(words_twice(1_000), name, notice=notice)
     run = new_run(text)
-    command_line(Run.open(run.id)).encode()
-    run.read_info().text.notice.encode()
+    assert command_line(Run.open(run.id)).encode().startswith(b"python -m microllm train")
+    assert "Western European" in run.read_info().text.notice.encode().decode()
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def new_trainer(corpus: Corpus, **changes) -> Trainer:
 
 
 def batch_of(trainer: Trainer, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The batch of a step, drawn anew from the seed and the step alone."""
+    """The batch of a step, drawn again from the seed and the step alone."""
     generator = torch.Generator().manual_seed(stream_seed(trainer.config.seed, step))
     size = trainer.model.config.block_size
     return trainer.corpus.get_batch("train", trainer.config.batch_size, size, generator)
