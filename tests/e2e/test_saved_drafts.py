@@ -54,10 +54,13 @@ def test_settings_and_a_pasted_text_outlive_the_server(page, browser, mirror, tm
     until(page, lambda: "sha256=" in stored(page) and "block_size=40" in stored(page), "a saved draft")
     assert TEXT[:20] not in stored(page)
     server.kill()
+    expect(page.locator("[data-test-connection-state=CONNECTED]")).not_to_be_attached()
     again = Server(home, mirror, port=server.port).wait_until_it_answers()
     try:
         if is_reloaded:
             visit(page, f"{server.url}/train")
+        # the browser waits longer after each attempt to connect, up to 30 s
+        expect(page.locator("[data-test-connection-state=CONNECTED]")).to_be_attached(timeout=120_000)
         is_there_again(page)
         run = press_start(page)
         assert again.run(run)["model"]["block_size"] == 40
