@@ -269,12 +269,14 @@ def _train(options: argparse.Namespace) -> int:
         from .jobs import distributed  # slow to import
 
         job = distributed.take_part(lambda: _run(options), stop_on_signals)
-        if job is None:  # not the first process: that one reports
-            return 0
-    else:
-        job = TrainingJob(_run(options), Slots(count=1))
-        stop_on_signals(job.stop)
-    return 0 if train(job) in ("finished", "stopped") else 1
+        distributed.leave(job, _exit_code(train(job)) if job else 0)  # the first process reports
+    job = TrainingJob(_run(options), Slots(count=1))
+    stop_on_signals(job.stop)
+    return _exit_code(train(job))
+
+
+def _exit_code(state: str) -> int:
+    return 0 if state in ("finished", "stopped") else 1
 
 
 def _generate(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import distributed as dist
@@ -102,7 +103,6 @@ def take_part(
         try:
             run = _made_before() or make_run()
             write_atomically(_note(), run.id)
-            atexit.register(_forget, run)
             parts = [run.read_info(), load_text(run.read_info().text.sha256), run.tokenizer]
         finally:
             dist.broadcast_object_list(parts, src=0)
@@ -122,6 +122,19 @@ def take_part(
     return None
 
 
+def leave(job: TrainingJob | None, code: int) -> NoReturn:
+    """End this process with an exit code, after training. `job` is what `take_part` returned.
+
+    The interpreter is not ended first: DistributedDataParallel keeps threads of the group until then, and one that
+    still frees a tensor aborts the process.
+    """
+    if job and job.run.read_info().state in ("finished", "stopped"):  # otherwise torchrun may restart all processes
+        _note().unlink(missing_ok=True)
+    dist.destroy_process_group()
+    console.finish()
+    os._exit(code)
+
+
 def _made_before() -> Run | None:
     """The run that these processes trained before torchrun restarted them, if any."""
     if _restarts() == "0" or not _note().is_file():
@@ -133,11 +146,6 @@ def _made_before() -> Run | None:
 
 def _restarts() -> str:
     return os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-
-
-def _forget(run: Run) -> None:
-    if run.read_info().state in ("finished", "stopped"):  # otherwise torchrun may restart all processes
-        _note().unlink(missing_ok=True)
 
 
 def _note() -> Path:
