@@ -74,8 +74,8 @@ class ModelConfig:
         "how it knows the position of a character",
         "none: it is not told. learned: a trained vector for each position, as in the article (Vaswani et al. 2017). "
         "rotary: queries and keys are rotated by their position, so that attention depends on distance (Su et al. "
-        "2021).",
-        choices=("none", "learned", "rotary"),
+        "2021). relative: each head learns how much every distance adds to its attention (after Raffel et al. 2020).",
+        choices=("none", "learned", "rotary", "relative"),
     )
     lookback: int = _knob(
         1,

@@ -43,17 +43,42 @@ def apply_rotary(x: torch.Tensor, start: int = 0) -> torch.Tensor:
     return torch.view_as_real(rotated).flatten(-2).to(x.dtype)
 
 
+RELATIVE_SCALE = 15.0
+"""Factor of the trained numbers of relative positions. AdamW changes all weights about equally fast, but the scores of
+attention have to change by several units before a head looks at one place only."""
+
+
+def by_distance(bias: torch.Tensor, queries: int, keys: int, *, causal: bool) -> torch.Tensor:
+    """The bias (H, block_size) of each distance, laid out as scores (H, queries, keys) for the last of `keys` tokens.
+
+    The score of key j for query i gets the bias of the distance |i - j|; minus infinity if j is later and hidden. The
+    rows are views into one line that holds the bias of every i - j, each shifted by one: nothing is gathered.
+    """
+    near = bias[:, :keys]
+    later = torch.full_like(near[:, 1:], -torch.inf) if causal else near[:, 1:]
+    line = torch.cat([near.flip(-1), later], dim=-1)  # of i - j = keys - 1, ..., 1, 0, -1, ..., 1 - keys
+    return line.unfold(-1, keys, 1)[:, :queries].flip(-2)
+
+
 class Head:
     """One attention head, step by step as in the article: slow, and short enough to read.
 
-    Its three matrices (D, C) are slices of the weights that `MultiHeadAttention` trains, not copies.
+    Its three matrices (D, C) are slices of the weights that `MultiHeadAttention` trains, not copies. `bias`
+    (block_size,) is added to the scores by distance, if positions are relative.
     """
 
     def __init__(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, causal: bool = True, rotary: bool = False
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        *,
+        causal: bool = True,
+        rotary: bool = False,
+        bias: torch.Tensor | None = None,
     ) -> None:
         self.query, self.key, self.value = query, key, value
-        self.causal, self.rotary = causal, rotary
+        self.causal, self.rotary, self.bias = causal, rotary, bias
 
     def __call__(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """From x (B, T, C) to the head's output (B, T, D) and its attention weights (B, T, T), whose rows sum to one.
@@ -67,6 +92,9 @@ class Head:
             q, k = apply_rotary(q), apply_rotary(k)
 
         scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # how well each query matches each key   (B, T, T)
+        if self.bias is not None:
+            place = torch.arange(x.shape[1], device=x.device)
+            scores = scores + self.bias[(place[:, None] - place).abs()]  # relative positions: what the distance adds
         if self.causal:
             future = torch.ones_like(scores, dtype=torch.bool).triu(diagonal=1)
             scores = scores.masked_fill(future, -torch.inf)  # the causal mask: no token attends to a later one
@@ -128,11 +156,19 @@ class Cache:
             layer.length = 0
 
 
-def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, causal: bool) -> torch.Tensor:
-    """torch's fused attention for all heads at once: (B, H, T, D) from queries, keys and values of that shape.
+def attend(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, causal: bool, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The attention of all heads at once: (B, H, T, D) from queries, keys and values of that shape.
 
-    On a CPU it runs in float32 even under bfloat16: there its bfloat16 backward pass is ten times slower.
+    It is torch's fused attention, on a CPU in float32 even under bfloat16: there its bfloat16 backward pass is ten
+    times slower. With a `bias` (H, T, T), which masks too, it is written out: the fused one has no gradient for it.
     """
+    if bias is not None:
+        with torch.autocast(q.device.type, enabled=False):
+            q, k, v = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (q, k, v))
+            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias
+            return scores.softmax(dim=-1) @ v
     if q.dtype == torch.bfloat16 and q.device.type == "cpu":
         with torch.autocast("cpu", enabled=False):
             return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), is_causal=causal)
@@ -140,14 +176,25 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, causal: bool) -
 
 
 class MultiHeadAttention(nn.Module):
-    """All heads at once: one matrix computes every query, key and value, and torch's fused attention does the rest."""
+    """All heads at once: one matrix computes every query, key and value, and `attend` does the rest.
+
+    With relative positions each head adds a trained number for each distance to its scores (`bias`, after Raffel et al.
+    2020, section 2.1, without their buckets).
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.n_head, self.causal, self.rotary = config.n_head, config.causal, config.position == "rotary"
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.proj = nn.Linear(config.n_embd, config.n_embd)
+        if config.position == "relative":
+            self.relative_bias = nn.Parameter(torch.empty(config.n_head, config.block_size))
         self.dropout = Dropout(config.dropout)
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """What each head adds to its scores at each distance (H, block_size); None without relative positions."""
+        return RELATIVE_SCALE * self.relative_bias if hasattr(self, "relative_bias") else None
 
     def forward(self, x: torch.Tensor, cache: LayerCache | None = None) -> torch.Tensor:
         """From x (B, T, C) to (B, T, C). With a `cache`, x continues the tokens that are in it."""
@@ -167,8 +214,11 @@ class MultiHeadAttention(nn.Module):
 
     def attend_and_project(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """The output of all heads through `proj`: (B, T, C), for every query or for that of the newest token alone."""
+        bias, (queries, keys) = self.bias, (q.shape[2], k.shape[2])
+        if bias is not None:
+            bias = by_distance(bias, queries, keys, causal=self.causal)
         # the newest token may attend to all others: none is later
-        out = attend(q, k, v, causal=self.causal and q.shape[2] > 1)
+        out = attend(q, k, v, causal=self.causal and queries > 1, bias=bias)
         return self.dropout(self.proj(out.transpose(1, 2).flatten(2)))
 
     @property
@@ -176,7 +226,10 @@ class MultiHeadAttention(nn.Module):
         """The same weights as separate, readable heads: views, made at each access, never copies."""
         C = self.qkv.in_features
         matrices = self.qkv.weight.view(3, self.n_head, C // self.n_head, C)
-        return [Head(*matrices[:, h], causal=self.causal, rotary=self.rotary) for h in range(self.n_head)]
+        biases = [None] * self.n_head if self.bias is None else self.bias
+        return [
+            Head(*matrices[:, h], causal=self.causal, rotary=self.rotary, bias=biases[h]) for h in range(self.n_head)
+        ]
 
 
 class FeedForward(nn.Module):
@@ -259,6 +312,7 @@ class MicroLLM(nn.Module):
         | `lookback_embedding` | normal, standard deviation 0.3                    | the same                  |
         | Linear               | uniform within 1 / sqrt(inputs), weights and bias | the same                  |
         | `proj`, `lm_head`    | as every Linear                                   | 0, weights and bias       |
+        | `relative_bias`      | 0                                                 | the same                  |
         | LayerNorm            | weight 1, bias 0                                  | the same                  |
 
         With zeros, each block adds nothing at first and all next characters are equally likely (Zhang et al. 2019,
@@ -276,6 +330,8 @@ class MicroLLM(nn.Module):
                 bound = 0 if is_last and self.config.initialization == "zero" else 1 / math.sqrt(module.in_features)
                 for parameter in module.parameters(recurse=False):
                     parameter.uniform_(-bound, bound, generator=generator)
+            elif isinstance(module, MultiHeadAttention) and module.bias is not None:
+                module.relative_bias.zero_()
             else:
                 continue
             covered.update(module.parameters(recurse=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import torch
+from torch import nn
 
 from .config import TrainConfig
 from .model import MicroLLM
@@ -14,14 +15,15 @@ def make_optimizers(model: MicroLLM, config: TrainConfig) -> list[torch.optim.Op
     """The optimizers of a model. Raises ValueError unless each parameter is in exactly one of their groups.
 
     "adamw" is AdamW (Loshchilov & Hutter 2019) with torch's defaults, as in the article. "muon" is Muon (Jordan et al.
-    2024, https://kellerjordan.github.io/posts/muon) for the matrices inside the blocks, whose update it makes
-    orthogonal, and AdamW for embeddings, norms, biases and `lm_head`. Both use the same learning rate.
+    2024, https://kellerjordan.github.io/posts/muon) for the linear layers inside the blocks, whose update it makes
+    orthogonal, and AdamW for all other weights: embeddings, norms, biases and `lm_head`. Both use the same learning
+    rate.
     """
     fused = {"lr": config.learning_rate, "fused": True}  # one kernel for all weights
     if config.optimizer == "adamw":
         optimizers = [torch.optim.AdamW(model.parameters(), **fused)]
     else:
-        matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
+        matrices = [layer.weight for layer in model.blocks.modules() if isinstance(layer, nn.Linear)]
         inside = set(matrices)
         others = [p for p in model.parameters() if p not in inside]
         optimizers = [

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from patience import patience
 
 from microllm.config import configs_from
@@ -11,6 +12,7 @@ from microllm.data import texts
 from microllm.data.builtin import drawing_room
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
+from microllm.model import MicroLLM
 from microllm.runs import catalog
 from microllm.runs.run import Run
 
@@ -33,6 +35,14 @@ def new_run(
     is_prepared = text is not None and not isinstance(text, str)
     prepared = text if is_prepared else texts.prepare(text or drawing_room(2_000), text_name)
     return catalog.create(model, train, prepared, preset=preset, threads=threads, owner_key=owner_key)
+
+
+def draw_biases(model: MicroLLM) -> MicroLLM:
+    """Give relative positions other values than the zeros they start with, so that they matter. Returns the model."""
+    for block in model.blocks:
+        if block.attention.bias is not None:
+            torch.nn.init.normal_(block.attention.relative_bias, std=0.1, generator=torch.Generator().manual_seed(3))
+    return model
 
 
 def train(run: Run, slots: Slots | None = None) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..model import MicroLLM
+
 _MIN_MARGIN = 0.1  # above chance, for a score that says what a head does; it must be twice chance as well
 
 
@@ -59,6 +61,25 @@ def attention_window(length: int, block_size: int, *, causal: bool = True) -> tu
     rows = torch.arange(length)
     first = (rows - block_size + 1).clamp(min=0)
     return first, rows if causal else rows.clamp(min=min(block_size, length) - 1)
+
+
+def distance_shares(pattern: torch.Tensor) -> torch.Tensor:
+    """The mean attention that each head pays to each distance: (L, H, T) of `pattern` (L, B, H, T, T), causal.
+
+    The mean for a distance is over the positions that have a character that far back, and one to choose beside it.
+    """
+    T = pattern.shape[-1]
+    shares = [pattern.diagonal(-back, dim1=-2, dim2=-1)[..., 1 if back == 0 else 0 :] for back in range(T)]
+    return torch.stack([each.mean(dim=(1, 3)) for each in shares], dim=-1)
+
+
+def bias_shares(model: MicroLLM) -> torch.Tensor | None:
+    """How each head would divide its attention among the distances (L, H, block_size) if all keys matched equally.
+
+    That is the softmax of the bias of its relative positions, for the last place of a full context; None without them.
+    """
+    biases = [block.attention.bias for block in model.blocks]
+    return None if biases[0] is None else torch.stack(biases).detach().softmax(dim=-1)
 
 
 def strongest(scores: list[HeadScore], layer: int, head: int) -> HeadScore | None:

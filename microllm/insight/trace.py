@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..model import Block, MicroLLM, evaluating
+from ..model import Block, MicroLLM, by_distance, evaluating
 
 _WINDOWS_PER_BATCH = 32
 
@@ -25,7 +25,7 @@ class BlockTrace:
     v: torch.Tensor
     """Queries, keys and values, after rotary positions."""
     attn_scores: torch.Tensor
-    """(B, H, N, N): query times key / sqrt(D); minus infinity where the mask hides the key."""
+    """(B, H, N, N): query times key / sqrt(D), plus the bias of their distance; minus infinity if the key is hidden."""
     pattern: torch.Tensor
     """(B, H, N, N): the attention weights [query, key], softmax of the scores; each row sums to one."""
     z: torch.Tensor
@@ -87,6 +87,8 @@ def trace_block(block: Block, x: torch.Tensor, rows: slice = slice(None)) -> tup
     q, k, v = attention.project_qkv(block.ln1(x))
     q, resid_pre = q[..., rows, :], x[..., rows, :]
     attn_scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
+    if attention.bias is not None:
+        attn_scores = attn_scores + by_distance(attention.bias, x.shape[1], x.shape[1], causal=False)[:, rows]
     if attention.causal:
         future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(diagonal=1)
         attn_scores = attn_scores.masked_fill(future[rows], -torch.inf)

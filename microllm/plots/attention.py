@@ -1,4 +1,4 @@
-"""Attention patterns as pictures: the heatmap of one head, and the bytes that our components draw."""
+"""Attention as pictures: the heatmap of one head, its shares by distance, and the bytes that our components draw."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import html
 import math
 from typing import Any
 
+import pandas
 import plotly.graph_objects as go
 import torch
 from torch.nn import functional
@@ -92,15 +93,53 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
     return go.Figure(heatmap, layout)  # in one call: each update of a figure takes milliseconds
 
 
+def distance_spec(block_size: int, mode: str) -> dict[str, Any]:
+    """The Vega-Lite spec of one head's share of attention at each distance."""
+    ticks = sorted({0, 1, 2, 4, *range(8, block_size, 8 * math.ceil(block_size / 64))} & set(range(block_size)))
+    return {
+        "height": 110,
+        "mark": {"type": "bar", "color": PALETTE[mode]["attention"]},
+        "encoding": {
+            "x": {
+                "field": "back",
+                "type": "ordinal",
+                "title": "distance, characters back",
+                "axis": {"values": ticks, "labelAngle": 0, "ticks": False},
+            },
+            "y": {
+                "field": "share",
+                "type": "quantitative",
+                "title": "share",
+                "scale": {"domain": [0, 1]},
+                "axis": {"format": ".0%", "tickCount": 3},
+            },
+            "tooltip": [
+                {"field": "back", "title": "characters back"},
+                {"field": "share", "title": "share of attention", "format": ".1%"},
+            ],
+        },
+    }
+
+
+def distance_data(shares: torch.Tensor) -> pandas.DataFrame:
+    """The rows that `distance_spec` draws, from the shares (block_size,) of one head."""
+    return pandas.DataFrame({"back": range(len(shares)), "share": shares.numpy()})
+
+
 def packed(pattern: torch.Tensor, *, causal: bool = True) -> str:
     """Patterns (..., N, N) as bytes in base64, 0-255 for a share of 0-1, for our components.
 
     Of a causal model only the lower triangles: row q of each begins at q (q + 1) / 2.
     """
-    shades = (255 * pattern).round().to(torch.uint8)
     if causal:
         rows, columns = torch.tril_indices(*pattern.shape[-2:])
-        shades = shades[..., rows, columns]
+        pattern = pattern[..., rows, columns]
+    return packed_shares(pattern)
+
+
+def packed_shares(shares: torch.Tensor) -> str:
+    """Shares of 0-1 as bytes of 0-255, in base64."""
+    shades = (255 * shares).round().to(torch.uint8)
     return base64.b64encode(shades.contiguous().numpy()).decode()  # an array would go through pandas to Arrow
 
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from making import draw_biases
 
 from microllm.config import ModelConfig
-from microllm.insight.heads import HeadScore, attention_window, head_scores, strongest
+from microllm.insight.heads import HeadScore, attention_window, bias_shares, distance_shares, head_scores, strongest
 from microllm.insight.trace import trace
 from microllm.model import MicroLLM
 
@@ -99,3 +100,25 @@ def test_a_head_has_a_strongest_score_only_when_that_is_clearly_above_chance():
     assert not is_clear(0.09, 0.02)  # less than 0.1 above
     assert not is_clear(0.9, 0.5)
     assert strongest([], 0, 0) is None
+
+
+def test_distance_shares_are_the_mean_weights_that_explicit_loops_find():
+    patterns = torch.stack([pattern_of(TEXT[i : i + 6], 6, True) for i in (0, 5, 9)], dim=1)  # (L, B, H, T, T)
+    found = distance_shares(patterns)
+    for layer in range(2):
+        for head in range(2):
+            for back in range(6):
+                rows = [q for q in range(6) if q >= back and q > 0]  # the first character has no choice
+                expected = [patterns[layer, b, head, q, q - back].item() for b in range(3) for q in rows]
+                assert found[layer, head, back].item() == pytest.approx(sum(expected) / len(expected))
+
+
+def test_bias_shares_are_the_pattern_of_a_model_whose_characters_all_match_equally():
+    config = ModelConfig(block_size=6, n_embd=16, n_head=2, n_layer=2, initialization="torch", position="relative")
+    model = draw_biases(MicroLLM(config, 9).eval())
+    with torch.no_grad():
+        for block in model.blocks:
+            block.attention.qkv.weight.zero_()
+    last_rows = trace(model, torch.arange(6)).pattern[:, :, -1]
+    torch.testing.assert_close(bias_shares(model), last_rows.flip(-1))
+    assert bias_shares(MicroLLM(ModelConfig(position="learned"), 9)) is None

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from making import draw_biases
 
 from microllm.config import ModelConfig
 from microllm.corpus import Corpus
@@ -22,13 +23,15 @@ RECIPES = [
     {"position": "learned", "lookback": 0},
     {"position": "rotary", "lookback": 0},
     {"position": "none", "lookback": 3},
+    {"position": "relative", "lookback": 0},
     {"causal": False},
 ]
 
 
 def new_model(vocab_size: int = V, **recipe) -> MicroLLM:
     shape = {"block_size": SIZE, "n_embd": 16, "n_head": 2, "n_layer": 2, "initialization": "torch"}
-    return MicroLLM(ModelConfig(**shape | recipe), vocab_size, generator=torch.Generator().manual_seed(1)).eval()
+    config = ModelConfig(**shape | recipe)
+    return draw_biases(MicroLLM(config, vocab_size, generator=torch.Generator().manual_seed(1)).eval())
 
 
 @pytest.fixture(scope="module", params=RECIPES, ids=str)

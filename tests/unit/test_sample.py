@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from making import draw_biases
 
 from microllm.config import ModelConfig
 from microllm.inference import generate, next_logits, prefill_or_decode, stream
@@ -162,6 +163,7 @@ def test_random_numbers_at_either_end_never_draw_what_has_no_chance(monkeypatch)
         {},
         {"position": "learned", "lookback": 0},
         {"position": "rotary"},
+        {"position": "relative"},
         {"causal": False},
         {"block_size": 1},
         {"block_size": 2},
@@ -171,7 +173,7 @@ def test_random_numbers_at_either_end_never_draw_what_has_no_chance(monkeypatch)
 def test_each_time_the_scores_are_those_of_the_model_on_the_whole_context(recipe):
     shape = {"block_size": 12, "n_embd": 16, "n_head": 2, "n_layer": 2, "initialization": "torch"}
     config = ModelConfig(**shape | recipe)
-    model = MicroLLM(config, V, generator=torch.Generator().manual_seed(1)).eval()
+    model = draw_biases(MicroLLM(config, V, generator=torch.Generator().manual_seed(1)).eval())
     text = torch.randint(V, (3, 60), generator=torch.Generator().manual_seed(2))
     cache, size = Cache(model, batch_size=3), config.block_size
     for t in range(60):
@@ -219,11 +221,13 @@ def test_nothing_new_is_the_prompt_itself(model):
 
 @pytest.mark.parametrize("block_size", [1, 2, 5, 16])
 @pytest.mark.parametrize(
-    "recipe", [{}, {"position": "learned", "lookback": 0}, {"lookback": 3}, {"causal": False}], ids=str
+    "recipe",
+    [{}, {"position": "learned", "lookback": 0}, {"position": "relative"}, {"lookback": 3}, {"causal": False}],
+    ids=str,
 )
 def test_the_plain_loop_of_the_model_and_the_one_with_a_cache_write_the_same_text(recipe, block_size):
     config = ModelConfig(block_size=block_size, n_embd=16, n_head=2, n_layer=2, initialization="torch", **recipe)
-    model = MicroLLM(config, V, generator=torch.Generator().manual_seed(2)).eval()
+    model = draw_biases(MicroLLM(config, V, generator=torch.Generator().manual_seed(2)).eval())
     for idx in (prompt(), prompt([1, 2, 3, 4, 5, 6, 7, 8, 0] * 3), prompt([1], [2], [3])):
         for choices in ({"seed": 4}, {"temperature": 0.7, "top_k": 5, "top_p": 0.9}, {"temperature": 0}):
             assert torch.equal(model.generate(idx, 40, **choices), generate(model, idx, 40, **choices))

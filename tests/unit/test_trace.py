@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from making import draw_biases
 
 from microllm.config import ModelConfig
 from microllm.insight.trace import trace
@@ -14,13 +15,14 @@ RECIPES = [
     {"position": "learned", "lookback": 0, "activation": "relu"},
     {"position": "rotary", "lookback": 0},
     {"position": "none", "lookback": 3},
+    {"position": "relative", "lookback": 0},
 ]
 
 
 @pytest.fixture(scope="module", params=RECIPES, ids=str)
 def model(request) -> MicroLLM:
     config = ModelConfig(block_size=SIZE, n_embd=16, n_head=4, n_layer=3, initialization="torch", **request.param)
-    return MicroLLM(config, 11, generator=torch.Generator().manual_seed(1)).eval()
+    return draw_biases(MicroLLM(config, 11, generator=torch.Generator().manual_seed(1)).eval())
 
 
 def sentence(length: int) -> torch.Tensor:

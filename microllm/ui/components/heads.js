@@ -1,17 +1,18 @@
 // All heads as small pictures, one row per layer; in a picture, rows attend to columns. A click, or arrow keys and Enter,
 // choose one. `data`: layers, heads, size (rows of a picture), causal, chosen (layer * heads + head), notes (a sentence
 // for each head), colors, and shares as bytes: the lower triangle of each head, or all rows of a model that is not causal.
+// byDistance: for each head the shares of the `nearest` distances 0, 1, 2, ... as bytes, drawn as bars below its picture.
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const grid = root.querySelector(".grid")
   const note = root.querySelector(".note")
-  const state = (grid.state ??= { drawn: "", tiles: [], hover: null, observer: null })
+  const state = (grid.state ??= { drawn: "", tiles: [], bars: [], hover: null, observer: null })
   const { layers, heads, size, causal } = data
   const shares = bytes(data.shares)
   const { table } = glow(grid, data.colors)
   const beyond = rgb(getComputedStyle(grid).getPropertyValue("--st-secondary-background-color") || "#eeeeee")
 
-  const shape = `${layers} ${heads}`
+  const shape = `${layers} ${heads} ${data.nearest}`
   if (shape !== state.drawn) {
     Object.assign(state, { drawn: shape, choice: new Choice(), hover: null })
     const label = (words, row, column) => {
@@ -26,14 +27,22 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       const tile = document.createElement("canvas")
       tile.setAttribute("role", "radio")
       tile.setAttribute("aria-label", `layer ${layer + 1}, head ${head + 1}`)
-      tile.style.gridArea = `${layer + 2} / ${head + 2}`
+      tile.style.gridArea = `${2 * layer + 2} / ${head + 2}`
       return tile
+    })
+    state.bars = Array.from({ length: data.nearest && layers * heads }, (_, i) => {
+      const bars = document.createElement("canvas")
+      bars.className = "bars"
+      bars.ariaHidden = "true"
+      bars.style.gridArea = `${2 * Math.floor(i / heads) + 3} / ${(i % heads) + 2}`
+      return bars
     })
     grid.style.setProperty("--heads", heads)
     grid.replaceChildren(
       ...Array.from({ length: heads }, (_, i) => label(i ? String(i + 1) : "head 1", 1, i + 2)),
-      ...Array.from({ length: layers }, (_, i) => label(i ? String(i + 1) : "layer 1", i + 2, 1)),
+      ...Array.from({ length: layers }, (_, i) => label(i ? String(i + 1) : "layer 1", 2 * i + 2, 1)),
       ...state.tiles,
+      ...state.bars,
     )
   }
   state.choice.update(data.chosen, (i) => setTriggerValue("picked", i))
@@ -65,6 +74,24 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     context.drawImage(picture, 0, 0, edge, edge)
   }
 
+  const byDistance = bytes(data.byDistance)
+  const drawBars = (canvas, i) => {
+    const { width, height } = canvas.getBoundingClientRect()
+    canvas.width = Math.round(width * devicePixelRatio)
+    canvas.height = Math.round(height * devicePixelRatio)
+    const context = canvas.getContext("2d")
+    context.fillStyle = getComputedStyle(canvas).color
+    const step = canvas.width / data.nearest
+    for (let back = 0; back < data.nearest; back++) {
+      const bar = Math.round((canvas.height * byDistance[i * data.nearest + back]) / 255)
+      context.fillRect(Math.round(back * step), canvas.height - bar, Math.max(1, Math.floor(step * 0.8)), bar)
+    }
+  }
+  const drawAll = () => {
+    state.tiles.forEach(draw)
+    state.bars.forEach(drawBars)
+  }
+
   const mark = () => {
     const now = state.choice.shown
     state.tiles.forEach((tile, i) => {
@@ -80,7 +107,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     mark()
   }
 
-  const tileOf = (event) => state.tiles.indexOf(event.target)
+  const tileOf = (event) => Math.max(state.tiles.indexOf(event.target), state.bars.indexOf(event.target))
   const point = (i) => {
     state.hover = i < 0 ? null : i
     note.textContent = data.notes[state.hover ?? state.choice.shown]
@@ -113,8 +140,8 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   grid.onfocusout = () => point(-1)
 
   state.observer?.disconnect()
-  state.observer = new ResizeObserver(() => state.tiles.forEach(draw)) // it also reports at the start
+  state.observer = new ResizeObserver(drawAll) // it also reports at the start
   state.observer.observe(grid)
-  state.tiles.forEach(draw)
+  drawAll()
   mark()
 }

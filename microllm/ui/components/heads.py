@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from ...plots import PALETTE
-from ...plots.attention import coarse, packed
+from ...plots.attention import coarse, packed, packed_shares
 from . import declare, reported
 
 _HTML = """
@@ -20,6 +20,7 @@ _heads = declare("heads", _HTML, shared=("choice", "glow"))
 
 _MAX_FINE_HEADS = 36  # more heads have coarser pictures, to keep the message small
 _FINE_ROWS, _COARSE_ROWS = 64, 32  # of a picture
+_NEAREST = 16  # distances with a bar below a picture
 
 
 def heads(
@@ -29,10 +30,12 @@ def heads(
     choose: Callable[[int, int], None],
     *,
     causal: bool,
+    by_distance: torch.Tensor | None = None,
 ) -> None:
     """Show the patterns of all heads, (L, H, N, N), with a frame around the `chosen` (layer, head).
 
     `notes` has a sentence for each head, layer after layer. `choose` is called with another layer and head.
+    `by_distance` (L, H, block_size) are shares of each distance, drawn below each picture for the nearest characters.
     """
     layers, heads = pattern.shape[:2]
 
@@ -53,6 +56,8 @@ def heads(
             "notes": notes,
             "colors": {mode: palette["attention"] for mode, palette in PALETTE.items()},
             "shares": packed(small, causal=causal),
+            "nearest": 0 if by_distance is None else min(_NEAREST, by_distance.shape[-1]),
+            "byDistance": "" if by_distance is None else packed_shares(by_distance[..., :_NEAREST]),
         },
         on_picked_change=picked,
     )

@@ -6,9 +6,9 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from ...insight.heads import HeadScore, head_scores, strongest
+from ...insight.heads import HeadScore, bias_shares, head_scores, strongest
 from ...insight.trace import trace
-from ...plots.attention import attention_figure
+from ...plots.attention import attention_figure, distance_data, distance_spec
 from ...runs.run import Run
 from ...tokenizer import known_ids
 from ..components.heads import heads
@@ -98,8 +98,11 @@ def _tick(view: View, text: str) -> None:
     small, big = st.columns([2, 3], gap="medium")
     with small:
         st.markdown("**All heads**: choose one")
-        heads(pattern, _notes(scores, config.n_layer, config.n_head), (layer, head), _choose, causal=config.causal)
+        notes, by_distance = _notes(scores, config.n_layer, config.n_head), bias_shares(model)
+        heads(pattern, notes, (layer, head), _choose, causal=config.causal, by_distance=by_distance)
         _score_caption(scores, layer, head)
+        if by_distance is not None:
+            _distance_chart(by_distance[layer, head])
     with big:
         what = (view.run.id, view.moment, text, layer, head, mode())
         is_training = view.moment is None and view.job is not None and view.job.state == "training"
@@ -155,6 +158,23 @@ def _score_caption(scores: list[HeadScore], layer: int, head: int) -> None:
         )
     else:
         st.caption("A single character can attend only to itself: write a longer sentence.")
+
+
+def _distance_chart(shares: torch.Tensor) -> None:
+    """What the chosen head has learned about distances alone, (block_size,)."""
+    st.markdown("**By distance alone**, before it compares any characters")
+    st.vega_lite_chart(
+        distance_data(shares),
+        distance_spec(len(shares), mode()),
+        width="stretch",
+        key="distances",
+        alt="Share of attention at each distance, if all characters matched equally",
+    )
+    st.caption(
+        "The bias that this head has learned for each distance, as shares of its attention if all characters matched "
+        "equally. Look for one high bar: a head that has specialized in one distance. The bars below the small "
+        "pictures show the same for every head, from the character itself (left) back."
+    )
 
 
 def _share(score: HeadScore, layer: int, head: int, of: str = "") -> str:
