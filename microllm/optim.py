@@ -3,12 +3,57 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import torch
 from torch import nn
 
 from .config import TrainConfig
 from .model import MicroLLM
+
+
+class StackedMuon(torch.optim.Muon):
+    """torch's Muon (Jordan et al. 2024), in under half the time: one product for all matrices of a shape, not one each.
+
+    The settings, the state and, up to rounding, the updates are those of torch. Weight decay is not implemented.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            momentum = group["momentum"]
+            stacks: dict[tuple[int, ...], list[tuple[nn.Parameter, torch.Tensor]]] = {}
+            for p in group["params"]:
+                state = self.state[p]
+                if not state:
+                    state["momentum_buffer"] = torch.zeros_like(p)
+                average = state["momentum_buffer"].lerp_(p.grad, 1 - momentum)
+                update = p.grad.lerp(average, momentum)  # Nesterov's momentum
+                stacks.setdefault(tuple(sorted(p.shape)), []).append((p, update))
+            for stack in stacks.values():
+                wide = torch.stack([update.T if is_tall(p) else update for p, update in stack])
+                for (p, _), update in zip(stack, orthogonalized(wide, group), strict=True):
+                    scale = max(1, p.shape[0] / p.shape[1]) ** 0.5
+                    p.add_(update.T if is_tall(p) else update, alpha=-group["lr"] * scale)
+
+
+def orthogonalized(matrices: torch.Tensor, settings: dict[str, Any]) -> torch.Tensor:
+    """The nearest orthogonal matrices, roughly, to a stack (n, rows, columns) with rows <= columns, in bfloat16.
+
+    A few rounds of a Newton-Schulz iteration bring all singular values near one. It needs matrix products only.
+    """
+    a, b, c = settings["ns_coefficients"]
+    x = matrices.bfloat16()
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=settings["eps"])  # no singular value above one
+    for _ in range(settings["ns_steps"]):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x  # a x + (b x xT + c (x xT)^2) x, again and again
+
+
+def is_tall(matrix: torch.Tensor) -> bool:
+    """True if a matrix has more rows than columns."""
+    return matrix.shape[0] > matrix.shape[1]
 
 
 def make_optimizers(model: MicroLLM, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -27,7 +72,7 @@ def make_optimizers(model: MicroLLM, config: TrainConfig) -> list[torch.optim.Op
         inside = set(matrices)
         others = [p for p in model.parameters() if p not in inside]
         optimizers = [
-            torch.optim.Muon(matrices, lr=config.learning_rate, momentum=0.9, ns_steps=3, weight_decay=0),
+            StackedMuon(matrices, lr=config.learning_rate, momentum=0.9, ns_steps=3, weight_decay=0),
             torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=0, **fused),
         ]
     check_groups(model, optimizers)

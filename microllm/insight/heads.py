@@ -15,8 +15,9 @@ _MIN_MARGIN = 0.1  # above chance, for a score that says what a head does; it mu
 class HeadScore:
     """How much attention each head puts on one place, on one sentence.
 
-    `name` is previous_token, self, first_token (of the window), last_space or next_token. `shares` (L, H) are mean
-    attention weights. `chance` is the share of a head that spreads its attention evenly over the window.
+    `name` is previous_token, two_back, three_back, self, first_token (of the window), last_space or next_token.
+    `shares` (L, H) are mean attention weights. `chance` is the share of a head that spreads its attention evenly over
+    the window.
     """
 
     name: str
@@ -40,6 +41,8 @@ def head_scores(pattern: torch.Tensor, text: str, block_size: int, *, causal: bo
             space = i
     places = {
         "previous_token": rows - 1,
+        "two_back": rows - 2,
+        "three_back": rows - 3,
         "self": rows,
         "first_token": first,
         "last_space": torch.tensor(last_space, dtype=torch.long),

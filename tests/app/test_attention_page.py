@@ -10,7 +10,9 @@ import torch
 from making import wait_until
 from patience import patience
 from play import go_to, new_run, open_app, said, step_of
+from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
+from microllm.insight.heads import bias_shares
 from microllm.insight.trace import trace
 from microllm.tokenizer import visible
 from microllm.ui import server
@@ -84,7 +86,34 @@ def test_all_rows_of_a_model_without_a_causal_mask_are_sent():
     assert not heads.causal
     assert numpy.abs(sentence.shares.reshape(6, 6) / 255 - pattern[0, 0].numpy()).max() < 0.002
     assert len(heads.shares) == 4 * 36
-    assert said(at).count("(chance ") == 5  # the fifth score is the next character's
+    assert said(at).count("(chance ") == 7  # the last score is the next character's
+
+
+def distances(at) -> list[dict]:
+    """The rows of the bars by distance; none if there are no bars."""
+    charts = [chart.proto for chart in at.get("vega_lite_chart")]
+    datas = [chart.data.data or chart.datasets[0].data.data for chart in charts]
+    return convert_arrow_bytes_to_pandas_df(datas[0]).to_dict("records") if datas else []
+
+
+def test_what_the_chosen_head_learned_about_distances_is_drawn_and_the_nearest_of_every_head():
+    run = trained(position="relative", block_size=20, n_head=2, n_layer=2, max_steps=6)
+    at = open_app("attention", run=run.id)
+    shares = bias_shares(run.model_at(6))
+    assert not torch.allclose(shares, torch.full_like(shares, 1 / 20))  # it has learned something
+    heads = sent(at, "heads")
+    assert heads.nearest == 16
+    nearest = numpy.frombuffer(base64.b64decode(heads.byDistance), numpy.uint8).reshape(2, 2, 16)
+    numpy.testing.assert_allclose(nearest, 255 * shares[..., :16].numpy(), atol=0.51)
+    for layer, head in ((0, 0), (1, 1)):
+        rows = distances(choose(at, layer, head))
+        assert [row["back"] for row in rows] == list(range(20))
+        assert [row["share"] for row in rows] == pytest.approx(shares[layer, head].tolist())
+
+
+def test_a_model_without_relative_positions_has_no_bars_by_distance():
+    at = open_app("attention", run=trained(position="learned").id)
+    assert sent(at, "heads").nearest == 0 and distances(at) == []
 
 
 def test_characters_that_the_model_does_not_know_are_named_and_left_out():

@@ -22,12 +22,16 @@ def pattern_of(text: str, block_size: int, causal: bool) -> torch.Tensor:
 def by_loops(pattern, text, block_size, causal):
     """The same scores, one character and one head at a time, with the window read off the pattern itself."""
     answers = {}
-    for name in ("previous_token", "self", "first_token", "last_space", "next_token"):
+    for name in ("previous_token", "two_back", "three_back", "self", "first_token", "last_space", "next_token"):
         shares, chances = [], []
         for q in range(len(text)):
             seen = [k for k in range(len(text)) if pattern[0, 0, q, k] > 0]
             if name == "previous_token":
                 key = q - 1
+            elif name == "two_back":
+                key = q - 2
+            elif name == "three_back":
+                key = q - 3
             elif name == "self":
                 key = q
             elif name == "first_token":
@@ -71,7 +75,7 @@ def test_a_head_that_attends_evenly_is_at_chance_everywhere_and_has_no_strongest
     even = torch.ones(n, n).tril()
     even = (even / even.sum(-1, keepdim=True)).expand(1, 1, n, n)
     found = head_scores(even, TEXT, n)
-    assert len(found) == 4
+    assert len(found) == 6
     for score in found:
         assert score.shares[0, 0].item() == pytest.approx(score.chance)
     assert strongest(found, 0, 0) is None

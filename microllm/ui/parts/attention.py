@@ -20,6 +20,8 @@ from .live import live
 
 _PLACES = {
     "previous_token": "the previous character",
+    "two_back": "the character two back",
+    "three_back": "the character three back",
     "self": "the character itself",
     "first_token": "the first visible character",
     "last_space": "the most recent space",
