@@ -23,7 +23,7 @@ from microllm.insight.trace import trace_block
 from microllm.model import MicroLLM, evaluating
 from microllm.train import validation_loss
 
-from .report import Clock, corpus, parser, save, table
+from .report import Clock, corpus, parser, save, settings, table
 
 PASSAGE = 2_000
 FARTHEST = 4
@@ -83,7 +83,7 @@ def main() -> None:
     flags.add_argument("--processes", type=int, default=1)
     flags.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="settings that differ from the preset")
     options = flags.parse_args()
-    changes = {name: _value(value) for name, value in (change.split("=", 1) for change in options.changes)}
+    changes = settings(options.changes)
     corpus()
     jobs = range(1, options.seeds + 1)
     with ProcessPoolExecutor(options.processes) as pool:
@@ -105,15 +105,6 @@ def main() -> None:
         ],
     )
     save(options.json, {"heads": done})
-
-
-def _value(word: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            pass
-    return word
 
 
 if __name__ == "__main__":

@@ -107,8 +107,10 @@ class PlainModel(nn.Module):
 class PlainTraining:
     """The usual loop, a step at a time: the article's stacks its batch one window after another ("stacked")."""
 
-    def __init__(self, config: ModelConfig, batch_size: int, ids: torch.Tensor, vocab_size: int, style: str) -> None:
-        torch.manual_seed(1337)
+    def __init__(
+        self, config: ModelConfig, batch_size: int, ids: torch.Tensor, vocab_size: int, style: str, seed: int = 1337
+    ) -> None:
+        torch.manual_seed(seed)
         self.model = PlainModel(config, vocab_size, {"per head": PerHead, "fused": Fused}[style]).to(ids.device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3, fused=style == "fused")
         self.ids, self.batch_size, self.block_size = ids.long(), batch_size, config.block_size

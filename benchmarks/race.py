@@ -73,9 +73,9 @@ def validation_loss(model: torch.nn.Module, text: Corpus, block_size: int) -> fl
     return _loss(model, inputs, targets, slice(None))
 
 
-def equal_context_loss(model: torch.nn.Module, text: Corpus) -> float:
-    """The loss of every fourth held-out character, predicted from exactly the 8 before it."""
-    windows = text.val[:EVAL_CHARACTERS].unfold(0, CONTEXT + 1, 4)
+def equal_context_loss(model: torch.nn.Module, text: Corpus, context: int = CONTEXT) -> float:
+    """The loss of every fourth held-out character, predicted from exactly the `context` characters before it."""
+    windows = text.val[:EVAL_CHARACTERS].unfold(0, context + 1, 4)
     return _loss(model, windows[:, :-1], windows[:, 1:], slice(-1, None))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import contextlib
 import json
 import os
 import platform
@@ -28,9 +30,29 @@ def parser(doc: str) -> argparse.ArgumentParser:
 def save(path: Path | None, numbers: dict[str, Any]) -> None:
     """Write `numbers`, and on what machine they were measured, to `path` (None: nowhere)."""
     if path:
-        machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+        machine = {"processor": processor(), "cores": os.cpu_count()}
         about = machine | {"torch": torch.__version__, "when": time.strftime("%Y-%m-%d %H:%M")}
         path.write_text(json.dumps({"about": about} | numbers, indent=1))
+
+
+def processor() -> str:
+    """The name of this machine's processor."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def settings(words: Sequence[str]) -> dict[str, Any]:
+    """Settings from words like `n_layer=4` or `position=rotary`."""
+    given = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            given[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            given[name] = value
+    return given
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
