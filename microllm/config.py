@@ -70,7 +70,7 @@ class ModelConfig:
         step=0.05,
     )
     position: str = _knob(
-        "rotary",
+        "relative",
         "how it knows the position of a character",
         "none: it is not told. learned: a trained vector for each position, as in the article (Vaswani et al. 2017). "
         "rotary: queries and keys are rotated by their position, so that attention depends on distance (Su et al. "
@@ -78,7 +78,7 @@ class ModelConfig:
         choices=("none", "learned", "rotary", "relative"),
     )
     lookback: int = _knob(
-        1,
+        0,
         "how many previous characters are mixed into each one",
         "The embeddings of the previous characters are added to each character's own (token shift, or smear; after "
         "Bengio et al. 2003). With 0, as in the article, the first layer has to find them by attention.",

@@ -47,6 +47,10 @@ RELATIVE_SCALE = 15.0
 """Factor of the trained numbers of relative positions. AdamW changes all weights about equally fast, but the scores of
 attention have to change by several units before a head looks at one place only."""
 
+RELATIVE_START = 2.0
+"""What relative positions add before training: the first head prefers the previous character by this much, the second
+the one before that, and so on. Without it all heads tend to choose the previous one."""
+
 
 def by_distance(bias: torch.Tensor, queries: int, keys: int, *, causal: bool) -> torch.Tensor:
     """The bias (H, block_size) of each distance, laid out as scores (H, queries, keys) for the last of `keys` tokens.
@@ -312,7 +316,7 @@ class MicroLLM(nn.Module):
         | `lookback_embedding` | normal, standard deviation 0.3                    | the same                  |
         | Linear               | uniform within 1 / sqrt(inputs), weights and bias | the same                  |
         | `proj`, `lm_head`    | as every Linear                                   | 0, weights and bias       |
-        | `relative_bias`      | 0                                                 | the same                  |
+        | `relative_bias`      | a little for one distance per head, others 0      | the same                  |
         | LayerNorm            | weight 1, bias 0                                  | the same                  |
 
         With zeros, each block adds nothing at first and all next characters are equally likely (Zhang et al. 2019,
@@ -331,7 +335,7 @@ class MicroLLM(nn.Module):
                 for parameter in module.parameters(recurse=False):
                     parameter.uniform_(-bound, bound, generator=generator)
             elif isinstance(module, MultiHeadAttention) and module.bias is not None:
-                module.relative_bias.zero_()
+                module.relative_bias.zero_().diagonal(1).fill_(RELATIVE_START / RELATIVE_SCALE)
             else:
                 continue
             covered.update(module.parameters(recurse=False))

@@ -80,8 +80,8 @@ def test_heads_that_cannot_share_the_width_are_replaced_by_the_nearest_that_can(
 
 
 def test_an_odd_width_with_rotary_positions_is_made_even():
-    link = read({"n_embd": "33", "n_head": "1"})
-    assert link.values == {"n_embd": 32, "n_head": 1}
+    link = read({"position": "rotary", "n_embd": "33", "n_head": "1"})
+    assert link.values == {"position": "rotary", "n_embd": 32, "n_head": 1}
 
 
 @pytest.mark.parametrize(

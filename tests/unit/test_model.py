@@ -278,12 +278,21 @@ def test_rotary_positions_count_the_distance_and_not_the_place():
     assert apply_rotary(q, start=3).norm().item() == pytest.approx(q.norm().item(), rel=1e-6)
 
 
-def test_relative_positions_start_without_a_preference_and_learn_one():
+def test_relative_positions_start_with_a_weak_preference_per_head_and_learn():
     model, idx = MicroLLM(replace(SMALL, position="relative"), V, generator=rng()), some_idx()
-    before = [head(torch.zeros(1, 6, 12))[1][0, -1] for head in model.blocks[0].attention.heads]
-    assert all(torch.equal(weights, torch.full((6,), 1 / 6)) for weights in before)
+    for h, head in enumerate(model.blocks[0].attention.heads):
+        weights = head(torch.zeros(1, 6, 12))[1][0, -1].flip(-1)  # by distance; equal characters
+        expected = [math.e**2 if back == h + 1 else 1.0 for back in range(6)]
+        assert weights.tolist() == pytest.approx([share / sum(expected) for share in expected])
     model(idx, idx)[1].backward()
     assert (model.blocks[0].attention.relative_bias.grad.abs() > 0).all()
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 3])
+def test_a_context_shorter_than_the_heads_are_many_starts_too(block_size):
+    model = MicroLLM(replace(SMALL, position="relative", block_size=block_size), V)
+    logits, _ = model(some_idx(length=block_size))
+    assert logits.isfinite().all()
 
 
 def test_a_bias_of_one_distance_is_attention_to_that_distance():
@@ -409,8 +418,10 @@ def test_the_start_weights_have_the_ranges_of_the_table(initialization, position
             assert abs(values.mean()) < 5 * deviation / math.sqrt(values.numel())
             assert values.std().item() == pytest.approx(deviation, rel=0.05)
             assert 3 * deviation < values.abs().max() < 6 * deviation
-        elif name.endswith("relative_bias"):
-            assert (values == 0).all()
+        elif name.endswith("relative_bias"):  # head i prefers distance i + 1
+            expected = torch.zeros(4, 64, dtype=torch.float64)
+            expected[range(4), range(1, 5)] = 2 / 15
+            torch.testing.assert_close(values, expected, rtol=1e-6, atol=0)
         elif "ln" in name:
             assert (values == (1 if name.endswith("weight") else 0)).all()
         elif initialization == "zero" and ("proj" in name or "head" in name):
