@@ -22,12 +22,13 @@ from .report import Clock, corpus, parser, save, table
 
 VARIANTS = {
     "the full recipe": {},
-    "no lookback": {"lookback": 0},
-    "no lookback, learned positions": {"lookback": 0, "position": "learned"},
-    "no positions": {"position": "none"},
-    "learned positions": {"position": "learned"},
+    "lookback 1": {"lookback": 1},
     "lookback 3": {"lookback": 3},
-    "lookback 3, no positions": {"lookback": 3, "position": "none"},
+    "rotary positions": {"position": "rotary"},
+    "rotary positions, lookback 1": {"position": "rotary", "lookback": 1},
+    "learned positions": {"position": "learned"},
+    "no positions": {"position": "none"},
+    "no positions, lookback 1": {"position": "none", "lookback": 1},
     "relu": {"activation": "relu"},
     "torch's start weights": {"initialization": "torch"},
     "AdamW at 3e-3": {"optimizer": "adamw", "learning_rate": 3e-3},

@@ -43,13 +43,13 @@ def apply_rotary(x: torch.Tensor, start: int = 0) -> torch.Tensor:
     return torch.view_as_real(rotated).flatten(-2).to(x.dtype)
 
 
-RELATIVE_SCALE = 15.0
+RELATIVE_SCALE = 10.0
 """Factor of the trained numbers of relative positions. AdamW changes all weights about equally fast, but the scores of
 attention have to change by several units before a head looks at one place only."""
 
-RELATIVE_START = 2.0
-"""What relative positions add before training: the first head prefers the previous character by this much, the second
-the one before that, and so on. Without it all heads tend to choose the previous one."""
+RELATIVE_START = 3.0
+"""What relative positions add to scores before training: the first head's for the previous character, the second head's
+for the one before that, and so on. Without it most heads choose the previous character."""
 
 
 def by_distance(bias: torch.Tensor, queries: int, keys: int, *, causal: bool) -> torch.Tensor:

@@ -200,7 +200,7 @@ def by_hand(model: MicroLLM, idx: list[int]) -> torch.Tensor:
                 *(matrix[rows].tolist() for matrix in matrices),
                 causal=config.causal,
                 rotary=config.position == "rotary",
-                bias=(15 * w[f"{block}.attention.relative_bias"][h]).tolist()
+                bias=(10 * w[f"{block}.attention.relative_bias"][h]).tolist()
                 if config.position == "relative"
                 else None,
             )
@@ -282,7 +282,7 @@ def test_relative_positions_start_with_a_weak_preference_per_head_and_learn():
     model, idx = MicroLLM(replace(SMALL, position="relative"), V, generator=rng()), some_idx()
     for h, head in enumerate(model.blocks[0].attention.heads):
         weights = head(torch.zeros(1, 6, 12))[1][0, -1].flip(-1)  # by distance; equal characters
-        expected = [math.e**2 if back == h + 1 else 1.0 for back in range(6)]
+        expected = [math.e**3 if back == h + 1 else 1.0 for back in range(6)]
         assert weights.tolist() == pytest.approx([share / sum(expected) for share in expected])
     model(idx, idx)[1].backward()
     assert (model.blocks[0].attention.relative_bias.grad.abs() > 0).all()
@@ -420,7 +420,7 @@ def test_the_start_weights_have_the_ranges_of_the_table(initialization, position
             assert 3 * deviation < values.abs().max() < 6 * deviation
         elif name.endswith("relative_bias"):  # head i prefers distance i + 1
             expected = torch.zeros(4, 64, dtype=torch.float64)
-            expected[range(4), range(1, 5)] = 2 / 15
+            expected[range(4), range(1, 5)] = 3 / 10
             torch.testing.assert_close(values, expected, rtol=1e-6, atol=0)
         elif "ln" in name:
             assert (values == (1 if name.endswith("weight") else 0)).all()
