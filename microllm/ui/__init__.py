@@ -4,8 +4,8 @@ How to add
 - a page: `pages/NAME.py`, which calls `shell.enter`, then `look`, then one function per part; and one line in `app.py`.
 - a part: a public function in `parts/` that draws something. It takes the `View` it shows as its first argument. What
   changes while a run trains is passed to `live`, which draws it again with a new `View` at each tick.
-- a knob: one field in `config.py` with its range and help. The slider (`parts/settings.py`), the command-line flag, the
-  link and the validation all follow from it.
+- a knob: one field in `config.py` with its range and help. The control (`parts/settings.py`, under “More”), the
+  command-line flag, the link and the validation all follow from it.
 Choices of a window belong in `state/session.py`. What all windows share belongs in `server.py`. Callbacks that change a
 run belong in `state/commands.py`, which checks ownership when the click arrives.
 """

@@ -216,6 +216,35 @@ def test_a_head_is_chosen_by_click_or_keys_and_the_whole_page_follows(page, serv
     assert not page.errors
 
 
+HEIGHTS = """
+canvases => canvases.map(canvas => {
+    const { width, height } = canvas, pixels = canvas.getContext("2d").getImageData(0, 0, width, height).data
+    let filled = 0
+    for (let i = 3; i < pixels.length; i += 4) filled += pixels[i] > 128
+    return filled / height
+})
+"""
+
+
+def bars(page):
+    return at(page, "attention-heads").locator("canvas.bars")
+
+
+def test_below_each_picture_are_bars_of_what_its_head_learned_about_distance_and_a_click_on_them_chooses_it(
+    page, server, finished
+):
+    look(page, server, finished)
+    expect(bars(page)).to_have_count(12)
+    column = bars(page).first.bounding_box()["width"] / 16  # of one of the nearest 16 distances
+    # each head begins with a distance of its own: over a third of its attention, and the rest spread over all
+    for filled in bars(page).evaluate_all(HEIGHTS):
+        assert 0.2 * column < filled < 1.1 * column
+    expect(at(page, "distances").locator("canvas, svg").first).to_be_visible()
+    bars(page).nth(6).click()
+    expect(tile(page, 2, 3)).to_have_attribute("aria-checked", "true")
+    assert not page.errors
+
+
 def test_a_lost_choice_of_a_head_is_sent_once_more(page, server, finished):
     losing = Losing(page)
     look(page, server, finished)
@@ -339,7 +368,7 @@ MARK = """
 
 
 def test_while_it_trains_the_sentence_and_the_heads_update_in_place_and_the_heatmap_stays(page, server):
-    run = start(page, server)
+    run = start(page, server, preset="quick", block_size=24, n_embd=32, batch_size=8)
     look(page, server, run)
     wait_for_more_steps(page)
 
@@ -351,8 +380,10 @@ def test_while_it_trains_the_sentence_and_the_heads_update_in_place_and_the_heat
     page.mouse.move(5, 5)
     page.evaluate(MARK)
     painted = tile(page, 2, 2).evaluate("canvas => canvas.toDataURL()")
+    painted_bars = bars(page).first.evaluate("canvas => canvas.toDataURL()")
     first, drawn = named("attends to at"), named(r"head \d at")
     until(page, lambda: tile(page, 2, 2).evaluate("canvas => canvas.toDataURL()") != painted, "another picture")
+    until(page, lambda: bars(page).first.evaluate("canvas => canvas.toDataURL()") != painted_bars, "other bars")
     until(page, lambda: named("attends to at") > first + 50, "a later step")
     assert words(page).startswith("“r” (10) ")  # still pinned
     mark = page.evaluate("() => { mark.going = false; return mark }")
