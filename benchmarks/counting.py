@@ -13,7 +13,7 @@ import torch
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "gzip -9": lambda data: gzip.compress(data, 9),
     "bzip2 -9": lambda data: bz2.compress(data, 9),
-    "xz -9": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
+    "xz -9e": lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
 }
 
 

@@ -68,7 +68,7 @@ def main() -> None:
         raise SystemExit("This benchmark needs a CUDA GPU; this machine has none.")
     text = corpus(options.text).to(torch.device("cuda"))
     settings = {"learning_rate": options.learning_rate, "max_steps": options.max_steps, "eval_interval": 10_000}
-    model, train = configs_from(SHAPE | settings | {"position": "rotary", "warmup_steps": 100})
+    model, train = configs_from(SHAPE | settings | {"position": "rotary", "lookback": 1, "warmup_steps": 100})
     trainer = Trainer(model, train, text)
     trainer.evaluate = lambda *_: None
     contestants = {"MicroLLM": (iter(trainer).__next__, trainer.model), "fused": fused_training(train, model, text)}

@@ -19,8 +19,7 @@ import torch
 from microllm import PRESETS, Trainer, configs_from
 from microllm.insight.heads import distance_shares
 from microllm.insight.knockout import knocked_out, mean_outputs
-from microllm.insight.trace import trace_block
-from microllm.model import MicroLLM, evaluating
+from microllm.insight.trace import trace_blocks
 from microllm.train import validation_loss
 
 from .report import Clock, corpus, parser, save, settings, table
@@ -29,35 +28,20 @@ PASSAGE = 2_000
 FARTHEST = 4
 
 
-def patterns(model: MicroLLM, windows: torch.Tensor) -> torch.Tensor:
-    """The attention weights of windows (N, T): (n_layer, N, n_head, T, T)."""
-    found = []
-    with evaluating(model):
-        x = model.embed(windows)
-        for block in model.blocks:
-            x, record = trace_block(block, x)
-            found.append(record.pattern)
-    return torch.stack(found)
-
-
 def measure(preset: str, changes: dict, seed: int) -> dict:
     """Train with one seed; what is reported about it."""
     torch.set_num_threads(1)
     text, clock = corpus(), Clock()
     model_config, train_config = configs_from(changes | {"seed": seed}, preset)
-    trainer = Trainer(model_config, train_config, text)
+    trainer = Trainer(model_config, train_config, text, device="cpu")
     trainer.evaluate = lambda *_: None
-    steps, early = iter(trainer), None
-    while True:
-        with clock:
-            progress = next(steps, None)
-        if progress is None:
-            break
-        if progress.step == 150:
-            early = validation_loss(trainer.model, text)
-    model = trainer.model.eval()
+    with clock:
+        for _ in trainer:
+            pass
+    model = trainer.model
     windows = text.val[:PASSAGE].long().unfold(0, model_config.block_size, model_config.block_size)
-    shares, means = distance_shares(patterns(model, windows)), mean_outputs(model, windows)
+    patterns = torch.stack([record.pattern for record in trace_blocks(model, windows)])
+    shares, means = distance_shares(patterns), mean_outputs(model, windows)
     loss = validation_loss(model, text)
     rises = {}
     for layer in range(model_config.n_layer):
@@ -66,7 +50,6 @@ def measure(preset: str, changes: dict, seed: int) -> dict:
     sharpest, distance = shares.flatten(0, 1).max(dim=-1)
     return {
         "seed": seed,
-        "loss at 150": early,
         "loss": loss,
         "CPU s": clock.cpu,
         "shares": shares.flatten(0, 1).amax(0)[1 : FARTHEST + 1].tolist(),
@@ -76,7 +59,7 @@ def measure(preset: str, changes: dict, seed: int) -> dict:
 
 
 def main() -> None:
-    """Print a row a seed."""
+    """Print one row per seed."""
     flags = parser(__doc__)
     flags.add_argument("--preset", choices=PRESETS, default="quick")
     flags.add_argument("--seeds", type=int, default=5)
@@ -88,13 +71,12 @@ def main() -> None:
     jobs = range(1, options.seeds + 1)
     with ProcessPoolExecutor(options.processes) as pool:
         done = list(pool.map(measure, [options.preset] * len(jobs), [changes] * len(jobs), jobs))
-    head = ["seed", "loss at 150", "loss", "CPU s", *(f"{n} back" for n in range(1, FARTHEST + 1))]
+    head = ["seed", "loss", "CPU s", *(f"{n} back" for n in range(1, FARTHEST + 1))]
     table(
         [*head, "0.7 or more", "best knock-out"],
         [
             [
                 each["seed"],
-                f"{each['loss at 150']:.3f}",
                 f"{each['loss']:.4f}",
                 f"{each['CPU s']:.1f}",
                 *(f"{share:.2f}" for share in each["shares"]),

@@ -88,7 +88,7 @@ def _ready(name: str, changes: dict, seed: int, text: Corpus) -> tuple[torch.nn.
         return _nanogpt(text, seed)
     preset = name if name in PRESETS else "quick"
     model, train = configs_from(changes | {"seed": seed}, preset)
-    trainer = Trainer(model, train, text)
+    trainer = Trainer(model, train, text, device="cpu")
     trainer.evaluate = lambda *_: None  # the checks are made here
     steps = iter(trainer)
     next(steps)  # step 0 is only a forward pass; each later step is an update and a forward pass
@@ -151,17 +151,23 @@ def row(name: str, results: list[Result]) -> list[str]:
 
 
 def picture(results: dict[str, list[Result]]) -> str:
-    """The curves of all rows as an SVG, of the seed with the median final loss, each labeled where it ends."""
+    """All rows below MAX_LOSS as an SVG: networks as lines with a legend, the others as labeled points.
+
+    A line is of the seed with the median final loss.
+    """
     import vl_convert  # for this option alone
 
     rows = []
     for name, found in results.items():
         middle = sorted(found, key=lambda result: result.curve[-1][1])[len(found) // 2]
         label = f"{name}: {middle.curve[-1][1]:.3f}"
-        rows += [{"row": label, "seconds": seconds, "loss": loss} for seconds, loss in middle.curve if loss < MAX_LOSS]
+        rows += [
+            {"row": label, "seconds": seconds, "loss": loss, "is_curve": len(middle.curve) > 1}
+            for seconds, loss in middle.curve
+            if loss < MAX_LOSS
+        ]
     x = {"field": "seconds", "type": "quantitative", "title": "CPU seconds of training", "scale": {"type": "log"}}
     y = {"field": "loss", "type": "quantitative", "title": "validation loss, nats per character"}
-    networks = [row["row"] for row in rows if row["row"].partition(":")[0] in NETWORKS]
     spec = {
         "data": {"values": rows},
         "width": 640,
@@ -169,12 +175,12 @@ def picture(results: dict[str, list[Result]]) -> str:
         "encoding": {"x": x, "y": y | {"scale": {"zero": False}}},
         "layer": [
             {
-                "transform": [{"filter": {"field": "row", "oneOf": sorted(set(networks))}}],
+                "transform": [{"filter": "datum.is_curve"}],
                 "mark": {"type": "line", "strokeWidth": 2},
                 "encoding": {"color": {"field": "row", "title": None, "scale": {"range": COLORS}}},
             },
             {
-                "transform": [{"filter": {"not": {"field": "row", "oneOf": sorted(set(networks))}}}],
+                "transform": [{"filter": "!datum.is_curve"}],
                 "layer": [
                     {"mark": {"type": "point", "shape": "diamond", "color": "#6B7280", "filled": True, "size": 50}},
                     {
@@ -200,7 +206,7 @@ HEAD = [
 
 
 def main() -> None:
-    """Print a row a contender, in Markdown."""
+    """Print one row per contender, as Markdown."""
     flags = parser(__doc__)
     flags.add_argument("--seeds", type=int, default=5)
     flags.add_argument("--processes", type=int, default=1)
@@ -209,6 +215,10 @@ def main() -> None:
     flags.add_argument("--picture", type=Path, metavar="FILE", help="draw all rows as an SVG")
     flags.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="with --mine: the settings that differ")
     options = flags.parse_args()
+    if options.changes and not options.mine:
+        flags.error("settings are for a row of your own: add --mine NAME")
+    if options.mine in {*NETWORKS, *TABLES, *COMPRESSORS}:
+        flags.error(f"{options.mine} is the name of another row: choose a different one")
     names = [options.mine] if options.mine else options.only or [*NETWORKS, *TABLES, *COMPRESSORS]
     changes, text = settings(options.changes), corpus()
     with ProcessPoolExecutor(options.processes) as pool:

@@ -269,7 +269,7 @@ def _train(options: argparse.Namespace) -> int:
         from .jobs import distributed  # slow to import
 
         job = distributed.take_part(lambda: _run(options), stop_on_signals)
-        distributed.leave(job, _exit_code(train(job)) if job else 0)  # the first process reports
+        distributed.leave(job, _exit_code(train(job)) if job else 0)  # only the first process has a job
     job = TrainingJob(_run(options), Slots(count=1))
     stop_on_signals(job.stop)
     return _exit_code(train(job))

@@ -74,7 +74,8 @@ class ModelConfig:
         "how it knows the position of a character",
         "none: it is not told. learned: a trained vector for each position, as in the article (Vaswani et al. 2017). "
         "rotary: queries and keys are rotated by their position, so that attention depends on distance (Su et al. "
-        "2021). relative: each head learns how much every distance adds to its attention (after Raffel et al. 2020).",
+        "2021). relative: each head learns a number for every distance, which is added to its scores (after Raffel et "
+        "al. 2020).",
         choices=("none", "learned", "rotary", "relative"),
     )
     lookback: int = _knob(
@@ -217,7 +218,7 @@ PRESETS = {
     ),
     "article": Preset(
         "Article",
-        "Exactly the recipe of “Building a Micro-LLM from Scratch”: 10,000 steps from a loss of about 4.6 to 1.78.",
+        "Exactly the recipe of the article: 10,000 steps from a loss of about 4.6 to 1.78.",
         ModelConfig(
             block_size=8,
             n_embd=32,

@@ -46,10 +46,10 @@ def memory_bytes(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int
     It counts weights, gradients, the two averages of AdamW, and the larger of what the backward pass and what
     validation needs. Per layer and character that is about 28 vectors of n_embd numbers: norms, queries, keys, values,
     the output of the heads, the hidden layer before and after its activation, residuals, and gradients of most of them.
-    With relative positions the attention weights are kept too, block_size numbers per head and character.
+    With relative positions the attention weights are kept as well: n_head * block_size numbers.
     """
     weights = model.n_head * model.block_size if model.position == "relative" else 0
-    step = 28 * model.n_layer * model.n_embd + (model.n_layer + 3) * weights + 3 * vocab_size
+    step = 28 * model.n_layer * model.n_embd + (model.n_layer + 3) * weights + 3 * vocab_size  # 3: scores and gradients
     step *= train.batch_size * model.block_size
     validation = EVAL_CHARACTERS_AT_ONCE * (30 * model.n_embd + 3 * weights + 2 * vocab_size)
     return _WORKSPACE + 4 * (4 * parameter_count(model, vocab_size) + max(step, validation))

@@ -45,30 +45,31 @@ def apply_rotary(x: torch.Tensor, start: int = 0) -> torch.Tensor:
 
 RELATIVE_SCALE = 10.0
 """Factor of the trained numbers of relative positions. AdamW changes all weights about equally fast, but the scores of
-attention have to change by several units before a head looks at one place only."""
+attention have to change by several units before a head looks at one place only. Saved weights depend on it."""
 
 RELATIVE_START = 3.0
-"""What relative positions add to scores before training: the first head's for the previous character, the second head's
-for the one before that, and so on. Without it most heads choose the previous character."""
+"""What is added to scores before training: the first head's for the previous character, the second head's for the one
+before that, and so on, as far as there are distances. Without it most heads choose the previous character."""
 
 
 def by_distance(bias: torch.Tensor, queries: int, keys: int, *, causal: bool) -> torch.Tensor:
-    """The bias (H, block_size) of each distance, laid out as scores (H, queries, keys) for the last of `keys` tokens.
+    """The bias of each distance i - j, laid out as scores (H, queries, keys) for the last of `keys` tokens.
 
-    The score of key j for query i gets the bias of the distance |i - j|; minus infinity if j is later and hidden. The
-    rows are views into one line that holds the bias of every i - j, each shifted by one: nothing is gathered.
+    bias[:, d] is for the key d back; without a causal mask bias[:, -d] is for the one d later, and with it later keys
+    get minus infinity. The rows are views of one line with the bias of every i - j, each shifted by one: no copies.
     """
-    near = bias[:, :keys]
-    later = torch.full_like(near[:, 1:], -torch.inf) if causal else near[:, 1:]
-    line = torch.cat([near.flip(-1), later], dim=-1)  # of i - j = keys - 1, ..., 1, 0, -1, ..., 1 - keys
+    near, later = bias[:, :keys], bias.flip(-1)[:, : keys - 1]
+    if causal:
+        later = torch.full_like(later, -torch.inf)
+    line = torch.cat([near.flip(-1), later], dim=-1)  # i - j = keys - 1, ..., 1, 0, -1, ..., 1 - keys
     return line.unfold(-1, keys, 1)[:, :queries].flip(-2)
 
 
 class Head:
     """One attention head, step by step as in the article: slow, and short enough to read.
 
-    Its three matrices (D, C) are slices of the weights that `MultiHeadAttention` trains, not copies. `bias`
-    (block_size,) is added to the scores by distance, if positions are relative.
+    Its three matrices (D, C) are slices of the weights that `MultiHeadAttention` trains, not copies. If positions are
+    relative, `bias` is added to the scores by distance (see `by_distance`).
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Head:
         scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5  # how well each query matches each key   (B, T, T)
         if self.bias is not None:
             place = torch.arange(x.shape[1], device=x.device)
-            scores = scores + self.bias[(place[:, None] - place).abs()]  # relative positions: what the distance adds
+            scores = scores + self.bias[place[:, None] - place]  # relative positions: what the distance adds
         if self.causal:
             future = torch.ones_like(scores, dtype=torch.bool).triu(diagonal=1)
             scores = scores.masked_fill(future, -torch.inf)  # the causal mask: no token attends to a later one
@@ -163,20 +164,18 @@ class Cache:
 def attend(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, causal: bool, bias: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The attention of all heads at once: (B, H, T, D) from queries, keys and values of that shape.
+    """The attention of all heads at once: (B, H, T, D) from queries (B, H, T, D), keys and values (B, H, S, D).
 
-    It is torch's fused attention, on a CPU in float32 even under bfloat16: there its bfloat16 backward pass is ten
-    times slower. With a `bias` (H, T, T), which masks too, it is written out: the fused one has no gradient for it.
+    A `bias` (H, T, S) is added to the scores; it must hide the future too. Without one it is torch's fused attention,
+    which is slower with a bias that is trained. In float32 even under bfloat16, except fused on a GPU: a CPU's bfloat16
+    backward pass takes ten times as long.
     """
-    if bias is not None:
+    if q.dtype == torch.bfloat16 and (bias is not None or q.device.type == "cpu"):
         with torch.autocast(q.device.type, enabled=False):
-            q, k, v = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (q, k, v))
-            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias
-            return scores.softmax(dim=-1) @ v
-    if q.dtype == torch.bfloat16 and q.device.type == "cpu":
-        with torch.autocast("cpu", enabled=False):
-            return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), is_causal=causal)
-    return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+            return attend(q.float(), k.float(), v.float(), causal=causal, bias=bias)
+    if bias is None:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    return ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1) + bias).softmax(dim=-1) @ v
 
 
 class MultiHeadAttention(nn.Module):
@@ -192,12 +191,13 @@ class MultiHeadAttention(nn.Module):
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.proj = nn.Linear(config.n_embd, config.n_embd)
         if config.position == "relative":
-            self.relative_bias = nn.Parameter(torch.empty(config.n_head, config.block_size))
+            distances = config.block_size if config.causal else 2 * config.block_size - 1  # back, and forward
+            self.relative_bias = nn.Parameter(torch.empty(config.n_head, distances))
         self.dropout = Dropout(config.dropout)
 
     @property
     def bias(self) -> torch.Tensor | None:
-        """What each head adds to its scores at each distance (H, block_size); None without relative positions."""
+        """What each head adds to its scores (see `by_distance`): (H, distances); None without relative positions."""
         return RELATIVE_SCALE * self.relative_bias if hasattr(self, "relative_bias") else None
 
     def forward(self, x: torch.Tensor, cache: LayerCache | None = None) -> torch.Tensor:
@@ -227,13 +227,11 @@ class MultiHeadAttention(nn.Module):
 
     @property
     def heads(self) -> list[Head]:
-        """The same weights as separate, readable heads: views, made at each access, never copies."""
+        """The same weights as separate, readable heads, made at each access. Their matrices are views, not copies."""
         C = self.qkv.in_features
         matrices = self.qkv.weight.view(3, self.n_head, C // self.n_head, C)
-        biases = [None] * self.n_head if self.bias is None else self.bias
-        return [
-            Head(*matrices[:, h], causal=self.causal, rotary=self.rotary, bias=biases[h]) for h in range(self.n_head)
-        ]
+        bias = [None] * self.n_head if self.bias is None else self.bias
+        return [Head(*matrices[:, h], causal=self.causal, rotary=self.rotary, bias=bias[h]) for h in range(self.n_head)]
 
 
 class FeedForward(nn.Module):
@@ -316,7 +314,7 @@ class MicroLLM(nn.Module):
         | `lookback_embedding` | normal, standard deviation 0.3                    | the same                  |
         | Linear               | uniform within 1 / sqrt(inputs), weights and bias | the same                  |
         | `proj`, `lm_head`    | as every Linear                                   | 0, weights and bias       |
-        | `relative_bias`      | a little for one distance per head, others 0      | the same                  |
+        | `relative_bias`      | 0, but RELATIVE_START of head i at distance i     | the same                  |
         | LayerNorm            | weight 1, bias 0                                  | the same                  |
 
         With zeros, each block adds nothing at first and all next characters are equally likely (Zhang et al. 2019,

@@ -15,7 +15,8 @@ from .model import MicroLLM
 class StackedMuon(torch.optim.Muon):
     """torch's Muon (Jordan et al. 2024), in under half the time: one product for all matrices of a shape, not one each.
 
-    The settings, the state and, up to rounding, the updates are those of torch. Weight decay is not implemented.
+    State and, up to rounding, updates are those of torch's Muon with Nesterov momentum, the original adjustment of the
+    learning rate and no weight decay: other settings have no effect. Every parameter needs a gradient.
     """
 
     @torch.no_grad()
@@ -40,15 +41,15 @@ class StackedMuon(torch.optim.Muon):
 def orthogonalized(matrices: torch.Tensor, settings: dict[str, Any]) -> torch.Tensor:
     """The nearest orthogonal matrices, roughly, to a stack (n, rows, columns) with rows <= columns, in bfloat16.
 
-    A few rounds of a Newton-Schulz iteration bring all singular values near one. It needs matrix products only.
+    A few rounds of a Newton-Schulz iteration bring most singular values near one, with matrix products only.
     """
     a, b, c = settings["ns_coefficients"]
     x = matrices.bfloat16()
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=settings["eps"])  # no singular value above one
-    for _ in range(settings["ns_steps"]):
+    for _ in range(settings["ns_steps"]):  # each: a x + (b x xT + c (x xT)^2) x
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x  # a x + (b x xT + c (x xT)^2) x, again and again
+    return x
 
 
 def is_tall(matrix: torch.Tensor) -> bool:
@@ -60,9 +61,9 @@ def make_optimizers(model: MicroLLM, config: TrainConfig) -> list[torch.optim.Op
     """The optimizers of a model. Raises ValueError unless each parameter is in exactly one of their groups.
 
     "adamw" is AdamW (Loshchilov & Hutter 2019) with torch's defaults, as in the article. "muon" is Muon (Jordan et al.
-    2024, https://kellerjordan.github.io/posts/muon) for the linear layers inside the blocks, whose update it makes
-    orthogonal, and AdamW for all other weights: embeddings, norms, biases and `lm_head`. Both use the same learning
-    rate.
+    2024, https://kellerjordan.github.io/posts/muon) for the matrices of the linear layers inside the blocks, whose
+    update it makes orthogonal, and AdamW for all else: embeddings, norms, biases and `lm_head`. Both use the same
+    learning rate.
     """
     fused = {"lr": config.learning_rate, "fused": True}  # one kernel for all weights
     if config.optimizer == "adamw":

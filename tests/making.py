@@ -38,7 +38,7 @@ def new_run(
 
 
 def draw_biases(model: MicroLLM) -> MicroLLM:
-    """Give relative positions other values than the zeros they start with, so that they matter. Returns the model."""
+    """Give relative positions random values, so that every distance matters. Returns the model."""
     for block in model.blocks:
         if block.attention.bias is not None:
             torch.nn.init.normal_(block.attention.relative_bias, std=0.1, generator=torch.Generator().manual_seed(3))

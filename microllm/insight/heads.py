@@ -69,10 +69,11 @@ def attention_window(length: int, block_size: int, *, causal: bool = True) -> tu
 def distance_shares(pattern: torch.Tensor) -> torch.Tensor:
     """The mean attention that each head pays to each distance: (L, H, T) of `pattern` (L, B, H, T, T), causal.
 
-    The mean for a distance is over the positions that have a character that far back, and one to choose beside it.
+    For T > 1. The mean for a distance is over the positions that have a character that far back; the first position is
+    left out, because it has no choice.
     """
     T = pattern.shape[-1]
-    shares = [pattern.diagonal(-back, dim1=-2, dim2=-1)[..., 1 if back == 0 else 0 :] for back in range(T)]
+    shares = [pattern.diagonal(-back, dim1=-2, dim2=-1)[..., int(back == 0) :] for back in range(T)]
     return torch.stack([each.mean(dim=(1, 3)) for each in shares], dim=-1)
 
 
@@ -82,7 +83,9 @@ def bias_shares(model: MicroLLM) -> torch.Tensor | None:
     That is the softmax of the bias of its relative positions, for the last place of a full context; None without them.
     """
     biases = [block.attention.bias for block in model.blocks]
-    return None if biases[0] is None else torch.stack(biases).detach().softmax(dim=-1)
+    if biases[0] is None:
+        return None
+    return torch.stack(biases)[..., : model.config.block_size].detach().softmax(dim=-1)
 
 
 def strongest(scores: list[HeadScore], layer: int, head: int) -> HeadScore | None:

@@ -88,7 +88,8 @@ def trace_block(block: Block, x: torch.Tensor, rows: slice = slice(None)) -> tup
     q, resid_pre = q[..., rows, :], x[..., rows, :]
     attn_scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
     if attention.bias is not None:
-        attn_scores = attn_scores + by_distance(attention.bias, x.shape[1], x.shape[1], causal=False)[:, rows]
+        T = x.shape[1]
+        attn_scores = attn_scores + by_distance(attention.bias, T, T, causal=attention.causal)[:, rows]
     if attention.causal:
         future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(diagonal=1)
         attn_scores = attn_scores.masked_fill(future[rows], -torch.inf)
@@ -104,6 +105,17 @@ def trace_block(block: Block, x: torch.Tensor, rows: slice = slice(None)) -> tup
     return resid_post, BlockTrace(
         resid_pre, q, k, v, attn_scores, pattern, z, attn_out, resid_mid, mlp_pre, mlp_post, mlp_out, resid_post
     )
+
+
+def trace_blocks(model: MicroLLM, windows: torch.Tensor) -> list[BlockTrace]:
+    """What each block computes for windows (N, T) of at most block_size tokens, without dropout."""
+    records = []
+    with evaluating(model):
+        x = model.embed(windows)
+        for block in model.blocks:
+            x, record = trace_block(block, x)
+            records.append(record)
+    return records
 
 
 def _trace_windows(model: MicroLLM, idx: torch.Tensor, rows: slice) -> tuple[dict[str, torch.Tensor], torch.Tensor]:

@@ -125,8 +125,8 @@ def take_part(
 def leave(job: TrainingJob | None, code: int) -> NoReturn:
     """End this process with an exit code, after training. `job` is what `take_part` returned.
 
-    The interpreter is not ended first: DistributedDataParallel keeps threads of the group until then, and one that
-    still frees a tensor aborts the process.
+    It does not wait for the interpreter to end: DistributedDataParallel keeps threads of the group until then, and one
+    that still frees a tensor would abort the process.
     """
     if job and job.run.read_info().state in ("finished", "stopped"):  # otherwise torchrun may restart all processes
         _note().unlink(missing_ok=True)

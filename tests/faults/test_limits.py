@@ -39,6 +39,13 @@ def test_where_not_even_one_sequence_and_one_layer_fit_the_width_is_named():
     assert memory_problem(model, train, VOCAB_SIZE, free=10**6).endswith("A smaller n_embd or block_size needs less.")
 
 
+def test_the_attention_weights_that_relative_positions_keep_are_counted():
+    model, train = configs_from({"block_size": 256, "batch_size": 64})
+    with_weights = memory_bytes(model, train, VOCAB_SIZE)
+    without = memory_bytes(replace(model, position="rotary"), train, VOCAB_SIZE)
+    assert with_weights - without >= 4 * model.n_layer * model.n_head * 64 * 256 * 256
+
+
 def test_the_free_memory_of_this_machine_is_a_plausible_number():
     assert free_memory() is None or 10**7 < free_memory() < 10**14
 

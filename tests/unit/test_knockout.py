@@ -53,6 +53,11 @@ def test_a_head_replaced_by_its_mean_says_what_it_says_on_average_over_the_passa
     torch.testing.assert_close(found, by_hand(model, idx, {place: means[place] for place in HEADS}))
 
 
+def test_a_head_that_does_not_exist_is_refused(model):
+    with pytest.raises(IndexError):
+        knocked_out(model, [(0, 3)])
+
+
 def test_the_model_itself_stays_as_it_is(model):
     before = copy.deepcopy(model.state_dict())
     assert not torch.equal(knocked_out(model, HEADS)(some_windows())[0], model(some_windows())[0])

@@ -19,6 +19,7 @@ from microllm.model import (
     MicroLLM,
     MultiHeadAttention,
     apply_rotary,
+    attend,
     parameter_count,
 )
 
@@ -91,7 +92,7 @@ def loop_attention(
         for s in range(t + 1 if causal else len(x)):
             k = turn(times(key, s), s)
             match = sum(a * b for a, b in zip(q, k, strict=True)) / math.sqrt(len(q))
-            scores.append(match + (0.0 if bias is None else bias[abs(t - s)]))
+            scores.append(match + (0.0 if bias is None else bias[t - s]))  # from the end of the list if s is later
         exps = [math.exp(score) for score in scores]
         weights = [e / sum(exps) for e in exps]
         values = [times(value, s) for s in range(len(scores))]
@@ -100,10 +101,12 @@ def loop_attention(
     return found, looks
 
 
-@pytest.mark.parametrize("ways", [{}, {"causal": False}, {"rotary": True}, {"bias": "drawn"}], ids=str)
+@pytest.mark.parametrize(
+    "ways", [{}, {"causal": False}, {"rotary": True}, {"bias": 6}, {"bias": 11, "causal": False}], ids=str
+)
 def test_a_head_is_softmax_attention_written_with_loops(ways):
     if "bias" in ways:
-        ways = {"bias": torch.randn(6, generator=rng(3), dtype=torch.float64)}
+        ways = ways | {"bias": torch.randn(ways["bias"], generator=rng(3), dtype=torch.float64)}
     query, key, value = torch.randn(3, 4, 12, generator=rng(1), dtype=torch.float64)
     x = torch.randn(2, 6, 12, generator=rng(2), dtype=torch.float64)
     out, weights = Head(query, key, value, **ways)(x)
@@ -303,6 +306,23 @@ def test_a_bias_of_one_distance_is_attention_to_that_distance():
     assert (weights[0].diagonal(-2) > 0.999).all()
 
 
+def test_relative_positions_without_a_causal_mask_tell_later_characters_from_earlier_ones():
+    model = small_model(position="relative", causal=False)
+    with torch.no_grad():
+        model.blocks[0].attention.relative_bias.zero_()[1, -2] = 10.0
+    _, weights = model.blocks[0].attention.heads[1](torch.randn(1, 6, 12, generator=rng()))
+    assert (weights[0].diagonal(2) > 0.999).all()
+
+
+@pytest.mark.parametrize("bias", [None, torch.randn(2, 4, 4, generator=rng(1))], ids=["fused", "bias"])
+def test_attention_under_bfloat16_is_computed_in_float32(bias):
+    q, k, v = torch.randn(3, 1, 2, 4, 8, generator=rng()).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attend(q, k, v, causal=False, bias=bias)
+    expected = attend(q.float(), k.float(), v.float(), causal=False, bias=bias)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
+
+
 def test_lookback_hands_over_the_neighbours_and_nobody_farther_away():
     model, seen = small_model(lookback=2), []
     idx = some_idx()
@@ -365,14 +385,18 @@ def test_the_gradient_of_the_loss_is_its_slope(recipe):
 # ---------------------------------------------------------------- its size
 
 
-@pytest.mark.parametrize("config", [SMALL, PRESETS["quick"].model, PRESETS["article"].model], ids=str)
+@pytest.mark.parametrize(
+    "config",
+    [SMALL, PRESETS["quick"].model, PRESETS["article"].model, replace(PRESETS["quick"].model, causal=False)],
+    ids=str,
+)
 def test_the_number_of_parameters_is_that_of_the_formula(config):
     C, T = config.n_embd, config.block_size
     attention = 3 * C * C + (C * C + C)
     feed_forward = (C * 4 * C + 4 * C) + (4 * C * C + C)
     layer = 2 * C + attention + 2 * C + feed_forward
     embedding = 91 * C + (T * C if config.position == "learned" else 0) + config.lookback * 92 * C
-    layer += config.n_head * T if config.position == "relative" else 0
+    layer += config.n_head * (T if config.causal else 2 * T - 1) if config.position == "relative" else 0
     assert parameter_count(config, 91) == embedding + config.n_layer * layer + 2 * C + (C * 91 + 91)
     assert parameter_count(config, 91) == sum(p.numel() for p in MicroLLM(config, 91).parameters())
 

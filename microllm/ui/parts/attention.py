@@ -163,8 +163,8 @@ def _score_caption(scores: list[HeadScore], layer: int, head: int) -> None:
 
 
 def _distance_chart(shares: torch.Tensor) -> None:
-    """What the chosen head has learned about distances alone, (block_size,)."""
-    st.markdown("**By distance alone**, before it compares any characters")
+    """How the chosen head weighs distances alone, (block_size,)."""
+    st.markdown("**By distance alone**, before the head compares any characters")
     st.vega_lite_chart(
         distance_data(shares),
         distance_spec(len(shares), mode()),
@@ -173,9 +173,10 @@ def _distance_chart(shares: torch.Tensor) -> None:
         alt="Share of attention at each distance, if all characters matched equally",
     )
     st.caption(
-        "The bias that this head has learned for each distance, as shares of its attention if all characters matched "
-        "equally. Look for one high bar: a head that has specialized in one distance. The bars below the small "
-        "pictures show the same for every head, from the character itself (left) back."
+        "How this head weighs each distance, as shares of its attention if all characters matched equally. Each head "
+        "starts with some preference for one distance, and training changes it. One high bar is a head that has "
+        "specialized. The bars below the small pictures show the same for every head, from the character itself (left) "
+        "to those farther back."
     )
 
 
