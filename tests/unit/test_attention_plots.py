@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from microllm.plots import PALETTE
-from microllm.plots.attention import attention_figure, coarse, packed
+from microllm.plots.attention import attention_figure, coarse, distance_data, distance_spec, packed
 
 
 def rows_that_sum_to_one(*shape: int, causal: bool = True) -> torch.Tensor:
@@ -89,3 +89,11 @@ def test_names_of_invisible_characters_are_upright():
     assert axes["abc"].tickangle == 0
     assert axes["a\u2028c"].tickangle == -90
     assert axes["a\u2028c"].labelalias["2"] == "‹2028›"
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 5, 32, 128, 256])
+def test_the_distances_with_a_label_are_among_those_drawn_and_not_too_many(block_size):
+    rows = distance_data(torch.full((block_size,), 1 / block_size))
+    assert rows.back.tolist() == list(range(block_size)) and rows.share.sum() == pytest.approx(1)
+    labels = distance_spec(block_size, "light")["encoding"]["x"]["axis"]["values"]
+    assert 0 in labels and set(labels) <= set(rows.back) and len(labels) <= 12

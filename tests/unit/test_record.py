@@ -1,4 +1,4 @@
-"""The counting tables of the record against explicit loops, and compression against its own definition."""
+"""The record: counting tables against explicit loops, compression, and how a row sums up its seeds."""
 
 import math
 import zlib
@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from benchmarks.counting import BackOffTable, compressed_loss
+from benchmarks.record import GOALS, HEAD, Result, row
+from benchmarks.report import settings
 
 V, N = 5, 4
 IDS = torch.randint(V, (300,), generator=torch.Generator().manual_seed(1)) // 2  # some never occur
@@ -58,3 +60,27 @@ def test_a_text_that_was_seen_adds_little_to_a_compressed_file():
         compressed_loss(zlib.compress, known, known),
     )
     assert seen < 0.5 < fresh
+
+
+def test_a_row_has_medians_of_its_seeds_and_nothing_for_a_goal_that_was_not_reached():
+    runs = [Result(seed, [(1.0, 1.9), (2.0 * seed, 1.6)], {8: 1.5 + seed}, 1_234) for seed in (1, 2, 3)]
+    found = dict(zip(HEAD, row("mine", runs), strict=True))
+    assert found == {
+        "": "mine",
+        "validation loss (seeds)": "1.600 (1.600 to 1.600)",
+        "from 8 characters": "3.500",
+        "from 32 characters": "",
+        "CPU s to 1.7775": "4.0",
+        **{f"CPU s to {goal}": "" for goal in GOALS[1:]},
+        "CPU s in all": "4.0",
+        "parameters or sequences": "1,234",
+    }
+
+
+def test_settings_are_read_as_numbers_where_they_are_numbers():
+    assert settings(["n_layer=4", "learning_rate=1e-3", "position=rotary", "causal=False"]) == {
+        "n_layer": 4,
+        "learning_rate": 1e-3,
+        "position": "rotary",
+        "causal": False,
+    }
