@@ -123,10 +123,14 @@ class Dropout(nn.Module):
 
 
 class LayerCache:
-    """The keys and values of one layer for the tokens read so far, in memory that is allocated once."""
+    """The keys and values of one layer for the tokens read so far, in memory that is allocated once.
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+    `bias` (H, block_size, block_size) is what relative positions add to the scores, laid out once for all tokens.
+    """
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None) -> None:
         self.keys, self.values, self.length = keys, values, 0  # (B, H, block_size, D)
+        self.bias = bias
 
     def update(self, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Append the keys and values of new tokens (B, H, T, D); return all so far, each (B, H, length, D)."""
@@ -146,7 +150,9 @@ class Cache:
         config, weight = model.config, model.token_embedding.weight
         shape = (2, config.n_layer, batch_size, config.n_head, config.block_size, config.head_size)
         keys, values = weight.new_zeros(shape)
-        self.layers = [LayerCache(*pair) for pair in zip(keys, values, strict=True)]
+        with torch.no_grad():
+            biases = [block.attention.bias_scores(config.block_size, config.block_size) for block in model.blocks]
+        self.layers = [LayerCache(*layer) for layer in zip(keys, values, biases, strict=True)]
         self.idx = torch.empty(batch_size, 0, dtype=torch.long, device=weight.device)
 
     @property
@@ -205,7 +211,7 @@ class MultiHeadAttention(nn.Module):
         q, k, v = self.project_qkv(x, start=cache.length if cache else 0)
         if cache:
             k, v = cache.update(k, v)
-        return self.attend_and_project(q, k, v)
+        return self.attend_and_project(q, k, v, cache.bias if cache else None)
 
     def project_qkv(self, x: torch.Tensor, start: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Queries, keys and values of all heads, each (B, H, T, D), of x (B, T, C), whose first is at `start`."""
@@ -216,11 +222,19 @@ class MultiHeadAttention(nn.Module):
         (q, k), (v,) = qk, v
         return q, k, v
 
-    def attend_and_project(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """The output of all heads through `proj`: (B, T, C), for every query or for that of the newest token alone."""
-        bias, (queries, keys) = self.bias, (q.shape[2], k.shape[2])
-        if bias is not None:
-            bias = by_distance(bias, queries, keys, causal=self.causal)
+    def bias_scores(self, queries: int, keys: int) -> torch.Tensor | None:
+        """`bias` laid out for the last `queries` of `keys` tokens: (H, queries, keys)."""
+        return None if self.bias is None else by_distance(self.bias, queries, keys, causal=self.causal)
+
+    def attend_and_project(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, laid_out: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The output of all heads through `proj`: (B, T, C), for every query or for that of the newest token alone.
+
+        `laid_out` is what `bias_scores` returns for a whole context, if that is known.
+        """
+        queries, keys = q.shape[2], k.shape[2]
+        bias = self.bias_scores(queries, keys) if laid_out is None else laid_out[:, keys - queries : keys, :keys]
         # the newest token may attend to all others: none is later
         out = attend(q, k, v, causal=self.causal and queries > 1, bias=bias)
         return self.dropout(self.proj(out.transpose(1, 2).flatten(2)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..model import Block, MicroLLM, by_distance, evaluating
+from ..model import Block, MicroLLM, evaluating
 
 _WINDOWS_PER_BATCH = 32
 
@@ -88,8 +88,7 @@ def trace_block(block: Block, x: torch.Tensor, rows: slice = slice(None)) -> tup
     q, resid_pre = q[..., rows, :], x[..., rows, :]
     attn_scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
     if attention.bias is not None:
-        T = x.shape[1]
-        attn_scores = attn_scores + by_distance(attention.bias, T, T, causal=attention.causal)[:, rows]
+        attn_scores = attn_scores + attention.bias_scores(x.shape[1], x.shape[1])[:, rows]
     if attention.causal:
         future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(diagonal=1)
         attn_scores = attn_scores.masked_fill(future[rows], -torch.inf)
