@@ -157,42 +157,47 @@ def picture(results: dict[str, list[Result]]) -> str:
     """
     import vl_convert  # for this option alone
 
-    rows = []
-    for name, found in results.items():
-        middle = sorted(found, key=lambda result: result.curve[-1][1])[len(found) // 2]
-        label = f"{name}: {middle.curve[-1][1]:.3f}"
-        rows += [
-            {"row": label, "seconds": seconds, "loss": loss, "is_curve": len(middle.curve) > 1}
-            for seconds, loss in middle.curve
-            if loss < MAX_LOSS
-        ]
-    x = {"field": "seconds", "type": "quantitative", "title": "CPU seconds of training", "scale": {"type": "log"}}
+    lines, points, free = [], [], 0.0
+    middles = {name: sorted(found, key=_final)[len(found) // 2] for name, found in results.items()}
+    for name, middle in sorted(middles.items(), key=lambda each: _final(each[1])):
+        label = f"{name}: {_final(middle):.3f}"
+        drawn = [{"row": label, "seconds": t, "loss": loss} for t, loss in middle.curve if loss < MAX_LOSS]
+        if len(middle.curve) > 1:
+            lines += drawn
+        elif drawn:
+            free = max(free + 0.045, _final(middle))  # the next place for a label, so that none covers another
+            points.append(drawn[0] | {"label": free})
+    x = {"field": "seconds", "type": "quantitative", "title": "CPU seconds of training"}
     y = {"field": "loss", "type": "quantitative", "title": "validation loss, nats per character"}
+    names = list(dict.fromkeys(each["row"] for each in lines))
+    grey = "#6B7280"
     spec = {
-        "data": {"values": rows},
         "width": 640,
         "height": 400,
-        "encoding": {"x": x, "y": y | {"scale": {"zero": False}}},
+        "encoding": {
+            "x": x | {"scale": {"type": "log", "nice": False}, "axis": {"grid": False}},
+            "y": y | {"scale": {"zero": False}},
+        },
         "layer": [
             {
-                "transform": [{"filter": "datum.is_curve"}],
+                "data": {"values": lines},
                 "mark": {"type": "line", "strokeWidth": 2},
-                "encoding": {"color": {"field": "row", "title": None, "scale": {"range": COLORS}}},
+                "encoding": {"color": {"field": "row", "title": None, "sort": names, "scale": {"range": COLORS}}},
             },
+            {"data": {"values": points}, "mark": {"type": "point", "shape": "diamond", "color": grey, "filled": True}},
             {
-                "transform": [{"filter": "!datum.is_curve"}],
-                "layer": [
-                    {"mark": {"type": "point", "shape": "diamond", "color": "#6B7280", "filled": True, "size": 50}},
-                    {
-                        "mark": {"type": "text", "align": "left", "dx": 8, "color": "#6B7280"},
-                        "encoding": {"text": {"field": "row"}},
-                    },
-                ],
+                "data": {"values": points},
+                "mark": {"type": "text", "align": "left", "dx": 8, "color": grey},
+                "encoding": {"text": {"field": "row"}, "y": {"field": "label", "type": "quantitative"}},
             },
         ],
         "config": {"background": "#FFFFFF", "font": "sans-serif"},
     }
     return vl_convert.vegalite_to_svg(spec)
+
+
+def _final(result: Result) -> float:
+    return result.curve[-1][1]
 
 
 HEAD = [

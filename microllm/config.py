@@ -243,7 +243,7 @@ PRESETS = {
     "long": Preset(
         "Long",
         "A minute or two; sees four times as far back and reaches a loss of about 1.2 on the real book.",
-        ModelConfig(block_size=128, n_embd=96, n_head=3, n_layer=3, lookback=3),
+        ModelConfig(block_size=128, n_embd=96, n_head=3, n_layer=3, position="rotary", lookback=3),
         TrainConfig(batch_size=12, max_steps=1_900),
     ),
 }
