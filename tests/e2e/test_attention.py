@@ -239,7 +239,7 @@ def test_below_each_picture_are_bars_of_what_its_head_learned_about_distance_and
     # each head begins with a distance of its own: over a third of its attention, and the rest spread over all
     for filled in bars(page).evaluate_all(HEIGHTS):
         assert 0.2 * column < filled < 1.1 * column
-    expect(at(page, "distances").locator("canvas, svg").first).to_be_visible()
+    expect(at(page, "attention-live").locator("[data-testid=stVegaLiteChart]").first).to_be_visible()
     bars(page).nth(6).click()
     expect(tile(page, 2, 3)).to_have_attribute("aria-checked", "true")
     assert not page.errors
