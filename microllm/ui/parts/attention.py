@@ -102,9 +102,9 @@ def _tick(view: View, text: str) -> None:
         st.markdown("**All heads**: choose one")
         notes, by_distance = _notes(scores, config.n_layer, config.n_head), bias_shares(model)
         heads(pattern, notes, (layer, head), _choose, causal=config.causal, by_distance=by_distance)
-        _score_caption(scores, layer, head)
         if by_distance is not None:
             _distance_chart(by_distance[layer, head])
+        _score_caption(scores, layer, head)
     with big:
         what = (view.run.id, view.moment, text, layer, head, mode())
         is_training = view.moment is None and view.job is not None and view.job.state == "training"
