@@ -269,8 +269,17 @@ BOOK, DRAWING_ROOM, WORDS_TWICE, OWN = range(4)
 
 def choose(page: Page, key: str, option: int) -> None:
     """Choose the option of this number, from the top, in a list that folds down."""
-    at(page, key).locator("[data-testid=stSelectbox] input, input").first.click()
-    page.locator("[role=option]").nth(option).click()
+    field, wanted = at(page, key).locator("input").first, page.locator("[role=option]").nth(option)
+
+    def is_unfolded() -> bool:
+        if not wanted.is_visible():
+            field.click()
+            page.wait_for_timeout(300)  # the list closes again when the page scrolls, as after a run has ended
+        return wanted.is_visible()
+
+    settle(page)
+    until(page, is_unfolded, f"the options of {key}")
+    wanted.click()
     settle(page)
 
 

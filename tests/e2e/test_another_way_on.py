@@ -36,8 +36,6 @@ def test_a_fork_that_trains_on_another_text_shows_what_it_forgets(page, server):
     parent = start(page, server, max_steps=60, text="words-twice")
     is_finished(page, server)
     expect(at(page, "fork")).to_be_visible()
-    at(page, "text").scroll_into_view_if_needed()
-    page.wait_for_timeout(500)  # a list that has just been unfolded closes when the page scrolls
     choose(page, "text", DRAWING_ROOM)
     press(page, "fork")
     at(page, "fork-start").scroll_into_view_if_needed()

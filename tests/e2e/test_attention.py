@@ -368,7 +368,7 @@ MARK = """
 
 
 def test_while_it_trains_the_sentence_and_the_heads_update_in_place_and_the_heatmap_stays(page, server):
-    run = start(page, server, preset="quick", block_size=24, n_embd=32, batch_size=8)
+    run = start(page, server, position="relative")
     look(page, server, run)
     wait_for_more_steps(page)
 
