@@ -80,12 +80,12 @@ def distance_shares(pattern: torch.Tensor) -> torch.Tensor:
 def bias_shares(model: MicroLLM) -> torch.Tensor | None:
     """How each head would divide its attention among the distances (L, H, block_size) if all keys matched equally.
 
-    That is the softmax of the bias of its relative positions, for the last place of a full context; None without them.
+    That is the softmax of the bias of its relative positions, for the last place of a full context. None without them,
+    and without a causal mask: there attention is divided among later characters too.
     """
-    biases = [block.attention.bias for block in model.blocks]
-    if biases[0] is None:
+    if model.config.position != "relative" or not model.config.causal:
         return None
-    return torch.stack(biases)[..., : model.config.block_size].detach().softmax(dim=-1)
+    return torch.stack([block.attention.bias for block in model.blocks]).detach().softmax(dim=-1)
 
 
 def strongest(scores: list[HeadScore], layer: int, head: int) -> HeadScore | None:

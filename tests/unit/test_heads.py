@@ -126,3 +126,4 @@ def test_bias_shares_are_the_pattern_of_a_model_whose_characters_all_match_equal
     last_rows = trace(model, torch.arange(6)).pattern[:, :, -1]
     torch.testing.assert_close(bias_shares(model), last_rows.flip(-1))
     assert bias_shares(MicroLLM(ModelConfig(position="learned"), 9)) is None
+    assert bias_shares(MicroLLM(ModelConfig(position="relative", causal=False), 9)) is None
