@@ -97,14 +97,14 @@ def distance_spec(block_size: int, mode: str) -> dict[str, Any]:
     """The Vega-Lite spec of one head's share of attention at each distance."""
     ticks = sorted({0, 1, 2, 4, *range(8, block_size, 8 * math.ceil(block_size / 64))} & set(range(block_size)))
     return {
-        "height": 110,
+        "height": 200,  # with its axes
         "mark": {"type": "bar", "color": PALETTE[mode]["attention"]},
         "encoding": {
             "x": {
                 "field": "back",
                 "type": "ordinal",
                 "title": "distance, characters back",
-                "axis": {"values": ticks, "labelAngle": 0, "ticks": False},
+                "axis": {"values": ticks, "labelAngle": 0, "labelOverlap": "greedy", "ticks": False},
             },
             "y": {
                 "field": "share",
