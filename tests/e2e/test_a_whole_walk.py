@@ -28,7 +28,7 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.timeout(300)
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-MAX_STEPS = 300
+MAX_STEPS = 800  # more than are made before Pause is pressed, and few enough to see the end
 
 
 def point_at(page: Page, place) -> None:
@@ -68,10 +68,10 @@ def train_and_watch(page: Page, server) -> str:
     run = press_start(page)
     assert server.run(run)["guess"] == pytest.approx(float(guess))
     wait_for_more_steps(page)
-    expect(at(page, "sample-live")).to_contain_text("%")
-    expect(at(page, "milestones")).to_be_visible()
     press(page, "bar-pause")
     reached = wait_until_it_stands_still(page, server)
+    expect(at(page, "sample-live")).to_contain_text("%")
+    expect(at(page, "milestones")).to_be_visible()
     press(page, "bar-step")
     until(page, lambda: step(page) == reached + 1, "one step")
     nothing_sticks_out(page)
