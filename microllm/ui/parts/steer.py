@@ -26,9 +26,9 @@ def live_settings(view: View | None) -> None:
     """The settings that the owner may change while the run trains. Others are told what they can do."""
     job = ownership.owned_job()
     if job is None:
-        if view and view.is_active:
+        if view and view.is_active and not ownership.is_unknown():
             st.info(
-                "You are watching. This run was started in another window or on the command line, and can be paused, "
+                "You are watching. This run was started in another browser or on the command line, and can be paused, "
                 "changed or stopped only there. You can look at it, generate text, or start a run of your own.",
                 icon=":material/visibility:",
             )
