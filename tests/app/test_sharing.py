@@ -160,6 +160,7 @@ def test_the_bare_address_shows_the_newest_run_of_this_browser_and_one_that_trai
     newest.update(owner=hash_key("another"))
     assert open_app("train", stored=stored).query_params == {"run": finished_run.id}
     assert open_app("train", stored=stored, run=live_run.id).query_params == {"run": live_run.id}
+    assert open_app("train", stored=stored, n_layer="3").query_params == {"n_layer": "3"}  # a link to something else
     assert not open_app("train").query_params
 
 

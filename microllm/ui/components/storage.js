@@ -62,7 +62,7 @@ const startOver = (state) => {
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const box = root.querySelector("i")
-  const state = (box.state ??= { asked: null, kept: new Set(), hasLeft: false })
+  const state = (box.state ??= { kept: new Set(), hasLeft: false })
   if (state.hasLeft) return
   window.onstorage = ({ key, newValue }) => key === KEYS && newValue === null && startOver(state) // in another tab
   if (data.forget) return startOver(state)
@@ -74,10 +74,10 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     write(TAB, DRAFT, data.draft)
     write(BROWSER, DRAFT, data.draft)
   } else if (state.asked !== data.asked) {
-    state.asked = data.asked
     const mine = read(TAB, DRAFT)
     const draft = mine ?? read(BROWSER, DRAFT)
     const keys = [...readKeys()].slice(-MAX_KEYS)
     setTriggerValue("told", { keys, draft, mine: mine !== null, refused: isRefused() })
   }
+  state.asked = data.asked
 }

@@ -51,6 +51,11 @@ def restore(saved: Any, is_of_this_tab: bool) -> str | None:
     return " ".join(draft.apply_link(link.read(values, is_draft=True))) or None
 
 
+def is_bare(address: Mapping[str, str]) -> bool:
+    """True for an address that names neither a run nor settings."""
+    return not _about_next_run(address)
+
+
 def _chosen() -> link.Link:
     """What the controls say, without the fields that a reloading browser fills in by itself."""
     return replace(draft.to_link(), own=None, guess=None)
