@@ -50,7 +50,7 @@ def send() -> None:
         asked=secrets.token_hex(4) if window.browser_keeps is None else None,
         draft=saved_draft.written(),
         keep=new,
-        drop=sorted(window.useless_keys - ownership.keys().keys()),
+        drop=sorted(window.deleted_runs),
         is_forgetting=window.is_forgetting,
     )
 

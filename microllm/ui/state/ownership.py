@@ -34,6 +34,9 @@ def take_key(run_id: str, owner_key: str) -> bool:
 def take_keys(told: Any) -> str | None:
     """Own the runs whose keys the browser has told: pairs of id and key, the newest last.
 
+    A key of no run here stays in the browser: another folder of runs may be used at the same address, and a damaged run
+    may be repaired.
+
     Returns the id of the run to show to a person who comes back: one that trains, else one that waits, else the newest.
     """
     found: list[tuple[str, RunInfo]] = []
@@ -42,13 +45,11 @@ def take_keys(told: Any) -> str | None:
             continue
         try:
             info = Run.open(run_id).read_info()
-        except RunProblem:  # damaged; or deleted, or in another folder of runs that used this address before
-            pass
-        else:
-            if not info.is_owned_with(owner_key):  # it has a new owner
-                session().useless_keys.add(run_id)
+            if not info.is_owned_with(owner_key):
                 continue
             found.append((run_id, info))
+        except RunProblem:  # `owns` asks again
+            pass
         keys()[run_id] = owner_key
         session().stored_keys.add(run_id)
     return max(found, key=_rank, default=(None, None))[0]
@@ -70,7 +71,7 @@ def _rank(found: tuple[str, RunInfo]) -> tuple:
 def drop_key(run_id: str) -> None:
     """Own this run no longer, in this window and in its browser: it was deleted."""
     keys().pop(run_id, None)
-    session().useless_keys.add(run_id)
+    session().deleted_runs.add(run_id)
 
 
 def owns(run_id: str | None = None) -> bool:

@@ -48,8 +48,8 @@ class Session:
     """By run id. A run stores only a hash of its key."""
     stored_keys: set[str] = field(default_factory=set)
     """The ids of the runs whose keys the browser told."""
-    useless_keys: set[str] = field(default_factory=set)
-    """The ids of runs whose keys the browser should drop: the run was deleted, or has another owner now."""
+    deleted_runs: set[str] = field(default_factory=set)
+    """The ids of the runs that this window deleted: the browser drops their keys."""
     met_runs: set[str] = field(default_factory=set)
     """The ids of all runs that this window has shown."""
 
