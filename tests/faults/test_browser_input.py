@@ -35,9 +35,8 @@ _JSON = [
     {"turn": "0", "character": 5},
     {"turn": 0, "character": "\ud800xx"},
     {"turn": [0]},
-    {"selection": {"guess": [{"loss": "low"}], "zoom": 5}},
-    {"selection": {"guess": [{"loss": math.nan}]}},
-    {"selection": {"guess": 5}},
+    {"guessed": "low", "opened": 5},
+    {"guessed": math.nan},
     {"selection": []},
 ]
 
