@@ -11,7 +11,7 @@ from ...jobs.samples import ScoredSample
 from ...tokenizer import visible
 from .. import server
 from ..state.view import View
-from ..words import literal
+from ..words import lines_in_words, literal
 
 
 def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
@@ -41,6 +41,8 @@ def _sample(view: View) -> ScoredSample | None:
 
 def _scores(sample: ScoredSample) -> str:
     parts = [f"Step {sample.step:,}"]
+    if sample.new_lines:
+        parts.append(lines_in_words(*sample.new_lines))
     if sample.real_words is not None:
         parts.append(f"**{sample.real_words:.0%}** of its words occur in the text")
     parts.append(f"its top guess of the next character is right **{sample.top1_accuracy:.0%}** of the time")
