@@ -26,7 +26,7 @@ class PublishedText:
 PUBLISHED_TEXTS: dict[str, PublishedText] = {
     "book": PublishedText(
         "Pride and Prejudice",
-        "Jane Austen's novel of 1813, from Project Gutenberg; in the public domain in the USA.",
+        "Jane Austen's novel of 1813 (public domain in the USA), from Project Gutenberg.",
         (
             "https://www.gutenberg.org/cache/epub/1342/pg1342.txt",
             "https://www.gutenberg.org/files/1342/1342-0.txt",
@@ -37,8 +37,7 @@ PUBLISHED_TEXTS: dict[str, PublishedText] = {
     ),
     "shakespeare": PublishedText(
         "Tiny Shakespeare",
-        "Scenes from Shakespeare's plays (public domain), 40,000 lines, the text of nanoGPT and many lectures; from "
-        "Andrej Karpathy's char-rnn (MIT license).",
+        "40,000 lines of his plays (public domain), from Andrej Karpathy's char-rnn (MIT license).",
         (
             "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
             "https://cdn.jsdelivr.net/gh/karpathy/char-rnn@master/data/tinyshakespeare/input.txt",
@@ -49,8 +48,7 @@ PUBLISHED_TEXTS: dict[str, PublishedText] = {
     ),
     "names": PublishedText(
         "First names",
-        "The 32,033 most common of 2018 in the USA, one per line (public data of ssa.gov); from Andrej Karpathy's "
-        "makemore (MIT license).",
+        "The 32,033 most common in the USA (public data of ssa.gov), from Andrej Karpathy's makemore (MIT license).",
         (
             "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt",
             "https://cdn.jsdelivr.net/gh/karpathy/makemore@master/names.txt",

@@ -23,7 +23,7 @@ def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
             if sample is None:
                 st.caption("Waiting for the first sample …")
             else:
-                st.code(visible(sample.text, keep=" \n\t"), language=None, wrap_lines=True)
+                st.code(_shown(sample), language=None, wrap_lines=True)
                 st.caption(_scores(sample))
         _milestones(view, passed)
     except ValueError as problem:  # its text or its weights cannot be read
@@ -37,6 +37,13 @@ def _sample(view: View) -> ScoredSample | None:
         return None
     step = view.snapshots[-1] if view.moment is None else view.moment
     return server.samples().at(view.run, step, wait=2.0)
+
+
+def _shown(sample: ScoredSample) -> str:
+    """The text of a sample; the many short lines of a list one after another, so that they need no more room."""
+    if sample.new_lines:
+        return visible(sample.text, keep=" ").replace("⏎", "⏎ ")
+    return visible(sample.text, keep=" \n\t")
 
 
 def _scores(sample: ScoredSample) -> str:
