@@ -35,7 +35,7 @@ def lines_in_words(new: int, number: int) -> str:
     """How many of a number of lines are new, in Markdown."""
     if not number:
         return "No whole line yet"
-    return f"**{new:,}** of {number:,} different lines are new, {number - new:,} are in the list"
+    return f"**{new:,}** of {number:,} lines are new, {number - new:,} are in the list"
 
 
 def duration(seconds: float) -> str:

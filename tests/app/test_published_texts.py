@@ -141,7 +141,7 @@ def test_a_published_text_can_be_modified_and_its_command_and_its_link_repeat_th
 
 def numbers(sentence: str) -> tuple[int, int, int]:
     """(new lines, all lines, those in the list) of a page."""
-    found = re.search(r"\*\*(\d+)\*\* of (\d+) different lines are new, (\d+) ", sentence)
+    found = re.search(r"\*\*(\d+)\*\* of (\d+) lines are new, (\d+) ", sentence)
     return tuple(map(int, found.groups()))
 
 

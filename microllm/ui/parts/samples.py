@@ -16,15 +16,15 @@ from ..words import lines_in_words, literal
 
 def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
     """A sample of the model at the displayed moment, and what it wrote as it beat each reference loss (`passed`)."""
-    st.markdown("**What it writes**" + (" now" if view.moment is None else ""))
+    heading = "**What it writes**" + (" now" if view.moment is None else "")
     try:
         sample = _sample(view)
-        with st.container(key="sample-live"):
+        with st.container(key="sample-live", gap="xsmall"):
             if sample is None:
-                st.caption("Waiting for the first sample …")
+                st.markdown(f"{heading} · waiting for the first sample …")
             else:
+                st.markdown(f"{heading} · {_scores(sample)}")
                 st.code(_shown(sample), language=None, wrap_lines=True)
-                st.caption(_scores(sample))
         _milestones(view, passed)
     except ValueError as problem:  # its text or its weights cannot be read
         st.error(literal(str(problem)), icon=":material/error:")
@@ -47,13 +47,13 @@ def _shown(sample: ScoredSample) -> str:
 
 
 def _scores(sample: ScoredSample) -> str:
-    parts = [f"Step {sample.step:,}"]
+    parts = [f"step {sample.step:,}"]
     if sample.new_lines:
         parts.append(lines_in_words(*sample.new_lines))
     if sample.real_words is not None:
-        parts.append(f"**{sample.real_words:.0%}** of its words occur in the text")
-    parts.append(f"its top guess of the next character is right **{sample.top1_accuracy:.0%}** of the time")
-    return " · ".join(parts) + ". Each sample has the same prompt and random seed, so only the model changes."
+        parts.append(f"**{sample.real_words:.0%}** real words")
+    parts.append(f"next character right **{sample.top1_accuracy:.0%}**")
+    return " · ".join(parts)
 
 
 def _milestones(view: View, passed: list[plots.Mark]) -> None:

@@ -91,14 +91,15 @@ def _controls() -> tuple[str, int, Sampling]:
     )
 
 
-def measure_of_lines(view: View, samples: Sequence[Sample]) -> str | None:
-    """How many lines of the samples are new, in words; None if the text of the run is not a list."""
+def new_lines_of(view: View, samples: Sequence[Sample]) -> None:
+    """How many lines of these samples are new, if the text of the run is a list."""
     try:
         known = lines_of_list(view.info.text.sha256)
     except TextProblem:  # the text is not on this server
-        return None
-    counts = known and new_lines(((sample.prompt, sample.text) for sample in samples), known)
-    return counts and lines_in_words(*counts)
+        return
+    if known is not None:
+        counts = new_lines(((sample.prompt, sample.text) for sample in samples), known)
+        st.markdown(f"{lines_in_words(*counts)}. Each different line counts once; the list has its held-out part too.")
 
 
 # ---- what the user does
@@ -187,8 +188,7 @@ def _tick(view: View, prompt: str, key: str, was_writing: bool) -> None:
         st.caption("Press Generate, and the model continues your prompt one character at a time.")
         return
     size = view.info.model.block_size
-    if measure := measure_of_lines(view, generation.samples):
-        st.markdown(f"{measure}.")
+    new_lines_of(view, generation.samples)
     st.caption(
         f"{sum(len(sample.text) for sample in generation.samples):,} characters from the model at step "
         f"{generation.samples[0].step:,}; the tint shows how surprising each was to it. A key-value cache lets the "
