@@ -279,7 +279,7 @@ def unfold(page: Page, key_within: str) -> None:
     expect(at(page, key_within)).to_be_visible()
 
 
-BOOK, DRAWING_ROOM, WORDS_TWICE, OWN = range(4)
+BOOK, SHAKESPEARE, NAMES, DRAWING_ROOM, WORDS_TWICE, OWN = range(6)
 
 
 def choose(page: Page, key: str, option: int) -> None:

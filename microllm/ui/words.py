@@ -31,6 +31,13 @@ def choices(loss: float) -> str:
     return f"{number:.1f} equal choices" if number < 10 else f"{number:.0f} equal choices"
 
 
+def lines_in_words(new: int, number: int) -> str:
+    """How many of a number of lines are new, in Markdown."""
+    if not number:
+        return "No whole line yet"
+    return f"**{new:,}** of {number:,} lines are new, {number - new:,} are in the list"
+
+
 def duration(seconds: float) -> str:
     """A duration in words: 43 s, 2 min 5 s, 3 h 20 min."""
     seconds = round(seconds)

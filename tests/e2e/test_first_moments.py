@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from driving import CHART, at, button, choose, press, settle, step, until, visit
+from driving import CHART, DRAWING_ROOM, at, button, choose, press, settle, step, until, visit
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
@@ -31,7 +31,7 @@ def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(add
 
 def test_the_first_point_is_on_the_plot_soon_after_a_click_on_start(page, server):
     visit(page, f"{server.url}/train")
-    choose(page, "text", 1)
+    choose(page, "text", DRAWING_ROOM)
     expect(page.locator(CHART)).to_be_visible()
     until(page, lambda: "ms" in at(page, "cost").inner_text(), "how fast the server is")
     began = time.monotonic()

@@ -11,7 +11,7 @@ from ...jobs.samples import ScoredSample
 from ...tokenizer import visible
 from .. import server
 from ..state.view import View
-from ..words import literal
+from ..words import lines_in_words, literal
 
 
 def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
@@ -24,7 +24,7 @@ def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
                 st.markdown(f"{heading} · waiting for the first sample …")
             else:
                 st.markdown(f"{heading} · {_scores(sample)}")
-                st.code(visible(sample.text, keep=" \n\t"), language=None, wrap_lines=True)
+                st.code(_shown(sample), language=None, wrap_lines=True)
         _milestones(view, passed)
     except ValueError as problem:  # its text or its weights cannot be read
         st.error(literal(str(problem)), icon=":material/error:")
@@ -39,8 +39,17 @@ def _sample(view: View) -> ScoredSample | None:
     return server.samples().at(view.run, step, wait=2.0)
 
 
+def _shown(sample: ScoredSample) -> str:
+    """The text of a sample; the many short lines of a list one after another, so that they need no more room."""
+    if sample.new_lines:
+        return visible(sample.text, keep=" ").replace("⏎", "⏎ ")
+    return visible(sample.text, keep=" \n\t")
+
+
 def _scores(sample: ScoredSample) -> str:
     parts = [f"step {sample.step:,}"]
+    if sample.new_lines:
+        parts.append(lines_in_words(*sample.new_lines))
     if sample.real_words is not None:
         parts.append(f"**{sample.real_words:.0%}** real words")
     parts.append(f"next character right **{sample.top1_accuracy:.0%}**")
