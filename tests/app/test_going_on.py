@@ -78,7 +78,7 @@ def test_the_menu_says_what_all_runs_take_of_the_disk(monkeypatch):
     run = own_run("finished")
     monkeypatch.setenv("MICROLLM_DISK", "500")
     at = open_app("train", run=run.id)
-    at.session_state["runs-menu"] = True
+    at.session_state["runs-menu"] = at.session_state["runs-manage"] = True
     at.run()
     assert re.search(r"\d\.\d MB of 500 MB", said(at))
 
@@ -86,7 +86,7 @@ def test_the_menu_says_what_all_runs_take_of_the_disk(monkeypatch):
 def test_a_run_is_deleted_only_by_its_owner_and_only_when_sure():
     run = own_run("finished")
     at = open_app("train", run=run.id, key=KEY)
-    at.session_state["runs-menu"] = True
+    at.session_state["runs-menu"] = at.session_state["runs-manage"] = True
     at.run()
     assert "delete" not in keys(at)
     at.checkbox(key=f"sure-{run.id}").check().run()
@@ -114,7 +114,7 @@ def test_a_run_that_trains_is_not_deleted():
     run.extend(1_000_000)
     server.runner().start(run)
     at = open_app("train", run=run.id, key=KEY)
-    at.session_state["runs-menu"] = True
+    at.session_state["runs-menu"] = at.session_state["runs-manage"] = True
     at.run()
     assert not at.checkbox
     assert run.folder.exists()
@@ -126,7 +126,7 @@ def test_a_packed_run_is_taken_in_and_shown_and_a_wrong_file_is_refused():
     run = own_run("finished")
     packed = folder_zip(run)
     at = open_app("train")
-    at.session_state["runs-menu"] = True
+    at.session_state["runs-menu"] = at.session_state["runs-manage"] = True
     at.run()
     at.file_uploader(key="import").upload("run.zip", packed[:-9], "application/zip").run()
     for _ in range(2):  # it stays when the menu is drawn again

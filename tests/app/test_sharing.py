@@ -143,7 +143,7 @@ def test_a_button_that_is_still_on_the_screen_neither_resumes_nor_deletes_withou
     run = new_run(max_steps=10)
     making.train(run)
     run.update(state=state)
-    at = unfold(open_app("train", run=run.id, key=KEY), "runs-menu")
+    at = unfold(unfold(open_app("train", run=run.id, key=KEY), "runs-menu"), "runs-manage")
     at.checkbox(key=f"sure-{run.id}").check().run()
     assert button in keys(at)
     run.update(owner=hash_key("another"))
