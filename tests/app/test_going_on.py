@@ -5,7 +5,7 @@ import re
 import making
 import pytest
 from making import wait_until
-from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, training_threads
+from play import KEY, click, complaints, go_to, keys, new_run, number, open_app, said, training_threads
 
 from microllm.data import store, texts
 from microllm.runs import catalog
@@ -150,7 +150,7 @@ def test_a_run_of_a_text_that_was_deleted_with_its_last_run_is_not_begun_before_
     at.text_area(key="pasted").set_value("to be or not to be, " * 100).run()
     own = at.session_state["session"].own.text
     for name, value in {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}.items():
-        at.slider(key=f"knob-{name}").set_value(value)
+        number(at, name).set_value(value)
     at.run()
     store.forget_text(own.sha256)  # in another window, with the last run on it
     click(at, "start")
