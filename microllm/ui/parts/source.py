@@ -33,14 +33,16 @@ def text() -> texts.Text | None:
         format_func=_TEXTS.get,
         key="text",
         persist_state="session",
+        help=_about(choice["source"]),
     )
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall", key="text-row"):
+        size = st.container(width="stretch")
+        change = st.popover("Modify", key="text-change")
     if choice["source"] in PUBLISHED_TEXTS:
         _published(choice["source"])
     elif choice["source"] == "own":
         _own_text()
-    else:
-        st.caption(BUILTIN_TEXTS[choice["source"]].purpose)
-    with st.popover("Modify this text", key="text-change"):
+    with change:
         choice["how"] = st.selectbox(
             "Modification",
             list(TRANSFORMS),
@@ -65,16 +67,23 @@ def text() -> texts.Text | None:
         return None
     if chosen:
         vocab_size = texts.load_corpus(chosen.sha256).vocab_size
-        st.caption(
-            f"{chosen.characters:,} characters, {vocab_size} different. The last 10 % are held out for validation."
-        )
+        size.caption(f"{chosen.characters:,} characters, {vocab_size} different")
         if chosen.notice:
             st.warning(literal(chosen.notice), icon=":material/translate:")
     return chosen
 
 
+def _about(source: str) -> str:
+    """Where a text comes from, or what it is for."""
+    about = "Your own text."
+    if source in PUBLISHED_TEXTS:
+        about = PUBLISHED_TEXTS[source].note
+    elif source in BUILTIN_TEXTS:
+        about = BUILTIN_TEXTS[source].purpose
+    return f"{about} The last 10 % of a text are held out for validation."
+
+
 def _published(key: str) -> None:
-    st.caption(PUBLISHED_TEXTS[key].note)
     download = server.published(key)
     download.wait(0.3)  # enough to read a stored text
     if download.is_busy:
