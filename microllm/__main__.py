@@ -322,7 +322,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _runs(options: argparse.Namespace) -> int:
     from .runs.catalog import runs_and_damaged
-    from .runs.history import newest_val_loss
+    from .runs.history import summary
     from .runs.info import RunProblem, hash_key
     from .runs.run import Run
 
@@ -337,12 +337,13 @@ def _runs(options: argparse.Namespace) -> int:
     runs, damaged = runs_and_damaged()
     for run in runs:
         try:
-            info, newest = run.read_info(), newest_val_loss(run.history.path)
+            info, known = run.read_info(), summary(run.history.path)
         except RunProblem:  # deleted since it was listed
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
-        loss = f"step {newest[0]:,}, validation loss {newest[1]:.3f}" if newest else "no validation loss yet"
-        console.say(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
+        loss = f"best validation loss {known.best:.3f}" if known.best is not None else "no validation loss yet"
+        steps = f"{known.step or 0:,} steps"
+        console.say(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {steps}, {loss}   {info.text.name}")
     for run_id in damaged:
         console.say(f"{run_id}  damaged: part of its folder cannot be used")
     console.say(f"in {runs_dir()}")

@@ -131,7 +131,7 @@ def trained(text: str = IN_A_TEXT * 40, **settings) -> Run:
 
 def all_of(at):
     """Open everything that can be opened, and draw the page."""
-    for fold in ("more", "runs-menu", "share", "take-away", "fork", "guess-fold", "text-change"):
+    for fold in ("more", "runs-menu", "runs-manage", "share", "take-away", "fork", "guess-fold", "text-change"):
         at.session_state[fold] = True
     at.run()
     assert not at.exception

@@ -35,9 +35,8 @@ _JSON = [
     {"turn": "0", "character": 5},
     {"turn": 0, "character": "\ud800xx"},
     {"turn": [0]},
-    {"selection": {"guess": [{"loss": "low"}], "zoom": 5}},
-    {"selection": {"guess": [{"loss": math.nan}]}},
-    {"selection": {"guess": 5}},
+    {"guessed": "low", "opened": 5},
+    {"guessed": math.nan},
     {"selection": []},
 ]
 
@@ -106,7 +105,8 @@ _PLACES = [  # page, what is on it, what is unfolded there: key, value, and what
             ("guess-fold-button", True, "next-letter"),
             ("take-away-button", True, "take-curves"),
             ("text", "Your own text", "pasted"),
-            ("runs-menu", True, "import"),
+            ("runs-menu", True, "runs-manage-button"),
+            ("runs-manage-button", True, "import"),
         ],
     ),
     ("attention", "sentence", []),

@@ -476,7 +476,7 @@ def test_runs_lists_every_run_with_its_state_and_loss(train, capsys, tmp_path):
     assert command("runs") == 0
     *lines, where = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ids
-    assert all("finished" in line and "step 12, validation loss" in line and "made.txt" in line for line in lines)
+    assert all("finished" in line and "12 steps, best validation loss" in line and "made.txt" in line for line in lines)
     assert where == f"in {tmp_path / 'runs'}"
 
 

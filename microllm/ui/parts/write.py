@@ -81,14 +81,13 @@ def _generation(view: View, prompt: str) -> Generation | None:
     return generation if generation is not None and generation.samples[0].prompt == prompt else None
 
 
-def _controls() -> tuple[str, int, Sampling]:
-    """Prompt, length and sampling as the controls say. In a callback this includes what was typed just before."""
-    values = st.session_state
-    return (
-        text_fields.typed_prompt(),
-        values["length"],
-        Sampling(values["temperature"], values["top_k"], values["top_p"]),
-    )
+def _sampling_of(generation: Generation | None, number: int) -> Sampling:
+    """How the next character of sample `number` is sampled, as the controls say now."""
+    samplings = sampling.samplings()
+    if generation is None:
+        return samplings[0]
+    column = number % generation.width
+    return samplings[column] if column < len(samplings) else generation.samples[number].sampling
 
 
 def new_lines_of(view: View, samples: Sequence[Sample]) -> None:
@@ -107,7 +106,7 @@ def new_lines_of(view: View, samples: Sequence[Sample]) -> None:
 
 def _start() -> None:
     session().generation_problem = None
-    prompt, length, sampling = _controls()
+    prompt = text_fields.typed_prompt()  # in a callback this includes what was typed just before, as all controls do
     seeds = [st.session_state["sampling-seed"] + i for i in range(st.session_state["samples"])]
     try:
         view = look()  # the displayed run at the click, which may not be the one that the button was drawn for
@@ -116,7 +115,8 @@ def _start() -> None:
         if now is None:
             raise ValueError("The model has no weights yet: try again in a second.")
         step, model = now
-        generation = Generation(model, view.run.tokenizer, prompt, length, sampling, seeds, step)
+        length, samplings = st.session_state["length"], sampling.samplings()
+        generation = Generation(model, view.run.tokenizer, prompt, length, samplings, seeds, step)
         window.window().generations[view.run.id] = generation
     except ValueError as problem:
         _report(prompt, problem)
@@ -149,7 +149,7 @@ def _choose(prompt: str, character: str) -> None:
     prompt.
     """
     session().generation_problem = None
-    typed, length, sampling = _controls()
+    typed = text_fields.typed_prompt()
     try:
         generation = _generation(look(), prompt)
         if generation is None:
@@ -158,7 +158,8 @@ def _choose(prompt: str, character: str) -> None:
             text_fields.set_prompt(typed + character)
         else:
             number, place = _picked(generation)
-            generation.branch(number, place, character, max(_MIN_BRANCH_CHARACTERS, length - place - 1), sampling)
+            length = max(_MIN_BRANCH_CHARACTERS, st.session_state["length"] - place - 1)
+            generation.branch(number, place, character, length, _sampling_of(generation, number))
     except ValueError as problem:
         _report(typed, problem)
 
@@ -178,10 +179,9 @@ def _tick(view: View, prompt: str, key: str, was_writing: bool) -> None:
     else:
         chosen = _picked(generation)
         place = _at_a_place(view, generation, *chosen)
-        names = [f"seed {sample.seed}" if len(generation.samples) > 1 else "" for sample in generation.samples]
         samples = [
-            letters.sample(name, sample.prompt, sample.text, sample.nats)
-            for name, sample in zip(names, generation.samples, strict=True)
+            letters.sample(_name(generation, sample), sample.prompt, sample.text, sample.nats)
+            for sample in generation.samples
         ]
     letters.writing("letters", samples, place, chosen=chosen, pick=_pick, choose=lambda c: _choose(prompt, c))
     if generation is None:
@@ -197,6 +197,14 @@ def _tick(view: View, prompt: str, key: str, was_writing: bool) -> None:
     )
 
 
+def _name(generation: Generation, sample: Sample) -> str:
+    """In what a sample differs from the others."""
+    parts = [f"temperature {sample.sampling.temperature:g}"] if generation.width > 1 else []
+    if len(generation.samples) > generation.width:
+        parts.append(f"seed {sample.seed}")
+    return " · ".join(parts)
+
+
 def _after_the_prompt(view: View, prompt: str) -> dict[str, Any]:
     if not prompt:
         return {"title": "The prompt is empty", "about": "", "note": "", "rows": []}
@@ -209,7 +217,7 @@ def _after_the_prompt(view: View, prompt: str) -> dict[str, Any]:
         "title": _after(prompt),
         "about": f"What could come next, according to the model at step {step:,}. Press one to add it to the prompt.",
         "note": _LEGEND,
-        "rows": _rows(view.run.tokenizer, logits, None),
+        "rows": _rows(view.run.tokenizer, logits, None, _sampling_of(None, 0)),
     }
 
 
@@ -220,7 +228,7 @@ def _at_a_place(view: View, generation: Generation, number: int, place: int) -> 
         "title": _after(sample.prompt + sample.text[:place]),
         "about": f"Character {place + 1:,} of the text. Press another one to continue from there with it.",
         "note": _LEGEND,
-        "rows": _rows(view.run.tokenizer, sample.logits(place), written),
+        "rows": _rows(view.run.tokenizer, sample.logits(place), written, _sampling_of(generation, number)),
     }
 
 
@@ -228,9 +236,8 @@ def _after(text: str) -> str:
     return f"After “{isolated(('…' if len(text) > 16 else '') + visible(text[-16:]))}”"
 
 
-def _rows(tokenizer: CharTokenizer, logits, written: str | None) -> list[list[Any]]:
+def _rows(tokenizer: CharTokenizer, logits, written: str | None, sampling: Sampling) -> list[list[Any]]:
     also = tokenizer.encode(written)[0] if written else None
-    _, _, sampling = _controls()
     return [  # only an excluded character has a chance of 0
         [tokenizer.vocab[i], float(f"{own:.3g}"), float(f"{drawn:.3g}"), i == also]
         for i, own, drawn in likeliest(logits, sampling, also=also)
