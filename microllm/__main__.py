@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from . import console
 from .config import PRESETS, TrainConfig, configs_from, knobs, problems, threads_problem
-from .data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from .data.builtin import TRANSFORMS
 from .data.decode import ENCODINGS
+from .data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from .environment import home, home_is_temporary, only_read, process_count, requested_home, runs_dir
 
 # importing torch takes over a second, which `--help` need not wait for: each command imports what it uses
@@ -91,8 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         "--text",
         nargs="+",
         metavar="TEXT",
-        help=f"book (Pride and Prejudice), {', '.join(BUILTIN_TEXTS)}, the path of a file, or - for standard input; "
-        "several are joined in this order (default: book)",
+        help=f"{', '.join(f'{key} ({text.name})' for key, text in PUBLIC_TEXTS.items())}, the path of a file, or - for "
+        "standard input; several are joined in this order (default: book)",
     )
     train.add_argument("--encoding", help=f"the encoding of the files: {', '.join(ENCODINGS)} (default: detected)")
     train.add_argument("--transform", choices=TRANSFORMS, help="how to modify the text first")
@@ -193,11 +194,15 @@ def _new_run(options: argparse.Namespace, owner_key: str) -> Run:
 def _chosen_text(options: argparse.Namespace) -> Text:
     """The text that the flags name. Prints what was assumed or left out."""
     from .data import texts
-    from .data.gutenberg import BOOK
+    from .data.download import fetch
 
     sources = options.text or ["book"]
-    if "book" in sources:  # downloaded here, if it is not stored yet, to show the progress
-        texts.book(lambda share: console.show(f"{BOOK}: {share:.0%} downloaded" if share < 1 else ""))
+    for published in (PUBLISHED_TEXTS[source] for source in sources if source in PUBLISHED_TEXTS):
+        # downloaded here, if it is not stored yet, to show the progress
+        fetch(
+            published,
+            lambda share, name=published.name: console.show(f"{name}: {share:.0%} downloaded" if share < 1 else ""),
+        )
     text = texts.choose(*sources, how=options.transform or "none", first=options.first, encoding=options.encoding)
     if text.notice:
         console.note(text.notice)
@@ -319,7 +324,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _runs(options: argparse.Namespace) -> int:
     from .runs.catalog import runs_and_damaged
-    from .runs.history import newest_val_loss
+    from .runs.history import summary
     from .runs.info import RunProblem, hash_key
     from .runs.run import Run
 
@@ -334,12 +339,13 @@ def _runs(options: argparse.Namespace) -> int:
     runs, damaged = runs_and_damaged()
     for run in runs:
         try:
-            info, newest = run.read_info(), newest_val_loss(run.history.path)
+            info, known = run.read_info(), summary(run.history.path)
         except RunProblem:  # deleted since it was listed
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
-        loss = f"step {newest[0]:,}, validation loss {newest[1]:.3f}" if newest else "no validation loss yet"
-        console.say(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
+        loss = f"best validation loss {known.best:.3f}" if known.best is not None else "no validation loss yet"
+        steps = f"{known.step or 0:,} steps"
+        console.say(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {steps}, {loss}   {info.text.name}")
     for run_id in damaged:
         console.say(f"{run_id}  damaged: part of its folder cannot be used")
     console.say(f"in {runs_dir()}")

@@ -6,19 +6,26 @@ Sliders, command-line flags, link values and checks are all made from the metada
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
 
-def _knob(default, plain: str, help: str, *, low=None, high=None, step=None, choices=None, live=False) -> Any:
-    """A dataclass field with its range and explanation in the metadata. A "live" one may change during training."""
+def _knob(
+    default, plain: str, help: str, *, low=None, high=None, step=None, values=None, choices=None, live=False
+) -> Any:
+    """A dataclass field with its range and explanation in the metadata. A "live" one may change during training.
+
+    Every number from `low` to `high` is valid. A control moves by `step` (None: see `step_near`), or along `values`.
+    """
     metadata = {
         "plain": plain,
         "help": help,
         "low": low,
         "high": high,
         "step": step,
+        "values": values,
         "choices": choices,
         "live": live,
     }
@@ -35,7 +42,7 @@ class ModelConfig:
         "The context length: the number of previous characters from which the model predicts the next one.",
         low=1,
         high=256,
-        step=1,
+        values=(1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256),
     )
     n_embd: int = _knob(
         64,
@@ -43,27 +50,28 @@ class ModelConfig:
         "The embedding size: the model represents each character by a vector of this many numbers.",
         low=8,
         high=384,
-        step=8,
+        values=(8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384),
     )
     n_head: int = _knob(
         4,
-        "attention heads per layer: separate things it can look for at once",
-        "The heads share the width, so n_head must divide n_embd.",
+        "attention heads per layer",
+        "Each head can look for something else. The heads share the width, so n_head must divide n_embd.",
         low=1,
         high=16,
         step=1,
     )
     n_layer: int = _knob(
         3,
-        "layers: how many times it looks back and processes",
-        "The number of Transformer blocks, one after another. Each has attention and a feed-forward network.",
+        "layers, one after another",
+        "The number of Transformer blocks: how many times the model looks back and processes what it found. Each has "
+        "attention and a feed-forward network.",
         low=1,
         high=12,
         step=1,
     )
     dropout: float = _knob(
         0.0,
-        "share of activations set to zero during training",
+        "share of activations set to zero",
         "Dropout works against memorizing (overfitting). 0 switches it off; small models need none.",
         low=0.0,
         high=0.9,
@@ -80,7 +88,7 @@ class ModelConfig:
     )
     lookback: int = _knob(
         0,
-        "how many previous characters are mixed into each one",
+        "previous characters mixed into each",
         "The embeddings of the previous characters are added to each character's own (token shift, or smear; after "
         "Bengio et al. 2003). With 0, as in the article, the first layer has to find them by attention.",
         low=0,
@@ -124,7 +132,7 @@ class TrainConfig:
         "The batch size: each step trains on this many random windows of block_size characters.",
         low=1,
         high=512,
-        step=1,
+        values=(1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512),
     )
     optimizer: str = _knob(
         "muon",
@@ -155,7 +163,6 @@ class TrainConfig:
         "Training ends after this many steps.",
         low=1,
         high=1_000_000,
-        step=100,
     )
     schedule: str = _knob(
         "linear",
@@ -169,7 +176,6 @@ class TrainConfig:
         "The learning rate rises linearly from zero to its peak over this many steps.",
         low=0,
         high=10_000,
-        step=10,
     )
     eval_interval: int = _knob(
         200,
@@ -177,7 +183,6 @@ class TrainConfig:
         "Each check measures the validation loss: the loss on held-out text. Early in a run there are more checks.",
         low=1,
         high=10_000,
-        step=10,
     )
     stop_at_loss: float = _knob(
         0.0,
@@ -212,13 +217,13 @@ class Preset:
 PRESETS = {
     "quick": Preset(
         "Quick",
-        "About a minute on two cores; writes readable words after training on the real book.",
+        "Half a minute on one quiet core, and it writes mostly real words.",
         ModelConfig(),
         TrainConfig(),
     ),
     "article": Preset(
         "Article",
-        "Exactly the recipe of the article: 10,000 steps from a loss of about 4.6 to 1.78.",
+        "Exactly the recipe of the article: from a loss of 4.6 to 1.78.",
         ModelConfig(
             block_size=8,
             n_embd=32,
@@ -242,7 +247,7 @@ PRESETS = {
     ),
     "long": Preset(
         "Long",
-        "A minute or two; sees four times as far back and reaches a loss of about 1.2 on the real book.",
+        "Sees four times as far back, and ends at a loss of about 1.18.",
         ModelConfig(block_size=128, n_embd=96, n_head=3, n_layer=3, position="rotary", lookback=3),
         TrainConfig(batch_size=12, max_steps=1_900),
     ),
@@ -396,6 +401,18 @@ def nearest_valid(name: str, model: ModelConfig, text_length: int | None = None)
     if text_length is not None:
         longest = min(longest, longest_block_size(text_length) if text_length >= MIN_TEXT_CHARACTERS else 0)
     return max(meta["low"], min(value, longest)) if longest >= meta["low"] else None
+
+
+def step_near(name: str, value: float) -> float:
+    """A sensible step for a number field at `value`: where the range has several magnitudes, half the value's own.
+
+    So 0.001 moves by 0.0005, 200 by 50 and 20,000 by 5,000.
+    """
+    if (step := knobs()[name].metadata["step"]) is not None:
+        return step
+    if knobs()[name].type == "int":
+        return max(1, 10 ** (len(str(value)) - 1) // 2) if value else 10
+    return float(f"{10.0 ** math.floor(math.log10(value)) / 2:g}")
 
 
 def stream_seed(seed: int, place: int | str) -> int:

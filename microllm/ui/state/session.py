@@ -52,6 +52,8 @@ class Session:
     """The ids of the runs that this window deleted: the browser drops their keys."""
     met_runs: set[str] = field(default_factory=set)
     """The ids of all runs that this window has shown."""
+    compared: set[str] | None = None
+    """The ids of the runs on the loss plot beside the displayed one; None for the newest on the same text."""
 
     # the browser, see browser_storage.py
     browser_keeps: bool | None = None
@@ -76,6 +78,8 @@ class Session:
     settings: dict[str, Any] | None = None
     """Values of the knobs; None until a person or a link has set any."""
     text_choice: dict[str, Any] = field(default_factory=lambda: {"source": "book", "how": "none", "first": None})
+    usable_source: str = "drawing-room"
+    """The last source that was chosen and could be used: it replaces one that cannot be downloaded."""
     own: OwnText = field(default_factory=OwnText)
     modified_text: str | None = None
     """The SHA-256 of the newest text that was cut or modified in this window."""
