@@ -14,11 +14,7 @@ from ..state.session import session
 from ..words import literal
 from .live import live
 
-_TEXTS = {
-    **{key: f"{text.name} ({text.size / 1e6:.1f} MB)" for key, text in PUBLISHED_TEXTS.items()},
-    **{key: text.name for key, text in BUILTIN_TEXTS.items()},
-    "own": "Your own text",
-}
+_OWN = "own"
 _PREVIEW_CHARACTERS = 200
 
 
@@ -29,19 +25,21 @@ def text() -> texts.Text | None:
         st.session_state.setdefault(key, choice[name])
     choice["source"] = st.selectbox(
         "Text to learn",
-        list(_TEXTS),
-        format_func=_TEXTS.get,
+        [*PUBLIC_TEXTS, _OWN],
+        format_func=_label,
         key="text",
         persist_state="session",
-        help=_about(choice["source"]),
+        help="The last 10 % of a text are held out for validation.",
     )
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall", key="text-row"):
         size = st.container(width="stretch")
         change = st.popover("Modify", key="text-change")
     if choice["source"] in PUBLISHED_TEXTS:
         _published(choice["source"])
-    elif choice["source"] == "own":
+    elif choice["source"] == _OWN:
         _own_text()
+    else:
+        st.caption(BUILTIN_TEXTS[choice["source"]].purpose)
     with change:
         choice["how"] = st.selectbox(
             "Modification",
@@ -73,17 +71,14 @@ def text() -> texts.Text | None:
     return chosen
 
 
-def _about(source: str) -> str:
-    """Where a text comes from, or what it is for."""
-    about = "Your own text."
+def _label(source: str) -> str:
     if source in PUBLISHED_TEXTS:
-        about = PUBLISHED_TEXTS[source].note
-    elif source in BUILTIN_TEXTS:
-        about = BUILTIN_TEXTS[source].purpose
-    return f"{about} The last 10 % of a text are held out for validation."
+        return f"{PUBLISHED_TEXTS[source].name} ({PUBLISHED_TEXTS[source].size / 1e6:.1f} MB)"
+    return "Your own text" if source == _OWN else BUILTIN_TEXTS[source].name
 
 
 def _published(key: str) -> None:
+    st.caption(PUBLISHED_TEXTS[key].note)
     download = server.published(key)
     download.wait(0.3)  # enough to read a stored text
     if download.is_busy:
