@@ -91,7 +91,7 @@ def _numbers(view: View) -> str:
     if view.job and (other := view.job.waits_for):
         parts = [f"**starts when {literal(other.run.read_info().name)} ends** ·"]
     elif state == "waiting" and (seconds := view.job and view.job.seconds_to_turn()):
-        parts = [f"**your turn in {math.ceil(seconds)} s** ·"]
+        parts = [f"**your turn in {duration(math.ceil(seconds))}** ·"]
     if last:
         parts.append(f"*step* **{last['step']:,}** / {info.train.max_steps:,} ·")
     if history.val_losses:

@@ -11,7 +11,7 @@ from ...jobs.samples import ScoredSample
 from ...tokenizer import visible
 from .. import server
 from ..state.view import View
-from ..words import literal
+from ..words import literal, percent
 
 
 def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
@@ -42,8 +42,8 @@ def _sample(view: View) -> ScoredSample | None:
 def _scores(sample: ScoredSample) -> str:
     parts = [f"Step {sample.step:,}"]
     if sample.real_words is not None:
-        parts.append(f"**{sample.real_words:.0%}** of its words occur in the text")
-    parts.append(f"its top guess of the next character is right **{sample.top1_accuracy:.0%}** of the time")
+        parts.append(f"**{percent(sample.real_words)}** of its words occur in the text")
+    parts.append(f"its top guess of the next character is right **{percent(sample.top1_accuracy)}** of the time")
     return " · ".join(parts) + ". Each sample has the same prompt and random seed, so only the model changes."
 
 

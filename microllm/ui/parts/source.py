@@ -11,7 +11,7 @@ from ...data.gutenberg import BOOK
 from .. import server
 from ..state import draft, ownership, uploads
 from ..state.session import session
-from ..words import literal
+from ..words import literal, percent
 from .live import live
 
 _TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "Your own text"}
@@ -91,7 +91,7 @@ def _book_progress() -> None:
     book = server.book()
     if not book.is_busy:
         st.rerun()
-    st.progress(book.share, text=f"Downloading *{BOOK}* from Project Gutenberg: {book.share:.0%}")
+    st.progress(book.share, text=f"Downloading *{BOOK}* from Project Gutenberg: {percent(book.share)}")
     st.button("Cancel", key="book-cancel", on_click=book.cancel)
 
 
