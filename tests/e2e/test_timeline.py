@@ -1,5 +1,6 @@
 """The timeline in the run bar: keys, clicks and drags choose the moment that all pages show."""
 
+import math
 import re
 
 import pytest
@@ -198,7 +199,7 @@ def test_a_guess_is_compared_at_the_end_and_how_long_is_one_click(new_page, serv
 
 @pytest.mark.parametrize("last", [1, 12, 400, 2_000, 1_000_000])
 def test_the_labels_name_both_ends_and_the_chosen_step_and_keep_apart_at_any_width(page, last):
-    moment = last // 3
+    moment = math.isqrt(last)
     data = {"x": [0, 1000], "y": [0, 255], "snapshots": [moment], "places": [500], "last": last}
     mount(page, timeline, data | {"moment": moment, "is_live": False})
     for width in (1280, 390, 1280):  # one after another: the labels follow the width of the window
