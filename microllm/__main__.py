@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from . import console
 from .config import PRESETS, TrainConfig, configs_from, knobs, problems, threads_problem
-from .data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from .data.builtin import TRANSFORMS
 from .data.decode import ENCODINGS
+from .data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from .environment import home, home_is_temporary, only_read, process_count, requested_home, runs_dir
 
 # importing torch takes over a second, which `--help` need not wait for: each command imports what it uses
@@ -91,8 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         "--text",
         nargs="+",
         metavar="TEXT",
-        help=f"book (Pride and Prejudice), {', '.join(BUILTIN_TEXTS)}, the path of a file, or - for standard input; "
-        "several are joined in this order (default: book)",
+        help=f"{', '.join(f'{key} ({text.name})' for key, text in PUBLIC_TEXTS.items())}, the path of a file, or - for "
+        "standard input; several are joined in this order (default: book)",
     )
     train.add_argument("--encoding", help=f"the encoding of the files: {', '.join(ENCODINGS)} (default: detected)")
     train.add_argument("--transform", choices=TRANSFORMS, help="how to modify the text first")
@@ -191,11 +192,15 @@ def _new_run(options: argparse.Namespace, owner_key: str) -> Run:
 def _chosen_text(options: argparse.Namespace) -> Text:
     """The text that the flags name. Prints what was assumed or left out."""
     from .data import texts
-    from .data.gutenberg import BOOK
+    from .data.download import fetch
 
     sources = options.text or ["book"]
-    if "book" in sources:  # downloaded here, if it is not stored yet, to show the progress
-        texts.book(lambda share: console.show(f"{BOOK}: {share:.0%} downloaded" if share < 1 else ""))
+    for published in (PUBLISHED_TEXTS[source] for source in sources if source in PUBLISHED_TEXTS):
+        # downloaded here, if it is not stored yet, to show the progress
+        fetch(
+            published,
+            lambda share, name=published.name: console.show(f"{name}: {share:.0%} downloaded" if share < 1 else ""),
+        )
     text = texts.choose(*sources, how=options.transform or "none", first=options.first, encoding=options.encoding)
     if text.notice:
         console.note(text.notice)

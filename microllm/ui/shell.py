@@ -15,6 +15,11 @@ import streamlit as st
 from . import browser_input
 from .state.session import session
 
+_ABOUT = (
+    "Build a small language model, train it and look inside it, as in the article "
+    '<a href="https://duckduckgo.com/?q=%22Beyond+the+Black+Box%3A+Building+a+Micro-LLM+from+Scratch+in+Python%22">'
+    "Beyond the Black Box: Building a Micro-LLM from Scratch in Python</a>."
+)
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
 _is_inside = ContextVar("app.py runs the page", default=False)
 _is_ready = threading.Event()  # set when everything that a page needs is imported
@@ -32,7 +37,9 @@ def enter(page: str, heading: str) -> None:
         st.switch_page("app.py", query_params=query_params)  # so that a reload in between does not lose them
     # One element, so that style and heading are painted together: st.html would arrive half a second later and the
     # page would jump. Both strings are our own, so unsafe_allow_html is safe.
-    st.markdown(f"<style>{_STYLE}</style>\n\n### {heading}", unsafe_allow_html=True)
+    st.markdown(
+        f'<style>{_STYLE}</style><div class="about"><h3>{heading}</h3><p>{_ABOUT}</p></div>', unsafe_allow_html=True
+    )
     if not _is_ready.is_set():
         st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
         _import_everything()  # the browser paints what was sent so far
@@ -57,7 +64,7 @@ def show(page) -> None:
         from .parts import run_bar
 
         # seconds; slower on the Train page, whose plot updates too: each tick costs the browser time
-        run_bar.show(pace=2.0 if page.url_path == "train" else 1.0)
+        run_bar.show(page.url_path, pace=2.0 if page.url_path == "train" else 1.0)
     else:
         with st.bottom:
             st.caption("Loading …")

@@ -36,6 +36,13 @@ def percent(share: float) -> str:
     return "less than 1\u00a0%" if 0 < share <= 0.005 else f"{100 * share:.0f}\u00a0%"
 
 
+def lines_in_words(new: int, number: int) -> str:
+    """How many of a number of lines are new, in Markdown."""
+    if not number:
+        return "No whole line yet"
+    return f"**{new:,}** of {number:,} lines are new, {number - new:,} are in the list"
+
+
 def duration(seconds: float) -> str:
     """A duration in words: 43 s, 2 min 5 s, 3 h 20 min."""
     seconds = round(seconds)

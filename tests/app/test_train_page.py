@@ -10,8 +10,10 @@ from play import TINY, click, complaints, go_to, keys, number, open_app, said, t
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
 from microllm.config import PRESETS, configs_from, knobs, problems
-from microllm.data import gutenberg, store, texts
+from microllm.data import store, texts
 from microllm.data.builtin import BUILTIN_TEXTS, drawing_room, transform
+from microllm.data.download import fetch
+from microllm.data.published import PUBLISHED_TEXTS
 from microllm.model import parameter_count
 from microllm.runs import export
 from microllm.runs.catalog import all_runs
@@ -145,7 +147,7 @@ def test_start_makes_a_run_of_exactly_what_the_controls_say():
     info = new_run_of(at).read_info()
     model, train = configs_from(SETTINGS | recipe | {"causal": False})
     assert (info.model, info.train) == (model, train)
-    assert info.text.name == gutenberg.BOOK
+    assert info.text.name == PUBLISHED_TEXTS["book"].name
     assert at.query_params["run"] == info.id
     assert "bar-stop" in keys(at)
 
@@ -206,12 +208,12 @@ def parameters_said(at) -> int:
 
 def test_the_cost_follows_the_sliders():
     at = open_app("train")
-    characters = len(set(texts.book()))
+    characters = len(set(fetch(PUBLISHED_TEXTS["book"])))
     seconds = []
     for n_embd in (32, 64, 128):
         choose(at, {"n_embd": n_embd})
         assert parameters_said(at) == parameter_count(configs_from({"n_embd": n_embd})[0], characters)
-        seconds.append(float(re.search(r"\*\*(\d+) ms\*\*", said(at))[1]))
+        seconds.append(float(re.search(r"(\d+) ms", said(at))[1]))
     assert seconds == sorted(seconds)
     assert seconds[0] < seconds[-1]
 
@@ -254,7 +256,7 @@ def test_the_run_bar_refuses_what_the_start_button_refuses():
 def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirror, monkeypatch):
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror / "nothing here"))
     at = open_app("train")
-    assert gutenberg.BOOK in complaints(at)
+    assert PUBLISHED_TEXTS["book"].name in complaints(at)
     assert BUILTIN_TEXTS["drawing-room"].name in complaints(at)
     assert not at.button(key="start").disabled
     choose(at, TINY)
@@ -262,8 +264,8 @@ def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirro
     assert new_run_of(at).read_info().text.name == BUILTIN_TEXTS["drawing-room"].name
 
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
-    click(at, "book-again")
-    server.book().wait(20)
+    click(at, "download-again")
+    server.published("book").wait(20)
     at.run()
     assert not complaints(at)
 
@@ -273,27 +275,27 @@ def test_a_download_of_the_book_is_cancelled_for_all_windows_and_can_be_tried_ag
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv("MICROLLM_MIRROR", f"http://127.0.0.1:{silent.getsockname()[1]}")
         at, other = open_app("train"), open_app("train")
-        assert {"book-cancel"} <= keys(at) & keys(other) and "book-again" not in keys(at)
-        click(at, "book-cancel")
+        assert {"download-cancel"} <= keys(at) & keys(other) and "download-again" not in keys(at)
+        click(at, "download-cancel")
         for window in (at, other.run()):
-            assert download_keys(window) == {"book-again"}
-            assert gutenberg.BOOK in complaints(window)
+            assert download_keys(window) == {"download-again"}
+            assert PUBLISHED_TEXTS["book"].name in complaints(window)
             assert BUILTIN_TEXTS["drawing-room"].name in complaints(window)
             assert not window.button(key="start").disabled
-        click(at, "book-again")
-        shared_by_all = server.book()
-        click(other, "book-again")
-        assert server.book() is shared_by_all
-        click(other, "book-cancel")
+        click(at, "download-again")
+        shared_by_all = server.published("book")
+        click(other, "download-again")
+        assert server.published("book") is shared_by_all
+        click(other, "download-cancel")
 
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
-    click(other, "book-again")
-    server.book().wait(20)
+    click(other, "download-again")
+    server.published("book").wait(20)
     assert not download_keys(at.run()) | download_keys(other.run())
 
 
 def download_keys(at) -> set[str]:
-    return {"book-cancel", "book-again"} & keys(at)
+    return {"download-cancel", "download-again"} & keys(at)
 
 
 @pytest.mark.parametrize("key", BUILTIN_TEXTS)
@@ -313,7 +315,7 @@ def test_a_text_is_turned_before_it_is_learned(how):
     at.number_input(key="text-first").set_value(5_000).run()
     click(at, "start")
     text = new_run_of(at).read_info().text
-    assert store.load_text(text.sha256) == transform(texts.book(), how, 5_000)
+    assert store.load_text(text.sha256) == transform(fetch(PUBLISHED_TEXTS["book"]), how, 5_000)
     assert "5,000" in text.name
 
 

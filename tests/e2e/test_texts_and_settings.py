@@ -4,6 +4,7 @@ import re
 
 import pytest
 from driving import (
+    CHART,
     OWN,
     alerts,
     at,
@@ -111,8 +112,8 @@ def test_small_print_numbers_of_axes_and_the_main_button_are_readable(scheme, ne
     for what in (
         ".st-key-start button p",
         "[data-testid=stCaptionContainer] p",
-        "svg.marks .role-axis-label text",
-        "svg.marks .role-axis-title text",
+        f"{CHART} .tick",
+        f"{CHART} .title",
     ):
         expect(page.locator(what).first).to_be_visible()
         assert contrast(page.locator(what).first) >= 4.5, what

@@ -190,6 +190,7 @@ def _tick(view: View, text: str, sample: Sample | None) -> None:
     st.markdown(_summary(view, step, reading))
     copied = _copied(view, sample) if sample else None
     if sample:
+        write.new_lines_of(view, [sample])
         st.markdown(_copy_sentence(copied))
     nats = reading.nats.tolist()
     guesses = reading.guesses.flatten().tolist()

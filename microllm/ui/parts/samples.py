@@ -11,20 +11,20 @@ from ...jobs.samples import ScoredSample
 from ...tokenizer import visible
 from .. import server
 from ..state.view import View
-from ..words import literal, percent
+from ..words import lines_in_words, literal, percent
 
 
 def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
     """A sample of the model at the displayed moment, and what it wrote as it beat each reference loss (`passed`)."""
-    st.markdown("**What it writes**" + (" now" if view.moment is None else ""))
+    heading = "**What it writes**" + (" now" if view.moment is None else "")
     try:
         sample = _sample(view)
-        with st.container(key="sample-live"):
+        with st.container(key="sample-live", gap="xsmall"):
             if sample is None:
-                st.caption("Waiting for the first sample …")
+                st.markdown(f"{heading} · waiting for the first sample …")
             else:
-                st.code(visible(sample.text, keep=" \n\t"), language=None, wrap_lines=True)
-                st.caption(_scores(sample))
+                st.markdown(f"{heading} · {_scores(sample)}")
+                st.code(_shown(sample), language=None, wrap_lines=True)
         _milestones(view, passed)
     except ValueError as problem:  # its text or its weights cannot be read
         st.error(literal(str(problem)), icon=":material/error:")
@@ -39,12 +39,21 @@ def _sample(view: View) -> ScoredSample | None:
     return server.samples().at(view.run, step, wait=2.0)
 
 
+def _shown(sample: ScoredSample) -> str:
+    """The text of a sample; the many short lines of a list one after another, so that they need no more room."""
+    if sample.new_lines:
+        return visible(sample.text, keep=" ").replace("⏎", "⏎ ")
+    return visible(sample.text, keep=" \n\t")
+
+
 def _scores(sample: ScoredSample) -> str:
-    parts = [f"Step {sample.step:,}"]
+    parts = [f"step {sample.step:,}"]
+    if sample.new_lines:
+        parts.append(lines_in_words(*sample.new_lines))
     if sample.real_words is not None:
-        parts.append(f"**{percent(sample.real_words)}** of its words occur in the text")
-    parts.append(f"its top guess of the next character is right **{percent(sample.top1_accuracy)}** of the time")
-    return " · ".join(parts) + ". Each sample has the same prompt and random seed, so only the model changes."
+        parts.append(f"**{percent(sample.real_words)}** real words")
+    parts.append(f"next character right **{percent(sample.top1_accuracy)}**")
+    return " · ".join(parts)
 
 
 def _milestones(view: View, passed: list[plots.Mark]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
+from ...data.decode import TextProblem
 from ...inference import next_logits
+from ...insight.memorization import lines_of_list, new_lines
 from ...jobs.generation import Generation, Sample
 from ...sample import Sampling, likeliest
 from ...tokenizer import CharTokenizer, known_ids, visible
@@ -14,7 +17,7 @@ from ..components import letters
 from ..state import window
 from ..state.session import session
 from ..state.view import View, look
-from ..words import isolated, literal
+from ..words import isolated, lines_in_words, literal
 from . import sampling, text_fields
 from .live import live
 
@@ -85,6 +88,17 @@ def _sampling_of(generation: Generation | None, number: int) -> Sampling:
         return samplings[0]
     column = number % generation.width
     return samplings[column] if column < len(samplings) else generation.samples[number].sampling
+
+
+def new_lines_of(view: View, samples: Sequence[Sample]) -> None:
+    """How many lines of these samples are new, if the text of the run is a list."""
+    try:
+        known = lines_of_list(view.info.text.sha256)
+    except TextProblem:  # the text is not on this server
+        return
+    if known is not None:
+        counts = new_lines(((sample.prompt, sample.text) for sample in samples), known)
+        st.markdown(f"{lines_in_words(*counts)}. Each different line counts once; the list has its held-out part too.")
 
 
 # ---- what the user does
@@ -174,6 +188,7 @@ def _tick(view: View, prompt: str, key: str, was_writing: bool) -> None:
         st.caption("Press Generate, and the model continues your prompt one character at a time.")
         return
     size = view.info.model.block_size
+    new_lines_of(view, generation.samples)
     st.caption(
         f"{sum(len(sample.text) for sample in generation.samples):,} characters from the model at step "
         f"{generation.samples[0].step:,}; the tint shows how surprising each was to it. A key-value cache lets the "

@@ -49,6 +49,8 @@ class Session:
     """By run id. A run stores only a hash of its key."""
     met_runs: set[str] = field(default_factory=set)
     """The ids of all runs that this window has shown."""
+    compared: set[str] | None = None
+    """The ids of the runs on the loss plot beside the displayed one; None for the newest on the same text."""
 
     # the address
     followed: dict[str, str] | None = None
@@ -63,6 +65,8 @@ class Session:
     settings: dict[str, Any] | None = None
     """Values of the knobs; None until a person or a link has set any."""
     text_choice: dict[str, Any] = field(default_factory=lambda: {"source": "book", "how": "none", "first": None})
+    usable_source: str = "drawing-room"
+    """The last source that was chosen and could be used: it replaces one that cannot be downloaded."""
     own: OwnText = field(default_factory=OwnText)
     modified_text: str | None = None
     """The SHA-256 of the newest text that was cut or modified in this window."""
