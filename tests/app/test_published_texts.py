@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from making import wait_until
 from patience import patience
-from play import TINY, click, complaints, go_to, keys, open_app, said
+from play import TINY, click, complaints, go_to, keys, number, open_app, said
 
 from microllm.data.builtin import BUILTIN_TEXTS, transform
 from microllm.data.published import PUBLISHED_TEXTS
@@ -53,8 +53,7 @@ def choose(at, text: str):
 def start(at, **settings) -> Run:
     """Train a tiny model to its end; the page shows it then."""
     for name, value in (TINY | {"max_steps": 60} | settings).items():
-        widgets = [w for w in (*at.slider, *at.number_input) if w.key == f"knob-{name}"]
-        widgets[0].set_value(value)
+        number(at, name).set_value(value)
     click(at, "start")
     run = Run.open(at.query_params["run"])
     wait_until(lambda: run.read_info().state == "finished")
