@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import streamlit as st
+from making import wait_until
 from patience import patience
 from play import click, complaints, go_to, keys, new_run, open_app, said
 from streamlit.components.v2.bidi_component.main import _make_trigger_id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from ...data import texts
@@ -11,7 +13,7 @@ from ...data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from .. import server
 from ..state import draft, ownership, uploads
 from ..state.session import session
-from ..words import literal
+from ..words import literal, percent
 from .live import live
 
 _OWN = "own"
@@ -79,16 +81,23 @@ def _label(source: str) -> str:
 
 def _published(key: str) -> None:
     st.caption(PUBLISHED_TEXTS[key].note)
+    is_here(key, "download", lambda: f"Until it is downloaded, Start uses {literal(_name_in_use())}.")
+
+
+def is_here(key: str, place: str, meanwhile: Callable[[], str] = str) -> bool:
+    """True when a published text is on this server. Otherwise show its download, or why that failed and what to do
+    `meanwhile`. The keys of the buttons begin with `place`.
+    """
     download = server.published(key)
     download.wait(0.3)  # enough to read a stored text
     if download.is_busy:
-        live(lambda _: _progress(key), 0.5, key="download-progress")
+        live(lambda _: _progress(key, place), 0.5, key=f"{place}-progress")
     elif download.problem:
-        st.warning(
-            f"{literal(download.problem)} Until it is downloaded, Start uses {literal(_name_in_use())}.",
-            icon=":material/cloud_off:",
-        )
-        st.button("Try again", key="download-again", on_click=_try_again, args=(key,))
+        st.warning(f"{literal(download.problem)} {meanwhile()}", icon=":material/cloud_off:")
+        st.button("Try again", key=f"{place}-again", on_click=_try_again, args=(key,))
+    else:
+        return True
+    return False
 
 
 def _name_in_use() -> str:
@@ -101,12 +110,12 @@ def _try_again(key: str) -> None:
         server.published.clear(key)
 
 
-def _progress(key: str) -> None:
+def _progress(key: str, place: str) -> None:
     download = server.published(key)
     if not download.is_busy:
         st.rerun()
-    st.progress(download.share, text=f"Downloading *{PUBLISHED_TEXTS[key].name}*: {download.share:.0%}")
-    st.button("Cancel", key="download-cancel", on_click=download.cancel)
+    st.progress(download.share, text=f"Downloading *{PUBLISHED_TEXTS[key].name}*: {percent(download.share)}")
+    st.button("Cancel", key=f"{place}-cancel", on_click=download.cancel)
 
 
 def _own_text() -> None:
