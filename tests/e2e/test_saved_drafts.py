@@ -67,7 +67,7 @@ def test_settings_and_a_pasted_text_outlive_the_server(page, browser, mirror, tm
         expect(page.locator("[data-test-connection-state=CONNECTED]")).to_be_attached(timeout=120_000)
         is_there_again(page)
         run = press_start(page)
-        assert again.run(run)["model"]["block_size"] == 40
+        assert again.run(run)["model"]["block_size"] == 48
         monkeypatch.setenv("MICROLLM_HOME", str(home))
         assert load_text_of(again, run) == TEXT
         assert not page.errors

@@ -100,7 +100,7 @@ def _numbers(view: View) -> str:
     if view.job and (other := view.job.waits_for):
         first = [f"**starts when {literal(other.run.read_info().name)} ends**"]
     elif state == "waiting" and (seconds := view.job and view.job.seconds_to_turn()):
-        first = [f"**your turn in {math.ceil(seconds)} s**"]
+        first = [f"**your turn in {duration(math.ceil(seconds))}**"]
     if last:
         first.append(f"*step* **{last['step']:,}** / {info.train.max_steps:,}")
     second = []

@@ -11,7 +11,7 @@ from ...jobs.samples import ScoredSample
 from ...tokenizer import visible
 from .. import server
 from ..state.view import View
-from ..words import lines_in_words, literal
+from ..words import lines_in_words, literal, percent
 
 
 def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
@@ -48,8 +48,8 @@ def _scores(sample: ScoredSample) -> str:
     if sample.new_lines:
         parts.append(lines_in_words(*sample.new_lines))
     if sample.real_words is not None:
-        parts.append(f"**{sample.real_words:.0%}** real words")
-    parts.append(f"next character right **{sample.top1_accuracy:.0%}**")
+        parts.append(f"**{percent(sample.real_words)}** real words")
+    parts.append(f"next character right **{percent(sample.top1_accuracy)}**")
     return " · ".join(parts)
 
 
