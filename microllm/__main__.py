@@ -191,11 +191,10 @@ def _new_run(options: argparse.Namespace, owner_key: str) -> Run:
 def _chosen_text(options: argparse.Namespace) -> Text:
     """The text that the flags name. Prints what was assumed or left out."""
     from .data import texts
-    from .data.gutenberg import BOOK
 
     sources = options.text or ["book"]
-    if "book" in sources:  # downloaded here, if it is not stored yet, to show the progress
-        texts.book(lambda share: console.show(f"{BOOK}: {share:.0%} downloaded" if share < 1 else ""))
+    if "book" in sources:
+        _download_the_book()
     text = texts.choose(*sources, how=options.transform or "none", first=options.first, encoding=options.encoding)
     if text.notice:
         console.note(text.notice)
@@ -245,6 +244,8 @@ def _forked_run(options: argparse.Namespace, owner_key: str) -> Run:
     ):
         raise ValueError("--encoding, --transform and --first are for a new text: name it with --text.")
     parent = Run.open(options.fork)
+    if options.text is None and parent.is_from_gallery:
+        _fetch_the_text_of(parent)
     _check_threads_and_processes(options, parent.read_info().train)
     step = parent.newest_snapshot() if options.step is None else options.step
     text = None if options.text is None else _chosen_text(options)
@@ -258,6 +259,26 @@ def _forked_run(options: argparse.Namespace, owner_key: str) -> Run:
     if origin.left_out:
         console.note(f"Left out, because {origin.name} does not know them: {' '.join(map(visible, origin.left_out))}")
     return run
+
+
+def _fetch_the_text_of(run: Run) -> None:
+    """Store the text of a run of the gallery, which came without it: it is made here or downloaded."""
+    from .data import texts
+
+    text = run.read_info().text
+    if not texts.is_kept(text):
+        home().mkdir(parents=True, exist_ok=True)
+        if text.source == "book":
+            _download_the_book()
+        texts.restore(text)
+
+
+def _download_the_book() -> None:
+    """Download the book, if it is not stored yet, and show the progress."""
+    from .data import texts
+    from .data.gutenberg import BOOK
+
+    texts.book(lambda share: console.show(f"{BOOK}: {share:.0%} downloaded" if share < 1 else ""))
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -316,7 +337,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from .runs.catalog import runs_and_damaged
+    from .runs.catalog import gallery_runs, runs_and_damaged
     from .runs.history import newest_val_loss
     from .runs.info import RunProblem, hash_key
     from .runs.run import Run
@@ -330,14 +351,15 @@ def _runs(options: argparse.Namespace) -> int:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # no folder means no runs
         os.listdir(runs_dir())  # raises PermissionError, which the listing below would hide
     runs, damaged = runs_and_damaged()
-    for run in runs:
+    for run in runs + gallery_runs():
         try:
             info, newest = run.read_info(), newest_val_loss(run.history.path)
         except RunProblem:  # deleted since it was listed
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
+        when = "with MicroLLM" if run.is_from_gallery else when
         loss = f"step {newest[0]:,}, validation loss {newest[1]:.3f}" if newest else "no validation loss yet"
-        console.say(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
+        console.say(f"{run.id:<16}  {when:<16}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
     for run_id in damaged:
         console.say(f"{run_id}  damaged: part of its folder cannot be used")
     console.say(f"in {runs_dir()}")

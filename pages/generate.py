@@ -6,11 +6,11 @@ from microllm.ui import shell
 
 shell.enter("pages/generate.py", "Generate text, or let the model read one")
 
-from microllm.ui.parts import read, text_fields, write
+from microllm.ui.parts import gallery_note, read, write
 from microllm.ui.state.view import look
 
 view = look()
-text_fields.need_a_run(view, "A language model writes one character after another. Train a model first.")
+gallery_note.gallery_note(view)
 mode = st.segmented_control(
     "Mode",
     ["Write", "Read"],

@@ -6,7 +6,7 @@ from microllm.ui import shell
 
 shell.enter("pages/train.py", "Train a language model, one character at a time")
 
-from microllm.ui.parts import advice, cost, fork, guess_game, loss, outcome, settings, source, steer
+from microllm.ui.parts import advice, cost, fork, gallery_note, guess_game, loss, outcome, settings, source, steer
 from microllm.ui.state.view import look
 
 view = look()
@@ -21,6 +21,7 @@ with panel, st.container(border=True, key="panel"):
     steer.start_buttons(advice.start_label(view, model, train, text), can_start=text is not None and not problems)
 
 with picture:
+    gallery_note.gallery_note(view)
     fork.origin(view)
     loss.loss(view, None if problems else text, model.block_size, train.max_steps)
     advice.overfitting(view)

@@ -266,7 +266,8 @@ def _first_answer(
     )
 
 
-def _kept_book() -> str | None:
+def kept_book() -> str | None:
+    """The book, if it was downloaded before."""
     try:
         book = (texts_dir() / BOOK_FILE).read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -325,11 +326,11 @@ def fetch_book(
             progress(share)
 
     with contextlib.ExitStack() as held:
-        book = _kept_book()
+        book = kept_book()
         if book is None:
             with contextlib.suppress(OSError, NotImplementedError):  # without file locks, proceed without one
                 held.enter_context(_wait_for_lock(lock, silence, cancelled))
-            book = _kept_book()  # another process may have downloaded it meanwhile
+            book = kept_book()  # another process may have downloaded it meanwhile
         if book is None:
             book = _first_answer(sources, silence, min_rate, show, cancelled)
             with contextlib.suppress(OSError):  # if the disk is full, the book can still be used

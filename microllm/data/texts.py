@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from ..config import MIN_TEXT_CHARACTERS, too_short
 from ..corpus import EVAL_CHARACTERS, Corpus, split_at
-from ..environment import texts_dir
+from ..environment import home, texts_dir
 from ..tokenizer import CharTokenizer
 from . import builtin, files, gutenberg, store
 from .decode import TextProblem, encoding_called
@@ -177,6 +178,35 @@ def made_here(key: str, *, how: str = "none", first: int | None = None) -> Text:
 def is_kept(text: Text) -> bool:
     """True if the text is stored on this server: it was not deleted with its runs."""
     return (texts_dir() / f"{text.sha256}.txt").is_file()
+
+
+def restore(text: Text) -> None:
+    """Store a text that is missing here if it needs no download: a built-in text, or the book once it was downloaded.
+
+    A run that came from elsewhere has such a text: one of the gallery, or an imported one.
+    """
+    if is_kept(text) or not home().is_dir():
+        return
+    if text.source in builtin.BUILTIN_TEXTS:
+        made = builtin.BUILTIN_TEXTS[text.source]
+        content = made.make(made.length, 0)
+    else:
+        content = gutenberg.kept_book() if text.source == "book" else None
+    if content is None:
+        return
+    content = builtin.transform(content, text.how, text.first)
+    if store.sha256_of(content) == text.sha256:  # it may be of another edition
+        with contextlib.suppress(OSError):
+            store.keep_text(content)
+
+
+def why_missing(text: Text) -> str:
+    """A sentence about a text that is not stored here and that `restore` could not make again."""
+    if text.source == "book" and gutenberg.kept_book() is None:
+        return f"This needs {text.name}, which is not on this server yet: the Train page downloads it."
+    if text.source == "book":
+        return f"This needs the edition of {text.name} that the run learned; the one on this server is another."
+    return f"This needs {text.name}, which is not stored here: choose the text again."
 
 
 class _Corpora:

@@ -7,7 +7,6 @@ from typing import Any
 import pandas
 
 from ..config import TrainConfig
-from ..optim import learning_rate_at
 from .palette import PALETTE
 
 
@@ -31,6 +30,8 @@ def learning_rate_spec(mode: str) -> dict[str, Any]:
 
 def learning_rate_data(train: TrainConfig) -> pandas.DataFrame:
     """The rows that `learning_rate_spec` draws: the rate at about 100 steps, including the end of the warm-up."""
+    from ..optim import learning_rate_at  # not above: it needs torch, and the first plot of a fresh server does not
+
     steps = {*range(0, train.max_steps, max(1, train.max_steps // 100)), train.warmup_steps, train.max_steps}
     steps = sorted(step for step in steps if step <= train.max_steps)
     return pandas.DataFrame({"step": steps, "rate": [learning_rate_at(step, train) for step in steps]})

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import pandas
 
-from ..corpus import REFERENCE_NAMES
+from ..config import REFERENCE_NAMES
 from ..runs.history import History
 from .labels import NARROW, WIDE, label_offsets
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microllm.corpus import REFERENCE_NAMES
+from microllm.config import REFERENCE_NAMES
 from microllm.plots import OLD_TEXT, Mark, loss_data, loss_spec, passed_references, timeline_data
 from microllm.plots.labels import spread
 from microllm.runs.history import AXES, History

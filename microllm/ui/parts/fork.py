@@ -87,18 +87,17 @@ def _text_to_learn(view: View) -> tuple[texts.Text | None, int]:
 
     The text is that of the settings panel, or None for the run's own. Raises TextProblem if too few are known.
     """
-    own = None, view.info.text.characters
     try:
         chosen = draft.text()
     except TextProblem:
         chosen = None
     if chosen is None or chosen.sha256 == view.info.text.sha256:
         st.caption("To train the fork on another text, choose that first under *Text to learn*.")
-        return own
+        return _own_text(view)
     names = {"own": literal(view.info.text.name), "other": literal(chosen.name)}
     key = f"fork-text-{view.run.id}"
     if st.radio("Text", list(names), format_func=names.get, key=key, horizontal=True) == "own":
-        return own
+        return _own_text(view)
     left, unknown = fork.what_is_left(view.run.tokenizer, chosen)
     if unknown:
         shown = " ".join(visible(c) for c in unknown[:_MAX_NAMED_CHARACTERS])
@@ -109,6 +108,12 @@ def _text_to_learn(view: View) -> tuple[texts.Text | None, int]:
         )
     st.caption("The plot then shows both texts: what the model learns of the new one and forgets of the old one.")
     return chosen, left
+
+
+def _own_text(view: View) -> tuple[None, int]:
+    """What `_text_to_learn` returns for the text that the run has learned. Raises TextProblem if it is not here."""
+    view.run.load_corpus()
+    return None, view.info.text.characters
 
 
 def _fields(run: Run, step: int, first_step: int, where: str) -> dict[str, float]:

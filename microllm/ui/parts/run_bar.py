@@ -10,7 +10,7 @@ import streamlit as st
 from ... import plots
 from ...environment import home, home_is_temporary, lists_all_runs, max_disk_bytes
 from ...jobs.training import TrainingJob
-from ...runs.catalog import runs_and_damaged
+from ...runs.catalog import gallery_runs, runs_and_damaged
 from ...runs.history import newest_val_loss
 from ...runs.importing import MAX_ZIP_BYTES
 from ...runs.info import ACTIVE, RunProblem
@@ -42,9 +42,9 @@ def show(pace: float) -> None:
     view = look()
     layout = _layout(view)
     with st.bottom:
-        is_alive = bool((view and view.is_active) or ownership.jobs())
-        if not (view and view.has_a_curve):
-            pace = 1.0 if view and view.waits else 0.2
+        is_alive = view.is_active or bool(ownership.jobs())
+        if not view.has_a_curve:
+            pace = 1.0 if view.waits else 0.2
         live(lambda now: _tick(now, layout, start_problem), pace, key="run-bar", when=is_alive)
         saved_draft.save()
     if draft_problem:
@@ -57,14 +57,12 @@ def show(pace: float) -> None:
         )
 
 
-def _layout(view: View | None) -> tuple:
+def _layout(view: View) -> tuple:
     """What the whole page depends on. When it changes, the page is drawn again, with other parts and timers."""
-    if view is None:
-        return (refresh_slowdown(),)
     return refresh_slowdown(), view.run.id, view.moment, view.waits, view.has_a_curve, view.is_active
 
 
-def _tick(view: View | None, layout: tuple, start_problem: str | None) -> None:
+def _tick(view: View, layout: tuple, start_problem: str | None) -> None:
     if _layout(view) != layout or session().problem:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
@@ -74,22 +72,18 @@ def _tick(view: View | None, layout: tuple, start_problem: str | None) -> None:
         for job in ownership.jobs():
             if job.run.id != shown_id():
                 _link_to(job)
-        if view:
-            line = _numbers(view)
-        else:
-            line = "No run selected." if ownership.jobs() else "Nothing is training yet. Press **Start**."
-        st.markdown(line, width="content")
+        st.markdown(_numbers(view), width="content")
     if start_problem:
         st.error(literal(start_problem), icon=":material/error:")
-    if view and view.job and view.job.warning:
+    if view.job and view.job.warning:
         st.warning(literal(view.job.warning), icon=":material/warning:")
-    if view and view.has_a_curve:
+    if view.has_a_curve:
         data = plots.timeline_data(view.history, view.snapshots)
         timeline(data, view.moment, view.is_active, navigation.choose_moment)
 
 
-def _menu(view: View | None) -> None:
-    menu = st.popover(literal(view.info.name) if view else "No run yet", key="runs-menu", on_change="rerun")
+def _menu(view: View) -> None:
+    menu = st.popover(literal(view.info.name), key="runs-menu", on_change="rerun")
     # fixed height: the browser positions the menu before it is filled, and a growing one would not fit below the bar
     place = menu.container(height=_MENU_PIXELS, border=False)
     if not menu.open:
@@ -99,13 +93,15 @@ def _menu(view: View | None) -> None:
         st.caption(f"Runs on this server, newest first. Runs training in other windows{private} are not listed.")
         runs, damaged = runs_and_damaged()
         _list(runs)
+        st.caption("Came with MicroLLM")
+        _list(gallery_runs())
         own = ownership.keys()
         named = [run_id for run_id in damaged if lists_all_runs() or run_id in own][:_MAX_LISTED_RUNS]
         for run_id in named:
             st.caption(f"{run_id} · damaged, cannot be opened")
         if others := len(damaged) - len(named):  # nobody can tell who owns them, and an id is a link
             st.caption(f"Damaged runs not named because they may be private: {others:,}.")
-        if view and ownership.owns() and not view.job:
+        if ownership.owns() and not view.job:
             _delete(view)
         used, limit = server.disk_use() / 1e6, max_disk_bytes() / 1e6
         st.caption(f"Storage: {used:,.1f} MB of {limit:,.0f} MB used")
@@ -165,6 +161,8 @@ def _numbers(view: View) -> str:
     history, info, state = view.history, view.info, view.state
     last = history.last
     parts = ["***training** ·*" if state == "training" and last else f"**{state}** ·"]
+    if view.is_from_gallery:
+        parts = ["**came with MicroLLM** ·"]
     if state in ACTIVE and not ownership.owns():
         parts.append("*you are* watching ·")
     if view.job and (other := view.job.waits_for):
@@ -186,9 +184,9 @@ def _numbers(view: View) -> str:
     return line
 
 
-def _buttons(view: View | None, job: TrainingJob | None) -> None:
+def _buttons(view: View, job: TrainingJob | None) -> None:
     if job is None:
-        can_resume = view is not None and view.state in ("stopped", "interrupted", "failed") and ownership.owns()
+        can_resume = view.state in ("stopped", "interrupted", "failed") and ownership.owns()
         can_resume = can_resume and not _has_diverged(view)
         if can_resume:
             st.button(

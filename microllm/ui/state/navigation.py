@@ -39,8 +39,8 @@ def forget() -> None:
     """Stop showing and owning the displayed run, which was deleted."""
     opened.cache_clear()
     keys().pop(shown_id(), None)
-    session().run_id = None
-    choose_moment(None)
+    session().run_id = session().moment = None
+    _write_link()
 
 
 def follow_link() -> str | None:
@@ -58,7 +58,7 @@ def follow_link() -> str | None:
         problems += draft.apply_link(parsed)
         if parsed.sentence:
             st.session_state["sentence"] = parsed.sentence
-    if shown_id() is not None:
+    if session().run_id is not None:
         try:
             info = run().read_info()
         except RunProblem as error:  # deleted or damaged since it was opened
@@ -78,7 +78,7 @@ def _follow(given: dict[str, str]) -> list[str]:
     problems, linked = [], given.get("run")
     _take_other_keys(given.get("also", ""))
     try:
-        if linked and linked != shown_id():
+        if linked and linked != session().run_id:
             _show(linked)
             problems += _follow_step(given.get("step"))
         if linked and given.get("key") != keys().get(linked) and "key" in given:
@@ -120,7 +120,7 @@ def _write_link() -> None:
 
     Other query parameters stay for a reload, until the window shows another run than the link.
     """
-    given, shown = st.query_params.to_dict(), shown_id()
+    given, shown = st.query_params.to_dict(), session().run_id
     moment = session().moment if shown and session().moment in run().list_snapshots() else None
     values = {"run": shown, "key": keys().get(shown), "step": moment, "also": _other_keys()}
     values["sentence"] = sentence_written()
@@ -145,8 +145,12 @@ def _other_keys() -> str | None:
 
 
 def choose_moment(step: int | None) -> None:
-    """Show the snapshot of `step` on all pages; None is live. The link follows."""
+    """Show the snapshot of `step` on all pages; None is live. The link follows: it names a run of the gallery too, once
+    a person has chosen a moment of it.
+    """
     if is_gone():  # the page reports that when it is drawn
         return
+    if step is not None:
+        session().run_id = shown_id()
     session().moment = step
     _write_link()
