@@ -1,14 +1,10 @@
 """The router: `streamlit run app.py`."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from microllm.ui import shell
 
-st.set_page_config(
-    page_title="MicroLLM", page_icon=str(Path(__file__).parent / "microllm" / "ui" / "icon.png"), layout="wide"
-)
+st.set_page_config(page_title="MicroLLM", page_icon=shell.icon(), layout="wide")
 
 
 def front_door() -> None:

@@ -47,23 +47,24 @@ class ModelConfig:
     )
     n_head: int = _knob(
         4,
-        "attention heads per layer: separate things it can look for at once",
-        "The heads share the width, so n_head must divide n_embd.",
+        "attention heads per layer",
+        "Each head can look for something else. The heads share the width, so n_head must divide n_embd.",
         low=1,
         high=16,
         step=1,
     )
     n_layer: int = _knob(
         3,
-        "layers: how many times it looks back and processes",
-        "The number of Transformer blocks, one after another. Each has attention and a feed-forward network.",
+        "layers, one after another",
+        "The number of Transformer blocks: how many times the model looks back and processes what it found. Each has "
+        "attention and a feed-forward network.",
         low=1,
         high=12,
         step=1,
     )
     dropout: float = _knob(
         0.0,
-        "share of activations set to zero during training",
+        "share of activations set to zero",
         "Dropout works against memorizing (overfitting). 0 switches it off; small models need none.",
         low=0.0,
         high=0.9,
@@ -80,7 +81,7 @@ class ModelConfig:
     )
     lookback: int = _knob(
         0,
-        "how many previous characters are mixed into each one",
+        "previous characters mixed into each",
         "The embeddings of the previous characters are added to each character's own (token shift, or smear; after "
         "Bengio et al. 2003). With 0, as in the article, the first layer has to find them by attention.",
         low=0,
@@ -212,13 +213,13 @@ class Preset:
 PRESETS = {
     "quick": Preset(
         "Quick",
-        "About a minute on two cores; writes readable words after training on the real book.",
+        "Half a minute on one quiet core, and it writes mostly real words.",
         ModelConfig(),
         TrainConfig(),
     ),
     "article": Preset(
         "Article",
-        "Exactly the recipe of the article: 10,000 steps from a loss of about 4.6 to 1.78.",
+        "Exactly the recipe of the article: from a loss of 4.6 to 1.78.",
         ModelConfig(
             block_size=8,
             n_embd=32,
@@ -242,7 +243,7 @@ PRESETS = {
     ),
     "long": Preset(
         "Long",
-        "A minute or two; sees four times as far back and reaches a loss of about 1.2 on the real book.",
+        "Sees four times as far back, and ends at a loss of about 1.18.",
         ModelConfig(block_size=128, n_embd=96, n_head=3, n_layer=3, position="rotary", lookback=3),
         TrainConfig(batch_size=12, max_steps=1_900),
     ),

@@ -1,14 +1,19 @@
 """The Attention page: which earlier characters each head attends to, for a sentence of your choice."""
 
+import streamlit as st
+
 from microllm.ui import shell
 
-shell.enter("pages/attention.py", "Attention: where each character looks")
+shell.enter("pages/attention.py", "Attention")
 
-from microllm.ui.parts import attention, gallery_note, text_fields
+from microllm.ui.parts import attention, run_line, text_fields
 from microllm.ui.state.view import look
 
 view = look()
-gallery_note.gallery_note(view)
-sentence = text_fields.sentence(view)
+with st.sidebar:
+    sentence = text_fields.sentence(view)
+    if sentence:
+        attention.measurements(view, sentence)
+run_line.run_line(view)
 if sentence:
     attention.attention(view, sentence)

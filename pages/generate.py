@@ -6,11 +6,11 @@ from microllm.ui import shell
 
 shell.enter("pages/generate.py", "Generate text, or let the model read one")
 
-from microllm.ui.parts import gallery_note, read, write
+from microllm.ui.parts import read, run_line, write
 from microllm.ui.state.view import look
 
 view = look()
-gallery_note.gallery_note(view)
+run_line.run_line(view)
 mode = st.segmented_control(
     "Mode",
     ["Write", "Read"],

@@ -3,31 +3,28 @@
 import streamlit as st
 
 from microllm.ui import shell
+from microllm.ui.parts.first_paint import first_paint
 
-shell.enter("pages/train.py", "Train a language model, one character at a time")
+shell.enter("pages/train.py", "Train", first_paint)
 
-from microllm.ui.parts import advice, cost, fork, gallery_note, guess_game, loss, outcome, settings, source, steer
+from microllm.ui.parts import advice, cost, fork, guess_game, loss, outcome, run_line, settings, source, steer
 from microllm.ui.state.view import look
 
 view = look()
-picture, panel = st.columns([2, 1], gap="medium")
 
-with panel, st.container(border=True, key="panel"):
+with st.sidebar:
+    st.markdown("**Next run**")
     text = source.text()
     model, train, problems = settings.settings(text.characters if text else None)
     if text:
         cost.cost(view, model, train, text)
-    loss.guess()
     steer.start_buttons(advice.start_label(view, model, train, text), can_start=text is not None and not problems)
 
-with picture:
-    gallery_note.gallery_note(view)
-    fork.origin(view)
-    loss.loss(view, None if problems else text, model.block_size, train.max_steps)
-    advice.overfitting(view)
-    outcome.outcome(view)
-    advice.next_steps(view)
-    fork.fork_form(view)
-    guess_game.guess_form(view)
-    outcome.page_links(view)
-    steer.live_settings(view)
+run_line.run_line(view)
+loss.loss(view, None if problems else text, model.block_size, train.max_steps)
+advice.overfitting(view)
+outcome.outcome(view)
+advice.next_steps(view)
+fork.fork_form(view)
+guess_game.guess_form(view)
+outcome.page_links(view)

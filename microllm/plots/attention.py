@@ -86,8 +86,8 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
             "automargin": True,
         },
         "yaxis": axis | {"tickangle": 0, "title": {"text": "attending (query)", "font": ink}, "autorange": "reversed"},
-        "height": max(420, min(900, 16 * len(sentence) + 160)),
-        "margin": {"l": 10, "r": 10, "t": 50, "b": 60},
+        "height": 440,  # all of it is in view
+        "margin": {"l": 10, "r": 10, "t": 40, "b": 50},
         "dragmode": False,
     }
     return go.Figure(heatmap, layout)  # in one call: each update of a figure takes milliseconds

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pandas
+from typing import TYPE_CHECKING, Any
 
 from ..config import TrainConfig
 from .palette import PALETTE
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def learning_rate_spec(mode: str) -> dict[str, Any]:
@@ -30,7 +31,9 @@ def learning_rate_spec(mode: str) -> dict[str, Any]:
 
 def learning_rate_data(train: TrainConfig) -> pandas.DataFrame:
     """The rows that `learning_rate_spec` draws: the rate at about 100 steps, including the end of the warm-up."""
-    from ..optim import learning_rate_at  # not above: it needs torch, and the first plot of a fresh server does not
+    import pandas  # neither is imported above: a fresh server shows its first plot before they are there
+
+    from ..optim import learning_rate_at
 
     steps = {*range(0, train.max_steps, max(1, train.max_steps // 100)), train.warmup_steps, train.max_steps}
     steps = sorted(step for step in steps if step <= train.max_steps)

@@ -20,6 +20,7 @@ _NOISE = 0.02
 _CLEAR = 0.05
 _MAX_SUGGESTIONS = 3
 _MAX_BUTTON_CHARACTERS = 40
+_MAX_DISTINCTIONS = 3
 SAME = "same settings, same seed"
 """What `what_changes` says of a run that would differ in nothing."""
 
@@ -227,6 +228,18 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [
         f"{name} {_number(before[name])} → {_number(value)}" for name, value in after.items() if value != before[name]
     ]
+
+
+def distinction(info: RunInfo, other: RunInfo) -> str:
+    """In which settings `other` differs from a run, in a few words: "block_size 64, n_layer 2"."""
+    values = asdict(info.model) | asdict(info.train)
+    changes = [
+        f"{name} {_number(value)}"
+        for name, value in (asdict(other.model) | asdict(other.train)).items()
+        if value != values[name]
+    ]
+    rest = len(changes) - _MAX_DISTINCTIONS
+    return ", ".join(changes[:_MAX_DISTINCTIONS]) + (f" and {rest} more" if rest > 0 else "") or "same settings"
 
 
 def _number(value: Any) -> str:

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..config import PRESETS
 from .history import History
 
 FOLDER = Path(__file__).parents[1] / "gallery"
@@ -46,6 +47,9 @@ def samples(folder: Path) -> dict[int, ScoredSample]:
 class Preview:
     """What a page shows of the first run before torch is imported."""
 
+    name: str
+    text: str
+    preset: str
     history: History
     references: dict[str, float]
     max_steps: int
@@ -58,5 +62,11 @@ def preview() -> Preview:
     info = json.loads((folder / "run.json").read_text("utf-8"))
     stored = samples(folder)
     return Preview(
-        History(folder / "metrics.jsonl").read(), info["references"], info["train"]["max_steps"], stored[max(stored)]
+        name=info["name"],
+        text=info["text"]["name"],
+        preset=PRESETS[info["preset"]].title,
+        history=History(folder / "metrics.jsonl").read(),
+        references=info["references"],
+        max_steps=info["train"]["max_steps"],
+        sample=stored[max(stored)],
     )

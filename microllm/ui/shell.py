@@ -6,7 +6,10 @@ It appears before torch is imported, so this module must not import torch at the
 from __future__ import annotations
 
 import gc
+import sys
 import threading
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -15,13 +18,26 @@ import streamlit as st
 from . import browser_input
 from .state.session import session
 
+_ABOUT = (
+    "Build a small language model, train it and look inside it, as in the article "
+    '<a href="https://duckduckgo.com/?q=%22Beyond+the+Black+Box%3A+Building+a+Micro-LLM+from+Scratch+in+Python%22">'
+    "Beyond the Black Box: Building a Micro-LLM from Scratch in Python</a>."
+)
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
+_PAINTING_SECONDS = 0.4  # in which the browser fetches and paints what was sent so far
 _is_inside = ContextVar("app.py runs the page", default=False)
 _is_ready = threading.Event()  # set when everything that a page needs is imported
 
 
-def enter(page: str, heading: str) -> None:
+def icon() -> str | None:
+    """The icon of the browser's tab. Not on the first page of a fresh server: for an icon Streamlit imports numpy."""
+    return str(Path(__file__).with_name("icon.png")) if _is_ready.is_set() else None
+
+
+def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None) -> None:
     """Show the heading of a page. Each page calls this first, before its slow imports.
+
+    On a fresh server it shows `first_paint` while torch is imported, unless the link names a run.
 
     On a fresh server Streamlit runs the script of a deep link alone, without `app.py`. Then this switches to `app.py`,
     which comes back here.
@@ -32,14 +48,22 @@ def enter(page: str, heading: str) -> None:
         st.switch_page("app.py", query_params=query_params)  # so that a reload in between does not lose them
     # One element, so that style and heading are painted together: st.html would arrive half a second later and the
     # page would jump. Both strings are our own, so unsafe_allow_html is safe.
-    st.markdown(f"<style>{_STYLE}</style>\n\n### {heading}", unsafe_allow_html=True)
+    st.markdown(
+        f'<style>{_STYLE}</style><div class="about"><h3>{heading}</h3><p>{_ABOUT}</p></div>', unsafe_allow_html=True
+    )
     if not _is_ready.is_set():
-        st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
-        _import_everything()  # the browser paints what was sent so far
+        if first_paint and "run" not in st.query_params:
+            first_paint()
+        else:
+            st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
+        time.sleep(_PAINTING_SECONDS)  # the import takes most of the interpreter's time
+        _import_everything()
         st.rerun()
 
 
 def _import_everything() -> None:
+    # seconds; so that meanwhile the server sends the browser what it needs to paint the first page
+    sys.setswitchinterval(0.0001)
     from .parts import write  # noqa: F401
 
     gc.freeze()  # imported modules stay forever: a collection that scans them would delay every page each time
@@ -57,7 +81,7 @@ def show(page) -> None:
         from .parts import run_bar
 
         # seconds; slower on the Train page, whose plot updates too: each tick costs the browser time
-        run_bar.show(pace=2.0 if page.url_path == "train" else 1.0)
+        run_bar.show(page.url_path, pace=2.0 if page.url_path == "train" else 1.0)
     else:
         with st.bottom:
             st.caption("Loading …")

@@ -3,6 +3,7 @@
 import json
 import shutil
 import stat
+from itertools import pairwise
 
 import pytest
 import torch
@@ -58,7 +59,7 @@ def test_the_gallery_is_small_and_has_no_text_no_checkpoint_and_no_lock():
         snapshots = {f"snapshots/step-{step}.safetensors" for step in Run.open(run_id).list_snapshots()}
         assert names == FILES | snapshots | {"snapshots"}
     assert sum(map(len, all_files().values())) <= MOST_BYTES
-    assert gallery.IDS == tuple(ENTRIES)
+    assert tuple(ENTRIES) == gallery.IDS
 
 
 def test_a_run_is_finished_belongs_to_nobody_and_can_be_looked_at_from_its_first_steps_on(run):
@@ -97,7 +98,7 @@ def test_every_snapshot_has_a_sample_which_is_what_its_model_writes():
     sample = run.stored_samples[step]
     assert top1_accuracy(run.model_at(step), run.load_corpus()) == pytest.approx(sample.top1_accuracy, abs=0.01)
     words = sample.text.split()
-    assert sum(word == after for word, after in zip(words, words[1:], strict=False)) >= 5  # said twice
+    assert sum(word == after for word, after in pairwise(words)) >= 5  # said twice
 
 
 def test_a_page_gets_the_stored_sample_at_once_and_without_the_text(book_run):

@@ -9,10 +9,10 @@ import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from microllm.plots.labels import spread
 
 from microllm.config import REFERENCE_NAMES
 from microllm.plots import OLD_TEXT, Mark, loss_data, loss_spec, passed_references, timeline_data
-from microllm.plots.labels import spread
 from microllm.runs.history import AXES, History
 
 REFERENCES = {"uniform": 4.5, "table_1": 3.1, "table_2": 2.5, "table_3": 1.9, "table_5": 1.5, "floor": 0.9}

@@ -3,6 +3,10 @@
 // for each head), colors, and shares as bytes: the lower triangle of each head, or all rows of a model that is not causal.
 // byDistance: for each head the shares of the `nearest` distances 0, 1, 2, ... as bytes, drawn as bars below its picture.
 
+const HEIGHT = 350 // pixels, so that all heads are in view
+const BARS = 34 // pixels, with the gaps around them
+const MAX_LAYERS_WITH_BARS = 5
+
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const grid = root.querySelector(".grid")
   const note = root.querySelector(".note")
@@ -30,7 +34,8 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       tile.style.gridArea = `${2 * layer + 2} / ${head + 2}`
       return tile
     })
-    state.bars = Array.from({ length: data.nearest && layers * heads }, (_, i) => {
+    const hasBars = data.nearest > 0 && layers <= MAX_LAYERS_WITH_BARS
+    state.bars = Array.from({ length: hasBars ? layers * heads : 0 }, (_, i) => {
       const bars = document.createElement("canvas")
       bars.className = "bars"
       bars.ariaHidden = "true"
@@ -38,6 +43,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       return bars
     })
     grid.style.setProperty("--heads", heads)
+    grid.style.setProperty("--tile", `${Math.min(96, Math.max(24, HEIGHT / layers - (hasBars ? BARS : 6)))}px`)
     grid.replaceChildren(
       ...Array.from({ length: heads }, (_, i) => label(i ? String(i + 1) : "head 1", 1, i + 2)),
       ...Array.from({ length: layers }, (_, i) => label(i ? String(i + 1) : "layer 1", 2 * i + 2, 1)),

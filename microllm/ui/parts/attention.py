@@ -8,6 +8,7 @@ import torch
 
 from ...insight.heads import HeadScore, bias_shares, head_scores, strongest
 from ...insight.trace import trace
+from ...model import MicroLLM
 from ...plots.attention import attention_figure, distance_data, distance_spec
 from ...runs.run import Run
 from ...tokenizer import known_ids
@@ -84,16 +85,26 @@ def attention(view: View, text: str) -> None:
     )
 
 
+def measurements(view: View, text: str) -> None:
+    """What is measured about the chosen head, for the sidebar; live while the run trains."""
+    live(lambda shown: _measured(shown, text), _TICK_SECONDS, key="attention-measured", when=view.is_active)
+
+
+def _now(view: View, text: str) -> tuple[int, MicroLLM, torch.Tensor] | None:
+    """(step, model, the patterns of all its heads) at the displayed moment; None before the first weights."""
+    if (now := view.model(max_age=1.0, wait=0.1)) is None:
+        return None
+    step, model = now
+    return step, model, _drawn().pattern(view.run, step, text, model)
+
+
 def _tick(view: View, text: str) -> None:
-    now = view.model(max_age=1.0, wait=0.1)
-    if now is None:
+    if (now := _now(view, text)) is None:
         st.caption("Waiting for the first weights …")
         return
-    step, model = now
+    step, model, pattern = now
     config, drawn = model.config, _drawn()
-    pattern = drawn.pattern(view.run, step, text, model)
     layer, head = _chosen(config.n_layer, config.n_head)
-    st.markdown(f"What **layer {layer + 1}, head {head + 1}** attends to at **step {step:,}**")
     sentence(pattern[layer, head], text, config.block_size, causal=config.causal)
 
     scores = head_scores(pattern, text, config.block_size, causal=config.causal)
@@ -102,9 +113,6 @@ def _tick(view: View, text: str) -> None:
         st.markdown("**All heads**: choose one")
         notes, by_distance = _notes(scores, config.n_layer, config.n_head), bias_shares(model)
         heads(pattern, notes, (layer, head), _choose, causal=config.causal, by_distance=by_distance)
-        if by_distance is not None:
-            _distance_chart(by_distance[layer, head])
-        _score_caption(scores, layer, head)
     with big:
         what = (view.run.id, view.moment, text, layer, head, mode())
         is_training = view.moment is None and view.job is not None and view.job.state == "training"
@@ -121,12 +129,25 @@ def _tick(view: View, text: str) -> None:
                     "Refresh",
                     key="attention-anew",
                     icon=":material/refresh:",
+                    type="tertiary",
                     on_click=drawn.forget_the_heatmap,
                     help="While the model trains, the heatmap updates only each time the number of steps has grown by "
                     "half. The sentence and the small pictures are always up to date.",
                 )
         with st.container(height=figure.layout.height, border=False):  # a new figure is briefly above the old one
             st.plotly_chart(figure, key="attention-one", config={"displayModeBar": False})
+
+
+def _measured(view: View, text: str) -> None:
+    if (now := _now(view, text)) is None:
+        return
+    _, model, pattern = now
+    config = model.config
+    layer, head = _chosen(config.n_layer, config.n_head)
+    st.markdown(f"**Layer {layer + 1}, head {head + 1}**")
+    _score_caption(head_scores(pattern, text, config.block_size, causal=config.causal), layer, head)
+    if (by_distance := bias_shares(model)) is not None:
+        _distance_chart(by_distance[layer, head])
 
 
 def _chosen(n_layer: int, n_head: int) -> tuple[int, int]:
@@ -153,18 +174,15 @@ def _notes(scores: list[HeadScore], n_layer: int, n_head: int) -> list[str]:
 def _score_caption(scores: list[HeadScore], layer: int, head: int) -> None:
     """All scores of the chosen head."""
     if scores:
-        st.caption(
-            "Share of attention on this sentence: "
-            f"{' · '.join(_share(score, layer, head) for score in scores)}. "
-            "“Chance” is a head that spreads its attention evenly."
-        )
+        shares = "  \n".join(_share(score, layer, head) for score in scores)
+        st.caption(f"Its attention on this sentence, and that of a head that spreads it evenly (chance):  \n{shares}")
     else:
         st.caption("A single character can attend only to itself: write a longer sentence.")
 
 
 def _distance_chart(shares: torch.Tensor) -> None:
     """How the chosen head weighs distances alone, (block_size,)."""
-    st.markdown("**By distance alone**, before the head compares any characters")
+    st.markdown("**By distance alone**")
     st.vega_lite_chart(
         distance_data(shares),
         distance_spec(len(shares), mode()),
@@ -173,10 +191,8 @@ def _distance_chart(shares: torch.Tensor) -> None:
         alt="Share of attention at each distance, if all characters matched equally",
     )
     st.caption(
-        "How this head weighs each distance, as shares of its attention if all characters matched equally. Each head "
-        "starts with some preference for one distance, and training changes it. One high bar is a head that has "
-        "specialized. The bars below the small pictures show the same for every head, from the character itself (left) "
-        "to those farther back."
+        "Its shares of attention if all characters matched equally (relative position bias). One high bar is a head "
+        "that has specialized. The bars below the small pictures show the same for every head."
     )
 
 

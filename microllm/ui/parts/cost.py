@@ -39,17 +39,17 @@ def _cost(view: View | None, model: ModelConfig, train: TrainConfig, text: texts
     if not (speed := server.speed()):
         st.markdown("Measuring the speed of this server …")
         return
-    step, source = speed.seconds_per_step(model, train, vocab_size), "measured on this server"
+    step, source = speed.seconds_per_step(model, train, vocab_size), "At the speed measured when this server started."
     is_measured = view and (last := view.history.last) and last["seconds"] > _WARM_UP_SECONDS
     if is_measured and (rate := view.history.steps_per_second()):  # the speed of a real run corrects the estimate
         info = view.info
         expected = speed.seconds_per_step(info.model, info.train, len(view.run.tokenizer.vocab))
-        step, source = step / (expected * rate), f"at the speed of {literal(info.name)}"
+        step, source = step / (expected * rate), f"At the speed of {literal(info.name)}."
     st.markdown(
-        f"**{train.max_steps:,}** steps of **{1000 * step:.0f} ms**: **{duration(step * train.max_steps)}** ({source})"
+        f"**{train.max_steps:,}** steps of {1000 * step:.0f} ms: **{duration(step * train.max_steps)}**", help=source
     )
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown("Train for:", width="content", help="Sets max_steps from the speed above.")
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="durations"):
+        st.markdown("Train for", width="content")
         for name, seconds in _DURATIONS.items():
             st.button(name, key=f"for-{seconds}", on_click=_train_for, args=(seconds, step))
     if session().is_duration_chosen:

@@ -8,10 +8,9 @@ from ...config import knobs
 from ...data import texts
 from ...data.decode import TextProblem
 from ...runs import fork
-from ...runs.info import RunProblem
 from ...runs.run import Run
 from ...tokenizer import visible
-from ..state import commands, draft, navigation, ownership
+from ..state import commands, draft, ownership
 from ..state.view import View
 from ..words import literal
 from .disclosure import disclosure
@@ -133,27 +132,3 @@ def _field(name: str, value: float, key: str) -> float:
     return st.number_input(
         name, meta["low"], meta["high"], value, step=step, format=style, key=key, help=meta["help"], width=170
     )
-
-
-def origin(view: View | None) -> None:
-    """Which run the displayed one was forked from, with a button to it; nothing for a run that is no fork."""
-    place = st.container(horizontal=True, vertical_alignment="center", key="origin")  # always there, as above
-    if view is None or (parent := view.info.parent) is None:
-        return
-    name = literal(parent.name)
-    sentence = f"Forked from **{name}** at step {parent.step:,}"
-    sentence += "; the curve up to that step is the parent's." if parent.goes_on else ", to train on another text."
-    if parent.goes_on and not parent.has_memory:
-        sentence += " Only the weights of that step were saved, so the optimizer restarted."
-    with place:
-        st.markdown(sentence, width="content")
-        if ownership.knows_parent() and _exists(parent.id):
-            st.button(f"Open {name}", key="parent", on_click=navigation.show, args=(parent.id,), type="tertiary")
-
-
-def _exists(run_id: str) -> bool:
-    try:
-        Run.open(run_id)
-    except RunProblem:
-        return False
-    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import streamlit as st
@@ -10,13 +9,14 @@ import streamlit as st
 from ... import plots
 from ...config import knobs
 from ...data import texts
-from ...runs.history import AXES, History
-from ..browser_input import number
-from ..state import draft, link
+from ...runs.history import History
+from ..components.loss_plot import loss_plot
+from ..state import draft, link, navigation
 from ..state.view import View
-from ..theme import mode
 from ..words import literal
+from . import compare, steer
 from .live import live
+from .plot_axis import plot_axis
 from .samples import what_it_writes
 
 _TICK_SECONDS = 0.48
@@ -25,18 +25,15 @@ _WAITING_TICK_SECONDS = 2.0
 
 def loss(view: View | None, chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
     """The live plot of the displayed run and what it writes; before the first run, the reference losses of `chosen`."""
-    axis = st.segmented_control(
-        "Axis",
-        list(AXES),
-        default="log",
-        format_func={"log": "log steps", "step": "linear steps", "seconds": "seconds"}.get,
-        key="axis",
-        required=True,
-        persist_state="session",
-        label_visibility="collapsed",
-    )
+    with st.container(horizontal=True, vertical_alignment="center", key="plot-row"):
+        axis = plot_axis()
+        if not (view and view.is_active):
+            _guess()
+        if view:
+            compare.compare_menu(view)
+            steer.live_settings(view)
     if view:
-        # one tick for the plot and the samples: in the browser each tick costs as much as the plot itself
+        # one tick for the plot and the samples
         every = _WAITING_TICK_SECONDS if view.waits else _TICK_SECONDS
         live(lambda shown: _tick(shown, axis), every, key="loss-live", when=view.is_active)
         if not view.info.model.causal:
@@ -73,21 +70,21 @@ def _tick(view: View, axis: str) -> None:
         marks.append(plots.Mark("change", change["step"], note))
     if view.moment is not None:
         marks.append(plots.Mark("moment", view.moment, f"step {view.moment:,}: shown"))
-    st.vega_lite_chart(
-        plots.loss_data(history, info.references, axis, marks, info.train.max_steps),
-        plots.loss_spec(axis, info.train.max_steps, mode(), has_old_text=info.old_text is not None),
-        width="stretch",
-        key="loss",
-        on_select="rerun",
-        selection_mode=["zoom"],  # naming it keeps a zoom from tick to tick
-        alt="Training and validation loss against training steps, with the losses of counting tables as lines",
+    data = plots.loss_data(
+        history,
+        info.references,
+        axis,
+        marks,
+        info.train.max_steps,
+        about=info.id,
+        others=compare.others(view),
+        peak_rate=view.job.config.learning_rate if view.job else None,
     )
+    loss_plot(data, max_guess=link.MAX_GUESS_NATS, guess=draft.set_guess, open_run=navigation.show)
     if len(history.old_val_losses) > 1:
         _transfer(history)
     st.caption(
-        "Lower is better. Thin: training loss at each step; thick: its running average. Validation: loss on text that "
-        "the model never trains on. A diamond marks where it beat a dashed line. The right axis shows the same as a "
-        "number of equally likely choices. Scroll to zoom; double-click resets the zoom."
+        "Look for the curve falling below the dashed lines, the losses of simple counting. Drag across it to zoom."
     )
     what_it_writes(view, passed)
 
@@ -109,37 +106,25 @@ def _transfer(history: History) -> None:
 
 def _draw_references(references: dict[str, float], axis: str, max_steps: int) -> None:
     """The reference losses alone, before the first run; a click places the guess."""
-    marks = plots.losses_to_guess(references, max_steps) + _guess_mark(draft.guess(), max_steps)
-    st.vega_lite_chart(
-        plots.loss_data(History(Path("none yet")), references, axis, marks, max_steps),
-        plots.loss_spec(axis, max_steps, mode(), can_guess=True),
-        width="stretch",
-        key="lines",
-        on_select=_take_the_guess,
-        selection_mode=["zoom", "guess"],
-        alt="The losses of counting tables as lines; click to place your guess of the final validation loss",
-    )
+    marks, empty = _guess_mark(draft.guess(), max_steps), History(Path("none yet"))
+    data = plots.loss_data(empty, references, axis, marks, max_steps, can_guess=True)
+    loss_plot(data, max_guess=link.MAX_GUESS_NATS, guess=draft.set_guess, open_run=navigation.show)
 
 
-def _take_the_guess() -> None:
-    clicked = st.session_state["lines"].selection.get("guess")
-    with contextlib.suppress(TypeError, KeyError, IndexError):  # a click off the plot, or a forged report
-        if (loss := number(clicked[0]["loss"], 0, link.MAX_GUESS_NATS)) is not None:
-            draft.set_guess(round(loss, 2))
-
-
-def guess() -> None:
-    """The field for the user's guess of the final validation loss."""
-    st.number_input(
-        "Your guess: final validation loss",
-        0.0,
-        link.MAX_GUESS_NATS,
-        None,
-        0.05,
-        format="%.3f",
-        key="guess",
-        placeholder="nats per character; empty: no guess",
-        persist_state="session",
-        help="The plot shows your guess, and at the end the page says how far off it was. Before the first run you can "
-        "also click the plot.",
-    )
+def _guess() -> None:
+    """A menu with the user's guess of the final validation loss of the next run."""
+    guess = draft.guess()
+    with st.popover("Your guess" if guess is None else f"Your guess: {guess:.3f}", key="guess-menu"):
+        st.number_input(
+            "The final validation loss of the next run, in nats per character",
+            0.0,
+            link.MAX_GUESS_NATS,
+            None,
+            0.05,
+            format="%.3f",
+            key="guess",
+            placeholder="no guess",
+            persist_state="session",
+            help="The plot shows your guess, and at the end the page says how far off it was. Before the first run you "
+            "can also click the plot.",
+        )

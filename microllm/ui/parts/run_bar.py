@@ -16,6 +16,7 @@ from ...runs.importing import MAX_ZIP_BYTES
 from ...runs.info import ACTIVE, RunProblem
 from ...runs.run import Run
 from .. import server
+from ..components.sidebar import close_on_a_phone_after
 from ..components.timeline import timeline
 from ..presence import refresh_slowdown
 from ..state import commands, navigation, ownership, saved_draft, uploads
@@ -23,7 +24,7 @@ from ..state.session import session, take_problem
 from ..state.view import View, look
 from ..state.view import run_id as shown_id
 from ..state.window import window
-from ..words import choices, duration, literal
+from ..words import duration, literal
 from .live import live
 from .share import share
 
@@ -31,7 +32,7 @@ _MENU_PIXELS = 400  # height
 _MAX_LISTED_RUNS = 12
 
 
-def show(pace: float) -> None:
+def show(page: str, pace: float) -> None:
     """Show the run bar, and above the page what is wrong with the link or the saved draft.
 
     While a run trains, the bar is drawn again every `pace` seconds.
@@ -47,6 +48,7 @@ def show(pace: float) -> None:
             pace = 1.0 if view.waits else 0.2
         live(lambda now: _tick(now, layout, start_problem), pace, key="run-bar", when=is_alive)
         saved_draft.save()
+        close_on_a_phone_after(f"{page} {shown_id()}")
     if draft_problem:
         st.warning(literal(draft_problem), icon=":material/history:")
     if link_problem:
@@ -65,25 +67,26 @@ def _layout(view: View) -> tuple:
 def _tick(view: View, layout: tuple, start_problem: str | None) -> None:
     if _layout(view) != layout or session().problem:
         st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+    if start_problem:
+        st.error(literal(start_problem), icon=":material/error:")
+    if view.job and view.job.warning:
+        st.warning(literal(view.job.warning), icon=":material/warning:")
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False, key="bar-row"):
         _menu(view)
         _buttons(view, ownership.owned_job())
         share(view)
         for job in ownership.jobs():
             if job.run.id != shown_id():
                 _link_to(job)
-        st.markdown(_numbers(view), width="content")
-    if start_problem:
-        st.error(literal(start_problem), icon=":material/error:")
-    if view.job and view.job.warning:
-        st.warning(literal(view.job.warning), icon=":material/warning:")
-    if view.has_a_curve:
-        data = plots.timeline_data(view.history, view.snapshots)
-        timeline(data, view.moment, view.is_active, navigation.choose_moment)
+        with st.container(width="content", key="bar-numbers"):
+            st.markdown(_numbers(view))
+        if view.has_a_curve:
+            data = plots.timeline_data(view.history, view.snapshots)
+            timeline(data, view.moment, view.is_active, navigation.choose_moment)
 
 
 def _menu(view: View) -> None:
-    menu = st.popover(literal(view.info.name), key="runs-menu", on_change="rerun")
+    menu = st.popover(literal(view.info.name), icon=":material/list:", key="runs-menu", on_change="rerun")
     # fixed height: the browser positions the menu before it is filled, and a growing one would not fit below the bar
     place = menu.container(height=_MENU_PIXELS, border=False)
     if not menu.open:
@@ -157,31 +160,29 @@ def _delete(view: View) -> None:
 
 
 def _numbers(view: View) -> str:
-    """The run in one line. On a phone, shell.css hides the emphasized parts, so that the rest fits."""
+    """The run in two lines. On a phone, shell.css hides the emphasized parts, so that the rest fits."""
     history, info, state = view.history, view.info, view.state
     last = history.last
-    parts = ["***training** ·*" if state == "training" and last else f"**{state}** ·"]
+    first = ["***training***" if state == "training" and last else f"**{state}**"]
     if view.is_from_gallery:
-        parts = ["**came with MicroLLM** ·"]
+        first = ["**came with MicroLLM**"]
     if state in ACTIVE and not ownership.owns():
-        parts.append("*you are* watching ·")
+        first.append("*you are* watching")
     if view.job and (other := view.job.waits_for):
-        parts = [f"**starts when {literal(other.run.read_info().name)} ends** ·"]
+        first = [f"**starts when {literal(other.run.read_info().name)} ends**"]
     elif state == "waiting" and (seconds := view.job and view.job.seconds_to_turn()):
-        parts = [f"**your turn in {math.ceil(seconds)} s** ·"]
+        first = [f"**your turn in {math.ceil(seconds)} s**"]
     if last:
-        parts.append(f"*step* **{last['step']:,}** / {info.train.max_steps:,} ·")
+        first.append(f"*step* **{last['step']:,}** / {info.train.max_steps:,}")
+    second = []
     if history.val_losses:
-        loss = history.val_losses[-1][1]
-        parts.append(f"val*idation loss* **{loss:.3f}** *({choices(loss)})* ·")
-    line = " ".join(parts).removesuffix(" ·")
+        second.append(f"val*idation loss* **{history.val_losses[-1][1]:.3f}**")
     if (rate := history.steps_per_second()) and state in ("training", "waiting"):
         speed = f"{rate:.0f} steps/s" if rate >= 10 else f"{rate:.1f} steps/s"
-        left = duration((info.train.max_steps - last["step"]) / rate)
-        line += f" *· {speed}* · {left} *left*" if state == "training" else f" *· {speed} · {left} left*"
+        second.append(f"*{speed} ·* {duration((info.train.max_steps - last['step']) / rate)} left")
     if state == "failed" and info.message:
-        line += f" · {literal(info.message)}"
-    return line
+        second = [literal(info.message)]
+    return "  \n".join(" · ".join(parts) for parts in (first, second) if parts).replace("*** · ", " ·*** ")
 
 
 def _buttons(view: View, job: TrainingJob | None) -> None:

@@ -7,24 +7,19 @@ import time
 import streamlit as st
 
 from ... import plots
-from ...jobs.samples import ScoredSample
+from ...runs.gallery import ScoredSample
 from ...tokenizer import visible
 from .. import server
 from ..state.view import View
 from ..words import literal
+from .shown_sample import show_sample
 
 
 def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
     """A sample of the model at the displayed moment, and what it wrote as it beat each reference loss (`passed`)."""
-    st.markdown("**What it writes**" + (" now" if view.moment is None else ""))
     try:
         sample = _sample(view)
-        with st.container(key="sample-live"):
-            if sample is None:
-                st.caption("Waiting for the first sample …")
-            else:
-                st.code(visible(sample.text, keep=" \n\t"), language=None, wrap_lines=True)
-                st.caption(_scores(sample))
+        show_sample(sample, visible(sample.text, keep=" \n\t") if sample else "", is_now=view.moment is None)
         _milestones(view, passed)
     except ValueError as problem:  # its text or its weights cannot be read
         st.error(literal(str(problem)), icon=":material/error:")
@@ -37,14 +32,6 @@ def _sample(view: View) -> ScoredSample | None:
         return None
     step = view.snapshots[-1] if view.moment is None else view.moment
     return server.samples().at(view.run, step, wait=2.0)
-
-
-def _scores(sample: ScoredSample) -> str:
-    parts = [f"Step {sample.step:,}"]
-    if sample.real_words is not None:
-        parts.append(f"**{sample.real_words:.0%}** of its words occur in the text")
-    parts.append(f"its top guess of the next character is right **{sample.top1_accuracy:.0%}** of the time")
-    return " · ".join(parts) + ". Each sample has the same prompt and random seed, so only the model changes."
 
 
 def _milestones(view: View, passed: list[plots.Mark]) -> None:

@@ -41,13 +41,14 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
         key="preset",
         required=True,
         persist_state="session",
+        label_visibility="collapsed",
         width="stretch",
     )
     if chosen != preset:
         preset, (model, train) = chosen, configs_from({}, chosen)
         draft.set_knobs(flat(model, train))
         draft.remember_draft(preset, {})  # at once, so that an aborted script run does not apply the preset again
-    with st.container(horizontal=True, wrap=False):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
         st.caption(PRESETS[preset].sentence, width="stretch")
         is_changed = draft.draft()[1:] != configs_from({}, preset)
         st.button(
@@ -60,20 +61,19 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
             args=(preset, flat(*configs_from({}, preset))),
         )
     values = flat(model, train)
-    places = _grid(_MAIN)
-    more = disclosure("More", key="more")
+    places = _places(_MAIN)
+    more = disclosure("More settings", key="more")
     below = st.container()
     if more:  # drawn only while open, because each tick costs the browser time for every element
         with more:
             st.markdown("**Recipe**: how the model is built and how it learns")
-            places |= _grid(_RECIPE)
+            places |= _places(_RECIPE)
             curve = st.container(key="learning-rate")
             st.markdown("**Run**: batches, length, validation, random seed")
-            places |= _grid(_RUN)
+            places |= _places(_RUN)
     for name, place in places.items():
         with place:
             values[name] = _knob(knobs()[name], values[name])
-            st.caption(knobs()[name].metadata["plain"])
     draft.remember_draft(preset, values)
     _, model, train = draft.draft()
     found = problems(model, train, text_length)
@@ -90,28 +90,25 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     return model, train, found
 
 
-def _grid(names: tuple[str, ...]) -> dict[str, DeltaGenerator]:
-    """A container for each knob, two per row."""
-    places = {}
-    for i in range(0, len(names), 2):
-        for name, column in zip(names[i : i + 2], st.columns(2), strict=False):
-            places[name] = column.container(gap="xsmall")
-    return places
+def _places(names: tuple[str, ...]) -> dict[str, DeltaGenerator]:
+    """A container for each knob."""
+    return {name: st.container(gap="xsmall") for name in names}
 
 
 def _knob(knob: Field, value):
     meta = knob.metadata
-    common = {"key": knob_key(knob.name), "help": meta["help"], "persist_state": "session"}
+    label = f"{knob.name} · {meta['plain']}"
+    common = {"label": label, "key": knob_key(knob.name), "help": meta["help"], "persist_state": "session"}
     st.session_state.setdefault(knob_key(knob.name), value)
     if knob.type == "bool":
-        return st.toggle(knob.name, **common)
+        return st.toggle(**common)
     if meta["choices"]:
-        return st.selectbox(knob.name, meta["choices"], **common)
+        return st.selectbox(options=meta["choices"], **common)
     if knob.name in _MAIN or knob.name == "dropout":
-        return st.slider(knob.name, meta["low"], meta["high"], step=meta["step"], **common)
+        return st.slider(min_value=meta["low"], max_value=meta["high"], step=meta["step"], **common)
     if knob.name == "learning_rate":
-        return st.number_input(knob.name, meta["low"], meta["high"], step=1e-4, format="%g", **common)
-    return st.number_input(knob.name, meta["low"], meta["high"], step=meta["step"], **common)
+        return st.number_input(min_value=meta["low"], max_value=meta["high"], step=1e-4, format="%g", **common)
+    return st.number_input(min_value=meta["low"], max_value=meta["high"], step=meta["step"], **common)
 
 
 def _learning_rate(train: TrainConfig) -> None:

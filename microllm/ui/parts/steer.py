@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ...config import LIVE, knobs
+from ...jobs.training import TrainingJob
 from ..state import commands, ownership
 from ..state.view import View
 from ..words import literal
@@ -22,18 +23,21 @@ def start_buttons(label: str, can_start: bool) -> None:
         st.button(f"Queue after {name}", key="queue", icon=":material/schedule:", help=help, args=(True,), **shared)
 
 
-def live_settings(view: View | None) -> None:
-    """The settings that the owner may change while the run trains. Others are told what they can do."""
+def live_settings(view: View) -> None:
+    """A menu of the settings that the owner may change while the run trains. Others are told what they can do."""
     job = ownership.owned_job()
     if job is None:
-        if view and view.is_active:
-            st.info(
-                "You are watching. This run was started in another window or on the command line, and can be paused, "
-                "changed or stopped only there. You can look at it, generate text, or start a run of your own.",
-                icon=":material/visibility:",
-            )
+        if view.is_active:
+            with st.popover("You are watching", icon=":material/visibility:", key="watching"):
+                st.markdown(
+                    "This run was started in another window or on the command line, and can be paused, changed or "
+                    "stopped only there. You can look at it, generate text, or start a run of your own."
+                )
         return
-    with st.form("live", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+    with (
+        st.popover("Change while it trains", icon=":material/tune:", key="live-menu"),
+        st.form("live", border=False),
+    ):
         values = {
             name: st.number_input(
                 f"{name} from now on",
@@ -46,12 +50,16 @@ def live_settings(view: View | None) -> None:
             for name in LIVE
         }
         is_applied = st.form_submit_button("Apply", key="live-apply")
-    if is_applied:
-        changes = {name: value for name, value in values.items() if value != getattr(job.config, name)}
-        try:
-            if changes:
-                job.change(**changes)
-            listed = ", ".join(f"{name} {value:g}" for name, value in changes.items())
-            st.caption(f"From the next step on: {listed}." if changes else "Nothing changed.")
-        except ValueError as problem:
-            st.error(literal(str(problem)), icon=":material/error:")
+        if is_applied:
+            _apply(job, values)
+
+
+def _apply(job: TrainingJob, values: dict[str, float]) -> None:
+    changes = {name: value for name, value in values.items() if value != getattr(job.config, name)}
+    try:
+        if changes:
+            job.change(**changes)
+        listed = ", ".join(f"{name} {value:g}" for name, value in changes.items())
+        st.caption(f"From the next step on: {listed}." if changes else "Nothing changed.")
+    except ValueError as problem:
+        st.error(literal(str(problem)), icon=":material/error:")

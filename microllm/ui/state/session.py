@@ -50,6 +50,8 @@ class Session:
     """By run id. A run stores only a hash of its key."""
     met_runs: set[str] = field(default_factory=set)
     """The ids of all runs that this window has shown."""
+    compared: set[str] | None = None
+    """The ids of the runs on the loss plot beside the displayed one; None for the newest on the same text."""
 
     # the address
     followed: dict[str, str] | None = None

@@ -1,0 +1,50 @@
+"""The run on show in one line: its text, its settings, and the run that it was forked from."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ...config import PRESETS, flat
+from ...runs.advice import differences
+from ...runs.info import RunInfo, RunProblem
+from ...runs.run import Run
+from ..state import navigation, ownership
+from ..state.view import View
+from ..words import literal
+from .gallery_note import gallery_note
+
+_ALWAYS = ("block_size", "n_embd", "n_head", "n_layer", "max_steps")
+
+
+def run_line(view: View) -> None:
+    """The settings of the displayed run, on one line. Not for a part that ticks."""
+    if view.is_from_gallery:
+        gallery_note(view.info.name, view.info.text.name, PRESETS[view.info.preset].title)
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run-line"):
+        st.caption(f"**{literal(view.info.name)}** · {_settings(view.info)}", width="content")
+        if (parent := view.info.parent) is None:
+            return
+        name = literal(parent.name)
+        memory = "" if parent.has_memory or not parent.goes_on else " (weights only: the optimizer restarted)"
+        st.caption(f"forked from **{name}** at step {parent.step:,}{memory}", width="content")
+        if ownership.knows_parent() and _exists(parent.id):
+            st.button(f"Open {name}", key="parent", on_click=navigation.show, args=(parent.id,), type="tertiary")
+
+
+def _settings(info: RunInfo) -> str:
+    """The text, the four sizes and max_steps, and where the rest differs from the preset."""
+    values, preset = flat(info.model, info.train), PRESETS[info.preset]
+    usual = flat(preset.model, preset.train)
+    others = {name: value for name, value in values.items() if name not in _ALWAYS}
+    parts = [literal(info.text.name), preset.title]
+    parts += [f"{name} {values[name]:,}" for name in _ALWAYS]
+    return " · ".join(parts + differences(usual, others))
+
+
+def _exists(run_id: str) -> bool:
+    try:
+        Run.open(run_id)
+    except RunProblem:
+        return False
+    return True

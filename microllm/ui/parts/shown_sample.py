@@ -1,0 +1,26 @@
+"""A sample of a model and its scores. A fresh server shows one before torch is imported."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ...runs.gallery import ScoredSample
+
+
+def show_sample(sample: ScoredSample | None, text: str, *, is_now: bool) -> None:
+    """Show a sample, of which `text` is what can be seen; None is one that is still being written."""
+    heading = "**What it writes**" + (" now" if is_now else "")
+    with st.container(key="sample-live", gap="xsmall"):
+        if sample is None:
+            st.markdown(f"{heading} · waiting for the first sample …")
+        else:
+            st.markdown(f"{heading} · {_scores(sample)}")
+            st.text(text)  # not st.code, whose 1.5 MB of scripts would delay the first page of a fresh server
+
+
+def _scores(sample: ScoredSample) -> str:
+    parts = [f"step {sample.step:,}"]
+    if sample.real_words is not None:
+        parts.append(f"**{sample.real_words:.0%}** real words")
+    parts.append(f"next character right **{sample.top1_accuracy:.0%}**")
+    return " · ".join(parts)
