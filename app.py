@@ -1,10 +1,14 @@
 """The router: `streamlit run app.py`."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from microllm.ui import shell
 
-st.set_page_config(page_title="MicroLLM", page_icon=shell.icon(), layout="wide")
+st.set_page_config(
+    page_title="MicroLLM", page_icon=str(Path(__file__).parent / "microllm" / "ui" / "icon.png"), layout="wide"
+)
 
 
 def front_door() -> None:

@@ -29,11 +29,6 @@ _is_inside = ContextVar("app.py runs the page", default=False)
 _is_ready = threading.Event()  # set when everything that a page needs is imported
 
 
-def icon() -> str | None:
-    """The icon of the browser's tab. Not on the first page of a fresh server: for an icon Streamlit imports numpy."""
-    return str(Path(__file__).with_name("icon.png")) if _is_ready.is_set() else None
-
-
 def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None) -> None:
     """Show the heading of a page. Each page calls this first, before its slow imports.
 

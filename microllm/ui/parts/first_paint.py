@@ -11,8 +11,8 @@ import streamlit as st
 from ... import plots
 from ...runs import gallery
 from ..components.loss_plot import loss_plot
+from .around_the_plot import plot_axis, plot_caption
 from .gallery_note import gallery_note
-from .plot_axis import plot_axis
 from .shown_sample import show_sample
 
 
@@ -24,10 +24,9 @@ def first_paint() -> None:
         axis = plot_axis()
     with st.container(key="loss-live"):
         marks = plots.passed_references(shown.history.val_losses, shown.references)
-        data = plots.loss_data(
-            shown.history, shown.references, axis, marks, shown.max_steps, about=gallery.FIRST, can_guess=False
-        )
+        data = plots.loss_data(shown.history, shown.references, axis, marks, shown.max_steps, about=gallery.FIRST)
         loss_plot(data, max_guess=0.0, guess=_nothing, open_run=_nothing)
+        plot_caption()
         show_sample(shown.sample, shown.sample.text, is_now=True)
     with st.sidebar:
         st.markdown("**Next run**")

@@ -15,8 +15,8 @@ from ..state import draft, link, navigation
 from ..state.view import View
 from ..words import literal
 from . import compare, steer
+from .around_the_plot import plot_axis, plot_caption
 from .live import live
-from .plot_axis import plot_axis
 from .samples import what_it_writes
 
 _TICK_SECONDS = 0.48
@@ -83,9 +83,7 @@ def _tick(view: View, axis: str) -> None:
     loss_plot(data, max_guess=link.MAX_GUESS_NATS, guess=draft.set_guess, open_run=navigation.show)
     if len(history.old_val_losses) > 1:
         _transfer(history)
-    st.caption(
-        "Look for the curve falling below the dashed lines, the losses of simple counting. Drag across it to zoom."
-    )
+    plot_caption()
     what_it_writes(view, passed)
 
 

@@ -15,7 +15,8 @@ def show_sample(sample: ScoredSample | None, text: str, *, is_now: bool) -> None
             st.markdown(f"{heading} · waiting for the first sample …")
         else:
             st.markdown(f"{heading} · {_scores(sample)}")
-            st.text(text)  # not st.code, whose 1.5 MB of scripts would delay the first page of a fresh server
+            # not st.code, whose 1.5 MB of scripts would delay the first page of a fresh server
+            st.text(text, width="stretch")
 
 
 def _scores(sample: ScoredSample) -> str:

@@ -1,4 +1,4 @@
-"""The control of the plot's axis. A fresh server shows it before torch is imported."""
+"""What stands around the loss plot. A fresh server shows it before torch is imported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...runs.history import AXES
 
 
 def plot_axis() -> str:
-    """The chosen x-axis of the loss plot, one of AXES."""
+    """The control of the x-axis of the loss plot: the chosen one of AXES."""
     return st.segmented_control(
         "Axis",
         list(AXES),
@@ -18,4 +18,11 @@ def plot_axis() -> str:
         required=True,
         persist_state="session",
         label_visibility="collapsed",
+    )
+
+
+def plot_caption() -> None:
+    """How to read the plot."""
+    st.caption(
+        "Look for the curve falling below the dashed lines, the losses of simple counting. Drag across it to zoom."
     )
