@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from . import console
 from .config import PRESETS, TrainConfig, configs_from, knobs, problems, threads_problem
-from .data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from .data.builtin import TRANSFORMS
 from .data.decode import ENCODINGS
+from .data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from .environment import home, home_is_temporary, only_read, process_count, requested_home, runs_dir
 
 # importing torch takes over a second, which `--help` need not wait for: each command imports what it uses
@@ -91,8 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         "--text",
         nargs="+",
         metavar="TEXT",
-        help=f"book (Pride and Prejudice), {', '.join(BUILTIN_TEXTS)}, the path of a file, or - for standard input; "
-        "several are joined in this order (default: book)",
+        help=f"{', '.join(f'{key} ({text.name})' for key, text in PUBLIC_TEXTS.items())}, the path of a file, or - for "
+        "standard input; several are joined in this order (default: book)",
     )
     train.add_argument("--encoding", help=f"the encoding of the files: {', '.join(ENCODINGS)} (default: detected)")
     train.add_argument("--transform", choices=TRANSFORMS, help="how to modify the text first")
@@ -193,8 +194,8 @@ def _chosen_text(options: argparse.Namespace) -> Text:
     from .data import texts
 
     sources = options.text or ["book"]
-    if "book" in sources:
-        _download_the_book()
+    for source in sources:
+        _download(source)
     text = texts.choose(*sources, how=options.transform or "none", first=options.first, encoding=options.encoding)
     if text.notice:
         console.note(text.notice)
@@ -268,17 +269,17 @@ def _fetch_the_text_of(run: Run) -> None:
     text = run.read_info().text
     if not texts.is_kept(text):
         home().mkdir(parents=True, exist_ok=True)
-        if text.source == "book":
-            _download_the_book()
+        _download(text.source)
         texts.restore(text)
 
 
-def _download_the_book() -> None:
-    """Download the book, if it is not stored yet, and show the progress."""
-    from .data import texts
-    from .data.gutenberg import BOOK
+def _download(source: str) -> None:
+    """Download a published text, if this is one and it is not stored yet, and show the progress."""
+    from .data.download import fetch
 
-    texts.book(lambda share: console.show(f"{BOOK}: {share:.0%} downloaded" if share < 1 else ""))
+    if published := PUBLISHED_TEXTS.get(source):
+        name = published.name
+        fetch(published, lambda share: console.show(f"{name}: {share:.0%} downloaded" if share < 1 else ""))
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -338,7 +339,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _runs(options: argparse.Namespace) -> int:
     from .runs.catalog import gallery_runs, runs_and_damaged
-    from .runs.history import newest_val_loss
+    from .runs.history import summary
     from .runs.info import RunProblem, hash_key
     from .runs.run import Run
 
@@ -353,13 +354,15 @@ def _runs(options: argparse.Namespace) -> int:
     runs, damaged = runs_and_damaged()
     for run in runs + gallery_runs():
         try:
-            info, newest = run.read_info(), newest_val_loss(run.history.path)
+            info, known = run.read_info(), summary(run.history.path)
         except RunProblem:  # deleted since it was listed
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
         when = "with MicroLLM" if run.is_from_gallery else when
-        loss = f"step {newest[0]:,}, validation loss {newest[1]:.3f}" if newest else "no validation loss yet"
-        console.say(f"{run.id:<16}  {when:<16}  {info.name:<20} {info.state:<12} {loss}   {info.text.name}")
+        loss = f"best validation loss {known.best:.3f}" if known.best is not None else "no validation loss yet"
+        steps = f"{known.step or 0:,} steps"
+        line = f"{info.name:<20} {info.state:<12} {steps}, {loss}   {info.text.name}"
+        console.say(f"{run.id:<16}  {when:<16}  {line}")
     for run_id in damaged:
         console.say(f"{run_id}  damaged: part of its folder cannot be used")
     console.say(f"in {runs_dir()}")

@@ -6,19 +6,26 @@ Sliders, command-line flags, link values and checks are all made from the metada
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
 
-def _knob(default, plain: str, help: str, *, low=None, high=None, step=None, choices=None, live=False) -> Any:
-    """A dataclass field with its range and explanation in the metadata. A "live" one may change during training."""
+def _knob(
+    default, plain: str, help: str, *, low=None, high=None, step=None, values=None, choices=None, live=False
+) -> Any:
+    """A dataclass field with its range and explanation in the metadata. A "live" one may change during training.
+
+    Every number from `low` to `high` is valid. A control moves by `step` (None: see `step_near`), or along `values`.
+    """
     metadata = {
         "plain": plain,
         "help": help,
         "low": low,
         "high": high,
         "step": step,
+        "values": values,
         "choices": choices,
         "live": live,
     }
@@ -35,7 +42,7 @@ class ModelConfig:
         "The context length: the number of previous characters from which the model predicts the next one.",
         low=1,
         high=256,
-        step=1,
+        values=(1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256),
     )
     n_embd: int = _knob(
         64,
@@ -43,7 +50,7 @@ class ModelConfig:
         "The embedding size: the model represents each character by a vector of this many numbers.",
         low=8,
         high=384,
-        step=8,
+        values=(8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384),
     )
     n_head: int = _knob(
         4,
@@ -125,7 +132,7 @@ class TrainConfig:
         "The batch size: each step trains on this many random windows of block_size characters.",
         low=1,
         high=512,
-        step=1,
+        values=(1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512),
     )
     optimizer: str = _knob(
         "muon",
@@ -156,7 +163,6 @@ class TrainConfig:
         "Training ends after this many steps.",
         low=1,
         high=1_000_000,
-        step=100,
     )
     schedule: str = _knob(
         "linear",
@@ -170,7 +176,6 @@ class TrainConfig:
         "The learning rate rises linearly from zero to its peak over this many steps.",
         low=0,
         high=10_000,
-        step=10,
     )
     eval_interval: int = _knob(
         200,
@@ -178,7 +183,6 @@ class TrainConfig:
         "Each check measures the validation loss: the loss on held-out text. Early in a run there are more checks.",
         low=1,
         high=10_000,
-        step=10,
     )
     stop_at_loss: float = _knob(
         0.0,
@@ -407,6 +411,18 @@ def nearest_valid(name: str, model: ModelConfig, text_length: int | None = None)
     if text_length is not None:
         longest = min(longest, longest_block_size(text_length) if text_length >= MIN_TEXT_CHARACTERS else 0)
     return max(meta["low"], min(value, longest)) if longest >= meta["low"] else None
+
+
+def step_near(name: str, value: float) -> float:
+    """A sensible step for a number field at `value`: where the range has several magnitudes, half the value's own.
+
+    So 0.001 moves by 0.0005, 200 by 50 and 20,000 by 5,000.
+    """
+    if (step := knobs()[name].metadata["step"]) is not None:
+        return step
+    if knobs()[name].type == "int":
+        return max(1, 10 ** (len(str(value)) - 1) // 2) if value else 10
+    return float(f"{10.0 ** math.floor(math.log10(value)) / 2:g}")
 
 
 def stream_seed(seed: int, place: int | str) -> int:

@@ -79,7 +79,7 @@ def max_disk_bytes() -> float:
 
 
 def mirror() -> str | None:
-    """`MICROLLM_MIRROR`: the operator's folder or address, which has the book. It is tried first."""
+    """`MICROLLM_MIRROR`: the operator's folder or address, which has the published texts. It is tried first."""
     return os.environ.get("MICROLLM_MIRROR") or None
 
 

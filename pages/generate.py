@@ -4,23 +4,25 @@ import streamlit as st
 
 from microllm.ui import shell
 
-shell.enter("pages/generate.py", "Generate text, or let the model read one")
+shell.enter("pages/generate.py", "Generate")
 
 from microllm.ui.parts import read, run_line, write
 from microllm.ui.state.view import look
 
 view = look()
+with st.sidebar:
+    mode = st.segmented_control(
+        "Mode",
+        ["Write", "Read"],
+        default="Write",
+        key="view",
+        required=True,
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    chosen = write.panel(view) if mode == "Write" else read.panel(view)
 run_line.run_line(view)
-mode = st.segmented_control(
-    "Mode",
-    ["Write", "Read"],
-    default="Write",
-    key="view",
-    required=True,
-    persist_state="session",
-    label_visibility="collapsed",
-)
 if mode == "Write":
-    write.write(view)
+    write.writing(view, chosen)
 else:
-    read.read(view)
+    read.reading(view, chosen)

@@ -9,7 +9,7 @@ from driving import PATIENCE, Server, tracebacks
 from playwright.sync_api import sync_playwright
 
 from microllm.data.builtin import drawing_room
-from microllm.data.gutenberg import BOOK_FILE
+from microllm.data.published import PUBLISHED_TEXTS
 from microllm.ui.state.view import SENTENCE
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -36,7 +36,7 @@ def mirror(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mirror")
     marker = "*** {} OF THE PROJECT GUTENBERG EBOOK PRIDE AND PREJUDICE ***"
     book = "\n".join([marker.format("START"), f"{SENTENCE}. {drawing_room(150_000)}", marker.format("END"), ""])
-    (folder / BOOK_FILE).write_text(book, encoding="utf-8")
+    (folder / PUBLISHED_TEXTS["book"].file).write_text(book, encoding="utf-8")
     return folder
 
 

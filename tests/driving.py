@@ -223,7 +223,22 @@ def button(page: Page, key: str) -> Locator:
 
 def press(page: Page, key: str) -> None:
     """Click a button."""
-    button(page, key).click()
+    within_reach(page, button(page, key)).click()
+
+
+def within_reach(page: Page, element: Locator) -> Locator:
+    """The element; on a phone, if it is in the sidebar, that is opened."""
+    opener = page.locator("[data-testid=stExpandSidebarButton]")
+    if element.evaluate("element => !!element.closest('[data-testid=stSidebar]')") and opener.is_visible():
+        opener.click()
+        page.wait_for_timeout(500)  # it slides in
+    return element
+
+
+def close_sidebar(page: Page) -> None:
+    """On a phone, see the page again."""
+    page.locator("[data-testid=stSidebarCollapseButton] button").click()
+    page.wait_for_timeout(500)
 
 
 def thumb(page: Page, key: str) -> Locator:
@@ -232,20 +247,20 @@ def thumb(page: Page, key: str) -> Locator:
 
 
 def slide(page: Page, key: str, value: float) -> None:
-    """Move a slider to a value with the arrow keys, one press a step of it."""
-    handle = thumb(page, key)
+    """Move a slider to a value that it offers with the arrow keys."""
+    handle = within_reach(page, thumb(page, key))
     handle.focus()
-    step = float(handle.get_attribute("step"))
-    presses = round((value - float(handle.input_value())) / step)
-    for _ in range(abs(presses)):
-        handle.press("ArrowRight" if presses > 0 else "ArrowLeft")
-    assert float(handle.input_value()) == value
+    presses = 0
+    while (now := float(handle.get_attribute("aria-valuetext"))) != value:
+        handle.press("ArrowRight" if now < value else "ArrowLeft")
+        presses += 1
+        assert presses < 500
     settle(page)
 
 
 def fill(page: Page, key: str, value: Any) -> None:
     """Write into a field, and leave it with Enter or, where Enter is a new line, with its shortcut."""
-    field = at(page, key).locator("input, textarea").first
+    field = within_reach(page, at(page, key).locator("input, textarea").first)
     field.fill(str(value))
     field.press("Control+Enter")
     settle(page)
@@ -264,12 +279,13 @@ def unfold(page: Page, key_within: str) -> None:
     expect(at(page, key_within)).to_be_visible()
 
 
-BOOK, DRAWING_ROOM, WORDS_TWICE, OWN = range(4)
+BOOK, SHAKESPEARE, NAMES, DRAWING_ROOM, WORDS_TWICE, OWN = range(6)
 
 
 def choose(page: Page, key: str, option: int) -> None:
     """Choose the option of this number, from the top, in a list that folds down."""
-    field, wanted = at(page, key).locator("input").first, page.locator("[role=option]").nth(option)
+    field = within_reach(page, at(page, key).locator("input").first)
+    wanted = page.locator("[role=option]").nth(option)
 
     def is_unfolded() -> bool:
         if not wanted.is_visible():
@@ -285,10 +301,10 @@ def choose(page: Page, key: str, option: int) -> None:
 
 def choose_preset(page: Page, preset: str) -> None:
     """Choose a preset, and wait until the sliders have moved to it."""
-    at(page, "preset").locator("button").nth(list(PRESETS).index(preset)).click()
+    within_reach(page, at(page, "preset").locator("button").nth(list(PRESETS).index(preset))).click()
     model = PRESETS[preset].model
     for name in ("block_size", "n_embd"):
-        expect(thumb(page, f"knob-{name}")).to_have_value(str(getattr(model, name)))
+        expect(thumb(page, f"knob-{name}")).to_have_attribute("aria-valuetext", str(getattr(model, name)))
     settle(page)
 
 
@@ -345,25 +361,22 @@ def wait_until_it_stands_still(page: Page, server: Server) -> int:
     return last
 
 
-CHART = ".st-key-loss-live [data-testid=stVegaLiteChart]"
+CHART = ".st-key-loss-live svg[role=img]"
 
 
 def curve(page: Page) -> dict[str, Any]:
     """The loss plot as drawn: both ends of the curve (pixels), its validation checks, the labels of its axis."""
-    return page.evaluate(
-        """(chart) => {
-            const root = document.querySelector(chart);
-            const lines = [...root.querySelectorAll('.mark-line path')].map(path => path.getAttribute('d') || '');
-            const longest = lines.reduce((a, b) => b.length > a.length ? b : a, '');
-            const xs = [...longest.matchAll(/[ML](-?[\\d.e-]+),/g)].map(match => Number(match[1]));
+    return page.locator(CHART).evaluate(
+        """svg => {
+            const path = svg.querySelector('.smoothed').getAttribute('d')
+            const xs = [...path.matchAll(/[ML](-?[\\d.e-]+),/g)].map(match => Number(match[1]))
             return {
-                path: longest, points: xs.length, left: Math.min(...xs), right: Math.max(...xs),
-                val_losses: root.querySelectorAll('.mark-symbol.role-mark path').length,
-                width: root.querySelector('svg').getBoundingClientRect().width,
-                labels: [...root.querySelectorAll('.role-axis-label text')].map(text => text.textContent),
-            };
-        }""",
-        CHART,
+                path, points: xs.length, left: Math.min(...xs), right: Math.max(...xs),
+                edge: Number(svg.querySelector('.grid').getAttribute('x1')),
+                val_losses: svg.querySelectorAll('.dot.validation').length,
+                labels: [...svg.querySelectorAll('.tick.step')].map(text => text.textContent),
+            }
+        }"""
     )
 
 

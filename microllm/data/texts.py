@@ -1,11 +1,10 @@
-"""The text to train on: the book, a built-in text, a file or pasted text; whole, shortened or transformed."""
+"""The text to train on: a published or built-in text, a file or pasted text; whole, shortened or transformed."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +13,10 @@ from ..config import MIN_TEXT_CHARACTERS, too_short
 from ..corpus import EVAL_CHARACTERS, Corpus, split_at
 from ..environment import home, texts_dir
 from ..tokenizer import CharTokenizer
-from . import builtin, files, gutenberg, store
+from . import builtin, files, store
 from .decode import TextProblem, encoding_called
+from .download import fetch, kept
+from .published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 
 PASTED = "Pasted text"
 """The name of a text that was pasted."""
@@ -27,8 +28,8 @@ class Text:
 
     `floor` is the lowest possible loss on the held-out part, in nats per character, where it is known exactly. `notice`
     is a sentence for the user if something had to be assumed. `source`, `how` and `first` say how to get the same
-    text again on the command line. `source` is "book", the key of a built-in text, a file, "-" for standard input, or
-    several of these separated by NUL, which no path contains (None: unknown). `encoding` is the one that a person chose
+    text again on the command line. `source` is the key of a public text, a file, "-" for standard input, or several of
+    these separated by NUL, which no path contains (None: unknown). `encoding` is the one that a person chose
     for the files.
     """
 
@@ -49,17 +50,8 @@ class Text:
 
     @property
     def is_own(self) -> bool:
-        """True for a person's own text: neither the book nor a built-in text, transformed or not."""
-        return self.source != "book" and self.source not in builtin.BUILTIN_TEXTS
-
-
-def book(progress: Callable[[float], None] | None = None, cancelled: threading.Event | None = None) -> str:
-    """*Pride and Prejudice*, from disk or downloaded now.
-
-    `progress` is called with the share done, which grows to 1. Raises TextProblem if the download fails, and soon after
-    `cancelled` is set.
-    """
-    return gutenberg.fetch_book(progress, cancelled=cancelled)
+        """True for a person's own text: not one of PUBLIC_TEXTS, transformed or not."""
+        return self.source not in PUBLIC_TEXTS
 
 
 def prepare(
@@ -115,13 +107,13 @@ def _floor(text: str, how: str, source: str | None) -> float | None:
 
 
 def choose(*sources: str, how: str = "none", first: int | None = None, encoding: str | None = None) -> Text:
-    """The text that the command line names: "book", a built-in text's key, a file's path, or "-" for standard input.
+    """The text that the command line names: a key of PUBLIC_TEXTS, a file's path, or "-" for standard input.
 
     Several are joined in their order, each starting on a new line. `encoding` is that of the files. Raises TextProblem.
     """
     if encoding is not None:
         encoding = encoding_called(encoding)
-        if all(source == "book" or source in builtin.BUILTIN_TEXTS for source in sources):
+        if all(source in PUBLIC_TEXTS for source in sources):
             raise TextProblem("--encoding is for files: name a file with --text.")
     parts, size = [], 0
     for source in sources:
@@ -152,8 +144,9 @@ class _Part(NamedTuple):
 
 
 def _part(source: str, encoding: str | None) -> _Part:
-    if source == "book":
-        return _Part(book(), gutenberg.BOOK, source)
+    if source in PUBLISHED_TEXTS:
+        published = PUBLISHED_TEXTS[source]
+        return _Part(fetch(published), published.name, source)
     if source in builtin.BUILTIN_TEXTS:
         made = builtin.BUILTIN_TEXTS[source]
         return _Part(made.make(made.length, 0), made.name, source)
@@ -181,17 +174,19 @@ def is_kept(text: Text) -> bool:
 
 
 def restore(text: Text) -> None:
-    """Store a text that is missing here if it needs no download: a built-in text, or the book once it was downloaded.
+    """Store a text that is missing here if it needs no download: a built-in text, or one that was downloaded before.
 
     A run that came from elsewhere has such a text: one of the gallery, or an imported one.
     """
     if is_kept(text) or not home().is_dir():
         return
-    if text.source in builtin.BUILTIN_TEXTS:
+    if text.source in PUBLISHED_TEXTS:
+        content = kept(PUBLISHED_TEXTS[text.source])
+    elif text.source in builtin.BUILTIN_TEXTS:
         made = builtin.BUILTIN_TEXTS[text.source]
         content = made.make(made.length, 0)
     else:
-        content = gutenberg.kept_book() if text.source == "book" else None
+        return
     if content is None:
         return
     content = builtin.transform(content, text.how, text.first)
@@ -202,10 +197,11 @@ def restore(text: Text) -> None:
 
 def why_missing(text: Text) -> str:
     """A sentence about a text that is not stored here and that `restore` could not make again."""
-    if text.source == "book" and gutenberg.kept_book() is None:
-        return f"This needs {text.name}, which is not on this server yet: the Train page downloads it."
-    if text.source == "book":
+    published = PUBLISHED_TEXTS.get(text.source)
+    if published and kept(published):
         return f"This needs the edition of {text.name} that the run learned; the one on this server is another."
+    if published:
+        return f"This needs {text.name}, which is not on this server yet: choose it on the Train page to download it."
     return f"This needs {text.name}, which is not stored here: choose the text again."
 
 

@@ -1,10 +1,10 @@
-"""Memorization: how much of a sample is copied from the training text, and how many of its words are real."""
+"""Memorization: how much of a sample is copied from the text, and how many of its words are real, or lines new."""
 
 from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import regex
@@ -21,6 +21,13 @@ _WORD = regex.compile(r"(?V1w)\b\p{L}.*?\b")
 _UNSEPARATED = regex.compile(r"(?V1)[[\p{LB=SA}\p{LB=ID}\p{LB=CJ}\p{LB=AK}\p{LB=AS}\p{Tibetan}]&&\p{L}]")
 _MAY_BE_CUT = regex.compile(r"(?V1)^[\P{WB=Other}--\s]++|[\P{WB=Other}--\s]++$")
 _CUT_BEGINNING = regex.compile(r"\S{0,20}\s+|[\p{M}\p{Cf}]*+")
+
+_MIN_LIST_LINES = 20
+_MIN_ENTRY_SHARE = 0.9
+_MAX_ENTRY_WORDS = 3
+_MAX_ENTRY_CHARACTERS = 30
+_MAX_LIST_CHARACTERS = 10_000_000  # the set of its lines takes up to ten times as many bytes
+_SHAPE_CHARACTERS = 100_000  # the beginning of a text shows whether it is a list
 
 _PART_CHARACTERS = 1 << 16  # fits the processor's cache: larger parts take twice as long
 _HASH_FACTOR = 0x1E3779B97F4A7C15  # odd, so that no information is lost modulo 2^64
@@ -71,6 +78,47 @@ def after_a_cut_word(text: str) -> int:
     That is after a space or a line end in the first 20 characters; without one, at the first whole letter (usually 0).
     """
     return _CUT_BEGINNING.match(text).end()
+
+
+# ---- new lines of a list
+
+
+def is_list(text: str) -> bool:
+    """True for a list of names, places or words: 20 lines or more, of which at least 90 % are entries.
+
+    An entry has one to three words, and at most 30 characters; an empty line, as between paragraphs, is none.
+    """
+    lines = text.strip("\n").split("\n")
+    return len(lines) >= _MIN_LIST_LINES and sum(map(_is_entry, lines)) >= _MIN_ENTRY_SHARE * len(lines)
+
+
+def _is_entry(line: str) -> bool:
+    return len(line) <= _MAX_ENTRY_CHARACTERS and 1 <= len(line.split()) <= _MAX_ENTRY_WORDS
+
+
+@functools.lru_cache(maxsize=8)
+def lines_of_list(sha256: str) -> frozenset[str] | None:
+    """All lines of a kept text, those of its held-out part included, if it is a list; else None.
+
+    Also None for a list of more than 10 million characters. Raises TextProblem.
+    """
+    text = load_text(sha256)
+    is_short = len(text) <= _MAX_LIST_CHARACTERS
+    return frozenset(text.split("\n")) if is_short and is_list(text[:_SHAPE_CHARACTERS]) else None
+
+
+def new_lines(samples: Iterable[tuple[str, str]], known: Collection[str]) -> tuple[int, int]:
+    """How many different lines the samples have that are not `known`, and how many in all.
+
+    A sample is (prompt, what was written after it). The line that the prompt has begun counts. Its earlier lines do
+    not, nor does the last line of the sample, which may be cut.
+    """
+    found: set[str] = set()
+    for prompt, written in samples:
+        begun = prompt[prompt.rfind("\n") + 1 :]
+        found.update((begun + written).split("\n")[:-1])
+    found.discard("")
+    return len(found.difference(known)), len(found)
 
 
 # ---- copies

@@ -25,7 +25,7 @@ class Sample:
 
     `nats` is the surprisal of each character of `text`: -ln of the probability that the model gave it. `seen` is the
     number of characters that the model saw for it. Both may be longer than `text` for a moment during writing. `model`
-    is that of training step `step`, and must not be trained further.
+    is that of training step `step`, and must not be trained further. `sampling` is how the newest part was sampled.
     """
 
     model: MicroLLM
@@ -36,6 +36,7 @@ class Sample:
     text: str = ""
     nats: list[float] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
+    sampling: Sampling = field(default_factory=Sampling)
     _last_logits: tuple[int, torch.Tensor] | None = field(default=None, init=False, repr=False)
 
     def context(self, place: int) -> torch.Tensor:
@@ -53,8 +54,8 @@ class Sample:
             self._last_logits = place, logits
         return logits
 
-    def branch(self, place: int, character: str) -> Sample:
-        """A copy of this sample up to `place` of its text, with another character there.
+    def branch(self, place: int, character: str, sampling: Sampling) -> Sample:
+        """A copy of this sample up to `place` of its text, with another character there, to continue with `sampling`.
 
         Raises ValueError for a place that is not written yet and for a character that the model does not know.
         """
@@ -71,11 +72,12 @@ class Sample:
             self.text[:place] + character,
             [*self.nats[:place], nats],
             self.seen[: place + 1],
+            sampling,
         )
 
 
-def write(samples: Sequence[Sample], length: int, sampling: Sampling, cancelled: threading.Event) -> None:
-    """Append `length` characters to each of some samples, which share one model and have texts of equal length.
+def write(samples: Sequence[Sample], length: int, cancelled: threading.Event) -> None:
+    """Append `length` characters to each of some samples, which share one model and sampling and are equally long.
 
     Ends early when `cancelled` is set. All threads that generate share one lock, and each sleeps 2 ms per other such
     thread after every character: a class that generates at the same moment must leave time for pages and training.
@@ -83,7 +85,7 @@ def write(samples: Sequence[Sample], length: int, sampling: Sampling, cancelled:
     first = samples[0]
     idx = torch.stack([_context_so_far(sample) for sample in samples])
     written = scored_stream(
-        first.model, idx, length, sampling, [sample.seed for sample in samples], skip=len(first.text)
+        first.model, idx, length, first.sampling, [sample.seed for sample in samples], skip=len(first.text)
     )
     while not cancelled.is_set():
         with _one_character:
@@ -119,20 +121,29 @@ class Generation:
         tokenizer: CharTokenizer,
         prompt: str,
         length: int,
-        sampling: Sampling,
+        samplings: Sequence[Sampling],
         seeds: Sequence[int] = (0,),
         step: int = 0,
     ) -> None:
-        """Begin one sample for each seed. Characters of the prompt that the model does not know are left out.
+        """Begin one sample for each seed and sampling: for the first seed one with each sampling, and so on.
+
+        Characters of the prompt that the model does not know are left out.
 
         Raises ValueError when a sampling setting is out of range, or when no character of the prompt is left.
         """
         prompt = tokenizer.decode(known_ids(tokenizer, prompt))
         if not prompt:
             raise ValueError("The prompt has no character that the model knows: give at least one.")
-        self.samples = [Sample(model, tokenizer, step, prompt, seed) for seed in seeds]
+        if problem := next(filter(None, (sampling.problem() for sampling in samplings)), None):
+            raise ValueError(problem)
+        self.width = len(samplings)
+        """How many samples in a row have the same seed."""
+        self.samples = [
+            Sample(model, tokenizer, step, prompt, seed, sampling=sampling) for seed in seeds for sampling in samplings
+        ]
         self._writing: list[tuple[list[Sample], Background]] = []
-        self._begin(list(self.samples), length, sampling)
+        for i in range(self.width):  # each a thread, so that all are written at the same time
+            self._begin(self.samples[i :: self.width], length)
 
     @property
     def is_writing(self) -> bool:
@@ -144,17 +155,17 @@ class Generation:
 
         Raises ValueError as `Sample.branch` does, or when a sampling setting is out of range; then nothing changes.
         """
-        sample = self.samples[number].branch(place, character)
-        self._begin([sample], length, sampling)
+        if problem := sampling.problem():
+            raise ValueError(problem)
+        sample = self.samples[number].branch(place, character, sampling)
+        self._begin([sample], length)
         self.samples[number] = sample
         for samples, work in self._writing:
             if not any(sample is shown for sample in samples for shown in self.samples):
                 work.cancelled.set()  # nobody sees these samples any more
 
-    def _begin(self, samples: list[Sample], length: int, sampling: Sampling) -> None:
-        if problem := sampling.problem():
-            raise ValueError(problem)
-        work = Background(lambda background: write(samples, length, sampling, background.cancelled), name="generation")
+    def _begin(self, samples: list[Sample], length: int) -> None:
+        work = Background(lambda background: write(samples, length, background.cancelled), name="generation")
         self._writing = [pair for pair in self._writing if pair[1].is_busy] + [(samples, work)]
 
     def stop(self) -> None:

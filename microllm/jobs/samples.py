@@ -14,7 +14,7 @@ import torch
 from ..data.decode import TextProblem
 from ..data.texts import load_corpus
 from ..inference import stream
-from ..insight.memorization import after_a_cut_word, real_words, words
+from ..insight.memorization import after_a_cut_word, lines_of_list, new_lines, real_words, words
 from ..insight.surprisal import top1_accuracy
 from ..model import MicroLLM
 from ..runs.gallery import ScoredSample
@@ -39,24 +39,26 @@ _SEARCHED_CHARACTERS = 10_000_000  # longer than most texts
 
 def write_sample(run: Run, step: int, model: MicroLLM) -> ScoredSample:
     """Let `model`, that of `step`, write a sample, and score it. Takes about as long as a few training steps."""
-    text = _write(run, model, _SAMPLE_CHARACTERS)
-    return ScoredSample(
-        step, text, real_words(text, _words_of(run.read_info().text.sha256)), top1_accuracy(model, run.load_corpus())
-    )
+    prompt, sha256 = prompt_for(run), run.read_info().text.sha256
+    written = _write(run, model, prompt, _SAMPLE_CHARACTERS)
+    score, known = top1_accuracy(model, run.load_corpus()), lines_of_list(sha256)
+    if known is None:
+        share = real_words(prompt + written, _words_of(sha256))
+        return ScoredSample(step, prompt + written, score, real_words=share)
+    return ScoredSample(step, prompt + written, score, new_lines=new_lines([(prompt, written)], known))
 
 
-def _write(run: Run, model: MicroLLM, length: int) -> str:
-    prompt, tokenizer = prompt_for(run), run.tokenizer
-    idx = torch.tensor(tokenizer.encode(prompt))
-    written = [chosen for (chosen,) in stream(model, idx[None], length, _SAMPLING, seed=0)]
-    return prompt + tokenizer.decode(written)
+def _write(run: Run, model: MicroLLM, prompt: str, length: int) -> str:
+    """What `model` writes after `prompt`, `length` characters."""
+    idx = torch.tensor(run.tokenizer.encode(prompt))
+    return run.tokenizer.decode(chosen for (chosen,) in stream(model, idx[None], length, _SAMPLING, seed=0))
 
 
 def prompt_for(run: Run, words: str = PROMPT) -> str:
     """A prompt for the model of `run`: `words` if they occur in its text, else the first words of the held-out part.
 
-    Line breaks are kept. Raises TextProblem when the text is not on this server and `words` has characters that the
-    model does not know.
+    Line breaks are kept. For a list it is whole lines, so that the model begins a new one. Raises TextProblem when the
+    text is not on this server and `words` has characters that the model does not know.
     """
     try:
         return _prompt(*run.text_and_vocab(), words)
@@ -83,6 +85,8 @@ def _prompt(sha256: str, vocab: str | None, words: str) -> str:
         if ids in corpus.train[:_SEARCHED_CHARACTERS].numpy().tobytes():
             return words
     own = corpus.tokenizer.decode(corpus.val[: _OPENING_FACTOR * len(words)])
+    if lines_of_list(sha256) and (lines := own[own.find("\n") + 1 :][: len(words)].rpartition("\n")[0]):
+        return f"{lines}\n"
     return own[after_a_cut_word(own) :][: len(words)] or own[: len(words)]
 
 
@@ -143,7 +147,8 @@ class Samples:
             return stored.text[: len(PROMPT) + _OPENING_CHARACTERS]
 
         def write() -> str:
-            return self._then_rest(lambda: _write(run, run.model_at(step), _OPENING_CHARACTERS))
+            prompt = prompt_for(run)
+            return prompt + self._then_rest(lambda: _write(run, run.model_at(step), prompt, _OPENING_CHARACTERS))
 
         with self._lock:
             if not wait and (run.id, step) not in self._first_words:

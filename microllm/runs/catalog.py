@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -109,7 +110,11 @@ def forget_unused(texts: set[str]) -> None:
 
 def gallery_runs() -> list[Run]:
     """The runs that come with MicroLLM, in their order. `all_runs` and the others below do not list them."""
-    return [Run.open(run_id) for run_id in gallery.IDS]
+    runs = []
+    for run_id in gallery.IDS:
+        with contextlib.suppress(RunProblem):  # its folder was removed or edited
+            runs.append(Run.open(run_id))
+    return runs
 
 
 def all_runs() -> list[Run]:

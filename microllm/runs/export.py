@@ -10,9 +10,8 @@ import shlex
 
 from ..config import PRESETS, configs_from, flat
 from ..cost import thread_count
-from ..data.builtin import BUILTIN_TEXTS
 from ..data.decode import TextProblem
-from ..data.gutenberg import BOOK
+from ..data.published import PUBLIC_TEXTS
 from ..data.store import load_text
 from ..data.texts import PASTED, Text
 from .fork import CHANGES
@@ -107,7 +106,7 @@ def caveats(run: Run) -> list[str]:
 
 def _sources(text: Text) -> list[str]:
     """The names of this text on the command line. Runs of earlier versions only have `name`."""
-    names = {BOOK: "book"} | {made.name: key for key, made in BUILTIN_TEXTS.items()}
+    names = {text.name: key for key, text in PUBLIC_TEXTS.items()}
     return text.sources or [names.get(text.name) or f"./{text.name}"]
 
 

@@ -27,14 +27,16 @@ SAMPLES = "samples.json"
 class ScoredSample:
     """What the model of `step` writes. `text` includes the prompt.
 
-    `real_words` is the share of its words that occur in the training text (None without a whole word), and
-    `top1_accuracy` the share of held-out characters for which the model's first choice is right.
+    `real_words` is the share of its words that occur in the training text (None without a whole word). If the text is a
+    list, `new_lines` says instead how many of its different lines are not in the list, and how many it has.
+    `top1_accuracy` is the share of held-out characters for which the model's first choice is right.
     """
 
     step: int
     text: str
-    real_words: float | None
     top1_accuracy: float
+    real_words: float | None = None
+    new_lines: tuple[int, int] | None = None
 
 
 def samples(folder: Path) -> dict[int, ScoredSample]:

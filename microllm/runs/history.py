@@ -9,7 +9,7 @@ import threading
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,9 @@ _POINTS_PER_DOUBLING = 64
 _MAX_EVEN_POINTS = 1_000
 _MAX_VALIDATION_POINTS = 256
 _LINES_PER_PARSE = 100
+_MAX_SUMMARIES = 10_000
 _BLOCK_BYTES = 2**20
 _LAST_STEP = knobs()["max_steps"].metadata["high"]
-_TAIL_BYTES = (2**16, 2**22)  # from the end of the file, where the newest validation loss is searched for
 _COLUMNS = (
     "step",
     "seconds",
@@ -219,26 +219,66 @@ class History:
             self._on_even_axis = self._on_even_axis[::2]
 
 
-def newest_val_loss(path: Path) -> tuple[int, float] | None:
-    """The newest (step, validation loss) in a `metrics.jsonl`; None if its last 4 MB have none.
+@dataclass(frozen=True)
+class Summary:
+    """What a list of runs says about a `metrics.jsonl`: the last step and the lowest validation loss, None without one.
 
-    It reads the file from its end, which is fast enough for lists of runs.
+    `end` is the number of bytes read so far, of the file with this `inode`.
     """
-    for size in _TAIL_BYTES:
-        try:
-            with open_file(path) as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-                tail = file.read(size)
-        except OSError:
-            return None
-        end = tail.rfind(b"\n")  # what follows is incomplete
-        while (found := tail.rfind(b'"val_loss"', 0, max(0, end))) >= 0:
-            start, stop = tail.rfind(b"\n", 0, found) + 1, tail.find(b"\n", found)
-            for row in _rows_in([tail[start:stop]]):
-                if _is_row(row) and row.get("val_loss") is not None:
-                    return row["step"], row["val_loss"]
-            end = start - 1
-    return None
+
+    step: int | None = None
+    best: float | None = None
+    end: int = 0
+    inode: int | None = None
+
+
+_summaries: dict[str, Summary] = {}  # by path
+
+
+def summary(path: Path) -> Summary:
+    """The summary of a `metrics.jsonl`. It agrees with `History`, for files that the program wrote.
+
+    It is made for lists of runs: only the last lines and those with a validation loss are parsed, and a file is read
+    again only from where it has grown since. A file that cannot be read has an empty summary.
+    """
+    known = _summaries.get(str(path), Summary())
+    try:
+        with open_file(path) as file:
+            found = os.fstat(file.fileno())
+            if found.st_ino != known.inode or found.st_size < known.end:  # it was replaced or shortened
+                known = Summary(inode=found.st_ino)
+            file.seek(known.end)
+            while known.end < min(found.st_size, MAX_METRICS_BYTES):
+                piece = file.read(_BLOCK_BYTES)
+                whole = piece.rfind(b"\n") + 1
+                if not whole:  # an incomplete line, or one that is far too long
+                    break
+                known = _extended(known, piece[:whole])
+                file.seek(known.end)
+    except OSError:
+        return Summary()
+    if len(_summaries) >= _MAX_SUMMARIES:
+        _summaries.clear()
+    _summaries[str(path)] = known
+    return known
+
+
+def _extended(known: Summary, lines: bytes) -> Summary:
+    """The summary with some more whole lines."""
+    found, place = [], lines.find(b'"val_loss"')
+    while place >= 0:
+        end = lines.find(b"\n", place)
+        found.append(lines[lines.rfind(b"\n", 0, place) + 1 : end])
+        place = lines.find(b'"val_loss"', end)
+    losses = [row["val_loss"] for row in _rows_in(found) if _is_row(row) and row.get("val_loss") is not None]
+    last = filter(_is_row, _rows_in(lines.splitlines()[-_LINES_PER_PARSE:]))
+    steps = [row["step"] for row in last]
+    return replace(
+        known,
+        step=max(steps, default=known.step),
+        best=min([*losses, *([] if known.best is None else [known.best])], default=None),
+        end=known.end + len(lines),
+    )
 
 
 def whole_lines(path: Path) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""What all windows of this server share: training jobs, samples, the book, the speed of the machine."""
+"""What all windows of this server share: training jobs, samples, published texts, the speed of the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import streamlit as st
 import torch
 
 from ..cost import Speed, measure_speed
-from ..data import texts
+from ..data.download import fetch
+from ..data.published import PUBLISHED_TEXTS
 from ..environment import grace_seconds
 from ..jobs.background import Background
 from ..jobs.runner import Runner
@@ -27,9 +28,10 @@ def runner() -> Runner:
 
 
 @st.cache_resource(show_spinner=False)
-def book() -> Background:
-    """*Pride and Prejudice*, from disk or being downloaded. `book.clear()` tries again."""
-    return Background(lambda work: texts.book(lambda share: setattr(work, "share", share), work.cancelled))
+def published(key: str) -> Background:
+    """The published text with this key, from disk or being downloaded. `published.clear(key)` tries again."""
+    text = PUBLISHED_TEXTS[key]
+    return Background(lambda work: fetch(text, lambda share: setattr(work, "share", share), cancelled=work.cancelled))
 
 
 @st.cache_resource(show_spinner=False)

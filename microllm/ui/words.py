@@ -31,6 +31,13 @@ def choices(loss: float) -> str:
     return f"{number:.1f} equal choices" if number < 10 else f"{number:.0f} equal choices"
 
 
+def lines_in_words(new: int, number: int) -> str:
+    """How many of a number of lines are new, in Markdown."""
+    if not number:
+        return "No whole line yet"
+    return f"**{new:,}** of {number:,} lines are new, {number - new:,} are in the list"
+
+
 def duration(seconds: float) -> str:
     """A duration in words: 43 s, 2 min 5 s, 3 h 20 min."""
     seconds = round(seconds)
@@ -39,3 +46,15 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, in words: just now, 2 min ago, 5 h ago, 1 day ago, 3 days ago."""
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min ago"
+    if seconds < 86_400:
+        return f"{int(seconds // 3600)} h ago"
+    days = int(seconds // 86_400)
+    return f"{days:,} day{'s' * (days > 1)} ago"

@@ -1,5 +1,6 @@
 """Fixtures for tests of pages without a browser: each test has its own server and a generated "book"."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import app_test
 
 from microllm.cost import Speed
-from microllm.data import gutenberg
 from microllm.data.builtin import drawing_room
+from microllm.data.published import PUBLISHED_TEXTS
 from microllm.runs.run import Run
 from microllm.ui import server
 
@@ -23,7 +24,7 @@ def mirror(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mirror")
     marker = "*** {} OF THE PROJECT GUTENBERG EBOOK PRIDE AND PREJUDICE ***"
     book = "\n".join([marker.format("START"), drawing_room(120_000), marker.format("END"), ""])
-    (folder / gutenberg.BOOK_FILE).write_text(book, encoding="utf-8")
+    (folder / PUBLISHED_TEXTS["book"].file).write_text(book, encoding="utf-8")
     return folder
 
 
@@ -31,10 +32,11 @@ def mirror(tmp_path_factory) -> Path:
 def server_of_its_own(home_of_its_own, mirror, monkeypatch):
     """Clear the caches, which outlive an AppTest, and stop training. To Streamlit all AppTests are one session.
 
-    The book comes only from the mirror, and the speed of this machine is not measured.
+    Published texts come only from the mirror, and the speed of this machine is not measured.
     """
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
-    monkeypatch.setattr(gutenberg, "SOURCES", ())
+    for key, text in PUBLISHED_TEXTS.items():
+        monkeypatch.setitem(PUBLISHED_TEXTS, key, replace(text, addresses=()))
     monkeypatch.setattr(server, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (1e-3, 1e-12))))
     yield
     server.runner().close()

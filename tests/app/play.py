@@ -45,6 +45,12 @@ def click(at: AppTest, key: str) -> AppTest:
     return at
 
 
+def number(at: AppTest, name: str):
+    """The control of a setting that is a number."""
+    (found,) = (w for w in (*at.slider, *at.select_slider, *at.number_input) if w.key == f"knob-{name}")
+    return found
+
+
 def step_of(training: TrainingJob) -> int:
     """The present step of a training job, after it has carried out all earlier commands."""
     step, _ = training.copy(max_age=0, wait=patience())

@@ -82,7 +82,7 @@ def test_a_run_that_is_deleted_while_the_menu_is_open_is_missing_there_and_nothi
     at = open_the_menu(open_app("train", run=finished_run.id))
     listed = catalog.runs_and_damaged()
     catalog.delete(copied)
-    monkeypatch.setattr("microllm.ui.parts.run_bar.runs_and_damaged", lambda: listed)
+    monkeypatch.setattr("microllm.ui.parts.runs_menu.runs_and_damaged", lambda: listed)
     at.run()
     assert not at.exception
     assert f"open-{finished_run.id}" in keys(at) and f"open-{copied.id}" not in keys(at)

@@ -214,6 +214,30 @@ def test_several_samples_stand_side_by_side_each_with_its_seed(at):
     assert len(set(texts(at))) == 3
 
 
+def test_two_temperatures_stand_side_by_side_and_each_character_has_the_bars_of_its_own(at):
+    at.slider(key="temperature").set_value(0.5).run()
+    alone = write(at)
+    at.checkbox(key="two-temperatures").check().run()
+    at.slider(key="second-temperature").set_value(1.5).run()
+    write(at)
+    assert [sample["name"] for sample in letters(at)["samples"]] == ["temperature 0.5", "temperature 1.5"]
+    first, second = texts(at)
+    assert first == alone and second != first and len(second) == len(first)
+    sharp = bars(tell(at, "picked", [0, 3]))
+    flat = bars(tell(at, "picked", [1, 3]))
+    assert sharp[0]["kept"] > sharp[0]["model"] and flat[0]["kept"] < flat[0]["model"]
+    finish(tell(at, "pressed", next(bar["character"] for bar in flat if not bar["written"])))
+    assert texts(at)[0] == first and texts(at)[1] != second
+    at.slider(key="samples").set_value(2).run()
+    write(at)
+    assert len({sample["name"] for sample in letters(at)["samples"]}) == 4
+
+
+def test_a_roll_of_the_dice_gives_another_seed(at):
+    seeds = {click(at, "new-seed").number_input(key="sampling-seed").value for _ in range(3)}
+    assert len(seeds) == 3 and all(0 <= seed < 2**31 for seed in seeds)
+
+
 def test_a_character_that_was_clicked_shows_its_bars_and_another_choice_continues_from_there(at):
     before = write(at)
     tell(at, "picked", [0, 20])

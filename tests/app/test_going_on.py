@@ -5,7 +5,7 @@ import re
 import making
 import pytest
 from making import wait_until
-from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, training_threads
+from play import KEY, click, complaints, go_to, keys, new_run, number, open_app, said, training_threads
 
 from microllm.data import store, texts
 from microllm.runs import catalog
@@ -78,7 +78,7 @@ def test_the_menu_says_what_all_runs_take_of_the_disk(monkeypatch):
     run = own_run("finished")
     monkeypatch.setenv("MICROLLM_DISK", "500")
     at = open_app("train", run=run.id)
-    at.session_state["runs-menu"] = True
+    at.session_state["runs-menu"] = at.session_state["runs-manage"] = True
     at.run()
     assert re.search(r"\d\.\d MB of 500 MB", said(at))
 
@@ -86,7 +86,7 @@ def test_the_menu_says_what_all_runs_take_of_the_disk(monkeypatch):
 def test_a_run_is_deleted_only_by_its_owner_and_only_when_sure():
     run = own_run("finished")
     at = open_app("train", run=run.id, key=KEY)
-    at.session_state["runs-menu"] = True
+    at.session_state["runs-menu"] = at.session_state["runs-manage"] = True
     at.run()
     assert "delete" not in keys(at)
     at.checkbox(key=f"sure-{run.id}").check().run()
@@ -114,7 +114,7 @@ def test_a_run_that_trains_is_not_deleted():
     run.extend(1_000_000)
     server.runner().start(run)
     at = open_app("train", run=run.id, key=KEY)
-    at.session_state["runs-menu"] = True
+    at.session_state["runs-menu"] = at.session_state["runs-manage"] = True
     at.run()
     assert not at.checkbox
     assert run.folder.exists()
@@ -126,7 +126,7 @@ def test_a_packed_run_is_taken_in_and_shown_and_a_wrong_file_is_refused():
     run = own_run("finished")
     packed = folder_zip(run)
     at = open_app("train")
-    at.session_state["runs-menu"] = True
+    at.session_state["runs-menu"] = at.session_state["runs-manage"] = True
     at.run()
     at.file_uploader(key="import").upload("run.zip", packed[:-9], "application/zip").run()
     for _ in range(2):  # it stays when the menu is drawn again
@@ -150,7 +150,7 @@ def test_a_run_of_a_text_that_was_deleted_with_its_last_run_is_not_begun_before_
     at.text_area(key="pasted").set_value("to be or not to be, " * 100).run()
     own = at.session_state["session"].own.text
     for name, value in {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}.items():
-        at.slider(key=f"knob-{name}").set_value(value)
+        number(at, name).set_value(value)
     at.run()
     store.forget_text(own.sha256)  # in another window, with the last run on it
     click(at, "start")

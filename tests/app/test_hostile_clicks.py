@@ -52,7 +52,8 @@ def test_a_button_that_was_drawn_for_one_run_does_nothing_to_another(key):
         run.update(state="stopped")
     at = open_app("train", run=named.id, key=KEY)
     at.session_state["session"].owner_keys = {named.id: KEY, shown.id: KEY}
-    at.session_state["runs-menu"] = at.session_state[f"sure-{named.id}"] = True
+    for open_key in ("runs-menu", "runs-manage", f"sure-{named.id}"):
+        at.session_state[open_key] = True
     at.run()
     button = at.button(key=key)
     at.session_state["session"].run_id = shown.id  # a click on the menu came before this one

@@ -131,7 +131,7 @@ def trained(text: str = IN_A_TEXT * 40, **settings) -> Run:
 
 def all_of(at):
     """Open everything that can be opened, and draw the page."""
-    for fold in ("more", "runs-menu", "share", "take-away", "fork", "guess-fold", "text-change"):
+    for fold in ("more", "runs-menu", "runs-manage", "share", "take-away", "fork", "guess-fold", "text-change"):
         at.session_state[fold] = True
     at.run()
     assert not at.exception
@@ -236,7 +236,7 @@ def refuse(error):
 @pytest.mark.parametrize(
     ("what", "error"),
     [
-        ("data.texts.book", TextProblem(HOSTILE)),
+        ("ui.server.fetch", TextProblem(HOSTILE)),
         ("data.texts.prepare", TextProblem(HOSTILE)),
         ("ui.parts.guess_game.load_corpus", TextProblem(HOSTILE)),
         ("runs.fork.settings", ValueError(HOSTILE)),
@@ -248,7 +248,8 @@ def refuse(error):
 def test_why_something_cannot_be_done(what, error, sent, monkeypatch):
     run = trained()
     monkeypatch.setattr(f"microllm.{what}", refuse(error))
-    all_of(open_app("train", **{} if what.startswith("data.texts") else {"run": run.id, "key": KEY}))
+    is_about_texts = what in ("ui.server.fetch", "data.texts.prepare")
+    all_of(open_app("train", **{} if is_about_texts else {"run": run.id, "key": KEY}))
     sent.shows("markdown.body" if "guess" in what else "alert.body")
     if what == "runs.run.Run.model_at":
         for page in ("attention", "generate"):

@@ -11,7 +11,7 @@ import making
 import pytest
 from making import wait_until
 from patience import patience
-from play import KEY, TINY, click, complaints, go_to, keys, new_run, open_app, said, training_threads
+from play import KEY, TINY, click, complaints, go_to, keys, new_run, number, open_app, said, training_threads
 from streamlit.runtime.caching import clear_session_resource_cache
 
 from microllm.config import PRESETS, configs_from
@@ -30,7 +30,7 @@ COMMANDS = {"bar-pause", "bar-step", "bar-stop", "live-learning_rate"}
 def started(at) -> Run:
     """A run that this window started."""
     for name in ("block_size", "n_embd", "n_head", "n_layer"):
-        at.slider(key=f"knob-{name}").set_value(TINY[name])
+        number(at, name).set_value(TINY[name])
     at.run()
     click(at, "start")
     return Run.open(at.session_state["session"].run_id)
@@ -143,7 +143,7 @@ def test_a_button_that_is_still_on_the_screen_neither_resumes_nor_deletes_withou
     run = new_run(max_steps=10)
     making.train(run)
     run.update(state=state)
-    at = unfold(open_app("train", run=run.id, key=KEY), "runs-menu")
+    at = unfold(unfold(open_app("train", run=run.id, key=KEY), "runs-menu"), "runs-manage")
     at.checkbox(key=f"sure-{run.id}").check().run()
     assert button in keys(at)
     run.update(owner=hash_key("another"))
@@ -258,7 +258,7 @@ def test_the_shared_link_leads_a_stranger_to_the_same_view_but_for_the_key(live_
     assert other.session_state["session"].run_id == live_run.id
     assert other.session_state["session"].moment == step
     assert other.slider(key="knob-n_layer").value == 5
-    assert other.slider(key="knob-n_embd").value == TINY["n_embd"]
+    assert other.select_slider(key="knob-n_embd").value == TINY["n_embd"]
     assert other.selectbox(key="text").value == "words-twice"
     assert other.number_input(key="text-first").value == 30_000
     assert go_to(other, "attention").text_area(key="sentence").value == "ab & c=d"
@@ -298,7 +298,7 @@ def test_a_link_without_a_run_sets_the_train_page_and_one_click_starts_exactly_t
     says = {"preset": "article", "block_size": "16", "seed": "7", "optimizer": "muon", "text": "words-twice"}
     at = open_app("train", **says)
     assert not at.exception and not complaints(at)
-    assert at.slider(key="knob-block_size").value == 16
+    assert at.select_slider(key="knob-block_size").value == 16
     assert at.button_group(key="preset").value == "article"
     assert shared_link(at) == says
     click(at, "start")
@@ -311,7 +311,7 @@ def test_a_link_without_a_run_sets_the_train_page_and_one_click_starts_exactly_t
 def test_what_a_link_said_stays_for_a_reload_and_does_not_come_back_over_what_was_changed():
     at = open_app("train", preset="article", n_layer="2")
     at.slider(key="knob-n_layer").set_value(7).run()
-    at.slider(key="knob-n_embd").set_value(64).run()
+    at.select_slider(key="knob-n_embd").set_value(64).run()
     assert at.slider(key="knob-n_layer").value == 7
     assert at.query_params == {"preset": "article", "n_layer": "2"}
 
@@ -325,7 +325,7 @@ def test_bad_values_of_a_link_are_named_once_and_replaced():
     assert "colour" not in complaints(at)
     assert at.slider(key="knob-n_layer").value == 12
     assert not at.button(key="start").disabled
-    at.slider(key="knob-n_embd").set_value(32).run()
+    at.select_slider(key="knob-n_embd").set_value(32).run()
     assert not complaints(at)
 
 
@@ -395,7 +395,7 @@ def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
     monkeypatch.setattr(take_away, "pack", lambda run: packed.append(run) or take_away.Package(1, "a,b", b"zip"))
     at = unfold(open_app("train", run=finished_run.id), "take-away")
     for n_embd in (32, 64):
-        at.slider(key="knob-n_embd").set_value(n_embd).run()
+        at.select_slider(key="knob-n_embd").set_value(n_embd).run()
     assert len(packed) == 1
 
 

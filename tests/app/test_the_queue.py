@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from making import wait_until
-from play import KEY, TINY, click, keys, open_app, said
+from play import KEY, TINY, click, keys, number, open_app, said
 
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
@@ -18,7 +18,7 @@ def at():
     at = open_app("train")
     at.selectbox(key="text").select("words-twice").run()
     for name in ("block_size", "n_embd", "n_head", "n_layer"):
-        at.slider(key=f"knob-{name}").set_value(TINY[name])
+        number(at, name).set_value(TINY[name])
     at.number_input(key="knob-max_steps").set_value(1_000_000)
     return at.run()
 

@@ -6,12 +6,14 @@ import socket
 
 import pytest
 from patience import patience
-from play import TINY, click, complaints, go_to, keys, open_app, said, training_threads
+from play import TINY, click, complaints, go_to, keys, number, open_app, said, training_threads
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
 from microllm.config import PRESETS, configs_from, knobs, problems
-from microllm.data import gutenberg, store, texts
+from microllm.data import store, texts
 from microllm.data.builtin import BUILTIN_TEXTS, drawing_room, transform
+from microllm.data.download import fetch
+from microllm.data.published import PUBLISHED_TEXTS
 from microllm.model import parameter_count
 from microllm.runs import export
 from microllm.runs.catalog import all_runs
@@ -25,7 +27,7 @@ SETTINGS = {
     "n_layer": 2,
     "dropout": 0.1,
     "lookback": 2,
-    "batch_size": 7,
+    "batch_size": 8,
     "learning_rate": 2e-3,
     "max_steps": 123_456,
     "warmup_steps": 5,
@@ -42,8 +44,7 @@ def choose(at, settings):
         if knobs()[name].metadata["choices"]:
             at.selectbox(key=f"knob-{name}").set_value(value)
         else:
-            widgets = [w for w in (*at.slider, *at.number_input) if w.key == f"knob-{name}"]
-            widgets[0].set_value(value)
+            number(at, name).set_value(value)
     at.run()
     assert not at.exception
     return at
@@ -52,9 +53,21 @@ def choose(at, settings):
 def shown_settings(at):
     return {
         widget.key.removeprefix("knob-"): widget.value
-        for widget in (*at.slider, *at.number_input)
+        for widget in (*at.slider, *at.select_slider, *at.number_input)
         if widget.key.startswith("knob-")
     }
+
+
+def test_values_of_a_link_that_lie_between_those_of_the_controls_are_shown_as_they_are():
+    between = {"block_size": 29, "n_embd": 20, "batch_size": 7, "max_steps": 1_234, "stop_at_loss": 1.187}
+    at = open_app("train", **{name: str(value) for name, value in between.items()})
+    assert {name: number(at, name).value for name in between} == between
+    number(at, "block_size").set_value(32).run()
+    assert not at.exception
+    assert {name: number(at, name).value for name in between} == between | {"block_size": 32}
+    assert number(at, "block_size").options == [str(value) for value in knobs()["block_size"].metadata["values"]]
+    number(at, "max_steps").increment().run()
+    assert number(at, "max_steps").value == 1_734 and number(at, "max_steps").step == 500
 
 
 def new_run_of(at) -> Run:
@@ -81,11 +94,11 @@ def used(at) -> str:
 def test_changed_settings_are_set_back_to_the_preset_by_one_click():
     at = open_app("train")
     assert at.button(key="preset-reset").disabled
-    at.slider(key="knob-block_size").set_value(200)
+    at.select_slider(key="knob-block_size").set_value(200)
     at.slider(key="knob-n_layer").set_value(8).run()
     click(at, "preset-reset")
     model = PRESETS["quick"].model
-    assert (at.slider(key="knob-block_size").value, at.slider(key="knob-n_layer").value) == (
+    assert (at.select_slider(key="knob-block_size").value, at.slider(key="knob-n_layer").value) == (
         model.block_size,
         model.n_layer,
     )
@@ -134,7 +147,7 @@ def test_start_makes_a_run_of_exactly_what_the_controls_say():
     info = new_run_of(at).read_info()
     model, train = configs_from(SETTINGS | recipe | {"causal": False})
     assert (info.model, info.train) == (model, train)
-    assert info.text.name == gutenberg.BOOK
+    assert info.text.name == PUBLISHED_TEXTS["book"].name
     assert at.query_params["run"] == info.id
     assert "bar-stop" in keys(at)
 
@@ -195,12 +208,12 @@ def parameters_said(at) -> int:
 
 def test_the_cost_follows_the_sliders():
     at = open_app("train")
-    characters = len(set(texts.book()))
+    characters = len(set(fetch(PUBLISHED_TEXTS["book"])))
     seconds = []
     for n_embd in (32, 64, 128):
         choose(at, {"n_embd": n_embd})
         assert parameters_said(at) == parameter_count(configs_from({"n_embd": n_embd})[0], characters)
-        seconds.append(float(re.search(r"\*\*(\d+) ms\*\*", said(at))[1]))
+        seconds.append(float(re.search(r"(\d+) ms", said(at))[1]))
     assert seconds == sorted(seconds)
     assert seconds[0] < seconds[-1]
 
@@ -223,7 +236,7 @@ def test_a_context_longer_than_the_held_out_text_is_named_and_repaired():
     assert "block_size" in complaints(at)
     assert at.button(key="start").disabled
     click(at, "use-block_size")
-    assert at.slider(key="knob-block_size").value == 19
+    assert at.select_slider(key="knob-block_size").value == 19
     assert not at.button(key="start").disabled
     click(at, "start")
     assert new_run_of(at).read_info().text.characters == 200
@@ -243,7 +256,7 @@ def test_the_run_bar_refuses_what_the_start_button_refuses():
 def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirror, monkeypatch):
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror / "nothing here"))
     at = open_app("train")
-    assert gutenberg.BOOK in complaints(at)
+    assert PUBLISHED_TEXTS["book"].name in complaints(at)
     assert BUILTIN_TEXTS["drawing-room"].name in complaints(at)
     assert not at.button(key="start").disabled
     choose(at, TINY)
@@ -251,8 +264,8 @@ def test_without_the_book_the_page_says_so_and_start_takes_a_built_in_text(mirro
     assert new_run_of(at).read_info().text.name == BUILTIN_TEXTS["drawing-room"].name
 
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
-    click(at, "book-again")
-    server.book().wait(20)
+    click(at, "download-again")
+    server.published("book").wait(20)
     at.run()
     assert not complaints(at)
 
@@ -262,27 +275,27 @@ def test_a_download_of_the_book_is_cancelled_for_all_windows_and_can_be_tried_ag
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setenv("MICROLLM_MIRROR", f"http://127.0.0.1:{silent.getsockname()[1]}")
         at, other = open_app("train"), open_app("train")
-        assert {"book-cancel"} <= keys(at) & keys(other) and "book-again" not in keys(at)
-        click(at, "book-cancel")
+        assert {"download-cancel"} <= keys(at) & keys(other) and "download-again" not in keys(at)
+        click(at, "download-cancel")
         for window in (at, other.run()):
-            assert download_keys(window) == {"book-again"}
-            assert gutenberg.BOOK in complaints(window)
+            assert download_keys(window) == {"download-again"}
+            assert PUBLISHED_TEXTS["book"].name in complaints(window)
             assert BUILTIN_TEXTS["drawing-room"].name in complaints(window)
             assert not window.button(key="start").disabled
-        click(at, "book-again")
-        shared_by_all = server.book()
-        click(other, "book-again")
-        assert server.book() is shared_by_all
-        click(other, "book-cancel")
+        click(at, "download-again")
+        shared_by_all = server.published("book")
+        click(other, "download-again")
+        assert server.published("book") is shared_by_all
+        click(other, "download-cancel")
 
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
-    click(other, "book-again")
-    server.book().wait(20)
+    click(other, "download-again")
+    server.published("book").wait(20)
     assert not download_keys(at.run()) | download_keys(other.run())
 
 
 def download_keys(at) -> set[str]:
-    return {"book-cancel", "book-again"} & keys(at)
+    return {"download-cancel", "download-again"} & keys(at)
 
 
 @pytest.mark.parametrize("key", BUILTIN_TEXTS)
@@ -302,7 +315,7 @@ def test_a_text_is_turned_before_it_is_learned(how):
     at.number_input(key="text-first").set_value(5_000).run()
     click(at, "start")
     text = new_run_of(at).read_info().text
-    assert store.load_text(text.sha256) == transform(texts.book(), how, 5_000)
+    assert store.load_text(text.sha256) == transform(fetch(PUBLISHED_TEXTS["book"]), how, 5_000)
     assert "5,000" in text.name
 
 

@@ -6,10 +6,12 @@ from io import StringIO
 
 import pytest
 from driving import (
+    CHART,
     PATIENCE,
     at,
     button,
     choose_preset,
+    close_sidebar,
     fill,
     press,
     press_start,
@@ -60,11 +62,11 @@ def train_and_watch(page: Page, server) -> str:
     choose_preset(page, "quick")
     unfold(page, "knob-max_steps")
     fill(page, "knob-max_steps", MAX_STEPS)
-    settle(page)
-    chart = at(page, "loss-live").locator("[data-testid=stVegaLiteChart]")
+    close_sidebar(page)
+    chart = page.locator(CHART)
     box = chart.bounding_box()
-    chart.click(position={"x": 0.6 * box["width"], "y": 0.6 * box["height"]})  # also when it was drawn again just now
-    guess = until(page, lambda: at(page, "guess").locator("input").input_value(), "a guess")
+    page.touchscreen.tap(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"])
+    guess = until(page, lambda: re.search(r"\d\.\d+", at(page, "guess-menu").inner_text()), "a guess")[0]
     run = press_start(page)
     assert server.run(run)["guess"] == pytest.approx(float(guess))
     wait_for_more_steps(page)
@@ -82,6 +84,7 @@ def look_at_attention(page: Page) -> None:
     """A sentence of one's own, a character, another head."""
     point_at(page, page.get_by_role("link", name="See what it attends to"))
     fill(page, "sentence", "the the end")
+    close_sidebar(page)
     letters = at(page, "attention-text").locator("[role=option]")
     until(page, lambda: letters.count() == 11, "the sentence")
     point_at(page, letters.nth(6))

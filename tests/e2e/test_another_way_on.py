@@ -53,7 +53,7 @@ def test_a_fork_that_trains_on_another_text_shows_what_it_forgets(page, server):
     new, newest, old, oldest = map(float, re.findall(r"\d+\.\d+", losses.inner_text()))
     assert newest < new
     assert oldest > old
-    dashed = page.locator(f"{CHART} .mark-line path[stroke-dasharray='6,3']").first
+    dashed = page.locator(f"{CHART} .old.curve")
     expect(dashed).to_have_attribute("d", re.compile(r"M.+L.+L"))
 
     press(page, "parent")

@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from driving import CHART, at, button, choose, press, settle, step, until, visit
+from driving import CHART, DRAWING_ROOM, at, button, choose, press, settle, step, until, visit
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
@@ -31,14 +31,14 @@ def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(add
 
 def test_the_first_point_is_on_the_plot_soon_after_a_click_on_start(page, server):
     visit(page, f"{server.url}/train")
-    choose(page, "text", 1)
-    expect(page.locator(f"{CHART} svg")).to_be_visible()
+    choose(page, "text", DRAWING_ROOM)
+    expect(page.locator(CHART)).to_be_visible()
     until(page, lambda: "ms" in at(page, "cost").inner_text(), "how fast the server is")
     began = time.monotonic()
     press(page, "start")
     until(page, lambda: step(page) is not None, "a step in the run bar")
     seen = time.monotonic() - began
-    until(page, lambda: page.locator(f"{CHART} .mark-line path[d*=L]").count(), "a line")
+    until(page, lambda: page.locator(f"{CHART} .smoothed[d*=L]").count(), "a line")
     drawn = time.monotonic() - began
     assert seen < 4 and drawn < 5, (seen, drawn)  # 0.7 s and 0.9 s on a quiet machine
     press(page, "bar-stop")

@@ -7,6 +7,7 @@ from driving import (
     at,
     button,
     finished_run,
+    mount,
     press,
     press_start,
     settle,
@@ -20,6 +21,7 @@ from driving import (
 from playwright.sync_api import expect
 
 from microllm.data.builtin import drawing_room
+from microllm.ui.components import letters
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -165,6 +167,26 @@ def test_a_long_text_streams_in_place_while_the_model_trains(page, server):
     before = step(page)
     wait_for_more_steps(page, before)
     assert not page.errors
+
+
+def test_a_box_of_a_sample_begins_at_its_beginning_and_stays_where_it_was_scrolled_to(page):
+    def show(text: str, given: str = "It is ") -> int:
+        """How far the box is scrolled after the page shows this text."""
+        data["samples"] = [letters.sample("", given, text, [0.0] * len(text))]
+        page.evaluate("data => (window.data = data, draw())", data)
+        return box.evaluate("box => box.scrollTop")
+
+    place = {"title": "", "about": "", "note": "", "rows": []}
+    data = {"kind": "writing", "samples": [], "place": place, "chosen": [0, -1], "shown": {}, "most": 6.0}
+    mount(page, letters, data | {"samples": [letters.sample("", "It is ", "a", [0.0])]})
+    box, long = page.locator("code"), "some words " * 400
+    assert show(long[:300]) == show(long) == 0 < box.evaluate("box => box.scrollHeight - box.clientHeight - 200")
+    box.evaluate("box => box.scrollTop = 150")
+    assert show(long + "and more") == 150
+    assert show(long[:3_000] + "X") > 150  # another choice, at a place that was out of sight
+    assert show("other" + long) == 0
+    box.evaluate("box => box.scrollTop = 150")
+    assert show("other" + long, given="It was ") == 0
 
 
 def test_reading_updates_in_place_and_keeps_what_was_pointed_at(page, server):

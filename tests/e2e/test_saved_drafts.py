@@ -27,8 +27,8 @@ TEXT = drawing_room(3_000)
 
 
 def choose_something(page) -> None:
-    """40 for block_size, and a pasted text."""
-    slide(page, "knob-block_size", 40)
+    """48 for block_size, and a pasted text."""
+    slide(page, "knob-block_size", 48)
     choose(page, "text", OWN)
     fill(page, "pasted", TEXT)
     expect(at(page, "panel")).to_contain_text("3,000")
@@ -40,7 +40,7 @@ def stored(page) -> str:
 
 def is_there_again(page) -> None:
     settle(page)  # a window that lost its server shows the former page until it is connected again
-    expect(thumb(page, "knob-block_size")).to_have_value("40")
+    expect(thumb(page, "knob-block_size")).to_have_attribute("aria-valuetext", "48")
     expect(at(page, "panel")).to_contain_text("3,000")
     expect(button(page, "start")).to_be_enabled()
 
@@ -51,7 +51,7 @@ def test_settings_and_a_pasted_text_outlive_the_server(page, browser, mirror, tm
     server = Server(home, mirror).wait_until_it_answers()
     visit(page, f"{server.url}/train")
     choose_something(page)
-    until(page, lambda: "sha256=" in stored(page) and "block_size=40" in stored(page), "a saved draft")
+    until(page, lambda: "sha256=" in stored(page) and "block_size=48" in stored(page), "a saved draft")
     assert TEXT[:20] not in stored(page)
     server.kill()
     expect(page.locator("[data-test-connection-state=CONNECTED]")).not_to_be_attached()
@@ -98,14 +98,14 @@ def test_of_two_tabs_each_finds_its_own_and_a_third_the_last(page, server):
     until(page, lambda: "n_layer=5" in stored(page), "the first draft")
     other = page.context.new_page()
     visit(other, f"{server.url}/train")
-    expect(thumb(other, "knob-n_layer")).to_have_value("5")
+    expect(thumb(other, "knob-n_layer")).to_have_attribute("aria-valuetext", "5")
     slide(other, "knob-n_layer", 7)
     until(page, lambda: "n_layer=7" in stored(page), "the second draft")
     visit(page, f"{server.url}/train")
-    expect(thumb(page, "knob-n_layer")).to_have_value("5")
+    expect(thumb(page, "knob-n_layer")).to_have_attribute("aria-valuetext", "5")
     third = page.context.new_page()
     visit(third, f"{server.url}/train")
-    expect(thumb(third, "knob-n_layer")).to_have_value("5")
+    expect(thumb(third, "knob-n_layer")).to_have_attribute("aria-valuetext", "5")
 
 
 def test_where_the_browser_keeps_nothing_all_works_as_ever(page, server):
@@ -126,11 +126,11 @@ def test_a_link_that_says_something_comes_before_what_the_browser_keeps(page, se
     until(page, lambda: "n_layer=5" in stored(page), "a saved draft")
     other = page.context.new_page()
     visit(other, f"{server.url}/train?n_layer=7")
-    expect(thumb(other, "knob-n_layer")).to_have_value("7")
+    expect(thumb(other, "knob-n_layer")).to_have_attribute("aria-valuetext", "7")
     slide(other, "knob-n_layer", 8)
     until(page, lambda: "n_layer=8" in stored(other), "what was changed after that")
     other.reload()
-    expect(thumb(other, "knob-n_layer")).to_have_value("8")
+    expect(thumb(other, "knob-n_layer")).to_have_attribute("aria-valuetext", "8")
 
 
 def test_nothing_is_asked_twice_and_no_tick_writes(page, server):
@@ -144,6 +144,6 @@ def test_nothing_is_asked_twice_and_no_tick_writes(page, server):
     until(page, lambda: "n_layer=5" in stored(page), "a saved draft")
     sent.clear()
     visit(page, f"{server.url}/train")
-    expect(thumb(page, "knob-n_layer")).to_have_value("5")
+    expect(thumb(page, "knob-n_layer")).to_have_attribute("aria-valuetext", "5")
     page.wait_for_timeout(1_500)
     assert len(sent) <= first + 1

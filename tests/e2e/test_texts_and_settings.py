@@ -4,6 +4,7 @@ import re
 
 import pytest
 from driving import (
+    CHART,
     OWN,
     alerts,
     at,
@@ -66,7 +67,7 @@ def test_a_text_too_short_for_the_context_says_what_would_fit_and_one_click_repa
     assert not page.locator("[data-testid=stException]").count()
     press(page, "use-block_size")
     expect(button(page, "start")).to_be_enabled()
-    expect(thumb(page, "knob-block_size")).to_have_value("29")
+    expect(thumb(page, "knob-block_size")).to_have_attribute("aria-valuetext", "29")
 
 
 def test_heads_that_cannot_share_the_width_are_explained_and_one_click_repairs_it(page, server):
@@ -80,7 +81,7 @@ def test_heads_that_cannot_share_the_width_are_explained_and_one_click_repairs_i
     expect(at(page, "run-bar")).to_contain_text("n_head")
     press(page, "use-n_head")
     expect(button(page, "start")).to_be_enabled()
-    expect(thumb(page, "knob-n_head")).to_have_value("4")
+    expect(thumb(page, "knob-n_head")).to_have_attribute("aria-valuetext", "4")
     until(page, lambda: not alerts(page), "no more alerts")
 
 
@@ -111,8 +112,8 @@ def test_small_print_numbers_of_axes_and_the_main_button_are_readable(scheme, ne
     for what in (
         ".st-key-start button p",
         "[data-testid=stCaptionContainer] p",
-        "svg.marks .role-axis-label text",
-        "svg.marks .role-axis-title text",
+        f"{CHART} .tick",
+        f"{CHART} .title",
     ):
         expect(page.locator(what).first).to_be_visible()
         assert contrast(page.locator(what).first) >= 4.5, what

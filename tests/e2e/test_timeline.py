@@ -4,6 +4,7 @@ import re
 
 import pytest
 from driving import (
+    CHART,
     Losing,
     at,
     fill,
@@ -164,24 +165,30 @@ def test_while_it_trains_the_past_stands_still_and_live_snaps_back(new_page, ser
 def test_a_click_on_the_lines_to_beat_sets_the_guess(size, new_page, server):
     page = new_page(viewport=SIZES[size])
     visit(page, f"{server.url}/train")
-    box = at(page, "loss-live").locator("[data-testid=stVegaLiteChart]").bounding_box()
-    field, said = at(page, "guess").locator("input"), [""]
-    assert field.input_value() == said[0]
+    box = page.locator(CHART).bounding_box()
+    said = [None]
+
+    def guess() -> float | None:
+        found = re.search(r"\d\.\d+", at(page, "guess-menu").inner_text())
+        return float(found[0]) if found else None
+
+    assert guess() is None
     for height in (0.4, 0.6, 0.7):  # each lower than the one before
         page.mouse.click(box["x"] + 0.6 * box["width"], box["y"] + height * box["height"])
-        said.append(until(page, lambda: field.input_value() not in said and field.input_value(), "another guess"))
-    high, middle, low = map(float, said[1:])
-    assert 0.5 <= low < middle < high <= 5
+        said.append(until(page, lambda: guess() not in said and guess(), "another guess"))
+    assert 0.5 <= said[3] < said[2] < said[1] <= 5
+    press(page, "guess-menu")
     fill(page, "guess", "1.2")
-    settle(page)
-    assert float(field.input_value()) == 1.2  # what is typed stays, whatever was clicked
+    until(page, lambda: guess() == 1.2, "what is typed, whatever was clicked")
     assert not page.errors
 
 
 def test_a_guess_is_compared_at_the_end_and_how_long_is_one_click(new_page, server):
     page = new_page()
     visit(page, f"{server.url}/train")
+    press(page, "guess-menu")
     fill(page, "guess", "2.5")
+    page.keyboard.press("Escape")
     until(page, lambda: at(page, "for-15").count(), "the speed of this server")
     press(page, "for-15")
     settle(page)

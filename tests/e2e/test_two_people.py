@@ -15,8 +15,8 @@ pytestmark = pytest.mark.timeout(240)
 def test_a_link_with_settings_shows_them_and_stays_for_a_reload(page, server):
     visit(page, f"{server.url}/train?preset=article&n_layer=5&n_embd=5000&text=words-twice")
     for _ in range(2):
-        expect(at(page, "knob-n_layer").locator("input[type=range]")).to_have_value("5")
-        expect(at(page, "knob-n_embd").locator("input[type=range]")).to_have_value("384")
+        expect(at(page, "knob-n_layer").locator("input[type=range]")).to_have_attribute("aria-valuetext", "5")
+        expect(at(page, "knob-n_embd").locator("input[type=range]")).to_have_attribute("aria-valuetext", "384")
         expect(at(page, "text").locator("input")).to_have_value("Words said twice")
         assert "5000" in alerts(page)
         page.reload(wait_until="commit")

@@ -13,7 +13,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from benchmarks.visitor import Visitor
-from microllm.data.builtin import BUILTIN_TEXTS
+from microllm.data.published import PUBLIC_TEXTS
 
 # ---- 46. values that were never offered
 
@@ -35,9 +35,8 @@ _JSON = [
     {"turn": "0", "character": 5},
     {"turn": 0, "character": "\ud800xx"},
     {"turn": [0]},
-    {"selection": {"guess": [{"loss": "low"}], "zoom": 5}},
-    {"selection": {"guess": [{"loss": math.nan}]}},
-    {"selection": {"guess": 5}},
+    {"guessed": "low", "opened": 5},
+    {"guessed": math.nan},
     {"selection": []},
 ]
 
@@ -106,7 +105,8 @@ _PLACES = [  # page, what is on it, what is unfolded there: key, value, and what
             ("guess-fold-button", True, "next-letter"),
             ("take-away-button", True, "take-curves"),
             ("text", "Your own text", "pasted"),
-            ("runs-menu", True, "import"),
+            ("runs-menu", True, "runs-manage-button"),
+            ("runs-manage-button", True, "import"),
         ],
     ),
     ("attention", "sentence", []),
@@ -184,7 +184,7 @@ def test_a_start_with_a_value_that_was_not_offered_makes_no_run_of_it(server, tm
 
     _play(attack)
     for folder in (server.home / "runs").glob("*/run.json"):
-        assert json.loads(folder.read_text())["text"]["source"] in {"book", *BUILTIN_TEXTS}
+        assert json.loads(folder.read_text())["text"]["source"] in PUBLIC_TEXTS
     assert not any(_SECRET[:20] in path.read_text() for path in (server.home / "texts").glob("*.txt"))
 
 

@@ -1,7 +1,8 @@
-"""The book, from servers that misbehave in every way: had whole, or one sentence says in good time why not."""
+"""Published texts, from servers that misbehave in every way: had whole, or one sentence says in good time why not."""
 
 import contextlib
 import gzip
+import hashlib
 import os
 import random
 import re
@@ -12,15 +13,17 @@ import struct
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 import microllm.environment
-from microllm.data import gutenberg
+from microllm.data import download
 from microllm.data.decode import TextProblem
-from microllm.data.gutenberg import fetch_book
+from microllm.data.download import fetch
+from microllm.data.published import PUBLISHED_TEXTS, PublishedText
 from microllm.data.texts import choose
 from microllm.ui.state import link
 
@@ -29,6 +32,20 @@ END = "*** END OF THE PROJECT GUTENBERG EBOOK A MADE BOOK ***"
 
 rng = random.Random(1)
 BOOK = "\n".join("".join(rng.choices("abcdefghij“” .;", k=60)) for _ in range(2_000)).strip()
+
+
+NAMES = "emma\nolivia\nava\n" * 1_000
+
+
+def fetch_book(progress=None, *, sources=(), **options) -> str:
+    """The book from these sources, after the mirror."""
+    return fetch(replace(PUBLISHED_TEXTS["book"], addresses=tuple(sources)), progress, **options)
+
+
+def fetch_names(*sources: str) -> str:
+    """A text whose SHA-256 is known, from these sources, after the mirror."""
+    sha256 = hashlib.sha256(NAMES.encode()).hexdigest()
+    return fetch(PublishedText("Made names", "", sources, "made_names.txt", len(NAMES), sha256))
 
 
 def as_served(book: str = BOOK) -> bytes:
@@ -74,6 +91,17 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(as_served())
 
     texts_pg1342_txt = book
+
+    def names(self):
+        self.answer(NAMES.encode())
+
+    texts_made_names_txt = names
+
+    def names_with_another_one(self):
+        self.answer(NAMES.replace("olivia", "sophia", 1).encode())
+
+    def names_cut(self):
+        self.answer(NAMES[:10_000].encode())
 
     def slow_book(self):
         self.server.closing.wait(0.3)
@@ -296,7 +324,7 @@ def test_after_a_source_that_fails_the_next_one_is_asked(server, texts, fault):
 @pytest.mark.parametrize("fault", REFUSED)
 def test_what_is_not_the_whole_book_is_refused_in_one_sentence_and_not_kept(server, texts, fault):
     sentence = refusal(server.url(fault))
-    assert gutenberg.BOOK in sentence
+    assert PUBLISHED_TEXTS["book"].name in sentence
     assert "127.0.0.1" not in sentence  # an address may hold a password
     assert not re.search(r"[a-z][A-Z]|_", sentence)  # no name of a class
     assert not (texts / "pg1342.txt").exists()
@@ -466,14 +494,14 @@ def test_the_book_is_had_compressed_without_a_length_moved_and_after_a_hiccup(se
 
 def test_the_body_of_a_redirect_is_not_unpacked(server, monkeypatch):
     unpacked = []
-    iter_content = gutenberg.requests.Response.iter_content
+    iter_content = download.requests.Response.iter_content
 
     def counted(response, *args, **kwargs):
         for chunk in iter_content(response, *args, **kwargs):
             unpacked.append(len(chunk))
             yield chunk
 
-    monkeypatch.setattr(gutenberg.requests.Response, "iter_content", counted)
+    monkeypatch.setattr(download.requests.Response, "iter_content", counted)
     assert fetch_book(sources=[server.url("redirect_with_a_bomb")]) == BOOK
     assert not unpacked  # the book itself is read another way
 
@@ -521,6 +549,39 @@ def test_a_damaged_kept_book_is_fetched_anew(server, texts, damage):
     assert (texts / "pg1342.txt").read_bytes() == BOOK.encode()
 
 
+# ---- a text whose SHA-256 is known
+
+
+@pytest.mark.parametrize("fault", ["names_with_another_one", "names_cut", "book"])
+def test_a_text_with_another_sha_256_is_refused_and_the_next_source_asked(server, texts, fault):
+    with pytest.raises(TextProblem, match=r"Made names .*SHA-256"):
+        fetch_names(server.url(fault))
+    assert not (texts / "made_names.txt").exists()
+    assert fetch_names(server.url(fault), server.url("names")) == NAMES
+    assert (texts / "made_names.txt").read_text() == NAMES
+
+
+@pytest.mark.parametrize("damage", [b"", NAMES[:10_000].encode(), NAMES.replace("v", "w", 1).encode()])
+def test_a_kept_text_is_used_again_only_if_its_sha_256_is_right(server, texts, damage):
+    fetch_names(server.url("names"))
+    assert fetch_names(server.url("names")) == NAMES
+    assert server.asked == ["/names"]
+    (texts / "made_names.txt").write_bytes(damage)
+    assert fetch_names(server.url("names")) == NAMES
+    assert server.asked == ["/names"] * 2
+
+
+def test_the_operators_copy_of_any_text_is_asked_first_and_checked_as_well(server, tmp_path, monkeypatch):
+    (tmp_path / "made_names.txt").write_text(NAMES[:10_000])
+    monkeypatch.setenv("MICROLLM_MIRROR", str(tmp_path))
+    assert fetch_names(server.url("names")) == NAMES
+    assert server.asked == ["/names"]
+    (tmp_path / "home/texts/made_names.txt").unlink()
+    monkeypatch.setenv("MICROLLM_MIRROR", server.url("texts"))
+    assert fetch_names() == NAMES
+    assert server.asked[1:] == ["/texts/made_names.txt"]
+
+
 # ---- 29. two downloads at once
 
 
@@ -559,7 +620,7 @@ def suspended_download(texts):
     held, over = threading.Event(), threading.Event()
 
     def hold():
-        with gutenberg.filelock.FileLock(texts / "pg1342.txt.lock"):
+        with download.filelock.FileLock(texts / "pg1342.txt.lock"):
             held.set()
             over.wait(20)
 
@@ -643,7 +704,7 @@ def test_a_cancelled_download_ends_at_once_and_can_be_tried_again(server, path):
     cancelled = threading.Event()
     threading.Timer(0.3, cancelled.set).start()
     begin = time.monotonic()
-    assert gutenberg.BOOK in refusal(server.url(path), cancelled=cancelled)
+    assert PUBLISHED_TEXTS["book"].name in refusal(server.url(path), cancelled=cancelled)
     assert time.monotonic() - begin < 0.8
     assert fetch_book(sources=[server.url("book")]) == BOOK
 
@@ -661,7 +722,7 @@ def test_a_full_disk_does_not_lose_the_book(server, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(gutenberg, "write_atomically", full)
+    monkeypatch.setattr(download, "write_atomically", full)
     assert fetch_book(sources=[server.url("book")]) == BOOK
 
 

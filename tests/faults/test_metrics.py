@@ -12,7 +12,7 @@ from making import new_run
 from patience import patience
 
 from microllm.runs import history
-from microllm.runs.history import MAX_EVENTS_BYTES, MAX_LINE_BYTES, History, newest_val_loss
+from microllm.runs.history import MAX_EVENTS_BYTES, MAX_LINE_BYTES, History, Summary, summary
 from microllm.runs.run import Run
 from microllm.train import Progress
 
@@ -232,19 +232,33 @@ def test_what_is_no_file_has_no_rows_and_no_changes_and_nobody_waits_for_it(make
     for name in ("metrics.jsonl", "events.jsonl"):
         make(tmp_path / name)
     curve = History(tmp_path / "metrics.jsonl")
-    assert (len(curve.read()), curve.changes(), newest_val_loss(curve.path)) == (0, [], None)
+    assert (len(curve.read()), curve.changes(), summary(curve.path)) == (0, [], Summary())
 
 
-def test_the_newest_validation_loss_is_found_from_the_end_of_a_long_file(path):
-    assert newest_val_loss(path) is None
+def test_the_summary_of_a_long_file_agrees_with_its_history_and_is_read_on_from_where_it_grew(path, monkeypatch):
+    assert summary(path) == Summary()
     rows = [line(step, **({} if step % 5_000 else {"val_loss": 2 + step / 1e6})) for step in range(19_000)]
     append(path, "".join(rows) + with_names(19_000, 10_000) + line(19_001, val_loss="low") + line(19_002)[:30])
     assert path.stat().st_size > 1_000_000
+
+    def agrees() -> bool:
+        read = History(path).read()
+        return (summary(path).step, summary(path).best) == (read.last["step"], read.best)
+
     began = time.process_time()
-    assert newest_val_loss(path) == (15_000, 2.015) == History(path).read().val_losses[-1]
-    path.write_text("".join(rows[1:4_999]))
-    assert newest_val_loss(path) is None
-    assert time.process_time() - began < 1.0
+    assert agrees() and summary(path).best == 2.0
+    append(path, line(19_002)[30:] + line(19_003, val_loss=1.5) + line(19_004, train_loss=None, val_loss=None))
+    extended, parts = history._extended, []
+    monkeypatch.setattr(history, "_extended", lambda known, more: extended(known, parts.append(len(more)) or more))
+    assert agrees() and summary(path).best == 1.5
+    assert sum(parts) < 1_000
+    path.write_text("".join(rows[:4_000]))  # it was shortened
+    assert agrees() and summary(path).best == 2.0
+    other = path.with_name("other")
+    other.write_text("".join(rows[1:4_999]))
+    other.replace(path)
+    assert summary(path).step == 4_998 and summary(path).best is None
+    assert time.process_time() - began < 2.0
 
 
 @pytest.mark.parametrize(

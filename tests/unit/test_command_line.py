@@ -1,6 +1,7 @@
 """What is typed, what is printed, and the exit code."""
 
 import dataclasses
+import hashlib
 import json
 import re
 import signal
@@ -12,8 +13,9 @@ import microllm.train
 from microllm import ModelConfig, TrainConfig, generate
 from microllm.__main__ import main
 from microllm.config import knobs
-from microllm.data import gutenberg, store
+from microllm.data import download, store
 from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from microllm.data.store import forget_text
 from microllm.data.texts import load_corpus
 from microllm.inference import stream
@@ -235,9 +237,31 @@ def test_a_bad_text_is_answered_with_one_sentence_and_no_run(content, says, tmp_
 
 
 def test_a_wrong_setting_is_refused_before_any_text_is_fetched(monkeypatch, capsys):
-    monkeypatch.setattr(gutenberg, "fetch_book", lambda *_: pytest.fail("fetched"))
+    monkeypatch.setattr(download, "fetch", lambda *_: pytest.fail("fetched"))
     assert command("train", "--n_head=3") == 2
     assert "n_head" in sentence(capsys)
+
+
+def test_a_published_text_is_named_by_its_key_and_one_that_cannot_be_had_is_refused(monkeypatch, tmp_path, capsys):
+    content = "emma\nolivia\nava\n" * 100
+    text = dataclasses.replace(
+        PUBLISHED_TEXTS["names"], addresses=(), sha256=hashlib.sha256(content.encode()).hexdigest()
+    )
+    monkeypatch.setitem(PUBLISHED_TEXTS, "names", text)
+    monkeypatch.setenv("MICROLLM_MIRROR", str(tmp_path))
+    assert command("train", "--text=names", *SMALL) == 2
+    assert text.name in sentence(capsys)
+    (tmp_path / text.file).write_text(content)
+    assert command("train", "--text=names", "--transform=reversed", "--max_steps=2", *SMALL) == 0
+    (run,) = all_runs()
+    assert store.load_text(run.read_info().text.sha256) == content[::-1]
+
+
+def test_help_lists_every_text_that_everybody_has(capsys):
+    assert command("train", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for key, text in PUBLIC_TEXTS.items():
+        assert f"{key} ({text.name})" in shown
 
 
 @pytest.mark.parametrize("arguments", [[], ["teach"], ["generate"]])
@@ -452,7 +476,7 @@ def test_runs_lists_every_run_with_its_state_and_loss(train, capsys, tmp_path):
     assert command("runs") == 0
     *lines, where = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ids
-    assert all("finished" in line and "step 12, validation loss" in line and "made.txt" in line for line in lines)
+    assert all("finished" in line and "12 steps, best validation loss" in line and "made.txt" in line for line in lines)
     assert where == f"in {tmp_path / 'runs'}"
 
 

@@ -13,9 +13,11 @@ from microllm.config import (
     ModelConfig,
     TrainConfig,
     configs_from,
+    flat,
     knobs,
     nearest_valid,
     problems,
+    step_near,
     valid_heads,
     with_live_changes,
 )
@@ -104,6 +106,33 @@ def test_every_knob_has_plain_words_help_and_a_range(name):
 @pytest.mark.parametrize("end", ["low", "high"])
 def test_both_ends_of_a_range_are_accepted(name, end):
     assert name not in problems_with(name, knobs()[name].metadata[end])
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if knobs()[name].metadata["values"]])
+def test_the_values_of_a_slider_rise_from_end_to_end_and_hold_those_of_the_presets(name):
+    meta = knobs()[name].metadata
+    values = meta["values"]
+    assert list(values) == sorted({*values}) and (values[0], values[-1]) == (meta["low"], meta["high"])
+    assert {flat(preset.model, preset.train)[name] for preset in PRESETS.values()} <= {*values}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "step"),
+    [
+        ("max_steps", 1, 1),
+        ("max_steps", 200, 50),
+        ("max_steps", 2_000, 500),
+        ("max_steps", 999_999, 50_000),
+        ("learning_rate", 0.02, 0.005),
+        ("learning_rate", 1e-3, 5e-4),
+        ("learning_rate", 1e-6, 5e-7),
+        ("warmup_steps", 0, 10),
+        ("seed", 1337, 1),
+        ("stop_at_loss", 0.0, 0.05),
+    ],
+)
+def test_the_step_of_a_number_field_follows_its_value_where_the_range_is_wide(name, value, step):
+    assert step_near(name, value) == step and type(step_near(name, value)) is type(step)
 
 
 @pytest.mark.parametrize("name", CHOICES)

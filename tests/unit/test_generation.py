@@ -29,8 +29,8 @@ def written(generation: Generation) -> Generation:
     return generation
 
 
-def write(prompt="abc", length=40, seeds=(0,), model=None) -> Generation:
-    return written(Generation(model or new_model(), TOKENIZER, prompt, length, SAMPLING, seeds, step=7))
+def write(prompt="abc", length=40, seeds=(0,), model=None, samplings=(SAMPLING,)) -> Generation:
+    return written(Generation(model or new_model(), TOKENIZER, prompt, length, samplings, seeds, step=7))
 
 
 def test_a_sample_holds_the_text_that_the_model_generates():
@@ -47,6 +47,21 @@ def test_several_samples_are_each_written_as_they_would_be_alone():
     assert len({sample.text for sample in together}) == 3
     for sample in together:
         assert sample.text == write(seeds=(sample.seed,), model=model).samples[0].text
+
+
+def test_two_temperatures_are_each_written_as_they_would_be_alone_and_branch_at_their_own():
+    model, samplings = new_model(), (SAMPLING, Sampling(temperature=0.3))
+    together = write(seeds=(3, 4), model=model, samplings=samplings)
+    alone = [write(seeds=(seed,), model=model, samplings=[each]).samples[0] for seed in (3, 4) for each in samplings]
+    assert together.width == 2
+    assert [(one.seed, one.sampling, one.text) for one in together.samples] == [
+        (one.seed, one.sampling, one.text) for one in alone
+    ]
+    assert len({one.text for one in alone}) == 4
+    together.branch(1, 5, alone[1].text[5], 34, samplings[1])
+    assert written(together).samples[1].text == alone[1].text
+    with pytest.raises(ValueError, match="temperature is -1"):
+        write(samplings=(SAMPLING, Sampling(temperature=-1)))
 
 
 def test_sequences_of_a_stream_with_their_own_seeds_do_not_depend_on_each_other():
@@ -101,7 +116,7 @@ def test_a_sample_that_nobody_sees_any_more_is_not_continued(monkeypatch):
         return started[-1]
 
     monkeypatch.setattr(generation_room, "Background", begin)
-    generation = Generation(new_model(), TOKENIZER, "abc", 2_000, SAMPLING)
+    generation = Generation(new_model(), TOKENIZER, "abc", 2_000, [SAMPLING])
     generation.samples[0].text, generation.samples[0].nats, generation.samples[0].seen = "ab", [1.0, 1.0], [3, 4]
     generation.branch(0, 1, "c", 5, SAMPLING)
     assert [one.cancelled.is_set() for one in started] == [True, False]
@@ -123,7 +138,7 @@ def test_a_place_that_is_not_written_and_an_unknown_character_are_refused():
 def test_what_the_model_never_met_is_left_out_of_the_prompt_and_nothing_is_refused():
     assert write(prompt="a☕b", length=1).samples[0].prompt == "ab"
     with pytest.raises(ValueError, match="prompt"):
-        Generation(new_model(), TOKENIZER, "☕", 5, SAMPLING)
+        Generation(new_model(), TOKENIZER, "☕", 5, [SAMPLING])
 
 
 def test_a_new_sample_knows_what_could_come_first():

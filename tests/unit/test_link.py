@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microllm.config import PRESETS, configs_from, knobs, problems
-from microllm.data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from microllm.data.builtin import TRANSFORMS
+from microllm.data.published import PUBLIC_TEXTS
 from microllm.ui.state.link import Link, read, written
 
 
@@ -36,7 +37,7 @@ def test_whatever_a_link_says_the_settings_are_valid(says):
     link = read(says)
     assert not problems(*configs_from(link.values, link.preset or "quick"))
     assert link.preset is None or link.preset in PRESETS
-    assert link.text in {None, "book", *BUILTIN_TEXTS}
+    assert link.text in {None, *PUBLIC_TEXTS}
     assert link.transform in TRANSFORMS
     assert link.first is None or link.first >= 20
     assert link.sentence is None or 0 < len(link.sentence) <= 200

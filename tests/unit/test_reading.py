@@ -11,9 +11,18 @@ from making import draw_biases
 
 from microllm.config import ModelConfig
 from microllm.corpus import Corpus
+from microllm.data.store import keep_text
 from microllm.inference import next_logits
 from microllm.insight import memorization, surprisal
-from microllm.insight.memorization import after_a_cut_word, longest_copy, real_words, words
+from microllm.insight.memorization import (
+    after_a_cut_word,
+    is_list,
+    lines_of_list,
+    longest_copy,
+    new_lines,
+    real_words,
+    words,
+)
 from microllm.insight.surprisal import token_surprisals, top1_accuracy
 from microllm.model import MicroLLM
 
@@ -274,3 +283,60 @@ def test_a_cancelled_reading_ends_early():
     asked = []
     assert token_surprisals(new_model(), text(400), is_cancelled=lambda: asked.append(1) or len(asked) > 2) is None
     assert len(asked) == 3
+
+
+# ---------------------------------------------------------------- new lines of a list
+
+NAMES = ["emma", "olivia", "ava", "isabella", "anna maria", "charlotte", "amelia", "harper", "d'arcy", "zoë"] * 3
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (NAMES, True),
+        (["new york", "rio de janeiro", "basel"] * 10, True),
+        (["東京", "大阪", "名古屋"] * 10, True),
+        (["3", "17", "255"] * 10, True),
+        (NAMES[:19], False),  # too few to say
+        (NAMES[:20], True),
+        (NAMES[:27] + ["# names, as people have given them to their children"] * 3, True),
+        (NAMES[:26] + ["# names, as people have given them to their children"] * 4, False),
+        (["to be", ""] * 20, False),  # paragraphs
+        (["First Citizen:", "Before we proceed any further, hear me speak.", ""] * 20, False),
+        (
+            ["The lightfoot boys are laid;", "By brooks too broad to leap"] * 20,
+            False,
+        ),  # verse: many words
+        (["acgt" * 15] * 30, False),
+        (["one line without an end " * 100], False),
+        ([], False),
+    ],
+)
+def test_a_list_is_recognized_by_its_short_lines(lines, expected):
+    assert is_list("\n".join(lines)) == is_list("\n".join(lines) + "\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([("", "emma\nolivia\nemmia\n")], (1, 3)),
+        ([("", "emma\nolivia\nemmia")], (0, 2)),  # the last line may be cut
+        ([("", "emmia\nemmia\nava\nemmia\n")], (1, 2)),  # a line counts once
+        ([("", "\n\nava\n\n")], (0, 1)),  # an empty line is none
+        ([("", "Ava\n av\nav\n")], (3, 3)),
+        ([("olivia\nkim\n", "ava\n")], (0, 1)),  # the model has not written what the prompt says
+        ([("olivia\nem", "ma\nava\n")], (0, 2)),  # but it has finished the line that the prompt began
+        ([("", "kim\nava\n"), ("", "kim\njo\n")], (2, 3)),  # together
+        ([("", "xkqz")], (0, 0)),
+        ([], (0, 0)),
+    ],
+)
+def test_new_lines_are_the_different_whole_lines_that_are_not_in_the_list(samples, expected):
+    assert new_lines(samples, {"emma", "olivia", "ava"}) == expected
+
+
+def test_all_lines_of_a_list_are_known_also_those_that_are_held_out(monkeypatch):
+    assert lines_of_list(keep_text("\n".join(NAMES))) == set(NAMES)
+    assert lines_of_list(keep_text("It rained all day, and nobody called.\n" * 30)) is None
+    monkeypatch.setattr(memorization, "_MAX_LIST_CHARACTERS", 100)
+    assert lines_of_list(keep_text("\n".join(NAMES[::-1]))) is None  # its lines would not fit into memory

@@ -53,7 +53,6 @@ def test_a_sample_is_judged_by_the_training_text_and_the_held_out_one(run):
         drawing_room(3_000),  # English, but nothing in it begins so
         "Es ist Ihr Haus, sagt man. " * 100,  # has all the letters of the English beginning
         "月落烏啼霜滿天。江楓漁火對愁眠。" * 100,
-        "emma\nolivia\nava\nisabella\nsophia\n" * 60,
         "ACGGTCA" * 300,
     ],
 )
@@ -69,10 +68,32 @@ def test_a_text_in_which_the_usual_beginning_does_not_occur_has_one_of_its_own(t
 
 
 def test_a_beginning_keeps_its_line_ends():
-    names = "emma\nolivia\nava\nisabella\nsophia\n"
-    beginning = prompt_for(trained_run(names * 60))
+    verse = "By brooks too broad for leaping\nThe lightfoot boys are laid;\n"
+    beginning = prompt_for(trained_run(verse * 60), "x" * 40)
     assert "\n" in beginning
-    assert beginning in names * 2
+    assert beginning in verse * 2
+
+
+@pytest.mark.parametrize("words", [PROMPT, "It is a truth universally ack"])
+def test_in_a_list_a_beginning_is_whole_lines_and_the_model_begins_the_next(words):
+    names = ["emma", "olivia", "anna maria", "isabella", "sophia"]
+    run = trained_run("\n".join(names * 60))
+    beginning = prompt_for(run, words)
+    assert 0 < len(beginning) <= len(words)
+    assert beginning.endswith("\n")
+    assert set(beginning.splitlines()) <= set(names)
+
+
+def test_a_sample_of_a_list_is_judged_by_its_lines():
+    names = ["emma", "olivia", "ava", "isabella", "sophia"]
+    run = new_run("\n".join(names * 60), max_steps=200, learning_rate=0.01)
+    assert train(run) == "finished"
+    sample = write_sample(run, 200, run.model_at(200))
+    written = sample.text.removeprefix(prompt_for(run))
+    lines = set(written.split("\n")[:-1]) - {""}
+    assert sample.new_lines == (len(lines - set(names)), len(lines))
+    assert lines & set(names)  # it has learned some by now
+    assert sample.real_words is None
 
 
 def test_without_its_text_a_run_begins_with_what_it_knows(run):

@@ -6,10 +6,11 @@ import weakref
 
 import pytest
 
-from microllm.data import files, texts
+from microllm.data import files
 from microllm.data.builtin import drawing_room, drawing_room_nats, words_twice, words_twice_entropy
 from microllm.data.decode import TextProblem
-from microllm.data.gutenberg import BOOK_FILE
+from microllm.data.download import fetch
+from microllm.data.published import PUBLISHED_TEXTS
 from microllm.data.store import load_text
 from microllm.data.texts import choose, load_corpus, prepare
 from microllm.environment import texts_dir
@@ -25,7 +26,7 @@ def mirror(tmp_path, monkeypatch):
     folder = tmp_path / "mirror"
     folder.mkdir()
     file = f"Title: A Made Book\n\n{BEGINNING}\n\n{MADE_BOOK}\n\n{END}\n\nLicence\n"
-    (folder / BOOK_FILE).write_bytes(file.replace("\n", "\r\n").encode())
+    (folder / PUBLISHED_TEXTS["book"].file).write_bytes(file.replace("\n", "\r\n").encode())
     monkeypatch.setenv("MICROLLM_MIRROR", str(folder))
     return folder
 
@@ -39,13 +40,13 @@ def test_the_book_comes_from_the_mirror_without_licence_and_header(mirror):
 
 def test_the_book_is_fetched_once(mirror):
     before = choose("book")
-    (mirror / BOOK_FILE).unlink()
+    (mirror / PUBLISHED_TEXTS["book"].file).unlink()
     assert choose("book") == before
 
 
 def test_whoever_waits_for_the_book_is_told_how_far_it_is(mirror):
     shares = []
-    assert texts.book(shares.append) == MADE_BOOK
+    assert fetch(PUBLISHED_TEXTS["book"], shares.append) == MADE_BOOK
     assert shares[-1] == 1.0
 
 

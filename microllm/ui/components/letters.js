@@ -83,9 +83,9 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   }
 
   const write = (sample, { name: title, given, text, tints }) => {
-    const isAtEnd = sample.text.scrollTop + sample.text.clientHeight >= sample.text.scrollHeight - 8
     const characters = Array.from(text)
-    const grows = characters.length > sample.characters.length
+    const isOther = (character, i) => i < characters.length && character !== characters[i]
+    const firstOther = sample.shownGiven === given ? sample.characters.findIndex(isOther) : 0
     sample.title.textContent = title
     sample.text.setAttribute("aria-label", `${title || "Text"}: arrow keys move between characters`)
     if (sample.shownGiven !== given) showGiven(sample.given, (sample.shownGiven = given))
@@ -110,10 +110,17 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     sample.text.append(added)
     sample.characters = characters
     sample.tints = tints
-    if (grows && isAtEnd && state.data.kind === "writing") sample.text.scrollTop = sample.text.scrollHeight
+    if (firstOther === 0) sample.text.scrollTop = 0 // another sample begins at its beginning
+    else if (firstOther > 0) reveal(sample, sample.spans[firstOther])
   }
 
   // ---- pointing
+
+  const reveal = ({ text }, span) => {
+    const top = span.offsetTop
+    if (top < text.scrollTop) text.scrollTop = top - 10 // 0 in the first line
+    if (top + 28 > text.scrollTop + text.clientHeight) text.scrollTop = top + 36 - text.clientHeight
+  }
 
   const stand = (number, place) => {
     const sample = state.samples[number]
@@ -126,9 +133,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     }
     span.classList.add("at")
     sample.text.setAttribute("aria-activedescendant", span.id)
-    const top = span.offsetTop - sample.text.offsetTop
-    if (top < sample.text.scrollTop) sample.text.scrollTop = top - 8
-    if (top + 28 > sample.text.scrollTop + sample.text.clientHeight) sample.text.scrollTop = top + 36 - sample.text.clientHeight
+    reveal(sample, span)
     if (state.data.kind === "reading") hover(number, sample.at)
   }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ...config import knobs
+from ...config import knobs, step_near
 from ...data import texts
 from ...data.decode import TextProblem
 from ...runs import fork
@@ -127,8 +127,15 @@ def _fields(run: Run, step: int, first_step: int, where: str) -> dict[str, float
 
 def _field(name: str, value: float, key: str) -> float:
     meta = knobs()[name].metadata
-    step = meta["step"] or 1e-4
     style = "%d" if name == "max_steps" else "%g"
     return st.number_input(
-        name, meta["low"], meta["high"], value, step=step, format=style, key=key, help=meta["help"], width=170
+        name,
+        meta["low"],
+        meta["high"],
+        value,
+        step=step_near(name, st.session_state.get(key, value)),
+        format=style,
+        key=key,
+        help=meta["help"],
+        width=170,
     )

@@ -79,7 +79,7 @@ def _play(view: View | None) -> None:
 
 
 def _text(view: View | None) -> tuple[str, str | None] | None:
-    """The text to play on, as load_corpus takes it; None while the book is being fetched. Raises TextProblem."""
+    """The text to play on, as load_corpus takes it; None while it is being downloaded. Raises TextProblem."""
     if view:
         return view.run.text_and_vocab()
     chosen = draft.text()

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import streamlit as st
 
 from ... import plots
-from ...environment import home, home_is_temporary, lists_all_runs, max_disk_bytes
+from ...environment import home, home_is_temporary
 from ...jobs.training import TrainingJob
-from ...runs.catalog import gallery_runs, runs_and_damaged
-from ...runs.history import newest_val_loss
-from ...runs.importing import MAX_ZIP_BYTES
-from ...runs.info import ACTIVE, RunProblem
-from ...runs.run import Run
-from .. import server
+from ...runs.info import ACTIVE
 from ..components.sidebar import close_on_a_phone_after
 from ..components.timeline import timeline
 from ..presence import refresh_slowdown
-from ..state import commands, navigation, ownership, saved_draft, uploads
+from ..state import commands, navigation, ownership, saved_draft
 from ..state.session import session, take_problem
 from ..state.view import View, look
 from ..state.view import run_id as shown_id
 from ..state.window import window
 from ..words import duration, literal
+from . import runs_menu
 from .live import live
 from .share import share
-
-_MENU_PIXELS = 400  # height
-_MAX_LISTED_RUNS = 12
 
 
 def show(page: str, pace: float) -> None:
@@ -72,7 +65,7 @@ def _tick(view: View, layout: tuple, start_problem: str | None) -> None:
     if view.job and view.job.warning:
         st.warning(literal(view.job.warning), icon=":material/warning:")
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False, key="bar-row"):
-        _menu(view)
+        runs_menu.menu(view)
         _buttons(view, ownership.owned_job())
         share(view)
         for job in ownership.jobs():
@@ -83,80 +76,6 @@ def _tick(view: View, layout: tuple, start_problem: str | None) -> None:
         if view.has_a_curve:
             data = plots.timeline_data(view.history, view.snapshots)
             timeline(data, view.moment, view.is_active, navigation.choose_moment)
-
-
-def _menu(view: View) -> None:
-    menu = st.popover(literal(view.info.name), icon=":material/list:", key="runs-menu", on_change="rerun")
-    # fixed height: the browser positions the menu before it is filled, and a growing one would not fit below the bar
-    place = menu.container(height=_MENU_PIXELS, border=False)
-    if not menu.open:
-        return
-    with place:
-        private = "" if lists_all_runs() else " and other people's runs on their own texts"
-        st.caption(f"Runs on this server, newest first. Runs training in other windows{private} are not listed.")
-        runs, damaged = runs_and_damaged()
-        _list(runs)
-        st.caption("Came with MicroLLM")
-        _list(gallery_runs())
-        own = ownership.keys()
-        named = [run_id for run_id in damaged if lists_all_runs() or run_id in own][:_MAX_LISTED_RUNS]
-        for run_id in named:
-            st.caption(f"{run_id} · damaged, cannot be opened")
-        if others := len(damaged) - len(named):  # nobody can tell who owns them, and an id is a link
-            st.caption(f"Damaged runs not named because they may be private: {others:,}.")
-        if ownership.owns() and not view.job:
-            _delete(view)
-        used, limit = server.disk_use() / 1e6, max_disk_bytes() / 1e6
-        st.caption(f"Storage: {used:,.1f} MB of {limit:,.0f} MB used")
-        _import()
-
-
-def _list(runs: Iterable[Run]) -> None:
-    """A button for each run that this window may list."""
-    listed = 0
-    for run in runs:
-        if listed == _MAX_LISTED_RUNS:
-            break
-        try:
-            info = run.read_info()
-        except RunProblem:  # deleted since the list was made
-            continue
-        is_elsewhere = info.state in ACTIVE and not window().holds(run.id)
-        if is_elsewhere or not ownership.lists(run):
-            continue
-        listed += 1
-        validation = newest_val_loss(run.history.path)
-        loss = f"validation loss {validation[1]:.3f}" if validation else "not validated yet"
-        label = f"{literal(info.name)} · {info.state} · {loss}"
-        st.button(label, key=f"open-{run.id}", on_click=navigation.show, args=(run.id,), width="stretch")
-    if not listed:
-        st.caption("None yet.")
-
-
-def _import() -> None:
-    above = st.container()  # an error below the field could be out of sight
-    st.file_uploader(
-        "Import a run (a zip exported by MicroLLM)", "zip", key="import", max_upload_size=MAX_ZIP_BYTES // 2**20
-    )
-    packed = uploads.uploaded("import")
-    if packed is None:
-        return
-    imported, problem = session().imported
-    if packed.file_id != imported:
-        data = uploads.content(packed)
-        problem = "The upload has expired. Choose the file again." if data is None else commands.import_run(data)
-        session().imported = packed.file_id, problem
-        if problem is None:
-            st.rerun()
-    if problem:
-        above.error(literal(problem), icon=":material/error:")
-
-
-def _delete(view: View) -> None:
-    run, name = view.run, literal(view.info.name)
-    is_sure = st.checkbox(f"Permanently delete {name} ({run.disk_size() / 1e6:,.1f} MB)", key=f"sure-{run.id}")
-    if is_sure:
-        st.button("Delete it now", key="delete", icon=":material/delete:", on_click=commands.delete, args=(run.id,))
 
 
 def _numbers(view: View) -> str:

@@ -19,7 +19,7 @@ def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
     """A sample of the model at the displayed moment, and what it wrote as it beat each reference loss (`passed`)."""
     try:
         sample = _sample(view)
-        show_sample(sample, visible(sample.text, keep=" \n\t") if sample else "", is_now=view.moment is None)
+        show_sample(sample, _shown(sample) if sample else "", is_now=view.moment is None)
         _milestones(view, passed)
     except ValueError as problem:  # its text or its weights cannot be read
         st.error(literal(str(problem)), icon=":material/error:")
@@ -32,6 +32,13 @@ def _sample(view: View) -> ScoredSample | None:
         return None
     step = view.snapshots[-1] if view.moment is None else view.moment
     return server.samples().at(view.run, step, wait=2.0)
+
+
+def _shown(sample: ScoredSample) -> str:
+    """The text of a sample; the many short lines of a list one after another, so that they need no more room."""
+    if sample.new_lines:
+        return visible(sample.text, keep=" ").replace("⏎", "⏎ ")
+    return visible(sample.text, keep=" \n\t")
 
 
 def _milestones(view: View, passed: list[plots.Mark]) -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ... import plots
-from ...config import PRESETS, ModelConfig, TrainConfig, configs_from, flat, knobs, nearest_valid, problems
+from ...config import PRESETS, ModelConfig, TrainConfig, configs_from, flat, knobs, nearest_valid, problems, step_near
 from ..state import draft
 from ..state.session import knob_key
 from ..theme import mode
@@ -104,11 +104,14 @@ def _knob(knob: Field, value):
         return st.toggle(**common)
     if meta["choices"]:
         return st.selectbox(options=meta["choices"], **common)
+    now = st.session_state[knob_key(knob.name)]
+    if meta["values"]:  # and the present value, which a link may have set
+        return st.select_slider(options=sorted({*meta["values"], now}), **common)
+    limits = {"min_value": meta["low"], "max_value": meta["high"]}
     if knob.name in _MAIN or knob.name == "dropout":
-        return st.slider(min_value=meta["low"], max_value=meta["high"], step=meta["step"], **common)
-    if knob.name == "learning_rate":
-        return st.number_input(min_value=meta["low"], max_value=meta["high"], step=1e-4, format="%g", **common)
-    return st.number_input(min_value=meta["low"], max_value=meta["high"], step=meta["step"], **common)
+        return st.slider(**limits, step=meta["step"], **common)
+    style = "%g" if knob.type == "float" else None
+    return st.number_input(**limits, step=step_near(knob.name, now), format=style, **common)
 
 
 def _learning_rate(train: TrainConfig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ...runs.gallery import ScoredSample
+from ..words import lines_in_words
 
 
 def show_sample(sample: ScoredSample | None, text: str, *, is_now: bool) -> None:
@@ -21,6 +22,8 @@ def show_sample(sample: ScoredSample | None, text: str, *, is_now: bool) -> None
 
 def _scores(sample: ScoredSample) -> str:
     parts = [f"step {sample.step:,}"]
+    if sample.new_lines:
+        parts.append(lines_in_words(*sample.new_lines))
     if sample.real_words is not None:
         parts.append(f"**{sample.real_words:.0%}** real words")
     parts.append(f"next character right **{sample.top1_accuracy:.0%}**")

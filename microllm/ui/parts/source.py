@@ -1,4 +1,4 @@
-"""The choice of a text: the book, a built-in text, or the user's own; and how it is modified."""
+"""The choice of a text: a published or built-in one, or the user's own; and how it is modified."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import streamlit as st
 from ...data import texts
 from ...data.builtin import BUILTIN_TEXTS, TRANSFORMS
 from ...data.decode import ENCODINGS, TextProblem
-from ...data.gutenberg import BOOK
+from ...data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from .. import server
 from ..state import draft, ownership, uploads
 from ..state.session import session
 from ..words import literal
 from .live import live
 
-_TEXTS = {"book": BOOK} | {key: made.name for key, made in BUILTIN_TEXTS.items()} | {"own": "Your own text"}
+_TEXTS = {
+    **{key: f"{text.name} ({text.size / 1e6:.1f} MB)" for key, text in PUBLISHED_TEXTS.items()},
+    **{key: text.name for key, text in BUILTIN_TEXTS.items()},
+    "own": "Your own text",
+}
 _PREVIEW_CHARACTERS = 200
 
 
@@ -29,14 +33,16 @@ def text() -> texts.Text | None:
         format_func=_TEXTS.get,
         key="text",
         persist_state="session",
+        help=_about(choice["source"]),
     )
-    if choice["source"] == "book":
-        _book_status()
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall", key="text-row"):
+        size = st.container(width="stretch")
+        change = st.popover("Modify", key="text-change")
+    if choice["source"] in PUBLISHED_TEXTS:
+        _published(choice["source"])
     elif choice["source"] == "own":
         _own_text()
-    else:
-        st.caption(BUILTIN_TEXTS[choice["source"]].purpose)
-    with st.popover("Modify this text", key="text-change"):
+    with change:
         choice["how"] = st.selectbox(
             "Modification",
             list(TRANSFORMS),
@@ -61,38 +67,51 @@ def text() -> texts.Text | None:
         return None
     if chosen:
         vocab_size = texts.load_corpus(chosen.sha256).vocab_size
-        st.caption(
-            f"{chosen.characters:,} characters, {vocab_size} different. The last 10 % are held out for validation."
-        )
+        size.caption(f"{chosen.characters:,} characters, {vocab_size} different")
         if chosen.notice:
             st.warning(literal(chosen.notice), icon=":material/translate:")
     return chosen
 
 
-def _book_status() -> None:
-    book = server.book()
-    book.wait(0.3)  # enough to read a stored book
-    if book.is_busy:
-        live(lambda _: _book_progress(), 0.5, key="book-progress")
-    elif book.problem:
+def _about(source: str) -> str:
+    """Where a text comes from, or what it is for."""
+    about = "Your own text."
+    if source in PUBLISHED_TEXTS:
+        about = PUBLISHED_TEXTS[source].note
+    elif source in BUILTIN_TEXTS:
+        about = BUILTIN_TEXTS[source].purpose
+    return f"{about} The last 10 % of a text are held out for validation."
+
+
+def _published(key: str) -> None:
+    download = server.published(key)
+    download.wait(0.3)  # enough to read a stored text
+    if download.is_busy:
+        live(lambda _: _progress(key), 0.5, key="download-progress")
+    elif download.problem:
         st.warning(
-            f"{literal(book.problem)} Until the book is downloaded, Start uses {BUILTIN_TEXTS['drawing-room'].name}.",
+            f"{literal(download.problem)} Until it is downloaded, Start uses {literal(_name_in_use())}.",
             icon=":material/cloud_off:",
         )
-        st.button("Try again", key="book-again", on_click=_try_book_again)
+        st.button("Try again", key="download-again", on_click=_try_again, args=(key,))
 
 
-def _try_book_again() -> None:
-    if server.book().problem:  # else another window has already tried again
-        server.book.clear()
+def _name_in_use() -> str:
+    source, own = draft.source_in_use(), session().own.text
+    return own.name if own and source == "own" else PUBLIC_TEXTS[source].name
 
 
-def _book_progress() -> None:
-    book = server.book()
-    if not book.is_busy:
+def _try_again(key: str) -> None:
+    if server.published(key).problem:  # else another window has already tried again
+        server.published.clear(key)
+
+
+def _progress(key: str) -> None:
+    download = server.published(key)
+    if not download.is_busy:
         st.rerun()
-    st.progress(book.share, text=f"Downloading *{BOOK}* from Project Gutenberg: {book.share:.0%}")
-    st.button("Cancel", key="book-cancel", on_click=book.cancel)
+    st.progress(download.share, text=f"Downloading *{PUBLISHED_TEXTS[key].name}*: {download.share:.0%}")
+    st.button("Cancel", key="download-cancel", on_click=download.cancel)
 
 
 def _own_text() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ...config import LIVE, knobs
+from ...config import LIVE, knobs, step_near
 from ...jobs.training import TrainingJob
 from ..state import commands, ownership
 from ..state.view import View
@@ -42,7 +42,7 @@ def live_settings(view: View) -> None:
             name: st.number_input(
                 f"{name} from now on",
                 value=getattr(job.config, name),
-                step=knobs()[name].metadata["step"] or 1e-4,
+                step=step_near(name, getattr(job.config, name)),
                 format="%g",
                 key=f"live-{name}",
                 help=knobs()[name].metadata["help"],

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
+from ...data.decode import TextProblem
 from ...inference import next_logits
-from ...jobs.generation import Generation
+from ...insight.memorization import lines_of_list, new_lines
+from ...jobs.generation import Generation, Sample
 from ...sample import Sampling, likeliest
 from ...tokenizer import CharTokenizer, known_ids, visible
 from ..components import letters
 from ..state import window
 from ..state.session import session
 from ..state.view import View, look
-from ..words import isolated, literal
+from ..words import isolated, lines_in_words, literal
 from . import sampling, text_fields
 from .live import live
 
@@ -24,17 +27,20 @@ _WRITING_TICK_SECONDS = 0.25
 _LEGEND = "Gray: the model's own probability. Blue: the probability after temperature, top-k and top-p."
 
 
-def write(view: View) -> None:
-    """All of Write: the prompt, the sampling controls, the text with its choices, the download."""
+def panel(view: View) -> str:
+    """The prompt, which is returned, and how to sample."""
     sampling.prepare_sampling()
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        prompt = text_fields.prompt(view)
-    with right:
-        sampling.temperature()
+    prompt = text_fields.prompt(view)
+    sampling.temperature()
+    sampling.sampling()
+    return prompt
+
+
+def writing(view: View, prompt: str) -> None:
+    """The text with its choices, as it is written; its buttons are above it, because a phone hides the sidebar."""
     generation = _generation(view, prompt)
     is_writing = generation is not None and generation.is_writing
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="xsmall"):
         st.button("Generate", key="generate", type="primary", icon=":material/edit_note:", on_click=_start)
         # both are always there: when one replaces another, the browser sometimes shows both until the next click
         st.button(
@@ -57,7 +63,6 @@ def write(view: View) -> None:
             disabled=is_writing or generation is None,
             on_click="ignore",
         )
-        sampling.sampling()
     key = text_fields.prompt_key()
     live(
         lambda shown: _tick(shown, prompt, key, is_writing),
@@ -78,14 +83,24 @@ def _generation(view: View, prompt: str) -> Generation | None:
     return generation if generation is not None and generation.samples[0].prompt == prompt else None
 
 
-def _controls() -> tuple[str, int, Sampling]:
-    """Prompt, length and sampling as the controls say. In a callback this includes what was typed just before."""
-    values = st.session_state
-    return (
-        text_fields.typed_prompt(),
-        values["length"],
-        Sampling(values["temperature"], values["top_k"], values["top_p"]),
-    )
+def _sampling_of(generation: Generation | None, number: int) -> Sampling:
+    """How the next character of sample `number` is sampled, as the controls say now."""
+    samplings = sampling.samplings()
+    if generation is None:
+        return samplings[0]
+    column = number % generation.width
+    return samplings[column] if column < len(samplings) else generation.samples[number].sampling
+
+
+def new_lines_of(view: View, samples: Sequence[Sample]) -> None:
+    """How many lines of these samples are new, if the text of the run is a list."""
+    try:
+        known = lines_of_list(view.info.text.sha256)
+    except TextProblem:  # the text is not on this server
+        return
+    if known is not None:
+        counts = new_lines(((sample.prompt, sample.text) for sample in samples), known)
+        st.markdown(f"{lines_in_words(*counts)}. Each different line counts once; the list has its held-out part too.")
 
 
 # ---- what the user does
@@ -93,7 +108,7 @@ def _controls() -> tuple[str, int, Sampling]:
 
 def _start() -> None:
     session().generation_problem = None
-    prompt, length, sampling = _controls()
+    prompt = text_fields.typed_prompt()  # in a callback this includes what was typed just before, as all controls do
     seeds = [st.session_state["sampling-seed"] + i for i in range(st.session_state["samples"])]
     try:
         view = look()  # the displayed run at the click, which may not be the one that the button was drawn for
@@ -102,7 +117,8 @@ def _start() -> None:
         if now is None:
             raise ValueError("The model has no weights yet: try again in a second.")
         step, model = now
-        generation = Generation(model, view.run.tokenizer, prompt, length, sampling, seeds, step)
+        length, samplings = st.session_state["length"], sampling.samplings()
+        generation = Generation(model, view.run.tokenizer, prompt, length, samplings, seeds, step)
         window.window().generations[view.run.id] = generation
     except ValueError as problem:
         _report(prompt, problem)
@@ -135,7 +151,7 @@ def _choose(prompt: str, character: str) -> None:
     prompt.
     """
     session().generation_problem = None
-    typed, length, sampling = _controls()
+    typed = text_fields.typed_prompt()
     try:
         generation = _generation(look(), prompt)
         if generation is None:
@@ -144,7 +160,8 @@ def _choose(prompt: str, character: str) -> None:
             text_fields.set_prompt(typed + character)
         else:
             number, place = _picked(generation)
-            generation.branch(number, place, character, max(_MIN_BRANCH_CHARACTERS, length - place - 1), sampling)
+            length = max(_MIN_BRANCH_CHARACTERS, st.session_state["length"] - place - 1)
+            generation.branch(number, place, character, length, _sampling_of(generation, number))
     except ValueError as problem:
         _report(typed, problem)
 
@@ -164,22 +181,30 @@ def _tick(view: View, prompt: str, key: str, was_writing: bool) -> None:
     else:
         chosen = _picked(generation)
         place = _at_a_place(view, generation, *chosen)
-        names = [f"seed {sample.seed}" if len(generation.samples) > 1 else "" for sample in generation.samples]
         samples = [
-            letters.sample(name, sample.prompt, sample.text, sample.nats)
-            for name, sample in zip(names, generation.samples, strict=True)
+            letters.sample(_name(generation, sample), sample.prompt, sample.text, sample.nats)
+            for sample in generation.samples
         ]
     letters.writing("letters", samples, place, chosen=chosen, pick=_pick, choose=lambda c: _choose(prompt, c))
     if generation is None:
         st.caption("Press Generate, and the model continues your prompt one character at a time.")
         return
     size = view.info.model.block_size
+    new_lines_of(view, generation.samples)
     st.caption(
         f"{sum(len(sample.text) for sample in generation.samples):,} characters from the model at step "
         f"{generation.samples[0].step:,}; the tint shows how surprising each was to it. A key-value cache lets the "
         f"model process only the newest character. When its context of {size} characters is full, the oldest quarter "
         "is dropped and the rest is processed again."
     )
+
+
+def _name(generation: Generation, sample: Sample) -> str:
+    """In what a sample differs from the others."""
+    parts = [f"temperature {sample.sampling.temperature:g}"] if generation.width > 1 else []
+    if len(generation.samples) > generation.width:
+        parts.append(f"seed {sample.seed}")
+    return " · ".join(parts)
 
 
 def _after_the_prompt(view: View, prompt: str) -> dict[str, Any]:
@@ -194,7 +219,7 @@ def _after_the_prompt(view: View, prompt: str) -> dict[str, Any]:
         "title": _after(prompt),
         "about": f"What could come next, according to the model at step {step:,}. Press one to add it to the prompt.",
         "note": _LEGEND,
-        "rows": _rows(view.run.tokenizer, logits, None),
+        "rows": _rows(view.run.tokenizer, logits, None, _sampling_of(None, 0)),
     }
 
 
@@ -205,7 +230,7 @@ def _at_a_place(view: View, generation: Generation, number: int, place: int) -> 
         "title": _after(sample.prompt + sample.text[:place]),
         "about": f"Character {place + 1:,} of the text. Press another one to continue from there with it.",
         "note": _LEGEND,
-        "rows": _rows(view.run.tokenizer, sample.logits(place), written),
+        "rows": _rows(view.run.tokenizer, sample.logits(place), written, _sampling_of(generation, number)),
     }
 
 
@@ -213,9 +238,8 @@ def _after(text: str) -> str:
     return f"After “{isolated(('…' if len(text) > 16 else '') + visible(text[-16:]))}”"
 
 
-def _rows(tokenizer: CharTokenizer, logits, written: str | None) -> list[list[Any]]:
+def _rows(tokenizer: CharTokenizer, logits, written: str | None, sampling: Sampling) -> list[list[Any]]:
     also = tokenizer.encode(written)[0] if written else None
-    _, _, sampling = _controls()
     return [  # only an excluded character has a chance of 0
         [tokenizer.vocab[i], float(f"{own:.3g}"), float(f"{drawn:.3g}"), i == also]
         for i, own, drawn in likeliest(logits, sampling, also=also)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from ...config import ModelConfig, TrainConfig, problems
 from ...data import texts
 from ...data.decode import TextProblem
-from ...data.gutenberg import BOOK
+from ...data.published import PUBLIC_TEXTS
 from ...jobs.training import TrainingJob
 from ...runs import catalog, importing
 from ...runs.fork import fork as make_fork
@@ -53,7 +53,8 @@ def start(is_queued: bool = False) -> None:
         preset, model, train = draft.draft()
         chosen = draft.text()
         if chosen is None:
-            raise TextProblem(f"{BOOK} is still downloading. Wait a moment, or choose a built-in text.")
+            name = PUBLIC_TEXTS[draft.text_choice()["source"]].name
+            raise TextProblem(f"{name} is still downloading. Wait a moment, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
         _check_step_time(model, train, texts.load_corpus(chosen.sha256).vocab_size)

@@ -8,16 +8,15 @@ import streamlit as st
 
 from ...config import ModelConfig, TrainConfig, configs_from, flat, knobs
 from ...data import texts
-from ...data.builtin import BUILTIN_TEXTS
 from ...data.decode import TextProblem, likely_encoding
 from ...data.files import decode_text
-from ...data.gutenberg import BOOK
+from ...data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from ...data.store import load_text
 from ...data.texts import PASTED
 from ...runs import catalog
 from ...runs.disk import check_disk
 from ...runs.info import RunInfo, RunProblem
-from ..server import book, use_one_thread
+from ..server import published, use_one_thread
 from . import uploads
 from .link import Link
 from .session import knob_key, session
@@ -53,7 +52,7 @@ def adopt(info: RunInfo, **changes) -> None:
     """Make the settings and the text of a run, with some changes, the draft."""
     set_draft(info.preset, flat(info.model, info.train) | changes)
     source = info.text.source
-    if source == "book" or source in BUILTIN_TEXTS:
+    if source in PUBLIC_TEXTS:
         choose_text(source, info.text.how, info.text.first)
     elif is_at_hand(info.text):
         session().own.text, session().own.field = info.text, None
@@ -120,24 +119,36 @@ def text_choice() -> dict:
 
 
 def text() -> texts.Text | None:
-    """The chosen text, ready for a run. None while the book is still downloading. Raises TextProblem."""
+    """The chosen text, ready for a run. None while it is still downloading. Raises TextProblem."""
     use_one_thread()
     choice = text_choice()
-    source, how, first = choice["source"], choice["how"], choice["first"]
-    if source == "book" and book().is_busy:
+    source = source_in_use()
+    if source is None:
         return None
-    if source == "book" and book().problem:
-        source = "drawing-room"
-    if source == "own":
-        read_own_fields()
-        own = session().own.text
-        if own is None:
-            raise TextProblem("No text yet: upload a file or paste some text.")
-        if how == "none" and first is None:
-            return own
-        made = _stored(source, how, first, own.sha256, own.name)
-        return replace(made, notice=own.notice, source=own.source, encoding=own.encoding)
-    return _stored(source, how, first)
+    chosen = (_own if source == "own" else _stored)(source, choice["how"], choice["first"])
+    session().usable_source = source
+    return chosen
+
+
+def source_in_use() -> str | None:
+    """The source of the chosen text. None while it is downloading. If that failed, the last one that could be used."""
+    source = text_choice()["source"]
+    if source in PUBLISHED_TEXTS and published(source).is_busy:
+        return None
+    if source in PUBLISHED_TEXTS and published(source).problem:
+        return session().usable_source
+    return source
+
+
+def _own(source: str, how: str, first: int | None) -> texts.Text:
+    read_own_fields()
+    own = session().own.text
+    if own is None:
+        raise TextProblem("No text yet: upload a file or paste some text.")
+    if how == "none" and first is None:
+        return own
+    made = _stored(source, how, first, own.sha256, own.name)
+    return replace(made, notice=own.notice, source=own.source, encoding=own.encoding)
 
 
 def _stored(source: str, how: str, first: int | None, *own: str) -> texts.Text:
@@ -160,8 +171,9 @@ def _prepared(source: str, how: str, first: int | None, sha256: str = "", name: 
         check_disk()
     except RunProblem as problem:
         raise TextProblem(str(problem)) from problem
-    if source == "book":
-        return texts.prepare(book().result, BOOK, how=how, first=first, source="book")
+    if source in PUBLISHED_TEXTS:
+        content = published(source).get(0)
+        return texts.prepare(content, PUBLISHED_TEXTS[source].name, how=how, first=first, source=source)
     if source == "own":
         return texts.prepare(load_text(sha256), name, how=how, first=first)
     return texts.made_here(source, how=how, first=first)
@@ -267,7 +279,7 @@ def _forget_deleted() -> None:
 
 def is_at_hand(text: texts.Text) -> bool:
     """True when `adopt` can choose this text: it can be made again, or is stored on this server."""
-    return text.source == "book" or text.source in BUILTIN_TEXTS or texts.is_kept(text)
+    return text.source in PUBLIC_TEXTS or texts.is_kept(text)
 
 
 def _load_own(sha256: str, name: str, encoding: str | None) -> str | None:

@@ -21,8 +21,9 @@ from ...config import (
     nearest_valid,
     problems,
 )
-from ...data.builtin import BUILTIN_TEXTS, TRANSFORMS
+from ...data.builtin import TRANSFORMS
 from ...data.decode import ENCODINGS
+from ...data.published import PUBLIC_TEXTS
 
 SENTENCE_LENGTH = 128
 """The most characters of the sentence that all pages show. Beyond block_size each one needs its own forward pass."""
@@ -81,7 +82,7 @@ def read(given: Mapping[str, str], *, is_draft: bool = False) -> Link:
 
     preset = one_of("preset", PRESETS)
     values = _settings(given, preset or "quick", wrong)
-    text = one_of("text", {"book": None} | BUILTIN_TEXTS | ({"own": None} if is_draft else {}))
+    text = one_of("text", PUBLIC_TEXTS | ({"own": None} if is_draft else {}))
     transform = one_of("transform", TRANSFORMS) or "none"
     first = _first(given.get("first"), wrong)
     sentence = given.get("sentence") or None

@@ -66,6 +66,8 @@ class Session:
     settings: dict[str, Any] | None = None
     """Values of the knobs; None until a person or a link has set any."""
     text_choice: dict[str, Any] = field(default_factory=lambda: {"source": "book", "how": "none", "first": None})
+    usable_source: str = "drawing-room"
+    """The last source that was chosen and could be used: it replaces one that cannot be downloaded."""
     own: OwnText = field(default_factory=OwnText)
     modified_text: str | None = None
     """The SHA-256 of the newest text that was cut or modified in this window."""

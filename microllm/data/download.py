@@ -1,9 +1,10 @@
-"""Download *Pride and Prejudice* from Project Gutenberg and keep it."""
+"""Download published texts, check that they are whole, and keep them."""
 
 from __future__ import annotations
 
 import codecs
 import contextlib
+import hashlib
 import http
 import http.client
 import os
@@ -26,17 +27,10 @@ from ..environment import mirror, texts_dir
 from ..storage import write_atomically
 from .decode import TextProblem
 from .files import clean_gutenberg
+from .published import PublishedText
 
-BOOK = "Pride and Prejudice"
-SOURCES = (
-    "https://www.gutenberg.org/cache/epub/1342/pg1342.txt",
-    "https://www.gutenberg.org/files/1342/1342-0.txt",
-    "https://gutenberg.pglaf.org/1/3/4/1342/1342-0.txt",
-)
-BOOK_FILE = "pg1342.txt"
-BOOK_BYTES = 772_448  # of the 2024 edition; used to show progress when the server sends no length
-MIN_BOOK_CHARACTERS = 100_000
-MAX_BOOK_BYTES = 20_000_000
+_MIN_BOOK_CHARACTERS = 100_000
+_MAX_BYTES = 20_000_000
 _TICK_SECONDS = 0.05
 
 _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
@@ -49,7 +43,7 @@ _REASONS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str
     (http.client.IncompleteRead, "the answer was cut short"),
     ((http.client.HTTPException, urllib3.exceptions.InvalidHeader), "the answer was not valid HTTP"),
     (zlib.error, "the answer could not be decompressed"),
-    (UnicodeDecodeError, "not the book (not UTF-8)"),
+    (UnicodeDecodeError, "not the text (not UTF-8)"),
     (requests.TooManyRedirects, "a redirect loop"),
     ((requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError), "the address is not valid"),
     ((FileNotFoundError, NotADirectoryError), "no such file"),
@@ -95,19 +89,20 @@ def _reason(error: BaseException) -> str:
 
 
 class _Transfer:
-    """Fetches the book from one address or file, in a daemon thread of its own.
+    """Fetches a text from one address or file, in a daemon thread of its own.
 
     The thread can be abandoned: a name lookup has no time limit, and a server that sends its headers one byte at a time
     passes every limit of `requests`, which are for one read each. Once given up, the thread ends at the next chunk, or
     after `seconds` without one.
     """
 
-    def __init__(self, source: str, seconds: float, ended: threading.Event) -> None:
+    def __init__(self, text: PublishedText, source: str, seconds: float, ended: threading.Event) -> None:
         self.began = time.monotonic()
-        self.book: str | None = None
+        self.content: str | None = None
         self.problem: str | None = None
         self.received = 0
         """Bytes received so far, before decompression."""
+        self._text = text
         self._body = bytearray()
         self._response: requests.Response | None = None
         work = (source, seconds, ended)
@@ -115,14 +110,14 @@ class _Transfer:
 
     @property
     def is_running(self) -> bool:
-        """True until there is a book or a problem."""
-        return self.book is None and self.problem is None
+        """True until there is a text or a problem."""
+        return self.content is None and self.problem is None
 
     @property
     def share(self) -> float:
-        """How much of the book is here, from 0 to 0.99."""
+        """How much of the text is here, from 0 to 0.99."""
         left = None if self._response is None else self._response.raw.length_remaining
-        done = len(self._body) / BOOK_BYTES if left is None else self.received / max(1, self.received + left)
+        done = len(self._body) / self._text.size if left is None else self.received / max(1, self.received + left)
         return min(0.99, done)
 
     def give_up(self, reason: str) -> None:
@@ -135,7 +130,7 @@ class _Transfer:
                 self._download(source, seconds)
             else:
                 self._read(Path(source))
-            self.book = _checked_book(bytes(self._body))
+            self.content = _checked(self._text, bytes(self._body))
         except Exception as error:
             self.problem = self.problem or _reason(error)
         finally:
@@ -162,7 +157,7 @@ class _Transfer:
             with response:
                 response.raise_for_status()
                 if "html" in response.headers.get("Content-Type", "").lower():
-                    raise TextProblem("a web page instead of the book")
+                    raise TextProblem("a web page instead of the text")
                 self._response = response
                 is_compressed = response.headers.get("Content-Encoding") == "gzip"
                 # not by requests, which never returns from an endless stream that decompresses to nothing
@@ -181,16 +176,22 @@ class _Transfer:
                 raise TextProblem(self.problem)
             self.received += len(chunk)
             self._body += decompress(chunk)
-            if max(self.received, len(self._body)) > MAX_BOOK_BYTES:
-                raise TextProblem("far more than a book")
+            if max(self.received, len(self._body)) > _MAX_BYTES:
+                raise TextProblem("far more than the text")
 
 
-def _checked_book(data: bytes) -> str:
+def _checked(text: PublishedText, data: bytes) -> str:
+    """The text in a download, clean. Raises TextProblem if it is another one, or only a part."""
     if data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<"):
-        raise TextProblem("a web page instead of the book")
+        raise TextProblem("a web page instead of the text")
+    if text.sha256:
+        if hashlib.sha256(data).hexdigest() != text.sha256:
+            size = f"{len(data):,} of {text.size:,} bytes"
+            raise TextProblem(f"not the expected text, or a damaged one: its SHA-256 differs ({size})")
+        return data.decode("utf-8")
     book = clean_gutenberg(data.decode("utf-8"))
-    if len(book) < MIN_BOOK_CHARACTERS:
-        raise TextProblem("only a part of the book")
+    if len(book) < _MIN_BOOK_CHARACTERS:
+        raise TextProblem("only a part of the text")
     return book
 
 
@@ -216,14 +217,14 @@ class _Meter:
 
 
 def _first_answer(
+    text: PublishedText,
     sources: Sequence[str],
     silence: float,
     min_rate: float,
     report: Callable[[float], None],
     cancelled: threading.Event,
 ) -> str:
-    """The cleaned book from the first source that has it. `report` is called with the fraction done whenever bytes
-    arrive.
+    """The text from the first source that has it. `report` is called with the fraction done whenever bytes arrive.
 
     Another source is started when all earlier ones have failed or have been slow for `silence` / number of sources.
     Slow ones continue. So all have been started by the time `silence` is over.
@@ -236,10 +237,10 @@ def _first_answer(
     try:
         while True:
             running = [transfer for transfer in transfers if transfer.is_running]
-            if book := next((transfer.book for transfer in transfers if transfer.book), None):
-                return book
+            if content := next((transfer.content for transfer in transfers if transfer.content), None):
+                return content
             if cancelled.is_set():
-                raise TextProblem(f"The download of {BOOK} was cancelled.")
+                raise TextProblem(f"The download of {text.name} was cancelled.")
             if not running and not waiting:
                 break
             if not running:  # the readings so far belong to earlier transfers
@@ -248,7 +249,7 @@ def _first_answer(
                 break
             is_slow = meter.is_below(min_rate, pause) and time.monotonic() - transfers[-1].began >= pause
             if waiting and (is_slow or not running):
-                transfers.append(_Transfer(waiting.pop(0), 1.1 * silence, ended))  # so that it times out after us
+                transfers.append(_Transfer(text, waiting.pop(0), 1.1 * silence, ended))  # so that it times out after us
             ended.wait(_TICK_SECONDS)
             ended.clear()
             before, received = received, sum(transfer.received for transfer in transfers)
@@ -262,21 +263,24 @@ def _first_answer(
     reasons = dict.fromkeys(transfer.problem for transfer in transfers)
     tried = "1 address" if len(transfers) == 1 else f"{len(transfers)} addresses"
     raise TextProblem(
-        f"{BOOK} could not be downloaded: {', '.join(reasons)} ({tried} tried). The built-in texts work offline."
+        f"{text.name} could not be downloaded: {', '.join(reasons)} ({tried} tried). The built-in texts work offline."
     )
 
 
-def kept_book() -> str | None:
-    """The book, if it was downloaded before."""
+def kept(text: PublishedText) -> str | None:
+    """The text as an earlier download has left it on disk; None if it is not there or damaged."""
     try:
-        book = (texts_dir() / BOOK_FILE).read_bytes().decode("utf-8")
+        data = (texts_dir() / text.file).read_bytes()
+        content = data.decode("utf-8")
     except (OSError, UnicodeDecodeError):
         return None
-    return book if len(book) >= MIN_BOOK_CHARACTERS else None
+    if text.sha256:
+        return content if hashlib.sha256(data).hexdigest() == text.sha256 else None
+    return content if len(content) >= _MIN_BOOK_CHARACTERS else None
 
 
 def _wait_for_lock(path: Path, silence: float, cancelled: threading.Event) -> contextlib.AbstractContextManager:
-    """The lock on the book; waits while another process downloads it.
+    """The lock on a text; waits while another process downloads it.
 
     That process touches `path` whenever bytes arrive. Raises filelock.Timeout when it has not for `silence` seconds (it
     may be suspended), and when `cancelled`.
@@ -295,26 +299,26 @@ def _wait_for_lock(path: Path, silence: float, cancelled: threading.Event) -> co
     return filelock.FileLock(path).acquire(poll_interval=_TICK_SECONDS, cancel_check=should_give_up)
 
 
-def fetch_book(
+def fetch(
+    text: PublishedText,
     progress: Callable[[float], None] | None = None,
     *,
     cancelled: threading.Event | None = None,
-    sources: Sequence[str] | None = None,
     silence: float = 10.0,
     min_rate: float = 5_000,
 ) -> str:
-    """The cleaned book, from disk or else from the first source that has it.
+    """A published text, from disk or else from the first source that has it.
 
-    A source is an address or a file; `MICROLLM_MIRROR`, the operator's folder or address, is tried before `sources`.
-    A download continues while at least `min_rate` bytes per second arrive, measured over `silence` seconds.
-    `progress` is called in the caller's thread with the share done, which grows to 1. Raises TextProblem when no source
-    has the book, when all are too slow for `silence` seconds, and soon after `cancelled` is set.
+    `MICROLLM_MIRROR`, the operator's folder or address, is tried before the addresses of the text. A download continues
+    while at least `min_rate` bytes per second arrive, measured over `silence` seconds. `progress` is called in the
+    caller's thread with the share done, which grows to 1. Raises TextProblem when no source has the text, when all are
+    too slow for `silence` seconds, and soon after `cancelled` is set.
     """
     cancelled = cancelled or threading.Event()
-    sources = list(SOURCES if sources is None else sources)
+    sources = list(text.addresses)
     if first := mirror():
-        sources.insert(0, f"{first.rstrip('/')}/{BOOK_FILE}")
-    lock = texts_dir() / f"{BOOK_FILE}.lock"
+        sources.insert(0, f"{first.rstrip('/')}/{text.file}")
+    lock = texts_dir() / f"{text.file}.lock"
     shown = 0.0
 
     def show(share: float) -> None:
@@ -326,14 +330,14 @@ def fetch_book(
             progress(share)
 
     with contextlib.ExitStack() as held:
-        book = kept_book()
-        if book is None:
+        content = kept(text)
+        if content is None:
             with contextlib.suppress(OSError, NotImplementedError):  # without file locks, proceed without one
                 held.enter_context(_wait_for_lock(lock, silence, cancelled))
-            book = kept_book()  # another process may have downloaded it meanwhile
-        if book is None:
-            book = _first_answer(sources, silence, min_rate, show, cancelled)
-            with contextlib.suppress(OSError):  # if the disk is full, the book can still be used
-                write_atomically(texts_dir() / BOOK_FILE, book)
+            content = kept(text)  # another process may have downloaded it meanwhile
+        if content is None:
+            content = _first_answer(text, sources, silence, min_rate, show, cancelled)
+            with contextlib.suppress(OSError):  # if the disk is full, the text can still be used
+                write_atomically(texts_dir() / text.file, content)
     show(1.0)
-    return book
+    return content
