@@ -111,7 +111,8 @@ def _is_near(step: int, other: int) -> bool:
 def _add_samples(run: Run) -> None:
     """Store what each snapshot writes, so that a page can show it without the text, before torch is imported."""
     samples = [asdict(write_sample(run, step, run.model_at(step))) for step in run.list_snapshots()]
-    (run.folder / gallery.SAMPLES).write_text(json.dumps(samples, indent=1) + "\n", "utf-8")
+    known = [{name: value for name, value in sample.items() if value is not None} for sample in samples]
+    (run.folder / gallery.SAMPLES).write_text(json.dumps(known, indent=1) + "\n", "utf-8")
     loss, (step, before) = validation_loss(run.model_at(run.newest_snapshot()), run.load_corpus()), _last(run)
     console.note(f"{run.read_info().name}: validation loss at step {step:,} {before:.5f}, in float16 {loss:.5f}")
 
