@@ -25,18 +25,6 @@ def has_the_run_bar(at) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_without_a_run_says_what_it_is_for_and_leads_to_one(page):
-    at = open_app(page)
-    assert not at.exception
-    assert has_the_run_bar(at)
-    if page == "train":
-        assert keys(at) >= OF_THE_PAGE["train"]
-    else:
-        assert at.get("page_link")
-        assert at.info[0].value
-
-
-@pytest.mark.parametrize("page", PAGES)
 def test_a_page_shows_a_finished_run(page, finished_run):
     at = open_app(page, run=finished_run.id)
     assert not at.exception

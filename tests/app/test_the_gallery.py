@@ -60,9 +60,9 @@ def test_a_held_out_passage_needs_the_book_and_the_page_says_so(offline):
     at = open_app("generate")
     at.button_group(key="view").set_value("Read").run()
     assert not at.exception
-    assert "Pride and Prejudice" in complaints(at) and "Train page" in complaints(at)
+    assert "Pride and Prejudice" in at.info[0].value and "Train page" in at.info[0].value
     at.button_group(key="reading-source").set_value("sentence").run()
-    assert not at.exception and not complaints(at)
+    assert not at.exception and not at.info
 
 
 def test_a_held_out_passage_of_a_built_in_text_is_there_at_once(offline):
@@ -83,7 +83,7 @@ def test_the_guessing_game_needs_the_book_and_says_so(offline):
 
 def test_the_start_button_names_changes_only():
     at = open_app("train")
-    wait_until(lambda: not server.book().is_busy)
+    wait_until(lambda: not server.published("book").is_busy)
     at.run()
     assert at.button(key="start").label == "Start"
     at.slider(key="knob-n_layer").set_value(2).run()
@@ -92,7 +92,7 @@ def test_the_start_button_names_changes_only():
 
 def test_after_a_start_the_persons_own_run_is_shown():
     at = open_app("train")
-    wait_until(lambda: not server.book().is_busy)
+    wait_until(lambda: not server.published("book").is_busy)
     at.run()
     click(at, "start")
     (run,) = all_runs()

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ...runs.history import AXES
+
+
+def plot_row() -> DeltaGenerator:
+    """The row above the plot."""
+    return st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="plot-row")
 
 
 def plot_axis() -> str:

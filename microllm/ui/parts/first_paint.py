@@ -11,7 +11,7 @@ import streamlit as st
 from ... import plots
 from ...runs import gallery
 from ..components.loss_plot import loss_plot
-from .around_the_plot import plot_axis, plot_caption
+from .around_the_plot import plot_axis, plot_caption, plot_row
 from .gallery_note import gallery_note
 from .shown_sample import show_sample
 
@@ -20,7 +20,7 @@ def first_paint() -> None:
     """The curve and a sample; and the Start button, which cannot be pressed yet."""
     shown = gallery.preview()
     gallery_note(shown.name, shown.text, shown.preset)
-    with st.container(horizontal=True, vertical_alignment="center", key="plot-row"):
+    with plot_row():
         axis = plot_axis()
     with st.container(key="loss-live"):
         marks = plots.passed_references(shown.history.val_losses, shown.references)

@@ -15,7 +15,7 @@ from ..state import draft, link, navigation
 from ..state.view import View
 from ..words import literal
 from . import compare, steer
-from .around_the_plot import plot_axis, plot_caption
+from .around_the_plot import plot_axis, plot_caption, plot_row
 from .live import live
 from .samples import what_it_writes
 
@@ -25,7 +25,7 @@ _WAITING_TICK_SECONDS = 2.0
 
 def loss(view: View | None, chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
     """The live plot of the displayed run and what it writes; before the first run, the reference losses of `chosen`."""
-    with st.container(horizontal=True, vertical_alignment="center", key="plot-row"):
+    with plot_row():
         axis = plot_axis()
         if not (view and view.is_active):
             _guess()

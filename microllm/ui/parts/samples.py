@@ -19,7 +19,7 @@ def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
     """A sample of the model at the displayed moment, and what it wrote as it beat each reference loss (`passed`)."""
     try:
         sample = _sample(view)
-        show_sample(sample, _shown(sample) if sample else "", is_now=view.moment is None)
+        show_sample(sample, _shown(sample) if sample else "…", is_now=view.moment is None)
         _milestones(view, passed)
     except ValueError as problem:  # its text or its weights cannot be read
         st.error(literal(str(problem)), icon=":material/error:")

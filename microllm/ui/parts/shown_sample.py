@@ -12,12 +12,9 @@ def show_sample(sample: ScoredSample | None, text: str, *, is_now: bool) -> None
     """Show a sample, of which `text` is what can be seen; None is one that is still being written."""
     heading = "**What it writes**" + (" now" if is_now else "")
     with st.container(key="sample-live", gap="xsmall"):
-        if sample is None:
-            st.markdown(f"{heading} · waiting for the first sample …")
-        else:
-            st.markdown(f"{heading} · {_scores(sample)}")
-            # not st.code, whose 1.5 MB of scripts would delay the first page of a fresh server
-            st.text(text, width="stretch")
+        st.markdown(f"{heading} · {_scores(sample) if sample else 'waiting for the first sample'}")
+        # not st.code, whose 1.5 MB of scripts would delay the first page of a fresh server
+        st.text(text, width="stretch")
 
 
 def _scores(sample: ScoredSample) -> str:
