@@ -22,7 +22,7 @@ def first_paint() -> None:
     gallery_note(shown.name, shown.text, shown.preset)
     with plot_row():
         axis = plot_axis()
-    with st.container(key="loss-live"):
+    with st.container(key="loss-live"), st.container():  # the second is that of the fragment (see live.py)
         marks = plots.passed_references(shown.history.val_losses, shown.references)
         data = plots.loss_data(shown.history, shown.references, axis, marks, shown.max_steps, about=gallery.FIRST)
         loss_plot(data, max_guess=0.0, guess=_nothing, open_run=_nothing)
