@@ -21,7 +21,7 @@ with st.sidebar:
     steer.start_buttons(advice.start_label(view, model, train, text), can_start=text is not None and not problems)
 
 run_line.run_line(view)
-loss.loss(view, None if problems else text, model.block_size, train.max_steps)
+loss.loss(view)
 advice.overfitting(view)
 outcome.outcome(view)
 advice.next_steps(view)

@@ -20,9 +20,9 @@ from .live import live
 _OVERFITTING_TICK_SECONDS = 5.0
 
 
-def next_steps(view: View | None) -> None:
+def next_steps(view: View) -> None:
     """Once the displayed run is over, what its measurements suggest, and more steps. A click starts that."""
-    if view is None or view.is_active:
+    if view.is_active:
         return
     info = view.info
     can_resume = ownership.owns() and bool(view.run.list_checkpoints())
@@ -89,9 +89,9 @@ def start_label(view: View, model: ModelConfig, train: TrainConfig, text: Text |
     return f"Start: {literal(changes)}"
 
 
-def overfitting(view: View | None) -> None:
+def overfitting(view: View) -> None:
     """A warning once the displayed run begins to overfit, while it is active."""
-    if view and view.is_active:
+    if view.is_active:
         live(_overfitting_tick, _OVERFITTING_TICK_SECONDS, key="by-heart")
 
 
