@@ -59,7 +59,7 @@ def attention_figure(pattern: torch.Tensor, sentence: str, mode: str, *, causal:
         z=pattern.numpy(),
         x=places,
         y=places,
-        hovertemplate="“%{y}” attends to “%{x}”: %{z:.1%}<extra></extra>",
+        hovertemplate="“%{y}” attends to “%{x}”: %{z:.0%}<extra></extra>",
         hoverongaps=False,
         colorscale=_heat_scale(mode),
         zmin=0,

@@ -96,7 +96,7 @@ def what_is_left(tokenizer: CharTokenizer, text: Text) -> tuple[int, str]:
     if left < MIN_SHARE_LEFT * len(corpus):
         raise TextProblem(
             f"This model knows only {left:,} of the {len(corpus):,} characters of {text.name}; a fork needs at least "
-            f"{MIN_SHARE_LEFT:.0%}. Choose a text in the same script, or train a new model on this one."
+            f"{100 * MIN_SHARE_LEFT:.0f} %. Choose a text in the same script, or train a new model on this one."
         )
     return left, left_out
 

@@ -31,6 +31,11 @@ def choices(loss: float) -> str:
     return f"{number:.1f} equal choices" if number < 10 else f"{number:.0f} equal choices"
 
 
+def percent(share: float) -> str:
+    """A share as a whole percentage: 71 %. The space does not break."""
+    return "less than 1\u00a0%" if 0 < share <= 0.005 else f"{100 * share:.0f}\u00a0%"
+
+
 def lines_in_words(new: int, number: int) -> str:
     """How many of a number of lines are new, in Markdown."""
     if not number:

@@ -149,7 +149,7 @@ def test_a_fork_says_how_much_of_another_text_is_left_and_refuses_too_little(kno
     at.session_state["session"].own.text = texts.prepare(letter * known + "Ж" * (2_000 - known), "mixed")
     at.selectbox(key="text").select("own").run()
     click(at, "fork-button")
-    at.radio(key=f"fork-text-{finished_run.id}").set_value("other").run()
+    at.selectbox(key=f"fork-text-{finished_run.id}").set_value("next").run()
     assert not at.exception
     numbers = re.findall(r"[\d,]+\d|\d", said(at) if is_enough else complaints(at))
     assert {f"{known:,}", "2,000"} <= set(numbers)
@@ -165,7 +165,7 @@ def test_the_limits_of_what_is_left_hold_before_the_click(finished_run):
     at.session_state["session"].own.text = short
     at.selectbox(key="text").select("own").run()
     click(at, "fork-button")
-    at.radio(key=f"fork-text-{finished_run.id}").set_value("other").run()
+    at.selectbox(key=f"fork-text-{finished_run.id}").set_value("next").run()
     assert "block_size" in complaints(at)
     assert "fork-start" not in keys(at)
 

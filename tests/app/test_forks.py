@@ -9,6 +9,8 @@ from play import KEY, click, complaints, keys, new_run, open_app, said
 from streamlit.testing.v1 import AppTest
 
 from microllm.data.builtin import drawing_room
+from microllm.data.published import PUBLIC_TEXTS
+from microllm.data.texts import PASTED
 from microllm.runs import catalog
 from microllm.runs.fork import fork
 from microllm.runs.run import Run
@@ -44,7 +46,7 @@ def test_a_finished_run_is_forked_from_a_moment_with_another_rate(finished_run):
     child = forked(at)
     assert (child.read_info().parent.id, child.read_info().parent.step) == (finished_run.id, 8)
     assert child.read_info().train.learning_rate == 0.005
-    assert child.read_info().is_owned_with(at.query_params["key"])
+    assert child.read_info().is_owned_with(at.session_state["session"].owner_keys[child.id])
     wait_until(lambda: child.read_info().state == "finished")
     at.run()
     assert "step" not in at.query_params
@@ -71,20 +73,56 @@ def test_too_few_steps_are_named_before_the_click(finished_run):
     assert "fork-start" not in keys(at)
 
 
-def test_a_fork_can_train_on_the_text_of_the_panel():
-    parent = new_run(drawing_room(3_000), max_steps=20)
-    server.runner().start(parent).join(patience())
+def texts_of_fork(at, run):
+    return at.selectbox(key=f"fork-text-{run.id}")
+
+
+def trained() -> Run:
+    run = new_run(drawing_room(3_000), max_steps=20)
+    server.runner().start(run).join(patience())
+    return run
+
+
+def test_a_fork_can_train_on_another_text_that_is_chosen_where_it_is_forked():
+    parent = trained()
     at = open_at(parent)
-    assert not at.radio
-    at.selectbox(key="text").select("words-twice").run()
-    at.radio(key=f"fork-text-{parent.id}").set_value("other").run()
+    texts_of_fork(at, parent).set_value("words-twice").run()
+    assert at.selectbox(key="text").value == "own"  # that of the next run is another matter
     assert field(at, parent, "max_steps").value == 20
     child = forked(at)
     assert child.read_info().parent.text == parent.read_info().text
+    assert child.read_info().text.source == "words-twice"
     wait_until(lambda: child.read_info().state == "finished")
     at.run()
     assert len(re.findall(r"\*\*\d\.\d{3} → \d\.\d{3}\*\*", said(at))) == 2  # on the new text and on the old one
     assert at.exception == []
+
+
+def test_the_texts_for_a_fork_are_those_that_everybody_has_ones_own_and_that_of_the_next_run_each_once():
+    parent = trained()
+    at = open_at(parent)
+    count = len(PUBLIC_TEXTS)
+    assert len(texts_of_fork(at, parent).options) == 1 + count  # the next run is to learn the same text
+    at.text_area(key="pasted").set_value("to be or not to be, " * 50).run()
+    assert len(texts_of_fork(at, parent).options) == 2 + count
+    texts_of_fork(at, parent).set_value("next").run()
+    at.selectbox(key="text").select("words-twice").run()
+    assert texts_of_fork(at, parent).value == "next"
+    at.number_input(key="text-first").set_value(1_000).run()
+    assert len(texts_of_fork(at, parent).options) == 3 + count
+    texts_of_fork(at, parent).set_value("own").run()
+    assert forked(at).read_info().text.name == PASTED
+
+
+def test_a_text_that_cannot_be_downloaded_keeps_nobody_from_forking_on_another(monkeypatch):
+    parent = trained()
+    at = open_at(parent)
+    texts_of_fork(at, parent).set_value("shakespeare").run()
+    at.run()
+    assert not at.exception and not at.error
+    assert "fork-download-again" in keys(at) and "fork-start" not in keys(at)
+    texts_of_fork(at, parent).set_value("drawing-room").run()
+    assert forked(at).read_info().text.source == "drawing-room"
 
 
 def test_a_run_that_trains_is_forked_at_the_step_at_which_it_is_and_stopped(live_run):
@@ -104,7 +142,7 @@ def test_a_spectator_forks_the_newest_snapshot_and_stops_nothing(live_run):
     child = forked(at)
     assert child.read_info().parent.step == newest
     assert live_run.read_info().state == "paused"
-    assert child.read_info().is_owned_with(at.query_params["key"])
+    assert child.read_info().is_owned_with(at.session_state["session"].owner_keys[child.id])
 
 
 def test_a_fork_whose_parent_was_deleted_still_names_it(finished_run):

@@ -57,6 +57,7 @@ LITERAL = {
     "text_input.value",
     "text_area.default",
     "text_area.value",
+    "selectbox.options",
     "bidi_component.json",  # our components write with textContent, as test_markup.py sees in a browser
     "vega_lite_chart.data.data",  # Vega draws text on a canvas
     "query_string",
@@ -177,7 +178,7 @@ def test_a_persons_text_its_name_and_what_is_wrong_with_it(sent):
     at.file_uploader(key="upload").upload(HOSTILE, IN_A_TEXT.encode() * 40, "text/plain").run()
     assert at.session_state["session"].own.text
     all_of(at)
-    sent.shows("radio.options")
+    sent.shows("markdown.body")
     at.session_state["session"].run_id = None
     at.query_params.clear()
     at.run()

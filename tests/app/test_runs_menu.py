@@ -11,7 +11,6 @@ from microllm.environment import runs_dir
 from microllm.runs.history import History
 from microllm.runs.run import Run
 from microllm.ui.parts import runs_menu
-from microllm.ui.words import age
 
 
 def copies(run: Run, count: int, **changes) -> list[str]:
@@ -117,20 +116,3 @@ def test_ones_own_runs_come_first_and_search_finds_no_private_run_of_another_per
     assert search(at, private.read_info().name) == []
     at = open_menu(open_app("train", run=private.id, key=KEY))
     assert search(at, private.read_info().name) == [private.id]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (-5, "just now"),
-        (59, "just now"),
-        (60, "1 min ago"),
-        (3599, "59 min ago"),
-        (3600, "1 h ago"),
-        (86_399, "23 h ago"),
-        (86_400, "1 day ago"),
-        (3.9 * 86_400, "3 days ago"),
-    ],
-)
-def test_an_age_is_rounded_down(seconds, words):
-    assert age(seconds) == words

@@ -36,11 +36,9 @@ def test_a_fork_that_trains_on_another_text_shows_what_it_forgets(page, server):
     parent = start(page, server, max_steps=60, text="words-twice")
     is_finished(page, server)
     expect(at(page, "fork")).to_be_visible()
-    choose(page, "text", DRAWING_ROOM)
     press(page, "fork")
     at(page, "fork-start").scroll_into_view_if_needed()
-    page.locator("[role=radiogroup] label").last.click()
-    settle(page)
+    choose(page, f"fork-text-{parent}", 1 + DRAWING_ROOM)  # after the text of the parent
     expect(page.get_by_text(re.compile(r"[\d,]+ of its [\d,]+ characters"))).to_be_visible()
     child = fork(page)
     is_finished(page, server)

@@ -1,5 +1,6 @@
 """The timeline in the run bar: keys, clicks and drags choose the moment that all pages show."""
 
+import math
 import re
 
 import pytest
@@ -9,6 +10,7 @@ from driving import (
     at,
     fill,
     finished_run,
+    mount,
     press,
     run_id,
     settle,
@@ -19,6 +21,8 @@ from driving import (
     visit,
 )
 from playwright.sync_api import Page, expect
+
+from microllm.ui.components import timeline
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -199,3 +203,24 @@ def test_a_guess_is_compared_at_the_end_and_how_long_is_one_click(new_page, serv
     press(page, "start")
     expect(page.locator("[data-testid=stCaptionContainer]", has_text="2.500")).to_be_visible()
     assert server.run(run_id(page))["guess"] == 2.5
+
+
+@pytest.mark.parametrize("last", [1, 12, 400, 2_000, 1_000_000])
+def test_the_labels_name_both_ends_and_the_chosen_step_and_keep_apart_at_any_width(page, last):
+    moment = math.isqrt(last)
+    data = {"x": [0, 1000], "y": [0, 255], "snapshots": [moment], "places": [500], "last": last}
+    mount(page, timeline, data | {"moment": moment, "is_live": False})
+    for width in (1280, 390, 1280):  # one after another: the labels follow the width of the window
+        page.set_viewport_size({"width": width, "height": 200})
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        boxes = page.locator(".steps span").evaluate_all(
+            """spans => spans.map(span => {
+                const { left, right } = span.getBoundingClientRect()
+                return [Number(span.textContent.replaceAll(",", "")), left, right]
+            })"""
+        )
+        named = {step for step, *_ in boxes}
+        assert {moment, last} <= named <= {0, moment, last, *(f * 10**i for f in (1, 5) for i in range(7))}
+        assert len(named) == len(boxes) and (width < 1280 or 0 in named)
+        edges = [edge for _, *box in sorted(boxes, key=lambda box: box[1]) for edge in box]
+        assert edges == sorted(edges) and edges[-1] <= width

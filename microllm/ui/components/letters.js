@@ -2,10 +2,7 @@
 // Writing: a click or Enter on a character asks the server for its bars; a bar is a button that chooses its character.
 // Reading: what the model expected at each place comes with the text, so pointing needs no server.
 
-const percent = (share) => {
-  if (share >= 0.0995) return `${Math.round(100 * share)} %`
-  return share >= 0.0005 ? `${(100 * share).toFixed(1)} %` : "< 0.1 %"
-}
+const percent = (share) => (share > 0 && share < 0.005 ? "< 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const view = root.querySelector(".letters")

@@ -1,5 +1,15 @@
 // The curve of a run on one line. Dragging, a click or arrow keys choose a snapshot; the right end is the newest moment.
+// Below it stand a few steps, on the same axis: the logarithm of the step.
 // `data`: x and y of the curve (0-1000, 0-255), the snapshots' steps and places (0-1000), the moment (-1: the newest).
+
+const GAP = 28 // pixels between two labels
+
+// The steps to label, the most important first: the chosen one, both ends, powers of ten, five times those.
+const stepsToLabel = (moment, last) => {
+  const powers = Array.from({ length: 7 }, (_, i) => 10 ** i)
+  const steps = [moment, last, 0, ...powers, ...powers.map((power) => 5 * power)]
+  return [...new Set(steps)].filter((step) => step >= 0 && step <= last)
+}
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const track = root.querySelector(".track")
@@ -27,7 +37,34 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     // keep its elements: when the one under the pointer is replaced between press and release, there is no click
     back.querySelector("span").textContent = words
     back.querySelector("b").textContent = isPast ? `Back to ${is_live ? "live" : "the end"}` : ""
+    label()
   }
+
+  const label = () => {
+    const { last } = state.data
+    const moment = state.choice.shown
+    const place = root.querySelector(".steps")
+    const labels = stepsToLabel(moment, last).map((step) => {
+      const one = document.createElement("span")
+      one.textContent = step.toLocaleString("en")
+      one.classList.toggle("moment", step === moment)
+      return [step, one]
+    })
+    place.replaceChildren(...labels.map(([, one]) => one))
+    const room = track.clientWidth
+    const taken = []
+    for (const [step, one] of labels) {
+      const width = one.offsetWidth
+      const left = Math.max(0, Math.min((room * Math.log1p(step)) / Math.log1p(last) - width / 2, room - width))
+      if (taken.some(([from, to]) => left < to + GAP && from < left + width + GAP)) one.remove()
+      else {
+        one.style.left = `${left}px`
+        taken.push([left, left + width])
+      }
+    }
+  }
+  state.label = label
+  state.observer ??= new ResizeObserver(() => state.label())
 
   const choose = (step) => {
     if (step === state.choice.shown) return
@@ -83,4 +120,5 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     )
   }
   draw()
+  state.observer.observe(track)
 }

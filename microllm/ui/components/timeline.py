@@ -7,19 +7,23 @@ from typing import Any
 
 from . import declare, reported
 
-_HTML = """
+HTML = """
 <div class="timeline">
   <div class="track" role="slider" tabindex="0" aria-label="Moment: the step that all pages show">
-    <svg viewBox="0 0 1000 256" preserveAspectRatio="none" aria-hidden="true">
-      <path class="curve" vector-effect="non-scaling-stroke"></path>
-    </svg>
-    <div class="snapshots" aria-hidden="true"></div>
-    <div class="thumb" aria-hidden="true"></div>
+    <div class="plot" aria-hidden="true">
+      <svg viewBox="0 0 1000 256" preserveAspectRatio="none">
+        <path class="curve" vector-effect="non-scaling-stroke"></path>
+      </svg>
+      <div class="snapshots"></div>
+      <div class="thumb"></div>
+    </div>
+    <div class="steps" aria-hidden="true"></div>
   </div>
   <button class="back" type="button" disabled><span>Live</span><b></b></button>
 </div>
 """
-_timeline = declare("timeline", _HTML, shared=("choice",))
+SHARED = ("choice",)
+_timeline = declare("timeline", HTML, SHARED)
 
 
 def timeline(data: dict[str, Any], moment: int | None, is_live: bool, choose: Callable[[int | None], None]) -> None:

@@ -17,6 +17,7 @@ from ..components.sentence import sentence
 from ..state.session import session
 from ..state.view import View
 from ..theme import mode
+from ..words import percent
 from .live import live
 
 _PLACES = {
@@ -197,5 +198,5 @@ def _distance_chart(shares: torch.Tensor) -> None:
 
 
 def _share(score: HeadScore, layer: int, head: int, of: str = "") -> str:
-    share = f"{score.shares[layer, head].item():.0%}{of} on {_PLACES[score.name]} (chance {score.chance:.0%})"
-    return share.replace("%", "\u00a0%")
+    share = percent(score.shares[layer, head].item())
+    return f"{share}{of} on {_PLACES[score.name]} (chance {percent(score.chance)})"

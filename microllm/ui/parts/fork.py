@@ -7,13 +7,16 @@ import streamlit as st
 from ...config import knobs, step_near
 from ...data import texts
 from ...data.decode import TextProblem
+from ...data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from ...runs import fork
 from ...runs.run import Run
 from ...tokenizer import visible
 from ..state import commands, draft, ownership
+from ..state.session import session
 from ..state.view import View
 from ..words import literal
 from .disclosure import disclosure
+from .source import is_here
 
 _MAX_NAMED_CHARACTERS = 12
 
@@ -44,10 +47,13 @@ def fork_form(view: View | None) -> None:
 def _form(view: View) -> None:
     run, moment = view.run, view.moment
     try:
-        text, characters = _text_to_learn(view)
+        to_learn = _text_to_learn(view)
     except TextProblem as problem:
         st.error(literal(str(problem)), icon=":material/error:")
         return
+    if to_learn is None:
+        return
+    text, characters = to_learn
     last = view.history.last
     step = moment if moment is not None else last["step"] if last else 0
     first_step = 0 if text else step
@@ -81,22 +87,21 @@ def _start(parent: str, moment: int | None, text: texts.Text | None, where: str)
     )
 
 
-def _text_to_learn(view: View) -> tuple[texts.Text | None, int]:
+def _text_to_learn(view: View) -> tuple[texts.Text | None, int] | None:
     """(the text that the fork is to train on, how many of its characters the model knows).
 
-    The text is that of the settings panel, or None for the run's own. Raises TextProblem if too few are known.
+    The text is None for the run's own. The whole is None for a text that is not on this server yet: then the page says
+    so. Raises TextProblem if the model knows too little of a text.
     """
-    try:
-        chosen = draft.text()
-    except TextProblem:
-        chosen = None
-    if chosen is None or chosen.sha256 == view.info.text.sha256:
-        st.caption("To train the fork on another text, choose that first under *Text to learn*.")
-        return _own_text(view)
-    names = {"own": literal(view.info.text.name), "other": literal(chosen.name)}
-    key = f"fork-text-{view.run.id}"
-    if st.radio("Text", list(names), format_func=names.get, key=key, horizontal=True) == "own":
-        return _own_text(view)
+    others = _other_texts(view)
+    names = {"same": f"{view.info.text.name} (as before)"} | others
+    source = st.selectbox("Text to train on", list(names), format_func=names.get, key=f"fork-text-{view.run.id}")
+    if source == "same":
+        view.run.load_corpus()  # a run of the gallery came without its text
+        return None, view.info.text.characters
+    if source in PUBLISHED_TEXTS and not is_here(source, "fork-download"):
+        return None
+    chosen = draft.text() if source == "next" else draft.whole_text(source)
     left, unknown = fork.what_is_left(view.run.tokenizer, chosen)
     if unknown:
         shown = " ".join(visible(c) for c in unknown[:_MAX_NAMED_CHARACTERS])
@@ -109,10 +114,21 @@ def _text_to_learn(view: View) -> tuple[texts.Text | None, int]:
     return chosen, left
 
 
-def _own_text(view: View) -> tuple[None, int]:
-    """What `_text_to_learn` returns for the text that the run has learned. Raises TextProblem if it is not here."""
-    view.run.load_corpus()
-    return None, view.info.text.characters
+def _other_texts(view: View) -> dict[str, str]:
+    """All texts but the run's own, by name: that of the next run, those that everybody has, the user's own."""
+    learned, own = view.info.text, session().own.text
+    try:
+        chosen = draft.text()
+    except TextProblem:
+        chosen = None
+    names = {}
+    if chosen and chosen.sha256 != learned.sha256:
+        names["next"] = f"{chosen.name} (chosen for the next run)"
+    named = [learned.name, chosen.name if chosen else ""]
+    names |= {key: text.name for key, text in PUBLIC_TEXTS.items() if text.name not in named}
+    if own and own not in (learned, chosen):
+        names["own"] = own.name
+    return names
 
 
 def _fields(run: Run, step: int, first_step: int, where: str) -> dict[str, float]:

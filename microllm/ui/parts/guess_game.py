@@ -18,7 +18,7 @@ from ..components.guess import guess
 from ..state import draft
 from ..state.session import session
 from ..state.view import View
-from ..words import isolated, literal
+from ..words import isolated, literal, percent
 from .disclosure import disclosure
 from .live import live
 
@@ -160,11 +160,11 @@ def _last(turn: Turn, predictor: str, game: Game, corpus: Corpus) -> dict[str, A
     decode = corpus.tokenizer.decode
     tail = decode(corpus.val[game.passage(turn.place)])[-_TAIL_CHARACTERS:]
     truth, yours, bet = (_named(decode([i])) for i in (turn.truth, turn.yours, turn.bet))
-    guessed = f"guessed {bet} ({_percent(turn.chance_of_bet)})"
+    guessed = f"guessed {bet} ({percent(turn.chance_of_bet)})"
     if turn.bet == turn.truth:
         model = f"✓ {predictor} {guessed}: right."
     else:
-        model = f"✗ {predictor} {guessed}; it gave {truth} {_percent(turn.chance_of_truth)}."
+        model = f"✗ {predictor} {guessed}; it gave {truth} {percent(turn.chance_of_truth)}."
     return {
         "tail": [visible(c) for c in tail],
         "truth": visible_alone(decode([turn.truth])),
@@ -177,10 +177,6 @@ def _last(turn: Turn, predictor: str, game: Game, corpus: Corpus) -> dict[str, A
 def _named(character: str) -> str:
     """A character within a sentence: its name if it is invisible."""
     return _NAMES.get(character) or isolated(visible_alone(character))
-
-
-def _percent(chance: float) -> str:
-    return f"{100 * chance:.0f} %" if chance >= 0.01 else "less than 1 %"
 
 
 def _score(game: Game) -> str:

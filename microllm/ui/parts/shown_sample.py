@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ...runs.gallery import ScoredSample
-from ..words import lines_in_words
+from ..words import lines_in_words, percent
 
 
 def show_sample(sample: ScoredSample | None, text: str, *, is_now: bool) -> None:
@@ -22,6 +22,6 @@ def _scores(sample: ScoredSample) -> str:
     if sample.new_lines:
         parts.append(lines_in_words(*sample.new_lines))
     if sample.real_words is not None:
-        parts.append(f"**{sample.real_words:.0%}** real words")
-    parts.append(f"next character right **{sample.top1_accuracy:.0%}**")
+        parts.append(f"**{percent(sample.real_words)}** real words")
+    parts.append(f"next character right **{percent(sample.top1_accuracy)}**")
     return " · ".join(parts)

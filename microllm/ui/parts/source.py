@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from ...data import texts
@@ -11,14 +13,10 @@ from ...data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from .. import server
 from ..state import draft, ownership, uploads
 from ..state.session import session
-from ..words import literal
+from ..words import literal, percent
 from .live import live
 
-_TEXTS = {
-    **{key: f"{text.name} ({text.size / 1e6:.1f} MB)" for key, text in PUBLISHED_TEXTS.items()},
-    **{key: text.name for key, text in BUILTIN_TEXTS.items()},
-    "own": "Your own text",
-}
+_OWN = "own"
 _PREVIEW_CHARACTERS = 200
 
 
@@ -29,19 +27,21 @@ def text() -> texts.Text | None:
         st.session_state.setdefault(key, choice[name])
     choice["source"] = st.selectbox(
         "Text to learn",
-        list(_TEXTS),
-        format_func=_TEXTS.get,
+        [*PUBLIC_TEXTS, _OWN],
+        format_func=_label,
         key="text",
         persist_state="session",
-        help=_about(choice["source"]),
+        help="The last 10 % of a text are held out for validation.",
     )
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall", key="text-row"):
         size = st.container(width="stretch")
         change = st.popover("Modify", key="text-change")
     if choice["source"] in PUBLISHED_TEXTS:
         _published(choice["source"])
-    elif choice["source"] == "own":
+    elif choice["source"] == _OWN:
         _own_text()
+    else:
+        st.caption(BUILTIN_TEXTS[choice["source"]].purpose)
     with change:
         choice["how"] = st.selectbox(
             "Modification",
@@ -73,27 +73,31 @@ def text() -> texts.Text | None:
     return chosen
 
 
-def _about(source: str) -> str:
-    """Where a text comes from, or what it is for."""
-    about = "Your own text."
+def _label(source: str) -> str:
     if source in PUBLISHED_TEXTS:
-        about = PUBLISHED_TEXTS[source].note
-    elif source in BUILTIN_TEXTS:
-        about = BUILTIN_TEXTS[source].purpose
-    return f"{about} The last 10 % of a text are held out for validation."
+        return f"{PUBLISHED_TEXTS[source].name} ({PUBLISHED_TEXTS[source].size / 1e6:.1f} MB)"
+    return "Your own text" if source == _OWN else BUILTIN_TEXTS[source].name
 
 
 def _published(key: str) -> None:
+    st.caption(PUBLISHED_TEXTS[key].note)
+    is_here(key, "download", lambda: f"Until it is downloaded, Start uses {literal(_name_in_use())}.")
+
+
+def is_here(key: str, place: str, meanwhile: Callable[[], str] = str) -> bool:
+    """True when a published text is on this server. Otherwise show its download, or why that failed and what to do
+    `meanwhile`. The keys of the buttons begin with `place`.
+    """
     download = server.published(key)
     download.wait(0.3)  # enough to read a stored text
     if download.is_busy:
-        live(lambda _: _progress(key), 0.5, key="download-progress")
+        live(lambda _: _progress(key, place), 0.5, key=f"{place}-progress")
     elif download.problem:
-        st.warning(
-            f"{literal(download.problem)} Until it is downloaded, Start uses {literal(_name_in_use())}.",
-            icon=":material/cloud_off:",
-        )
-        st.button("Try again", key="download-again", on_click=_try_again, args=(key,))
+        st.warning(f"{literal(download.problem)} {meanwhile()}", icon=":material/cloud_off:")
+        st.button("Try again", key=f"{place}-again", on_click=_try_again, args=(key,))
+    else:
+        return True
+    return False
 
 
 def _name_in_use() -> str:
@@ -106,12 +110,12 @@ def _try_again(key: str) -> None:
         server.published.clear(key)
 
 
-def _progress(key: str) -> None:
+def _progress(key: str, place: str) -> None:
     download = server.published(key)
     if not download.is_busy:
         st.rerun()
-    st.progress(download.share, text=f"Downloading *{PUBLISHED_TEXTS[key].name}*: {download.share:.0%}")
-    st.button("Cancel", key="download-cancel", on_click=download.cancel)
+    st.progress(download.share, text=f"Downloading *{PUBLISHED_TEXTS[key].name}*: {percent(download.share)}")
+    st.button("Cancel", key=f"{place}-cancel", on_click=download.cancel)
 
 
 def _own_text() -> None:

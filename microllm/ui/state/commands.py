@@ -23,6 +23,7 @@ from ...runs.info import RunProblem
 from ...runs.run import Run
 from .. import server
 from ..server import runner
+from ..words import duration
 from . import draft, navigation, ownership, view, window
 from .session import session
 
@@ -84,8 +85,8 @@ def _check_step_time(model: ModelConfig, train: TrainConfig, vocab_size: int) ->
         fits = int(train.batch_size * _MAX_STEP_SECONDS / seconds)
         remedy = f"batch_size {fits} would fit." if fits else "Choose a smaller n_embd, n_layer or block_size."
         raise ValueError(
-            f"One step of this model would take about {seconds:.0f} s on this server. The limit is "
-            f"{_MAX_STEP_SECONDS:.0f} s, because other people's runs wait during a step. {remedy}"
+            f"One step of this model would take about {duration(seconds)} on this server. The limit is "
+            f"{duration(_MAX_STEP_SECONDS)}, because other people's runs wait during a step. {remedy}"
         )
 
 

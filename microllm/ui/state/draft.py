@@ -151,18 +151,28 @@ def _own(source: str, how: str, first: int | None) -> texts.Text:
     return replace(made, notice=own.notice, source=own.source, encoding=own.encoding)
 
 
+def whole_text(source: str) -> texts.Text:
+    """A text that everybody has, whole, or the user's own, if there is one. Raises TextProblem."""
+    return session().own.text if source == "own" else _kept(source, "none", None)
+
+
 def _stored(source: str, how: str, first: int | None, *own: str) -> texts.Text:
     """The chosen text, stored on disk. A window keeps only one modified text, besides those that runs use."""
     is_modified = how != "none" or first is not None
     before = session().modified_text
-    prepared = _prepared(source, how, first, *own)
-    if not texts.is_kept(prepared):  # its last run was deleted, or another window chose another text
-        forget_texts()
-        prepared = _prepared(source, how, first, *own)
+    prepared = _kept(source, how, first, *own)
     if before not in (None, prepared.sha256):
         catalog.forget_unused({before})
     session().modified_text = prepared.sha256 if is_modified else None
     return prepared
+
+
+def _kept(*choice) -> texts.Text:
+    prepared = _prepared(*choice)
+    if texts.is_kept(prepared):
+        return prepared
+    forget_texts()  # its last run was deleted, or another window chose another text
+    return _prepared(*choice)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
