@@ -21,10 +21,10 @@ from .source import is_here
 _MAX_NAMED_CHARACTERS = 12
 
 
-def fork_form(view: View | None) -> None:
+def fork_form(view: View) -> None:
     """What a fork of the displayed run may change, collapsed; a click starts it. Not for a part that ticks."""
     place = st.container()  # always there, so that what is below it does not move when a run begins
-    if view is None or not view.snapshots:
+    if not view.snapshots:
         return
     moment = view.moment
     with place:
