@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
@@ -24,7 +23,7 @@ _ABOUT = (
     f'<a href="{_ARTICLE}" target="_blank" rel="noopener">Beyond the Black Box</a>.'
 )
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
-_PAINTING_SECONDS = 0.4  # in which the browser fetches and paints what was sent so far
+_PAINTING_SECONDS = 0.3  # of the browser, after it has received the first page
 _is_inside = ContextVar("app.py runs the page", default=False)
 _is_ready = threading.Event()  # set when everything that a page needs is imported
 
@@ -51,13 +50,29 @@ def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None
             first_paint()
         else:
             st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
-        time.sleep(_PAINTING_SECONDS)  # the import takes most of the interpreter's time
-        _import_everything()
-        st.rerun()
+        st.fragment(_complete_when_asked(), run_every=_PAINTING_SECONDS)()
+        st.stop()
 
 
-def _import_everything() -> None:
-    # seconds; so that meanwhile the server sends the browser what it needs to paint the first page
+def _complete_when_asked() -> Callable[[], None]:
+    """A fragment that imports everything and draws the whole page, not at once but when the browser draws it again.
+
+    Importing takes most of the interpreter's time, and until the browser asks, it is busy painting the first page.
+    """
+    asked = []
+
+    def complete() -> None:
+        if asked:
+            import_everything()
+            st.rerun()
+        asked.append(True)
+
+    return complete
+
+
+def import_everything() -> None:
+    """Import all that any page needs."""
+    # seconds; other threads go on answering, such as the one that sends the browser its scripts
     sys.setswitchinterval(0.0001)
     from .parts import write  # noqa: F401
 

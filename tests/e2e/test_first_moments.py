@@ -32,6 +32,7 @@ def test_a_fresh_server_shows_a_curve_and_a_sample_before_a_run_can_be_started(f
     assert before.evaluate("node => node.isConnected")  # it was completed, not drawn again
     assert plot.bounding_box()["y"] == pytest.approx(top, abs=1)
     assert "run=" not in page.evaluate("location.search")
+    until(page, lambda: "ms" in at(page, "cost").inner_text(), "how fast the server is")  # all is done
     assert not complaints and not page.errors
 
 
