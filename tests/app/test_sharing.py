@@ -180,6 +180,7 @@ def test_the_browser_drops_the_key_of_a_run_that_its_owner_deletes_and_no_other(
     stored = {finished_run.id: KEY, damaged.id: KEY, other.id: "an earlier key", "0" * 16: KEY}
     at = unfold(open_app("train", stored=stored, run=finished_run.id), "runs-menu")
     assert not said_to_browser(at)["drop"]
+    unfold(at, "runs-manage")
     at.checkbox(key=f"sure-{finished_run.id}").check().run()
     click(at, "delete").run()
     assert said_to_browser(at)["drop"] == [finished_run.id]

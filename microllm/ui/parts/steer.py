@@ -28,7 +28,7 @@ def live_settings(view: View) -> None:
     job = ownership.owned_job()
     if job is None:
         if view.is_active and not ownership.is_unknown():
-            with st.popover("You are watching", icon=":material/visibility:", key="watching"):
+            with st.popover("You are watching", icon=":material/visibility:", key="live-info"):
                 st.markdown(
                     "This run was started in another browser or on the command line, and can be paused, changed or "
                     "stopped only there. You can look at it, generate text, or start a run of your own."
