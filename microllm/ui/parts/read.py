@@ -58,7 +58,9 @@ def read(view: View) -> None:
             try:
                 text, origin = _passage(view)
             except TextProblem as problem:  # its text is gone, or was replaced by another
-                st.error(literal(str(problem)), icon=":material/error:")
+                st.warning(
+                    f"{literal(str(problem))} The model can read the other texts.", icon=":material/description:"
+                )
     if source == "sentence":
         text = text_fields.sentence(view)
     elif source == "own":

@@ -7,6 +7,7 @@ import time
 import streamlit as st
 
 from ... import plots
+from ...data.decode import TextProblem
 from ...jobs.samples import ScoredSample
 from ...tokenizer import visible
 from .. import server
@@ -26,7 +27,9 @@ def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
                 st.markdown(f"{heading} · {_scores(sample)}")
                 st.code(_shown(sample), language=None, wrap_lines=True)
         _milestones(view, passed)
-    except ValueError as problem:  # its text or its weights cannot be read
+    except TextProblem as problem:  # an imported run comes without its text
+        st.warning(literal(str(problem)), icon=":material/description:")
+    except ValueError as problem:  # its weights cannot be read
         st.error(literal(str(problem)), icon=":material/error:")
 
 
