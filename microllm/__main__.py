@@ -145,7 +145,9 @@ def _link(run: Run, owner_key: str | None) -> list[str]:
     """Lines that say how to open the run in the app: as its owner with `owner_key`, as a spectator without."""
     key = f"&key={owner_key}" if owner_key else ""
     lines = [f"To look inside: streamlit run app.py, then open /train?run={run.id}{key}"]
-    return [*lines, "Anyone with this key can continue or delete the run in the app."] if key else lines
+    if key:
+        lines.append("Anyone with this link can continue or delete the run in the app. Their browser keeps the key.")
+    return lines
 
 
 def _made_or_opened(options: argparse.Namespace, owner_key: str) -> Run:

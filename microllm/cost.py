@@ -9,11 +9,14 @@ from pathlib import Path
 
 import torch
 
-from .config import PRESETS, ModelConfig, TrainConfig
-from .corpus import Corpus
+from .config import PRESETS, ModelConfig, TrainConfig, knobs
+from .corpus import EVAL_CHARACTERS, Corpus
 from .data.builtin import drawing_room
 from .model import parameter_count
 from .train import EVAL_CHARACTERS_AT_ONCE, Trainer
+
+_FORWARD_SHARE = 0.3
+"""The share of a step's time that its forward pass takes, by which the time of validation is estimated."""
 
 _TIMED_STEPS = 9
 _WORKSPACE = 15_000_000
@@ -31,6 +34,26 @@ class Speed:
         per_layer, per_operation = self.seconds[train.optimizer]
         work = operations_per_step(model, train, vocab_size) / thread_count(model, train, vocab_size)
         return (model.n_layer + 1) * per_layer + work * per_operation
+
+
+def run_seconds(train: TrainConfig, tokens: int, held_out: int, step: float) -> float:
+    """The expected seconds of a whole run whose steps, of `tokens` characters, take `step` seconds each: with all
+    validation checks, and the last one on all `held_out` characters.
+    """
+    checks = train.max_steps // train.eval_interval + max(0, (train.eval_interval - 1).bit_length() - 3) + 1
+    validated = checks * min(EVAL_CHARACTERS, held_out) + held_out
+    return step * (train.max_steps + _FORWARD_SHARE * validated / tokens)
+
+
+def steps_for(seconds: float, train: TrainConfig, tokens: int, held_out: int, step: float) -> int:
+    """The max_steps, with at most two significant digits, of a run that is expected to take about `seconds`."""
+    limit = knobs()["max_steps"].metadata["high"]
+    round_numbers = {digits * 10**power for power in range(7) for digits in range(1, 100)}
+
+    def error(max_steps: int) -> float:
+        return abs(run_seconds(replace(train, max_steps=max_steps), tokens, held_out, step) - seconds)
+
+    return min((number for number in sorted(round_numbers) if number <= limit), key=error)
 
 
 def operations_per_step(model: ModelConfig, train: TrainConfig, vocab_size: int) -> float:

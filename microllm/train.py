@@ -101,7 +101,7 @@ class Trainer:
         while True:
             self._replay()
             val_loss = old_val_loss = None
-            if self._eval_is_due():
+            if eval_is_due(self.step, self.config):
                 val_loss = self.evaluate()
                 old_val_loss = validation_loss(self.model, self.old_corpus) if self.old_corpus else None
             is_over = self.step >= self.config.max_steps or self._loss_is_reached(val_loss)
@@ -160,14 +160,14 @@ class Trainer:
         """The validation loss of the current weights. See `validation_loss`."""
         return validation_loss(self.model, self.corpus, characters, before_each)
 
-    def _eval_is_due(self) -> bool:
-        """At every eval_interval, at 8, 16, 32, ... before the first (the loss falls fastest there), and at the end."""
-        step, interval = self.step, self.config.eval_interval
-        early = step < interval and step.bit_count() == 1 and step >= 8
-        return step % interval == 0 or early or step == self.config.max_steps
-
     def _loss_is_reached(self, val_loss: float | None) -> bool:
         return val_loss is not None and val_loss <= self.config.stop_at_loss and self.config.stop_at_loss > 0
+
+
+def eval_is_due(step: int, config: TrainConfig) -> bool:
+    """At every eval_interval, at 8, 16, 32, ... before the first (the loss falls fastest there), and at the end."""
+    early = step < config.eval_interval and step.bit_count() == 1 and step >= 8
+    return step % config.eval_interval == 0 or early or step == config.max_steps
 
 
 def validation_loss(

@@ -4,23 +4,26 @@ import streamlit as st
 
 from microllm.ui import shell
 
-shell.enter("pages/generate.py", "Generate text, or let the model read one")
+shell.enter("pages/generate.py", "Generate")
 
-from microllm.ui.parts import read, text_fields, write
+from microllm.ui.parts import read, run_line, text_fields, write
 from microllm.ui.state.view import look
 
 view = look()
 text_fields.need_a_run(view, "A language model writes one character after another. Train a model first.")
-mode = st.segmented_control(
-    "Mode",
-    ["Write", "Read"],
-    default="Write",
-    key="view",
-    required=True,
-    persist_state="session",
-    label_visibility="collapsed",
-)
+with st.sidebar:
+    mode = st.segmented_control(
+        "Mode",
+        ["Write", "Read"],
+        default="Write",
+        key="view",
+        required=True,
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+    chosen = write.panel(view) if mode == "Write" else read.panel(view)
+run_line.run_line(view)
 if mode == "Write":
-    write.write(view)
+    write.writing(view, chosen)
 else:
-    read.read(view)
+    read.reading(view, chosen)

@@ -164,9 +164,9 @@ def command_line_training(home: Path, **settings: Any) -> subprocess.Popen:
     )
 
 
-def run_id_of(training: subprocess.Popen) -> str:
-    """The id in the first line of a training on the command line."""
-    return re.search(r"\(([0-9a-f]{16})\)", training.stdout.readline())[1]
+def link_of(training: subprocess.Popen) -> str:
+    """The link that a training on the command line prints in its first lines. It has the owner's key."""
+    return next(found[1] for line in training.stdout if (found := re.search(r"open (/train\?run=\S+&key=\S+)", line)))
 
 
 # ---- waiting
@@ -188,9 +188,11 @@ def settle(page: Page) -> None:
 
 
 def visit(page: Page, url: str) -> None:
-    """Open a page and wait for its strip."""
+    """Open a page and wait for its strip, and until the server knows what the browser has stored."""
     page.goto(url, wait_until="commit")
     expect(at(page, "run-bar")).to_be_visible()
+    storage = at(page, "storage-place").locator("i")
+    until(page, lambda: storage.evaluate("it => it.state?.asked === null"), "the browser's answer")
     expect(page.locator("[data-testid=stMain] h3").first).to_be_visible()  # all has its place
     settle(page)
 
@@ -339,6 +341,11 @@ def run_id(page: Page) -> str | None:
     """The run in the address."""
     found = re.search(r"[?&]run=([0-9a-f]{16})\b", page.evaluate("location.href"))
     return found and found[1]
+
+
+def stored_keys(page: Page) -> dict[str, str]:
+    """The owner keys in the browser's storage, by run id."""
+    return dict(json.loads(page.evaluate("localStorage.getItem('microllm-keys')") or "[]"))
 
 
 def step(page: Page) -> int | None:

@@ -16,7 +16,7 @@ class PublishedText:
     """
 
     name: str
-    note: str  # what it is, from where and under which license: a sentence for the user who chooses
+    note: str  # its license and source in one line, for the user who chooses (more in the README)
     addresses: tuple[str, ...]  # tried in this order
     file: str  # its name in MICROLLM_MIRROR and in the folder of texts
     size: int  # bytes; those of a book are an estimate
@@ -26,7 +26,7 @@ class PublishedText:
 PUBLISHED_TEXTS: dict[str, PublishedText] = {
     "book": PublishedText(
         "Pride and Prejudice",
-        "Jane Austen's novel of 1813 (public domain in the USA), from Project Gutenberg.",
+        "Public domain, from Project Gutenberg",
         (
             "https://www.gutenberg.org/cache/epub/1342/pg1342.txt",
             "https://www.gutenberg.org/files/1342/1342-0.txt",
@@ -37,7 +37,7 @@ PUBLISHED_TEXTS: dict[str, PublishedText] = {
     ),
     "shakespeare": PublishedText(
         "Tiny Shakespeare",
-        "40,000 lines of his plays (public domain), from Andrej Karpathy's char-rnn (MIT license).",
+        "Public domain, from Karpathy's char-rnn",
         (
             "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
             "https://cdn.jsdelivr.net/gh/karpathy/char-rnn@master/data/tinyshakespeare/input.txt",
@@ -48,7 +48,7 @@ PUBLISHED_TEXTS: dict[str, PublishedText] = {
     ),
     "names": PublishedText(
         "First names",
-        "The 32,033 most common in the USA (public data of ssa.gov), from Andrej Karpathy's makemore (MIT license).",
+        "US public data, from Karpathy's makemore",
         (
             "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt",
             "https://cdn.jsdelivr.net/gh/karpathy/makemore@master/names.txt",

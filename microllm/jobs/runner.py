@@ -20,6 +20,8 @@ class Runner:
         self.slots, self._grace = slots or Slots(), grace
         self._jobs = WeakValueDictionary[str, TrainingJob]()  # a finished job is dropped with its last user
         self._lock = threading.Lock()
+        self.trained: set[str] = set()
+        """The ids of all runs that have trained in this process, so at the speed of this machine."""
         atexit.register(self.close)
 
     def start(self, run: Run, after: TrainingJob | None = None) -> TrainingJob:
@@ -29,6 +31,7 @@ class Runner:
                 return job
             job = self._jobs[run.id] = TrainingJob(run, self.slots, self._grace, after=after)
             job.start()
+            self.trained.add(run.id)
             return job
 
     def job(self, run_id: str) -> TrainingJob | None:

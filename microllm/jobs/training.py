@@ -139,6 +139,11 @@ class TrainingJob:
             return done.result(timeout=wait)
         return None
 
+    @property
+    def has_windows(self) -> bool:
+        """True while at least one window keeps the run alive."""
+        return bool(self._windows)
+
     def attach_window(self, window: str) -> None:
         """Count `window` among those that keep the run alive."""
         self._windows.add(window)

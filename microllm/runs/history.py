@@ -27,6 +27,7 @@ MAX_EVENTS_BYTES = 2**18
 
 AXES = {"log": "step (log)", "step": "step", "seconds": "seconds of training"}
 
+_MIN_TIMED_STEPS = 40
 _POINTS_PER_DOUBLING = 64
 _MAX_EVEN_POINTS = 1_000
 _MAX_VALIDATION_POINTS = 256
@@ -194,6 +195,16 @@ class History:
             start -= 1
         spent = seconds[-1] - seconds[start] if seconds else 0
         return (steps[-1] - steps[start]) / spent if spent > 0 else None
+
+    def usual_step_seconds(self) -> float | None:
+        """The mean duration of the last 200 steps without the slowest tenth, such as those after a pause, which begin
+        with a cold cache. None before 40 steps.
+        """
+        first = max(0, len(self) - 201)
+        steps, seconds = self.rows["step"][first:], self.rows["seconds"][first:]
+        times = sorted((b - a) / (j - i) for i, j, a, b in zip(steps, steps[1:], seconds, seconds[1:], strict=False))
+        kept = times[: len(times) - len(times) // 10]
+        return sum(kept) / len(kept) if len(times) >= _MIN_TIMED_STEPS else None
 
     def points(self, axis: str = "log") -> dict[str, list[Any]]:
         """Some of the rows, at most about 1,000, as columns to plot. They include the newest row and validation losses.

@@ -15,10 +15,10 @@ import streamlit as st
 from . import browser_input
 from .state.session import session
 
+_ARTICLE = "https://duckduckgo.com/?q=%22Beyond+the+Black+Box%3A+Building+a+Micro-LLM+from+Scratch+in+Python%22"
 _ABOUT = (
     "Build a small language model, train it and look inside it, as in the article "
-    '<a href="https://duckduckgo.com/?q=%22Beyond+the+Black+Box%3A+Building+a+Micro-LLM+from+Scratch+in+Python%22">'
-    "Beyond the Black Box: Building a Micro-LLM from Scratch in Python</a>."
+    f'<a href="{_ARTICLE}" target="_blank" rel="noopener">Beyond the Black Box</a>.'
 )
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
 _is_inside = ContextVar("app.py runs the page", default=False)

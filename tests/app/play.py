@@ -1,5 +1,6 @@
 """What the tests of pages share: runs to show, clicks, and what a page says and offers."""
 
+import json
 import threading
 from pathlib import Path
 
@@ -23,13 +24,37 @@ def new_run(text: str | None = None, **settings) -> Run:
     return making.new_run(text or words_twice(2_000), text_name="made here", **given)
 
 
-def open_app(page: str | None = None, **query: str) -> AppTest:
-    """Open the app as a browser does: its first page, or the link to a page. "More" is open."""
+def open_app(
+    page: str | None = None, *, stored: dict[str, str] | None = None, answers: bool = True, **query: str
+) -> AppTest:
+    """Open the app as a browser does: its first page, or the link to a page. "More" is open.
+
+    `stored` are the owner keys that the browser has, by run id. It `answers` at once what it has.
+    """
     at = AppTest.from_file(APP, default_timeout=60)
     at.session_state["more"] = True
+    if answers:
+        answer(at, stored)
     for name, value in query.items():
         at.query_params[name] = value
     return go_to(at, page) if page else at.run()
+
+
+def answer(at: AppTest, stored: dict[str, str] | None = None, draft: str | None = None, **others: object) -> None:
+    """What the browser sends once when the page is loaded: the keys and the draft that it has."""
+    pairs = [[run_id, key] for run_id, key in (stored or {}).items()]
+    at.session_state["storage"] = {"told": {"keys": pairs, "draft": draft, "mine": False, "refused": False} | others}
+
+
+def kept(at: AppTest) -> dict[str, str]:
+    """The owner keys that the browser is asked to keep, by run id."""
+    return dict(said_to_browser(at)["keep"])
+
+
+def said_to_browser(at: AppTest) -> dict:
+    """What the component that speaks to the browser's storage was told last."""
+    (proto,) = [one.proto for one in at.get("bidi_component") if one.proto.component_name == "microllm.storage"]
+    return json.loads(proto.json)
 
 
 def go_to(at: AppTest, page: str) -> AppTest:

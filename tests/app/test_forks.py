@@ -46,7 +46,7 @@ def test_a_finished_run_is_forked_from_a_moment_with_another_rate(finished_run):
     child = forked(at)
     assert (child.read_info().parent.id, child.read_info().parent.step) == (finished_run.id, 8)
     assert child.read_info().train.learning_rate == 0.005
-    assert child.read_info().is_owned_with(at.query_params["key"])
+    assert child.read_info().is_owned_with(at.session_state["session"].owner_keys[child.id])
     wait_until(lambda: child.read_info().state == "finished")
     at.run()
     assert "step" not in at.query_params
@@ -142,7 +142,7 @@ def test_a_spectator_forks_the_newest_snapshot_and_stops_nothing(live_run):
     child = forked(at)
     assert child.read_info().parent.step == newest
     assert live_run.read_info().state == "paused"
-    assert child.read_info().is_owned_with(at.query_params["key"])
+    assert child.read_info().is_owned_with(at.session_state["session"].owner_keys[child.id])
 
 
 def test_a_fork_whose_parent_was_deleted_still_names_it(finished_run):

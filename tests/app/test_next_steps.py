@@ -42,7 +42,7 @@ def test_a_click_starts_the_suggestion_on_the_same_text_with_only_that_changed()
     assert new.read_info().train == replace(run.read_info().train, max_steps=200)
     assert new.read_info().model == run.read_info().model
     assert new.read_info().text.sha256 == run.read_info().text.sha256
-    assert at.query_params["key"]
+    assert new.id in at.session_state["session"].owner_keys
     assert at.select_slider(key="knob-n_embd").value == run.read_info().model.n_embd
     assert "next-0" not in keys(at)
 

@@ -40,9 +40,9 @@ def public() -> texts.Text:
     return texts.choose("words-twice", first=2_000)
 
 
-def listed(**link: str) -> set[str]:
-    """The ids of the runs that the menu of a window with this address names."""
-    at = open_app("train", **link)
+def listed(**opened) -> set[str]:
+    """The ids of the runs that the menu of a window names that is opened like this."""
+    at = open_app("train", **opened)
     at.session_state["runs-menu"] = True
     at.run()
     assert not at.exception
@@ -61,6 +61,8 @@ def everything(at) -> str:
 def test_a_run_on_ones_own_text_is_listed_only_in_windows_that_hold_its_key(how):
     run = run_on(own(**how))
     assert run.id in listed(run=run.id, key=KEY)
+    assert run.id in listed(stored={run.id: KEY})
+    assert run.id not in listed(stored={run.id: "guessed"})
     assert run.id not in listed()
     assert run.id not in listed(run=run.id)  # with the link one can open it, but no list names it
     assert run.id not in listed(run=run.id, key="guessed")

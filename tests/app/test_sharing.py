@@ -11,7 +11,22 @@ import making
 import pytest
 from making import wait_until
 from patience import patience
-from play import KEY, TINY, click, complaints, go_to, keys, new_run, number, open_app, said, training_threads
+from play import (
+    KEY,
+    TINY,
+    answer,
+    click,
+    complaints,
+    go_to,
+    kept,
+    keys,
+    new_run,
+    number,
+    open_app,
+    said,
+    said_to_browser,
+    training_threads,
+)
 from streamlit.runtime.caching import clear_session_resource_cache
 
 from microllm.config import PRESETS, configs_from
@@ -61,12 +76,26 @@ def test_a_reload_keeps_what_the_window_had_set_going_besides_the_run_on_show():
     click(at, "queue")
     waiting = next(one.run for one in server.runner()._jobs.values() if one.run.id != first.id)
     at.run()
-    link = {name: at.query_params[name] for name in ("run", "key", "also")}
-    assert link["run"] == first.id
-    again = open_app("train", **link)
+    assert at.query_params == {"run": first.id}
+    assert set(kept(at)) == {first.id, waiting.id}
+    close_the_window()
+    again = open_app("train", stored=kept(at), run=first.id)
     assert f"way-to-{waiting.id}" in keys(again)
-    assert set(again.session_state["session"].owner_keys) == {first.id, waiting.id}
-    assert "also" not in shared_link(again)
+    assert keys(again) >= COMMANDS
+    assert not kept(again)  # the browser has them
+    assert "bar-start" in keys(open_app("train", run=first.id))
+
+
+def test_a_start_in_one_tab_does_not_stop_the_run_of_another():
+    run = new_run()
+    training = server.runner().start(run)
+    training.attach_window("another tab of this browser")
+    training.pause()
+    at = open_app("train", stored={run.id: KEY}, run=new_run().id)
+    assert f"way-to-{run.id}" not in keys(at)
+    training.detach_window("another tab of this browser")
+    at.run()
+    assert f"way-to-{run.id}" in keys(at)  # its tab was closed
 
 
 @pytest.mark.parametrize("also", ["", ".", "a.b.c", "../../etc.x", "{id}.wrong", "{id}"])
@@ -79,20 +108,130 @@ def test_no_other_run_is_owned_without_its_key(also, live_run):
 def test_who_starts_a_run_owns_it_and_only_a_hash_is_kept():
     at = open_app("train")
     run = started(at)
-    owner_key = at.query_params["key"]
+    at.run()
+    owner_key = kept(at)[run.id]
     assert len(owner_key) > 20
+    assert at.query_params == {"run": run.id}
     assert run.read_info().owner == hash_key(owner_key)
     assert owner_key not in (run.folder / "run.json").read_text()
     assert keys(at.run()) >= COMMANDS
 
 
-def test_a_reload_and_a_bookmark_keep_the_key(live_run):
+def test_a_link_with_a_key_is_taken_once_and_the_address_does_not_keep_it(live_run):
     at = open_app("train", run=live_run.id, key=KEY)
-    assert at.query_params == {"run": live_run.id, "key": KEY}
+    assert at.query_params == {"run": live_run.id}
+    assert kept(at) == {live_run.id: KEY}
     go_to(at, "generate")
-    assert at.query_params["key"] == KEY
+    assert at.query_params == {"run": live_run.id}
     click(at, "bar-stop")
     wait_until(lambda: live_run.read_info().state == "stopped")
+
+
+def test_before_the_browser_has_removed_the_key_the_address_is_not_written(live_run):
+    at = open_app("train", answers=False, run=live_run.id, key=KEY, step="0")  # it would be an entry in the history
+    assert at.query_params["key"] == KEY
+    assert kept(at) == {live_run.id: KEY}
+    assert keys(at) >= COMMANDS
+    answer(at)
+    assert at.run().query_params == {"run": live_run.id, "step": "0"}
+
+
+# ---- what the browser answers
+
+
+def test_before_the_browser_answers_nobody_is_called_a_watcher_and_no_command_is_given(live_run):
+    at = open_app("train", answers=False, run=live_run.id)
+    assert "watching" not in said(at)
+    assert not COMMANDS & keys(at)
+    assert {"bar-pause", "bar-step", "bar-stop"} <= {button.key for button in at.button if button.disabled}
+    answer(at, {live_run.id: KEY})
+    assert keys(at.run()) >= COMMANDS
+    stranger = open_app("train", answers=False, run=live_run.id)
+    answer(stranger)
+    assert "watching" in said(stranger.run())
+
+
+def test_the_bare_address_shows_the_newest_run_of_this_browser_and_one_that_trains_first(finished_run, live_run):
+    newest = new_run()
+    stored = {run.id: KEY for run in (newest, live_run, finished_run)}
+    assert open_app("train", stored=stored).query_params == {"run": live_run.id}
+    del stored[live_run.id]
+    at = open_app("train", stored=stored)
+    assert at.query_params == {"run": newest.id}
+    newest.update(owner=hash_key("another"))
+    assert open_app("train", stored=stored).query_params == {"run": finished_run.id}
+    assert open_app("train", stored=stored, run=live_run.id).query_params == {"run": live_run.id}
+    assert open_app("train", stored=stored, n_layer="3").query_params == {"n_layer": "3"}  # a link to something else
+    assert not open_app("train").query_params
+
+
+def test_what_was_wrong_with_a_link_is_still_said_after_the_browser_has_answered(live_run):
+    at = open_app("train", answers=False, run=live_run.id, key="guessed", n_layer="999")
+    answer(at)
+    for _ in range(2):
+        assert "key" in complaints(at) and "999" in complaints(at)
+        at.run()
+    assert not complaints(at)
+
+
+def test_the_browser_drops_the_key_of_a_run_that_its_owner_deletes_and_no_other(finished_run):
+    damaged, other = new_run(), new_run()
+    (damaged.folder / "run.json").write_text("{")
+    stored = {finished_run.id: KEY, damaged.id: KEY, other.id: "an earlier key", "0" * 16: KEY}
+    at = unfold(open_app("train", stored=stored, run=finished_run.id), "runs-menu")
+    assert not said_to_browser(at)["drop"]
+    unfold(at, "runs-manage")
+    at.checkbox(key=f"sure-{finished_run.id}").check().run()
+    click(at, "delete").run()
+    assert said_to_browser(at)["drop"] == [finished_run.id]
+    assert not kept(at)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        7,
+        "x",
+        [],
+        {},
+        {"keys": 7},
+        {"keys": {"a": "b"}},
+        {"keys": [None, 7, "ab", [], ["a"], [7, 7], [[], {}], ["../../etc", "x"], ["{id}", None], ["{id}", "guessed"]]},
+        {"keys": [["{id}", "\ud800"], ["{id}", "x" * 5_000_000]]},
+        {"keys": [["{other}", "the owner's key"]] * 10_000},
+        {"keys": [], "draft": {}, "mine": [], "refused": "x"},
+    ],
+)
+def test_an_answer_of_another_shape_gives_nothing(told, live_run):
+    at = open_app("train", answers=False, run=live_run.id)
+    filled = json.dumps(told).replace("{id}", live_run.id).replace("{other}", "0" * 16)
+    at.session_state["storage"] = {"told": json.loads(filled)}
+    began = time.monotonic()
+    at.run()
+    assert time.monotonic() - began < patience(3.0)
+    assert not at.exception
+    assert not COMMANDS & keys(at)
+    assert live_run.id not in at.session_state["session"].owner_keys
+
+
+def test_a_browser_that_keeps_nothing_is_named_and_the_window_owns_its_runs_all_the_same():
+    at = open_app("train", answers=False)
+    answer(at, refused=True)
+    at.run()
+    assert len(at.warning) == 1
+    started(at)
+    assert keys(at.run()) >= COMMANDS
+    assert "forget-sure" not in {box.key for box in unfold(at, "share").checkbox}
+
+
+def test_who_forgets_their_runs_has_no_key_left_here(live_run):
+    at = unfold(open_app("train", stored={live_run.id: KEY}, run=live_run.id), "share")
+    at.checkbox(key="forget-sure").check().run()
+    click(at, "forget")
+    assert said_to_browser(at)["forget"]
+    assert not COMMANDS & keys(at)
+    assert live_run.read_info().is_owned_with(KEY)
 
 
 @pytest.mark.parametrize("page", ["train", "attention", "generate"])
@@ -305,7 +444,7 @@ def test_a_link_without_a_run_sets_the_train_page_and_one_click_starts_exactly_t
     info = Run.open(at.session_state["session"].run_id).read_info()
     assert (info.model, info.train) == configs_from({"block_size": 16, "seed": 7, "optimizer": "muon"}, "article")
     assert (info.preset, info.text.source) == ("article", "words-twice")
-    assert at.query_params == {"run": info.id, "key": at.query_params["key"]}
+    assert at.query_params == {"run": info.id}
 
 
 def test_what_a_link_said_stays_for_a_reload_and_does_not_come_back_over_what_was_changed():

@@ -11,11 +11,12 @@ from driving import (
     command_line_training,
     curve,
     finished_run,
+    link_of,
     press,
     run_id,
-    run_id_of,
     start,
     step,
+    stored_keys,
     until,
     visit,
     wait_for_more_steps,
@@ -44,10 +45,18 @@ def test_a_link_is_the_first_thing_a_fresh_server_is_asked_for(fresh_server, pag
     assert not page.errors
 
 
-def test_a_run_that_is_trained_next_door_is_shown_live_by_its_link(page, server):
+def test_a_run_that_is_trained_next_door_is_shown_live_and_who_opens_its_link_owns_it(page, server):
     training = command_line_training(server.home, max_steps=1_000_000)
     try:
-        run = run_id_of(training)
+        link = link_of(training)
+        page.goto("about:blank")
+        visit(page, server.url + link)
+        until(page, lambda: "key=" not in page.url, "the key out of the address")
+        run, key = run_id(page), link.partition("key=")[2]
+        assert stored_keys(page) == {run: key}
+        assert key not in page.content()
+        page.go_back()
+        assert page.url == "about:blank"  # the history does not have the link with the key
         visit(page, f"{server.url}/train?run={run}")
         until(page, lambda: step(page) is not None, "a step in the run bar")
         wait_for_more_steps(page, wait_for_more_steps(page))
@@ -59,6 +68,7 @@ def test_a_run_that_is_trained_next_door_is_shown_live_by_its_link(page, server)
     last = server.lines(run)[-1]["step"]
     until(page, lambda: step(page) == last, "the last step in the run bar")
     until(page, lambda: "stopped" in at(page, "run-bar").inner_text(), "its end in the run bar")
+    expect(button(page, "bar-go-on")).to_be_enabled()
 
 
 @pytest.mark.parametrize("address", ["train", "attention", "generate"])

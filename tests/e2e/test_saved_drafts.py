@@ -1,4 +1,4 @@
-"""Settings that were chosen but not started survive a reload and a restart of the server."""
+"""What the browser keeps: settings that were chosen but not started, and the keys of the runs that were."""
 
 import pytest
 from driving import (
@@ -8,9 +8,13 @@ from driving import (
     button,
     choose,
     fill,
+    press,
     press_start,
+    run_id,
     settle,
     slide,
+    start,
+    stored_keys,
     thumb,
     tracebacks,
     until,
@@ -117,6 +121,28 @@ def test_where_the_browser_keeps_nothing_all_works_as_ever(page, server):
     slide(page, "knob-n_layer", 5)
     run = press_start(page)
     assert server.run(run)["model"]["n_layer"] == 5
+    expect(button(page, "bar-stop")).to_be_enabled()
+    assert page.locator("[data-testid=stAlert]").count() == 1  # it says so
+    page.reload(wait_until="commit")
+    expect(at(page, "run-bar")).to_contain_text("watching")
+    assert not page.errors
+
+
+def test_who_forgets_their_runs_leaves_no_trace_in_any_tab(page, server):
+    run = start(page, server)
+    key, other = stored_keys(page)[run], page.context.new_page()
+    visit(other, server.url)
+    until(other, lambda: run_id(other) == run, "the run in the other tab")
+    expect(button(other, "bar-stop")).to_be_enabled()
+    press(other, "share")
+    at(other, "forget-sure").locator("label").click()
+    press(other, "forget")
+    for tab in (page, other):
+        expect(tab).to_have_url(f"{server.url}/train")
+        settle(tab)
+        assert key not in tab.evaluate("JSON.stringify([localStorage, sessionStorage])")
+        visit(tab, f"{server.url}/train?run={run}")
+        assert not at(tab, "bar-stop").count()
     assert not page.errors
 
 
@@ -133,17 +159,15 @@ def test_a_link_that_says_something_comes_before_what_the_browser_keeps(page, se
     expect(thumb(other, "knob-n_layer")).to_have_attribute("aria-valuetext", "8")
 
 
-def test_nothing_is_asked_twice_and_no_tick_writes(page, server):
-    """A first visit costs no rerun; a saved draft costs one."""
+def test_the_browser_answers_once_a_page_load_and_no_click_carries_the_keys(page, server):
+    keys = "k" * 40
+    page.add_init_script(f"localStorage.setItem('microllm-keys', JSON.stringify([['{'0' * 16}', '{keys}']]))")
     sent = []
-    page.on("websocket", lambda it: it.on("framesent", lambda data: sent.append(len(data))))
-    visit(page, f"{server.url}/train")
-    page.wait_for_timeout(1_500)
-    first = len(sent)
-    slide(page, "knob-n_layer", 5)
-    until(page, lambda: "n_layer=5" in stored(page), "a saved draft")
-    sent.clear()
-    visit(page, f"{server.url}/train")
-    expect(thumb(page, "knob-n_layer")).to_have_attribute("aria-valuetext", "5")
-    page.wait_for_timeout(1_500)
-    assert len(sent) <= first + 1
+    page.on("websocket", lambda it: it.on("framesent", lambda data: sent.append(data)))
+    for _ in range(2):
+        sent.clear()
+        visit(page, f"{server.url}/train")
+        slide(page, "knob-n_layer", 5)
+        until(page, lambda: "n_layer=5" in stored(page), "a saved draft")
+        slide(page, "knob-n_layer", 6)
+        assert sum(keys.encode() in data for data in sent) == 1

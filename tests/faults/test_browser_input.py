@@ -3,12 +3,15 @@
 import asyncio
 import json
 import math
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from driving import PATIENCE, Server, tracebacks
+from driving import PATIENCE, Server, finished_run, tracebacks
+from patience import patience
+from streamlit.components.v2.bidi_component.main import _make_trigger_id
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
@@ -186,6 +189,34 @@ def test_a_start_with_a_value_that_was_not_offered_makes_no_run_of_it(server, tm
     for folder in (server.home / "runs").glob("*/run.json"):
         assert json.loads(folder.read_text())["text"]["source"] in PUBLIC_TEXTS
     assert not any(_SECRET[:20] in path.read_text() for path in (server.home / "texts").glob("*.txt"))
+
+
+def test_a_forged_answer_of_the_browsers_storage_opens_no_run_and_costs_little(server):
+    private = finished_run(server.home, own_text=_SECRET)
+    path = server.home / "runs" / private / "run.json"
+    path.write_text(json.dumps(server.run(private) | {"owner": "0" * 64}))
+    answers = [
+        {"keys": [[private, "guessed"]] * 10_000},
+        {"keys": [[f"{number:016x}", "x"] for number in range(10_000)], "draft": "&" * 5_000_000},
+        {"keys": [[private, "x" * 5_000_000]], "draft": f"run={private}&text=own", "mine": True},
+        {"keys": [[private]] * 10_000, "draft": ["x"] * 10_000, "refused": 5},
+    ]
+
+    async def attack() -> None:
+        for answer in answers:
+            async with Visitor(server.url) as visitor:
+                await visitor.open("train", until="start")
+                trigger = _make_trigger_id(visitor.shown["storage"].message.id, "events")
+                told = json.dumps([{"event": "told", "value": answer}])
+                began = time.monotonic()
+                await _send(visitor, [WidgetState(id=trigger, json_trigger_value=told)])
+                assert time.monotonic() - began < patience(3.0)
+                assert not visitor.problems
+                assert visitor.run is None
+                assert private not in str(visitor.shown)
+
+    _play(attack)
+    assert "guessed" not in server.log
 
 
 def test_a_stranger_can_clear_no_caches_and_so_stop_nobody(server):

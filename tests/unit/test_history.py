@@ -173,6 +173,15 @@ def test_speed_is_unknown_before_any_time_was_spent(rows, path):
     assert History(path).read().steps_per_second() is None
 
 
+def test_the_usual_step_is_not_that_after_a_pause(path):
+    times = [2.0 if step % 12 == 0 else 0.1 for step in range(400)]  # a single step at a time, now and then
+    rows = [{"step": step, "seconds": sum(times[:step])} for step in range(400)]
+    append(path, "".join(json.dumps(row) + "\n" for row in rows[:30]))
+    assert History(path).read().usual_step_seconds() is None
+    append(path, "".join(json.dumps(row) + "\n" for row in rows[30:]))
+    assert History(path).read().usual_step_seconds() == pytest.approx(0.1)
+
+
 # Points to draw
 
 

@@ -1,36 +1,83 @@
-// Keeps a draft for this tab and for the browser: each of two tabs finds its own again, and a new tab the newest.
-// `data`: asked (the name under which the server asks), draft (what to keep), answered (whether the server has the answer).
+// Keeps what belongs to a person in their own browser: the owner keys of their runs, which all tabs share, and the draft
+// of their next run. Each of two tabs finds its own draft again, and a new tab the newest.
+// `data`: asked (another word at each drawing until the server has an answer, then null), draft (what to keep), keep (pairs
+// of a run's id and its key), drop (ids of runs), forget (whether to remove everything and start over).
 
-const NAME = "microllm-draft"
+const KEYS = "microllm-keys"
+const DRAFT = "microllm-draft"
+const PROBE = "microllm-probe"
+const MAX_KEYS = 200 // the newest are kept
 const TAB = "sessionStorage"
 const BROWSER = "localStorage"
 
-const read = (place) => {
+const attempt = (action) => {
   try {
-    return window[place].getItem(NAME)
+    return action()
   } catch {
     return null // the browser may not allow it
   }
 }
 
-const write = (place, draft) => {
-  try {
-    if (window[place].getItem(NAME) !== draft) window[place].setItem(NAME, draft)
-  } catch {}
+const read = (place, name) => attempt(() => window[place].getItem(name))
+
+const write = (place, name, value) => {
+  if (read(place, name) !== value) attempt(() => window[place].setItem(name, value))
 }
 
-export default function ({ data, parentElement: root, setStateValue }) {
+const remove = (place, name) => attempt(() => window[place].removeItem(name))
+
+const isRefused = () =>
+  attempt(() => {
+    window[BROWSER].setItem(PROBE, "")
+    window[BROWSER].removeItem(PROBE)
+    return true
+  }) === null
+
+const readKeys = () => attempt(() => new Map(JSON.parse(read(BROWSER, KEYS)))) ?? new Map() // null, or not ours
+
+const changeKeys = (keep, drop) => {
+  const keys = readKeys()
+  for (const [run, key] of keep) {
+    keys.delete(run) // to the end, where the newest are
+    keys.set(run, key)
+  }
+  for (const run of drop) keys.delete(run)
+  write(BROWSER, KEYS, JSON.stringify([...keys].slice(-MAX_KEYS)))
+}
+
+// A link with a key came in. The server has the key now; Back must not bring it to the address again.
+const cleanAddress = () => {
+  const parts = location.search.slice(1).split("&")
+  const others = parts.filter((part) => !/^(key|also)=/.test(part))
+  if (others.length === parts.length) return
+  const query = others.length ? `?${others.join("&")}` : ""
+  history.replaceState(history.state, "", location.pathname + query + location.hash)
+}
+
+const startOver = (state) => {
+  state.hasLeft = true
+  for (const name of [DRAFT, KEYS]) for (const place of [TAB, BROWSER]) remove(place, name)
+  location.replace(location.pathname)
+}
+
+export default function ({ data, parentElement: root, setTriggerValue }) {
   const box = root.querySelector("i")
-  const state = (box.state ??= { asked: null, waits: false })
-  if (data.answered) state.waits = false
-  else if (state.asked !== data.asked) {
-    const mine = read(TAB)
-    const draft = mine ?? read(BROWSER)
-    state.waits = draft !== null && draft !== data.draft
-    if (state.waits) setStateValue("held", { asked: data.asked, draft, mine: mine !== null })
+  const state = (box.state ??= { kept: new Set(), hasLeft: false })
+  if (state.hasLeft) return
+  window.onstorage = ({ key, newValue }) => key === KEYS && newValue === null && startOver(state) // in another tab
+  if (data.forget) return startOver(state)
+  cleanAddress()
+  const keep = data.keep.filter(([run]) => !state.kept.has(run)) // once, so that another tab can drop it
+  if (keep.length || data.drop.length) changeKeys(keep, data.drop)
+  for (const [run] of keep) state.kept.add(run)
+  if (data.asked === null) {
+    write(TAB, DRAFT, data.draft)
+    write(BROWSER, DRAFT, data.draft)
+  } else if (state.asked !== data.asked) {
+    const mine = read(TAB, DRAFT)
+    const draft = mine ?? read(BROWSER, DRAFT)
+    const keys = [...readKeys()].slice(-MAX_KEYS)
+    setTriggerValue("told", { keys, draft, mine: mine !== null, refused: isRefused() })
   }
   state.asked = data.asked
-  if (state.waits) return
-  write(TAB, data.draft)
-  write(BROWSER, data.draft)
 }

@@ -1,8 +1,9 @@
-"""The draft of the settings, kept in the storage of the browser. An invisible component."""
+"""The storage of the browser, which keeps a person's owner keys and draft. An invisible component."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -12,27 +13,28 @@ KEY = "storage"
 _storage = declare(KEY, "<i></i>")
 
 
-def storage(asked: str, draft: str, is_answered: bool) -> None:
-    """Let the browser keep `draft`. First it is asked, under the name `asked`, what it holds already (see `held`).
+def storage(
+    *, asked: str | None, draft: str, keep: list[tuple[str, str]], drop: list[str], is_forgetting: bool = False
+) -> None:
+    """Let the browser keep `draft` and the pairs (id of a run, owner key) in `keep`, and drop the keys of other runs.
 
-    If that is another draft, it answers once, and keeps nothing until `is_answered`.
+    While it is `asked`, with another word each time, it answers instead of keeping the draft: see `told`. If it
+    `is_forgetting`, it removes everything and opens the page anew.
     """
     with st.container(key=f"{KEY}-place"):
         _storage(
             key=KEY,
-            data={"asked": asked, "draft": draft, "answered": is_answered},
-            default={"held": None},
-            on_held_change=lambda: None,
+            data={"asked": asked, "draft": draft, "keep": keep, "drop": drop, "forget": is_forgetting},
+            on_told_change=lambda: None,
         )
 
 
-def held(asked: str) -> tuple[str, bool] | None:
-    """(the draft that the browser held when it was asked under this name, whether this same tab had kept it).
+def told() -> Mapping[str, Any] | None:
+    """What the browser has just answered: `keys` (pairs), `draft`, `mine` (whether this same tab kept the draft) and
+    `refused` (whether the browser keeps nothing). None without an answer.
 
-    None before it answers. The answer is checked, because anybody can send anything.
+    It is a trigger, so it arrives once and not with every click. Nothing in it is checked: anybody can send anything.
     """
     reply = st.session_state.get(KEY)
-    answer = reply.get("held") if isinstance(reply, Mapping) else None
-    if not isinstance(answer, Mapping) or answer.get("asked") != asked or not isinstance(answer.get("draft"), str):
-        return None
-    return answer["draft"], answer.get("mine") is True
+    answer = reply.get("told") if isinstance(reply, Mapping) else None
+    return answer if isinstance(answer, Mapping) else None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import streamlit as st
 
-from ...config import ModelConfig, TrainConfig, knobs, problems
-from ...cost import memory_bytes, memory_problem
+from ...config import ModelConfig, TrainConfig, problems
+from ...corpus import split_at
+from ...cost import memory_bytes, memory_problem, run_seconds, steps_for
 from ...data import texts
 from ...model import parameter_count
 from .. import server
@@ -16,7 +15,6 @@ from ..state.view import View
 from ..words import duration, literal
 from .live import live
 
-_WARM_UP_SECONDS = 2.0  # the first steps of a run are slow, and say little about its speed
 _DURATIONS = {"15 s": 15, "1 min": 60, "5 min": 300}
 
 
@@ -40,27 +38,27 @@ def _cost(view: View | None, model: ModelConfig, train: TrainConfig, text: texts
         st.markdown("Measuring the speed of this server …")
         return
     step, source = speed.seconds_per_step(model, train, vocab_size), "At the speed measured when this server started."
-    is_measured = view and (last := view.history.last) and last["seconds"] > _WARM_UP_SECONDS
-    if is_measured and (rate := view.history.steps_per_second()):  # the speed of a real run corrects the estimate
+    is_of_here = view is not None and view.run.id in server.runner().trained
+    if is_of_here and (measured := view.history.usual_step_seconds()):  # a real run corrects the estimate
         info = view.info
         expected = speed.seconds_per_step(info.model, info.train, len(view.run.tokenizer.vocab))
-        step, source = step / (expected * rate), f"At the speed of {literal(info.name)}."
+        step, source = step * measured / expected, f"At the speed of {literal(info.name)}."
+    tokens, held_out = train.batch_size * model.block_size, text.characters - split_at(text.characters)
+    total = run_seconds(train, tokens, held_out, step)
     st.markdown(
-        f"**{train.max_steps:,}** steps of {1000 * step:.0f} ms: **{duration(step * train.max_steps)}**", help=source
+        f"**{train.max_steps:,}** steps of {1000 * step:.0f} ms: **{duration(total)}**",
+        help=f"{source} With validation; without pauses and other people's turns.",
     )
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="durations"):
         st.markdown("Train for", width="content")
         for name, seconds in _DURATIONS.items():
-            st.button(name, key=f"for-{seconds}", on_click=_train_for, args=(seconds, step))
+            steps = steps_for(seconds, train, tokens, held_out, step)
+            st.button(name, key=f"for-{seconds}", on_click=_train_for, args=(steps,))
     if session().is_duration_chosen:
         session().is_duration_chosen = False
         st.rerun()  # other parts of the page show max_steps too
 
 
-def _train_for(seconds: int, step: float) -> None:
-    """Set max_steps to about as many steps (of `step` seconds) as fit into `seconds`, rounded to two digits."""
-    limit = knobs()["max_steps"].metadata["high"]
-    steps = max(1, seconds / step)
-    digit = 10 ** max(0, int(math.log10(steps)) - 1)
-    st.session_state[knob_key("max_steps")] = int(min(limit, max(1, round(steps / digit) * digit)))
+def _train_for(steps: int) -> None:
+    st.session_state[knob_key("max_steps")] = steps
     session().is_duration_chosen = True

@@ -24,7 +24,7 @@ _WAITING_TICK_SECONDS = 2.0
 
 def loss(view: View | None, chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
     """The live plot of the displayed run and what it writes; before the first run, the reference losses of `chosen`."""
-    with st.container(horizontal=True, vertical_alignment="center", key="plot-row"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="plot-row"):
         axis = st.segmented_control(
             "Axis",
             list(AXES),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import statistics
 import threading
+from dataclasses import dataclass
 
 import streamlit as st
 
@@ -39,48 +40,57 @@ _SOURCES = {
 }
 
 
-def read(view: View) -> None:
-    """All of Read: which text, and how the model reads it, updated every few seconds while it trains."""
-    sample, origin = None, ""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        source = st.segmented_control(
-            "Text to read",
-            list(_SOURCES),
-            default="passage",
-            format_func=_SOURCES.get,
-            key="reading-source",
-            required=True,
-            persist_state="session",
-            label_visibility="collapsed",
-        )
-        if source == "passage":
-            text = ""
-            try:
-                text, origin = _passage(view)
-            except TextProblem as problem:  # its text is gone, or was replaced by another
-                st.warning(
-                    f"{literal(str(problem))} The model can read the other texts.", icon=":material/description:"
-                )
+@dataclass(frozen=True)
+class Passage:
+    """A text to read, where it comes from, and the sample that it is, if any."""
+
+    text: str = ""
+    origin: str = ""
+    sample: Sample | None = None
+
+
+def panel(view: View) -> Passage:
+    """Which text the model reads."""
+    source = st.segmented_control(
+        "Text to read",
+        list(_SOURCES),
+        default="passage",
+        format_func=_SOURCES.get,
+        key="reading-source",
+        required=True,
+        persist_state="session",
+    )
+    if source == "passage":
+        try:
+            return _passage(view)
+        except TextProblem as problem:  # its text is gone, or was replaced by another
+            st.info(literal(str(problem)), icon=":material/info:")
+            return Passage()
     if source == "sentence":
-        text = text_fields.sentence(view)
-    elif source == "own":
-        text = _own(view)
-    elif source == "sample":
-        sample = _sample(view)
-        text = sample.prompt + sample.text if sample else ""
-    if text:
-        live(lambda shown: _tick(shown, text, sample), _TICK_SECONDS, key="reading-live", when=view.is_active)
-        st.caption(
-            f"{origin} The stronger the tint, the bigger the surprise. Once the model knows a word, only its first "
-            "letters are tinted."
-        )
+        return Passage(text_fields.sentence(view))
+    if source == "own":
+        return Passage(_own(view))
+    sample = _sample(view)
+    return Passage(sample.prompt + sample.text, sample=sample) if sample else Passage()
+
+
+def reading(view: View, passage: Passage) -> None:
+    """How the model reads a text, updated every few seconds while it trains."""
+    if not passage.text:
+        return
+    text, sample = passage.text, passage.sample
+    live(lambda shown: _tick(shown, text, sample), _TICK_SECONDS, key="reading-live", when=view.is_active)
+    st.caption(
+        f"{passage.origin} The stronger the tint, the bigger the surprise. Once the model knows a word, only its first "
+        "letters are tinted."
+    )
 
 
 # ---- the text
 
 
-def _passage(view: View) -> tuple[str, str]:
-    """A held-out passage, and where it comes from."""
+def _passage(view: View) -> Passage:
+    """A held-out passage."""
     held_out = view.run.load_corpus().val
     number = session().passage
     start = number * _PASSAGE_CHARACTERS % max(1, len(held_out) - _PASSAGE_CHARACTERS)
@@ -95,7 +105,7 @@ def _passage(view: View) -> tuple[str, str]:
         f"From the held-out part of {literal(view.info.text.name)} (the last 10 %, which the model never trains on): "
         f"characters {start + cut + 1:,} to {start + len(passage):,} of {len(held_out):,}."
     )
-    return passage[cut:], origin
+    return Passage(passage[cut:], origin)
 
 
 def _own(view: View) -> str:

@@ -14,7 +14,7 @@ from ...runs.info import ACTIVE
 from ..components.sidebar import close_on_a_phone_after
 from ..components.timeline import timeline
 from ..presence import refresh_slowdown
-from ..state import commands, navigation, ownership, saved_draft
+from ..state import browser_storage, commands, navigation, ownership
 from ..state.session import session, take_problem
 from ..state.view import View, look
 from ..state.view import run_id as shown_id
@@ -31,8 +31,8 @@ def show(page: str, pace: float) -> None:
     While a run trains, the bar is drawn again every `pace` seconds.
     """
     window()  # from now on the window counts as open, and its memory is freed when it closes
+    draft_problem = browser_storage.receive()
     link_problem, start_problem = navigation.follow_link(), take_problem()
-    draft_problem = saved_draft.restore()
     view = look()
     layout = _layout(view)
     with st.bottom:
@@ -40,12 +40,18 @@ def show(page: str, pace: float) -> None:
         if not (view and view.has_a_curve):
             pace = 1.0 if view and view.waits else 0.2
         live(lambda now: _tick(now, layout, start_problem), pace, key="run-bar", when=is_alive)
-        saved_draft.save()
+        browser_storage.send()
         close_on_a_phone_after(f"{page} {shown_id()}")
     if draft_problem:
         st.warning(literal(draft_problem), icon=":material/history:")
     if link_problem:
         st.warning(literal(link_problem), icon=":material/link_off:")
+    if session().browser_keeps is False:
+        st.warning(
+            "Your browser does not let this page store anything, so only this tab can control the runs that you start: "
+            "keep it open. Your settings are lost when you reload it.",
+            icon=":material/key_off:",
+        )
     if home_is_temporary():
         st.warning(
             f"Runs are saved only temporarily, in {literal(str(home()))}, because MICROLLM_HOME is not writable."
@@ -68,7 +74,7 @@ def _tick(view: View | None, layout: tuple, start_problem: str | None) -> None:
         st.warning(literal(view.job.warning), icon=":material/warning:")
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False, key="bar-row"):
         runs_menu.menu(view)
-        _buttons(view, ownership.owned_job())
+        _buttons(view)
         share(view)
         for job in ownership.jobs():
             if job.run.id != shown_id():
@@ -89,7 +95,7 @@ def _numbers(view: View) -> str:
     history, info, state = view.history, view.info, view.state
     last = history.last
     first = ["***training***" if state == "training" and last else f"**{state}**"]
-    if state in ACTIVE and not ownership.owns():
+    if state in ACTIVE and not (ownership.owns() or ownership.is_unknown()):
         first.append("*you are* watching")
     if view.job and (other := view.job.waits_for):
         first = [f"**starts when {literal(other.run.read_info().name)} ends**"]
@@ -108,10 +114,14 @@ def _numbers(view: View) -> str:
     return "  \n".join(" · ".join(parts) for parts in (first, second) if parts).replace("*** · ", " ·*** ")
 
 
-def _buttons(view: View | None, job: TrainingJob | None) -> None:
-    if job is None:
-        can_resume = view is not None and view.state in ("stopped", "interrupted", "failed") and ownership.owns()
-        can_resume = can_resume and not _has_diverged(view)
+def _buttons(view: View | None) -> None:
+    """The buttons of the displayed run. While its owner is unknown they are the owner's, disabled: nothing moves when
+    the browser answers.
+    """
+    is_unknown = ownership.is_unknown()
+    is_owner = is_unknown or ownership.owns()
+    if not (is_owner and view.job):
+        can_resume = is_owner and view.state in ("stopped", "interrupted", "failed") and not _has_diverged(view)
         if can_resume:
             st.button(
                 "Resume",
@@ -120,6 +130,7 @@ def _buttons(view: View | None, job: TrainingJob | None) -> None:
                 icon=":material/resume:",
                 on_click=commands.resume,
                 args=(view.run.id,),
+                disabled=is_unknown,
             )
         st.button(
             "Start",
@@ -132,11 +143,11 @@ def _buttons(view: View | None, job: TrainingJob | None) -> None:
         return
     # one button that changes: of two that alternate, the browser sometimes shows both until the next click
     if view.state == "paused":
-        _icon("bar-pause", "Resume", ":material/play_arrow:", _resume)
+        _icon("bar-pause", "Resume", ":material/play_arrow:", _resume, is_unknown)
     else:
-        _icon("bar-pause", "Pause", ":material/pause:", _pause)
-    _icon("bar-step", "Step", ":material/skip_next:", _one_step)
-    _icon("bar-stop", "Stop", ":material/stop:", _stop)
+        _icon("bar-pause", "Pause", ":material/pause:", _pause, is_unknown)
+    _icon("bar-step", "Step", ":material/skip_next:", _one_step, is_unknown)
+    _icon("bar-stop", "Stop", ":material/stop:", _stop, is_unknown)
 
 
 def _has_diverged(view: View) -> bool:
@@ -159,9 +170,9 @@ def _link_to(job: TrainingJob) -> None:
     )
 
 
-def _icon(key: str, name: str, icon: str, action: Callable[[TrainingJob], None]) -> None:
+def _icon(key: str, name: str, icon: str, action: Callable[[TrainingJob], None], disabled: bool) -> None:
     """A small button, so that all fit in one row on a phone: shell.css hides its name from all but screen readers."""
-    st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(shown_id(), action))
+    st.button(name, key=key, icon=icon, help=name, on_click=_command, args=(shown_id(), action), disabled=disabled)
 
 
 def _command(run_id: str, action: Callable[[TrainingJob], None]) -> None:

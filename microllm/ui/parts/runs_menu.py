@@ -35,7 +35,8 @@ Listed = tuple[Run, RunInfo]
 
 def menu(view: View | None) -> None:
     """A button with the name of the displayed run, which opens the menu."""
-    popover = st.popover(literal(view.info.name) if view else "No run yet", key="runs-menu", on_change="rerun")
+    name = literal(view.info.name) if view else "No run yet"
+    popover = st.popover(name, icon=":material/list:", key="runs-menu", on_change="rerun")
     # fixed height: the browser positions the menu before it is filled, and a growing one would not fit below the bar
     place = popover.container(height=_PIXELS, border=False, gap="xsmall", key="runs")
     if not popover.open:

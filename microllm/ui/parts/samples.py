@@ -21,11 +21,8 @@ def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
     try:
         sample = _sample(view)
         with st.container(key="sample-live", gap="xsmall"):
-            if sample is None:
-                st.markdown(f"{heading} · waiting for the first sample …")
-            else:
-                st.markdown(f"{heading} · {_scores(sample)}")
-                st.code(_shown(sample), language=None, wrap_lines=True)
+            st.markdown(f"{heading} · {_scores(sample) if sample else 'waiting for the first sample'}")
+            st.code(_shown(sample) if sample else "…", language=None, wrap_lines=True)
         _milestones(view, passed)
     except TextProblem as problem:  # an imported run comes without its text
         st.warning(literal(str(problem)), icon=":material/description:")

@@ -53,30 +53,35 @@ def _temperature(name: str, help: str) -> None:
 
 def sampling() -> None:
     """Length, seed, number of samples, top-k and top-p."""
-    with st.popover("More", icon=":material/tune:", key="sampling"):
-        left, right = st.columns(2, gap="medium")
-        with left:
-            st.slider("length (characters)", 50, 2_000, step=50, key="length", persist_state="session")
-            with st.container(horizontal=True, wrap=False, vertical_alignment="bottom", gap="xsmall"):
-                st.number_input("random seed", 0, _MAX_SEED, key="sampling-seed", persist_state="session")
-                st.button("New seed", key="new-seed", icon=":material/casino:", help="New seed", on_click=_new_seed)
-            st.slider("samples side by side, each with its own seed", 1, 4, key="samples", persist_state="session")
-        with right:
-            st.slider(
-                "top-k: sample only from the k most likely characters (0: all)",
-                0,
-                50,
-                key="top_k",
-                persist_state="session",
-            )
-            st.slider(
-                "top-p: sample only from the most likely characters that together reach probability p (1: all)",
-                0.05,
-                1.0,
-                step=0.05,
-                key="top_p",
-                persist_state="session",
-            )
+    st.slider("length · characters", 50, 2_000, step=50, key="length", persist_state="session")
+    with st.container(horizontal=True, wrap=False, vertical_alignment="bottom", gap="xsmall"):
+        st.number_input("seed of the random numbers", 0, _MAX_SEED, key="sampling-seed", persist_state="session")
+        st.button("New seed", key="new-seed", icon=":material/casino:", help="New seed", on_click=_new_seed)
+    st.slider(
+        "samples side by side",
+        1,
+        4,
+        key="samples",
+        persist_state="session",
+        help="Each has a seed of its own: the next number.",
+    )
+    st.slider(
+        "top-k · only the k most likely",
+        0,
+        50,
+        key="top_k",
+        persist_state="session",
+        help="Sample only from the k most likely characters. 0: all of them.",
+    )
+    st.slider(
+        "top-p · only the likeliest, up to p",
+        0.05,
+        1.0,
+        step=0.05,
+        key="top_p",
+        persist_state="session",
+        help="Sample only from the most likely characters that together reach probability p. 1: all of them.",
+    )
 
 
 def _new_seed() -> None:

@@ -9,7 +9,9 @@ import streamlit as st
 
 from ..state import draft, ownership
 from ..state.link import Link, written
+from ..state.session import session
 from ..state.view import View, sentence_written
+from .forget import forget
 
 
 def share(view: View | None) -> None:
@@ -18,10 +20,11 @@ def share(view: View | None) -> None:
         # never empty: the browser positions a popover by its size before it opens
         st.code(share_link(view), language=None, wrap_lines=True)
         st.caption(" ".join(_what_it_gives(view)))
+        forget()
 
 
 def share_link(view: View | None) -> str:
-    """The address of this page with everything another person needs to see the same, but never with the owner's key."""
+    """The address of this page with everything another person needs to see the same, but not the owner's key."""
     values = {"run": view.run.id, "step": view.moment} if view else {}
     values = {name: str(value) for name, value in values.items() if value is not None}
     return f"{st.context.url or ''}?{urlencode(values | written(_next_run()))}"
@@ -49,8 +52,10 @@ def _what_it_gives(view: View | None) -> list[str]:
         ]
         if ownership.owns():
             sentences.append(
-                "The address of your own window can, because it contains the owner's key. Bookmark that address, and "
-                "share this link instead."
+                "You can, because this browser keeps the run's key. No link contains it, so the address bar is safe to "
+                "copy, too."
+                if session().browser_keeps
+                else "You can, because this tab holds the run's key. No link contains it."
             )
     if view and view.info.text.is_own:
         sentences.append(

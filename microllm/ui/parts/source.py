@@ -16,11 +16,7 @@ from ..state.session import session
 from ..words import literal, percent
 from .live import live
 
-_TEXTS = {
-    **{key: f"{text.name} ({text.size / 1e6:.1f} MB)" for key, text in PUBLISHED_TEXTS.items()},
-    **{key: text.name for key, text in BUILTIN_TEXTS.items()},
-    "own": "Your own text",
-}
+_OWN = "own"
 _PREVIEW_CHARACTERS = 200
 
 
@@ -31,18 +27,22 @@ def text() -> texts.Text | None:
         st.session_state.setdefault(key, choice[name])
     choice["source"] = st.selectbox(
         "Text to learn",
-        list(_TEXTS),
-        format_func=_TEXTS.get,
+        [*PUBLIC_TEXTS, _OWN],
+        format_func=_label,
         key="text",
         persist_state="session",
+        help="The last 10 % of a text are held out for validation.",
     )
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall", key="text-row"):
+        size = st.container(width="stretch")
+        change = st.popover("Modify", key="text-change")
     if choice["source"] in PUBLISHED_TEXTS:
         _published(choice["source"])
-    elif choice["source"] == "own":
+    elif choice["source"] == _OWN:
         _own_text()
     else:
         st.caption(BUILTIN_TEXTS[choice["source"]].purpose)
-    with st.popover("Modify this text", key="text-change"):
+    with change:
         choice["how"] = st.selectbox(
             "Modification",
             list(TRANSFORMS),
@@ -68,12 +68,16 @@ def text() -> texts.Text | None:
         return None
     if chosen:
         vocab_size = texts.load_corpus(chosen.sha256).vocab_size
-        st.caption(
-            f"{chosen.characters:,} characters, {vocab_size} different. The last 10 % are held out for validation."
-        )
+        size.caption(f"{chosen.characters:,} characters, {vocab_size} different")
         if chosen.notice:
             st.warning(literal(chosen.notice), icon=":material/translate:")
     return chosen
+
+
+def _label(source: str) -> str:
+    if source in PUBLISHED_TEXTS:
+        return f"{PUBLISHED_TEXTS[source].name} ({PUBLISHED_TEXTS[source].size / 1e6:.1f} MB)"
+    return "Your own text" if source == _OWN else BUILTIN_TEXTS[source].name
 
 
 def _published(key: str) -> None:

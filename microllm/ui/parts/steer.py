@@ -27,10 +27,10 @@ def live_settings(view: View) -> None:
     """A menu of the settings that the owner may change while the run trains. Others are told what they can do."""
     job = ownership.owned_job()
     if job is None:
-        if view.is_active:
-            with st.popover("You are watching", icon=":material/visibility:", key="watching"):
+        if view.is_active and not ownership.is_unknown():
+            with st.popover("You are watching", icon=":material/visibility:", key="live-info"):
                 st.markdown(
-                    "This run was started in another window or on the command line, and can be paused, changed or "
+                    "This run was started in another browser or on the command line, and can be paused, changed or "
                     "stopped only there. You can look at it, generate text, or start a run of your own."
                 )
         return

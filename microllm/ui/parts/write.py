@@ -27,17 +27,20 @@ _WRITING_TICK_SECONDS = 0.25
 _LEGEND = "Gray: the model's own probability. Blue: the probability after temperature, top-k and top-p."
 
 
-def write(view: View) -> None:
-    """All of Write: the prompt, the sampling controls, the text with its choices, the download."""
+def panel(view: View) -> str:
+    """The prompt, which is returned, and how to sample."""
     sampling.prepare_sampling()
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        prompt = text_fields.prompt(view)
-    with right:
-        sampling.temperature()
+    prompt = text_fields.prompt(view)
+    sampling.temperature()
+    sampling.sampling()
+    return prompt
+
+
+def writing(view: View, prompt: str) -> None:
+    """The text with its choices, as it is written; its buttons are above it, because a phone hides the sidebar."""
     generation = _generation(view, prompt)
     is_writing = generation is not None and generation.is_writing
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="xsmall"):
         st.button("Generate", key="generate", type="primary", icon=":material/edit_note:", on_click=_start)
         # both are always there: when one replaces another, the browser sometimes shows both until the next click
         st.button(
@@ -60,7 +63,6 @@ def write(view: View) -> None:
             disabled=is_writing or generation is None,
             on_click="ignore",
         )
-        sampling.sampling()
     key = text_fields.prompt_key()
     live(
         lambda shown: _tick(shown, prompt, key, is_writing),

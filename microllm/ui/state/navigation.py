@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 
 import streamlit as st
 
 from ...runs.info import RunProblem
-from ..server import opened, runner
-from . import draft, link
-from .ownership import keys
+from ..server import opened
+from . import draft, link, ownership
 from .session import session
 from .view import is_gone, job, run, sentence_written
 from .view import run_id as shown_id
 from .window import window
 
-_VIEW_PARAMETERS = ("run", "key", "step", "also", "sentence")
-_MAX_OTHER_RUNS = 6  # of this window, whose owner keys the link also holds
+_VIEW_PARAMETERS = ("run", "step", "sentence")
+_KEY_PARAMETERS = ("key", "also")
+"""The owner's key in a link from the command line. Addresses of earlier versions also had those of other runs."""
+_MAX_OTHER_RUNS = 6
 
 
 def show(new_id: str) -> None:
@@ -38,7 +40,7 @@ def _show(new_id: str) -> None:
 def forget() -> None:
     """Stop showing and owning the displayed run, which was deleted."""
     opened.cache_clear()
-    keys().pop(shown_id(), None)
+    ownership.drop_key(shown_id())
     session().run_id = None
     choose_moment(None)
 
@@ -49,8 +51,8 @@ def follow_link() -> str | None:
     Its settings and its sentence are followed once, so that later changes by the user stay. Returns sentences about bad
     values.
     """
-    given = st.query_params.to_dict()
-    problems = _follow(given)
+    given = without_keys(st.query_params.to_dict())
+    problems = session().link_problems + _take_keys(st.query_params.to_dict()) + _follow(given)
     settings = {name: value for name, value in given.items() if name not in _VIEW_PARAMETERS}
     if settings != session().followed:
         session().followed = settings
@@ -69,37 +71,40 @@ def follow_link() -> str | None:
                 draft.adopt(info)
             if training := job():
                 window().hold(training)
+    ownership.hold_abandoned()
     _write_link()
+    problems = list(dict.fromkeys(problems))
+    session().link_problems = problems if session().browser_keeps is None else []
     return " ".join(problems) or None
 
 
-def _follow(given: dict[str, str]) -> list[str]:
+def without_keys(address: Mapping[str, str]) -> dict[str, str]:
+    """These query parameters without an owner's key."""
+    return {name: value for name, value in address.items() if name not in _KEY_PARAMETERS}
+
+
+def _take_keys(given: Mapping[str, str]) -> list[str]:
+    """Own the runs whose keys a link has. Sentences about what is wrong with it."""
+    parts = given.get("also", "").split(".")[: 2 * _MAX_OTHER_RUNS]
+    for run_id, key in zip(parts[::2], parts[1::2], strict=False):
+        with contextlib.suppress(RunProblem):  # deleted since
+            ownership.take_key(run_id, key)
+    with contextlib.suppress(RunProblem):  # reported when the run is shown
+        if {"run", "key"} <= given.keys() and not ownership.take_key(given["run"], given["key"]):
+            return ["The key in this link does not match its run, so it does not let you control the run."]
+    return []
+
+
+def _follow(given: Mapping[str, str]) -> list[str]:
     """Show the run and the moment of a link. Sentences about what is wrong with it."""
-    problems, linked = [], given.get("run")
-    _take_other_keys(given.get("also", ""))
+    linked = given.get("run")
     try:
         if linked and linked != shown_id():
             _show(linked)
-            problems += _follow_step(given.get("step"))
-        if linked and given.get("key") != keys().get(linked) and "key" in given:
-            if run().read_info().is_owned_with(given["key"]):
-                keys()[linked] = given["key"]
-            else:
-                problems.append("The key in this link does not match its run. You can watch the run, not control it.")
+            return _follow_step(given.get("step"))
     except RunProblem as error:
-        problems.append(str(error))
-    return problems
-
-
-def _take_other_keys(also: str) -> None:
-    """After a reload, regain ownership of the window's other runs: `id.key.id.key`."""
-    parts = also.split(".")[: 2 * _MAX_OTHER_RUNS]
-    for run_id, key in zip(parts[::2], parts[1::2], strict=False):
-        with contextlib.suppress(RunProblem):  # deleted since
-            if run_id not in keys() and opened(run_id).read_info().is_owned_with(key):
-                keys()[run_id] = key
-                if training := runner().job(run_id):
-                    window().hold(training)
+        return [str(error)]
+    return []
 
 
 def _follow_step(step: str | None) -> list[str]:
@@ -118,15 +123,17 @@ def _follow_step(step: str | None) -> list[str]:
 def _write_link() -> None:
     """Write what is shown to the address bar, if that differs: each change is an entry in the browser's history.
 
-    Other query parameters stay for a reload, until the window shows another run than the link.
+    Other query parameters stay for a reload, until the window shows another run than the link. With a key in the
+    address nothing is written before the browser has removed it, because the present entry would keep the key.
     """
     given, shown = st.query_params.to_dict(), shown_id()
+    if session().browser_keeps is None and given.keys() & set(_KEY_PARAMETERS):
+        return
     moment = session().moment if shown and session().moment in run().list_snapshots() else None
-    values = {"run": shown, "key": keys().get(shown), "step": moment, "also": _other_keys()}
-    values["sentence"] = sentence_written()
+    values = {"run": shown, "step": moment, "sentence": sentence_written()}
     values = {name: str(value) for name, value in values.items() if value is not None}
     if given.get("run") == shown:
-        values = {name: value for name, value in given.items() if name not in _VIEW_PARAMETERS} | values
+        values = {name: value for name, value in without_keys(given).items() if name not in _VIEW_PARAMETERS} | values
     went_back = session().written not in (None, given)
     if values == given or (went_back and _place(values) == _place(given)):  # else the back button would be trapped
         session().written = given
@@ -136,12 +143,7 @@ def _write_link() -> None:
 
 
 def _place(values: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if name not in ("also", "sentence")}
-
-
-def _other_keys() -> str | None:
-    others = [f"{run_id}.{key}" for run_id, key in keys().items() if run_id != shown_id()]
-    return ".".join(others[-_MAX_OTHER_RUNS:]) or None
+    return {name: value for name, value in values.items() if name != "sentence"}
 
 
 def choose_moment(step: int | None) -> None:

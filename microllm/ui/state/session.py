@@ -4,7 +4,6 @@ the widgets' keys; those of the knobs under `knob_key`.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +46,26 @@ class Session:
     """Why the last command failed, for the page to show once."""
     owner_keys: dict[str, str] = field(default_factory=dict)
     """By run id. A run stores only a hash of its key."""
+    stored_keys: set[str] = field(default_factory=set)
+    """The ids of the runs whose keys the browser told."""
+    deleted_runs: set[str] = field(default_factory=set)
+    """The ids of the runs that this window deleted: the browser drops their keys."""
     met_runs: set[str] = field(default_factory=set)
     """The ids of all runs that this window has shown."""
     compared: set[str] | None = None
     """The ids of the runs on the loss plot beside the displayed one; None for the newest on the same text."""
 
+    # the browser, see browser_storage.py
+    browser_keeps: bool | None = None
+    """Whether the browser keeps keys and drafts; None until it has answered."""
+    is_forgetting: bool = False
+    """True when the browser was told to remove everything."""
+
     # the address
+    arrived: dict[str, str] | None = None
+    """The query parameters with which the window was opened, without a key."""
+    link_problems: list[str] = field(default_factory=list)
+    """What was wrong with the link, until the browser has answered: its answer draws the page again."""
     followed: dict[str, str] | None = None
     """The query parameters about the next run that were last applied."""
     written: dict[str, str] | None = None
@@ -72,9 +85,6 @@ class Session:
     """The SHA-256 of the newest text that was cut or modified in this window."""
     is_duration_chosen: bool = False
     """True when a duration button has just set max_steps."""
-    draft_asked: str = field(default_factory=lambda: secrets.token_hex(8))
-    """The id of the request to the browser for its saved draft."""
-    draft_answered: bool = False
     first_draft: Any = None
     """The settings before the browser answered."""
     imported: tuple[str | None, str | None] = (None, None)

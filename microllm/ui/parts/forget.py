@@ -1,0 +1,28 @@
+"""Forget this person on a shared computer: remove what the browser keeps of them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ..state import browser_storage
+from ..state.session import session
+
+
+def forget() -> None:
+    """Let a person remove their owner keys and their draft from this browser. Nothing where it keeps none."""
+    if not session().browser_keeps:
+        return
+    is_sure = st.checkbox(
+        "Forget your runs on this browser",
+        key="forget-sure",
+        help="For a shared computer. This browser keeps the keys of your runs and your unstarted settings and text.",
+    )
+    if not is_sure:
+        return
+    st.caption(
+        "Your runs stay on this server. You can no longer control them, and no list shows those on your own texts. "
+        "Copy the links of those that you want to see again. A run that is training stops soon."
+    )
+    if st.button("Forget them now", key="forget", icon=":material/logout:"):
+        browser_storage.forget()
+        st.rerun()

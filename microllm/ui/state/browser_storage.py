@@ -1,0 +1,61 @@
+"""What a person's own browser keeps for them: the owner keys of their runs, and the draft of their next run.
+
+The address never holds a key, so it can be copied. The whole way of a key:
+
+1. A new run gets a key, which this window holds (`Session.owner_keys`); the run keeps only its hash. `send` hands it to
+   the browser's storage (components/storage.js), which all tabs of the browser share.
+2. A new page load knows nothing yet. Its first script run asks the browser, which answers once, with all keys and the
+   draft that it has. That costs one rerun per page load; until then `ownership.is_unknown` is true for a run that may
+   be the person's own.
+3. `receive` takes the answer and checks it as all that comes from a browser. With a bare address it then shows the
+   person's own newest run.
+4. A link from the command line has its key in the address. `navigation` takes it, the component removes it from the
+   address without an entry in the browser's history, and from then on it is a key like the others.
+
+If the browser refuses to keep anything, the session alone holds the keys, and the page says so.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import streamlit as st
+
+from ..components.storage import storage, told
+from . import navigation, ownership, saved_draft, view
+from .session import session
+
+
+def receive() -> str | None:
+    """Take what the browser holds, once per session. Sentences about what of the saved draft was lost."""
+    window = session()
+    if window.arrived is None:
+        window.arrived = navigation.without_keys(st.query_params.to_dict())
+    if window.browser_keeps is not None or (answer := told()) is None:
+        return None
+    window.browser_keeps = answer.get("refused") is not True
+    newest = ownership.take_keys(answer.get("keys"))
+    if newest and view.run_id() is None and saved_draft.is_bare(window.arrived):
+        navigation.show(newest)
+    return saved_draft.restore(answer.get("draft"), answer.get("mine") is True)
+
+
+def send() -> None:
+    """Let the browser keep what is chosen and owned now. Once per page, in no part that ticks."""
+    window = session()
+    if window.browser_keeps is None:
+        saved_draft.remember_first()
+    new = [(run_id, key) for run_id, key in ownership.keys().items() if run_id not in window.stored_keys]
+    storage(
+        asked=secrets.token_hex(4) if window.browser_keeps is None else None,
+        draft=saved_draft.written(),
+        keep=new,
+        drop=sorted(window.deleted_runs),
+        is_forgetting=window.is_forgetting,
+    )
+
+
+def forget() -> None:
+    """Let the browser remove all keys and drafts and open the page anew, in all its tabs. The runs stay."""
+    ownership.keys().clear()
+    session().is_forgetting = True
