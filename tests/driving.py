@@ -349,8 +349,9 @@ def stored_keys(page: Page) -> dict[str, str]:
 
 
 def step(page: Page) -> int | None:
-    """The step that the strip shows."""
-    found = re.search(r"([\d,]+) / [\d,]+", at(page, "run-bar").inner_text())
+    """The step that the strip shows; None for a run that came with MicroLLM, as every window shows one at first."""
+    shown = at(page, "run-bar").inner_text()
+    found = None if "came with" in shown else re.search(r"([\d,]+) / [\d,]+", shown)
     return int(found[1].replace(",", "")) if found else None
 
 
@@ -421,6 +422,28 @@ elements => {
 def contrast(texts: Locator) -> float:
     """The lowest contrast of these texts with what lies under them, as WCAG 2 reckons it."""
     return texts.evaluate_all(_CONTRAST)
+
+
+_NAMELESS = """() => {
+    const found = []
+    const pictures = "[role=img], [role=graphics-document], [role=graphics-symbol], canvas"
+    const walk = (root) => {
+        for (const one of root.querySelectorAll(pictures)) {
+            const isSeen = one.getClientRects().length && !one.closest("[aria-hidden=true]")
+            const isPart = one.tagName === "CANVAS" && one.closest("[role=img], [role=radio], [role=option]")
+            const name = one.getAttribute("aria-label") || one.querySelector(":scope > title")?.textContent
+            if (isSeen && !isPart && !name?.trim()) found.push(one.outerHTML.slice(0, 120))
+        }
+        for (const one of root.querySelectorAll("*")) if (one.shadowRoot) walk(one.shadowRoot)
+    }
+    walk(document)
+    return found
+}"""
+
+
+def nameless_pictures(page: Page) -> list[str]:
+    """The pictures, and parts of them that a screen reader visits, that have no name (axe calls it svg-img-alt)."""
+    return page.evaluate(_NAMELESS)
 
 
 # ---- one of our components alone, without a server

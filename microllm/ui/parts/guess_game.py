@@ -15,7 +15,6 @@ from ...data.texts import load_corpus
 from ...insight.guessing import Game, Turn, chances_of_model, chances_of_tables, commonest, letter_of
 from ...tokenizer import visible, visible_alone
 from ..components.guess import guess
-from ..state import draft
 from ..state.session import session
 from ..state.view import View
 from ..words import isolated, literal, percent
@@ -43,52 +42,39 @@ class _Play:
     notice: str = ""
 
 
-def guess_form(view: View | None) -> None:
+def guess_form(view: View) -> None:
     """The game, collapsed; it opens by itself when a run of this window has to wait for its first turn."""
-    is_new = view is not None and view.is_active and not view.has_a_curve
-    every = _WAITING_TICK_SECONDS if view and view.waits else _TICK_SECONDS
+    is_new = view.is_active and not view.has_a_curve
+    every = _WAITING_TICK_SECONDS if view.waits else _TICK_SECONDS
     live(_fold, every, key="guessing", when=is_new)
 
 
-def _fold(view: View | None) -> None:
-    if view and view.job and (view.job.seconds_to_turn() or 0) > 1 and not session().has_waited:
+def _fold(view: View) -> None:
+    if view.job and (view.job.seconds_to_turn() or 0) > 1 and not session().has_waited:
         session().has_waited = st.session_state["guess-fold"] = True
     if place := disclosure("Guess the next letter against the model", key="guess-fold"):
         with place:
             _play(view)
 
 
-def _play(view: View | None) -> None:
+def _play(view: View) -> None:
     try:
-        text = _text(view)
-        if text is None:
-            st.caption("The text is still loading …")
-            return
+        text = view.run.text_and_vocab()
         corpus = load_corpus(*text)
     except TextProblem as problem:
         st.caption(literal(str(problem)))
         return
-    play = session().play
-    if play is None or play.text != text:
-        play = _Play(text, Game(len(corpus.val), secrets.randbits(32)))
+    play = session().plays.get(text) or _Play(text, Game(len(corpus.val), secrets.randbits(32)))
     made, session().guessed = session().guessed, None
-    if made and made[0] == len(play.game.turns) and play.game.place is not None:
+    if made and made[0] == play.game.at and play.game.place is not None:
         play = _answer(view, play, corpus, made[1])
-    session().play = play
+    session().plays[text] = play
     _draw(view, play, corpus)
 
 
-def _text(view: View | None) -> tuple[str, str | None] | None:
-    """The text to play on, as load_corpus takes it; None while it is being downloaded. Raises TextProblem."""
-    if view:
-        return view.run.text_and_vocab()
-    chosen = draft.text()
-    return (chosen.sha256, None) if chosen else None
-
-
-def _predict(view: View | None, corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:
+def _predict(view: View, corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:
     """(what predicts, chances (V,)): the model at the displayed moment, or a counting table where there is no model."""
-    now = view.model(max_age=2.0, wait=0.2) if view else None
+    now = view.model(max_age=2.0, wait=0.2)
     if now is None:
         n, chances = chances_of_tables(corpus.tables, passage)
         return f"No model yet, so a {n}-character table", chances
@@ -96,56 +82,61 @@ def _predict(view: View | None, corpus: Corpus, passage: torch.Tensor) -> tuple[
     return f"The model at step {step:,}", chances_of_model(model, passage)
 
 
-def _answer(view: View | None, play: _Play, corpus: Corpus, typed: str) -> _Play:
+def _answer(view: View, play: _Play, corpus: Corpus, typed: str) -> _Play:
     character = letter_of(corpus.tokenizer, typed)
     if character is None:
         notice = f"{_named(typed)} does not occur in this text. Guess again."
         return replace(play, notice=notice, refused=play.refused + 1)
-    place = play.game.place
-    predictor, chances = _predict(view, corpus, corpus.val[play.game.passage(place)])
+    predictor, chances = _predict(view, corpus, corpus.val[play.game.passage])
     (yours,) = corpus.tokenizer.encode(character)
-    game = play.game.answered(int(corpus.val[place]), yours, chances)
+    game = play.game.answered(int(corpus.val[play.game.place]), yours, chances)
     return replace(play, game=game, predictors=(*play.predictors, predictor), notice="")
 
 
-def _draw(view: View | None, play: _Play, corpus: Corpus) -> None:
+def _draw(view: View, play: _Play, corpus: Corpus) -> None:
     game, decode = play.game, corpus.tokenizer.decode
-    context = view.info.model.block_size if view else 4  # characters: the largest table's
+    context = view.info.model.block_size
     place = game.place
-    passage = decode(corpus.val[game.passage(place)]) if place is not None else ""
+    passage = decode(corpus.val[game.passage]) if place is not None else ""
     before, seen = passage[: max(0, len(passage) - context)], passage[-context:]
     guess(
         {
-            "turn": len(game.turns),
+            "turn": game.at,
             "before": [visible(c) for c in before],
             "sight": [visible(c) for c in seen] if place is not None else [*_END],
             "spoken": f"What comes after: {passage}" if place is not None else "The game is over",
             "options": _options(*play.text),
             "notice": play.notice,
             "refused": play.refused,
-            "last": _last(game.turns[-1], play.predictors[-1], game, corpus) if game.turns else None,
+            "last": _last(game.turns[-1], play.predictors[-1], corpus) if game.turns else None,
             "score": _score(game),
             "over": place is None,
         },
         _remember,
     )
-    italic = f" Italic: too far back for this model to see (block_size {context})." if view and before else ""
+    italic = f" Italic: too far back for this model to see (block_size {context})." if before else ""
     st.caption(
         "Held-out text, which the model never trains on. Type one character (Enter is a line end ⏎) or tap one of the "
         f"most common. Then you see what the model predicts from the same text.{italic}"
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_how_it_scores(game), width="stretch")
+        if place is not None:
+            st.button("Next passage", key="guess-next", icon=":material/skip_next:", on_click=_skip, args=(play,))
         if game.turns:
-            st.button("New game", key="guess-new", icon=":material/restart_alt:", on_click=_forget)
+            st.button("New game", key="guess-new", icon=":material/restart_alt:", on_click=_forget, args=(play.text,))
 
 
 def _remember(turn: int, character: str) -> None:
     session().guessed = turn, character
 
 
-def _forget() -> None:
-    session().play = None
+def _skip(play: _Play) -> None:
+    session().plays[play.text] = replace(play, game=play.game.next_passage(), notice="")
+
+
+def _forget(text: tuple[str, str | None]) -> None:
+    session().plays.pop(text, None)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -156,9 +147,9 @@ def _options(sha256: str, vocab: str | None) -> list[dict[str, str]]:
     return [{"character": c, "shown": visible_alone(c), "name": _named(c)} for c in characters]
 
 
-def _last(turn: Turn, predictor: str, game: Game, corpus: Corpus) -> dict[str, Any]:
+def _last(turn: Turn, predictor: str, corpus: Corpus) -> dict[str, Any]:
     decode = corpus.tokenizer.decode
-    tail = decode(corpus.val[game.passage(turn.place)])[-_TAIL_CHARACTERS:]
+    tail = decode(corpus.val[max(0, turn.place - _TAIL_CHARACTERS) : turn.place])
     truth, yours, bet = (_named(decode([i])) for i in (turn.truth, turn.yours, turn.bet))
     guessed = f"guessed {bet} ({percent(turn.chance_of_bet)})"
     if turn.bet == turn.truth:

@@ -40,6 +40,7 @@ class Session:
 
     # the displayed run and moment
     run_id: str | None = None
+    """The run that was started, opened or linked to; None before that, when pages show the first of the gallery."""
     moment: int | None = None
     """The step of a snapshot; None is live."""
     problem: str | None = None
@@ -104,7 +105,8 @@ class Session:
     """The number of the held-out passage to read."""
 
     # the guessing game
-    play: Any = None
+    plays: dict[Any, Any] = field(default_factory=dict)
+    """The game on each text that was played on."""
     guessed: tuple[int, str] | None = None
     """(turn, character) of a guess that was just made."""
     has_waited: bool = False
