@@ -19,7 +19,10 @@ from ..sample import Sampling, probabilities
 from ..tokenizer import CharTokenizer
 
 SHOWN = 100
-"""Characters shown before the one to guess: the most that Shannon's readers saw."""
+"""Characters shown before the first one to guess: the most that Shannon's readers saw."""
+
+ASKED = 25
+"""Characters guessed in a passage, before another one begins."""
 
 
 @dataclass(frozen=True)
@@ -39,38 +42,48 @@ class Turn:
 class Game:
     """A game on a held-out text of `length` characters, at least two. The same seed asks for the same places.
 
-    From a random offset on, the text is cut into pieces. In random order, each piece is shown without its last
-    character, which is to be guessed. So every character with enough context before it is asked for with nearly the
-    same probability. None has been seen before, because pieces do not overlap.
+    From a random offset on, the text is cut into passages. They come in random order. Of each, all but the last few
+    characters are shown, and those are guessed one after another. So nearly every character with enough context before
+    it is asked for with the same probability. None has been seen before, because passages do not overlap. `at` is the
+    number of the next place, in the order of `places`.
     """
 
     length: int
     seed: int
     turns: tuple[Turn, ...] = ()
+    at: int = 0
 
     @property
     def shown(self) -> int:
-        """How many characters are shown before the one to guess: SHOWN, or an eighth of a short text."""
+        """How many characters are shown at the beginning of a passage: SHOWN, or an eighth of a short text."""
         return min(SHOWN, max(1, self.length // 8 - 1))
+
+    @property
+    def asked(self) -> int:
+        """How many characters of a passage are guessed."""
+        return min(ASKED, self.shown)
 
     @property
     def places(self) -> list[int]:
         """The positions of the characters to guess, in the order of the turns."""
         generator = torch.Generator().manual_seed(stream_seed(self.seed, "guessing"))
-        piece = self.shown + 1
-        begin = int(torch.randint(min(piece, self.length - piece + 1), (1,), generator=generator))
-        order = torch.randperm((self.length - begin) // piece, generator=generator)
-        return (begin + order * piece + self.shown).tolist()
+        size = self.shown + self.asked
+        begin = int(torch.randint(min(size, self.length - size + 1), (1,), generator=generator))
+        order = torch.randperm((self.length - begin) // size, generator=generator)
+        return (begin + order[:, None] * size + self.shown + torch.arange(self.asked)).flatten().tolist()
 
     @property
     def place(self) -> int | None:
         """The position of the next character to guess; None after the last."""
         places = self.places
-        return places[len(self.turns)] if len(self.turns) < len(places) else None
+        return places[self.at] if self.at < len(places) else None
 
-    def passage(self, place: int) -> slice:
-        """The part of the held-out text that is shown before the character at `place`."""
-        return slice(place - self.shown, place)
+    @property
+    def passage(self) -> slice:
+        """The part of the held-out text that is shown before the next place. Raises ValueError after the end."""
+        if self.place is None:
+            raise ValueError("This game is over.")
+        return slice(self.place - self.at % self.asked - self.shown, self.place)
 
     def answered(self, truth: int, yours: int, chances: torch.Tensor) -> Game:
         """The game after a guess, with the model's `chances` (V,) at this place. Raises ValueError after the end."""
@@ -78,7 +91,11 @@ class Game:
             raise ValueError("This game is over.")
         bet = int(chances.argmax())
         turn = Turn(self.place, truth, yours, bet, chances[bet].item(), chances[truth].item())
-        return replace(self, turns=(*self.turns, turn))
+        return replace(self, turns=(*self.turns, turn), at=self.at + 1)
+
+    def next_passage(self) -> Game:
+        """The game at the beginning of the next passage."""
+        return replace(self, at=(self.at // self.asked + 1) * self.asked)
 
     @property
     def yours(self) -> int:

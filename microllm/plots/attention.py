@@ -115,7 +115,7 @@ def distance_spec(block_size: int, mode: str) -> dict[str, Any]:
             },
             "tooltip": [
                 {"field": "back", "title": "characters back"},
-                {"field": "share", "title": "share of attention", "format": ".1%"},
+                {"field": "share", "title": "share of attention", "format": ".0%"},
             ],
         },
     }

@@ -7,6 +7,8 @@ from making import wait_until
 from patience import patience
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of
 
+from microllm.data.store import forget_text
+from microllm.data.texts import load_corpus
 from microllm.runs.run import Run
 from microllm.ui import server, shell
 from microllm.ui.parts import live
@@ -22,6 +24,26 @@ OF_THE_PAGE = {
 
 def has_the_run_bar(at) -> bool:
     return bool({"bar-start", "bar-stop"} & keys(at))
+
+
+def test_nothing_is_red_before_a_person_did_anything(finished_run, monkeypatch):
+    monkeypatch.delenv("MICROLLM_MIRROR")  # so that the book cannot be downloaded
+    for page in PAGES:
+        at = open_app(page)
+        server.published("book").wait(patience())
+        at.run()
+        assert not at.exception and not at.error, page
+    at = go_to(at, "train")
+    at.selectbox(key="text").set_value("own").run()
+    assert at.info and not at.error and at.button(key="start").disabled
+    forget_text(finished_run.read_info().text.sha256)  # an imported run comes without its text
+    load_corpus.cache_clear()
+    for page in PAGES:
+        at = open_app(page, run=finished_run.id)
+        at.session_state["view"] = "Read"
+        at.run()
+        assert not at.exception and not at.error, page
+    assert at.warning
 
 
 @pytest.mark.parametrize("page", PAGES)

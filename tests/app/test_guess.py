@@ -24,6 +24,11 @@ def shown(at) -> dict:
     raise AssertionError("the game is not on the page")
 
 
+def play_of(at):
+    """The game on the newest text."""
+    return [*at.session_state["session"].plays.values()][-1]
+
+
 def is_open(at) -> bool:
     """True when the game is on the page."""
     return any(element.proto.component_name == "microllm.guess" for element in at.get("bidi_component"))
@@ -62,15 +67,15 @@ def test_a_guess_is_scored_beside_that_of_the_model_at_the_same_place(at, finish
     corpus, (step, model) = finished_run.load_corpus(), server.runner().model_now(finished_run)
     expected_yours = expected_models = 0
     for n in range(6):
-        play = at.session_state["session"].play
+        play = play_of(at)
         place = play.game.place
-        passage, truth = corpus.val[play.game.passage(place)], int(corpus.val[place])
+        passage, truth = corpus.val[play.game.passage], int(corpus.val[place])
         bet = int(chances_of_model(model, passage).argmax())
         own = truth if n % 2 else (truth + 1) % corpus.vocab_size
         expected_yours += own == truth
         expected_models += bet == truth
         say(at, corpus.tokenizer.decode([own]))
-        turn = at.session_state["session"].play.game.turns[-1]
+        turn = play_of(at).game.turns[-1]
         assert (turn.place, turn.truth, turn.yours, turn.bet) == (place, truth, own, bet)
         last = shown(at)["last"]
         assert ("right" in last["yours"]) == (own == truth)
@@ -80,10 +85,10 @@ def test_a_guess_is_scored_beside_that_of_the_model_at_the_same_place(at, finish
 
 
 def test_the_answer_is_not_sent_to_the_browser_before_the_guess(at):
-    play = at.session_state["session"].play
+    play = play_of(at)
     corpus = load_corpus(*play.text)
     data = shown(at)
-    passage = corpus.tokenizer.decode(corpus.val[play.game.passage(play.game.place)])
+    passage = corpus.tokenizer.decode(corpus.val[play.game.passage])
     assert data["before"] + data["sight"] == [visible(c) for c in passage]
     assert data["last"] is None
     assert set(data) == {"turn", "before", "sight", "spoken", "options", "notice", "refused", "last", "score", "over"}
@@ -119,7 +124,7 @@ def test_a_composed_letter_is_the_letter_of_the_text_however_it_is_composed(writ
     server.runner().start(run).join(60)
     at = unfold(open_app("train", run=run.id))
     say(at, unicodedata.normalize(typed, "é"))
-    (turn,) = at.session_state["session"].play.game.turns
+    (turn,) = play_of(at).game.turns
     assert run.tokenizer.decode([turn.yours]) == text[0]
     say(at, unicodedata.normalize(typed, "è"))
     assert shown(at)["turn"] == 1
@@ -138,22 +143,22 @@ def test_a_rerun_keeps_the_place_and_the_score_and_another_page_too(at):
 
 def test_a_new_game_starts_at_zero_with_other_places(at):
     say(at, " ")
-    seed = at.session_state["session"].play.game.seed
+    seed = play_of(at).game.seed
     click(at, "guess-new")
     assert shown(at)["turn"] == 0
     assert shown(at)["score"] == ""
-    assert at.session_state["session"].play.game.seed != seed
+    assert play_of(at).game.seed != seed
 
 
 def test_before_there_is_a_model_a_counting_table_plays_and_is_named():
     run = new_run()
     with run.writing():  # it waits for its turn
         at = unfold(open_app("train", run=run.id))
-    play = at.session_state["session"].play
+    play = play_of(at)
     corpus = load_corpus(*play.text)
-    n, chances = chances_of_tables(corpus.tables, corpus.val[play.game.passage(play.game.place)])
+    n, chances = chances_of_tables(corpus.tables, corpus.val[play.game.passage])
     say(at, "e")
-    turn = at.session_state["session"].play.game.turns[0]
+    turn = play_of(at).game.turns[0]
     assert turn.bet == int(chances.argmax())
     assert turn.chance_of_truth == pytest.approx(chances[turn.truth].item())
     assert f"{n}-character table" in shown(at)["last"]["bet"]
@@ -167,21 +172,39 @@ def test_the_snapshot_on_show_plays(at, finished_run):
     assert f"step {past:,}" in shown(at)["last"]["bet"]
 
 
-def test_another_text_is_another_game(at):
+def test_the_same_passage_goes_on_letter_by_letter_until_another_one_is_asked_for(at, finished_run):
+    corpus, before = finished_run.load_corpus(), shown(at)
+    for turn in range(3):
+        truth = int(corpus.val[play_of(at).game.place])
+        say(at, " ")
+        assert shown(at)["turn"] == turn + 1
+        before["sight"].append(visible(corpus.tokenizer.decode([truth])))
+        assert shown(at)["before"] + shown(at)["sight"] == before["before"] + before["sight"]
+    click(at, "guess-next")
+    assert shown(at)["before"] + shown(at)["sight"] != before["before"] + before["sight"]
+    assert len(shown(at)["before"] + shown(at)["sight"]) == play_of(at).game.shown
+    assert " of 3," in shown(at)["score"]
+
+
+def test_another_text_is_another_game_and_the_first_goes_on_when_one_comes_back(at, finished_run):
     say(at, " ")
+    before = shown(at)
     other = new_run("a quite different text with letters " * 100, max_steps=5)
     server.runner().start(other).join(patience())
     at.query_params["run"] = other.id
     unfold(at)
     assert shown(at)["turn"] == 0
-    assert at.session_state["session"].play.text == other.text_and_vocab()
+    assert other.text_and_vocab() in at.session_state["session"].plays
+    at.query_params["run"] = finished_run.id
+    unfold(at)
+    assert shown(at) == before
 
 
 def test_all_places_of_a_short_text_can_be_guessed_and_then_the_game_is_over():
     short = new_run("so short a text is soon read. " * 5, max_steps=5)
     server.runner().start(short).join(patience())
     at = unfold(open_app("train", run=short.id))
-    for _ in range(len(at.session_state["session"].play.game.places)):
+    for _ in range(len(play_of(at).game.places)):
         assert not shown(at)["over"]
         say(at, " ")
     assert shown(at)["over"]

@@ -15,6 +15,7 @@ from driving import (
     Server,
     at,
     finished_run,
+    nameless_pictures,
     press,
     press_start,
     run_id,
@@ -140,6 +141,7 @@ def test_every_page_is_in_order(state, crowded, new_page):
             where = f"{address}, {state}, {width} pixels"
             assert page.evaluate("document.scrollingElement.scrollWidth") <= width, where
             assert not unnamed(page), where
+            assert not (pictures := nameless_pictures(page)), (where, pictures)
             assert not (small := page.evaluate(_SMALL)), (where, small)
             photograph(page, f"{state}-{address}-{width}".replace(" ", "-"))
         assert "exception" not in page.locator("[data-testid=stMain]").inner_text().lower()

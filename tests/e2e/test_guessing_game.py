@@ -10,6 +10,9 @@ from playwright.sync_api import expect
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 
+FOCUS = "document.activeElement.shadowRoot?.activeElement?.tagName"
+
+
 def unfold(page):
     """Open the game; its field. A click at the moment when the page is drawn again may be lost, so it is repeated."""
     for _ in range(3):
@@ -32,8 +35,7 @@ def test_the_keyboard_alone_plays_a_game_while_a_run_trains(page, server):
     button(page, "guess-fold-button").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".guess .blank")).to_be_visible()
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.shadowRoot?.activeElement?.tagName") == "INPUT"
+    until(page, lambda: page.evaluate(FOCUS) == "INPUT", "keys go to the game at once")
     for n, key in enumerate(["e", "Space", "Enter", "T", "."], 1):
         passage = page.locator(".guess .passage").inner_text()
         page.keyboard.press(key)
@@ -42,6 +44,8 @@ def test_the_keyboard_alone_plays_a_game_while_a_run_trains(page, server):
         assert page.locator(".guess input").input_value() == ""
         expect(page.locator(".guess .bet")).to_contain_text(re.compile(r"step \d"))
         expect(page.locator(".guess .answer")).to_be_visible()
+    press(page, "guess-next")
+    until(page, lambda: page.evaluate(FOCUS) == "INPUT", "the keys go on to the next passage")
     wait_for_more_steps(page)
     assert guesses(page) == 5
     assert not page.errors

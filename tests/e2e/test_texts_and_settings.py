@@ -13,6 +13,7 @@ from driving import (
     contrast,
     fill,
     finished_run,
+    nameless_pictures,
     press,
     press_start,
     run_id,
@@ -93,7 +94,7 @@ def test_the_bars_answer_the_temperature(page, server):
     expect(bar).to_be_visible()
 
     def first_bar() -> float:
-        found = re.search(r"([\d.]+) %", bar.inner_text())
+        found = re.search(r"(\d+)\s%", bar.inner_text())
         return float(found[1]) if found else -1.0
 
     usual = until(page, lambda: (now := first_bar()) > 0 and now, "bars")
@@ -117,6 +118,10 @@ def test_small_print_numbers_of_axes_and_the_main_button_are_readable(scheme, ne
     ):
         expect(page.locator(what).first).to_be_visible()
         assert contrast(page.locator(what).first) >= 4.5, what
+    for key, what in (("more", ".st-key-learning-rate [role=graphics-document]"), ("guess-fold", ".guess .blank")):
+        press(page, f"{key}-button")
+        expect(page.locator(what)).to_be_visible()
+    assert nameless_pictures(page) == []
 
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

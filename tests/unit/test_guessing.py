@@ -2,43 +2,63 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 from microllm import CharTokenizer, Corpus, CountingTables, MicroLLM, ModelConfig
 from microllm.data.builtin import drawing_room
-from microllm.insight.guessing import SHOWN, Game, chances_of_model, chances_of_tables, commonest, letter_of
+from microllm.insight.guessing import ASKED, SHOWN, Game, chances_of_model, chances_of_tables, commonest, letter_of
 
 LENGTHS = (2, 3, 7, 20, 150, 1_000, 12_345)
 
 
+def steps_of(game: Game) -> Iterator[Game]:
+    """The game at each of its turns."""
+    while game.place is not None:
+        yield game
+        game = game.answered(0, 0, torch.tensor([1.0]))
+
+
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize("seed", range(8))
-def test_no_character_that_was_shown_or_asked_for_comes_again(length, seed):
-    game = Game(length, seed)
-    seen = Counter()
-    for place in game.places:
-        passage = game.passage(place)
-        assert 0 <= passage.start < passage.stop == place < length
-        seen.update(range(passage.start, place + 1))
+def test_no_character_is_asked_for_that_was_shown_before_and_no_passage_comes_again(length, seed):
+    seen = set()
+    for game in steps_of(Game(length, seed)):
+        passage = game.passage
+        assert 0 <= passage.start < passage.stop == game.place < length
+        assert game.place not in seen
+        is_new = game.at % game.asked == 0
+        assert len(seen & {*range(passage.start, game.place)}) == (0 if is_new else passage.stop - passage.start - 1)
+        seen |= {*range(passage.start, game.place)}
     assert seen
-    assert max(seen.values()) == 1
+
+
+def test_a_passage_goes_on_by_one_character_a_turn_and_another_begins_when_asked_for():
+    game = Game(72_871, seed=3)
+    start = game.passage.start
+    for turn in range(ASKED):
+        assert game.passage == slice(start, start + SHOWN + turn)
+        assert game.next_passage().place == game.places[ASKED]
+        game = game.answered(0, 0, torch.tensor([1.0]))
+    assert game.passage.start != start
+    assert Game(72_871, seed=3).next_passage().passage == game.passage
 
 
 def test_a_long_text_shows_a_hundred_characters_and_uses_nearly_all_of_it():
     game = Game(72_871, seed=3)
     assert game.shown == SHOWN == 100
-    assert len(game.places) in (720, 721)
+    assert len(game.places) // ASKED in (581, 582, 583)
 
 
-def test_every_character_with_enough_before_it_is_asked_for_equally_often():
-    first = Counter(Game(300, seed).place for seed in range(20_000))
-    shown = Game(300, 0).shown
-    assert set(first) == set(range(shown, 300))
-    expected = 20_000 / (300 - shown)
-    # the number of pieces depends on the offset by one, so a place is up to 1/8 more likely; the rest is chance
-    assert max(abs(count - expected) for count in first.values()) < expected * 0.15 + 5 * math.sqrt(expected)
+def test_every_character_with_enough_around_it_is_asked_for_equally_often():
+    counts = Counter(place for seed in range(20_000) for place in Game(300, seed).places)
+    shown, asked = Game(300, 0).shown, Game(300, 0).asked
+    assert set(counts) == set(range(shown, 300))
+    size = shown + asked
+    for place in range(size, 300 - size):
+        assert counts[place] == pytest.approx(20_000 * asked / size, rel=0.05)
 
 
 def test_the_same_seed_asks_for_the_same_places_and_another_one_for_others():

@@ -37,12 +37,16 @@ const piece = (parent, kind, glyphs) => {
   return part
 }
 
+// A click with a mouse lets the keys go on to the field; a tap must not, or the keyboard of a phone would cover the game.
+const hasMouse = () => matchMedia("(pointer: fine)").matches
+
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const find = (css) => root.querySelector(css)
   const box = find(".guess")
   const field = find("input")
   const state = (box.state ??= { waiting: [], sent: null, data: null, timer: null, options: "", passage: "", last: "" })
   const isNew = state.data === null
+  const isOtherTurn = state.data?.turn !== data.turn
   const isAnswered = state.sent !== null && (state.sent !== data.turn || state.data.refused !== data.refused)
   if (data.over || (state.data && data.turn < state.data.turn)) state.waiting = []
   else if (isAnswered) state.waiting.shift()
@@ -92,7 +96,10 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   }
   find(".options").querySelectorAll("button").forEach((button, i) => {
     button.disabled = data.over
-    button.onclick = () => state.make(data.options[i].character, data.options[i].shown)
+    button.onclick = (event) => {
+      state.make(data.options[i].character, data.options[i].shown)
+      if (event.detail && hasMouse()) field.focus({ preventScroll: true }) // a key that pressed it is no click: 0
+    }
   })
 
   const passage = find(".passage")
@@ -123,5 +130,13 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     find(".bet").textContent = data.last ? data.last.bet : ""
   }
   find(".score").textContent = data.score
+
+  // The field takes keys at once, unless the person is typing elsewhere: after a click on one of our buttons the focus is
+  // there or nowhere.
+  const active = document.activeElement
+  const isOurs = active?.tagName === "BUTTON" && (isNew || active.closest(".st-key-guess-fold"))
+  if ((isNew || isOtherTurn) && !data.over && hasMouse() && (active === document.body || isOurs)) {
+    field.focus({ preventScroll: true })
+  }
   if (state.sent === null) state.send()
 }

@@ -7,7 +7,7 @@ from contextlib import suppress
 import streamlit as st
 
 from ...plots import OtherRun
-from ...runs import catalog
+from ...runs import catalog, gallery
 from ...runs.advice import distinction
 from ...runs.info import ACTIVE, RunInfo, RunProblem
 from ..server import opened
@@ -20,7 +20,7 @@ from ..words import literal
 MAX_COMPARED = 4
 """As many as the plot has colors for."""
 
-_MAX_LISTED = 12
+_MAX_LISTED = 40  # of other people's runs; the menu scrolls
 _COMPARED_AT_FIRST = 3
 
 
@@ -54,31 +54,29 @@ def others(view: View) -> list[OtherRun]:
 
 
 def _candidates(view: View) -> list[RunInfo]:
-    """The runs that can be compared, the newest first; before them the parent of a fork, which goes on."""
+    """The runs that can be compared, the newest first; before them the parent of a fork, which goes on, and after them
+    those that came with MicroLLM.
+    """
     info, parent = view.info, view.info.parent
     ids = [parent.id] if parent and parent.goes_on and ownership.knows_parent() else []
-    ids += [*session().met_runs, *_runs_on(info.text.sha256)]
+    ids += [*session().met_runs, *_runs_on(info.text.sha256), *gallery.IDS]
     found = []
     for run_id in dict.fromkeys(ids):
         with suppress(RunProblem):  # deleted since
             run = opened(run_id)
             other = run.read_info()
             is_elsewhere = other.state in ACTIVE and not window().holds(run_id)
-            if (
-                run_id != info.id
-                and other.text.sha256 == info.text.sha256
-                and not is_elsewhere
-                and ownership.lists(run)
-            ):
+            is_on_this_text = other.text.sha256 == info.text.sha256
+            if run_id != info.id and is_on_this_text and not is_elsewhere and ownership.lists(run):
                 found.append(other)
-    found.sort(key=lambda other: (other.id != (parent and parent.id), -other.created))
-    return found[:_MAX_LISTED]
+    found.sort(key=lambda other: (other.id != (parent and parent.id), other.id in gallery.IDS, -other.created))
+    return found
 
 
 def _chosen(view: View) -> list[RunInfo]:
     found, chosen = _candidates(view), session().compared
     if chosen is None:
-        return found[:_COMPARED_AT_FIRST]
+        return [info for info in found if info.id not in gallery.IDS][:_COMPARED_AT_FIRST]
     return [info for info in found if info.id in chosen][:MAX_COMPARED]
 
 
@@ -103,4 +101,4 @@ def _first_step(view: View, other: RunInfo) -> int:
 def _runs_on(sha256: str) -> list[str]:
     """The ids of the newest runs on a text, at most 5 s old."""
     runs = (run for run in catalog.all_runs() if run.read_info().text.sha256 == sha256)
-    return [run.id for run, _ in zip(runs, range(4 * _MAX_LISTED), strict=False)]
+    return [run.id for run, _ in zip(runs, range(_MAX_LISTED), strict=False)]

@@ -64,13 +64,11 @@ def _play(view: View) -> None:
     except TextProblem as problem:
         st.caption(literal(str(problem)))
         return
-    play = session().play
-    if play is None or play.text != text:
-        play = _Play(text, Game(len(corpus.val), secrets.randbits(32)))
+    play = session().plays.get(text) or _Play(text, Game(len(corpus.val), secrets.randbits(32)))
     made, session().guessed = session().guessed, None
-    if made and made[0] == len(play.game.turns) and play.game.place is not None:
+    if made and made[0] == play.game.at and play.game.place is not None:
         play = _answer(view, play, corpus, made[1])
-    session().play = play
+    session().plays[text] = play
     _draw(view, play, corpus)
 
 
@@ -89,10 +87,9 @@ def _answer(view: View, play: _Play, corpus: Corpus, typed: str) -> _Play:
     if character is None:
         notice = f"{_named(typed)} does not occur in this text. Guess again."
         return replace(play, notice=notice, refused=play.refused + 1)
-    place = play.game.place
-    predictor, chances = _predict(view, corpus, corpus.val[play.game.passage(place)])
+    predictor, chances = _predict(view, corpus, corpus.val[play.game.passage])
     (yours,) = corpus.tokenizer.encode(character)
-    game = play.game.answered(int(corpus.val[place]), yours, chances)
+    game = play.game.answered(int(corpus.val[play.game.place]), yours, chances)
     return replace(play, game=game, predictors=(*play.predictors, predictor), notice="")
 
 
@@ -100,18 +97,18 @@ def _draw(view: View, play: _Play, corpus: Corpus) -> None:
     game, decode = play.game, corpus.tokenizer.decode
     context = view.info.model.block_size
     place = game.place
-    passage = decode(corpus.val[game.passage(place)]) if place is not None else ""
+    passage = decode(corpus.val[game.passage]) if place is not None else ""
     before, seen = passage[: max(0, len(passage) - context)], passage[-context:]
     guess(
         {
-            "turn": len(game.turns),
+            "turn": game.at,
             "before": [visible(c) for c in before],
             "sight": [visible(c) for c in seen] if place is not None else [*_END],
             "spoken": f"What comes after: {passage}" if place is not None else "The game is over",
             "options": _options(*play.text),
             "notice": play.notice,
             "refused": play.refused,
-            "last": _last(game.turns[-1], play.predictors[-1], game, corpus) if game.turns else None,
+            "last": _last(game.turns[-1], play.predictors[-1], corpus) if game.turns else None,
             "score": _score(game),
             "over": place is None,
         },
@@ -124,16 +121,22 @@ def _draw(view: View, play: _Play, corpus: Corpus) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_how_it_scores(game), width="stretch")
+        if place is not None:
+            st.button("Next passage", key="guess-next", icon=":material/skip_next:", on_click=_skip, args=(play,))
         if game.turns:
-            st.button("New game", key="guess-new", icon=":material/restart_alt:", on_click=_forget)
+            st.button("New game", key="guess-new", icon=":material/restart_alt:", on_click=_forget, args=(play.text,))
 
 
 def _remember(turn: int, character: str) -> None:
     session().guessed = turn, character
 
 
-def _forget() -> None:
-    session().play = None
+def _skip(play: _Play) -> None:
+    session().plays[play.text] = replace(play, game=play.game.next_passage(), notice="")
+
+
+def _forget(text: tuple[str, str | None]) -> None:
+    session().plays.pop(text, None)
 
 
 @st.cache_data(show_spinner=False, max_entries=32)
@@ -144,9 +147,9 @@ def _options(sha256: str, vocab: str | None) -> list[dict[str, str]]:
     return [{"character": c, "shown": visible_alone(c), "name": _named(c)} for c in characters]
 
 
-def _last(turn: Turn, predictor: str, game: Game, corpus: Corpus) -> dict[str, Any]:
+def _last(turn: Turn, predictor: str, corpus: Corpus) -> dict[str, Any]:
     decode = corpus.tokenizer.decode
-    tail = decode(corpus.val[game.passage(turn.place)])[-_TAIL_CHARACTERS:]
+    tail = decode(corpus.val[max(0, turn.place - _TAIL_CHARACTERS) : turn.place])
     truth, yours, bet = (_named(decode([i])) for i in (turn.truth, turn.yours, turn.bet))
     guessed = f"guessed {bet} ({percent(turn.chance_of_bet)})"
     if turn.bet == turn.truth:

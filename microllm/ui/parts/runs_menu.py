@@ -56,8 +56,8 @@ def menu(view: View) -> None:
         _runs(view, found)
         if not found:
             st.caption("No run matches.")
-        private = "" if lists_all_runs() else " and other people's runs on their own texts"
-        st.caption(f"Runs training in other windows{private} are not listed.")
+        private = "" if lists_all_runs() else " and their runs on their own texts"
+        st.caption(f"Other people's runs that are training{private} are not listed.")
         _damaged(damaged)
 
 
@@ -70,7 +70,7 @@ def _listed(runs: Iterable[Run]) -> list[Listed]:
     for run in runs:
         try:
             info = run.read_info()
-            is_elsewhere = info.state in ACTIVE and not window().holds(run.id)
+            is_elsewhere = info.state in ACTIVE and not (window().holds(run.id) or ownership.owns(run.id))
             if not is_elsewhere and ownership.lists(run):
                 listed.append((run, info))
         except RunProblem:  # deleted since the list was made

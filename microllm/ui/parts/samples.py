@@ -7,6 +7,7 @@ import time
 import streamlit as st
 
 from ... import plots
+from ...data.decode import TextProblem
 from ...runs.gallery import ScoredSample
 from ...tokenizer import visible
 from .. import server
@@ -21,7 +22,9 @@ def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
         sample = _sample(view)
         show_sample(sample, _shown(sample) if sample else "…", is_now=view.moment is None)
         _milestones(view, passed)
-    except ValueError as problem:  # its text or its weights cannot be read
+    except TextProblem as problem:  # an imported run comes without its text
+        st.warning(literal(str(problem)), icon=":material/description:")
+    except ValueError as problem:  # its weights cannot be read
         st.error(literal(str(problem)), icon=":material/error:")
 
 

@@ -63,7 +63,8 @@ def text() -> texts.Text | None:
     try:
         chosen = draft.text()
     except TextProblem as problem:
-        st.error(literal(str(problem)), icon=":material/description:")
+        show = st.info if draft.has_no_own_text() else st.error
+        show(literal(str(problem)), icon=":material/description:")
         return None
     if chosen:
         vocab_size = texts.load_corpus(chosen.sha256).vocab_size

@@ -140,6 +140,12 @@ def source_in_use() -> str | None:
     return source
 
 
+def has_no_own_text() -> bool:
+    """True while the user's own text is chosen and none was given yet, which is no mistake."""
+    own = session().own
+    return text_choice()["source"] == "own" and own.text is None and own.problem is None
+
+
 def _own(source: str, how: str, first: int | None) -> texts.Text:
     read_own_fields()
     own = session().own.text

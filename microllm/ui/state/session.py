@@ -105,7 +105,8 @@ class Session:
     """The number of the held-out passage to read."""
 
     # the guessing game
-    play: Any = None
+    plays: dict[Any, Any] = field(default_factory=dict)
+    """The game on each text that was played on."""
     guessed: tuple[int, str] | None = None
     """(turn, character) of a guess that was just made."""
     has_waited: bool = False
