@@ -32,8 +32,10 @@ class Served(NamedTuple):
 
 
 @contextlib.contextmanager
-def serve(log: bool = False, streamlit: Sequence[str] = ("-m", "streamlit")) -> Iterator[Served]:
-    """A fresh server with an empty home; it is ended with Ctrl-C. With `log`, what it prints is kept.
+def serve(
+    log: bool = False, streamlit: Sequence[str] = ("-m", "streamlit"), script: str = "app.py"
+) -> Iterator[Served]:
+    """A fresh server of `script` with an empty home; it is ended with Ctrl-C. With `log`, what it prints is kept.
 
     `streamlit` is what Python is told to run; another program than Streamlit's gets the same arguments.
     """
@@ -42,7 +44,7 @@ def serve(log: bool = False, streamlit: Sequence[str] = ("-m", "streamlit")) -> 
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as home:
         flags = [f"--server.port={port}", "--server.address=127.0.0.1", "--global.e2eTest=true"]
-        command = [sys.executable, *streamlit, "run", "app.py", *flags]
+        command = [sys.executable, *streamlit, "run", script, *flags]
         environment = os.environ | {"MICROLLM_HOME": home}
         printed = Path(home, "server.log")
         with printed.open("w") as file:

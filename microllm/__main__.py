@@ -194,15 +194,10 @@ def _new_run(options: argparse.Namespace, owner_key: str) -> Run:
 def _chosen_text(options: argparse.Namespace) -> Text:
     """The text that the flags name. Prints what was assumed or left out."""
     from .data import texts
-    from .data.download import fetch
 
     sources = options.text or ["book"]
-    for published in (PUBLISHED_TEXTS[source] for source in sources if source in PUBLISHED_TEXTS):
-        # downloaded here, if it is not stored yet, to show the progress
-        fetch(
-            published,
-            lambda share, name=published.name: console.show(f"{name}: {share:.0%} downloaded" if share < 1 else ""),
-        )
+    for source in sources:
+        _download(source)
     text = texts.choose(*sources, how=options.transform or "none", first=options.first, encoding=options.encoding)
     if text.notice:
         console.note(text.notice)
@@ -252,6 +247,8 @@ def _forked_run(options: argparse.Namespace, owner_key: str) -> Run:
     ):
         raise ValueError("--encoding, --transform and --first are for a new text: name it with --text.")
     parent = Run.open(options.fork)
+    if options.text is None and parent.is_from_gallery:
+        _fetch_the_text_of(parent)
     _check_threads_and_processes(options, parent.read_info().train)
     step = parent.newest_snapshot() if options.step is None else options.step
     text = None if options.text is None else _chosen_text(options)
@@ -265,6 +262,26 @@ def _forked_run(options: argparse.Namespace, owner_key: str) -> Run:
     if origin.left_out:
         console.note(f"Left out, because {origin.name} does not know them: {' '.join(map(visible, origin.left_out))}")
     return run
+
+
+def _fetch_the_text_of(run: Run) -> None:
+    """Store the text of a run of the gallery, which came without it: it is made here or downloaded."""
+    from .data import texts
+
+    text = run.read_info().text
+    if not texts.is_kept(text):
+        home().mkdir(parents=True, exist_ok=True)
+        _download(text.source)
+        texts.restore(text)
+
+
+def _download(source: str) -> None:
+    """Download a published text, if this is one and it is not stored yet, and show the progress."""
+    from .data.download import fetch
+
+    if published := PUBLISHED_TEXTS.get(source):
+        name = published.name
+        fetch(published, lambda share: console.show(f"{name}: {share:.0%} downloaded" if share < 1 else ""))
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -323,7 +340,7 @@ def _generate(options: argparse.Namespace) -> int:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    from .runs.catalog import runs_and_damaged
+    from .runs.catalog import gallery_runs, runs_and_damaged
     from .runs.history import summary
     from .runs.info import RunProblem, hash_key
     from .runs.run import Run
@@ -337,15 +354,17 @@ def _runs(options: argparse.Namespace) -> int:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # no folder means no runs
         os.listdir(runs_dir())  # raises PermissionError, which the listing below would hide
     runs, damaged = runs_and_damaged()
-    for run in runs:
+    for run in runs + gallery_runs():
         try:
             info, known = run.read_info(), summary(run.history.path)
         except RunProblem:  # deleted since it was listed
             continue
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(info.created))
+        when = "with MicroLLM" if run.is_from_gallery else when
         loss = f"best validation loss {known.best:.3f}" if known.best is not None else "no validation loss yet"
         steps = f"{known.step or 0:,} steps"
-        console.say(f"{run.id}  {when}  {info.name:<20} {info.state:<12} {steps}, {loss}   {info.text.name}")
+        line = f"{info.name:<20} {info.state:<12} {steps}, {loss}   {info.text.name}"
+        console.say(f"{run.id:<16}  {when:<16}  {line}")
     for run_id in damaged:
         console.say(f"{run_id}  damaged: part of its folder cannot be used")
     console.say(f"in {runs_dir()}")

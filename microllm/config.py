@@ -256,6 +256,16 @@ PRESETS = {
 MIN_TEXT_CHARACTERS = 20
 """The minimum length of a text, in characters."""
 
+REFERENCE_NAMES = {
+    "uniform": "guessing blindly",
+    "table_1": "letter frequencies",
+    "table_2": "pairs of characters",
+    "table_3": "3-character table",
+    "table_5": "5-character table",
+    "floor": "best possible (entropy)",
+}
+"""What the reference losses of a run are called: what counting reaches on its text, and the entropy if it is known."""
+
 _MAX_THREADS = 256
 
 LIVE = tuple(f.name for f in fields(TrainConfig) if f.metadata["live"])

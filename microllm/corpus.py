@@ -18,15 +18,6 @@ COUNTED_CHARACTERS = 5_000_000
 
 TABLE_SIZES = (1, 2, 3, 5)
 
-REFERENCE_NAMES = {
-    "uniform": "guessing blindly",
-    "table_1": "letter frequencies",
-    "table_2": "pairs of characters",
-    "table_3": "3-character table",
-    "table_5": "5-character table",
-    "floor": "best possible (entropy)",
-}
-
 
 def split_at(length: int) -> int:
     """The number of characters to train on: the first 90 %. The rest is held out for validation."""

@@ -10,7 +10,6 @@ from microllm.ui.parts import attention, run_line, text_fields
 from microllm.ui.state.view import look
 
 view = look()
-text_fields.need_a_run(view, "This page shows which earlier characters a model attends to. Train a model first.")
 with st.sidebar:
     sentence = text_fields.sentence(view)
     if sentence:

@@ -6,11 +6,10 @@ from microllm.ui import shell
 
 shell.enter("pages/generate.py", "Generate")
 
-from microllm.ui.parts import read, run_line, text_fields, write
+from microllm.ui.parts import read, run_line, write
 from microllm.ui.state.view import look
 
 view = look()
-text_fields.need_a_run(view, "A language model writes one character after another. Train a model first.")
 with st.sidebar:
     mode = st.segmented_control(
         "Mode",

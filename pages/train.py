@@ -3,8 +3,9 @@
 import streamlit as st
 
 from microllm.ui import shell
+from microllm.ui.parts.first_paint import first_paint
 
-shell.enter("pages/train.py", "Train")
+shell.enter("pages/train.py", "Train", first_paint)
 
 from microllm.ui.parts import advice, cost, fork, guess_game, loss, outcome, run_line, settings, source, steer
 from microllm.ui.state.view import look
@@ -20,7 +21,7 @@ with st.sidebar:
     steer.start_buttons(advice.start_label(view, model, train, text), can_start=text is not None and not problems)
 
 run_line.run_line(view)
-loss.loss(view, None if problems else text, model.block_size, train.max_steps)
+loss.loss(view)
 advice.overfitting(view)
 outcome.outcome(view)
 advice.next_steps(view)

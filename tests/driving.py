@@ -349,8 +349,9 @@ def stored_keys(page: Page) -> dict[str, str]:
 
 
 def step(page: Page) -> int | None:
-    """The step that the strip shows."""
-    found = re.search(r"([\d,]+) / [\d,]+", at(page, "run-bar").inner_text())
+    """The step that the strip shows; None for a run that came with MicroLLM, as every window shows one at first."""
+    shown = at(page, "run-bar").inner_text()
+    found = None if "came with" in shown else re.search(r"([\d,]+) / [\d,]+", shown)
     return int(found[1].replace(",", "")) if found else None
 
 

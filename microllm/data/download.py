@@ -267,7 +267,7 @@ def _first_answer(
     )
 
 
-def _kept(text: PublishedText) -> str | None:
+def kept(text: PublishedText) -> str | None:
     """The text as an earlier download has left it on disk; None if it is not there or damaged."""
     try:
         data = (texts_dir() / text.file).read_bytes()
@@ -330,11 +330,11 @@ def fetch(
             progress(share)
 
     with contextlib.ExitStack() as held:
-        content = _kept(text)
+        content = kept(text)
         if content is None:
             with contextlib.suppress(OSError, NotImplementedError):  # without file locks, proceed without one
                 held.enter_context(_wait_for_lock(lock, silence, cancelled))
-            content = _kept(text)  # another process may have downloaded it meanwhile
+            content = kept(text)  # another process may have downloaded it meanwhile
         if content is None:
             content = _first_answer(text, sources, silence, min_rate, show, cancelled)
             with contextlib.suppress(OSError):  # if the disk is full, the text can still be used

@@ -16,12 +16,20 @@ _MAX_STORED_BYTES = 4 * MAX_TEXT_BYTES  # a byte of a file can become four of UT
 
 def keep_text(text: str) -> str:
     """Store a text; return its SHA-256, under which it is stored. Raises OSError on a full or read-only disk."""
-    data = text.encode("utf-8", "surrogatepass")
-    sha256 = hashlib.sha256(data).hexdigest()
+    data, sha256 = _encoded(text), sha256_of(text)
     path = texts_dir() / f"{sha256}.txt"
-    if not (path.is_file() and _sha256_of(path) == sha256):  # else also replaces a damaged copy
+    if not (path.is_file() and _sha256_of_file(path) == sha256):  # else also replaces a damaged copy
         write_atomically(path, data)
     return sha256
+
+
+def sha256_of(text: str) -> str:
+    """The SHA-256 under which a text is stored."""
+    return hashlib.sha256(_encoded(text)).hexdigest()
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def forget_text(sha256: str) -> None:
@@ -29,7 +37,7 @@ def forget_text(sha256: str) -> None:
     (texts_dir() / f"{sha256}.txt").unlink(missing_ok=True)
 
 
-def _sha256_of(path: Path) -> str:
+def _sha256_of_file(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

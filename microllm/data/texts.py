@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from dataclasses import dataclass
@@ -10,11 +11,11 @@ from typing import NamedTuple
 
 from ..config import MIN_TEXT_CHARACTERS, too_short
 from ..corpus import EVAL_CHARACTERS, Corpus, split_at
-from ..environment import texts_dir
+from ..environment import home, texts_dir
 from ..tokenizer import CharTokenizer
 from . import builtin, files, store
 from .decode import TextProblem, encoding_called
-from .download import fetch
+from .download import fetch, kept
 from .published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 
 PASTED = "Pasted text"
@@ -170,6 +171,38 @@ def made_here(key: str, *, how: str = "none", first: int | None = None) -> Text:
 def is_kept(text: Text) -> bool:
     """True if the text is stored on this server: it was not deleted with its runs."""
     return (texts_dir() / f"{text.sha256}.txt").is_file()
+
+
+def restore(text: Text) -> None:
+    """Store a text that is missing here if it needs no download: a built-in text, or one that was downloaded before.
+
+    A run that came from elsewhere has such a text: one of the gallery, or an imported one.
+    """
+    if is_kept(text) or not home().is_dir():
+        return
+    if text.source in PUBLISHED_TEXTS:
+        content = kept(PUBLISHED_TEXTS[text.source])
+    elif text.source in builtin.BUILTIN_TEXTS:
+        made = builtin.BUILTIN_TEXTS[text.source]
+        content = made.make(made.length, 0)
+    else:
+        return
+    if content is None:
+        return
+    content = builtin.transform(content, text.how, text.first)
+    if store.sha256_of(content) == text.sha256:  # it may be of another edition
+        with contextlib.suppress(OSError):
+            store.keep_text(content)
+
+
+def why_missing(text: Text) -> str:
+    """A sentence about a text that is not stored here and that `restore` could not make again."""
+    published = PUBLISHED_TEXTS.get(text.source)
+    if published and kept(published):
+        return f"This needs the edition of {text.name} that the run learned; the one on this server is another."
+    if published:
+        return f"This needs {text.name}, which is not on this server yet: choose it on the Train page to download it."
+    return f"This needs {text.name}, which is not stored here: choose the text again."
 
 
 class _Corpora:

@@ -7,7 +7,6 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -18,6 +17,7 @@ from ..inference import stream
 from ..insight.memorization import after_a_cut_word, lines_of_list, new_lines, real_words, words
 from ..insight.surprisal import top1_accuracy
 from ..model import MicroLLM
+from ..runs.gallery import ScoredSample
 from ..runs.run import Run
 from ..sample import Sampling
 from .background import Background
@@ -35,22 +35,6 @@ _REST_FACTOR = 4.0  # times the writing time: samples take a fifth of one core a
 _MAX_REST_SECONDS = 2.0
 _MAX_KEPT_SAMPLES = 1_000
 _SEARCHED_CHARACTERS = 10_000_000  # longer than most texts
-
-
-@dataclass(frozen=True)
-class ScoredSample:
-    """What the model of `step` writes. `text` includes the prompt.
-
-    `real_words` is the share of its words that occur in the training text (None without a whole word). If the text is a
-    list, `new_lines` says instead how many of its different lines are not in the list, and how many it has.
-    `top1_accuracy` is the share of held-out characters for which the model's first choice is right.
-    """
-
-    step: int
-    text: str
-    top1_accuracy: float
-    real_words: float | None = None
-    new_lines: tuple[int, int] | None = None
 
 
 def write_sample(run: Run, step: int, model: MicroLLM) -> ScoredSample:
@@ -149,6 +133,8 @@ class Samples:
 
     def at(self, run: Run, step: int, wait: float = 0.0) -> ScoredSample | None:
         """The sample of a snapshot; None if it takes more than `wait` seconds. Raises weights.WeightsProblem."""
+        if stored := run.stored_samples.get(step):
+            return stored
         return self._once(self._past, run, step, lambda: write_sample(run, step, run.model_at(step)), wait)
 
     def first_words(self, run: Run, step: int, wait: float = 0.0) -> str | None:
@@ -156,6 +142,9 @@ class Samples:
 
         With `wait` 0, it starts only if not resting, so the caller should ask again at its next tick.
         """
+
+        if stored := run.stored_samples.get(step):
+            return stored.text[: len(PROMPT) + _OPENING_CHARACTERS]
 
         def write() -> str:
             prompt = prompt_for(run)

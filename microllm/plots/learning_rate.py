@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pandas
+from typing import TYPE_CHECKING, Any
 
 from ..config import TrainConfig
-from ..optim import learning_rate_at
 from .palette import PALETTE
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def learning_rate_spec(mode: str) -> dict[str, Any]:
@@ -31,6 +31,10 @@ def learning_rate_spec(mode: str) -> dict[str, Any]:
 
 def learning_rate_data(train: TrainConfig) -> pandas.DataFrame:
     """The rows that `learning_rate_spec` draws: the rate at about 100 steps, including the end of the warm-up."""
+    import pandas  # neither is imported above: a fresh server shows its first plot before they are there
+
+    from ..optim import learning_rate_at
+
     steps = {*range(0, train.max_steps, max(1, train.max_steps // 100)), train.warmup_steps, train.max_steps}
     steps = sorted(step for step in steps if step <= train.max_steps)
     return pandas.DataFrame({"step": steps, "rate": [learning_rate_at(step, train) for step in steps]})

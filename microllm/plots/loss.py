@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..corpus import REFERENCE_NAMES
+from ..config import REFERENCE_NAMES
 from ..runs.history import AXES, History
 
 

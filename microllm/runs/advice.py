@@ -21,6 +21,9 @@ _CLEAR = 0.05
 _MAX_SUGGESTIONS = 3
 _MAX_BUTTON_CHARACTERS = 40
 _MAX_DISTINCTIONS = 3
+SAME = "same settings, same seed"
+"""What `what_changes` says of a run that would differ in nothing."""
+
 _USUAL_RATE = {preset.train.optimizer: preset.train.learning_rate for preset in PRESETS.values()}
 
 
@@ -245,13 +248,19 @@ def _number(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
+def _are_the_same(text: Text, other: Text) -> bool:
+    """True for the same text, also when the edition of the book has changed since a run of the gallery."""
+    is_book = text.source == other.source == "book"
+    return text.sha256 == other.sha256 or (is_book and (text.how, text.first) == (other.how, other.first))
+
+
 def what_changes(before: RunInfo, model: ModelConfig, train: TrainConfig, preset: str, text: Text | None) -> str:
     """How a run with these settings would differ from the one before, short enough for a button."""
     settings = differences(asdict(before.model) | asdict(before.train), asdict(model) | asdict(train))
-    is_other_text = text is not None and text.sha256 != before.text.sha256
+    is_other_text = text is not None and not _are_the_same(text, before.text)
     changes = settings + ["other text"] * is_other_text
     if not changes:
-        return "same settings, same seed"
+        return SAME
     if len(changes) == 1 and model == before.model and train.seed != before.train.seed:
         return "same settings, other seed"
     if len(listed := ", ".join(changes)) <= _MAX_BUTTON_CHARACTERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -19,6 +20,7 @@ from ..data.store import forget_text
 from ..data.texts import Text, is_kept, load_corpus
 from ..environment import runs_dir
 from ..storage import write_atomically
+from . import gallery
 from .disk import check_disk
 from .info import Parent, RunInfo, RunProblem, hash_key, new_name
 from .json_files import checked_json
@@ -99,10 +101,20 @@ def delete(run: Run) -> None:
 
 
 def forget_unused(texts: set[str]) -> None:
-    """Delete those of these texts that no run needs."""
-    needed = {sha256 for info, _ in _infos_and_damaged()[0] for sha256 in info.texts}
+    """Delete those of these texts that no run needs, counting those of the gallery."""
+    infos = [info for info, _ in _infos_and_damaged()[0]] + [run.read_info() for run in gallery_runs()]
+    needed = {sha256 for info in infos for sha256 in info.texts}
     for sha256 in texts - needed:
         forget_text(sha256)
+
+
+def gallery_runs() -> list[Run]:
+    """The runs that come with MicroLLM, in their order. `all_runs` and the others below do not list them."""
+    runs = []
+    for run_id in gallery.IDS:
+        with contextlib.suppress(RunProblem):  # its folder was removed or edited
+            runs.append(Run.open(run_id))
+    return runs
 
 
 def all_runs() -> list[Run]:
@@ -152,6 +164,6 @@ def _is_there(run_id: str) -> bool:
 
 def free_name(name: str) -> str:
     """The name, with a number appended if another run has it, so that people can tell runs apart."""
-    taken = {info.name for info, _ in _infos_and_damaged()[0]}
+    taken = {info.name for info, _ in _infos_and_damaged()[0]} | {*gallery.IDS}
     numbered = (f"{name}-{number}" for number in itertools.count(2))
     return name if name not in taken else next(other for other in numbered if other not in taken)

@@ -49,6 +49,7 @@ def fork(parent: Run, step: int, text: Text | None = None, owner_key: str | None
         before = info.old_text  # also learned by the fork of a fork
         left_out = info.parent.left_out if before else ""
         origin = Parent(info.id, info.name, step, True, bool(found), before, left_out, info.is_private)
+        parent.load_corpus()  # a run of the gallery came without its text
         text, past = info.text, logged_before(parent.folder / "metrics.jsonl", step)
     else:
         text, left_out = in_characters_of(parent.tokenizer, text)

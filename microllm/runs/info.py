@@ -10,8 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import PRESETS, ModelConfig, TrainConfig, problems, threads_problem
-from ..corpus import REFERENCE_NAMES
+from ..config import PRESETS, REFERENCE_NAMES, ModelConfig, TrainConfig, problems, threads_problem
 from ..data.builtin import TRANSFORMS
 from ..data.texts import Text
 from ..tokenizer import MAX_CHARACTERS

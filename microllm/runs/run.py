@@ -18,11 +18,12 @@ from filelock import FileLock, Timeout
 from ..config import problems
 from ..corpus import Corpus
 from ..data.decode import TextProblem
-from ..data.texts import Text, load_corpus
+from ..data.texts import Text, is_kept, load_corpus, restore, why_missing
 from ..environment import runs_dir
 from ..model import MicroLLM
 from ..storage import open_file, write_atomically
 from ..tokenizer import CharTokenizer
+from . import gallery
 from .checkpoint import TrainerState, checkpoint_steps, load_checkpoint, remove_partial_saves, save_checkpoint
 from .disk import bytes_in
 from .history import MAX_EVENTS_BYTES, MAX_METRICS_BYTES, History, replayed
@@ -63,12 +64,20 @@ class Run:
         """The name of the folder; also used in links."""
         return self.folder.name
 
+    @property
+    def is_from_gallery(self) -> bool:
+        """True for a run that comes with MicroLLM: nothing in its folder ever changes."""
+        return self.folder.parent == gallery.FOLDER
+
     @classmethod
     def open(cls, run_id: str) -> Run:
         """The run with this id. Raises RunProblem if there is none, or if a part of its folder cannot be used."""
-        if not ID_PATTERN.fullmatch(run_id):
+        if run_id in gallery.IDS:
+            run = cls(gallery.FOLDER / run_id)
+        elif ID_PATTERN.fullmatch(run_id):
+            run = cls(runs_dir() / run_id)
+        else:
             raise _missing(run_id)
-        run = cls(runs_dir() / run_id)
         run._check()
         return run
 
@@ -157,10 +166,11 @@ class Run:
         return self._vocab if self.read_info().old_text else None
 
     def _loaded(self, text: Text, vocab: str | None) -> Corpus:
+        restore(text)
         try:
             corpus = load_corpus(text.sha256, vocab)
-        except TextProblem:
-            raise
+        except TextProblem as problem:
+            raise problem if is_kept(text) else TextProblem(why_missing(text)) from problem
         except ValueError as error:  # it has characters outside the vocabulary
             raise self._not_its_text(text) from error
         if len(corpus) != text.characters:
@@ -173,6 +183,11 @@ class Run:
     def load_old_corpus(self) -> Corpus | None:
         """The text before the fork, in the same vocabulary; None without one. Raises TextProblem if it is missing."""
         return (old := self.read_info().old_text) and self._loaded(old, self._vocab)
+
+    @cached_property
+    def stored_samples(self) -> dict[int, gallery.ScoredSample]:
+        """The samples that came with a run of the gallery, by step; other runs have none."""
+        return gallery.samples(self.folder) if self.is_from_gallery else {}
 
     def list_snapshots(self) -> list[int]:
         """The steps that have a snapshot, in order."""
@@ -193,7 +208,10 @@ class Run:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
-        """Become the only writer of this folder. Raises RunProblem if it has one, or no usable lock."""
+        """Become the only writer of this folder. Raises RunProblem if it has one, or no usable lock, or if nothing in
+        it may change (see `is_from_gallery`).
+        """
+        self._check_may_change()
         name = self.read_info().name
         is_taken = f"{name} is already being trained, here or in another process."
         if self._lock.is_locked:  # FileLock would let this process acquire it twice
@@ -222,6 +240,12 @@ class Run:
         finally:
             self._lock.release()
 
+    def _check_may_change(self) -> None:
+        if self.is_from_gallery:
+            raise RunProblem(
+                f"{self.read_info().name} comes with MicroLLM and never changes. Fork it, or start a run of your own."
+            )
+
     def _check_is_not_deleted(self) -> None:
         """Raises RunProblem if the run was deleted while we waited for its lock, and removes what the lock left."""
         try:
@@ -235,6 +259,7 @@ class Run:
 
     def update(self, **changes) -> None:
         """Change some fields of `run.json`. Raises RunProblem for values that are not allowed, and OSError."""
+        self._check_may_change()
         if "message" in changes:  # it may quote arbitrary text
             changes["message"] = changes["message"].encode("utf-8", "replace").decode()[:_MAX_MESSAGE_CHARACTERS]
         write_atomically(self.folder / "run.json", checked_json(replace(self.read_info(), **changes)))
@@ -281,6 +306,7 @@ class Run:
 
         Raises ValueError if it has already made that many steps, if this is out of range, or if it cannot continue.
         """
+        self._check_may_change()
         self.check_what_it_needs()
         with self.writing() as writer:
             info, last = self.read_info(), self.history.read().last

@@ -42,11 +42,13 @@ def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:
 def load_weights(path: Path, config: ModelConfig, vocab_size: int) -> MicroLLM:
     """A model with the weights in `path`, in eval mode. Raises WeightsProblem.
 
-    Weights and logits are checked to be finite: pages could not plot or divide by others.
+    It computes in float32, also where the file holds float16, as those of the gallery do. Weights and logits are
+    checked to be finite: pages could not plot or divide by others.
     """
     state = read_tensors(path, 4 * parameter_count(config, vocab_size) + _MAX_HEADER_BYTES)
-    if others := {str(tensor.dtype) for tensor in state.values()} - {"torch.float32"}:
+    if others := {str(tensor.dtype) for tensor in state.values()} - {"torch.float32", "torch.float16"}:
         raise WeightsProblem(f"{path.name} does not fit this run's configuration: it holds {', '.join(others)}.")
+    state = {name: tensor.float() for name, tensor in state.items()}
     if not all(tensor.isfinite().all() for tensor in state.values()):
         raise WeightsProblem(f"{path.name} holds weights that are not finite numbers: training had diverged by then.")
     try:

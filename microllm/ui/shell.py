@@ -6,7 +6,9 @@ It appears before torch is imported, so this module must not import torch at the
 from __future__ import annotations
 
 import gc
+import sys
 import threading
+from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -21,12 +23,15 @@ _ABOUT = (
     f'<a href="{_ARTICLE}" target="_blank" rel="noopener">Beyond the Black Box</a>.'
 )
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
+_PAINTING_SECONDS = 0.3  # of the browser, after it has received the first page
 _is_inside = ContextVar("app.py runs the page", default=False)
 _is_ready = threading.Event()  # set when everything that a page needs is imported
 
 
-def enter(page: str, heading: str) -> None:
+def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None) -> None:
     """Show the heading of a page. Each page calls this first, before its slow imports.
+
+    On a fresh server it shows `first_paint` while torch is imported, unless the link names a run.
 
     On a fresh server Streamlit runs the script of a deep link alone, without `app.py`. Then this switches to `app.py`,
     which comes back here.
@@ -41,12 +46,34 @@ def enter(page: str, heading: str) -> None:
         f'<style>{_STYLE}</style><div class="about"><h3>{heading}</h3><p>{_ABOUT}</p></div>', unsafe_allow_html=True
     )
     if not _is_ready.is_set():
-        st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
-        _import_everything()  # the browser paints what was sent so far
-        st.rerun()
+        if first_paint and "run" not in st.query_params:
+            first_paint()
+        else:
+            st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
+        st.fragment(_complete_when_asked(), run_every=_PAINTING_SECONDS)()
+        st.stop()
 
 
-def _import_everything() -> None:
+def _complete_when_asked() -> Callable[[], None]:
+    """A fragment that imports everything and draws the whole page, not at once but when the browser draws it again.
+
+    Importing takes most of the interpreter's time, and until the browser asks, it is busy painting the first page.
+    """
+    asked = []
+
+    def complete() -> None:
+        if asked:
+            import_everything()
+            st.rerun()
+        asked.append(True)
+
+    return complete
+
+
+def import_everything() -> None:
+    """Import all that any page needs."""
+    # seconds; other threads go on answering, such as the one that sends the browser its scripts
+    sys.setswitchinterval(0.0001)
     from .parts import write  # noqa: F401
 
     gc.freeze()  # imported modules stay forever: a collection that scans them would delay every page each time

@@ -15,7 +15,13 @@ from microllm.cost import Speed
 from microllm.data.builtin import drawing_room
 from microllm.data.published import PUBLISHED_TEXTS
 from microllm.runs.run import Run
-from microllm.ui import server
+from microllm.ui import server, shell
+
+
+@pytest.fixture(autouse=True, scope="session")
+def everything_is_imported():
+    """The first page of a fresh server is completed by a timer, which AppTest does not have."""
+    shell.import_everything()
 
 
 @pytest.fixture(scope="session")

@@ -26,18 +26,6 @@ def has_the_run_bar(at) -> bool:
     return bool({"bar-start", "bar-stop"} & keys(at))
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_without_a_run_says_what_it_is_for_and_leads_to_one(page):
-    at = open_app(page)
-    assert not at.exception
-    assert has_the_run_bar(at)
-    if page == "train":
-        assert keys(at) >= OF_THE_PAGE["train"]
-    else:
-        assert at.get("page_link")
-        assert at.info[0].value
-
-
 def test_nothing_is_red_before_a_person_did_anything(finished_run, monkeypatch):
     monkeypatch.delenv("MICROLLM_MIRROR")  # so that the book cannot be downloaded
     for page in PAGES:

@@ -151,7 +151,9 @@ def test_a_new_game_starts_at_zero_with_other_places(at):
 
 
 def test_before_there_is_a_model_a_counting_table_plays_and_is_named():
-    at = unfold(open_app("train"))
+    run = new_run()
+    with run.writing():  # it waits for its turn
+        at = unfold(open_app("train", run=run.id))
     play = play_of(at)
     corpus = load_corpus(*play.text)
     n, chances = chances_of_tables(corpus.tables, corpus.val[play.game.passage])

@@ -44,6 +44,6 @@ def test_what_it_wrote_at_a_moment_comes_from_the_weights_of_that_moment(long_ru
     texts = {}
     for step in ("0", "64"):
         at = open_app("train", run=long_run.id, step=step)
-        texts[step] = at.code[0].value
+        texts[step] = at.text[0].value
         assert texts[step] == server.samples().at(long_run, int(step), wait=patience()).text
     assert texts["0"] != texts["64"]

@@ -9,11 +9,37 @@ from playwright.sync_api import expect
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 
-@pytest.mark.parametrize("address", ["", "/generate"])
-def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(address, fresh_server, page):
+# The plot is in a shadow root.
+_SHOWN_BEFORE_START = """() => {
+    const plots = [...document.querySelectorAll('.st-key-loss-live *')].map(node => node.shadowRoot).filter(Boolean)
+    const sample = document.querySelector('.st-key-sample-live [data-testid=stText]')
+    const start = document.querySelector('.st-key-start button')
+    return plots.some(plot => plot.querySelector('.smoothed[d*=L]')) && sample?.innerText && start?.disabled
+}"""
+
+
+def test_a_fresh_server_shows_a_curve_and_a_sample_before_a_run_can_be_started(fresh_server, page):
+    server, complaints = fresh_server(), []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(server.url, wait_until="commit")
+    sample = page.wait_for_function(_SHOWN_BEFORE_START)
+    assert sample.json_value()
+    plot = page.locator(CHART)
+    before, top = plot.element_handle(), plot.bounding_box()["y"]
+
+    expect(button(page, "start")).to_be_enabled()
+    settle(page)
+    assert before.evaluate("node => node.isConnected")  # it was completed, not drawn again
+    assert plot.bounding_box()["y"] == pytest.approx(top, abs=1)
+    assert "run=" not in page.evaluate("location.search")
+    until(page, lambda: "ms" in at(page, "cost").inner_text(), "how fast the server is")  # all is done
+    assert not complaints and not page.errors
+
+
+def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(fresh_server, page):
     server = fresh_server()
     began = time.monotonic()
-    page.goto(server.url + address, wait_until="commit")
+    page.goto(f"{server.url}/generate", wait_until="commit")
     expect(page.get_by_text("PyTorch")).to_be_visible()
     assert time.monotonic() - began < 10  # 1.5 s on a quiet machine
     for other in ("train", "attention", "generate"):

@@ -57,7 +57,7 @@ def test_whatever_a_person_writes_is_shown_as_it_is_written(watched, server):
     expect(button(page, "start")).to_be_enabled()
     run = press_start(page)
     wait_for_more_steps(page)
-    sample = at(page, "sample-live").locator("code")
+    sample = at(page, "sample-live").locator("[data-testid=stText]")
     expect(sample.first).to_be_visible()
 
     visit(page, f"{server.url}/attention?run={run}")

@@ -19,6 +19,7 @@ from microllm.data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from microllm.data.store import forget_text
 from microllm.data.texts import load_corpus
 from microllm.inference import stream
+from microllm.runs import gallery
 from microllm.runs.catalog import all_runs
 from microllm.sample import Sampling
 
@@ -475,14 +476,18 @@ def test_runs_lists_every_run_with_its_state_and_loss(train, capsys, tmp_path):
     capsys.readouterr()
     assert command("runs") == 0
     *lines, where = capsys.readouterr().out.splitlines()
+    lines, shipped = lines[:2], lines[2:]
     assert [line.split()[0] for line in lines] == ids
+    assert [line.split()[0] for line in shipped] == list(gallery.IDS)
     assert all("finished" in line and "12 steps, best validation loss" in line and "made.txt" in line for line in lines)
     assert where == f"in {tmp_path / 'runs'}"
 
 
 def test_runs_of_another_folder_can_be_listed(run, tmp_path, capsys):
     assert command("runs", "--runs_dir", str(tmp_path / "other")) == 0
-    assert capsys.readouterr().out == f"in {tmp_path / 'other'}\n"
+    *shipped, where = capsys.readouterr().out.splitlines()
+    assert len(shipped) == len(gallery.IDS)
+    assert where == f"in {tmp_path / 'other'}"
 
 
 # Never a traceback

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm.corpus import REFERENCE_NAMES, Corpus, CountingTables
+from microllm.config import REFERENCE_NAMES
+from microllm.corpus import Corpus, CountingTables
 from microllm.data.builtin import drawing_room
 from microllm.tokenizer import CharTokenizer
 

@@ -23,6 +23,15 @@ def test_the_frame_of_the_pages_is_there_before_torch():
     assert {"torch", "pandas", "safetensors"}.isdisjoint(modules_after("from microllm.ui import shell"))
 
 
+def test_a_fresh_server_shows_a_curve_and_a_sample_before_torch_and_pandas():
+    modules = modules_after("from microllm.ui import shell\nfrom microllm.ui.parts import first_paint")
+    assert {"torch", "pandas", "pyarrow", "safetensors"}.isdisjoint(modules)
+    script = "from microllm.ui.parts.first_paint import first_paint; first_paint()"
+    code = f"from streamlit.testing.v1 import AppTest\nat = AppTest.from_string({script!r}).run()"
+    code += "\nassert not at.exception and at.text[0].value and at.button(key='start').disabled"
+    assert "torch" not in modules_after(code)
+
+
 def test_help_needs_no_torch():
     code = "from microllm.__main__ import main\ntry:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass"
     assert {"torch", "streamlit", "requests"}.isdisjoint(modules_after(code))

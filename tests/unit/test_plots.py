@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm.corpus import REFERENCE_NAMES
+from microllm.config import REFERENCE_NAMES
 from microllm.plots import Mark, OtherRun, loss_data, passed_references, timeline_data
 from microllm.runs.history import History
 

@@ -15,7 +15,7 @@ FLOORS = [  # from the ground up: a room imports itself and what lies below it
     "cost insight",
     "runs",
     "jobs plots",
-    "__main__ ui.server ui.components",
+    "__main__ gallery ui.server ui.components",
     "ui.presence",
     "ui.state",
     "ui.parts",

@@ -380,5 +380,5 @@ class Plot {
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const place = root.querySelector(".plot")
   place.plot ??= new Plot(place)
-  place.plot.show(data, setTriggerValue)
+  place.plot.show(data[0], setTriggerValue)
 }

@@ -55,4 +55,5 @@ def loss_plot(
         if run_id is not None:
             open_run(run_id)
 
-    _loss_plot(key="loss", data=data, on_guessed_change=guessed, on_opened_change=opened)
+    # in a list: in a dictionary Streamlit looks for tables and imports pandas, but a fresh server shows this plot first
+    _loss_plot(key="loss", data=[data], on_guessed_change=guessed, on_opened_change=opened)

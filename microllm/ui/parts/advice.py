@@ -9,7 +9,7 @@ import streamlit as st
 
 from ...config import ModelConfig, TrainConfig, knobs
 from ...data.texts import Text
-from ...runs.advice import Suggestion, differences, overfits_since, what_changes
+from ...runs.advice import SAME, Suggestion, differences, overfits_since, what_changes
 from ...runs.advice import next_steps as suggested
 from ...runs.info import RunInfo
 from ..state import commands, draft, ownership
@@ -20,9 +20,9 @@ from .live import live
 _OVERFITTING_TICK_SECONDS = 5.0
 
 
-def next_steps(view: View | None) -> None:
+def next_steps(view: View) -> None:
     """Once the displayed run is over, what its measurements suggest, and more steps. A click starts that."""
-    if view is None or view.is_active:
+    if view.is_active:
         return
     info = view.info
     can_resume = ownership.owns() and bool(view.run.list_checkpoints())
@@ -80,17 +80,18 @@ def _start(info: RunInfo, suggestion: Suggestion) -> None:
     commands.start()
 
 
-def start_label(view: View | None, model: ModelConfig, train: TrainConfig, text: Text | None) -> str:
-    """The label of the start button: with a displayed run, it says how the next one differs."""
-    if view is None:
-        return "Start"
+def start_label(view: View, model: ModelConfig, train: TrainConfig, text: Text | None) -> str:
+    """The label of the start button: it says how the next run differs from the displayed one."""
     preset, _, _ = draft.draft()
-    return f"Start: {literal(what_changes(view.info, model, train, preset, text))}"
+    changes = what_changes(view.info, model, train, preset, text)
+    if view.is_from_gallery and changes == SAME:
+        return "Start"
+    return f"Start: {literal(changes)}"
 
 
-def overfitting(view: View | None) -> None:
+def overfitting(view: View) -> None:
     """A warning once the displayed run begins to overfit, while it is active."""
-    if view and view.is_active:
+    if view.is_active:
         live(_overfitting_tick, _OVERFITTING_TICK_SECONDS, key="by-heart")
 
 

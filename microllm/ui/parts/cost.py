@@ -18,17 +18,16 @@ from .live import live
 _DURATIONS = {"15 s": 15, "1 min": 60, "5 min": 300}
 
 
-def cost(view: View | None, model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
+def cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     """What an untrained model will cost: parameters, memory, time."""
     if problems(model, train):
         return
     is_measuring = server.speed() is None
-    is_active = view is not None and view.is_active
     every = 0.5 if is_measuring else 20.0
-    live(lambda now: _cost(now, model, train, text), every, key="cost", when=is_measuring or is_active)
+    live(lambda now: _cost(now, model, train, text), every, key="cost", when=is_measuring or view.is_active)
 
 
-def _cost(view: View | None, model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
+def _cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     vocab_size = texts.load_corpus(text.sha256).vocab_size
     memory = memory_bytes(model, train, vocab_size) / 1e6
     st.markdown(f"**{parameter_count(model, vocab_size):,}** parameters · about **{memory:,.0f} MB** of memory")
@@ -38,7 +37,7 @@ def _cost(view: View | None, model: ModelConfig, train: TrainConfig, text: texts
         st.markdown("Measuring the speed of this server …")
         return
     step, source = speed.seconds_per_step(model, train, vocab_size), "At the speed measured when this server started."
-    is_of_here = view is not None and view.run.id in server.runner().trained
+    is_of_here = view.run.id in server.runner().trained
     if is_of_here and (measured := view.history.usual_step_seconds()):  # a real run corrects the estimate
         info = view.info
         expected = speed.seconds_per_step(info.model, info.train, len(view.run.tokenizer.vocab))

@@ -21,10 +21,10 @@ from .source import is_here
 _MAX_NAMED_CHARACTERS = 12
 
 
-def fork_form(view: View | None) -> None:
+def fork_form(view: View) -> None:
     """What a fork of the displayed run may change, collapsed; a click starts it. Not for a part that ticks."""
     place = st.container()  # always there, so that what is below it does not move when a run begins
-    if view is None or not view.snapshots:
+    if not view.snapshots:
         return
     moment = view.moment
     with place:
@@ -97,6 +97,7 @@ def _text_to_learn(view: View) -> tuple[texts.Text | None, int] | None:
     names = {"same": f"{view.info.text.name} (as before)"} | others
     source = st.selectbox("Text to train on", list(names), format_func=names.get, key=f"fork-text-{view.run.id}")
     if source == "same":
+        view.run.load_corpus()  # a run of the gallery came without its text
         return None, view.info.text.characters
     if source in PUBLISHED_TEXTS and not is_here(source, "fork-download"):
         return None

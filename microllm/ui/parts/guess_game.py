@@ -15,7 +15,6 @@ from ...data.texts import load_corpus
 from ...insight.guessing import Game, Turn, chances_of_model, chances_of_tables, commonest, letter_of
 from ...tokenizer import visible, visible_alone
 from ..components.guess import guess
-from ..state import draft
 from ..state.session import session
 from ..state.view import View
 from ..words import isolated, literal, percent
@@ -43,27 +42,24 @@ class _Play:
     notice: str = ""
 
 
-def guess_form(view: View | None) -> None:
+def guess_form(view: View) -> None:
     """The game, collapsed; it opens by itself when a run of this window has to wait for its first turn."""
-    is_new = view is not None and view.is_active and not view.has_a_curve
-    every = _WAITING_TICK_SECONDS if view and view.waits else _TICK_SECONDS
+    is_new = view.is_active and not view.has_a_curve
+    every = _WAITING_TICK_SECONDS if view.waits else _TICK_SECONDS
     live(_fold, every, key="guessing", when=is_new)
 
 
-def _fold(view: View | None) -> None:
-    if view and view.job and (view.job.seconds_to_turn() or 0) > 1 and not session().has_waited:
+def _fold(view: View) -> None:
+    if view.job and (view.job.seconds_to_turn() or 0) > 1 and not session().has_waited:
         session().has_waited = st.session_state["guess-fold"] = True
     if place := disclosure("Guess the next letter against the model", key="guess-fold"):
         with place:
             _play(view)
 
 
-def _play(view: View | None) -> None:
+def _play(view: View) -> None:
     try:
-        text = _text(view)
-        if text is None:
-            st.caption("The text is still loading …")
-            return
+        text = view.run.text_and_vocab()
         corpus = load_corpus(*text)
     except TextProblem as problem:
         st.caption(literal(str(problem)))
@@ -76,17 +72,9 @@ def _play(view: View | None) -> None:
     _draw(view, play, corpus)
 
 
-def _text(view: View | None) -> tuple[str, str | None] | None:
-    """The text to play on, as load_corpus takes it; None while it is being downloaded. Raises TextProblem."""
-    if view:
-        return view.run.text_and_vocab()
-    chosen = draft.text()
-    return (chosen.sha256, None) if chosen else None
-
-
-def _predict(view: View | None, corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:
+def _predict(view: View, corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:
     """(what predicts, chances (V,)): the model at the displayed moment, or a counting table where there is no model."""
-    now = view.model(max_age=2.0, wait=0.2) if view else None
+    now = view.model(max_age=2.0, wait=0.2)
     if now is None:
         n, chances = chances_of_tables(corpus.tables, passage)
         return f"No model yet, so a {n}-character table", chances
@@ -94,7 +82,7 @@ def _predict(view: View | None, corpus: Corpus, passage: torch.Tensor) -> tuple[
     return f"The model at step {step:,}", chances_of_model(model, passage)
 
 
-def _answer(view: View | None, play: _Play, corpus: Corpus, typed: str) -> _Play:
+def _answer(view: View, play: _Play, corpus: Corpus, typed: str) -> _Play:
     character = letter_of(corpus.tokenizer, typed)
     if character is None:
         notice = f"{_named(typed)} does not occur in this text. Guess again."
@@ -105,9 +93,9 @@ def _answer(view: View | None, play: _Play, corpus: Corpus, typed: str) -> _Play
     return replace(play, game=game, predictors=(*play.predictors, predictor), notice="")
 
 
-def _draw(view: View | None, play: _Play, corpus: Corpus) -> None:
+def _draw(view: View, play: _Play, corpus: Corpus) -> None:
     game, decode = play.game, corpus.tokenizer.decode
-    context = view.info.model.block_size if view else 4  # characters: the largest table's
+    context = view.info.model.block_size
     place = game.place
     passage = decode(corpus.val[game.passage]) if place is not None else ""
     before, seen = passage[: max(0, len(passage) - context)], passage[-context:]
@@ -126,7 +114,7 @@ def _draw(view: View | None, play: _Play, corpus: Corpus) -> None:
         },
         _remember,
     )
-    italic = f" Italic: too far back for this model to see (block_size {context})." if view and before else ""
+    italic = f" Italic: too far back for this model to see (block_size {context})." if before else ""
     st.caption(
         "Held-out text, which the model never trains on. Type one character (Enter is a line end ⏎) or tap one of the "
         f"most common. Then you see what the model predicts from the same text.{italic}"

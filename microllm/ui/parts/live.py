@@ -14,7 +14,7 @@ from ..state.view import View, look
 from ..words import literal
 
 
-def live(part: Callable[[View | None], None], every: float, *, key: str, when: bool = True) -> None:
+def live(part: Callable[[View], None], every: float, *, key: str, when: bool = True) -> None:
     """Draw `part` with the present View, and again every `every` seconds if `when`.
 
     With many open windows it ticks more slowly, so that clicks and training are not delayed. It has its own container,
@@ -24,7 +24,7 @@ def live(part: Callable[[View | None], None], every: float, *, key: str, when: b
         st.fragment(_part_or_page(part), run_every=every * refresh_slowdown() if when else None)()
 
 
-def _part_or_page(part: Callable[[View | None], None]) -> Callable[[], None]:
+def _part_or_page(part: Callable[[View], None]) -> Callable[[], None]:
     """A fragment that draws `part` while the same run is shown and exists. Otherwise it draws the whole page.
 
     (A click can arrive after its part has left the page.)

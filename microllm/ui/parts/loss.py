@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from ... import plots
 from ...config import knobs
-from ...data import texts
-from ...runs.history import AXES, History
+from ...runs.history import History
 from ..components.loss_plot import loss_plot
 from ..state import draft, link, navigation
 from ..state.view import View
-from ..words import literal
 from . import compare, steer
+from .around_the_plot import plot_axis, plot_caption, plot_row
 from .live import live
 from .samples import what_it_writes
 
@@ -22,55 +19,30 @@ _TICK_SECONDS = 0.48
 _WAITING_TICK_SECONDS = 2.0
 
 
-def loss(view: View | None, chosen: texts.Text | None, block_size: int, max_steps: int) -> None:
-    """The live plot of the displayed run and what it writes; before the first run, the reference losses of `chosen`."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="plot-row"):
-        axis = st.segmented_control(
-            "Axis",
-            list(AXES),
-            default="log",
-            format_func={"log": "Log steps", "step": "Steps", "seconds": "Seconds"}.get,
-            key="axis",
-            required=True,
-            persist_state="session",
-            label_visibility="collapsed",
-        )
-        if not (view and view.is_active):
+def loss(view: View) -> None:
+    """The live plot of the displayed run and what it writes."""
+    with plot_row():
+        axis = plot_axis()
+        if not view.is_active:
             _guess()
-        if view:
-            compare.compare_menu(view)
-            steer.live_settings(view)
-    if view:
-        # one tick for the plot and the samples
-        every = _WAITING_TICK_SECONDS if view.waits else _TICK_SECONDS
-        live(lambda shown: _tick(shown, axis), every, key="loss-live", when=view.is_active)
-        if not view.info.model.causal:
-            st.warning(
-                "This run cheats: without the causal mask, each character can see the next one, which is the "
-                "answer. Its loss means nothing. Look at what it writes.",
-                icon=":material/visibility:",
-            )
-    elif chosen:
-        references = texts.load_corpus(chosen.sha256).reference_losses(block_size)
-        if chosen.floor is not None:
-            references["floor"] = chosen.floor
-        with st.container(key="loss-live"):
-            _draw_references(references, axis, max_steps)
-        st.caption(
-            f"The dashed lines show how well simple counting predicts {literal(chosen.name)}. Your model should beat "
-            "them. How low will it get? Click or tap the plot to place your guess, then press Start."
-        )
-    else:
-        st.info(
-            "The lines to beat appear here once there is a text and all settings are valid.",
-            icon=":material/hourglass_empty:",
+        compare.compare_menu(view)
+        steer.live_settings(view)
+    # one tick for the plot and the samples
+    every = _WAITING_TICK_SECONDS if view.waits else _TICK_SECONDS
+    live(lambda shown: _tick(shown, axis), every, key="loss-live", when=view.is_active)
+    if not view.info.model.causal:
+        st.warning(
+            "This run cheats: without the causal mask, each character can see the next one, which is the "
+            "answer. Its loss means nothing. Look at what it writes.",
+            icon=":material/visibility:",
         )
 
 
 def _tick(view: View, axis: str) -> None:
     info, history = view.info, view.history
     passed = plots.passed_references(history.val_losses, info.references)
-    marks = passed + _guess_mark(info.guess, info.train.max_steps)
+    guess = draft.guess() if view.is_from_gallery else info.guess  # before the first run: the guess for that one
+    marks = passed + _guess_mark(guess, info.train.max_steps)
     if info.parent and info.parent.goes_on:
         marks.append(plots.Mark("change", info.parent.step, f"forked from {info.parent.name}"))
     for change in history.changes():
@@ -86,14 +58,13 @@ def _tick(view: View, axis: str) -> None:
         info.train.max_steps,
         about=info.id,
         others=compare.others(view),
+        can_guess=view.is_from_gallery,
         peak_rate=view.job.config.learning_rate if view.job else None,
     )
     loss_plot(data, max_guess=link.MAX_GUESS_NATS, guess=draft.set_guess, open_run=navigation.show)
     if len(history.old_val_losses) > 1:
         _transfer(history)
-    st.caption(
-        "Look for the curve falling below the dashed lines, the losses of simple counting. Drag across it to zoom."
-    )
+    plot_caption()
     what_it_writes(view, passed)
 
 
@@ -110,13 +81,6 @@ def _transfer(history: History) -> None:
         f"Validation loss on the new text: **{new_first:.3f} → {new_last:.3f}** (what it learns). "
         f"On the old text (dashed): **{old_first:.3f} → {old_last:.3f}** (what it forgets)."
     )
-
-
-def _draw_references(references: dict[str, float], axis: str, max_steps: int) -> None:
-    """The reference losses alone, before the first run; a click places the guess."""
-    marks, empty = _guess_mark(draft.guess(), max_steps), History(Path("none yet"))
-    data = plots.loss_data(empty, references, axis, marks, max_steps, can_guess=True)
-    loss_plot(data, max_guess=link.MAX_GUESS_NATS, guess=draft.set_guess, open_run=navigation.show)
 
 
 def _guess() -> None:

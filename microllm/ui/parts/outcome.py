@@ -9,9 +9,9 @@ from ..words import choices, literal
 from .take_away import take_away
 
 
-def outcome(view: View | None) -> None:
+def outcome(view: View) -> None:
     """How the displayed run ended; nothing while it is active."""
-    if view is None or view.is_active:
+    if view.is_active:
         return
     info = view.info
     if info.state == "failed":
@@ -33,10 +33,9 @@ def outcome(view: View | None) -> None:
         st.info(literal(info.message), icon=":material/info:")
 
 
-def page_links(view: View | None) -> None:
+def page_links(view: View) -> None:
     """Links to the other pages, because a phone hides the navigation; and the downloads."""
-    if view:
-        with st.container(horizontal=True):
-            st.page_link("pages/attention.py", label="See what it attends to", icon=":material/visibility:")
-            st.page_link("pages/generate.py", label="Let it write", icon=":material/edit_note:")
-        take_away(view)
+    with st.container(horizontal=True):
+        st.page_link("pages/attention.py", label="See what it attends to", icon=":material/visibility:")
+        st.page_link("pages/generate.py", label="Let it write", icon=":material/edit_note:")
+    take_away(view)

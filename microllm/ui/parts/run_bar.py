@@ -36,9 +36,9 @@ def show(page: str, pace: float) -> None:
     view = look()
     layout = _layout(view)
     with st.bottom:
-        is_alive = bool((view and view.is_active) or ownership.jobs())
-        if not (view and view.has_a_curve):
-            pace = 1.0 if view and view.waits else 0.2
+        is_alive = view.is_active or bool(ownership.jobs())
+        if not view.has_a_curve:
+            pace = 1.0 if view.waits else 0.2
         live(lambda now: _tick(now, layout, start_problem), pace, key="run-bar", when=is_alive)
         browser_storage.send()
         close_on_a_phone_after(f"{page} {shown_id()}")
@@ -58,19 +58,17 @@ def show(page: str, pace: float) -> None:
         )
 
 
-def _layout(view: View | None) -> tuple:
+def _layout(view: View) -> tuple:
     """What the whole page depends on. When it changes, the page is drawn again, with other parts and timers."""
-    if view is None:
-        return (refresh_slowdown(),)
     return refresh_slowdown(), view.run.id, view.moment, view.waits, view.has_a_curve, view.is_active
 
 
-def _tick(view: View | None, layout: tuple, start_problem: str | None) -> None:
+def _tick(view: View, layout: tuple, start_problem: str | None) -> None:
     if _layout(view) != layout or session().problem:
         st.rerun()
     if start_problem:
         st.error(literal(start_problem), icon=":material/error:")
-    if view and view.job and view.job.warning:
+    if view.job and view.job.warning:
         st.warning(literal(view.job.warning), icon=":material/warning:")
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", wrap=False, key="bar-row"):
         runs_menu.menu(view)
@@ -79,13 +77,9 @@ def _tick(view: View | None, layout: tuple, start_problem: str | None) -> None:
         for job in ownership.jobs():
             if job.run.id != shown_id():
                 _link_to(job)
-        if view:
-            line = _numbers(view)
-        else:
-            line = "No run selected." if ownership.jobs() else "Nothing is training yet. Press **Start**."
         with st.container(width="content", key="bar-numbers"):
-            st.markdown(line)
-        if view and view.has_a_curve:
+            st.markdown(_numbers(view))
+        if view.has_a_curve:
             data = plots.timeline_data(view.history, view.snapshots)
             timeline(data, view.moment, view.is_active, navigation.choose_moment)
 
@@ -95,6 +89,8 @@ def _numbers(view: View) -> str:
     history, info, state = view.history, view.info, view.state
     last = history.last
     first = ["***training***" if state == "training" and last else f"**{state}**"]
+    if view.is_from_gallery:
+        first = ["**came with MicroLLM**"]
     if state in ACTIVE and not (ownership.owns() or ownership.is_unknown()):
         first.append("*you are* watching")
     if view.job and (other := view.job.waits_for):
@@ -114,7 +110,7 @@ def _numbers(view: View) -> str:
     return "  \n".join(" · ".join(parts) for parts in (first, second) if parts).replace("*** · ", " ·*** ")
 
 
-def _buttons(view: View | None) -> None:
+def _buttons(view: View) -> None:
     """The buttons of the displayed run. While its owner is unknown they are the owner's, disabled: nothing moves when
     the browser answers.
     """

@@ -11,16 +11,17 @@ from ...runs.run import Run
 from ..state import navigation, ownership
 from ..state.view import View
 from ..words import literal
+from .gallery_note import gallery_note
 
 _ALWAYS = ("block_size", "n_embd", "n_head", "n_layer", "max_steps")
 
 
-def run_line(view: View | None) -> None:
+def run_line(view: View) -> None:
     """The settings of the displayed run, on one line. Not for a part that ticks."""
+    if view.is_from_gallery:
+        gallery_note(view.info.name, view.info.text.name, PRESETS[view.info.preset].title)
+        return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run-line"):
-        if view is None:
-            st.caption("Choose a text and a size on the left, then press Start.", width="content")
-            return
         st.caption(f"**{literal(view.info.name)}** · {_settings(view.info)}", width="content")
         if (parent := view.info.parent) is None:
             return

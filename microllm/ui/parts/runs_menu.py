@@ -10,7 +10,7 @@ import streamlit as st
 from ...config import PRESETS, flat
 from ...environment import lists_all_runs, max_disk_bytes
 from ...runs.advice import differences
-from ...runs.catalog import runs_and_damaged
+from ...runs.catalog import gallery_runs, runs_and_damaged
 from ...runs.history import summary
 from ...runs.importing import MAX_ZIP_BYTES
 from ...runs.info import ACTIVE, RunInfo, RunProblem
@@ -33,10 +33,9 @@ _MAX_QUERY = 100  # characters
 Listed = tuple[Run, RunInfo]
 
 
-def menu(view: View | None) -> None:
+def menu(view: View) -> None:
     """A button with the name of the displayed run, which opens the menu."""
-    name = literal(view.info.name) if view else "No run yet"
-    popover = st.popover(name, icon=":material/list:", key="runs-menu", on_change="rerun")
+    popover = st.popover(literal(view.info.name), icon=":material/list:", key="runs-menu", on_change="rerun")
     # fixed height: the browser positions the menu before it is filled, and a growing one would not fit below the bar
     place = popover.container(height=_PIXELS, border=False, gap="xsmall", key="runs")
     if not popover.open:
@@ -44,9 +43,9 @@ def menu(view: View | None) -> None:
         return
     with place:
         runs, damaged = runs_and_damaged()
-        listed = _listed(runs)
+        listed = _listed(runs + gallery_runs())
         found = _search(listed)
-        to_delete = view if view and ownership.owns() and not view.job else None
+        to_delete = view if ownership.owns() and not view.job else None
         if inside := disclosure("Import or delete a run" if to_delete else "Import a run", key="runs-manage"):
             with inside:
                 _import()
@@ -56,9 +55,9 @@ def menu(view: View | None) -> None:
                 st.caption(f"Storage: {used:,.1f} MB of {limit:,.0f} MB used")
         _runs(view, found)
         if not found:
-            st.caption("No run matches." if listed else "None yet.")
-        private = "" if lists_all_runs() else " and other people's runs on their own texts"
-        st.caption(f"Runs training in other windows{private} are not listed.")
+            st.caption("No run matches.")
+        private = "" if lists_all_runs() else " and their runs on their own texts"
+        st.caption(f"Other people's runs that are training{private} are not listed.")
         _damaged(damaged)
 
 
@@ -71,7 +70,7 @@ def _listed(runs: Iterable[Run]) -> list[Listed]:
     for run in runs:
         try:
             info = run.read_info()
-            is_elsewhere = info.state in ACTIVE and not window().holds(run.id)
+            is_elsewhere = info.state in ACTIVE and not (window().holds(run.id) or ownership.owns(run.id))
             if not is_elsewhere and ownership.lists(run):
                 listed.append((run, info))
         except RunProblem:  # deleted since the list was made
@@ -93,7 +92,7 @@ def _search(listed: list[Listed]) -> list[Listed]:
     return [one for one in listed if _matches(one[1], query)]
 
 
-def _runs(view: View | None, found: list[Listed]) -> None:
+def _runs(view: View, found: list[Listed]) -> None:
     """A button for each run, by group; first a page of them, then more."""
     left = shown = st.session_state.setdefault("runs-shown", _PAGE)
     for title, group in _groups(found).items():
@@ -108,10 +107,11 @@ def _runs(view: View | None, found: list[Listed]) -> None:
 
 def _groups(listed: list[Listed]) -> dict[str, list[Listed]]:
     """The runs under the heading of their group. The first group is listed first."""
-    groups = {"Yours": [], "Others on this server": []}
+    yours, others, shipped = groups = ("Yours", []), ("Others on this server", []), ("Came with MicroLLM", [])
     for run, info in listed:
-        groups["Yours" if ownership.owns(run.id) else "Others on this server"].append((run, info))
-    return groups
+        group = shipped if run.is_from_gallery else yours if ownership.owns(run.id) else others
+        group[1].append((run, info))
+    return dict(groups)
 
 
 def _show_more(count: int) -> None:
@@ -125,14 +125,15 @@ def _matches(info: RunInfo, query: str) -> bool:
     return all(word in settings if "=" in word else word in said for word in query.lower().split())
 
 
-def _entry(view: View | None, run: Run, info: RunInfo) -> None:
+def _entry(view: View, run: Run, info: RunInfo) -> None:
     known = summary(run.history.path)
     first = [f"**{literal(info.name)}**", info.state]
     if known.best is not None:
         first.append(f"best *validation* loss **{known.best:.3f}**")
     if known.step is not None:
         first.append(f"{known.step:,} steps")
-    second = [literal(info.text.name), _difference(view, run, info), age(time.time() - info.created)]
+    when = "" if run.is_from_gallery else age(time.time() - info.created)
+    second = [literal(info.text.name), _difference(view, run, info), when]
     st.button(
         "  \n".join(" · ".join(filter(None, line)) for line in (first, second)),
         key=f"open-{run.id}",
@@ -148,10 +149,8 @@ def _open(run_id: str) -> None:
     navigation.show(run_id)
 
 
-def _difference(view: View | None, run: Run, info: RunInfo) -> str:
-    """How a run differs from the displayed one; its preset when none is displayed."""
-    if view is None:
-        return f"{PRESETS[info.preset].title} preset"
+def _difference(view: View, run: Run, info: RunInfo) -> str:
+    """How a run differs from the displayed one."""
     if run.id == view.run.id:
         return "on display"
     changes = differences(flat(view.info.model, view.info.train), flat(info.model, info.train))

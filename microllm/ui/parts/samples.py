@@ -8,21 +8,19 @@ import streamlit as st
 
 from ... import plots
 from ...data.decode import TextProblem
-from ...jobs.samples import ScoredSample
+from ...runs.gallery import ScoredSample
 from ...tokenizer import visible
 from .. import server
 from ..state.view import View
-from ..words import lines_in_words, literal, percent
+from ..words import literal
+from .shown_sample import show_sample
 
 
 def what_it_writes(view: View, passed: list[plots.Mark]) -> None:
     """A sample of the model at the displayed moment, and what it wrote as it beat each reference loss (`passed`)."""
-    heading = "**What it writes**" + (" now" if view.moment is None else "")
     try:
         sample = _sample(view)
-        with st.container(key="sample-live", gap="xsmall"):
-            st.markdown(f"{heading} · {_scores(sample) if sample else 'waiting for the first sample'}")
-            st.code(_shown(sample) if sample else "…", language=None, wrap_lines=True)
+        show_sample(sample, _shown(sample) if sample else "…", is_now=view.moment is None)
         _milestones(view, passed)
     except TextProblem as problem:  # an imported run comes without its text
         st.warning(literal(str(problem)), icon=":material/description:")
@@ -44,16 +42,6 @@ def _shown(sample: ScoredSample) -> str:
     if sample.new_lines:
         return visible(sample.text, keep=" ").replace("⏎", "⏎ ")
     return visible(sample.text, keep=" \n\t")
-
-
-def _scores(sample: ScoredSample) -> str:
-    parts = [f"step {sample.step:,}"]
-    if sample.new_lines:
-        parts.append(lines_in_words(*sample.new_lines))
-    if sample.real_words is not None:
-        parts.append(f"**{percent(sample.real_words)}** real words")
-    parts.append(f"next character right **{percent(sample.top1_accuracy)}**")
-    return " · ".join(parts)
 
 
 def _milestones(view: View, passed: list[plots.Mark]) -> None:

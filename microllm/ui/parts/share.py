@@ -14,7 +14,7 @@ from ..state.view import View, sentence_written
 from .forget import forget
 
 
-def share(view: View | None) -> None:
+def share(view: View) -> None:
     """A button that opens the link for others, and says what they can and cannot do with it."""
     with st.popover("Share", icon=":material/share:", help="Share", key="share"):
         # never empty: the browser positions a popover by its size before it opens
@@ -23,9 +23,9 @@ def share(view: View | None) -> None:
         forget()
 
 
-def share_link(view: View | None) -> str:
+def share_link(view: View) -> str:
     """The address of this page with everything another person needs to see the same, but not the owner's key."""
-    values = {"run": view.run.id, "step": view.moment} if view else {}
+    values = {"run": view.run.id, "step": view.moment}
     values = {name: str(value) for name, value in values.items() if value is not None}
     return f"{st.context.url or ''}?{urlencode(values | written(_next_run()))}"
 
@@ -37,27 +37,28 @@ def _next_run() -> Link:
     return replace(link, sentence=sentence, guess=None)
 
 
-def _what_it_gives(view: View | None) -> list[str]:
-    if view is None:
-        sentences = ["This link opens the app with your settings, ready to start."]
-    else:
-        what = "this run"
-        if view.moment is not None:
-            what += f" at step {view.moment:,}"
-        elif view.is_active:
-            what += ", live while it trains"
-        sentences = [
-            f"This link opens {what}, with your sentence and your settings for the next run. Other people can look at "
-            "it, generate text and start their own runs. They cannot pause, change or stop this one."
-        ]
-        if ownership.owns():
-            sentences.append(
-                "You can, because this browser keeps the run's key. No link contains it, so the address bar is safe to "
-                "copy, too."
-                if session().browser_keeps
-                else "You can, because this tab holds the run's key. No link contains it."
-            )
-    if view and view.info.text.is_own:
+def _what_it_gives(view: View) -> list[str]:
+    what = "this run"
+    if view.moment is not None:
+        what += f" at step {view.moment:,}"
+    elif view.is_active:
+        what += ", live while it trains"
+    if view.is_from_gallery:
+        what += " (it came with MicroLLM)"
+    sentences = [
+        f"This link opens {what}, with your sentence and your settings for the next run. Other people can look at it, "
+        "generate text and start their own runs."
+    ]
+    if not view.is_from_gallery:
+        sentences.append("They cannot pause, change or stop this one.")
+    if ownership.owns():
+        sentences.append(
+            "You can, because this browser keeps the run's key. No link contains it, so the address bar is safe to "
+            "copy, too."
+            if session().browser_keeps
+            else "You can, because this tab holds the run's key. No link contains it."
+        )
+    if view.info.text.is_own:
         sentences.append(
             "This run was trained on a person's own text. Other people do not see it in their lists, but anyone with "
             "the link can read that text."

@@ -17,15 +17,6 @@ MAX_PROMPT_CHARACTERS = 200
 _TWO_LINES = 96  # pixels, with the label: the least that Streamlit allows
 
 
-def need_a_run(view: View | None, sentence: str) -> None:
-    """Without a displayed run, end the page here: say what the page is for, and link to the page that trains one."""
-    if view:
-        return
-    st.info(sentence, icon=":material/model_training:")
-    st.page_link("pages/train.py", label="Train a model", icon=":material/arrow_forward:")
-    st.stop()
-
-
 def sentence(view: View) -> str:
     """The sentence that all pages share, without characters that the model does not know; those are named."""
     _set_default(view, "sentence", SENTENCE)

@@ -22,7 +22,7 @@ import secrets
 import streamlit as st
 
 from ..components.storage import storage, told
-from . import navigation, ownership, saved_draft, view
+from . import navigation, ownership, saved_draft
 from .session import session
 
 
@@ -35,7 +35,7 @@ def receive() -> str | None:
         return None
     window.browser_keeps = answer.get("refused") is not True
     newest = ownership.take_keys(answer.get("keys"))
-    if newest and view.run_id() is None and saved_draft.is_bare(window.arrived):
+    if newest and window.run_id is None and saved_draft.is_bare(window.arrived):
         navigation.show(newest)
     return saved_draft.restore(answer.get("draft"), answer.get("mine") is True)
 

@@ -41,8 +41,8 @@ def forget() -> None:
     """Stop showing and owning the displayed run, which was deleted."""
     opened.cache_clear()
     ownership.drop_key(shown_id())
-    session().run_id = None
-    choose_moment(None)
+    session().run_id = session().moment = None
+    _write_link()
 
 
 def follow_link() -> str | None:
@@ -60,7 +60,7 @@ def follow_link() -> str | None:
         problems += draft.apply_link(parsed)
         if parsed.sentence:
             st.session_state["sentence"] = parsed.sentence
-    if shown_id() is not None:
+    if session().run_id is not None:
         try:
             info = run().read_info()
         except RunProblem as error:  # deleted or damaged since it was opened
@@ -99,7 +99,7 @@ def _follow(given: Mapping[str, str]) -> list[str]:
     """Show the run and the moment of a link. Sentences about what is wrong with it."""
     linked = given.get("run")
     try:
-        if linked and linked != shown_id():
+        if linked and linked != session().run_id:
             _show(linked)
             return _follow_step(given.get("step"))
     except RunProblem as error:
@@ -126,7 +126,7 @@ def _write_link() -> None:
     Other query parameters stay for a reload, until the window shows another run than the link. With a key in the
     address nothing is written before the browser has removed it, because the present entry would keep the key.
     """
-    given, shown = st.query_params.to_dict(), shown_id()
+    given, shown = st.query_params.to_dict(), session().run_id
     if session().browser_keeps is None and given.keys() & set(_KEY_PARAMETERS):
         return
     moment = session().moment if shown and session().moment in run().list_snapshots() else None
@@ -147,8 +147,12 @@ def _place(values: dict[str, str]) -> dict[str, str]:
 
 
 def choose_moment(step: int | None) -> None:
-    """Show the snapshot of `step` on all pages; None is live. The link follows."""
+    """Show the snapshot of `step` on all pages; None is live. The link follows: it names a run of the gallery too, once
+    a person has chosen a moment of it.
+    """
     if is_gone():  # the page reports that when it is drawn
         return
+    if step is not None:
+        session().run_id = shown_id()
     session().moment = step
     _write_link()

@@ -86,7 +86,7 @@ def owns(run_id: str | None = None) -> bool:
 def is_unknown() -> bool:
     """True while the displayed run may be this person's own, because the browser has not told its keys yet."""
     try:
-        return session().browser_keeps is None and not owns() and run() is not None and bool(run().read_info().owner)
+        return session().browser_keeps is None and not owns() and bool(run().read_info().owner)
     except RunProblem:  # deleted or damaged
         return False
 

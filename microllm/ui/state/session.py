@@ -40,6 +40,7 @@ class Session:
 
     # the displayed run and moment
     run_id: str | None = None
+    """The run that was started, opened or linked to; None before that, when pages show the first of the gallery."""
     moment: int | None = None
     """The step of a snapshot; None is live."""
     problem: str | None = None

@@ -8,6 +8,7 @@ import streamlit as st
 
 from ...jobs.training import TrainingJob
 from ...model import MicroLLM
+from ...runs import gallery
 from ...runs.history import History
 from ...runs.info import ACTIVE, RunInfo, RunProblem
 from ...runs.run import Run
@@ -40,6 +41,11 @@ class View:
     """The step of the snapshot to show; None is live. (Not a widget's value: a late tick could overwrite that.)"""
     job: TrainingJob | None
     """The run's training job, while it trains in this server."""
+
+    @property
+    def is_from_gallery(self) -> bool:
+        """True for a run that came with MicroLLM: every window shows one until it has started or opened another run."""
+        return self.run.is_from_gallery
 
     @property
     def state(self) -> str:
@@ -79,31 +85,28 @@ class View:
             return None
 
 
-def look() -> View | None:
-    """Read from disk what this window shows now. None before its first run. Raises RunProblem if that was deleted."""
+def look() -> View:
+    """Read from disk what this window shows now. Raises RunProblem if its run was deleted."""
     shown = run()
-    if shown is None:
-        return None
     training = job()  # first: a run that ends during this call must not appear active in another process
     info, snapshots, chosen = shown.read_info(), shown.list_snapshots(), session().moment
     return View(shown, info, shown.history.read(), snapshots, chosen if chosen in snapshots else None, training)
 
 
-def run_id() -> str | None:
-    """The id of the run that all pages of this window show. None before the first."""
-    return session().run_id
+def run_id() -> str:
+    """The id of the run that all pages of this window show: until a person has chosen one, the first of the gallery."""
+    return session().run_id or gallery.FIRST
 
 
-def run() -> Run | None:
-    """The run that all pages of this window show. None before the first."""
-    return opened(run_id()) if run_id() else None
+def run() -> Run:
+    """The run that all pages of this window show."""
+    return opened(run_id())
 
 
 def is_gone() -> bool:
     """True when the run was deleted, in this or another window, since the page was drawn."""
     try:
-        if run():
-            run().read_info()
+        run().read_info()
     except RunProblem:
         return True
     return False
@@ -111,7 +114,7 @@ def is_gone() -> bool:
 
 def job() -> TrainingJob | None:
     """The run's training job, while it trains in this server."""
-    return runner().job(run_id()) if run_id() else None
+    return runner().job(run_id())
 
 
 def sentence_written() -> str | None:

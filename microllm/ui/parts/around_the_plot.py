@@ -1,0 +1,34 @@
+"""What stands around the loss plot. A fresh server shows it before torch is imported."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from ...runs.history import AXES
+
+
+def plot_row() -> DeltaGenerator:
+    """The row above the plot."""
+    return st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="plot-row")
+
+
+def plot_axis() -> str:
+    """The control of the x-axis of the loss plot: the chosen one of AXES."""
+    return st.segmented_control(
+        "Axis",
+        list(AXES),
+        default="log",
+        format_func={"log": "Log steps", "step": "Steps", "seconds": "Seconds"}.get,
+        key="axis",
+        required=True,
+        persist_state="session",
+        label_visibility="collapsed",
+    )
+
+
+def plot_caption() -> None:
+    """How to read the plot."""
+    st.caption(
+        "Look for the curve falling below the dashed lines, the losses of simple counting. Drag across it to zoom."
+    )

@@ -1,0 +1,17 @@
+"""The line about a run that came with MicroLLM. A fresh server shows it before torch is imported."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ..words import literal
+
+
+def gallery_note(name: str, text: str, preset: str) -> None:
+    """Say that the displayed run, of this text and preset, is not the visitor's own: in the place of `run_line`."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run-line"):
+        st.caption(
+            f"Trained earlier: **{literal(name)}** came with MicroLLM ({literal(text)}, preset {preset}). "
+            "Your own runs appear here once you press **Start**.",
+            width="content",
+        )
