@@ -8,6 +8,7 @@ import pytest
 from play import KEY, click, keys, new_run, open_app, said
 
 from microllm.environment import runs_dir
+from microllm.runs import gallery
 from microllm.runs.history import History
 from microllm.runs.run import Run
 from microllm.ui.parts import runs_menu
@@ -32,8 +33,9 @@ def open_menu(at):
 
 
 def listed(at) -> list[str]:
-    """The ids of the runs in the menu, from the top."""
-    return [button.key.removeprefix("open-") for button in at.button if (button.key or "").startswith("open-")]
+    """The ids of the runs in the menu, from the top, but for those that came with MicroLLM."""
+    ids = [button.key.removeprefix("open-") for button in at.button if (button.key or "").startswith("open-")]
+    return [run_id for run_id in ids if run_id not in gallery.IDS]
 
 
 def search(at, query: str) -> list[str]:

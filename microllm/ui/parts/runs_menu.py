@@ -82,7 +82,7 @@ def _listed(runs: Iterable[Run]) -> list[Listed]:
 
 def _search(listed: list[Listed]) -> list[Listed]:
     """The runs that match what is written into the search field, which is there when they are many."""
-    if len(listed) <= _MANY:
+    if sum(not run.is_from_gallery for run, _ in listed) <= _MANY:
         return listed
     query = st.text_input(
         f"Search {len(listed):,} runs",
