@@ -135,7 +135,7 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
     async def attack() -> set[str]:
         tried = set()
         async with Visitor(server.url) as visitor:
-            await visitor.open("train", until="start")
+            await visitor.open("train", until="storage")
             await visitor.press("more-button", lambda: "knob-max_steps" in visitor.shown)
             await visitor.set("knob-max_steps", 60)
             await visitor.press("start", lambda: visitor.run is not None)
@@ -174,7 +174,7 @@ def test_a_start_with_a_value_that_was_not_offered_makes_no_run_of_it(server, tm
 
     async def attack() -> None:
         async with Visitor(server.url) as visitor:
-            await visitor.open("train", until="start")
+            await visitor.open("train", until="storage")
             start = WidgetState(id=visitor.shown["start"].message.id, trigger_value=True)
             for key in ("text", "text-how", "preset", "knob-optimizer", "pasted", "text-first", "key of no widget"):
                 # a widget that is not on the page has an id all the same: it can be known from another visit
@@ -223,16 +223,16 @@ def test_a_stranger_can_clear_no_caches_and_so_stop_nobody(server):
 
     async def attack() -> None:
         async with Visitor(server.url) as owner, Visitor(server.url) as stranger:
-            await owner.open("train", until="start")
+            await owner.open("train", until="storage")
             await owner.press("start", lambda: owner.run is not None)
-            await stranger.open("train", until="start")
+            await stranger.open("train", until="storage")
             for kind in ("clear_cache", "load_git_info", "set_run_on_save"):
                 message = BackMsg()
                 setattr(message, kind, True)
                 await stranger._socket.send(message.SerializeToString())
             before = server.steps(owner.run)
             await _until(lambda: server.steps(owner.run) > before + 20)
-            await stranger.open("train", until="start")
+            await stranger.open("train", until="storage")
             assert server.run(owner.run)["state"] == "training"
             await owner.press("bar-stop", lambda: "bar-go-on" in owner.shown)
             assert not owner.problems and not stranger.problems
