@@ -491,7 +491,7 @@ def test_a_run_that_came_with_microllm_writes_and_forks_but_never_changes(capsys
         ("runs", "--new_key", "pride-quick"),
         ("train", "--resume", "pride-quick", "--max_steps", "9000"),
     ):
-        assert command(*arguments, "pride-quick") == 2
+        assert command(*arguments) == 2
         assert "never changes" in capsys.readouterr().err
     assert command("train", "--fork", "words-twice", "--step", "8", "--max_steps", "10") == 0
     (child,) = all_runs()
