@@ -16,7 +16,8 @@ _MAX_STORED_BYTES = 4 * MAX_TEXT_BYTES  # a byte of a file can become four of UT
 
 def keep_text(text: str) -> str:
     """Store a text; return its SHA-256, under which it is stored. Raises OSError on a full or read-only disk."""
-    data, sha256 = _encoded(text), sha256_of(text)
+    data = _encoded(text)
+    sha256 = hashlib.sha256(data).hexdigest()
     path = texts_dir() / f"{sha256}.txt"
     if not (path.is_file() and _sha256_of_file(path) == sha256):  # else also replaces a damaged copy
         write_atomically(path, data)
