@@ -36,7 +36,7 @@ _FIRST_POINTS = 5
 _GRACE = 5.0
 _FORGOTTEN = 150.0  # seconds: Streamlit keeps a window that has gone for two minutes, in case it comes back
 _LAST_START = 60.0  # seconds before the end
-_SMALL = {"block_size": 16.0, "n_embd": 32.0}
+_WIDTHS = ("24", "32", "48")
 
 
 async def attend(address: str, which: int, end: float, pause: float) -> dict[str, Any]:
@@ -58,8 +58,8 @@ async def attend(address: str, which: int, end: float, pause: float) -> dict[str
             await visitor.open("train", until="start")
             await wait()
             await visitor.set("text", "Drawing-room sentences")
-            for name, value in _SMALL.items():
-                await visitor.set(f"knob-{name}", value + 8 * (which % 3) if name == "n_embd" else value)
+            await visitor.set("knob-block_size", "16")
+            await visitor.set("knob-n_embd", _WIDTHS[which % 3])
             await wait()
             acts = (
                 begin,

@@ -34,7 +34,7 @@ _MEASURE = """([element, condition]) => new Promise(resolve => {
     const shows = (css, icon) => [...document.querySelectorAll(`${css} [data-testid=stIconMaterial]`)]
         .some(one => one.innerText.trim() === icon);
     const text = words => document.querySelector('[data-testid=stMain]').innerText.toLowerCase().includes(words);
-    const value = css => document.querySelector(`${css} input[type=range]`)?.value;
+    const value = css => document.querySelector(`${css} input[type=range]`)?.getAttribute('aria-valuetext');
     const holds = new Function('exists', 'shows', 'text', 'value', 'return ' + condition);
     const began = performance.now();
     element.click();

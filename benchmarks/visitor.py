@@ -229,8 +229,8 @@ def _state(element: Shown, value: Any) -> WidgetState:
     state = WidgetState(id=element.message.id)
     if element.kind == "button":
         state.trigger_value = True
-    elif element.kind == "slider":
-        state.double_array_value.data.append(value)
+    elif element.kind == "slider":  # one with a list of values sends the text of the value
+        (state.string_array_value if isinstance(value, str) else state.double_array_value).data.append(value)
     elif element.kind == "number_input":
         state.double_value = value
     elif element.kind in ("selectbox", "text_input", "text_area"):

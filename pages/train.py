@@ -18,7 +18,8 @@ with st.sidebar:
     model, train, problems = settings.settings(text.characters if text else None)
     if text:
         cost.cost(view, model, train, text)
-    steer.start_buttons(advice.start_label(view, model, train, text), can_start=text is not None and not problems)
+    label, differences = advice.start_label(view, model, train, text)
+    steer.start_buttons(label, differences, can_start=text is not None and not problems)
 
 run_line.run_line(view)
 loss.loss(view)

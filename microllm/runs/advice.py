@@ -21,6 +21,7 @@ _CLEAR = 0.05
 _MAX_SUGGESTIONS = 3
 _MAX_BUTTON_CHARACTERS = 40
 _MAX_DISTINCTIONS = 3
+_OTHER_TEXT = "other text"
 SAME = "same settings, same seed"
 """What `what_changes` says of a run that would differ in nothing."""
 
@@ -254,11 +255,17 @@ def _are_the_same(text: Text, other: Text) -> bool:
     return text.sha256 == other.sha256 or (is_book and (text.how, text.first) == (other.how, other.first))
 
 
-def what_changes(before: RunInfo, model: ModelConfig, train: TrainConfig, preset: str, text: Text | None) -> str:
-    """How a run with these settings would differ from the one before, short enough for a button."""
+def all_changes(before: RunInfo, model: ModelConfig, train: TrainConfig, text: Text | None) -> list[str]:
+    """Everything in which a run with these settings would differ from the one before, in words."""
     settings = differences(asdict(before.model) | asdict(before.train), asdict(model) | asdict(train))
     is_other_text = text is not None and not _are_the_same(text, before.text)
-    changes = settings + ["other text"] * is_other_text
+    return settings + [_OTHER_TEXT] * is_other_text
+
+
+def what_changes(before: RunInfo, model: ModelConfig, train: TrainConfig, preset: str, text: Text | None) -> str:
+    """How a run with these settings would differ from the one before, short enough for a button."""
+    changes = all_changes(before, model, train, text)
+    is_other_text = _OTHER_TEXT in changes
     if not changes:
         return SAME
     if len(changes) == 1 and model == before.model and train.seed != before.train.seed:

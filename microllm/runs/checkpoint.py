@@ -12,6 +12,7 @@ The latest checkpoint is the one with the highest step whose manifest verifies; 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -167,10 +168,20 @@ def remove_partial_saves(folder: Path) -> None:
 
 
 def determinism_context(threads: int, device: torch.device, processes: int) -> dict[str, Any]:
-    """What the rounding errors of a computation depend on: torch version, threads, processes and device."""
+    """What the rounding errors of a computation depend on: torch version, threads, processes, device and processor."""
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     place = f"{device.type}, {platform.machine()}, {kind}"
-    return {"torch": torch.__version__, "threads": threads, "processes": processes, "device": place}
+    known = {"torch": torch.__version__, "threads": threads, "processes": processes, "device": place}
+    return known | {"processor": _processor()}
+
+
+def _processor() -> str:
+    """The processor of this machine: two with the same instruction sets can still round differently."""
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text("utf-8").partition("\n\n")[0].splitlines()
+        fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return f"{fields.get('model name')}, family {fields.get('cpu family')}, model {fields.get('model')}"
+    return platform.processor()
 
 
 def context_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -35,7 +35,7 @@ def choose_something(page) -> None:
     slide(page, "knob-block_size", 48)
     choose(page, "text", OWN)
     fill(page, "pasted", TEXT)
-    expect(at(page, "panel")).to_contain_text("3,000")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("3,000")
 
 
 def stored(page) -> str:
@@ -45,7 +45,7 @@ def stored(page) -> str:
 def is_there_again(page) -> None:
     settle(page)  # a window that lost its server shows the former page until it is connected again
     expect(thumb(page, "knob-block_size")).to_have_attribute("aria-valuetext", "48")
-    expect(at(page, "panel")).to_contain_text("3,000")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("3,000")
     expect(button(page, "start")).to_be_enabled()
 
 

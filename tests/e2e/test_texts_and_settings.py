@@ -37,7 +37,7 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(500)
 def test_a_text_is_uploaded_and_learned_and_bad_ones_are_refused_without_loss(page, server):
     visit(page, f"{server.url}/train")
     choose(page, "text", OWN)
-    panel = at(page, "panel")
+    panel = page.locator("[data-testid=stSidebar]")
     expect(button(page, "start")).to_be_disabled()
 
     upload(page, "mine.txt", drawing_room(4_000).encode())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from microllm.config import PRESETS, ModelConfig, TrainConfig, configs_from, problems
 from microllm.data.texts import Text
-from microllm.runs.advice import differences, next_steps, overfits_since, what_changes
+from microllm.runs.advice import all_changes, differences, next_steps, overfits_since, what_changes
 from microllm.runs.history import History
 from microllm.runs.info import RunInfo
 
@@ -243,3 +243,9 @@ def test_what_changes_fits_on_a_button(model, train, preset):
 
 def test_only_what_is_given_is_compared():
     assert differences({"a": 1, "b": 2}, {"b": 3}) == ["b 2 → 3"]
+
+
+def test_all_changes_are_listed_however_many():
+    model, train = replace(ModelConfig(), n_layer=2, n_embd=32, block_size=64), replace(TrainConfig(), max_steps=7)
+    listed = all_changes(info(), model, train, replace(TEXT, sha256="1" * 64))
+    assert listed == ["block_size 32 → 64", "n_embd 64 → 32", "n_layer 3 → 2", "max_steps 2,000 → 7", "other text"]

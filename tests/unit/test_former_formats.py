@@ -14,7 +14,6 @@ import torch
 from microllm.data import texts
 from microllm.environment import runs_dir
 from microllm.inference import generate
-from microllm.runs.checkpoint import determinism_context
 from microllm.runs.importing import import_run
 from microllm.runs.info import FORMAT, RunProblem
 from microllm.runs.run import Run
@@ -49,15 +48,10 @@ def test_a_run_of_format_1_is_resumed_to_the_weights_that_it_would_have_had(run)
     assert run.read_info().state == "finished" and run.read_info().format == FORMAT
     weights = run.model_at(40).state_dict()
     assert weights.keys() == expected_weights().keys()
-    _, there, _ = run.load_checkpoint()
-    made_with = json.loads((FORMAT_1 / "run" / "checkpoints" / "step-20" / "state.json").read_text())
-    same = determinism_context(1, torch.device("cpu"), 1) == {name: made_with[name] for name in there}
-    for name, expected in expected_weights().items():  # bit by bit where the processor and torch are the same
-        torch.testing.assert_close(
-            weights[name], expected, **({"rtol": 0, "atol": 0} if same else {"rtol": 0.01, "atol": 1e-3})
-        )
+    for name, expected in expected_weights().items():  # which another processor computed
+        torch.testing.assert_close(weights[name], expected, rtol=0.01, atol=1e-3)
     losses = [json.loads(line)["train_loss"] for line in (FORMAT_1 / "finished.jsonl").read_text().splitlines()]
-    assert list(run.history.read().rows["train_loss"]) == pytest.approx(losses, abs=0 if same else 1e-4)
+    assert list(run.history.read().rows["train_loss"]) == pytest.approx(losses, abs=1e-4)
 
 
 def test_a_packed_run_of_format_1_is_imported():

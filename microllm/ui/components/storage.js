@@ -1,7 +1,7 @@
-// Keeps what belongs to a person in their own browser: the owner keys of their runs, which all tabs share, and the draft
-// of their next run. Each of two tabs finds its own draft again, and a new tab the newest.
-// `data`: asked (another word at each drawing until the server has an answer, then null), draft (what to keep), keep (pairs
-// of a run's id and its key), drop (ids of runs), forget (whether to remove everything and start over).
+// Keeps what belongs to a person in their own browser: the owner keys of their runs, which all tabs share, and the
+// draft of their next run. Each of two tabs finds its own draft again, and a new tab the newest.
+// `data`: asked (another word at each drawing until the server has an answer, then null), draft (what to keep), keep
+// (pairs of a run's id and its key), drop (ids of runs), forget (whether to remove everything and start over).
 
 const KEYS = "microllm-keys"
 const DRAFT = "microllm-draft"

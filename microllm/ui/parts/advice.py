@@ -9,7 +9,7 @@ import streamlit as st
 
 from ...config import ModelConfig, TrainConfig, knobs
 from ...data.texts import Text
-from ...runs.advice import SAME, Suggestion, differences, overfits_since, what_changes
+from ...runs.advice import SAME, Suggestion, all_changes, differences, overfits_since, what_changes
 from ...runs.advice import next_steps as suggested
 from ...runs.info import RunInfo
 from ..state import commands, draft, ownership
@@ -80,13 +80,13 @@ def _start(info: RunInfo, suggestion: Suggestion) -> None:
     commands.start()
 
 
-def start_label(view: View, model: ModelConfig, train: TrainConfig, text: Text | None) -> str:
-    """The label of the start button: it says how the next run differs from the displayed one."""
+def start_label(view: View, model: ModelConfig, train: TrainConfig, text: Text | None) -> tuple[str, str]:
+    """(the label of the start button, which says how the next run differs from the displayed one; all differences)."""
     preset, _, _ = draft.draft()
     changes = what_changes(view.info, model, train, preset, text)
-    if view.is_from_gallery and changes == SAME:
-        return "Start"
-    return f"Start: {literal(changes)}"
+    label = "Start" if view.is_from_gallery and changes == SAME else f"Start: {literal(changes)}"
+    differing = literal(", ".join(all_changes(view.info, model, train, text)))
+    return label, f"Differs from {literal(view.info.name)} in: {differing}." if differing else ""
 
 
 def overfitting(view: View) -> None:

@@ -11,12 +11,15 @@ from ..state.view import View
 from ..words import literal
 
 
-def start_buttons(label: str, can_start: bool) -> None:
-    """The button that starts a run. While a run of this window trains, also a button that queues the new one."""
+def start_buttons(label: str, differences: str, can_start: bool) -> None:
+    """The button that starts a run. While a run of this window trains, also a button that queues the new one.
+
+    `differences` is a sentence that the label abbreviates.
+    """
     shared = {"width": "stretch", "on_click": commands.start, "disabled": not can_start}
     jobs = ownership.jobs()
     name = literal(jobs[0].run.read_info().name) if jobs else ""
-    help = f"Stops {name} and keeps it" if jobs else None
+    help = " ".join(filter(None, [differences, f"Stops {name} and keeps it." if jobs else ""])) or None
     st.button(label, key="start", type="primary", icon=":material/play_arrow:", help=help, **shared)
     if jobs:
         help = f"Starts when {name} ends. Only one run can be queued: this replaces any other."
