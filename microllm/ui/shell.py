@@ -15,6 +15,7 @@ from pathlib import Path
 import streamlit as st
 
 from . import browser_input
+from .components.storage import has_key, storage, without_key
 from .state.session import session
 
 _ARTICLE = "https://duckduckgo.com/?q=%22Beyond+the+Black+Box%3A+Building+a+Micro-LLM+from+Scratch+in+Python%22"
@@ -38,6 +39,11 @@ def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None
     """
     if not _is_inside.get():
         query_params = st.query_params.to_dict()
+        if has_key(query_params) and session().link_with_key is None:  # the switch would leave it in the history
+            session().link_with_key = query_params
+            storage(asked=page, draft="", keep=[], drop=[])
+            st.stop()  # the browser answers when it has removed the key from its address
+        query_params = without_key(query_params)
         session().detour = page, query_params
         st.switch_page("app.py", query_params=query_params)  # so that a reload in between does not lose them
     # One element, so that style and heading are painted together: st.html would arrive half a second later and the

@@ -222,11 +222,10 @@ def test_a_browser_that_keeps_nothing_is_named_and_the_window_owns_its_runs_all_
     assert len(at.warning) == 1
     started(at)
     assert keys(at.run()) >= COMMANDS
-    assert "forget-sure" not in {box.key for box in unfold(at, "share").checkbox}
 
 
 def test_who_forgets_their_runs_has_no_key_left_here(live_run):
-    at = unfold(open_app("train", stored={live_run.id: KEY}, run=live_run.id), "share")
+    at = unfold(unfold(open_app("train", stored={live_run.id: KEY}, run=live_run.id), "runs-menu"), "runs-manage")
     at.checkbox(key="forget-sure").check().run()
     click(at, "forget")
     assert said_to_browser(at)["forget"]

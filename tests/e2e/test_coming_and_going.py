@@ -55,8 +55,9 @@ def test_a_run_that_is_trained_next_door_is_shown_live_and_who_opens_its_link_ow
         run, key = run_id(page), link.partition("key=")[2]
         assert stored_keys(page) == {run: key}
         assert key not in page.content()
-        page.go_back()
-        assert page.url == "about:blank"  # the history does not have the link with the key
+        for _ in range(3):  # more than the entries that a fresh server makes
+            page.go_back()
+            assert "key=" not in page.url
         visit(page, f"{server.url}/train?run={run}")
         until(page, lambda: step(page) is not None, "a step in the run bar")
         wait_for_more_steps(page, wait_for_more_steps(page))

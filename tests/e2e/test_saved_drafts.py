@@ -134,7 +134,8 @@ def test_who_forgets_their_runs_leaves_no_trace_in_any_tab(page, server):
     visit(other, server.url)
     until(other, lambda: run_id(other) == run, "the run in the other tab")
     expect(button(other, "bar-stop")).to_be_enabled()
-    press(other, "share")
+    press(other, "runs-menu")
+    press(other, "runs-manage-button")
     at(other, "forget-sure").locator("label").click()
     press(other, "forget")
     for tab in (page, other):

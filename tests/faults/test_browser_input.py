@@ -205,7 +205,7 @@ def test_a_forged_answer_of_the_browsers_storage_opens_no_run_and_costs_little(s
     async def attack() -> None:
         for answer in answers:
             async with Visitor(server.url) as visitor:
-                await visitor.open("train", until="start")
+                await visitor.open("train", until="storage")
                 trigger = _make_trigger_id(visitor.shown["storage"].message.id, "events")
                 told = json.dumps([{"event": "told", "value": answer}])
                 began = time.monotonic()

@@ -10,6 +10,9 @@ import streamlit as st
 from . import declare
 
 KEY = "storage"
+_IN_ADDRESS = ("key", "also")
+"""The owner's key in a link from the command line; addresses of earlier versions also had those of other runs."""
+
 _storage = declare(KEY, "<i></i>")
 
 
@@ -27,6 +30,16 @@ def storage(
             data={"asked": asked, "draft": draft, "keep": keep, "drop": drop, "forget": is_forgetting},
             on_told_change=lambda: None,
         )
+
+
+def has_key(address: Mapping[str, str]) -> bool:
+    """True if these query parameters have an owner's key. The component removes it from the address of the browser."""
+    return any(name in address for name in _IN_ADDRESS)
+
+
+def without_key(address: Mapping[str, str]) -> dict[str, str]:
+    """These query parameters without an owner's key."""
+    return {name: value for name, value in address.items() if name not in _IN_ADDRESS}
 
 
 def told() -> Mapping[str, Any] | None:

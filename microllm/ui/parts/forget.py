@@ -5,17 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from ..state import browser_storage
-from ..state.session import session
 
 
 def forget() -> None:
-    """Let a person remove their owner keys and their draft from this browser. Nothing where it keeps none."""
-    if not session().browser_keeps:
-        return
+    """Let a person remove their owner keys and their draft from this browser."""
     is_sure = st.checkbox(
         "Forget your runs on this browser",
         key="forget-sure",
-        help="For a shared computer. This browser keeps the keys of your runs and your unstarted settings and text.",
+        help="For a shared computer. Your unstarted settings and text are forgotten, too.",
     )
     if not is_sure:
         return

@@ -22,6 +22,7 @@ from ..state.view import View
 from ..state.window import window
 from ..words import age, literal
 from .disclosure import disclosure
+from .forget import forget
 
 _PIXELS = 400  # height
 _PAGE = 30  # runs that are drawn at first, and with each click on "Show more"
@@ -46,11 +47,12 @@ def menu(view: View) -> None:
         listed = _listed(runs + gallery_runs())
         found = _search(listed)
         to_delete = view if ownership.owns() and not view.job else None
-        if inside := disclosure("Import or delete a run" if to_delete else "Import a run", key="runs-manage"):
+        if inside := disclosure(f"Import{', delete' if to_delete else ''} or forget runs", key="runs-manage"):
             with inside:
                 _import()
                 if to_delete:
                     _delete(to_delete)
+                forget()
                 used, limit = server.disk_use() / 1e6, max_disk_bytes() / 1e6
                 st.caption(f"Storage: {used:,.1f} MB of {limit:,.0f} MB used")
         _runs(view, found)

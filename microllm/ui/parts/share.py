@@ -11,7 +11,6 @@ from ..state import draft, ownership
 from ..state.link import Link, written
 from ..state.session import session
 from ..state.view import View, sentence_written
-from .forget import forget
 
 
 def share(view: View) -> None:
@@ -20,7 +19,6 @@ def share(view: View) -> None:
         # never empty: the browser positions a popover by its size before it opens
         st.code(share_link(view), language=None, wrap_lines=True)
         st.caption(" ".join(_what_it_gives(view)))
-        forget()
 
 
 def share_link(view: View) -> str:

@@ -21,7 +21,7 @@ import secrets
 
 import streamlit as st
 
-from ..components.storage import storage, told
+from ..components.storage import storage, told, without_key
 from . import navigation, ownership, saved_draft
 from .session import session
 
@@ -30,7 +30,7 @@ def receive() -> str | None:
     """Take what the browser holds, once per session. Sentences about what of the saved draft was lost."""
     window = session()
     if window.arrived is None:
-        window.arrived = navigation.without_keys(st.query_params.to_dict())
+        window.arrived = without_key(st.query_params.to_dict())
     if window.browser_keeps is not None or (answer := told()) is None:
         return None
     window.browser_keeps = answer.get("refused") is not True

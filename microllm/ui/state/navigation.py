@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from ...runs.info import RunProblem
+from ..components.storage import has_key, without_key
 from ..server import opened
 from . import draft, link, ownership
 from .session import session
@@ -16,8 +17,6 @@ from .view import run_id as shown_id
 from .window import window
 
 _VIEW_PARAMETERS = ("run", "step", "sentence")
-_KEY_PARAMETERS = ("key", "also")
-"""The owner's key in a link from the command line. Addresses of earlier versions also had those of other runs."""
 _MAX_OTHER_RUNS = 6
 
 
@@ -51,8 +50,10 @@ def follow_link() -> str | None:
     Its settings and its sentence are followed once, so that later changes by the user stay. Returns sentences about bad
     values.
     """
-    given = without_keys(st.query_params.to_dict())
-    problems = session().link_problems + _take_keys(st.query_params.to_dict()) + _follow(given)
+    given = without_key(st.query_params.to_dict())
+    problems = session().link_problems + _take_keys(session().link_with_key or st.query_params.to_dict())
+    session().link_with_key = session().link_with_key and {}
+    problems += _follow(given)
     settings = {name: value for name, value in given.items() if name not in _VIEW_PARAMETERS}
     if settings != session().followed:
         session().followed = settings
@@ -76,11 +77,6 @@ def follow_link() -> str | None:
     problems = list(dict.fromkeys(problems))
     session().link_problems = problems if session().browser_keeps is None else []
     return " ".join(problems) or None
-
-
-def without_keys(address: Mapping[str, str]) -> dict[str, str]:
-    """These query parameters without an owner's key."""
-    return {name: value for name, value in address.items() if name not in _KEY_PARAMETERS}
 
 
 def _take_keys(given: Mapping[str, str]) -> list[str]:
@@ -127,13 +123,13 @@ def _write_link() -> None:
     address nothing is written before the browser has removed it, because the present entry would keep the key.
     """
     given, shown = st.query_params.to_dict(), session().run_id
-    if session().browser_keeps is None and given.keys() & set(_KEY_PARAMETERS):
+    if session().browser_keeps is None and has_key(given):
         return
     moment = session().moment if shown and session().moment in run().list_snapshots() else None
     values = {"run": shown, "step": moment, "sentence": sentence_written()}
     values = {name: str(value) for name, value in values.items() if value is not None}
     if given.get("run") == shown:
-        values = {name: value for name, value in without_keys(given).items() if name not in _VIEW_PARAMETERS} | values
+        values = {name: value for name, value in without_key(given).items() if name not in _VIEW_PARAMETERS} | values
     went_back = session().written not in (None, given)
     if values == given or (went_back and _place(values) == _place(given)):  # else the back button would be trapped
         session().written = given

@@ -65,6 +65,8 @@ class Session:
     # the address
     arrived: dict[str, str] | None = None
     """The query parameters with which the window was opened, without a key."""
+    link_with_key: dict[str, str] | None = None
+    """The query parameters of a link with a key, whose address the browser cleaned before any page; {} once taken."""
     link_problems: list[str] = field(default_factory=list)
     """What was wrong with the link, until the browser has answered: its answer draws the page again."""
     followed: dict[str, str] | None = None
