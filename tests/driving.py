@@ -467,7 +467,7 @@ async ([html, css, script, data]) => {
 """
 
 
-def mount(page: Page, component: ModuleType, data: dict[str, Any]) -> None:
+def mount(page: Page, component: ModuleType, data: Any) -> None:
     """Draw a component with `data`. The window has `data`, `draw` and what was `told`; it may set an `answer`."""
     folder, name = Path(component.__file__).parent, Path(component.__file__).stem
     scripts = "\n".join((folder / f"{script}.js").read_text("utf-8") for script in (*component.SHARED, name))

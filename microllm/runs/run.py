@@ -289,7 +289,10 @@ class Run:
         return load_checkpoint(self._checkpoints, step)
 
     def check_what_it_needs(self) -> None:
-        """Raises TextProblem or RunProblem if the run cannot continue because a text or its weights are missing."""
+        """Raises TextProblem or RunProblem if the run cannot continue: a text or its weights are missing, or it is from
+        the gallery.
+        """
+        self._check_may_change()
         self.load_corpus()
         self.load_old_corpus()
         if self.read_info().parent and not self.list_checkpoints():
@@ -306,7 +309,6 @@ class Run:
 
         Raises ValueError if it has already made that many steps, if this is out of range, or if it cannot continue.
         """
-        self._check_may_change()
         self.check_what_it_needs()
         with self.writing() as writer:
             info, last = self.read_info(), self.history.read().last

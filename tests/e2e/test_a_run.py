@@ -160,11 +160,9 @@ def test_text_streams_in_while_the_model_trains_and_can_be_stopped_and_kept(page
     visit(page, f"{server.url}/train?preset=quick&n_layer=8&n_embd=192&max_steps=200000")
     run = press_start(page)
     visit(page, f"{server.url}/generate?run={run}")
-    press(page, "sampling")
     thumb(page, "length").focus()
     thumb(page, "length").press("End")
     assert thumb(page, "length").input_value() == "2000"
-    page.keyboard.press("Escape")
     text = at(page, "writing-live").locator("code")
 
     until(page, lambda: step(page) is not None, "a step in the run bar")

@@ -167,9 +167,7 @@ def test_the_sentence_can_be_explored_with_the_keyboard_and_a_screen_reader(page
     assert letters(page).evaluate_all("spans => spans.filter(span => span.tabIndex === 0).length") == 1
     expect(letters(page).nth(3)).to_have_attribute("aria-label", "space, 4 of 15")
 
-    at(page, "sentence").locator("textarea").focus()
-    page.keyboard.press("Tab")
-    expect(letters(page).nth(14)).to_be_focused()
+    letters(page).nth(14).focus()
     page.keyboard.press("ArrowLeft")
     expect(letters(page).nth(13)).to_be_focused()
     assert words(page).startswith("“n” (14) ")
@@ -239,7 +237,7 @@ def test_below_each_picture_are_bars_of_what_its_head_learned_about_distance_and
     # each head begins with a distance of its own: over a third of its attention, and the rest spread over all
     for filled in bars(page).evaluate_all(HEIGHTS):
         assert 0.2 * column < filled < 1.1 * column
-    expect(at(page, "attention-live").locator("[data-testid=stVegaLiteChart]").first).to_be_visible()
+    expect(at(page, "attention-measured").locator("[data-testid=stVegaLiteChart]").first).to_be_visible()
     bars(page).nth(6).click()
     expect(tile(page, 2, 3)).to_have_attribute("aria-checked", "true")
     assert not page.errors
@@ -372,8 +370,8 @@ def test_while_it_trains_the_sentence_and_the_heads_update_in_place_and_the_heat
     look(page, server, run)
     wait_for_more_steps(page)
 
-    def named(what: str) -> int:
-        found = re.search(what + r" step ([\d,]+)", at(page, "attention-live").inner_text())
+    def named(part: str) -> int:
+        found = re.search(r"head \d at step ([\d,]+)", at(page, part).inner_text())
         return int(found[1].replace(",", "")) if found else -1
 
     letters(page).nth(9).click()
@@ -381,10 +379,10 @@ def test_while_it_trains_the_sentence_and_the_heads_update_in_place_and_the_heat
     page.evaluate(MARK)
     painted = tile(page, 2, 2).evaluate("canvas => canvas.toDataURL()")
     painted_bars = bars(page).first.evaluate("canvas => canvas.toDataURL()")
-    first, drawn = named("attends to at"), named(r"head \d at")
+    first, drawn = named("attention-measured"), named("attention-live")
     until(page, lambda: tile(page, 2, 2).evaluate("canvas => canvas.toDataURL()") != painted, "another picture")
     until(page, lambda: bars(page).first.evaluate("canvas => canvas.toDataURL()") != painted_bars, "other bars")
-    until(page, lambda: named("attends to at") > first + 50, "a later step")
+    until(page, lambda: named("attention-measured") > first + 50, "a later step")
     assert words(page).startswith("“r” (10) ")  # still pinned
     mark = page.evaluate("() => { mark.going = false; return mark }")
     assert mark["remounts"] == 0, mark
@@ -392,9 +390,9 @@ def test_while_it_trains_the_sentence_and_the_heads_update_in_place_and_the_heat
     assert mark["opacity"] >= 0.9, mark
     assert mark["drawn"] <= mark["titles"], mark  # not without another step in its title (the first was on its way)
 
-    until(page, lambda: named("attends to at") >= 1.5 * drawn, "half as many steps more")
-    until(page, lambda: named(r"head \d at") >= 1.5 * drawn, "a new heatmap")
-    still = named(r"head \d at")
+    until(page, lambda: named("attention-measured") >= 1.5 * drawn, "half as many steps more")
+    until(page, lambda: named("attention-live") >= 1.5 * drawn, "a new heatmap")
+    still = named("attention-live")
     press(page, "attention-anew")
-    until(page, lambda: named(r"head \d at") > still, "the heatmap of now")
+    until(page, lambda: named("attention-live") > still, "the heatmap of now")
     assert not page.errors

@@ -152,11 +152,9 @@ WATCH = """async (seconds) => {
 def test_a_long_text_streams_in_place_while_the_model_trains(page, server):
     run = start(page, server, preset="quick")
     visit(page, f"{server.url}/generate?run={run}")
-    press(page, "sampling")
     thumb(page, "length").focus()
     page.keyboard.press("End")
     settle(page)
-    page.keyboard.press("Escape")
     press(page, "generate")
     until(page, lambda: characters(page).count() > 0, "the first characters")
     look = page.evaluate(WATCH, 3)

@@ -53,11 +53,11 @@ def test_the_keyboard_alone_plays_a_game_while_a_run_trains(page, server):
 
 def test_a_tap_on_a_phone_is_a_guess_and_everything_fits(new_page, server):
     page = new_page(viewport={"width": 390, "height": 844}, has_touch=True)
-    visit(page, f"{server.url}/train")
+    visit(page, f"{server.url}/train?run=words-twice")  # its text is made here
     field = unfold(page)
     page.locator(".guess .options button").nth(1).tap()
     until(page, lambda: guesses(page) == 1, "the guess on the score")
-    expect(page.locator(".guess .bet")).to_contain_text("-character table")  # no model before the first run
+    expect(page.locator(".guess .bet")).to_contain_text("step 2,000")  # the run came with MicroLLM
     field.tap()
     page.keyboard.type("☃")
     expect(page.locator(".guess .notice")).to_contain_text("☃")
@@ -99,7 +99,7 @@ def test_a_guess_is_answered_within_half_a_second_while_a_run_trains(page, serve
 
 
 def test_ticks_and_a_new_run_leave_the_game_as_it_is(page, server):
-    visit(page, f"{server.url}/train")
+    visit(page, f"{server.url}/train?run=words-twice")  # its text is made here
     field = unfold(page)
     field.press("e")
     until(page, lambda: guesses(page) == 1, "the guess on the score")

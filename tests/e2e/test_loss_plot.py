@@ -33,7 +33,7 @@ def recorded(path: Path, loss) -> History:
 def draw(page, history, axis="log", references=REFERENCES, size=WIDE, **more) -> None:
     page.set_viewport_size(size)
     data = loss_data(history, references, axis, more.pop("marks", ()), STEPS, **more)
-    mount(page, loss_plot, data)
+    mount(page, loss_plot, [data])
     until(page, lambda: page.locator("svg .tick").count(), "axes")
 
 

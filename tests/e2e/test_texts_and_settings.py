@@ -108,7 +108,7 @@ def test_the_bars_answer_the_temperature(page, server):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_small_print_numbers_of_axes_and_the_main_button_are_readable(scheme, new_page, server):
     page = new_page(color_scheme=scheme)
-    visit(page, f"{server.url}/train")
+    visit(page, f"{server.url}/train?run=words-twice")  # its text is made here
     expect(button(page, "start")).to_be_enabled()
     for what in (
         ".st-key-start button p",

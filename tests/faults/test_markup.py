@@ -106,7 +106,7 @@ def test_a_files_name_is_shown_as_it_is(watched, server):
     visit(page, f"{server.url}/train")
     choose(page, "text", OWN)
     upload(page, name, drawing_room(4_000).encode())
-    expect(at(page, "panel")).to_contain_text("4,000 characters")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("4,000 characters")
     settle(page)
     captions = "\n".join(page.locator("[data-testid=stCaptionContainer], [data-testid=stText]").all_inner_texts())
     captions = captions.replace(JOINER, "")
@@ -161,9 +161,9 @@ def test_of_many_files_none_is_taken_but_one(page, server):
     assert field.get_attribute("multiple") is None
     for number in range(50):  # as fast as they can be chosen
         upload(page, f"{number}.txt", drawing_room(4_000 + number).encode())
-    expect(at(page, "panel")).to_contain_text(re.compile(r"4,0\d\d characters"))
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text(re.compile(r"4,0\d\d characters"))
     page.wait_for_timeout(2_000)  # others of them may still be on their way
     settle(page)
     upload(page, "the last one.txt", drawing_room(5_000).encode())  # and then one in peace
-    expect(at(page, "panel")).to_contain_text("5,000 characters")
+    expect(page.locator("[data-testid=stSidebar]")).to_contain_text("5,000 characters")
     expect(button(page, "start")).to_be_enabled()

@@ -483,6 +483,21 @@ def test_runs_lists_every_run_with_its_state_and_loss(train, capsys, tmp_path):
     assert where == f"in {tmp_path / 'runs'}"
 
 
+def test_a_run_that_came_with_microllm_writes_and_forks_but_never_changes(capsys, tmp_path):
+    assert command("generate", "--run", "pride-quick", "--length", "12") == 0
+    assert capsys.readouterr().out.startswith("It is a truth")
+    assert not (tmp_path / "runs").exists()
+    for arguments in (
+        ("runs", "--new_key", "pride-quick"),
+        ("train", "--resume", "pride-quick", "--max_steps", "9000"),
+    ):
+        assert command(*arguments) == 2
+        assert "never changes" in capsys.readouterr().err
+    assert command("train", "--fork", "words-twice", "--step", "8", "--max_steps", "10") == 0
+    (child,) = all_runs()
+    assert (child.read_info().parent.id, child.read_info().state) == ("words-twice", "finished")
+
+
 def test_runs_of_another_folder_can_be_listed(run, tmp_path, capsys):
     assert command("runs", "--runs_dir", str(tmp_path / "other")) == 0
     *shipped, where = capsys.readouterr().out.splitlines()

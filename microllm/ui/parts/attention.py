@@ -142,10 +142,10 @@ def _tick(view: View, text: str) -> None:
 def _measured(view: View, text: str) -> None:
     if (now := _now(view, text)) is None:
         return
-    _, model, pattern = now
+    step, model, pattern = now
     config = model.config
     layer, head = _chosen(config.n_layer, config.n_head)
-    st.markdown(f"**Layer {layer + 1}, head {head + 1}**")
+    st.markdown(f"**Layer {layer + 1}, head {head + 1}** at step {step:,}")
     _score_caption(head_scores(pattern, text, config.block_size, causal=config.causal), layer, head)
     if (by_distance := bias_shares(model)) is not None:
         _distance_chart(by_distance[layer, head])

@@ -10,8 +10,8 @@ from .take_away import take_away
 
 
 def outcome(view: View) -> None:
-    """How the displayed run ended; nothing while it is active."""
-    if view.is_active:
+    """How the displayed run ended; nothing while it is active, or if it came with MicroLLM."""
+    if view.is_active or view.is_from_gallery:
         return
     info = view.info
     if info.state == "failed":
