@@ -33,7 +33,8 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     track.setAttribute("aria-valuenow", String(isPast ? moment : last))
     track.setAttribute("aria-valuetext", words)
     back.classList.toggle("past", isPast)
-    back.disabled = !isPast
+    // on a phone it is there only when enabled: during a drag, the track must not move under the finger
+    if (!state.isDragged) back.disabled = !isPast
     // keep its elements: when the one under the pointer is replaced between press and release, there is no click
     back.querySelector("span").textContent = words
     back.querySelector("b").textContent = isPast ? `Back to ${is_live ? "live" : "the end"}` : ""
@@ -89,7 +90,12 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
 
   track.onpointerdown = (event) => {
     track.setPointerCapture(event.pointerId)
+    state.isDragged = true
     choose(nearest(event))
+  }
+  track.onlostpointercapture = () => {
+    state.isDragged = false
+    draw()
   }
   track.onpointermove = (event) => {
     if (track.hasPointerCapture(event.pointerId)) choose(nearest(event))
