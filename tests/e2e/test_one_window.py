@@ -63,7 +63,7 @@ def test_train_shows_choices_curve_and_sample_before_while_and_after_a_run(size,
     in_view(page, **parts_of_train(page))
     press_start(page)
     wait_for_more_steps(page)
-    sample = at(page, "sample-live").locator("pre")
+    sample = at(page, "sample-live").locator("[data-testid=stText]")
     in_view(page, **parts_of_train(page), sample=sample)
     expect(button(page, "bar-start")).to_be_visible()
     in_view(page, **parts_of_train(page), sample=sample)
@@ -107,7 +107,7 @@ def test_a_phone_shows_curve_sample_and_buttons_first_and_the_choices_one_tap_aw
     button(page, "start").tap()
     until(page, lambda: not covered(page.locator(CHART)), "the curve, once Start was pressed")
     until(page, lambda: step(page), "its first steps")
-    sample = at(page, "sample-live").locator("pre")
+    sample = at(page, "sample-live").locator("[data-testid=stText]")
     in_view(page, plot=page.locator(CHART), sample=sample, pause=button(page, "bar-pause"))
 
     opener.tap()

@@ -27,7 +27,8 @@ _COMPARED_AT_FIRST = 3
 def compare_menu(view: View) -> None:
     """A menu of the runs on the same text: which are on the plot, and a button that opens each."""
     found = _candidates(view)
-    with st.popover(f"Compare ({len(_chosen(view))})", key="compare", disabled=not found):
+    label = f"Compare ({len(_chosen(view))})"
+    with st.popover(label, icon=":material/stacked_line_chart:", key="compare", disabled=not found):
         st.caption("The validation losses of these runs on the same text are on the plot.")
         chosen = [info.id for info in _chosen(view)]
         for info in found:

@@ -11,7 +11,7 @@ def gallery_note(name: str, text: str, preset: str) -> None:
     """Say that the displayed run, of this text and preset, is not the visitor's own: in the place of `run_line`."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run-line"):
         st.caption(
-            f"Trained earlier: **{literal(name)}** came with MicroLLM ({literal(text)}, preset {preset}). "
-            "Your own runs appear here once you press **Start**.",
+            f"**{literal(name)}** ({literal(text)}, {preset}) came with MicroLLM, already trained. "
+            "Press **Start** for a run of your own.",
             width="content",
         )

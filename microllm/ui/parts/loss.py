@@ -29,7 +29,8 @@ def loss(view: View) -> None:
         steer.live_settings(view)
     # one tick for the plot and the samples
     every = _WAITING_TICK_SECONDS if view.waits else _TICK_SECONDS
-    live(lambda shown: _tick(shown, axis), every, key="loss-live", when=view.is_active)
+    guess = draft.guess()
+    live(lambda shown: _tick(shown, axis, guess), every, key="loss-live", when=view.is_active)
     if not view.info.model.causal:
         st.warning(
             "This run cheats: without the causal mask, each character can see the next one, which is the "
@@ -38,7 +39,9 @@ def loss(view: View) -> None:
         )
 
 
-def _tick(view: View, axis: str) -> None:
+def _tick(view: View, axis: str, drawn_guess: float | None) -> None:
+    if draft.guess() != drawn_guess:
+        st.rerun()  # a click on the plot placed it, and the menu shows it too
     info, history = view.info, view.history
     passed = plots.passed_references(history.val_losses, info.references)
     guess = draft.guess() if view.is_from_gallery else info.guess  # before the first run: the guess for that one
@@ -86,7 +89,7 @@ def _transfer(history: History) -> None:
 def _guess() -> None:
     """A menu with the user's guess of the final validation loss of the next run."""
     guess = draft.guess()
-    with st.popover("Your guess" if guess is None else f"Your guess: {guess:.3f}", key="guess-menu"):
+    with st.popover("Guess" if guess is None else f"Guess: {guess:.3f}", key="guess-menu"):
         st.number_input(
             "The final validation loss of the next run, in nats per character",
             0.0,

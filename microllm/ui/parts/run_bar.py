@@ -90,7 +90,7 @@ def _numbers(view: View) -> str:
     last = history.last
     first = ["***training***" if state == "training" and last else f"**{state}**"]
     if view.is_from_gallery:
-        first = ["**came with MicroLLM**"]
+        first = ["***came with MicroLLM***"]
     if state in ACTIVE and not (ownership.owns() or ownership.is_unknown()):
         first.append("*you are* watching")
     if view.job and (other := view.job.waits_for):
