@@ -10,7 +10,9 @@ from microllm.ui.parts import read, run_line, write
 from microllm.ui.state.view import look
 
 view = look()
-with st.sidebar:
+run_line.run_line(view)
+row = st.container(horizontal=True, vertical_alignment="center", gap="xsmall")
+with row:
     mode = st.segmented_control(
         "Mode",
         ["Write", "Read"],
@@ -20,9 +22,9 @@ with st.sidebar:
         persist_state="session",
         label_visibility="collapsed",
     )
+with st.sidebar:
     chosen = write.panel(view) if mode == "Write" else read.panel(view)
-run_line.run_line(view)
 if mode == "Write":
-    write.writing(view, chosen)
+    write.writing(view, chosen, row)
 else:
     read.reading(view, chosen)

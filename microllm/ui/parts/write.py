@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ...data.decode import TextProblem
 from ...inference import next_logits
@@ -36,11 +37,11 @@ def panel(view: View) -> str:
     return prompt
 
 
-def writing(view: View, prompt: str) -> None:
-    """The text with its choices, as it is written; its buttons are above it, because a phone hides the sidebar."""
+def writing(view: View, prompt: str, row: DeltaGenerator) -> None:
+    """The text with its choices, as it is written. Its buttons are in a row above it: a phone hides the sidebar."""
     generation = _generation(view, prompt)
     is_writing = generation is not None and generation.is_writing
-    with st.container(horizontal=True, gap="xsmall"):
+    with row:
         st.button("Generate", key="generate", type="primary", icon=":material/edit_note:", on_click=_start)
         # both are always there: when one replaces another, the browser sometimes shows both until the next click
         st.button(
