@@ -21,37 +21,55 @@ MAX_COMPARED = 4
 """As many as the plot has colors for."""
 
 _MAX_LISTED = 40  # of other people's runs; the menu scrolls
-_COMPARED_AT_FIRST = 3
+_AT_FIRST = 3
 
 
-def compare_menu(view: View) -> None:
-    """A menu of the runs on the same text: which are on the plot, and a button that opens each."""
+def compare_menu(view: View) -> list[str]:
+    """A menu of the runs on the same text, with a button that opens each. Returns the ids of those on the plot."""
     found = _candidates(view)
-    label = f"Compare ({len(_chosen(view))})"
-    with st.popover(label, icon=":material/stacked_line_chart:", key="compare", disabled=not found):
-        st.caption("The validation losses of these runs on the same text are on the plot.")
-        chosen = [info.id for info in _chosen(view)]
-        for info in found:
-            key = f"compare-{info.id}"
-            st.session_state[key] = info.id in chosen
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.checkbox(
-                    f"{literal(info.name)}: {_note(view.info, info)}",
-                    key=key,
-                    width="stretch",
-                    disabled=info.id not in chosen and len(chosen) == MAX_COMPARED,
-                    on_change=_change,
-                    args=(view, info.id, info.id not in chosen),
-                )
-                st.button("Open", key=f"compare-open-{info.id}", on_click=navigation.show, args=(info.id,))
+    chosen = _chosen(view, found)
+    menu = st.popover(
+        f"Compare ({len(chosen)})",
+        icon=":material/stacked_line_chart:",
+        key="compare",
+        disabled=not found,
+        on_change="rerun",
+    )
+    if menu.open:  # a page with all its buttons would be drawn more slowly
+        with menu:
+            st.caption("The validation losses of these runs on the same text are on the plot.")
+            for info in found:
+                _row(view, info, chosen)
+    return chosen
 
 
-def others(view: View) -> list[OtherRun]:
-    """The runs to draw beside the displayed one, with what is new in their curves."""
-    return [
-        OtherRun(info.id, info.name, _note(view.info, info), opened(info.id).history.read(), _first_step(view, info))
-        for info in _chosen(view)
-    ]
+def _row(view: View, info: RunInfo, chosen: list[str]) -> None:
+    key, is_on = f"compare-{info.id}", info.id in chosen
+    st.session_state[key] = is_on
+    others = {*chosen} - {info.id}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.checkbox(
+            f"{literal(info.name)}: {_note(view.info, info)}",
+            key=key,
+            width="stretch",
+            disabled=not is_on and len(chosen) == MAX_COMPARED,
+            on_change=_choose,
+            args=(others if is_on else others | {info.id},),
+        )
+        st.button("Open", key=f"compare-open-{info.id}", on_click=navigation.show, args=(info.id,))
+
+
+def others(view: View, ids: list[str]) -> list[OtherRun]:
+    """These runs, to draw beside the displayed one, with what is new in their curves."""
+    found = []
+    for run_id in ids:
+        with suppress(RunProblem):  # deleted since
+            run = opened(run_id)
+            info, first_step = run.read_info(), 0
+            if (parent := view.info.parent) and parent.goes_on and parent.id == run_id:
+                first_step = parent.step  # until then its curve is that of the fork
+            found.append(OtherRun(run_id, info.name, _note(view.info, info), run.history.read(), first_step))
+    return found
 
 
 def _candidates(view: View) -> list[RunInfo]:
@@ -74,28 +92,22 @@ def _candidates(view: View) -> list[RunInfo]:
     return found
 
 
-def _chosen(view: View) -> list[RunInfo]:
-    found, chosen = _candidates(view), session().compared
-    if chosen is None:
-        return [info for info in found if info.id not in gallery.IDS][:_COMPARED_AT_FIRST]
-    return [info for info in found if info.id in chosen][:MAX_COMPARED]
+def _chosen(view: View, found: list[RunInfo]) -> list[str]:
+    """The ids of the runs on the plot: at first the newest, and the parent of a fork."""
+    ids, parent = [info.id for info in found], view.info.parent
+    if session().compared is None:
+        return [run_id for run_id in ids if run_id not in gallery.IDS or (parent and run_id == parent.id)][:_AT_FIRST]
+    return [run_id for run_id in ids if run_id in session().compared][:MAX_COMPARED]
 
 
-def _change(view: View, run_id: str, is_on: bool) -> None:
-    chosen = {info.id for info in _chosen(view)}
-    session().compared = chosen | {run_id} if is_on else chosen - {run_id}
+def _choose(ids: set[str]) -> None:
+    session().compared = ids
 
 
 def _note(shown: RunInfo, other: RunInfo) -> str:
     if shown.parent and shown.parent.goes_on and shown.parent.id == other.id:
         return f"the parent, {distinction(shown, other)}"
     return distinction(shown, other)
-
-
-def _first_step(view: View, other: RunInfo) -> int:
-    """Where the curve of another run begins on the plot: until the fork, that of a parent is the fork's own."""
-    parent = view.info.parent
-    return parent.step if parent and parent.goes_on and parent.id == other.id else 0
 
 
 @st.cache_data(ttl=5.0, show_spinner=False, max_entries=32)

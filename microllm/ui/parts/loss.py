@@ -25,12 +25,12 @@ def loss(view: View) -> None:
         axis = plot_axis()
         if not view.is_active:
             _guess()
-        compare.compare_menu(view)
+        compared = compare.compare_menu(view)
         steer.live_settings(view)
     # one tick for the plot and the samples
     every = _WAITING_TICK_SECONDS if view.waits else _TICK_SECONDS
     guess = draft.guess()
-    live(lambda shown: _tick(shown, axis, guess), every, key="loss-live", when=view.is_active)
+    live(lambda shown: _tick(shown, axis, guess, compared), every, key="loss-live", when=view.is_active)
     if not view.info.model.causal:
         st.warning(
             "This run cheats: without the causal mask, each character can see the next one, which is the "
@@ -39,7 +39,7 @@ def loss(view: View) -> None:
         )
 
 
-def _tick(view: View, axis: str, drawn_guess: float | None) -> None:
+def _tick(view: View, axis: str, drawn_guess: float | None, compared: list[str]) -> None:
     if draft.guess() != drawn_guess:
         st.rerun()  # a click on the plot placed it, and the menu shows it too
     info, history = view.info, view.history
@@ -60,7 +60,7 @@ def _tick(view: View, axis: str, drawn_guess: float | None) -> None:
         marks,
         info.train.max_steps,
         about=info.id,
-        others=compare.others(view),
+        others=compare.others(view, compared),
         can_guess=view.is_from_gallery,
         peak_rate=view.job.config.learning_rate if view.job else None,
     )
