@@ -6,12 +6,13 @@ It needs the text of the book, from this server's home or by download, and takes
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,26 @@ def make(run_id: str, folder: Path) -> None:
     """
     entry = ENTRIES[run_id]
     model, settings = configs_from(entry.settings, entry.preset)
-    with tempfile.TemporaryDirectory() as runs_dir:
-        os.environ["MICROLLM_RUNS_DIR"] = runs_dir
+    with tempfile.TemporaryDirectory() as runs_dir, _runs_in(runs_dir):
         trained = catalog.create(model, settings, texts.choose(entry.text), preset=entry.preset)
         if (state := train(TrainingJob(trained, Slots(count=1)))) != "finished":
             raise SystemExit(f"{run_id} was {state}.")
         _copy(trained, folder, run_id)
     _add_samples(Run(folder))
+
+
+@contextlib.contextmanager
+def _runs_in(folder: str) -> Iterator[None]:
+    """Keep new runs in this folder for a while."""
+    name = "MICROLLM_RUNS_DIR"
+    before = os.environ.get(name)
+    os.environ[name] = folder
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _copy(trained: Run, folder: Path, name: str) -> None:

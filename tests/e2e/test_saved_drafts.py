@@ -66,7 +66,8 @@ def test_settings_and_a_pasted_text_outlive_the_server(page, browser, mirror, tm
         # the browser waits longer after each attempt to connect, up to 30 s
         expect(page.locator("[data-test-connection-state=CONNECTED]")).to_be_attached(timeout=120_000)
         is_there_again(page)
-        run = press_start(page)
+        until(page, lambda: is_started(page), "a run id in the address")
+        run = run_id(page)
         assert again.run(run)["model"]["block_size"] == 48
         monkeypatch.setenv("MICROLLM_HOME", str(home))
         assert load_text_of(again, run) == TEXT
@@ -74,6 +75,13 @@ def test_settings_and_a_pasted_text_outlive_the_server(page, browser, mirror, tm
     finally:
         assert again.end() == 0, again.log
     assert not tracebacks(again.log)
+
+
+def is_started(page) -> bool:
+    """Press Start. A click on the former page, which is there until the new server has drawn its own, is lost."""
+    press(page, "start")
+    page.wait_for_timeout(2_000)
+    return run_id(page) is not None
 
 
 def load_text_of(server, run: str) -> str:
