@@ -34,7 +34,7 @@ def home_of_its_own(tmp_path, monkeypatch):
     """Nothing is read from or written to the home of the person who runs the tests."""
     monkeypatch.setenv("MICROLLM_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("MICROLLM_MIRROR", raising=False)
-    monkeypatch.delenv("MICROLLM_RUNS_DIR", raising=False)
+    monkeypatch.setenv("MICROLLM_RUNS_DIR", "")  # set, so that what the command line sets is undone after the test
     microllm.environment.home.cache_clear()
     yield
     microllm.environment.home.cache_clear()

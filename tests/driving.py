@@ -140,6 +140,7 @@ def finished_run(home: Path, preset: str = "quick", own_text: str | None = None,
     """The id of a tiny run, trained in `home` by this process: a new process spends seconds importing torch."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MICROLLM_HOME", str(home))
+        patch.setenv("MICROLLM_RUNS_DIR", "")
         microllm.environment.home.cache_clear()
         text = texts.prepare(own_text, "made") if own_text else texts.choose("words-twice", first=20_000)
         run = catalog.create(*configs_from(TINY | settings, preset), text, preset=preset, threads=1)
