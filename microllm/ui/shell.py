@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator_singletons import context_dg_stack, get_default_dg_stack_value
 
 from . import browser_input
 from .components.storage import has_key, storage, without_key
@@ -88,6 +89,8 @@ def import_everything() -> None:
 
 def show(page) -> None:
     """Run the page that navigation chose, with the run bar below it."""
+    # Streamlit leaves the place of the last fragment as the present one, and may run the whole page next in that thread
+    context_dg_stack.set(get_default_dg_stack_value())
     browser_input.guard()
     if detour := session().detour:
         session().detour = None

@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import streamlit as st
 from making import wait_until
 from patience import patience
 from play import KEY, click, complaints, go_to, keys, new_run, open_app, said, step_of
+from streamlit.delta_generator_singletons import context_dg_stack, get_dg_singleton_instance
 
 from microllm.data.store import forget_text
 from microllm.data.texts import load_corpus
@@ -24,6 +26,21 @@ OF_THE_PAGE = {
 
 def has_the_run_bar(at) -> bool:
     return bool({"bar-start", "bar-stop"} & keys(at))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_drawn_in_its_place_after_a_fragment_of_the_sidebar(page, monkeypatch):
+    navigation = st.navigation
+
+    def after_a_fragment(*arguments, **named):
+        context_dg_stack.set((get_dg_singleton_instance().sidebar_dg,))
+        return navigation(*arguments, **named)
+
+    monkeypatch.setattr(st, "navigation", after_a_fragment)
+    at = open_app(page)
+    assert not at.exception
+    assert has_the_run_bar(at)
+    assert any("Build a small language model" in element.value for element in at.main.markdown)
 
 
 def test_nothing_is_red_before_a_person_did_anything(finished_run, monkeypatch):
