@@ -13,7 +13,7 @@ from .config import PRESETS, ModelConfig, TrainConfig, knobs
 from .corpus import EVAL_CHARACTERS, Corpus
 from .data.builtin import drawing_room
 from .model import parameter_count
-from .train import EVAL_CHARACTERS_AT_ONCE, Trainer
+from .train import EVAL_CHARACTERS_AT_ONCE, Trainer, eval_count
 
 _FORWARD_SHARE = 0.3
 """The share of a step's time that its forward pass takes, by which the time of validation is estimated."""
@@ -40,8 +40,7 @@ def run_seconds(train: TrainConfig, tokens: int, held_out: int, step: float) -> 
     """The expected seconds of a whole run whose steps, of `tokens` characters, take `step` seconds each: with all
     validation checks, and the last one on all `held_out` characters.
     """
-    checks = train.max_steps // train.eval_interval + max(0, (train.eval_interval - 1).bit_length() - 3) + 1
-    validated = checks * min(EVAL_CHARACTERS, held_out) + held_out
+    validated = eval_count(train) * min(EVAL_CHARACTERS, held_out) + held_out
     return step * (train.max_steps + _FORWARD_SHARE * validated / tokens)
 
 

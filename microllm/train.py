@@ -170,6 +170,14 @@ def eval_is_due(step: int, config: TrainConfig) -> bool:
     return step % config.eval_interval == 0 or early or step == config.max_steps
 
 
+def eval_count(config: TrainConfig) -> int:
+    """At how many of the steps from 0 to max_steps `eval_is_due`."""
+    last, interval = config.max_steps, config.eval_interval
+    early = max(0, min(last, interval - 1).bit_length() - 3)
+    last_is_extra = not eval_is_due(last, replace(config, max_steps=last + 1))
+    return 1 + last // interval + early + last_is_extra
+
+
 def validation_loss(
     model: MicroLLM,
     corpus: Corpus,

@@ -204,7 +204,7 @@ def test_before_its_first_weights_a_run_shows_no_heatmap_and_says_why():
 def test_while_a_run_trains_the_heatmap_stays_until_it_is_outdated_or_refreshed(live_run):
     training = server.runner().job(live_run.id)
     at = open_app("attention", run=live_run.id)
-    assert "attention-anew" not in {button.key for button in at.button}  # paused: it is always of the last step
+    assert "attention-refresh" not in {button.key for button in at.button}  # paused: it is always of the last step
 
     training.resume()
     wait_until(lambda: training.state == "training")
@@ -224,8 +224,8 @@ def test_while_a_run_trains_the_heatmap_stays_until_it_is_outdated_or_refreshed(
     assert drawn == [0, 1, 2, 3, 5, 8, 9, 10, 11, 3]
 
     at.run()
-    assert "attention-anew" in {button.key for button in at.button}
-    at.button(key="attention-anew").click().run()
+    assert "attention-refresh" in {button.key for button in at.button}
+    at.button(key="attention-refresh").click().run()
     assert not at.exception
     assert step_of(training) > 0
 

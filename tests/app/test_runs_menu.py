@@ -104,7 +104,7 @@ def test_a_run_is_described_by_its_text_its_difference_its_steps_its_lowest_loss
     label = at.button(key=f"open-{copy}").label
     best = History(public.history.path).read().best
     assert f"{best:.3f}" in at.button(key=f"open-{public.id}").label
-    parts = ("copy-0", "made here", "n_head 2 → 1", "1,022 steps", "**0.988**", "1 h ago", "finished")
+    parts = ("copy-0", "made here", "n_head 1", "1,022 steps", "**0.988**", "1 h ago", "finished")
     assert [part for part in parts if part not in label] == []
 
 

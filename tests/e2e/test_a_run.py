@@ -129,7 +129,7 @@ def test_the_curve_moves_twice_a_second_and_never_flickers(page, server):
     assert looks[-1]["frames"] > 5, looks
 
 
-def test_attention_is_computed_anew_while_the_model_trains(page, server):
+def test_attention_is_computed_again_while_the_model_trains(page, server):
     run = start(page, server)
     visit(page, f"{server.url}/attention?run={run}")
     labels = at(page, "attention-one").locator(".xtick text")

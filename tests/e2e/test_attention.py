@@ -393,6 +393,6 @@ def test_while_it_trains_the_sentence_and_the_heads_update_in_place_and_the_heat
     until(page, lambda: named("attention-measured") >= 1.5 * drawn, "half as many steps more")
     until(page, lambda: named("attention-live") >= 1.5 * drawn, "a new heatmap")
     still = named("attention-live")
-    press(page, "attention-anew")
+    press(page, "attention-refresh")
     until(page, lambda: named("attention-live") > still, "the heatmap of now")
     assert not page.errors

@@ -542,7 +542,7 @@ def test_a_kept_book_is_not_fetched_again(server):
 
 
 @pytest.mark.parametrize("damage", [b"", b"Chapter 1", b"\xff" * 200_000])
-def test_a_damaged_kept_book_is_fetched_anew(server, texts, damage):
+def test_a_damaged_kept_book_is_fetched_again(server, texts, damage):
     texts.mkdir(parents=True)
     (texts / "pg1342.txt").write_bytes(damage)
     assert fetch_book(sources=[server.url("book")]) == BOOK

@@ -3,22 +3,28 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from microllm.config import PRESETS, TrainConfig
+from microllm.config import TrainConfig
 from microllm.corpus import EVAL_CHARACTERS
 from microllm.cost import run_seconds, steps_for
-from microllm.train import eval_is_due
+from microllm.train import eval_count, eval_is_due
 
 TOKENS, HELD_OUT = 1_024, 72_870
 
 
-@pytest.mark.parametrize("train", [preset.train for preset in PRESETS.values()] + [TrainConfig(eval_interval=7)])
-def test_a_run_takes_its_steps_and_its_validation_checks(train):
-    checks = sum(eval_is_due(step, train) for step in range(train.max_steps + 1))
-    forward = (
-        (run_seconds(train, TOKENS, HELD_OUT, 1.0) - train.max_steps) * TOKENS / (checks * EVAL_CHARACTERS + HELD_OUT)
-    )
-    assert 0.2 < forward < 0.5  # the share of a step that is a forward pass
+@given(st.integers(1, 5_000), st.integers(1, 600))
+def test_the_validation_checks_of_a_run_are_counted_as_the_trainer_makes_them(max_steps, eval_interval):
+    train = TrainConfig(max_steps=max_steps, eval_interval=eval_interval)
+    assert eval_count(train) == sum(eval_is_due(step, train) for step in range(max_steps + 1))
+
+
+def test_a_run_takes_its_steps_and_a_forward_pass_for_what_it_validates():
+    train = TrainConfig(max_steps=1_000, eval_interval=1_000)
+    validated = eval_count(train) * EVAL_CHARACTERS + HELD_OUT
+    extra = run_seconds(train, TOKENS, HELD_OUT, step=1.0) - 1_000
+    assert 0.1 < extra / (validated / TOKENS) < 0.5  # a forward pass takes less than half of a step
 
 
 @pytest.mark.parametrize("seconds", [15, 60, 300])

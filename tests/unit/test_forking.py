@@ -81,7 +81,7 @@ def test_a_fork_with_another_rate_becomes_what_a_live_change_at_that_moment_make
     assert losses(child) != losses(train(new_run()))
 
 
-def test_where_only_weights_were_kept_it_goes_on_with_them_and_says_that_the_optimisers_begin_anew():
+def test_where_only_weights_were_kept_it_continues_with_them_and_says_that_the_optimizer_restarted():
     parent = train(new_run())
     assert 8 in parent.list_snapshots()
     assert 8 not in parent.list_checkpoints()

@@ -22,7 +22,7 @@ def storage(
     """Let the browser keep `draft` and the pairs (id of a run, owner key) in `keep`, and drop the keys of other runs.
 
     While it is `asked`, with another word each time, it answers instead of keeping the draft: see `told`. If it
-    `is_forgetting`, it removes everything and opens the page anew.
+    `is_forgetting`, it removes everything and opens the page again.
     """
     with st.container(key=f"{KEY}-place"):
         _storage(

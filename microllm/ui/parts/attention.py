@@ -43,11 +43,13 @@ class _Drawn:
         self._traced: tuple = (None, None)
         self._drawn: tuple = (None, 0, None)
 
-    def pattern(self, run: Run, step: int, text: str, model) -> torch.Tensor:
-        """The attention patterns of all heads on `text`, (L, H, N, N), in the model of this step."""
+    def traced(self, run: Run, step: int, text: str, model: MicroLLM) -> tuple[torch.Tensor, list[HeadScore]]:
+        """(the attention patterns of all heads on `text`, (L, H, N, N); their scores) in the model of this step."""
         what = run.id, step, text
         if self._traced[0] != what:
-            self._traced = what, trace(model, known_ids(run.tokenizer, text)).pattern
+            pattern = trace(model, known_ids(run.tokenizer, text)).pattern
+            scores = head_scores(pattern, text, model.config.block_size, causal=model.config.causal)
+            self._traced = what, (pattern, scores)
         return self._traced[1]
 
     def heatmap(self, what: tuple, step: int, is_training: bool, draw) -> tuple[int, go.Figure]:
@@ -91,24 +93,22 @@ def measurements(view: View, text: str) -> None:
     live(lambda shown: _measured(shown, text), _TICK_SECONDS, key="attention-measured", when=view.is_active)
 
 
-def _now(view: View, text: str) -> tuple[int, MicroLLM, torch.Tensor] | None:
-    """(step, model, the patterns of all its heads) at the displayed moment; None before the first weights."""
+def _now(view: View, text: str) -> tuple[int, MicroLLM, torch.Tensor, list[HeadScore]] | None:
+    """(step, model, the patterns of all its heads, their scores) now; None before the first weights."""
     if (now := view.model(max_age=1.0, wait=0.1)) is None:
         return None
-    step, model = now
-    return step, model, _drawn().pattern(view.run, step, text, model)
+    return *now, *_drawn().traced(view.run, now[0], text, now[1])
 
 
 def _tick(view: View, text: str) -> None:
     if (now := _now(view, text)) is None:
         st.caption("Waiting for the first weights …")
         return
-    step, model, pattern = now
+    step, model, pattern, scores = now
     config, drawn = model.config, _drawn()
     layer, head = _chosen(config.n_layer, config.n_head)
     sentence(pattern[layer, head], text, config.block_size, causal=config.causal)
 
-    scores = head_scores(pattern, text, config.block_size, causal=config.causal)
     small, big = st.columns([2, 3], gap="medium")
     with small:
         st.markdown("**All heads**: choose one")
@@ -128,7 +128,7 @@ def _tick(view: View, text: str) -> None:
             if is_training:
                 st.button(
                     "Refresh",
-                    key="attention-anew",
+                    key="attention-refresh",
                     icon=":material/refresh:",
                     type="tertiary",
                     on_click=drawn.forget_the_heatmap,
@@ -142,11 +142,10 @@ def _tick(view: View, text: str) -> None:
 def _measured(view: View, text: str) -> None:
     if (now := _now(view, text)) is None:
         return
-    step, model, pattern = now
-    config = model.config
-    layer, head = _chosen(config.n_layer, config.n_head)
+    step, model, _, scores = now
+    layer, head = _chosen(model.config.n_layer, model.config.n_head)
     st.markdown(f"**Layer {layer + 1}, head {head + 1}** at step {step:,}")
-    _score_caption(head_scores(pattern, text, config.block_size, causal=config.causal), layer, head)
+    _score_caption(scores, layer, head)
     if (by_distance := bias_shares(model)) is not None:
         _distance_chart(by_distance[layer, head])
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from ...config import PRESETS, flat
 from ...environment import lists_all_runs, max_disk_bytes
-from ...runs.advice import differences
+from ...runs.advice import distinction
 from ...runs.catalog import gallery_runs, runs_and_damaged
 from ...runs.history import summary
 from ...runs.importing import MAX_ZIP_BYTES
@@ -27,7 +27,6 @@ from .forget import forget
 _PIXELS = 400  # height
 _PAGE = 30  # runs that are drawn at first, and with each click on "Show more"
 _MANY = 8  # runs above which there is a search field
-_MAX_DIFFERENCES = 3
 _MAX_DAMAGED = 12
 _MAX_QUERY = 100  # characters
 
@@ -153,11 +152,7 @@ def _open(run_id: str) -> None:
 
 def _difference(view: View, run: Run, info: RunInfo) -> str:
     """How a run differs from the displayed one."""
-    if run.id == view.run.id:
-        return "on display"
-    changes = differences(flat(view.info.model, view.info.train), flat(info.model, info.train))
-    more = len(changes) - _MAX_DIFFERENCES
-    return ", ".join(changes[:_MAX_DIFFERENCES] + ([f"{more} more changes"] if more > 0 else [])) or "same settings"
+    return "on display" if run.id == view.run.id else distinction(view.info, info)
 
 
 def _damaged(damaged: list[str]) -> None:

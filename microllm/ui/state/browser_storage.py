@@ -56,6 +56,6 @@ def send() -> None:
 
 
 def forget() -> None:
-    """Let the browser remove all keys and drafts and open the page anew, in all its tabs. The runs stay."""
+    """Let the browser remove all keys and drafts and open the page again, in all its tabs. The runs stay."""
     ownership.keys().clear()
     session().is_forgetting = True
