@@ -97,6 +97,6 @@ def idle(page: Page) -> None:
 def start(page: Page) -> str:
     """Click Start; the id of the new run."""
     before = page.url
-    page.locator(".st-key-start button").click()
+    page.locator(".st-key-start button:visible").click()
     page.wait_for_function("before => location.href !== before && location.search.includes('run=')", arg=before)
     return page.url.partition("run=")[2][:16]

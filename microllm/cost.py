@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from .train import EVAL_CHARACTERS_AT_ONCE, Trainer, eval_count
 _FORWARD_SHARE = 0.3
 """The share of a step's time that its forward pass takes, by which the time of validation is estimated."""
 
+_MAX_STEPS = knobs()["max_steps"].metadata["high"]
+_ROUND_NUMBERS = sorted(
+    {number for power in range(7) for digits in range(1, 100) if (number := digits * 10**power) <= _MAX_STEPS}
+)
 _TIMED_STEPS = 9
 _WORKSPACE = 15_000_000
 """Memory in bytes that torch needs for any model."""
@@ -46,13 +51,13 @@ def run_seconds(train: TrainConfig, tokens: int, held_out: int, step: float) -> 
 
 def steps_for(seconds: float, train: TrainConfig, tokens: int, held_out: int, step: float) -> int:
     """The max_steps, with at most two significant digits, of a run that is expected to take about `seconds`."""
-    limit = knobs()["max_steps"].metadata["high"]
-    round_numbers = {digits * 10**power for power in range(7) for digits in range(1, 100)}
 
-    def error(max_steps: int) -> float:
-        return abs(run_seconds(replace(train, max_steps=max_steps), tokens, held_out, step) - seconds)
+    def expected(max_steps: int) -> float:
+        return run_seconds(replace(train, max_steps=max_steps), tokens, held_out, step)
 
-    return min((number for number in sorted(round_numbers) if number <= limit), key=error)
+    # at most one validation check more or less keeps `expected` from rising everywhere: compare some neighbors
+    i = bisect_left(_ROUND_NUMBERS, seconds, key=expected)
+    return min(_ROUND_NUMBERS[max(0, i - 3) : i + 3], key=lambda max_steps: abs(expected(max_steps) - seconds))
 
 
 def operations_per_step(model: ModelConfig, train: TrainConfig, vocab_size: int) -> float:
