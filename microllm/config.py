@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any
@@ -115,11 +116,22 @@ class ModelConfig:
         "(Zhang et al. 2019, Fixup), so the first loss is exactly that of guessing blindly.",
         choices=("torch", "zero"),
     )
+    silenced: str = _knob(
+        "",
+        "heads that stay silent",
+        "The output of these attention heads is always zero, in training too, so that others have to do their work. "
+        "2.3 is head 3 of layer 2; separate several by spaces.",
+    )
 
     @property
     def head_size(self) -> int:
         """The width of one head: n_embd / n_head."""
         return self.n_embd // self.n_head
+
+    @property
+    def silenced_heads(self) -> frozenset[tuple[int, int]]:
+        """The (layer, head) of each silenced head, both from 0."""
+        return frozenset(tuple(int(number) - 1 for number in name.split(".")) for name in self.silenced.split())
 
 
 @dataclass(frozen=True)
@@ -267,6 +279,7 @@ REFERENCE_NAMES = {
 """What the reference losses of a run are called: what counting reaches on its text, and the entropy if it is known."""
 
 _MAX_THREADS = 256
+_HEAD_NAME = re.compile(r"[1-9][0-9]?\.[1-9][0-9]?")
 
 LIVE = tuple(f.name for f in fields(TrainConfig) if f.metadata["live"])
 
@@ -331,6 +344,11 @@ def problems(model: ModelConfig, train: TrainConfig, text_length: int | None = N
                 f"{model.n_head} heads cannot share {model.n_embd} numbers evenly: n_head must divide n_embd"
                 f"{', into even parts for rotary positions' if is_rotary else ''}. Try {' or '.join(map(str, heads))}."
             )
+    if not {"n_layer", "n_head", "silenced"} & found.keys() and (beyond := _silenced_beyond(model)):
+        found["silenced"] = (
+            f"silenced names {beyond}: this model has {model.n_layer} layers of {model.n_head} heads, so the last is "
+            f"{model.n_layer}.{model.n_head}."
+        )
     if text_length is not None and "block_size" not in found:
         longest = longest_block_size(text_length)
         if text_length < MIN_TEXT_CHARACTERS:
@@ -359,8 +377,17 @@ def _value_problems(config: ModelConfig | TrainConfig) -> dict[str, str]:
     return {name: sentence for name, sentence in sentences.items() if sentence}
 
 
+def _silenced_beyond(model: ModelConfig) -> str:
+    """The silenced heads that the model does not have."""
+    beyond = [(i, j) for i, j in sorted(model.silenced_heads) if i >= model.n_layer or j >= model.n_head]
+    return ", ".join(f"{layer + 1}.{head + 1}" for layer, head in beyond)
+
+
 def _value_problem(knob: Field, value: Any) -> str | None:
     name, meta = knob.name, knob.metadata
+    if name == "silenced":
+        is_a_list = isinstance(value, str) and all(map(_HEAD_NAME.fullmatch, value.split()))
+        return None if is_a_list else f"{name} is {_shown(value)}: write heads as in 2.3, with spaces between them."
     if choices := meta["choices"]:
         is_one = type(value) is type(choices[0]) and value in choices  # so that 1 is not taken for True
         return None if is_one else f"{name} is {_shown(value)}: choose {' or '.join(map(str, choices))}."

@@ -191,9 +191,10 @@ class MultiHeadAttention(nn.Module):
     2020, section 2.1, without their buckets).
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, layer: int = 0) -> None:
         super().__init__()
         self.n_head, self.causal, self.rotary = config.n_head, config.causal, config.position == "rotary"
+        self.silenced = sorted(head for at, head in config.silenced_heads if at == layer)
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.proj = nn.Linear(config.n_embd, config.n_embd)
         if config.position == "relative":
@@ -236,12 +237,19 @@ class MultiHeadAttention(nn.Module):
         queries, keys = q.shape[2], k.shape[2]
         bias = self.bias_scores(queries, keys) if laid_out is None else laid_out[:, keys - queries : keys, :keys]
         # the newest token may attend to all others: none is later
-        out = attend(q, k, v, causal=self.causal and queries > 1, bias=bias)
+        out = self.silence(attend(q, k, v, causal=self.causal and queries > 1, bias=bias))
         return self.dropout(self.proj(out.transpose(1, 2).flatten(2)))
+
+    def silence(self, z: torch.Tensor) -> torch.Tensor:
+        """The outputs z (B, H, T, D) of all heads, zero for those that are silenced: see ModelConfig."""
+        return z.index_fill(1, torch.tensor(self.silenced, device=z.device), 0) if self.silenced else z
 
     @property
     def heads(self) -> list[Head]:
-        """The same weights as separate, readable heads, made at each access. Their matrices are views, not copies."""
+        """The same weights as separate, readable heads, made at each access. Their matrices are views, not copies.
+
+        A silenced head is among them: it computes its output, but `forward` puts zeros in its place.
+        """
         C = self.qkv.in_features
         matrices = self.qkv.weight.view(3, self.n_head, C // self.n_head, C)
         bias = [None] * self.n_head if self.bias is None else self.bias
@@ -270,10 +278,10 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     """Attention, then the feed-forward network; each adds its output to the residual stream."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, layer: int = 0) -> None:
         super().__init__()
         self.ln1 = nn.LayerNorm(config.n_embd)
-        self.attention = MultiHeadAttention(config)
+        self.attention = MultiHeadAttention(config, layer)
         self.ln2 = nn.LayerNorm(config.n_embd)
         self.feed_forward = FeedForward(config)
 
@@ -311,7 +319,7 @@ class MicroLLM(nn.Module):
             if config.position == "learned":
                 self.position_embedding = _embedding(config.block_size, config.n_embd)
             self.dropout = Dropout(config.dropout)
-            self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+            self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
             self.ln_f = nn.LayerNorm(config.n_embd)
             self.lm_head = nn.Linear(config.n_embd, vocab_size)
         if torch.device(device).type != "meta":

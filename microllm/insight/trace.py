@@ -29,7 +29,7 @@ class BlockTrace:
     pattern: torch.Tensor
     """(B, H, N, N): the attention weights [query, key], softmax of the scores; each row sums to one."""
     z: torch.Tensor
-    """Each head's output: the values, weighted by its pattern."""
+    """Each head's output: the values, weighted by its pattern; zero for a silenced head."""
     attn_out: torch.Tensor
     """What attention adds to the residual stream."""
     resid_mid: torch.Tensor
@@ -93,7 +93,7 @@ def trace_block(block: Block, x: torch.Tensor, rows: slice = slice(None)) -> tup
         future = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(diagonal=1)
         attn_scores = attn_scores.masked_fill(future[rows], -torch.inf)
     pattern = attn_scores.softmax(dim=-1)
-    z = pattern @ v
+    z = attention.silence(pattern @ v)
     attn_out = attention.proj(z.transpose(1, 2).flatten(2))
     resid_mid = resid_pre + attn_out
     mlp_pre = feed_forward.expand(block.ln2(resid_mid))

@@ -60,6 +60,7 @@ def command_line(run: Run, *, names_parent: bool = True) -> str:
     if parent:
         flags = {"fork": parent.id if names_parent else "ID", "step": parent.step}
         flags |= {name: getattr(info.train, name) for name in CHANGES}
+        flags |= {"silenced": info.model.silenced} if info.model.silenced else {}
     else:
         preset = info.preset if info.preset in PRESETS else "quick"
         usual = flat(*configs_from({}, preset))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import replace
 
-from ..config import LIVE, TrainConfig, problems
+import torch
+
+from ..config import LIVE, ModelConfig, TrainConfig, problems
 from ..data.decode import TextProblem
 from ..data.store import keep_text, load_text
 from ..data.texts import Text, load_corpus
+from ..insight.knockout import knocked_out, mean_outputs
 from ..storage import write_atomically
 from ..tokenizer import CharTokenizer
 from . import catalog
@@ -18,21 +21,35 @@ from .info import Parent, RunProblem
 from .metrics import logged_before
 from .run import Run
 
-CHANGES = (*LIVE, "max_steps")
+CHANGES = (*LIVE, "max_steps", "eval_interval")
 """The settings that a fork can change."""
+
+AVERAGED_CHARACTERS = 2_000
+"""The held-out characters over which the output of a silenced head is averaged."""
 
 MIN_SHARE_LEFT = 0.5
 """The share of a new text that the parent must know, since unknown characters are removed. With less, most words would
 be incomplete. (An English model knows a fifth of a Greek text: its spaces and punctuation.)"""
 
 
-def fork(parent: Run, step: int, text: Text | None = None, owner_key: str | None = None, **changes: float) -> Run:
+def fork(
+    parent: Run,
+    step: int,
+    text: Text | None = None,
+    owner_key: str | None = None,
+    *,
+    silenced: str = "",
+    **changes: float,
+) -> Run:
     """A new run, owned by whoever has `owner_key`, that starts from the weights of the snapshot `step` of `parent`.
 
     On the parent's text it continues at that step, with a copy of the parent's curve. If there is a checkpoint of that
     step, the optimizers keep their state; otherwise only the weights were saved, and the optimizers restart. Another
     `text` is trained on from step 0, with its own learning-rate schedule and the parent's vocabulary: characters that
     the parent does not know are left out. `changes` are settings in CHANGES.
+
+    The heads named in `silenced` (see ModelConfig) are silent from then on, besides those that are already. The fork
+    starts with their average output in the bias of their layer, so that all other parts see what they are used to.
 
     Raises RunProblem if there is no such snapshot, ValueError for a setting, TextProblem, and OSError.
     """
@@ -41,15 +58,15 @@ def fork(parent: Run, step: int, text: Text | None = None, owner_key: str | None
         raise RunProblem(f"{info.name} has no weights of step {step:,}: choose a step with a snapshot.")
     if others := sorted(changes.keys() - set(CHANGES)):
         raise ValueError(f"{', '.join(others)} cannot change in a fork: only {', '.join(CHANGES)} can.")
-    weights = parent.model_at(step).state_dict()
+    model, weights = _silenced(parent, step, silenced)
     if text is None or text.sha256 == info.text.sha256:
+        parent.load_corpus()  # a run of the gallery came without its text
         found = parent.load_checkpoint(step)
         there = found[1] if found else {}
         state = found[0] if found else TrainerState(step, _seconds(parent, step), weights, {})
         before = info.old_text  # also learned by the fork of a fork
         left_out = info.parent.left_out if before else ""
         origin = Parent(info.id, info.name, step, True, bool(found), before, left_out, info.is_private)
-        parent.load_corpus()  # a run of the gallery came without its text
         text, past = info.text, logged_before(parent.folder / "metrics.jsonl", step)
     else:
         text, left_out = in_characters_of(parent.tokenizer, text)
@@ -59,10 +76,10 @@ def fork(parent: Run, step: int, text: Text | None = None, owner_key: str | None
     def fill(run: Run) -> None:
         write_atomically(run.folder / "metrics.jsonl", past)
         run.save_snapshot(state.step, weights)
-        run.save_checkpoint(state, there)
+        run.save_checkpoint(replace(state, model=weights), there)
 
     return catalog.create(
-        info.model,
+        model,
         settings(parent, step, state.step, text.characters, **changes),
         text,
         preset=info.preset,
@@ -72,6 +89,18 @@ def fork(parent: Run, step: int, text: Text | None = None, owner_key: str | None
         vocab=parent.tokenizer.vocab if origin.text else None,
         fill=fill,
     )
+
+
+def _silenced(parent: Run, step: int, names: str) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
+    """The model of a fork in which these heads are silenced too, and its weights. Raises ValueError and TextProblem."""
+    config, model = parent.read_info().model, parent.model_at(step)
+    wanted = replace(config, silenced=f"{config.silenced} {names}".strip())
+    if problem := problems(wanted, parent.read_info().train).get("silenced"):
+        raise ValueError(problem)
+    if new := sorted(wanted.silenced_heads - config.silenced_heads):
+        inputs, _ = parent.load_corpus().validation_windows(config.block_size, AVERAGED_CHARACTERS)
+        model = knocked_out(model, new, mean_outputs(model, inputs.long()))
+    return wanted, model.state_dict()
 
 
 def in_characters_of(tokenizer: CharTokenizer, text: Text) -> tuple[Text, str]:

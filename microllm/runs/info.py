@@ -37,9 +37,9 @@ _NAMES = """
 """
 
 
-FORMAT = 2
+FORMAT = 3
 """The version of run.json; it grows when older runs must be read differently. Format 1 has no `format` in run.json and
-other names for some weights (see weights._FORMER_NAMES)."""
+other names for some weights (see weights._FORMER_NAMES); before format 3 no head was silenced."""
 
 
 class NewerFormat(ValueError):

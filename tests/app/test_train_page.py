@@ -125,7 +125,7 @@ def test_a_preset_sets_every_control_and_starts_exactly_that(preset):
     chosen = PRESETS[preset]
     choices = {
         widget.key.removeprefix("knob-"): widget.value
-        for widget in (*at.selectbox, *at.toggle)
+        for widget in (*at.selectbox, *at.toggle, *at.text_input)
         if widget.key.startswith("knob-")
     }
     shown = shown_settings(at) | choices

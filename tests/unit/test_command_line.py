@@ -140,6 +140,7 @@ def test_every_setting_is_a_flag(text_file):
         causal=False,
         activation="relu",
         initialization="torch",
+        silenced="1.2 2.3",
     )
     settings = TrainConfig(
         batch_size=3,
@@ -393,7 +394,10 @@ def test_a_fork_may_learn_another_text_and_names_what_it_leaves_out(run, tmp_pat
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--n_embd=32"], "n_embd cannot change in a fork: only learning_rate, stop_at_loss, max_steps can."),
+        (
+            ["--n_embd=32"],
+            "n_embd cannot change in a fork: only learning_rate, stop_at_loss, max_steps, eval_interval can.",
+        ),
         (["--step=5"], "no weights of step 5"),
         (["--step=12"], "max_steps is 12"),
         (["--first=100"], "name it with --text"),

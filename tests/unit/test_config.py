@@ -22,7 +22,7 @@ from microllm.config import (
     with_live_changes,
 )
 
-NUMBERS = [name for name, knob in knobs().items() if not knob.metadata["choices"]]
+NUMBERS = [name for name, knob in knobs().items() if knob.metadata["low"] is not None]
 CHOICES = [name for name, knob in knobs().items() if knob.metadata["choices"]]
 
 
@@ -55,6 +55,7 @@ def test_the_article_preset_is_exactly_the_article():
         "causal": True,
         "activation": "relu",
         "initialization": "torch",
+        "silenced": "",
     }
     recipe = asdict(PRESETS["article"].train)
     del recipe["seed"]
@@ -99,7 +100,7 @@ def test_every_knob_has_plain_words_help_and_a_range(name):
     meta = knobs()[name].metadata
     assert meta["plain"] and meta["plain"] != name
     assert meta["help"].endswith(".")
-    assert meta["choices"] or meta["low"] < meta["high"]
+    assert meta["choices"] or name == "silenced" or meta["low"] < meta["high"]
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -172,6 +173,24 @@ def test_a_fraction_is_refused_where_a_whole_number_is_meant(name):
 def test_a_number_too_large_for_any_machine_is_refused_like_any_other(name):
     for wrong in (10**400, -(10**400), 10**5_000):  # the last has more digits than Python writes out
         assert problems_with(name, wrong).keys() == {name}
+
+
+def test_silenced_heads_are_named_by_layer_and_head_from_1():
+    assert problems_with("silenced", " 2.3  1.1") == {} == problems_with("silenced", "")
+    assert ModelConfig(silenced=" 2.3  1.1").silenced_heads == {(1, 2), (0, 0)}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["2", "2.3,1.1", "0.1", "1.0", "2.3.1", "-1.2", "1.100", "²·³", 2.3, None, True, ["2.3"]]
+)
+def test_what_names_no_head_is_refused_with_its_value(wrong):
+    assert repr(wrong) in problems_with("silenced", wrong)["silenced"]
+
+
+def test_a_head_that_the_model_does_not_have_is_refused_with_the_last_one_that_it_has():
+    found = problems(*configs_from({"n_layer": 2, "n_head": 4, "silenced": "2.4 3.1 1.5"}))
+    assert found.keys() == {"silenced"}
+    assert all(name in found["silenced"] for name in ("3.1", "1.5")) and found["silenced"].endswith(" 2.4.")
 
 
 def test_all_problems_are_found_at_once():

@@ -15,6 +15,8 @@ from microllm.config import LIVE
 from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.data.store import load_text
+from microllm.insight.knockout import knocked_out, mean_outputs
+from microllm.insight.trace import trace_blocks
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
 from microllm.runs import archive, catalog, export
@@ -153,6 +155,47 @@ def test_a_loss_that_was_reached_does_not_stop_the_fork_at_once():
     assert last < 20
     assert fork(parent, last).read_info().train.stop_at_loss == 0
     assert fork(parent, last, stop_at_loss=1.0).read_info().train.stop_at_loss == 1.0
+
+
+def test_silenced_heads_say_in_a_fork_what_they_said_on_average_and_stay_silent():
+    parent = train(new_run(n_layer=2, max_steps=20, position="relative"))
+    made = fork(parent, 20, silenced="2.1", max_steps=40)
+    assert made.read_info().model.silenced == "2.1"
+    inputs, _ = parent.load_corpus().validation_windows(8, 2_000)
+    then, means = parent.model_at(20), mean_outputs(parent.model_at(20), inputs.long())
+    idx = inputs[:5].long()
+    torch.testing.assert_close(made.model_at(20)(idx)[0], knocked_out(then, [(1, 0)], means)(idx)[0])
+    train(made)
+    (_, record) = trace_blocks(made.model_at(40), idx)
+    assert (record.z[:, 0] == 0).all() and (record.z[:, 1] != 0).any()
+    before, after = (run.blocks[1].attention.qkv.weight.view(3, 2, 8, 16) for run in (then, made.model_at(40)))
+    assert (before[:, 1] != after[:, 1]).any()  # the other head learned
+    again = fork(made, 40, silenced="1.2 2.1", max_steps=60)  # one more
+    assert again.read_info().model.silenced_heads == {(0, 1), (1, 0)}
+    assert train(again).read_info().state == "finished"
+
+
+def test_an_interrupted_fork_with_silenced_heads_becomes_what_an_unbroken_one_becomes():
+    parent = train(new_run(max_steps=20))
+    unbroken, broken = (fork(parent, 20, silenced="1.2", max_steps=40) for _ in range(2))
+    train(unbroken)
+    train(stopped_at(broken, 30))
+    assert weights(broken, 40) == weights(unbroken, 40)
+
+
+def test_a_packed_fork_with_silenced_heads_is_imported_with_them_and_its_command_names_them():
+    made = train(fork(train(new_run(max_steps=20)), 20, silenced="1.2", max_steps=30))
+    copy = import_run(archive.folder_zip(made))
+    assert copy.read_info().model.silenced == "1.2"
+    assert weights(copy, 30) == weights(made, 30)
+    assert "--silenced 1.2" in export.command_line(made)
+
+
+def test_a_head_that_the_parent_does_not_have_cannot_be_silenced():
+    parent = train(new_run(max_steps=20))
+    with pytest.raises(ValueError, match=r"2\.1"):
+        fork(parent, 20, silenced="2.1", max_steps=40)
+    assert [run.id for run in catalog.all_runs()] == [parent.id]
 
 
 def test_what_cannot_be_forked_is_named_and_leaves_nothing():
@@ -328,7 +371,8 @@ def test_the_command_line_says_how_it_was_forked(other):
     parent = train(new_run())
     child = fork(parent, 8, learning_rate=0.02)
     assert export.command_line(child) == (
-        f"python -m microllm train --fork {parent.id} --step 8 --learning_rate 0.02 --stop_at_loss 0.0 --max_steps 20"
+        f"python -m microllm train --fork {parent.id} --step 8 --learning_rate 0.02 --stop_at_loss 0.0 --max_steps 20 "
+        "--eval_interval 5"
     )
     assert parent.read_info().name in export.caveats(child)[0]
     assert export.command_line(fork(parent, 8, other)).endswith("--text './sums and words'")

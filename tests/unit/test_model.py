@@ -46,6 +46,7 @@ RECIPES = [
     {"lookback": 8},
     {"activation": "relu2"},
     {"causal": False},
+    {"silenced": "1.1 1.3 2.2"},
     {"position": "rotary", "lookback": 3, "activation": "relu2"},
 ]
 each_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=str)
@@ -128,7 +129,11 @@ def test_where_a_character_looks_sums_to_one_and_is_zero_in_the_future():
 
 def slow_attention(attention: MultiHeadAttention, x: torch.Tensor) -> torch.Tensor:
     """The same attention, head by head, from the readable ones."""
-    return attention.proj(torch.cat([head(x)[0] for head in attention.heads], dim=-1))
+    out = [
+        torch.zeros_like(x[..., :4]) if h in attention.silenced else head(x)[0]
+        for h, head in enumerate(attention.heads)
+    ]
+    return attention.proj(torch.cat(out, dim=-1))
 
 
 @each_recipe
@@ -194,7 +199,8 @@ def by_hand(model: MicroLLM, idx: list[int]) -> torch.Tensor:
             row += w["position_embedding.weight"][t]
         rows.append(row)
     x = torch.stack(rows)
-    for block in (f"blocks.{i}" for i in range(config.n_layer)):
+    for layer in range(config.n_layer):
+        block = f"blocks.{layer}"
         matrices, found = w[f"{block}.attention.qkv.weight"].split(config.n_embd), []
         for h in range(config.n_head):
             rows = slice(h * config.head_size, (h + 1) * config.head_size)
@@ -207,7 +213,8 @@ def by_hand(model: MicroLLM, idx: list[int]) -> torch.Tensor:
                 if config.position == "relative"
                 else None,
             )
-            found.append(torch.tensor(out, dtype=torch.float64))
+            is_silent = f"{layer + 1}.{h + 1}" in config.silenced.split()
+            found.append(torch.tensor(out, dtype=torch.float64) * (0 if is_silent else 1))
         x = x + linear(torch.cat(found, dim=-1), f"{block}.attention.proj")
         wide = linear(norm(x, f"{block}.ln2"), f"{block}.feed_forward.expand")
         wide = torch.where(wide > 0, wide, 0.0) ** (2 if config.activation == "relu2" else 1)

@@ -26,6 +26,7 @@ _RECIPE = (
     "schedule",
     "warmup_steps",
     "causal",
+    "silenced",
 )
 _RUN = tuple(name for name in knobs() if name not in _MAIN + _RECIPE)
 
@@ -104,6 +105,8 @@ def _knob(knob: Field, value):
         return st.toggle(**common)
     if meta["choices"]:
         return st.selectbox(options=meta["choices"], **common)
+    if knob.type == "str":
+        return st.text_input(**common)
     now = st.session_state[knob_key(knob.name)]
     if meta["values"]:  # and the present value, which a link may have set
         return st.select_slider(options=sorted({*meta["values"], now}), **common)

@@ -117,10 +117,10 @@ def resume(run_id: str, max_steps: int | None = None) -> None:
     navigation.choose_moment(None)
 
 
-def fork(run_id: str, step: int | None, text: texts.Text | None, changes: dict[str, float]) -> None:
+def fork(run_id: str, step: int | None, text: texts.Text | None, changes: dict[str, float], silenced: str = "") -> None:
     """Start a fork of the run with this id from its weights at `step` (None: now), own it and show it.
 
-    If it cannot start, `session().problem` says why.
+    The heads named in `silenced` are silent in it. If it cannot start, `session().problem` says why.
     """
     session().problem = None
     keys = ownership.keys()
@@ -134,7 +134,8 @@ def fork(run_id: str, step: int | None, text: texts.Text | None, changes: dict[s
                 if step is None and (job := next((other for other in jobs if other.run.id == parent.id), None)):
                     step = job.save_now()
                 owner_key = secrets.token_urlsafe(16)
-                made = make_fork(parent, parent.newest_snapshot() if step is None else step, text, owner_key, **changes)
+                at = parent.newest_snapshot() if step is None else step
+                made = make_fork(parent, at, text, owner_key, silenced=silenced, **changes)
                 keys[made.id] = owner_key
                 new = server.opened(made.id)
                 _train(new, jobs)

@@ -136,7 +136,7 @@ def _nearest(name: str, model: ModelConfig, train: TrainConfig) -> Any | None:
     """The valid value of this setting that is nearest to the present one and fits the others; None if there is none."""
     meta, config = knobs()[name].metadata, model if hasattr(model, name) else train
     value = getattr(config, name)
-    if meta["choices"] or value != value:  # NaN
+    if meta["low"] is None or value != value:  # NaN
         return None
     value = type(meta["low"])(max(meta["low"], min(value, meta["high"])))
     if name == "n_head" and isinstance(config, ModelConfig):
