@@ -14,9 +14,10 @@ from ..data.texts import Text, load_corpus
 from ..insight.knockout import knocked_out, mean_outputs
 from ..storage import write_atomically
 from ..tokenizer import CharTokenizer
+from ..train import validation_loss
 from . import catalog
 from .checkpoint import TrainerState
-from .history import replayed
+from .history import History, replayed
 from .info import Parent, RunProblem
 from .metrics import logged_before
 from .run import Run
@@ -58,7 +59,7 @@ def fork(
         raise RunProblem(f"{info.name} has no weights of step {step:,}: choose a step with a snapshot.")
     if others := sorted(changes.keys() - set(CHANGES)):
         raise ValueError(f"{', '.join(others)} cannot change in a fork: only {', '.join(CHANGES)} can.")
-    model, weights = _silenced(parent, step, silenced)
+    model, weights, losses = _silenced(parent, step, silenced)
     if text is None or text.sha256 == info.text.sha256:
         parent.load_corpus()  # a run of the gallery came without its text
         found = parent.load_checkpoint(step)
@@ -66,7 +67,7 @@ def fork(
         state = found[0] if found else TrainerState(step, _seconds(parent, step), weights, {})
         before = info.old_text  # also learned by the fork of a fork
         left_out = info.parent.left_out if before else ""
-        origin = Parent(info.id, info.name, step, True, bool(found), before, left_out, info.is_private)
+        origin = Parent(info.id, info.name, step, True, bool(found), before, left_out, info.is_private, losses)
         text, past = info.text, logged_before(parent.folder / "metrics.jsonl", step)
     else:
         text, left_out = in_characters_of(parent.tokenizer, text)
@@ -91,16 +92,36 @@ def fork(
     )
 
 
-def _silenced(parent: Run, step: int, names: str) -> tuple[ModelConfig, dict[str, torch.Tensor]]:
-    """The model of a fork in which these heads are silenced too, and its weights. Raises ValueError and TextProblem."""
+def _silenced(
+    parent: Run, step: int, names: str
+) -> tuple[ModelConfig, dict[str, torch.Tensor], tuple[float, float] | None]:
+    """The model of a fork in which these heads are silenced too, its weights, and what Parent.losses tells.
+
+    Raises ValueError for a head that there is not, and TextProblem.
+    """
     config, model = parent.read_info().model, parent.model_at(step)
     wanted = replace(config, silenced=f"{config.silenced} {names}".strip())
     if problem := problems(wanted, parent.read_info().train).get("silenced"):
         raise ValueError(problem)
-    if new := sorted(wanted.silenced_heads - config.silenced_heads):
-        inputs, _ = parent.load_corpus().validation_windows(config.block_size, AVERAGED_CHARACTERS)
-        model = knocked_out(model, new, mean_outputs(model, inputs.long()))
-    return wanted, model.state_dict()
+    new, losses = sorted(wanted.silenced_heads - config.silenced_heads), None
+    if new:
+        corpus = parent.load_corpus()
+        inputs, _ = corpus.validation_windows(config.block_size, AVERAGED_CHARACTERS)
+        without = knocked_out(model, new, mean_outputs(model, inputs.long()))
+        losses = validation_loss(model, corpus), validation_loss(without, corpus)
+        model = without
+    return wanted, model.state_dict(), losses
+
+
+def recovered_after(parent: Parent, history: History) -> int | None:
+    """The number of steps after which a fork that silenced heads had the validation loss that it had had with them.
+
+    None if it has not had that yet, or silenced no heads. `history` is that of the fork.
+    """
+    if parent.losses is None:
+        return None
+    back = (step - parent.step for step, loss in history.val_losses if step >= parent.step and loss <= parent.losses[0])
+    return next(back, None)
 
 
 def in_characters_of(tokenizer: CharTokenizer, text: Text) -> tuple[Text, str]:

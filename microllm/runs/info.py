@@ -53,6 +53,7 @@ class Parent:
     `goes_on` is True if the fork continues from that step on the same text, and `has_memory` if it also took over the
     state of the optimizers. `text` is the text that the weights learned before that of the fork, and `left_out` are the
     characters of the fork's text that they do not know. `private` is True if the parent is private (see RunInfo).
+    `losses` are known if the fork silenced heads: the validation loss of these weights, and that without the heads.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Parent:
     text: Text | None = None
     left_out: str = ""
     private: bool = False
+    losses: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,9 @@ class RunInfo:
             raise TypeError(f"owner is {type(data['owner']).__name__}")
         parts = {"model": ModelConfig(**data["model"]), "train": TrainConfig(**data["train"])}
         if (parent := data.get("parent")) is not None:
-            learned = parent["text"]
-            parts["parent"] = Parent(**parent | {"text": learned and Text(**learned)})
+            learned, losses = parent["text"], parent.get("losses")
+            learned = {"text": learned and Text(**learned), "losses": losses and tuple(losses)}
+            parts["parent"] = Parent(**parent | learned)
         info = cls(**data | parts | {"text": Text(**data["text"])})
         _check_text(info.text)
         if info.parent:
@@ -198,6 +201,8 @@ def _check_parent(parent: Parent) -> None:
         raise TypeError("the description of its parent is not valid.")
     if not all(isinstance(value, bool) for value in (parent.goes_on, parent.has_memory, parent.private)):
         raise TypeError("goes_on, has_memory and private of its parent must be true or false.")
+    if parent.losses is not None and not (len(parent.losses) == 2 and all(map(is_number, parent.losses))):
+        raise TypeError("the losses of its parent must be two numbers.")
     if parent.text:
         _check_text(parent.text)
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
 from functools import partial
 
 import making
@@ -20,7 +21,7 @@ from microllm.insight.trace import trace_blocks
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
 from microllm.runs import archive, catalog, export
-from microllm.runs.fork import fork
+from microllm.runs.fork import fork, recovered_after
 from microllm.runs.importing import import_run
 from microllm.runs.info import RunProblem
 from microllm.runs.run import Run
@@ -165,6 +166,9 @@ def test_silenced_heads_say_in_a_fork_what_they_said_on_average_and_stay_silent(
     then, means = parent.model_at(20), mean_outputs(parent.model_at(20), inputs.long())
     idx = inputs[:5].long()
     torch.testing.assert_close(made.model_at(20)(idx)[0], knocked_out(then, [(1, 0)], means)(idx)[0])
+    corpus = parent.load_corpus()
+    expected = [validation_loss(model, corpus) for model in (then, made.model_at(20))]
+    assert made.read_info().parent.losses == pytest.approx(expected)
     train(made)
     (_, record) = trace_blocks(made.model_at(40), idx)
     assert (record.z[:, 0] == 0).all() and (record.z[:, 1] != 0).any()
@@ -173,6 +177,27 @@ def test_silenced_heads_say_in_a_fork_what_they_said_on_average_and_stay_silent(
     again = fork(made, 40, silenced="1.2 2.1", max_steps=60)  # one more
     assert again.read_info().model.silenced_heads == {(0, 1), (1, 0)}
     assert train(again).read_info().state == "finished"
+
+
+def test_a_fork_has_recovered_at_the_first_check_that_is_as_good_as_before():
+    parent = train(new_run(max_steps=20))
+    made = train(fork(parent, 20, silenced="1.2", max_steps=60))
+    origin, history = made.read_info().parent, made.history.read()
+    checks = {step: loss for step, loss in history.val_losses if step >= 20}
+    for target in (max(checks.values()), min(checks.values()), 0.0):
+        good = [step - 20 for step, loss in checks.items() if loss <= target]
+        assert recovered_after(replace(origin, losses=(target, 9.0)), history) == (good[0] if good else None)
+    assert recovered_after(replace(origin, losses=None), history) is None
+
+
+@pytest.mark.parametrize("lie", [[1.0], [1.0, "2"], [1.0, None], "12", 7, [1.0, float("inf")]])
+def test_losses_of_a_parent_that_are_no_two_numbers_are_refused(lie):
+    made = fork(train(new_run(max_steps=20)), 20, silenced="1.2", max_steps=40)
+    written = json.loads((made.folder / "run.json").read_text())
+    written["parent"]["losses"] = lie
+    (made.folder / "run.json").write_text(json.dumps(written))
+    with pytest.raises(RunProblem):
+        made.read_info()
 
 
 def test_an_interrupted_fork_with_silenced_heads_becomes_what_an_unbroken_one_becomes():
