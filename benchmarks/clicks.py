@@ -67,6 +67,8 @@ def main() -> None:
         page.locator(".st-key-knob-max_steps input").fill("100000")  # so that it outlasts the clicks
         page.keyboard.press("Enter")
         idle(page)
+        page.locator(".st-key-more-button button").click()  # as it is at first
+        idle(page)
         start(page)
         page.wait_for_timeout(3_000)
         for _ in range(options.rounds):

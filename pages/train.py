@@ -12,6 +12,8 @@ from microllm.ui.state.view import look
 
 view = look()
 
+run_line.run_line(view)
+loss.loss(view)  # before the sidebar: on a return to this page one looks for the curve
 with st.sidebar:
     st.markdown("**Next run**")
     text = source.text()
@@ -21,8 +23,6 @@ with st.sidebar:
     label, differences = advice.start_label(view, model, train, text)
     steer.start_buttons(label, differences, can_start=text is not None and not problems)
 
-run_line.run_line(view)
-loss.loss(view)
 advice.overfitting(view)
 outcome.outcome(view)
 advice.next_steps(view)
