@@ -1,9 +1,9 @@
-"""Training speed in the app with its page open, relative to the command line.
+"""Training speed in the app with one of its pages open, relative to the command line.
 
     python -m benchmarks.beside_the_page
 
-Trains the same model for the same time on the command line and in the app with a browser on the train page, in turn,
-and compares steps per second of wall time.
+Trains the same model for the same time on the command line and in the app with a browser on each page, in turn, and
+compares steps per second of wall time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from microllm import PRESETS
 
 from .report import parser, save
 from .server import ROOT, browse, open_page, serve, start
+
+PAGES = ("train", "attention", "generate", "inside")
 
 _WARM_UP = 20
 
@@ -55,31 +57,37 @@ def on_the_command_line(preset: str, seconds: float) -> float:
             training.wait()
 
 
-def in_the_app(preset: str, seconds: float) -> float:
-    """The rate in a server whose train page is open in a browser."""
+def in_the_app(preset: str, seconds: float, open_: str) -> float:
+    """The rate in a server one of whose pages is open in a browser."""
     with serve() as (address, home, *_), browse() as browser:
         page = open_page(browser, address)
         page.locator(".st-key-preset button").nth(list(PRESETS).index(preset)).click()
         page.wait_for_timeout(2_000)
         run = start(page)
+        page.locator(f"a[href*='{open_}'] >> visible=true").first.click()
         return steps_per_second(home / "runs" / run / "metrics.jsonl", seconds)
 
 
 def main() -> None:
-    """Print a table, one row a round, and the median ratio."""
+    """Print a table, one row a round, and the median ratio of each page."""
     flags = parser(__doc__)
     flags.add_argument("--preset", default="quick", choices=PRESETS)
     flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--seconds", type=float, default=15.0)
+    flags.add_argument("--pages", nargs="+", default=PAGES, choices=PAGES)
     options = flags.parse_args()
-    print(f"{options.preset}: steps a second, {options.seconds:g} s each\n  command line      in the app      ratio")
-    ratios = []
+    print(f"{options.preset}: steps a second, {options.seconds:g} s each, and the ratio to the command line")
+    print("".join(f"{name:>16}" for name in ("command line", *options.pages)))
+    ratios: dict[str, list[float]] = {page: [] for page in options.pages}
     for _ in range(options.rounds):
         alone = on_the_command_line(options.preset, options.seconds)
-        beside = in_the_app(options.preset, options.seconds)
-        ratios.append(beside / alone)
-        print(f"  {alone:12.1f}  {beside:14.1f}  {ratios[-1]:9.2f}", flush=True)
-    print(f"median ratio {statistics.median(ratios):.2f}")
+        print(f"{alone:16.1f}", end="", flush=True)
+        for page, row in ratios.items():
+            beside = in_the_app(options.preset, options.seconds, page)
+            row.append(beside / alone)
+            print(f"{beside:10.1f} {row[-1]:5.2f}", end="", flush=True)
+        print()
+    print(f"{'median':>16}" + "".join(f"{statistics.median(row):16.2f}" for row in ratios.values()))
     save(options.json, {"beside the page": {"preset": options.preset, "ratios": ratios}})
 
 
