@@ -19,6 +19,8 @@ from .background import Background
 
 _REST_FACTOR = 4.0  # times the time of a batch: scores take a fifth of one core at most
 _MAX_REST_SECONDS = 2.0
+_POLL_SECONDS = 0.01
+_RETRY_SECONDS = 5.0  # after which a text that was missing is looked for again
 _MAX_KEPT_SNAPSHOTS = 2_000  # about 40 MB for large models
 _DIGITS = 4  # after the point, in files
 
@@ -68,31 +70,42 @@ class HeadScores:
         self._lock = threading.Lock()
         self._known: dict[tuple[str, int], list[HeadScore]] = {}
         self._work: dict[str, Background] = {}
+        self._failed: dict[str, tuple[float, Exception]] = {}
 
     def at(self, run: Run, steps: list[int], wait: float = 0.0) -> dict[int, list[HeadScore]]:
         """The scores at those of `steps` where they are known by now, by step; the others are measured in this order.
 
-        It waits for them at most `wait` seconds. Where the weights are damaged there are no scores: an empty list.
-        Raises TextProblem if the run's text is missing; the next call tries again.
+        It waits at most `wait` seconds for the first one. Where weights are damaged there are no scores: an empty list.
+        Raises TextProblem if the run's text is missing; a later call looks for it again.
         """
         if stored := run.stored_head_scores:
             return {step: _from_numbers(stored[step]) for step in steps if step in stored}
         with self._lock:
-            self._work = {run_id: work for run_id, work in self._work.items() if work.is_busy or run_id == run.id}
-            working = self._work.get(run.id)
+            self._drop_what_is_over()
             missing = [step for step in steps if (run.id, step) not in self._known]
-            if missing and working is None:
-                working = self._work[run.id] = Background(lambda work: self._measure(run, missing, work), "head scores")
-        if working:
-            if wait:
-                working.wait(wait)
-            if not working.is_busy:
-                with self._lock:
-                    self._work.pop(run.id, None)
-                if working.error:
-                    raise working.error
+            if missing and run.id not in self._failed and run.id not in self._work:
+                self._work[run.id] = Background(lambda work: self._measure(run, missing, work), "head scores")
+            working = self._work.get(run.id)
+        deadline = time.monotonic() + wait
+        while working and working.is_busy and (run.id, steps[0]) not in self._known and time.monotonic() < deadline:
+            working.wait(_POLL_SECONDS)
         with self._lock:
+            self._drop_what_is_over()
+            if run.id in self._failed:
+                raise self._failed[run.id][1]
             return {step: self._known[run.id, step] for step in steps if (run.id, step) in self._known}
+
+    def _drop_what_is_over(self) -> None:
+        """Forget finished work and, after a while, why some failed."""
+        now = time.monotonic()
+        self._failed = {
+            run_id: (at, error) for run_id, (at, error) in self._failed.items() if now - at < _RETRY_SECONDS
+        }
+        for run_id, work in list(self._work.items()):
+            if not work.is_busy:
+                del self._work[run_id]
+                if work.error:
+                    self._failed[run_id] = now, work.error
 
     def _measure(self, run: Run, steps: list[int], work: Background) -> None:
         for step in steps:

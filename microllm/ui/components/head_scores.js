@@ -7,6 +7,8 @@ const MARGIN = { top: 26, right: 34, bottom: 38, left: 46 }
 const LOSS_SHARE = 0.36 // of the height of both panels
 const BETWEEN = 42 // pixels from one panel to the other, with the title of the lower one
 const PADDING = 8 // pixels between an edge and the highest and the lowest loss
+const LINE = 14 // pixels from one name to the next
+const MOST_NAMES = 8 // of heads, at the ends of their lines: the chosen one, and the highest that are above twice chance
 const ZERO_GAP = 20 // pixels between the "0" of the axis and its next label
 
 const make = (name, attributes = {}, text = "") => {
@@ -128,16 +130,20 @@ class Plot {
       marks.push(make("line", { class: "moment", x1: x, x2: x, y1: MARGIN.top, y2: this.bottom }))
     }
     if (!curves[chosen]) return marks
-    const y = this.score.at(curves[chosen].at(-1))
-    const isNear = Math.abs(y - this.score.at(chance)) < 14
     const below = this.data.is_share ? -5 : 14 // of the line: a spread is never above that of chance
     const away = [0, -1].map((end) => Math.abs(curves[chosen].at(end) - chance))
     const side = away[0] >= away[1] ? { x: this.left + 4 } : { x: this.right - 4, "text-anchor": "end" }
     const words = `${this.data.is_share ? "chance" : "all visible characters"} ${this.#inWords(chance)}`
-    marks.push(
-      make("text", { class: "label", ...side, y: this.score.at(chance) + below }, words),
-      make("text", { class: "label name", x: this.#at(steps.at(-1)) + 6, y: y + (isNear ? -6 : 4) }, names[chosen]),
-    )
+    marks.push(make("text", { class: "label", ...side, y: this.score.at(chance) + below }, words))
+    const ends = curves.map((curve) => curve.at(-1))
+    const high = ends.map((_, i) => i).filter((i) => i !== chosen && this.data.is_share && ends[i] >= 2 * chance)
+    high.sort((i, j) => ends[j] - ends[i])
+    const named = [chosen, ...high.slice(0, MOST_NAMES - 1)]
+    const places = spread(named.map((i) => this.score.at(ends[i]) + 4), this.score.pixels[1], this.bottom, LINE)
+    named.forEach((i, n) => {
+      const place = { x: this.#at(steps.at(-1)) + 6, y: places[n] }
+      marks.push(make("text", { class: `label name ${i === chosen ? "chosen" : ""}`, ...place }, names[i]))
+    })
     const i = steps.indexOf(since)
     if (i >= 0) {
       const [x, y] = [this.#at(since), this.score.at(curves[chosen][i])]

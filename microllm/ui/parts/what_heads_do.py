@@ -81,9 +81,10 @@ def measured(view: View, wait: float = 0.0) -> Measured:
     except TextProblem as problem:
         return Measured(problem=str(problem))
     missing = tuple(step for step in steps if step not in over_time)
+    over_time = {step: scores for step, scores in over_time.items() if scores}
     if view.moment is None and view.is_active:
         shown = max(over_time, default=shown)
-    return Measured(shown, {step: scores for step, scores in over_time.items() if scores}, missing)
+    return Measured(shown, over_time, missing)
 
 
 def on_the_sentence(problem: str, step: int, scores: list[HeadScore]) -> Measured:
@@ -104,7 +105,7 @@ def note(known: Measured, layer: int, head: int) -> str:
     """What a head does, and since when."""
     best = strongest(known.scores, layer, head)
     if best is None:
-        return "no clear pattern"
+        return "not measured yet" if known.missing and not known.scores else "no clear pattern"
     share, chance = percent(best.of(layer, head)), percent(best.chance)
     return f"{share} on {_WORDS[best.name][2]} (chance {chance}){_since(known, best.name, layer, head)}"
 
@@ -120,11 +121,8 @@ def _since(known: Measured, name: str, layer: int, head: int) -> str:
 
 def describe(view: View, known: Measured, layer: int, head: int) -> None:
     """All scores of the chosen head, and what it does since when."""
-    if not known.scores and known.problem:
-        st.caption("A single character can attend only to itself: write a longer sentence.")
-        return
     if not known.scores:
-        st.caption("Measuring the heads on held-out text …")
+        st.caption(_why_empty(view, known))
         return
     best = strongest(known.scores, layer, head)
     does = f"**{_WORDS[best.name][1]}**{_since(known, best.name, layer, head)}" if best else "**no clear pattern**"
@@ -139,6 +137,16 @@ def describe(view: View, known: Measured, layer: int, head: int) -> None:
     st.caption("  \n".join(lines))
     if known.problem:
         st.caption(literal(known.problem))
+
+
+def _why_empty(view: View, known: Measured) -> str:
+    if known.problem:
+        return "A single character can attend only to itself: write a longer sentence."
+    if known.missing:
+        return "Measuring the heads on held-out text …"
+    if view.info.model.block_size == 1:
+        return "With block_size 1, each character can attend only to itself."
+    return "The heads of this snapshot could not be measured."
 
 
 # ---- in order
@@ -179,7 +187,7 @@ def over_training(view: View, known: Measured, name: str | None, layer: int, hea
         st.info(literal(known.problem), icon=":material/info:")
         return
     if not known.scores:
-        st.caption("Measuring the heads on held-out text …")
+        st.caption(_why_empty(view, known))
         return
     if name is None:
         newest = known.over_time[max(known.over_time)]
