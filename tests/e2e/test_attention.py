@@ -6,7 +6,6 @@ import pytest
 from driving import (
     Losing,
     at,
-    choose,
     contrast,
     fill,
     finished_run,
@@ -248,7 +247,10 @@ def test_the_heads_can_be_sorted_and_a_click_or_a_key_over_the_training_goes_to_
     look(page, server, finished)
     chips = at(page, "attention-heads").locator(".label")
     until(page, lambda: any(chips.all_text_contents()), "labels: some heads begin with a distance of their own")
-    choose(page, "heads-order", 1)
+    at(page, "heads-order").locator("input").click()
+    settle(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
     until(page, lambda: all("%" in text for text in chips.all_text_contents()), "their scores")
     by_place = chips.evaluate_all(
         "all => all.map(one => [one.style.gridArea.split('/').map(Number), one.textContent]).sort("
@@ -257,7 +259,6 @@ def test_the_heads_can_be_sorted_and_a_click_or_a_key_over_the_training_goes_to_
     scores = [float(re.search(r"(\d+)\s%", text)[1]) for text in by_place]
     assert scores == sorted(scores, reverse=True) and len(scores) == 12
     layer, head = map(int, by_place[1].split("\u2002")[0].split("."))
-    letters(page).first.hover()
     tiles(page).nth(0).click()  # the first head, wherever it stands now
     expect(tile(page, 1, 1)).to_have_attribute("aria-checked", "true")
     best = map(int, by_place[0].split("\u2002")[0].split("."))
@@ -278,7 +279,8 @@ def test_the_heads_can_be_sorted_and_a_click_or_a_key_over_the_training_goes_to_
     page.keyboard.press("Enter")
     until(page, lambda: f"step={steps[1]}" in page.evaluate("location.href"), "the step in the address")
     expect(at(page, "attention-measured")).to_contain_text(f"step {steps[1]}")
-    dot = plot.locator(".chosen.dot").nth(2).bounding_box()
+    settle(page)
+    dot = until(page, lambda: plot.locator(".chosen.dot").nth(2).bounding_box(), "the third snapshot")
     page.mouse.click(dot["x"] + 1, dot["y"] + 40)
     until(page, lambda: f"step={steps[2]}" in page.evaluate("location.href"), "the step of a click")
     assert not page.errors
