@@ -50,12 +50,21 @@ def head_scores_data(
         "curves": [[round(share, _DIGITS) for share in line] for line in zip(*shares, strict=True)],
         "names": [f"{i // n_head + 1}.{i % n_head + 1}" for i in range(len(shares[0]) if shares else 0)],
         "chosen": place,
+        "clear": _clear(measured[steps[-1]]) if steps else [],
         "chance": round(chance, _DIGITS),
         "since": -1 if since is None else since,
         "moment": -1 if moment is None else moment,
         "validation": {"step": [step for step, _ in checks], "loss": [round(loss, _DIGITS) for _, loss in checks]},
         "alt": _in_words(measured, history, title, chosen, since),
     }
+
+
+def _clear(score: HeadScore) -> list[int]:
+    """The numbers of the heads that are clearly above chance, layer after layer, from the highest on."""
+    shares = score.shares.flatten().tolist()
+    return sorted(
+        (i for i in range(len(shares)) if score.is_clear(*divmod(i, score.shares.shape[1]))), key=lambda i: -shares[i]
+    )
 
 
 def _in_words(

@@ -167,6 +167,7 @@ def test_the_plot_has_a_line_for_each_head_on_the_steps_of_the_loss(tmp_path):
     for i, name in enumerate(data["names"]):
         layer, head = (int(part) - 1 for part in name.split("."))
         assert data["curves"][i] == pytest.approx([shares[0][layer][head], shares[16][layer][head]])
+    assert data["clear"] == [5, 4, 3, 2]  # the highest first; 0.2 is less than 0.25, twice chance
     assert (data["chance"], data["since"], data["moment"], data["is_share"]) == (0.125, 16, 0, True)
     assert data["validation"] == {"step": [0, 10, 20], "loss": [4.5, 3.0, 2.5]}
     assert "0.60" in data["alt"] and "2.500" in data["alt"]

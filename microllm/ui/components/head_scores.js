@@ -7,8 +7,10 @@ const MARGIN = { top: 26, right: 34, bottom: 38, left: 46 }
 const LOSS_SHARE = 0.36 // of the height of both panels
 const BETWEEN = 42 // pixels from one panel to the other, with the title of the lower one
 const PADDING = 8 // pixels between an edge and the highest and the lowest loss
+const CHANCE_WIDTH = 90 // pixels of the label of chance
+const SINCE_WIDTH = 110 // pixels of the label "since step ..."
 const LINE = 14 // pixels from one name to the next
-const MOST_NAMES = 8 // of heads, at the ends of their lines: the chosen one, and the highest that are above twice chance
+const MOST_NAMES = 8 // of heads, at the ends of their lines: the chosen one, and the highest that are clearly above chance
 const ZERO_GAP = 20 // pixels between the "0" of the axis and its next label
 
 const make = (name, attributes = {}, text = "") => {
@@ -122,7 +124,7 @@ class Plot {
   }
 
   #marks() {
-    const { steps, curves, names, chosen, chance, since } = this.data
+    const { steps, curves, names, chosen, clear, chance, since } = this.data
     const marks = []
     const moment = this.choice.shown
     if (moment >= 0) {
@@ -131,14 +133,14 @@ class Plot {
     }
     if (!curves[chosen]) return marks
     const below = this.data.is_share ? -5 : 14 // of the line: a spread is never above that of chance
-    const away = [0, -1].map((end) => Math.abs(curves[chosen].at(end) - chance))
-    const side = away[0] >= away[1] ? { x: this.left + 4 } : { x: this.right - 4, "text-anchor": "end" }
+    const room = (edge) =>
+      Math.min(...steps.map((step, i) => Math.abs(this.#at(step) - edge) > CHANCE_WIDTH ? Infinity : Math.abs(curves[chosen][i] - chance)))
+    const isLeft = room(this.left) > room(this.right)
+    const side = isLeft ? { x: this.left + 4 } : { x: this.right - 4, "text-anchor": "end" }
     const words = `${this.data.is_share ? "chance" : "all visible characters"} ${this.#inWords(chance)}`
     marks.push(make("text", { class: "label", ...side, y: this.score.at(chance) + below }, words))
     const ends = curves.map((curve) => curve.at(-1))
-    const high = ends.map((_, i) => i).filter((i) => i !== chosen && this.data.is_share && ends[i] >= 2 * chance)
-    high.sort((i, j) => ends[j] - ends[i])
-    const named = [chosen, ...high.slice(0, MOST_NAMES - 1)]
+    const named = [chosen, ...clear.filter((i) => i !== chosen).slice(0, MOST_NAMES - 1)]
     const places = spread(named.map((i) => this.score.at(ends[i]) + 4), this.score.pixels[1], this.bottom, LINE)
     named.forEach((i, n) => {
       const place = { x: this.#at(steps.at(-1)) + 6, y: places[n] }
@@ -147,7 +149,7 @@ class Plot {
     const i = steps.indexOf(since)
     if (i >= 0) {
       const [x, y] = [this.#at(since), this.score.at(curves[chosen][i])]
-      const isLate = x > (this.left + this.right) / 2
+      const isLate = x + SINCE_WIDTH > this.right
       marks.push(make("path", { class: "since", d: `M${x},${y - 7}l7,7l-7,7l-7,-7z` }))
       const place = { x: x + (isLate ? -11 : 11), y: y + 14, "text-anchor": isLate ? "end" : "start" }
       marks.push(make("text", { class: "label", ...place }, `since step ${count(since)}`))

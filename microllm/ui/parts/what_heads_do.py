@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -17,20 +18,33 @@ from ..state import navigation
 from ..state.view import View
 from ..words import literal, percent
 
-_WORDS = {  # of each score: on a small picture, in a list, in a sentence
-    "previous_token": ("previous", "previous character", "the previous character"),
-    "two_back": ("2 back", "two back", "the character two back"),
-    "three_back": ("3 back", "three back", "the character three back"),
-    "self": ("self", "itself", "the character itself"),
-    "first_token": ("first", "first visible character", "the first visible character"),
-    "last_space": ("space", "most recent space", "the most recent space"),
-    "induction": (
+
+class _Words(NamedTuple):
+    """What a score is called."""
+
+    label: str
+    """On a small picture: one word."""
+    short: str
+    listed: str
+    phrase: str
+    """In a sentence."""
+
+
+_WORDS = {
+    "previous_token": _Words("previous", "previous character", "previous character", "the previous character"),
+    "two_back": _Words("2 back", "two back", "two back", "the character two back"),
+    "three_back": _Words("3 back", "three back", "three back", "the character three back"),
+    "self": _Words("self", "itself", "itself", "the character itself"),
+    "first_token": _Words("first", "first visible", "first visible character", "the first visible character"),
+    "last_space": _Words("space", "most recent space", "most recent space", "the most recent space"),
+    "induction": _Words(
         "induction",
-        "what followed this character last time (induction)",
+        "induction",
+        "induction (what followed this character last time)",
         "what followed this character last time (induction)",
     ),
-    "next_token": ("next", "next character", "the next character"),
-    "spread": ("", "spread", ""),
+    "next_token": _Words("next", "next character", "next character", "the next character"),
+    "spread": _Words("", "spread", "spread", ""),
 }
 _BY_LAYER = "layer"
 
@@ -98,7 +112,7 @@ def on_the_sentence(problem: str, step: int, scores: list[HeadScore]) -> Measure
 def label(known: Measured, layer: int, head: int) -> str:
     """One word for what a head does; "" if nothing is clearly above chance."""
     best = strongest(known.scores, layer, head)
-    return _WORDS[best.name][0] if best else ""
+    return _WORDS[best.name].label if best else ""
 
 
 def note(known: Measured, layer: int, head: int) -> str:
@@ -107,7 +121,7 @@ def note(known: Measured, layer: int, head: int) -> str:
     if best is None:
         return "not measured yet" if known.missing and not known.scores else "no clear pattern"
     share, chance = percent(best.of(layer, head)), percent(best.chance)
-    return f"{share} on {_WORDS[best.name][2]} (chance {chance}){_since(known, best.name, layer, head)}"
+    return f"{share} on {_WORDS[best.name].phrase} (chance {chance}){_since(known, best.name, layer, head)}"
 
 
 def _since(known: Measured, name: str, layer: int, head: int) -> str:
@@ -125,7 +139,7 @@ def describe(view: View, known: Measured, layer: int, head: int) -> None:
         st.caption(_why_empty(view, known))
         return
     best = strongest(known.scores, layer, head)
-    does = f"**{_WORDS[best.name][1]}**{_since(known, best.name, layer, head)}" if best else "**no clear pattern**"
+    does = f"**{_WORDS[best.name].listed}**{_since(known, best.name, layer, head)}" if best else "**no clear pattern**"
     passage = "this sentence" if known.problem else f"{passage_length(view.info):,} held-out characters"
     lines = [f"Attends to: {does}", f"Its attention on {passage} at step {known.step:,}:"]
     for score in known.scores:
@@ -133,7 +147,7 @@ def describe(view: View, known: Measured, layer: int, head: int) -> None:
             lines.append(f"spread: {score.of(layer, head):.1f} of {score.chance:.1f} visible characters")
         else:
             share, chance = percent(score.of(layer, head)), percent(score.chance)
-            lines.append(f"{_WORDS[score.name][1]}: {share} (chance {chance})")
+            lines.append(f"{_WORDS[score.name].listed}: {share} (chance {chance})")
     st.caption("  \n".join(lines))
     if known.problem:
         st.caption(literal(known.problem))
@@ -158,7 +172,7 @@ def sorted_by(view: View) -> str | None:
     name = st.selectbox(
         "Order of the heads",
         names,
-        format_func=lambda name: "by layer" if name == _BY_LAYER else f"by {_WORDS[name][1]}",
+        format_func=lambda name: "by layer" if name == _BY_LAYER else f"by {_WORDS[name].short}",
         key="heads-order",
         label_visibility="collapsed",
         width=230,
@@ -198,14 +212,15 @@ def over_training(view: View, known: Measured, name: str | None, layer: int, hea
         known.over_time,
         view.history,
         name,
-        "number of characters that it looks at (spread)" if name == "spread" else f"attention on {_WORDS[name][2]}",
+        "characters attended to (spread)" if name == "spread" else f"attention on {_WORDS[name].phrase}",
         (layer, head),
         since=found[1] if found and found[0] is not None else None,
         moment=view.moment,
         max_steps=view.info.train.max_steps,
     )
     head_scores(data, navigation.choose_moment)
+    event = "falls, because the head concentrates on few characters" if name == "spread" else "leaves chance"
     st.caption(
-        "Look for the step where a line leaves chance, and for what the loss does there. Thick: the chosen head, "
+        f"Look for the step where a line {event}, and for what the loss does there. Thick: the chosen head, "
         f"{layer + 1}.{head + 1}. A click goes to that step."
     )
