@@ -122,7 +122,7 @@ def _now(view: View, text: str) -> tuple[int, MicroLLM, torch.Tensor, Measured] 
     return step, model, pattern, known
 
 
-def _tick(view: View, text: str, drawn: tuple, was_measuring: bool) -> None:
+def _tick(view: View, text: str, drawn: tuple[int | None, tuple[int, int]], was_measuring: bool) -> None:
     drawn_moment, drawn_head = drawn
     if view.moment != drawn_moment:
         st.rerun()  # a click in the plot of the heads chose it, and all parts show it
@@ -180,7 +180,7 @@ def _all_heads(
             return notes, [what_heads_do.number(score, *place) for place in places]
         return notes, [what_heads_do.label(known, *place) for place in places]
 
-    what = view.run.id, known.step, len(known.over_time), known.problem, text, order
+    what = view.run.id, known.step, known.missing, len(known.over_time), known.problem, text, order
     notes, labels = _drawn().described(what, words)
     heads(
         pattern,
