@@ -23,6 +23,7 @@ from .. import console
 from ..config import configs_from
 from ..data import texts
 from ..jobs.foreground import train
+from ..jobs.head_scores import as_numbers, measure
 from ..jobs.samples import write_sample
 from ..jobs.slots import Slots
 from ..jobs.training import TrainingJob
@@ -72,6 +73,7 @@ def make(run_id: str, folder: Path) -> None:
             raise SystemExit(f"{run_id} was {state}.")
         _copy(trained, folder, run_id)
     _add_samples(Run(folder))
+    _add_head_scores(Run(folder))
 
 
 @contextlib.contextmanager
@@ -129,6 +131,13 @@ def _add_samples(run: Run) -> None:
     (run.folder / gallery.SAMPLES).write_text(json.dumps(known, indent=1) + "\n", "utf-8")
     loss, (step, before) = validation_loss(run.model_at(run.newest_snapshot()), run.load_corpus()), _last(run)
     console.note(f"{run.read_info().name}: validation loss at step {step:,} {before:.5f}, in float16 {loss:.5f}")
+
+
+def _add_head_scores(run: Run) -> None:
+    """Store what the heads of each snapshot attend to on held-out text, which is not here; one snapshot per line."""
+    rows = ({"step": step, "scores": as_numbers(measure(run, step))} for step in run.list_snapshots())
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    (run.folder / gallery.HEAD_SCORES).write_text(f"[\n{lines}\n]\n", "utf-8")
 
 
 def _last(run: Run) -> tuple[int, float]:

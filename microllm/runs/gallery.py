@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..config import PRESETS
 from .history import History
@@ -21,6 +22,7 @@ FIRST = IDS[0]
 """The run that pages show before a person has one."""
 
 SAMPLES = "samples.json"
+HEAD_SCORES = "heads.json"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,14 @@ def samples(folder: Path) -> dict[int, ScoredSample]:
     """The samples that are stored with a run of the gallery, by step: they need neither its text nor torch."""
     rows = json.loads((folder / SAMPLES).read_text("utf-8"))
     return {row["step"]: ScoredSample(**row) for row in rows}
+
+
+def head_scores(folder: Path) -> dict[int, list[dict[str, Any]]]:
+    """What the heads of a run of the gallery attend to at each snapshot, by step, measured on held-out text.
+
+    A score is {"name", "chance", "shares"} as in insight.heads.HeadScore; `shares` has a list per layer.
+    """
+    return {row["step"]: row["scores"] for row in json.loads((folder / HEAD_SCORES).read_text("utf-8"))}
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,11 @@ class Run:
         """The samples that came with a run of the gallery, by step; other runs have none."""
         return gallery.samples(self.folder) if self.is_from_gallery else {}
 
+    @cached_property
+    def stored_head_scores(self) -> dict[int, list[dict[str, Any]]]:
+        """The scores of the heads that came with a run of the gallery, by step; other runs have none."""
+        return gallery.head_scores(self.folder) if self.is_from_gallery else {}
+
     def list_snapshots(self) -> list[int]:
         """The steps that have a snapshot, in order."""
         return snapshot_steps(self.folder / "snapshots")

@@ -12,8 +12,11 @@ from patience import patience
 from play import go_to, new_run, open_app, said, step_of
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
-from microllm.insight.heads import bias_shares
+from microllm.data.store import forget_text
+from microllm.data.texts import load_corpus
+from microllm.insight.heads import bias_shares, head_scores, passage_scores, strongest
 from microllm.insight.trace import trace
+from microllm.runs.run import Run
 from microllm.tokenizer import visible
 from microllm.ui import server
 from microllm.ui.parts import attention
@@ -86,7 +89,7 @@ def test_all_rows_of_a_model_without_a_causal_mask_are_sent():
     assert not heads.causal
     assert numpy.abs(sentence.shares.reshape(6, 6) / 255 - pattern[0, 0].numpy()).max() < 0.002
     assert len(heads.shares) == 4 * 36
-    assert said(at).count("(chance ") == 7  # the last score is the next character's
+    wait_until(lambda: said(at.run()).count("(chance ") == 8)  # the last score is the next character's
 
 
 def distances(at) -> list[dict]:
@@ -123,12 +126,122 @@ def test_characters_that_the_model_does_not_know_are_named_and_left_out():
     assert sent(at, "sentence").text == ["a", "b"]
 
 
-def test_one_character_alone_is_shown_and_nothing_is_claimed_about_its_heads():
+def test_one_character_alone_is_shown_and_where_nothing_else_is_here_nothing_is_claimed_about_its_heads():
     run = trained(text="abc ab cab " * 60)
+    forget_text(run.read_info().text.sha256)
+    load_corpus.cache_clear()
     at = write(open_app("attention", run=run.id), "a")
     assert sent(at, "sentence").shares.tolist() == [255]
     assert not any("%" in note for note in sent(at, "heads").notes)
+    assert sent(at, "heads").labels == [""] * 4
     assert "(chance " not in said(at)
+
+
+# ---- what the heads do
+
+
+def measured(run) -> list:
+    """The scores of the run's last snapshot on its held-out text."""
+    windows, _ = run.load_corpus().validation_windows(run.read_info().model.block_size, 2_000)
+    return passage_scores(run.model_at(run.list_snapshots()[-1]), windows, run.tokenizer.vocab.find(" "))
+
+
+def drawn(at) -> dict:
+    """The data of the plot over the training; {} if it is not shown."""
+    plots = [e.proto for e in at.get("bidi_component") if e.proto.component_name == "microllm.head_scores"]
+    return json.loads(plots[0].json)[0] if plots else {}
+
+
+def until_measured(at):
+    """Draw the page again, as its ticks do, until every snapshot is measured."""
+
+    def is_done() -> bool:
+        at.run()
+        assert not at.exception
+        return len(drawn(at).get("steps", ())) == len(Run.open(at.query_params["run"]).list_snapshots())
+
+    at.button_group(key="attention-shown").set_value("Over training")
+    wait_until(is_done)
+    return at
+
+
+def test_the_scores_and_the_labels_are_those_of_the_held_out_text_whatever_the_sentence_is():
+    run = trained(position="relative", n_head=2, n_layer=2, max_steps=30, block_size=16)
+    at = until_measured(open_app("attention", run=run.id))
+    scores, shown = measured(run), sent(at, "heads")
+    for place, (label, note) in enumerate(zip(shown.labels, shown.notes, strict=True)):
+        best = strongest(scores, *divmod(place, 2))
+        assert bool(label) == bool(best)
+        assert (f"{100 * best.of(*divmod(place, 2)):.0f}\u00a0%" in note) if best else "%" not in note
+    assert any(shown.labels) and shown.order is None
+    words = said(at)
+    for score in scores[:-1]:
+        assert f"{100 * score.of(0, 0):.0f}\u00a0% (chance {100 * score.chance:.0f}\u00a0%)" in words
+    assert f"{scores[-1].of(0, 0):.1f} of {scores[-1].chance:.1f}" in words
+    assert sent(write(at, "another"), "heads").labels == shown.labels
+
+
+def test_the_heads_are_shown_in_the_order_of_a_score_from_the_highest_or_the_narrowest_on():
+    run = trained(n_head=4, n_layer=3, max_steps=12)
+    at = until_measured(open_app("attention", run=run.id))
+    for name in ("previous_token", "spread"):
+        at.selectbox(key="heads-order").set_value(name).run()
+        shown, (score,) = sent(at, "heads"), (score for score in measured(run) if score.name == name)
+        numbers = score.shares.flatten().tolist()
+        assert sorted(shown.order) == list(range(12))
+        in_order = [numbers[i] for i in shown.order]
+        assert in_order == sorted(numbers, reverse=name != "spread")
+        unit = 1 if name == "spread" else 100
+        assert [float(label.partition("\u00a0")[0]) for label in shown.labels] == pytest.approx(
+            [unit * number for number in numbers], abs=0.51 if unit == 100 else 0.051
+        )
+        assert drawn(at)["chance"] == pytest.approx(score.chance, abs=1e-4)
+        assert [curve[-1] for curve in drawn(at)["curves"]] == pytest.approx(numbers, abs=1e-4)
+    at.selectbox(key="heads-order").set_value("layer").run()
+    assert sent(at, "heads").order is None
+
+
+def test_over_the_training_every_snapshot_has_its_scores_and_the_displayed_moment_is_marked():
+    run = trained(max_steps=40)
+    at = until_measured(open_app("attention", run=run.id))
+    plot = drawn(at)
+    assert plot["steps"] == run.list_snapshots() and plot["moment"] == -1
+    assert plot["validation"]["step"] == [step for step, _ in run.history.read().val_losses]
+    assert not at.get("plotly_chart")
+    at.session_state["session"].moment = plot["steps"][2]  # the effect of a click in the plot
+    at.run()
+    assert not at.exception
+    assert drawn(at)["moment"] == plot["steps"][2] and drawn(at)["steps"] == plot["steps"]
+
+
+def test_without_its_text_the_scores_are_those_of_the_sentence_and_the_page_says_what_is_missing():
+    run = trained(text="abc ab cab " * 60)
+    forget_text(run.read_info().text.sha256)
+    load_corpus.cache_clear()
+    at = write(open_app("attention", run=run.id), "abc ab ca")
+    scores = head_scores(pattern_of(run, "abc ab ca"), "abc ab ca", 8)
+    words = said(at)
+    for score in scores[:-1]:
+        assert f"{100 * score.of(0, 0):.0f}\u00a0% (chance {100 * score.chance:.0f}\u00a0%)" in words
+    assert "made here" in words  # the name of the text that is missing
+    at.button_group(key="attention-shown").set_value("Over training").run()
+    assert at.info and not drawn(at)
+
+
+def test_a_run_of_the_gallery_shows_its_heads_over_the_training_without_the_book(monkeypatch, tmp_path):
+    monkeypatch.setenv("MICROLLM_MIRROR", str(tmp_path / "no such folder"))
+    at = open_app("attention", run="pride-quick")
+    assert sent(at, "heads").labels[0] and not at.info
+    at.button_group(key="attention-shown").set_value("Over training").run()
+    assert drawn(at)["steps"] == Run.open("pride-quick").list_snapshots()
+
+
+def test_while_a_run_trains_the_newest_snapshot_that_has_been_measured_is_shown(live_run):
+    at = open_app("attention", run=live_run.id)
+    at.button_group(key="attention-shown").set_value("Over training").run()
+    wait_until(lambda: at.run() and drawn(at).get("steps") == live_run.list_snapshots())
+    assert sent(at, "heads").labels is not None
+    assert f"step {live_run.list_snapshots()[-1]}" in said(at)
 
 
 def test_the_longest_sentence_on_many_heads_stays_a_small_message():

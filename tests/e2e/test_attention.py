@@ -9,6 +9,7 @@ from driving import (
     contrast,
     fill,
     finished_run,
+    nameless_pictures,
     press,
     settle,
     start,
@@ -240,6 +241,52 @@ def test_below_each_picture_are_bars_of_what_its_head_learned_about_distance_and
     expect(at(page, "attention-measured").locator("[data-testid=stVegaLiteChart]").first).to_be_visible()
     bars(page).nth(6).click()
     expect(tile(page, 2, 3)).to_have_attribute("aria-checked", "true")
+    assert not page.errors
+
+
+def test_the_heads_can_be_sorted_and_a_click_or_a_key_over_the_training_goes_to_a_snapshot(page, server, finished):
+    look(page, server, finished)
+    chips = at(page, "attention-heads").locator(".label")
+    until(page, lambda: any(chips.all_text_contents()), "labels: some heads begin with a distance of their own")
+    at(page, "heads-order").locator("input").click()
+    settle(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    until(page, lambda: all("%" in text for text in chips.all_text_contents()), "their scores")
+    by_place = chips.evaluate_all(
+        "all => all.map(one => [one.style.gridArea.split('/').map(Number), one.textContent]).sort("
+        "([a], [b]) => a[0] - b[0] || a[1] - b[1]).map(([_, text]) => text)"
+    )
+    scores = [float(re.search(r"(\d+)\s%", text)[1]) for text in by_place]
+    assert scores == sorted(scores, reverse=True) and len(scores) == 12
+    layer, head = map(int, by_place[1].split("\u2002")[0].split("."))
+    tiles(page).nth(0).click()  # the first head, wherever it stands now
+    expect(tile(page, 1, 1)).to_have_attribute("aria-checked", "true")
+    best = map(int, by_place[0].split("\u2002")[0].split("."))
+    tile(page, *best).focus()
+    page.keyboard.press("ArrowRight")
+    expect(tile(page, layer, head)).to_be_focused()
+
+    at(page, "attention-shown").locator("button").nth(1).click()
+    plot = at(page, "head-scores").locator(".box")
+    expect(plot).to_be_visible()
+    steps = sorted(int(file.stem[5:]) for file in (server.home / "runs" / finished / "snapshots").iterdir())
+    expect(plot).to_have_attribute("aria-valuemax", str(steps[-1]))
+    until(page, lambda: plot.locator(".chosen.dot").count() == len(steps), "all snapshots")
+    plot.focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    expect(plot).to_have_attribute("aria-valuenow", str(steps[1]))
+    page.keyboard.press("Enter")
+    until(page, lambda: f"step={steps[1]}" in page.evaluate("location.href"), "the step in the address")
+    expect(at(page, "attention-measured")).to_contain_text(f"step {steps[1]}")
+    settle(page)
+    dot = until(page, lambda: plot.locator(".chosen.dot").nth(2).bounding_box(), "the third snapshot")
+    page.mouse.click(dot["x"] + 1, dot["y"] + 40)
+    until(page, lambda: f"step={steps[2]}" in page.evaluate("location.href"), "the step of a click")
+    assert plot.locator("svg").evaluate("svg => getComputedStyle(svg).touchAction") == "pan-y"  # a swipe scrolls
+    assert not nameless_pictures(page)
+    assert contrast(plot.locator("text")) >= 4.5 and contrast(chips) >= 4.5
     assert not page.errors
 
 

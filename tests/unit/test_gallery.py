@@ -12,7 +12,9 @@ from making import new_run, train
 from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.gallery.__main__ import ENTRIES, differences
+from microllm.insight.heads import clear_since, strongest
 from microllm.insight.surprisal import top1_accuracy
+from microllm.jobs.head_scores import HeadScores, as_numbers, measure
 from microllm.jobs.samples import Samples
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
@@ -24,7 +26,7 @@ from microllm.runs.weights import read_tensors
 from microllm.train import validation_loss
 
 MOST_BYTES = 8_000_000
-FILES = {"run.json", "vocab.json", "metrics.jsonl", "samples.json"}
+FILES = {"run.json", "vocab.json", "metrics.jsonl", "samples.json", "heads.json"}
 
 
 @pytest.fixture(params=gallery.IDS)
@@ -99,6 +101,28 @@ def test_every_snapshot_has_a_sample_which_is_what_its_model_writes():
     assert top1_accuracy(run.model_at(step), run.load_corpus()) == pytest.approx(sample.top1_accuracy, abs=0.01)
     words = sample.text.split()
     assert sum(word == after for word, after in pairwise(words)) >= 5  # said twice
+
+
+def test_every_snapshot_has_the_scores_of_its_heads_and_one_of_those_that_copy_words_was_born_on_the_way():
+    for run_id in gallery.IDS:
+        run = Run.open(run_id)
+        assert list(run.stored_head_scores) == run.list_snapshots()
+    for step in (0, run.newest_snapshot()):
+        measured = as_numbers(measure(run, step))
+        for stored, again in zip(run.stored_head_scores[step], measured, strict=True):
+            assert (stored["name"], stored["chance"]) == (again["name"], again["chance"])
+            shares = [[share for layer in one["shares"] for share in layer] for one in (stored, again)]
+            assert shares[0] == pytest.approx(shares[1], abs=2e-3, rel=2e-3)
+    over_time = HeadScores().at(run, run.list_snapshots())
+    assert clear_since(over_time, "induction", 1, 3) == (32, 64)
+
+
+def test_no_head_copies_on_the_book():
+    for run_id in ("pride-quick", "pride-article"):
+        run = Run.open(run_id)
+        for scores in HeadScores().at(run, run.list_snapshots()).values():
+            best = [strongest(scores, layer, head) for layer in range(3) for head in range(4)]
+            assert "induction" not in {score.name for score in best if score}
 
 
 def test_a_page_gets_the_stored_sample_at_once_and_without_the_text(book_run):

@@ -1,16 +1,19 @@
 // All heads as small pictures, one row per layer; in a picture, rows attend to columns. A click, or arrow keys and Enter,
 // choose one. `data`: layers, heads, size (rows of a picture), causal, chosen (layer * heads + head), notes (a sentence
-// for each head), colors, and shares as bytes: the lower triangle of each head, or all rows of a model that is not causal.
+// for each head), labels (a word or two, or "", in the corner of each picture), colors, and shares as bytes: the lower
+// triangle of each head, or all rows of a model that is not causal. order: the heads in the order in which they are
+// shown, row after row, each with its name such as "2.3" (layer 2, head 3); null for one row per layer.
 // byDistance: for each head the shares of the `nearest` distances 0, 1, 2, ... as bytes, drawn as bars below its picture.
 
 const HEIGHT = 350 // pixels, so that all heads are in view
 const BARS = 34 // pixels, with the gaps around them
 const MAX_LAYERS_WITH_BARS = 5
+const LABEL_WIDTH = 58 // pixels of a picture that has room for a label; a narrower one has only its name, if sorted
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const grid = root.querySelector(".grid")
   const note = root.querySelector(".note")
-  const state = (grid.state ??= { drawn: "", tiles: [], bars: [], hover: null, observer: null })
+  const state = (grid.state ??= { drawn: "", tiles: [], bars: [], labels: [], places: [], hover: null, observer: null })
   const { layers, heads, size, causal } = data
   const shares = bytes(data.shares)
   const { table } = glow(grid, data.colors)
@@ -23,7 +26,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       const element = document.createElement("i")
       element.textContent = words
       element.ariaHidden = "true"
-      element.style.gridArea = `${row} / ${column}`
+      if (row) element.style.gridArea = `${row} / ${column}`
       return element
     }
     state.tiles = Array.from({ length: layers * heads }, (_, i) => {
@@ -31,17 +34,16 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       const tile = document.createElement("canvas")
       tile.setAttribute("role", "radio")
       tile.setAttribute("aria-label", `layer ${layer + 1}, head ${head + 1}`)
-      tile.style.gridArea = `${2 * layer + 2} / ${head + 2}`
       return tile
     })
     const hasBars = data.nearest > 0 && layers <= MAX_LAYERS_WITH_BARS
-    state.bars = Array.from({ length: hasBars ? layers * heads : 0 }, (_, i) => {
+    state.bars = Array.from({ length: hasBars ? layers * heads : 0 }, () => {
       const bars = document.createElement("canvas")
       bars.className = "bars"
       bars.ariaHidden = "true"
-      bars.style.gridArea = `${2 * Math.floor(i / heads) + 3} / ${(i % heads) + 2}`
       return bars
     })
+    state.labels = state.tiles.map(() => Object.assign(label(""), { className: "label" }))
     grid.style.setProperty("--heads", heads)
     grid.style.setProperty("--tile", `${Math.min(96, Math.max(24, HEIGHT / layers - (hasBars ? BARS : 6)))}px`)
     grid.replaceChildren(
@@ -49,8 +51,17 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       ...Array.from({ length: layers }, (_, i) => label(i ? String(i + 1) : "layer 1", 2 * i + 2, 1)),
       ...state.tiles,
       ...state.bars,
+      ...state.labels,
     )
   }
+  const order = data.order ?? state.tiles.map((_, i) => i)
+  grid.classList.toggle("sorted", !!data.order)
+  order.forEach((i, place) => {
+    const [row, column] = [2 * Math.floor(place / heads) + 2, (place % heads) + 2]
+    state.tiles[i].style.gridArea = state.labels[i].style.gridArea = `${row} / ${column}`
+    if (state.bars.length) state.bars[i].style.gridArea = `${row + 1} / ${column}`
+    state.places[i] = place
+  })
   state.choice.update(data.chosen, (i) => setTriggerValue("picked", i))
 
   const picture = document.createElement("canvas")
@@ -93,7 +104,17 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       context.fillRect(Math.round(back * step), canvas.height - bar, Math.max(1, Math.floor(step * 0.8)), bar)
     }
   }
+  const drawLabels = () => {
+    const isWide = state.tiles[0].getBoundingClientRect().width >= LABEL_WIDTH
+    state.labels.forEach((label, i) => {
+      const name = data.order ? `${Math.floor(i / heads) + 1}.${(i % heads) + 1}` : ""
+      const words = isWide ? [name, data.labels[i]].filter(Boolean).join("\u2002") : name
+      if (label.textContent !== words) label.textContent = words
+      state.tiles[i].setAttribute("aria-description", data.labels[i])
+    })
+  }
   const drawAll = () => {
+    drawLabels()
     state.tiles.forEach(draw)
     state.bars.forEach(drawBars)
   }
@@ -127,18 +148,19 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   grid.onkeydown = (event) => {
     const i = tileOf(event)
     if (i < 0) return
-    const [row, column] = [Math.floor(i / heads), i % heads]
+    const place = state.places[i]
+    const [row, column] = [Math.floor(place / heads), place % heads]
     if (event.key === "Enter" || event.key === " ") choose(i)
     else {
       const to = {
-        ArrowLeft: column > 0 && i - 1, ArrowRight: column < heads - 1 && i + 1,
-        ArrowUp: row > 0 && i - heads, ArrowDown: row < layers - 1 && i + heads,
+        ArrowLeft: column > 0 && place - 1, ArrowRight: column < heads - 1 && place + 1,
+        ArrowUp: row > 0 && place - heads, ArrowDown: row < layers - 1 && place + heads,
         Home: row * heads, End: (row + 1) * heads - 1,
       }[event.key]
       if (to === undefined) return
       if (to !== false) {
-        state.tiles[to].focus()
-        point(to)
+        state.tiles[order[to]].focus()
+        point(order[to])
       }
     }
     event.preventDefault()

@@ -30,12 +30,16 @@ def heads(
     choose: Callable[[int, int], None],
     *,
     causal: bool,
+    labels: list[str],
+    order: list[int] | None = None,
     by_distance: torch.Tensor | None = None,
 ) -> None:
     """Show the patterns of all heads, (L, H, N, N), with a frame around the `chosen` (layer, head).
 
-    `notes` has a sentence for each head, layer after layer. `choose` is called with another layer and head.
-    `by_distance` (L, H, block_size) are shares of each distance, drawn below each picture for the nearest characters.
+    `notes` has a sentence and `labels` a word or two ("" for none) for each head, layer after layer. `order` has the
+    numbers of the heads, counted in the same way, in the order in which they are shown; None is one row per layer.
+    `choose` is called with another layer and head. `by_distance` (L, H, block_size) are shares of each distance, drawn
+    below each picture for the nearest characters.
     """
     layers, heads = pattern.shape[:2]
 
@@ -54,6 +58,8 @@ def heads(
             "causal": causal,
             "chosen": chosen[0] * heads + chosen[1],
             "notes": notes,
+            "labels": labels,
+            "order": order,
             "colors": {mode: palette["attention"] for mode, palette in PALETTE.items()},
             "shares": packed(small, causal=causal),
             "nearest": 0 if by_distance is None else min(_NEAREST, by_distance.shape[-1]),

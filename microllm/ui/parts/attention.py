@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import plotly.graph_objects as go
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
-from ...insight.heads import HeadScore, bias_shares, head_scores, strongest
+from ...insight.heads import bias_shares, head_scores
 from ...insight.trace import trace
 from ...model import MicroLLM
 from ...plots.attention import attention_figure, distance_data, distance_spec
@@ -17,19 +21,15 @@ from ..components.sentence import sentence
 from ..state.session import session
 from ..state.view import View
 from ..theme import mode
-from ..words import percent
+from . import what_heads_do
 from .live import live
+from .what_heads_do import Measured
 
-_PLACES = {
-    "previous_token": "the previous character",
-    "two_back": "the character two back",
-    "three_back": "the character three back",
-    "self": "the character itself",
-    "first_token": "the first visible character",
-    "last_space": "the most recent space",
-    "next_token": "the next character",
-}
+_T = TypeVar("_T")
+
+_MAP, _OVER_TRAINING = "Map", "Over training"
 _TICK_SECONDS = 1.5
+_MAX_WAIT_SECONDS = 0.3  # for what the heads do, when the whole page is drawn
 _REDRAW_FACTOR = 1.5  # redraw the heatmap when the number of steps has grown by this factor
 
 
@@ -41,16 +41,21 @@ class _Drawn:
 
     def __init__(self) -> None:
         self._traced: tuple = (None, None)
+        self._described: tuple = (None, None)
         self._drawn: tuple = (None, 0, None)
 
-    def traced(self, run: Run, step: int, text: str, model: MicroLLM) -> tuple[torch.Tensor, list[HeadScore]]:
-        """(the attention patterns of all heads on `text`, (L, H, N, N); their scores) in the model of this step."""
+    def traced(self, run: Run, step: int, text: str, model: MicroLLM) -> torch.Tensor:
+        """The attention patterns of all heads on `text`, (L, H, N, N), in the model of this step."""
         what = run.id, step, text
         if self._traced[0] != what:
-            pattern = trace(model, known_ids(run.tokenizer, text)).pattern
-            scores = head_scores(pattern, text, model.config.block_size, causal=model.config.causal)
-            self._traced = what, (pattern, scores)
+            self._traced = what, trace(model, known_ids(run.tokenizer, text)).pattern
         return self._traced[1]
+
+    def described(self, what: tuple, describe: Callable[[], _T]) -> _T:
+        """The words about all heads, as `describe` made them of `what`: with many heads they take a while."""
+        if self._described[0] != what:
+            self._described = what, describe()
+        return self._described[1]
 
     def heatmap(self, what: tuple, step: int, is_training: bool, draw) -> tuple[int, go.Figure]:
         """(step, figure) of `what` at this step; while `is_training`, the previous one until it is out of date."""
@@ -72,7 +77,13 @@ def _drawn() -> _Drawn:
 
 def attention(view: View, text: str) -> None:
     """The heads of the displayed run on `text`, the user's sentence; live while it trains."""
-    live(lambda shown: _tick(shown, text), _TICK_SECONDS, key="attention-live", when=view.is_active)
+    is_measuring, drawn = bool(what_heads_do.measured(view).missing), (view.moment, session().head)
+    live(
+        lambda shown: _tick(shown, text, drawn, is_measuring),
+        _TICK_SECONDS,
+        key="attention-live",
+        when=view.is_active or is_measuring,
+    )
     if view.info.model.causal:
         mask = "The empty half is the future, which is hidden (causal mask)."
     else:
@@ -90,62 +101,133 @@ def attention(view: View, text: str) -> None:
 
 def measurements(view: View, text: str) -> None:
     """What is measured about the chosen head, for the sidebar; live while the run trains."""
-    live(lambda shown: _measured(shown, text), _TICK_SECONDS, key="attention-measured", when=view.is_active)
+    is_measuring = bool(what_heads_do.measured(view, _MAX_WAIT_SECONDS).missing)
+    live(
+        lambda shown: _measured(shown, text),
+        _TICK_SECONDS,
+        key="attention-measured",
+        when=view.is_active or is_measuring,
+    )
 
 
-def _now(view: View, text: str) -> tuple[int, MicroLLM, torch.Tensor, list[HeadScore]] | None:
-    """(step, model, the patterns of all its heads, their scores) now; None before the first weights."""
+def _now(view: View, text: str) -> tuple[int, MicroLLM, torch.Tensor, Measured] | None:
+    """(step, model, the patterns of all its heads, what they do) now; None before the first weights."""
     if (now := view.model(max_age=1.0, wait=0.1)) is None:
         return None
-    return *now, *_drawn().traced(view.run, now[0], text, now[1])
+    step, model = now
+    pattern, known = _drawn().traced(view.run, step, text, model), what_heads_do.measured(view)
+    if known.problem:
+        scores = head_scores(pattern, text, model.config.block_size, causal=model.config.causal)
+        known = what_heads_do.on_the_sentence(known.problem, step, scores)
+    return step, model, pattern, known
 
 
-def _tick(view: View, text: str) -> None:
+def _tick(view: View, text: str, drawn: tuple[int | None, tuple[int, int]], was_measuring: bool) -> None:
+    drawn_moment, drawn_head = drawn
+    if view.moment != drawn_moment:
+        st.rerun()  # a click in the plot of the heads chose it, and all parts show it
     if (now := _now(view, text)) is None:
         st.caption("Waiting for the first weights …")
         return
-    step, model, pattern, scores = now
-    config, drawn = model.config, _drawn()
+    step, model, pattern, known = now
+    if was_measuring and not known.missing and not view.is_active:
+        st.rerun()  # nothing changes any more, so nothing needs to tick
+    config = model.config
     layer, head = _chosen(config.n_layer, config.n_head)
     sentence(pattern[layer, head], text, config.block_size, causal=config.causal)
 
     small, big = st.columns([2, 3], gap="medium")
     with small:
-        st.markdown("**All heads**: choose one")
-        notes, by_distance = _notes(scores, config.n_layer, config.n_head), bias_shares(model)
-        heads(pattern, notes, (layer, head), _choose, causal=config.causal, by_distance=by_distance)
-    with big:
-        what = (view.run.id, view.moment, text, layer, head, mode())
-        is_training = view.moment is None and view.job is not None and view.job.state == "training"
-        heatmap_step, figure = drawn.heatmap(
-            what,
-            step,
-            is_training,
-            lambda: attention_figure(pattern[layer, head], text, mode(), causal=config.causal),
-        )
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {heatmap_step:,}**: each row attends to columns")
-            if is_training:
-                st.button(
-                    "Refresh",
-                    key="attention-refresh",
-                    icon=":material/refresh:",
-                    type="tertiary",
-                    on_click=drawn.forget_the_heatmap,
-                    help="While the model trains, the heatmap updates only each time the number of steps has grown by "
-                    "half. The sentence and the small pictures are always up to date.",
-                )
-        with st.container(height=figure.layout.height, border=False):  # a new figure is briefly above the old one
-            st.plotly_chart(figure, key="attention-one", config={"displayModeBar": False})
+            st.markdown("**All heads**", width="content")
+            order = what_heads_do.sorted_by(view)
+        _all_heads(view, model, pattern, text, known, order)
+    with big:
+        row = st.container(horizontal=True, vertical_alignment="center")
+        with row:
+            shown = st.segmented_control(
+                "What is shown of the heads",
+                [_MAP, _OVER_TRAINING],
+                default=_MAP,
+                key="attention-shown",
+                required=True,
+                persist_state="session",
+                label_visibility="collapsed",
+            )
+        if shown == _MAP:
+            _heatmap(view, step, model, pattern[layer, head], text, row)
+        else:
+            with row:
+                st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {step:,}**", width="content")
+            what_heads_do.over_training(view, known, order, layer, head)
+    if session().head != drawn_head:
+        st.rerun()  # a click chose it, and the sidebar shows it too
+
+
+def _all_heads(
+    view: View, model: MicroLLM, pattern: torch.Tensor, text: str, known: Measured, order: str | None
+) -> None:
+    """The small pictures, with what each head does."""
+    L, H = model.config.n_layer, model.config.n_head
+    score = known.score(order) if order else None
+
+    def words() -> tuple[list[str], list[str]]:
+        places = [(layer, head) for layer in range(L) for head in range(H)]
+        notes = [
+            f"Layer {layer + 1}, head {head + 1}: {what_heads_do.note(known, layer, head)}." for layer, head in places
+        ]
+        if score:
+            return notes, [what_heads_do.number(score, *place) for place in places]
+        return notes, [what_heads_do.label(known, *place) for place in places]
+
+    what = view.run.id, known.step, known.missing, len(known.over_time), known.problem, text, order
+    notes, labels = _drawn().described(what, words)
+    heads(
+        pattern,
+        notes,
+        _chosen(L, H),
+        _choose,
+        causal=model.config.causal,
+        labels=labels,
+        order=what_heads_do.in_order(score) if score else None,
+        by_distance=bias_shares(model),
+    )
+
+
+def _heatmap(view: View, step: int, model: MicroLLM, pattern: torch.Tensor, text: str, row: DeltaGenerator) -> None:
+    """The large map of the chosen head, `pattern` (N, N); its title goes into `row`."""
+    drawn, (layer, head) = _drawn(), _chosen(model.config.n_layer, model.config.n_head)
+    what = (view.run.id, view.moment, text, layer, head, mode())
+    is_training = view.moment is None and view.job is not None and view.job.state == "training"
+    heatmap_step, figure = drawn.heatmap(
+        what,
+        step,
+        is_training,
+        lambda: attention_figure(pattern, text, mode(), causal=model.config.causal),
+    )
+    with row:
+        st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {heatmap_step:,}**", width="content")
+        if is_training:
+            st.button(
+                "Refresh",
+                key="attention-refresh",
+                icon=":material/refresh:",
+                type="tertiary",
+                on_click=drawn.forget_the_heatmap,
+                help="While the model trains, the heatmap updates only each time the number of steps has grown by "
+                "half. The sentence and the small pictures are always up to date.",
+            )
+    with st.container(height=figure.layout.height, border=False):  # a new figure is briefly above the old one
+        st.plotly_chart(figure, key="attention-one", config={"displayModeBar": False})
 
 
 def _measured(view: View, text: str) -> None:
     if (now := _now(view, text)) is None:
         return
-    step, model, _, scores = now
+    step, model, _, known = now
     layer, head = _chosen(model.config.n_layer, model.config.n_head)
-    st.markdown(f"**Layer {layer + 1}, head {head + 1}** at step {step:,}")
-    _score_caption(scores, layer, head)
+    st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {step:,}**")
+    what_heads_do.describe(view, known, layer, head)
     if (by_distance := bias_shares(model)) is not None:
         _distance_chart(by_distance[layer, head])
 
@@ -158,26 +240,6 @@ def _chosen(n_layer: int, n_head: int) -> tuple[int, int]:
 
 def _choose(layer: int, head: int) -> None:
     session().head = layer, head
-
-
-def _notes(scores: list[HeadScore], n_layer: int, n_head: int) -> list[str]:
-    """A sentence on each head, layer after layer."""
-    notes = []
-    for layer in range(n_layer):
-        for head in range(n_head):
-            best = strongest(scores, layer, head)
-            note = f"puts {_share(best, layer, head, ' of its attention')}" if best else "no clear pattern"
-            notes.append(f"Layer {layer + 1}, head {head + 1}: {note}.")
-    return notes
-
-
-def _score_caption(scores: list[HeadScore], layer: int, head: int) -> None:
-    """All scores of the chosen head."""
-    if scores:
-        shares = "  \n".join(_share(score, layer, head) for score in scores)
-        st.caption(f"Its attention on this sentence, and that of a head that spreads it evenly (chance):  \n{shares}")
-    else:
-        st.caption("A single character can attend only to itself: write a longer sentence.")
 
 
 def _distance_chart(shares: torch.Tensor) -> None:
@@ -194,8 +256,3 @@ def _distance_chart(shares: torch.Tensor) -> None:
         "Its shares of attention if all characters matched equally (relative position bias). One high bar is a head "
         "that has specialized. The bars below the small pictures show the same for every head."
     )
-
-
-def _share(score: HeadScore, layer: int, head: int, of: str = "") -> str:
-    share = percent(score.shares[layer, head].item())
-    return f"{share}{of} on {_PLACES[score.name]} (chance {percent(score.chance)})"
