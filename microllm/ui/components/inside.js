@@ -3,6 +3,7 @@
 // as a heatmap. `data` is described in ui/parts/inside.py. `chosen` and `opens` are "stage layer head".
 
 const CELL = 12 // pixels: the width of a character's column
+const LINE = 22 // pixels: the height of a row of the picture
 const ROW = [2, 12] // pixels: the least and the greatest height of a row of the heatmap
 const HEATMAP = 290 // pixels: its greatest height
 const LABELS = 58 // pixels to the left of the heatmap, for the characters of its rows
@@ -129,9 +130,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       line.append(label, cells)
       return line
     })
-    const { scrollLeft } = find(".picture")
     rebuild(find(".rows"), rows)
-    find(".picture").scrollLeft = scrollLeft
     state.lines = data.rows.map((row, r) => ({ row, line: rows[r], cells: [...rows[r].querySelectorAll("[role=gridcell]")] }))
     state.grid = state.lines.filter(({ cells }) => cells.length)
     state.tab = [0, place]
@@ -140,11 +139,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   const shape = JSON.stringify([data.rows.map(({ kind, label, size, level, layer }) => [kind, label, size, level, layer]), text, data.heads])
   if (shape !== state.rows) {
+    const isNew = state.text !== text.join("\u0000")
     state.rows = shape
+    state.text = text.join("\u0000")
     root.style.setProperty("--characters", N)
+    root.style.setProperty("--heads", data.heads)
     state.hover = null
     build()
-    find(".picture").scrollLeft = place * CELL - find(".picture").clientWidth / 2 // no effect if all is in view
+    if (isNew) find(".picture").scrollLeft = place * CELL - find(".picture").clientWidth / 2 // no effect if all is in view
   }
 
   const levelOf = (row) => (row.kind === "lens" ? row.level : null)
@@ -205,6 +207,15 @@ export default function ({ data, parentElement, setTriggerValue }) {
       cell.ariaLabel = `${row.label}, after ${NAMES[text[k]] ?? alone(text[k])} ${k + 1}: ${NAMES[glyph] ?? words} ${percent(chance)}`
     })
   }
+
+  // keep the row of the open part in view, without moving the page
+  const current = find('.line:has([aria-current="true"])')
+  if (current && state.shown !== data.chosen) {
+    const picture = find(".picture")
+    const [above, below] = [current.offsetTop - 2 * LINE, current.offsetTop + 3 * LINE - picture.clientHeight]
+    picture.scrollTop = Math.min(Math.max(picture.scrollTop, below), above)
+  }
+  state.shown = data.chosen
 
   const markPlace = () => {
     const shown = state.place.shown
@@ -414,12 +425,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
     pen.textAlign = "center"
     if (open.columns !== "id") {
       const isNumber = open.columns === "number"
-      const step = isNumber ? Math.max(1, [1, 2, 4, 8, 16, 32, 64, 128, 256].find((each) => each * columnWidth >= 26) ?? 512) : Math.ceil((READABLE - 2) / columnWidth)
+      const step = isNumber ? 2 ** Math.max(0, Math.ceil(Math.log2(26 / columnWidth))) : Math.ceil((READABLE - 2) / columnWidth)
       for (let j = 0; j < width; j++) {
-        const isShown = isNumber ? j === 0 || (j + 1) % step === 0 : j % step === 0
-        if (!isShown || (isNumber && j === 0 && step === 1 && false)) continue
-        if (isNumber && j && j + 1 < step) continue
-        pen.fillText(glyphOf(j), LABELS + (j + 0.5) * columnWidth, TOP / 2)
+        const isShown = isNumber ? (j + 1) % step === 0 || (j === 0 && step > 2) : j % step === 0
+        if (isShown) pen.fillText(glyphOf(j), LABELS + (j + 0.5) * columnWidth, TOP / 2)
       }
     }
     pen.globalAlpha = 1
@@ -522,19 +531,25 @@ export default function ({ data, parentElement, setTriggerValue }) {
   canvas.ariaLabel = `${open.scope} ${open.title}: ${height} rows and ${width} columns of numbers. Arrow keys move from value to value.`.trim()
 
   const legend = find(".legend")
-  const stops = (table, reversed) => {
-    const parts = Array.from({ length: 9 }, (_, i) => `rgb(${table[Math.round((255 * (reversed ? 8 - i : i)) / 8)].join(" ")})`)
-    return `linear-gradient(to right, ${parts.join(", ")})`
+  const scale = [kind, digits(most), green.key, data.causal, open.name].join(" ")
+  if (scale !== state.scale) {
+    state.scale = scale
+    const bar = (table, isReversed) => {
+      const made = element("i")
+      const parts = Array.from({ length: 9 }, (_, i) => `rgb(${table[Math.round((255 * (isReversed ? 8 - i : i)) / 8)].join(" ")})`)
+      made.style.background = `linear-gradient(to right, ${parts.join(", ")})`
+      return made
+    }
+    const say = (words) => element("span", "", words)
+    const bars = {
+      id: () => [],
+      number: () => [say(`−${digits(most)}`), bar(below.table, true), say("0"), bar(above.table), say(digits(most))],
+      attention: () => [say("0\u00a0%"), bar(green.table), say("100\u00a0%")],
+      chance: () => [say("0\u00a0%"), bar(gray.table), say("100\u00a0%")],
+    }[kind]()
+    const hasHidden = data.causal && ["scores", "pattern"].includes(open.name)
+    legend.replaceChildren(...bars, ...(hasHidden ? [element("b", "hidden"), say("hidden (the future)")] : []))
   }
-  const bar = (table, reversed) => {
-    const made = element("i")
-    made.style.background = stops(table, reversed)
-    return made
-  }
-  const hiddenNote = (open.name === "pattern" || open.name === "scores") && data.causal ? [element("b", "hidden"), element("span", "", "hidden")] : []
-  if (kind === "id") legend.replaceChildren()
-  else if (kind === "number") legend.replaceChildren(element("span", "", `−${digits(most)}`), bar(below.table, true), element("span", "", "0"), bar(above.table), element("span", "", digits(most)), ...hiddenNote)
-  else legend.replaceChildren(element("span", "", "0\u00a0%"), bar((kind === "attention" ? green : gray).table), element("span", "", "100\u00a0%"), ...hiddenNote)
 
   const { code } = open
   const written = JSON.stringify(code)
