@@ -39,9 +39,15 @@ def context() -> torch.Tensor:
 
 def linear(rows: list, weight: list, bias: list | None = None) -> list:
     bias = bias or [0.0] * len(weight)
-    return [
-        [sum(a * b for a, b in zip(row, w, strict=True)) + c for w, c in zip(weight, bias, strict=True)] for row in rows
-    ]
+    return [[dot(row, w) + b for w, b in zip(weight, bias, strict=True)] for row in rows]
+
+
+def dot(a: list, b: list) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def weights_of(module: torch.nn.Linear) -> tuple[list, list]:
+    return module.weight.tolist(), module.bias.tolist()
 
 
 def normalized(rows: list, norm: torch.nn.LayerNorm) -> list:
@@ -117,19 +123,17 @@ def by_hand(model: MicroLLM, ids: list[int]) -> dict:
             mixes.append(z)
             steps = zip(anatomy.HEAD_STAGES, (q, k, match, scores, pattern, v, z), strict=True)
             found |= {(name, layer, h): values for name, values in steps}
-        together = [sum(rows, []) for rows in zip(*mixes, strict=True)]
-        out = found["attn_out", layer, None] = linear(
-            together, attention.proj.weight.tolist(), attention.proj.bias.tolist()
-        )
+        together = [[value for row in rows for value in row] for rows in zip(*mixes, strict=True)]
+        out = found["attn_out", layer, None] = linear(together, *weights_of(attention.proj))
         x = found["resid_mid", layer, None] = added(x, out)
         ln2 = found["ln2", layer, None] = normalized(x, block.ln2)
-        pre = found["mlp_pre", layer, None] = linear(ln2, mlp.expand.weight.tolist(), mlp.expand.bias.tolist())
+        pre = found["mlp_pre", layer, None] = linear(ln2, *weights_of(mlp.expand))
         power = 2 if config.activation == "relu2" else 1
         post = found["mlp_post", layer, None] = [[max(0.0, value) ** power for value in row] for row in pre]
-        out = found["mlp_out", layer, None] = linear(post, mlp.proj.weight.tolist(), mlp.proj.bias.tolist())
+        out = found["mlp_out", layer, None] = linear(post, *weights_of(mlp.proj))
         x = found["resid_post", layer, None] = added(x, out)
     ln_f = found["ln_f", None, None] = normalized(x, model.ln_f)
-    logits = found["logits", None, None] = linear(ln_f, model.lm_head.weight.tolist(), model.lm_head.bias.tolist())
+    logits = found["logits", None, None] = linear(ln_f, *weights_of(model.lm_head))
     found["probabilities", None, None] = softmax(logits)
     return found
 

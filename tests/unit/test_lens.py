@@ -40,9 +40,8 @@ def test_each_row_is_that_of_a_model_that_ends_there(model):
         for place, row in enumerate(x):
             spread = ((row - row.mean()).square().mean() + model.ln_f.eps).sqrt()
             normed = (row - row.mean()) / spread * model.ln_f.weight + model.ln_f.bias
-            logits = torch.stack(
-                [normed @ weight + bias for weight, bias in zip(*model.lm_head.parameters(), strict=True)]
-            )
+            rows = zip(model.lm_head.weight, model.lm_head.bias, strict=True)
+            logits = torch.stack([normed @ weight + bias for weight, bias in rows])
             chances = logits.exp() / logits.exp().sum()
             torch.testing.assert_close(found[level, place].exp(), chances)
 

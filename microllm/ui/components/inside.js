@@ -50,9 +50,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const named = (k) => `“${isolated(alone(text[k]))}” (${k + 1})`
   const active = () => root.getRootNode().activeElement
 
-  const choose = (value, from) => {
+  const choose = (value) => {
     if (value === state.choice.shown) return
-    state.choice.make(value, from ?? root)
+    state.choice.make(value, root)
     walkTo()
   }
   const pick = (k) => {
@@ -76,6 +76,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     made.dataset.id = id
     made.onclick = () => choose(made.dataset.opens)
     return made
+  }
+
+  // for screen readers: only what the user did, not each tick of the training
+  const announce = (words) => {
+    find(".status").textContent = words
   }
 
   // ---- the picture
@@ -258,7 +263,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
   rowsBox.onpointerover = (event) => point(event.target)
   rowsBox.onpointerleave = () => point(null)
   rowsBox.onfocusin = (event) => {
-    if (event.target.matches(":focus-visible")) point(event.target)
+    if (!event.target.matches(":focus-visible")) return
+    point(event.target)
+    if (locate(event.target)) announce(find(".guess").textContent)
   }
   rowsBox.onfocusout = () => point(null)
   rowsBox.onclick = (event) => {
@@ -293,7 +300,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const walkTo = () => {
     const stop = stopOf(state.choice.shown)
     const isOn = Number.isInteger(stop)
-    find(".stop").textContent = isOn ? `${stop + 1} of ${data.stops.length}` : `after ${Math.floor(stop) + 1} of ${data.stops.length}`
+    find(".stop").textContent = isOn ? `${stop + 1} of ${data.stops.length}` : `between ${Math.floor(stop) + 1} and ${Math.ceil(stop) + 1}`
     find(".back").disabled = stop <= 0
     find(".next").disabled = stop >= data.stops.length - 1
     const isHere = state.choice.shown === data.chosen
@@ -306,6 +313,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (next < 0 || next >= data.stops.length) return
     const [, layer, head] = state.choice.shown.split(" ")
     choose(`${data.stops[next][0]} ${layer} ${head}`)
+    announce(`${next + 1} of ${data.stops.length}: ${data.stops[next][1]}`)
   }
   find(".back").onclick = () => go(-1)
   find(".next").onclick = () => go(1)
@@ -518,6 +526,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     event.stopPropagation()
     frame()
     say()
+    announce(`${find(".value").textContent}. ${find(".origin span").textContent}`)
   }
   box.onblur = () => {
     state.cell = null

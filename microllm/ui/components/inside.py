@@ -22,7 +22,7 @@ HTML = """
   </div>
   <div class="left">
     <div class="picture"><div class="rows" role="grid" aria-label="The parts of the model"></div></div>
-    <p class="guess" aria-live="polite"></p>
+    <p class="guess"></p>
     <p class="look">Look for the layer after which the predictions become right. Gray: what the model would write next
       if it ended there (logit lens), underlined where your sentence goes on like that. Violet: how much a part adds to
       the residual stream.</p>
@@ -37,9 +37,10 @@ HTML = """
     </div>
     <p class="axes"></p>
     <div class="legend" aria-hidden="true"></div>
-    <p class="value" aria-live="polite"></p>
+    <p class="value"></p>
     <p class="origin"></p>
   </div>
+  <p class="status" aria-live="polite"></p>
 </div>
 """
 SHARED = ("choice", "glow", "walk")
