@@ -301,8 +301,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const stop = stopOf(state.choice.shown)
     const isOn = Number.isInteger(stop)
     find(".stop").textContent = isOn ? `${stop + 1} of ${data.stops.length}` : `between ${Math.floor(stop) + 1} and ${Math.ceil(stop) + 1}`
-    find(".back").disabled = stop <= 0
-    find(".next").disabled = stop >= data.stops.length - 1
+    // not `disabled`: such a button keeps the focus and swallows the keys
+    find(".back").ariaDisabled = String(stop <= 0)
+    find(".next").ariaDisabled = String(stop >= data.stops.length - 1)
     const isHere = state.choice.shown === data.chosen
     const title = isOn && !isHere ? data.stops[stop][1] : `${open.scope}${open.scope ? " · " : ""}${open.title}`
     if (find(".where").textContent !== title) find(".where").textContent = title
@@ -476,12 +477,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const say = () => {
     const [i, j] = shownCell()
     const value = values[i * width + j]
-    const shown = kind === "attention" || kind === "chance" ? exactPercent(value) : value === -Infinity ? "−∞ (hidden)" : digits(value)
+    const isFuture = value === -Infinity || isHidden(i, j)
+    const shown = kind === "attention" || kind === "chance" ? exactPercent(value) : value === -Infinity ? "−∞" : digits(value)
     const columns = open.columns === "id" ? "" : `, ${open.columns === "number" ? "column " : ""}${columnName(j)}`
     const largest = state.cell || open.columns === "id" ? "" : ` (largest in the row of ${rowName(i)})`
-    const words = `${rowName(i)}${columns}: ${shown}${largest}`
+    const words = `${rowName(i)}${columns}: ${shown}${isFuture ? " (hidden)" : ""}${largest}`
     if (find(".value").textContent !== words) find(".value").textContent = words
-    const origin = open.origin
+    const origin = (isFuture ? "{column} is later than {row}: the causal mask hides it" : open.origin)
       .replaceAll("{row}", rowName(i))
       .replaceAll("{column}", columnName(j))
       .replaceAll("{place}", String(i + 1))
