@@ -422,6 +422,31 @@ def numbers(name: str, model: MicroLLM, traced: Trace, ids: torch.Tensor, layer:
     return getattr(blocks, name)[layer] if hasattr(blocks, name) else getattr(traced, name)
 
 
+def factors(
+    name: str, model: MicroLLM, traced: Trace, layer: int, head: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None] | None:
+    """(a (N, M), b (columns, M), bias (columns,) or None) of a stage whose numbers are a @ b.T + bias; else None.
+
+    Each value of such a stage is a sum of M products, of a row of `a` and a row of `b`.
+    """
+    blocks, block = traced.blocks, model.blocks[layer]
+    attention, mlp, mine = block.attention, block.feed_forward, block.attention.heads[head]
+    if name in ("q", "k") and model.config.position == "rotary":
+        return None  # rotated afterwards
+    found = {
+        "q": lambda: (blocks.ln1[layer], mine.query, None),
+        "k": lambda: (blocks.ln1[layer], mine.key, None),
+        "match": lambda: (blocks.q[layer, head], blocks.k[layer, head], None),
+        "v": lambda: (blocks.ln1[layer], mine.value, None),
+        "z": lambda: (blocks.pattern[layer, head], blocks.v[layer, head].T, None),
+        "attn_out": lambda: (blocks.z[layer].transpose(0, 1).flatten(1), attention.proj.weight, attention.proj.bias),
+        "mlp_pre": lambda: (blocks.ln2[layer], mlp.expand.weight, mlp.expand.bias),
+        "mlp_out": lambda: (blocks.mlp_post[layer], mlp.proj.weight, mlp.proj.bias),
+        "logits": lambda: (traced.ln_f, model.lm_head.weight, model.lm_head.bias),
+    }.get(name)
+    return found and tuple(None if one is None else one.detach() for one in found())
+
+
 def inputs(stage: Stage, layer: int, n_layer: int) -> list[tuple[str, int]]:
     """The stages (name, layer) that a stage of this layer was computed from."""
     found = []

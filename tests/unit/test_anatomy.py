@@ -148,6 +148,22 @@ def test_the_numbers_of_every_stage_are_those_of_plain_python(model):
         torch.testing.assert_close(found, torch.tensor(rows, dtype=torch.float32), rtol=1e-4, atol=1e-5, msg=name)
 
 
+def test_the_factors_of_a_stage_multiply_to_its_numbers(model):
+    ids = context()
+    traced, summed = trace(model, ids), set()
+    for name in anatomy.stages(model.config, VOCABULARY):
+        for layer, head in ((0, 0), (1, 1)):
+            if (factors := anatomy.factors(name, model, traced, layer, head)) is None:
+                continue
+            a, b, bias = factors
+            found = [[dot(x, y) for y in b.tolist()] for x in a.tolist()]
+            expected = anatomy.numbers(name, model, traced, ids, layer, head) - (0 if bias is None else bias)
+            torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-4, atol=1e-5, msg=name)
+            summed.add(name)
+    rotated_later = {"q", "k"} if model.config.position == "rotary" else set()
+    assert summed == {"q", "k", "match", "v", "z", "attn_out", "mlp_pre", "mlp_out", "logits"} - rotated_later
+
+
 def test_the_shape_that_a_stage_names_is_that_of_its_numbers(model):
     ids, config = context(), model.config
     sizes = {"N": LENGTH, "C": config.n_embd, "4C": 4 * config.n_embd, "D": config.head_size, "V": VOCABULARY}

@@ -66,7 +66,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const rebuild = (parent, children) => {
     const focused = parent.contains(active()) ? active().dataset.id : null
     parent.replaceChildren(...children)
-    if (focused) [...parent.querySelectorAll("[data-id]")].find((one) => one.dataset.id === focused)?.focus()
+    if (focused) [...parent.querySelectorAll("[data-id]")].find((one) => one.dataset.id === focused)?.focus({ preventScroll: true })
   }
 
   const opener = (className, words, opens, id) => {
@@ -135,7 +135,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
       line.append(label, cells)
       return line
     })
+    const { scrollLeft, scrollTop } = find(".picture")
     rebuild(find(".rows"), rows)
+    Object.assign(find(".picture"), { scrollLeft, scrollTop })
     state.lines = data.rows.map((row, r) => ({ row, line: rows[r], cells: [...rows[r].querySelectorAll("[role=gridcell]")] }))
     state.grid = state.lines.filter(({ cells }) => cells.length)
     state.tab = [0, place]
@@ -343,8 +345,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
     button.dataset.opens = open.tabs[i].opens
     button.ariaCurrent = String(open.tabs[i].opens === data.chosen)
   })
-  find(".formula code").textContent = open.formula
-  find(".formula span").textContent = open.shape
+  find(".formula").textContent = open.formula
+  find(".shape").textContent = open.shape
   find(".sentence").textContent = open.sentence
 
   const [height, width] = open.size
@@ -465,6 +467,20 @@ export default function ({ data, parentElement, setTriggerValue }) {
     }
   }
 
+  // a value that is a sum of products: the two that add most to it
+  const factors = open.factors && { ...open.factors, a: new Float32Array(bytes(open.factors.a).buffer), b: new Float32Array(bytes(open.factors.b).buffer) }
+  const largestTerms = (i, j) => {
+    if (!factors) return ""
+    const { a, b, terms, named: isNamed } = factors
+    const sizes = Array.from({ length: terms }, (_, m) => Math.abs(a[i * terms + m] * b[j * terms + m]))
+    const order = sizes.map((_, m) => m).sort((m, n) => sizes[n] - sizes[m])
+    const words = order.slice(0, 2).map((m) => {
+      const label = isNamed ? rowName(m) : `number ${m + 1}`
+      return `${digits(a[i * terms + m])} × ${digits(b[j * terms + m])} (${label})`
+    })
+    return terms > 2 ? ` Largest of ${terms} products: ${words.join(", ")}.` : ""
+  }
+
   // without a pointer: the largest number of the followed row
   const shownCell = () => {
     if (state.cell) return state.cell
@@ -481,19 +497,19 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const shown = kind === "attention" || kind === "chance" ? exactPercent(value) : value === -Infinity ? "−∞" : digits(value)
     const columns = open.columns === "id" ? "" : `, ${open.columns === "number" ? "column " : ""}${columnName(j)}`
     const largest = state.cell || open.columns === "id" ? "" : ` (largest in the row of ${rowName(i)})`
-    const words = `${rowName(i)}${columns}: ${shown}${isFuture ? " (hidden)" : ""}${largest}`
-    if (find(".value").textContent !== words) find(".value").textContent = words
+    const found = `${rowName(i)}${columns}: ${shown}${isFuture ? " (hidden)" : ""}${largest}`
+    if (find(".value").textContent !== found) find(".value").textContent = found
     const origin = (isFuture ? "{column} is later than {row}: the causal mask hides it" : open.origin)
       .replaceAll("{row}", rowName(i))
       .replaceAll("{column}", columnName(j))
       .replaceAll("{place}", String(i + 1))
       .replaceAll("{distance}", String(i - j))
-    const line = find(".origin")
-    const key = JSON.stringify([origin, open.inputs])
+    const words = `From: ${origin}.${isFuture ? "" : largestTerms(i, j)} `
+    const key = JSON.stringify([words, open.inputs])
     if (key === state.origin) return
     state.origin = key
-    rebuild(line, [
-      element("span", "", `From: ${origin}. `),
+    rebuild(find(".origin"), [
+      element("span", "", words),
       ...open.inputs.map(({ label, opens }) => opener("input", `← ${label}`, opens, `input ${label}`)),
     ])
   }

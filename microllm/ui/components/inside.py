@@ -19,6 +19,7 @@ HTML = """
     <span class="stop"></span>
     <button class="next" type="button" aria-label="Next" title="Next (right arrow or n)">→</button>
     <b class="where"></b>
+    <span class="shape"></span>
   </div>
   <div class="left">
     <div class="picture"><div class="rows" role="grid" aria-label="The parts of the model"></div></div>
@@ -30,7 +31,7 @@ HTML = """
   </div>
   <div class="open">
     <div class="tabs" role="group" aria-label="The steps of this part"></div>
-    <p class="formula"><code></code> <span></span></p>
+    <p class="formula"></p>
     <p class="sentence"></p>
     <div class="matrix" tabindex="0">
       <canvas></canvas><i class="walked"></i><i class="row"></i><i class="column"></i>

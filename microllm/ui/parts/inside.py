@@ -23,6 +23,7 @@ from .live import live
 
 _TICK_SECONDS = 1.5
 _GUESSES = 5
+_MAX_FACTORS = 32_768
 _MAX_OPEN_LAYERS = 3
 """With more layers, only the chosen one shows its parts."""
 
@@ -185,6 +186,15 @@ def _lens(log_p: torch.Tensor, tokenizer: CharTokenizer, ids: torch.Tensor) -> d
     }
 
 
+def _factors(stage: Stage, factors: tuple | None) -> dict[str, Any] | None:
+    """The matrices whose products add up to the numbers of a stage; None if there are none, or too many to send."""
+    if factors is None or factors[0].numel() + factors[1].numel() > _MAX_FACTORS:
+        return None
+    a, b, _ = factors
+    is_of_characters = stage.name == "z"
+    return {"a": packed_numbers(a), "b": packed_numbers(b), "terms": a.shape[1], "named": is_of_characters}
+
+
 def _open(
     stage: Stage,
     known: dict[str, Stage],
@@ -204,6 +214,7 @@ def _open(
     if stage.name in anatomy.HEAD_STAGES:
         scope += f", head {head + 1}"
     code = anatomy.source(*stage.code)
+    factors = anatomy.factors(stage.name, model, traced, layer, head)
     return {
         "name": stage.name,
         "group": f"{stage.group} {layer}" if scope else stage.group,
@@ -232,5 +243,6 @@ def _open(
         "labels": [visible(character) for character in tokenizer.vocab] if stage.columns == "vocabulary" else [],
         "size": list(matrix.shape),
         "numbers": packed_numbers(matrix),
+        "factors": _factors(stage, factors),
         "code": {"file": code.file, "first": code.first, "lines": code.lines, "marked": code.marked},
     }
