@@ -121,7 +121,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
         cells.append(
           ...Array.from({ length: data.heads }, (_, h) => {
             const button = opener("head", "", "", `head ${h}`)
-            button.append(element("canvas"))
+            const pattern = element("canvas")
+            pattern.ariaHidden = "true"
+            button.append(pattern)
             button.ariaLabel = `Layer ${row.layer + 1}, head ${h + 1}`
             button.title = button.ariaLabel
             return button
