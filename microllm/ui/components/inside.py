@@ -44,7 +44,7 @@ HTML = """
   <p class="status" aria-live="polite"></p>
 </div>
 """
-SHARED = ("choice", "glow", "walk")
+SHARED = ("choice", "glow", "walk", "matrix")
 _inside = declare("inside", HTML, SHARED)
 
 _KEY = "inside-parts"

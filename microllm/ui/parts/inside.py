@@ -106,6 +106,7 @@ def _data(run: Run, step: int, model: MicroLLM, text: str) -> dict[str, Any]:
         "place": place,
         "chosen": f"{stage.name} {layer} {head}",
         "heads": config.n_head,
+        "head": head,
         "rows": _rows(model, layer, head),
         "strips": packed_shares(_strips(whole)),
         "patterns": thumbnails(traced.pattern[layer]),
@@ -138,7 +139,7 @@ def _rows(model: MicroLLM, layer: int, head: int) -> list[dict[str, Any]]:
         return {"kind": "lens", "label": label, "level": level, "opens": f"{stage} {of_layer} {head}"}
 
     rows: list[dict[str, Any]] = [
-        {"kind": "text", "label": "characters", "opens": f"characters {layer} {head}"},
+        {"kind": "text", "label": "characters", "opens": f"characters {layer} {head}", "group": "characters"},
         part("embedding", f"{C}", "embedding", layer, 0, "embedding"),
         guess("after embedding", 0, "embedding", layer),
     ]
@@ -187,12 +188,14 @@ def _lens(log_p: torch.Tensor, tokenizer: CharTokenizer, ids: torch.Tensor) -> d
 
 
 def _factors(stage: Stage, factors: tuple | None) -> dict[str, Any] | None:
-    """The matrices whose products add up to the numbers of a stage; None if there are none, or too many to send."""
+    """The matrices whose products add up to the numbers of a stage; None if there are none, or too many to send.
+
+    `ofCharacters` says that the products are of characters, not of the numbers of a vector.
+    """
     if factors is None or factors[0].numel() + factors[1].numel() > _MAX_FACTORS:
         return None
     a, b, _ = factors
-    is_of_characters = stage.name == "z"
-    return {"a": packed_numbers(a), "b": packed_numbers(b), "terms": a.shape[1], "named": is_of_characters}
+    return {"a": packed_numbers(a), "b": packed_numbers(b), "terms": a.shape[1], "ofCharacters": stage.name == "z"}
 
 
 def _open(
