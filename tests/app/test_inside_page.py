@@ -107,6 +107,18 @@ def test_a_long_sentence_shows_the_context_of_the_character_that_is_followed():
     assert sent(at)["place"] == 2 and sent(at)["context"] == [0, 3]
 
 
+def test_the_page_shows_the_moment_that_was_chosen():
+    run = trained(max_steps=8)
+    first, last = run.list_snapshots()[0], run.list_snapshots()[-1]
+    assert first < last
+    for step in (first, last):
+        at = choose(open_app("inside", run=run.id, step=str(step)), "logits")
+        text = at.text_area(key="sentence").value
+        there = trace(run.model_at(step), known_ids(run.tokenizer, text[-8:]))
+        found = torch.tensor(decoded(sent(at)["open"]["numbers"], "<f4"))
+        assert torch.equal(found, there.logits.flatten())
+
+
 def test_a_click_computes_nothing_again_and_a_new_sentence_does(monkeypatch):
     run, calls = trained(), []
 

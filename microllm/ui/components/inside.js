@@ -240,11 +240,16 @@ export default function ({ data, parentElement, setTriggerValue }) {
     showGuess()
   }
   board.onpointerover = (event) => point(event.target)
-  board.onpointerleave = board.onfocusout = () => point(null)
-  board.onfocusin = (event) => {
-    if (!event.target.matches("span:focus-visible")) return // a click chooses; only keys move
-    point(event.target)
+  board.onpointerleave = () => point(null)
+  state.focus = (target) => {
+    if (!target?.matches("span:focus-visible")) return point(null) // a click chooses; only keys move
+    point(target)
     announce(find(".guess").textContent)
+  }
+  if (!state.listens) {
+    state.listens = true // these events have no handler that could be assigned
+    board.addEventListener("focusin", (event) => state.focus(event.target))
+    board.addEventListener("focusout", () => state.focus(null))
   }
   board.onclick = (event) => {
     const found = locate(event.target)
