@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from ..model import Block, MicroLLM, evaluating
 
@@ -20,6 +21,8 @@ class BlockTrace:
 
     resid_pre: torch.Tensor
     """The residual stream that enters the block."""
+    ln1: torch.Tensor
+    """resid_pre after layer normalization: what the heads read."""
     q: torch.Tensor
     k: torch.Tensor
     v: torch.Tensor
@@ -34,6 +37,8 @@ class BlockTrace:
     """What attention adds to the residual stream."""
     resid_mid: torch.Tensor
     """resid_pre + attn_out."""
+    ln2: torch.Tensor
+    """resid_mid after layer normalization: what the feed-forward network reads."""
     mlp_pre: torch.Tensor
     mlp_post: torch.Tensor
     """(B, N, 4C): the hidden layer of the feed-forward network before and after its activation."""
@@ -48,12 +53,21 @@ class Trace:
     """What a model computed for one sentence of N tokens. In `blocks`, layers take the place of the batch.
 
     So `blocks.pattern` [layer, head, query, key] is (L, H, N, N) and `blocks.resid_post` (L, N, C). A key that is more
-    than block_size back, or in the future of a causal model, has weight 0 and score minus infinity. Row i of `logits`
-    (N, V) predicts token i + 1.
+    than block_size back, or in the future of a causal model, has weight 0 and score minus infinity. The residual stream
+    begins as the sum of the embeddings: `blocks.resid_pre[0]`.
     """
 
+    token_embed: torch.Tensor
+    """(N, C): the embedding of each token."""
+    previous_embed: torch.Tensor | None
+    """(N, C): the sum of the embeddings of the `lookback` tokens before it; None for a model without them."""
+    position_embed: torch.Tensor | None
+    """(N, C): the embedding of its position; None unless positions are learned."""
     blocks: BlockTrace
+    ln_f: torch.Tensor
+    """(N, C): the last resid_post after the final layer normalization."""
     logits: torch.Tensor
+    """(N, V): row i predicts token i + 1."""
 
     @property
     def pattern(self) -> torch.Tensor:
@@ -78,14 +92,17 @@ def trace(model: MicroLLM, idx: torch.Tensor) -> Trace:
     rows = {name: torch.cat([part[name] for part, _ in parts], dim=-2) for name in parts[0][0]}
     for name, hidden in {"attn_scores": -torch.inf, "pattern": 0.0}.items():
         rows[name] = _over_the_sentence(rows[name], len(idx), hidden)
-    return Trace(BlockTrace(**rows), torch.cat([logits for _, logits in parts]))
+    around = {name: torch.cat([part[name] for _, part in parts]) for name in parts[0][1]}
+    missing = dict.fromkeys(("previous_embed", "position_embed"))
+    return Trace(blocks=BlockTrace(**rows), **missing | around)
 
 
 def trace_block(block: Block, x: torch.Tensor, rows: slice = slice(None)) -> tuple[torch.Tensor, BlockTrace]:
     """(output, everything computed) for x (B, T, C): `Block.forward` step by step, recorded for some `rows`."""
     attention, feed_forward = block.attention, block.feed_forward
-    q, k, v = attention.project_qkv(block.ln1(x))
-    q, resid_pre = q[..., rows, :], x[..., rows, :]
+    ln1 = block.ln1(x)
+    q, k, v = attention.project_qkv(ln1)
+    q, resid_pre, ln1 = q[..., rows, :], x[..., rows, :], ln1[..., rows, :]
     attn_scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
     if attention.bias is not None:
         attn_scores = attn_scores + attention.bias_scores(x.shape[1], x.shape[1])[:, rows]
@@ -96,13 +113,28 @@ def trace_block(block: Block, x: torch.Tensor, rows: slice = slice(None)) -> tup
     z = attention.silence(pattern @ v)
     attn_out = attention.proj(z.transpose(1, 2).flatten(2))
     resid_mid = resid_pre + attn_out
-    mlp_pre = feed_forward.expand(block.ln2(resid_mid))
+    ln2 = block.ln2(resid_mid)
+    mlp_pre = feed_forward.expand(ln2)
     mlp_post = feed_forward.activate(mlp_pre)
     mlp_out = feed_forward.proj(mlp_post)
     resid_post = resid_mid + mlp_out
     k, v = k[..., rows, :], v[..., rows, :]
     return resid_post, BlockTrace(
-        resid_pre, q, k, v, attn_scores, pattern, z, attn_out, resid_mid, mlp_pre, mlp_post, mlp_out, resid_post
+        resid_pre=resid_pre,
+        ln1=ln1,
+        q=q,
+        k=k,
+        v=v,
+        attn_scores=attn_scores,
+        pattern=pattern,
+        z=z,
+        attn_out=attn_out,
+        resid_mid=resid_mid,
+        ln2=ln2,
+        mlp_pre=mlp_pre,
+        mlp_post=mlp_post,
+        mlp_out=mlp_out,
+        resid_post=resid_post,
     )
 
 
@@ -117,8 +149,13 @@ def trace_blocks(model: MicroLLM, windows: torch.Tensor) -> list[BlockTrace]:
     return records
 
 
-def _trace_windows(model: MicroLLM, idx: torch.Tensor, rows: slice) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """(BlockTrace's fields, logits) for these rows of each window (B, T), window after window: (L, ..., rows, ...)."""
+def _trace_windows(
+    model: MicroLLM, idx: torch.Tensor, rows: slice
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """(BlockTrace's fields, Trace's others) for these rows of each window (B, T), window after window.
+
+    The former are (L, ..., rows, ...), the latter (rows, ...).
+    """
     x, layers = model.embed(idx), []
     for block in model.blocks:
         is_last = block is model.blocks[-1]  # a later layer would need all rows
@@ -128,7 +165,21 @@ def _trace_windows(model: MicroLLM, idx: torch.Tensor, rows: slice) -> tuple[dic
     for name in BlockTrace.__dataclass_fields__:
         values = torch.stack([getattr(record, name)[..., rows, :] for record in layers])  # (L, B, ..., rows, ...)
         kept[name] = torch.cat(values.unbind(1), dim=-2)
-    return kept, model.lm_head(model.ln_f(x)).flatten(0, 1)
+    ln_f = model.ln_f(x).flatten(0, 1)
+    around = {name: part[:, rows].flatten(0, 1) for name, part in embeddings(model, idx).items()}
+    return kept, around | {"ln_f": ln_f, "logits": model.lm_head(ln_f)}
+
+
+def embeddings(model: MicroLLM, idx: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The terms of `MicroLLM.embed` for windows (B, T), each (B, T, C), under the names that Trace has for them."""
+    terms = {"token_embed": model.token_embedding(idx)}
+    if k := model.config.lookback:
+        previous = functional.pad(idx, (k, 0), value=model.vocab_size)[:, :-1].unfold(1, k, 1)
+        table = torch.arange(k, device=idx.device) * (model.vocab_size + 1)
+        terms["previous_embed"] = model.lookback_embedding(previous + table).sum(dim=2)
+    if model.config.position == "learned":
+        terms["position_embed"] = model.position_embedding.weight[: idx.shape[1]].expand_as(terms["token_embed"])
+    return terms
 
 
 def _over_the_sentence(rows: torch.Tensor, length: int, hidden: float) -> torch.Tensor:

@@ -16,7 +16,7 @@ from microllm.environment import runs_dir
 from microllm.runs import catalog, fork
 from microllm.runs.run import Run
 
-PAGES = ("train", "attention", "generate")
+PAGES = ("train", "attention", "generate", "inside")
 
 
 @pytest.fixture

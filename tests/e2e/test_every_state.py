@@ -28,7 +28,7 @@ from driving import (
 )
 
 pytestmark = pytest.mark.timeout(300)
-PAGES = ("train", "attention", "generate")
+PAGES = ("train", "attention", "generate", "inside")
 WIDTHS = ((1280, 800), (390, 844))
 STATES = ("no run", "training", "paused", "waiting", "finished", "failed", "past")
 NAMED = {

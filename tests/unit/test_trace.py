@@ -125,3 +125,19 @@ def test_queries_keys_and_values_are_those_of_the_readable_heads(model):
             torch.testing.assert_close(traced.z[i, h], out[0])
             torch.testing.assert_close(traced.pattern[i, h], weights[0])
             torch.testing.assert_close(traced.v[i, h], (normed @ head.value.T)[0])
+
+
+@pytest.mark.parametrize("length", [1, 3, SIZE, SIZE + 3, 45])
+def test_the_residual_stream_begins_as_the_sum_of_the_embeddings_and_ends_in_the_logits(model, length):
+    idx = sentence(length)
+    traced = trace(model, idx)
+    assert (traced.previous_embed is None) == (not model.config.lookback)
+    assert (traced.position_embed is None) == (model.config.position != "learned")
+    terms = [traced.token_embed, traced.previous_embed, traced.position_embed]
+    torch.testing.assert_close(traced.blocks.resid_pre[0], sum(term for term in terms if term is not None))
+    torch.testing.assert_close(traced.token_embed, model.token_embedding.weight[idx])
+    torch.testing.assert_close(traced.ln_f, model.ln_f(traced.blocks.resid_post[-1]))
+    torch.testing.assert_close(traced.logits, model.lm_head(traced.ln_f))
+    for i, block in enumerate(model.blocks):
+        torch.testing.assert_close(traced.blocks.ln1[i], block.ln1(traced.blocks.resid_pre[i]))
+        torch.testing.assert_close(traced.blocks.ln2[i], block.ln2(traced.blocks.resid_mid[i]))

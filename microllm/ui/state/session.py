@@ -96,6 +96,10 @@ class Session:
     # attention and generation
     head: tuple[int, int] = (0, 0)
     """The displayed (layer, head)."""
+    stage: str = "characters"
+    """The open part on the page Inside, a name of `insight.anatomy.stages`."""
+    followed_character: tuple[str, int] | None = None
+    """(sentence, place in it) of the character whose prediction the page Inside follows; None for the last one."""
     offered: list[str] = field(default_factory=list)
     """Every sentence and prompt that was filled in for the user."""
     prompt_version: int = 0

@@ -1,0 +1,488 @@
+"""Anatomy: the stages of one forward pass, each with its numbers, its formula and the source code that computes it.
+
+Shapes: N characters of one context (at most block_size), C = n_embd, H heads, D = C / H (head size), V = vocabulary
+size.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import math
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..config import ModelConfig
+from ..model import Block, FeedForward, Head, MicroLLM, MultiHeadAttention
+from ..sample import probabilities
+from ..tokenizer import CharTokenizer
+from .trace import Trace
+
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A function as it is in its file: the path, the number of its first line, its lines, and which of them matter."""
+
+    file: str
+    first: int
+    lines: tuple[str, ...]
+    marked: tuple[int, ...]
+    """Indices into `lines`."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One matrix of the forward pass, whose rows are the characters of the context."""
+
+    name: str
+    """As in `Trace`, where it is recorded there."""
+    group: str
+    """The part of the model that it belongs to: characters, embedding, attention, feed_forward or output."""
+    label: str
+    """One or two words."""
+    title: str
+    symbols: str
+    """Its shape, such as "(N, D)"."""
+    columns: str
+    """What the columns are: "number" (of a vector), "character" (of the context), "vocabulary" or "id"."""
+    formula: str
+    sentence: str
+    origin: str
+    """What a value was computed from. {row} and {column} stand for those of the value, {place} for the number of the
+    row, {distance} for the distance of row and column."""
+    inputs: tuple[str, ...]
+    """The stages that it was computed from; "stream" is the residual stream that enters the block."""
+    code: tuple[Callable, tuple[str, ...]]
+    """The function that computes it, and the names in the lines that matter (see `source`)."""
+
+
+HEAD_STAGES = ("q", "k", "match", "scores", "pattern", "v", "z")
+"""The seven steps of one attention head, in order."""
+
+STOPS = ("characters", "embedding", *HEAD_STAGES, "mlp_out", "logits", "probabilities")
+"""The way of one prediction through the model, in twelve stops."""
+
+
+def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
+    """The stages of a model of this shape, in the order of computation; those of one layer and one head stand for all.
+
+    What the model does not have, such as an embedding of positions, is left out.
+    """
+    C, H, D, V, k = config.n_embd, config.n_head, config.head_size, vocab_size, config.lookback
+    terms = {"token_embed": "token"}
+    if k:
+        terms["previous_embed"] = "previous"
+    if config.position == "learned":
+        terms["position_embed"] = "position"
+    rotated = ", rotated by position" if config.position == "rotary" else ""
+    turned = "" if not rotated else ", then rotated by an angle that grows with position {place}"
+    relative, bias = config.position == "relative", " + bias[distance]"
+    hidden = ", −∞ in the future" if config.causal else ""
+    squared = config.activation == "relu2"
+    power = "²" if squared else ""
+    one = 1 / math.sqrt(D)
+
+    made = [
+        Stage(
+            "characters",
+            "characters",
+            "ids",
+            "Characters become ids",
+            "(N,)",
+            "id",
+            "id = number of the character in the vocabulary",
+            f"Each character is replaced by its number among the {V:,} characters of the training text.",
+            "{row}, looked up in the vocabulary",
+            (),
+            (CharTokenizer.encode, ("_ids",)),
+        ),
+        Stage(
+            "token_embed",
+            "embedding",
+            "token",
+            "Token embedding",
+            "(N, C)",
+            "number",
+            "E[id]",
+            f"Each id selects one row of a trained table: {C} numbers that represent the character.",
+            "the embedding table: row of {row}, column {column}",
+            ("characters",),
+            (MicroLLM.embed, ("token_embedding",)),
+        ),
+        Stage(
+            "previous_embed",
+            "embedding",
+            "previous",
+            "Embeddings of the previous characters",
+            "(N, C)",
+            "number",
+            " + ".join(f"E₋{i}[id {i} back]" for i in range(1, min(k, 3) + 1)) + (" + …" if k > 3 else ""),
+            f"The previous {'character has a vector' if k == 1 else f'{k} characters have vectors'} in "
+            f"{'a table' if k == 1 else 'tables'} of {'its' if k == 1 else 'their'} own (lookback).",
+            f"the table{'' if k == 1 else 's'} of the {k} character{'' if k == 1 else 's'} before {{row}}, "
+            "column {column}",
+            ("characters",),
+            (MicroLLM.embed, ("seen", "previous", "table", "lookback_embedding")),
+        ),
+        Stage(
+            "position_embed",
+            "embedding",
+            "position",
+            "Position embedding",
+            "(N, C)",
+            "number",
+            "P[position]",
+            "Each position in the context has a trained vector of its own, whatever character is there.",
+            "the table of positions: row {place}, column {column}",
+            (),
+            (MicroLLM.embed, ("position_embedding",)),
+        ),
+        Stage(
+            "embedding",
+            "embedding",
+            "sum",
+            "Embedding",
+            "(N, C)",
+            "number",
+            " + ".join(terms.values()),
+            f"The residual stream begins: {C} numbers for each character, to which every layer adds.",
+            f"{{row}}: column {{column}} of {' + '.join(terms.values())}",
+            tuple(terms),
+            (MicroLLM.embed, ("x", "return")),
+        ),
+        Stage(
+            "ln1",
+            "attention",
+            "normalize",
+            "Layer normalization before attention",
+            "(N, C)",
+            "number",
+            "(x − mean) / √(variance + ε) · weight + bias",
+            f"The {C} numbers of each character are brought to the same scale (layer norm).",
+            f"{{row}}: all {C} numbers of the residual stream; weight and bias {{column}}",
+            ("stream",),
+            (Block.forward, ("ln1",)),
+        ),
+        Stage(
+            "q",
+            "attention",
+            "query",
+            "Query: what each character looks for",
+            "(N, D)",
+            "number",
+            f"normalized · W_qᵀ{rotated}",
+            f"The query of each character: {D} numbers that say what it looks for.",
+            f"{{row}}: {C} normalized numbers · row {{column}} of W_q ({C} weights){turned}",
+            ("ln1",),
+            (Head.__call__, ("q",)),
+        ),
+        Stage(
+            "k",
+            "attention",
+            "key",
+            "Key: what each character offers to be found by",
+            "(N, D)",
+            "number",
+            f"normalized · W_kᵀ{rotated}",
+            f"The key of each character: {D} numbers that say what it offers to queries.",
+            f"{{row}}: {C} normalized numbers · row {{column}} of W_k ({C} weights){turned}",
+            ("ln1",),
+            (Head.__call__, ("k",)),
+        ),
+        Stage(
+            "match",
+            "attention",
+            "match",
+            "Match: how well each query fits each key",
+            "(N, N)",
+            "character",
+            "q · kᵀ",
+            "The dot product of a query (row) and a key (column) is large where they fit.",
+            f"the query of {{row}} · the key of {{column}}: a sum of {D} products",
+            ("q", "k"),
+            (Head.__call__, ("transpose",)),
+        ),
+        Stage(
+            "scores",
+            "attention",
+            "scale, mask" if config.causal else "scale",
+            "Scale and mask: the attention scores" if config.causal else "Scale: the attention scores",
+            "(N, N)",
+            "character",
+            f"match / √D{bias if relative else ''}{hidden}",
+            (f"The match is multiplied by 1 / √D = {one:.3f}" if D > 1 else "D is 1, so the match keeps its scale")
+            + ("; a trained bias for the distance is added" if relative else "")
+            + ("; the future is hidden (causal mask)." if config.causal else "; nothing is hidden: this model cheats."),
+            "the match of {row} and {column}, divided by √D" + (", + the bias of distance {distance}" if relative else ""),
+            ("match",),
+            (Head.__call__, ("scores", "future")),
+        ),
+        Stage(
+            "pattern",
+            "attention",
+            "softmax",
+            "Softmax: the attention weights",
+            "(N, N)",
+            "character",
+            "softmax(scores): e^score / sum of the row",
+            "Scores become shares: each row adds up to 100 %.",
+            "e^score of {row} and {column}, divided by the sum of e^score over the row of {row}",
+            ("scores",),
+            (Head.__call__, ("weights",)),
+        ),
+        Stage(
+            "v",
+            "attention",
+            "value",
+            "Value: what each character passes on",
+            "(N, D)",
+            "number",
+            "normalized · W_vᵀ",
+            f"The value of each character: {D} numbers that it passes on to those that attend to it.",
+            f"{{row}}: {C} normalized numbers · row {{column}} of W_v ({C} weights)",
+            ("ln1",),
+            (Head.__call__, ("v",)),
+        ),
+        Stage(
+            "z",
+            "attention",
+            "mix",
+            "Mix: the output of the head",
+            "(N, D)",
+            "number",
+            "pattern · v",
+            "Each character receives the average of the values, weighted by its attention.",
+            "the attention weights of {row} · column {column} of the values",
+            ("pattern", "v"),
+            (Head.__call__, ("return",)),
+        ),
+        Stage(
+            "attn_out",
+            "attention",
+            "output",
+            "Attention output: all heads together",
+            "(N, C)",
+            "number",
+            f"{'[z₁ … z_H]' if H > 1 else 'z'} · W_oᵀ + b_o",
+            f"The mixes of {'all ' + str(H) + ' heads' if H > 1 else 'the head'} are combined into what attention adds "
+            "to the residual stream.",
+            f"{{row}}: the mixes of all heads ({H} × {D} numbers) · row {{column}} of W_o, + bias {{column}}",
+            ("z",),
+            (MultiHeadAttention.attend_and_project, ("proj",)),
+        ),
+        Stage(
+            "resid_mid",
+            "attention",
+            "sum",
+            "Residual stream after attention",
+            "(N, C)",
+            "number",
+            "x + attention output",
+            "Attention adds to the residual stream and replaces nothing.",
+            "{row}: column {column} of the stream before + column {column} of the attention output",
+            ("stream", "attn_out"),
+            (Block.forward, ("ln1",)),
+        ),
+        Stage(
+            "ln2",
+            "feed_forward",
+            "normalize",
+            "Layer normalization before the feed-forward network",
+            "(N, C)",
+            "number",
+            "(x − mean) / √(variance + ε) · weight + bias",
+            f"The {C} numbers of each character are brought to the same scale again.",
+            f"{{row}}: all {C} numbers of the residual stream; weight and bias {{column}}",
+            ("resid_mid",),
+            (Block.forward, ("ln2",)),
+        ),
+        Stage(
+            "mlp_pre",
+            "feed_forward",
+            "expand",
+            "Feed-forward: the hidden layer before its activation",
+            "(N, 4C)",
+            "number",
+            "normalized · W₁ᵀ + b₁",
+            f"Each character on its own is expanded to {4 * C} numbers (neurons).",
+            f"{{row}}: {C} normalized numbers · row {{column}} of W₁, + bias {{column}}",
+            ("ln2",),
+            (FeedForward.forward, ("expand",)),
+        ),
+        Stage(
+            "mlp_post",
+            "feed_forward",
+            "activate",
+            "Feed-forward: the hidden layer after its activation",
+            "(N, 4C)",
+            "number",
+            f"max(0, expanded){power}",
+            f"Negative numbers become zero{', others are squared' if squared else ''}: a neuron at zero adds nothing.",
+            f"{{row}}: neuron {{column}} before the activation, zero if negative{', squared' if squared else ''}",
+            ("mlp_pre",),
+            (FeedForward.activate, ("x", "return")),
+        ),
+        Stage(
+            "mlp_out",
+            "feed_forward",
+            "output",
+            "Feed-forward output",
+            "(N, C)",
+            "number",
+            "activated · W₂ᵀ + b₂",
+            f"The {4 * C} neurons of each character are combined into what the network adds to the residual stream.",
+            f"{{row}}: {4 * C} neurons · row {{column}} of W₂, + bias {{column}}",
+            ("mlp_post",),
+            (FeedForward.forward, ("proj",)),
+        ),
+        Stage(
+            "resid_post",
+            "feed_forward",
+            "sum",
+            "Residual stream after the layer",
+            "(N, C)",
+            "number",
+            "x + feed-forward output",
+            "The stream leaves the layer with what attention and the feed-forward network have added.",
+            "{row}: column {column} of the stream before + column {column} of the feed-forward output",
+            ("resid_mid", "mlp_out"),
+            (Block.forward, ("ln2",)),
+        ),
+        Stage(
+            "ln_f",
+            "output",
+            "normalize",
+            "Final layer normalization",
+            "(N, C)",
+            "number",
+            "(x − mean) / √(variance + ε) · weight + bias",
+            f"The {C} numbers of each character are brought to the same scale a last time.",
+            f"{{row}}: all {C} numbers of the residual stream; weight and bias {{column}}",
+            ("last",),
+            (MicroLLM.forward, ("ln_f",)),
+        ),
+        Stage(
+            "logits",
+            "output",
+            "logits",
+            "Logits: a score for every possible next character",
+            "(N, V)",
+            "vocabulary",
+            "normalized · W_headᵀ + b",
+            f"After each character, each of the {V:,} characters of the vocabulary gets a score.",
+            f"{{row}}: {C} normalized numbers · the row of {{column}} in lm_head, + its bias",
+            ("ln_f",),
+            (MicroLLM.forward, ("lm_head",)),
+        ),
+        Stage(
+            "probabilities",
+            "output",
+            "softmax",
+            "Probabilities of the next character",
+            "(N, V)",
+            "vocabulary",
+            "softmax(logits): e^logit / sum of the row",
+            "Scores become chances that add up to 100 % in each row; the next character is drawn by those of the last.",
+            f"e^logit of {{column}} after {{row}}, divided by the sum over all {V:,} characters",
+            ("logits",),
+            (probabilities, ("softmax",)),
+        ),
+    ]
+    has_no = {"previous_embed", "position_embed"} - terms.keys()
+    return {stage.name: stage for stage in made if stage.name not in has_no}
+
+
+def numbers(name: str, model: MicroLLM, traced: Trace, ids: torch.Tensor, layer: int, head: int) -> torch.Tensor:
+    """The matrix of a stage (N, columns), of the trace of one context `ids` (N,); layer and head count from 0.
+
+    Raises ValueError for a context that is longer than block_size: there its rows would not belong together.
+    """
+    if len(ids) > model.config.block_size:
+        raise ValueError(f"{len(ids)} characters do not fit: this model sees {model.config.block_size}.")
+    blocks = traced.blocks
+    if name == "characters":
+        return ids[:, None].float()
+    if name == "embedding":
+        return blocks.resid_pre[0]
+    if name == "match":
+        return blocks.q[layer, head] @ blocks.k[layer, head].T
+    if name == "probabilities":
+        return traced.logits.softmax(-1)
+    if name == "scores":
+        return blocks.attn_scores[layer, head]
+    if name in HEAD_STAGES:
+        return getattr(blocks, name)[layer, head]
+    return getattr(blocks, name)[layer] if hasattr(blocks, name) else getattr(traced, name)
+
+
+def factors(
+    name: str, model: MicroLLM, traced: Trace, layer: int, head: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None] | None:
+    """(a (N, M), b (columns, M), bias (columns,) or None) of a stage whose numbers are a @ b.T + bias; else None.
+
+    Each value of such a stage is a sum of M products, of a row of `a` and a row of `b`.
+    """
+    blocks, block = traced.blocks, model.blocks[layer]
+    attention, mlp, mine = block.attention, block.feed_forward, block.attention.heads[head]
+    if name in ("q", "k") and model.config.position == "rotary":
+        return None  # rotated afterwards
+    found = {
+        "q": lambda: (blocks.ln1[layer], mine.query, None),
+        "k": lambda: (blocks.ln1[layer], mine.key, None),
+        "match": lambda: (blocks.q[layer, head], blocks.k[layer, head], None),
+        "v": lambda: (blocks.ln1[layer], mine.value, None),
+        "z": lambda: (blocks.pattern[layer, head], blocks.v[layer, head].T, None),
+        "attn_out": lambda: (blocks.z[layer].transpose(0, 1).flatten(1), attention.proj.weight, attention.proj.bias),
+        "mlp_pre": lambda: (blocks.ln2[layer], mlp.expand.weight, mlp.expand.bias),
+        "mlp_out": lambda: (blocks.mlp_post[layer], mlp.proj.weight, mlp.proj.bias),
+        "logits": lambda: (traced.ln_f, model.lm_head.weight, model.lm_head.bias),
+    }.get(name)
+    return found and tuple(None if one is None else one.detach() for one in found())
+
+
+def inputs(stage: Stage, layer: int, n_layer: int) -> list[tuple[str, int]]:
+    """The stages (name, layer) that a stage of this layer was computed from."""
+    found = []
+    for name in stage.inputs:
+        if name == "stream":
+            found.append(("resid_post", layer - 1) if layer else ("embedding", layer))
+        elif name == "last":
+            found.append(("resid_post", n_layer - 1))
+        else:
+            found.append((name, layer))
+    return found
+
+
+@functools.cache
+def source(function: Callable, names: tuple[str, ...]) -> Source:
+    """The source of a function, read from its file.
+
+    Marked are the statements that assign to one of `names` or use an attribute of that name; "return" stands for the
+    return statements.
+    """
+    lines, first = inspect.getsourcelines(function)
+    text = textwrap.dedent("".join(lines))
+    marked: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.stmt) and not hasattr(node, "body") and _matters(node, names):
+            marked.update(range(node.lineno - 1, node.end_lineno))
+    file = Path(inspect.getsourcefile(function)).relative_to(_ROOT).as_posix()
+    return Source(file, first, tuple(text.splitlines()), tuple(sorted(marked)))
+
+
+def _matters(statement: ast.stmt, names: tuple[str, ...]) -> bool:
+    if isinstance(statement, ast.Return) and "return" in names:
+        return True
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Attribute) and node.attr in names:
+            return True
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in names:
+            return True
+    return False

@@ -1,0 +1,105 @@
+"""The model as one picture of its parts, lit by a sentence, with the logit lens; one part is open beside it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ...plots import PALETTE
+from ...plots.attention import coarse, packed_shares
+from . import declare, reported
+
+HTML = """
+<div class="inside">
+  <div class="walk">
+    <button class="back" type="button" aria-label="Back" title="Back (left arrow or p)">←</button>
+    <span class="stop"></span>
+    <button class="next" type="button" aria-label="Next" title="Next (right arrow or n)">→</button>
+    <b class="where"></b>
+    <span class="shape"></span>
+  </div>
+  <div class="left">
+    <div class="picture"><div class="rows" role="grid" aria-label="The parts of the model"></div></div>
+    <p class="guess"></p>
+    <p class="look">Look for the layer after which the predictions become right. Gray: what the model would write next
+      if it ended there (logit lens), underlined where your sentence goes on like that. Violet: how much a part adds to
+      the residual stream.</p>
+    <div class="source"><p class="file"></p><pre tabindex="0" aria-label="Source code"></pre></div>
+  </div>
+  <div class="open">
+    <div class="tabs" role="group" aria-label="The steps of this part"></div>
+    <p class="formula"></p>
+    <p class="sentence"></p>
+    <div class="matrix" tabindex="0">
+      <canvas></canvas><i class="walked"></i><i class="row"></i><i class="column"></i>
+    </div>
+    <p class="axes"></p>
+    <div class="legend" aria-hidden="true"></div>
+    <p class="value"></p>
+    <p class="origin"></p>
+  </div>
+  <p class="status" aria-live="polite"></p>
+</div>
+"""
+SHARED = ("choice", "glow", "walk", "matrix")
+_inside = declare("inside", HTML, SHARED)
+
+_KEY = "inside-parts"
+_THUMBNAIL_ROWS = 32
+
+
+def inside(
+    data: dict[str, Any],
+    *,
+    characters: int,
+    layers: int,
+    heads: int,
+    stages: set[str],
+    pick: Callable[[int], None],
+    choose: Callable[[str, int, int], None],
+) -> None:
+    """Show what `ui/parts/inside.py` describes in `data`.
+
+    `pick` is called with the place of a character of the sentence that the user chooses, `choose` with a stage, a layer
+    and a head.
+    """
+
+    def is_stage(value: Any) -> bool:
+        name, layer, head = value.split(" ")
+        return name in stages and layer in map(str, range(layers)) and head in map(str, range(heads))
+
+    def picked() -> None:
+        place = reported(_KEY, "picked", lambda value: type(value) is int and 0 <= value < characters)
+        if place is not None:
+            pick(place)
+
+    def chosen() -> None:
+        value = reported(_KEY, "chosen", lambda value: isinstance(value, str) and is_stage(value))
+        if value is not None:
+            name, layer, head = value.split(" ")
+            choose(name, int(layer), int(head))
+
+    colors = {mode: {name: palette[name] for name in _COLORS} for mode, palette in PALETTE.items()}
+    _inside(key=_KEY, data=data | {"colors": colors}, on_picked_change=picked, on_chosen_change=chosen)
+
+
+_COLORS = ("attention", "text", "positive", "negative")
+
+
+def packed_numbers(matrix: torch.Tensor) -> str:
+    """A matrix as 32-bit floats in base64, row after row."""
+    return base64.b64encode(matrix.float().contiguous().numpy()).decode()
+
+
+def packed_places(places: torch.Tensor) -> str:
+    """Whole numbers below 65,536 as 16-bit integers in base64."""
+    return base64.b64encode(places.to(torch.int32).numpy().astype("<u2")).decode()
+
+
+def thumbnails(patterns: torch.Tensor) -> dict[str, Any]:
+    """The attention patterns of the heads of one layer, (H, N, N), as small pictures: their size, and their bytes."""
+    small = coarse(patterns, _THUMBNAIL_ROWS)
+    return {"size": small.shape[-1], "shares": packed_shares(small)}
