@@ -21,7 +21,7 @@ with st.sidebar:
     label, differences = advice.start_label(view, model, train, text)
     steer.start_buttons(label, differences, can_start=text is not None and not problems)
 
-run_line.run_line(view)
+run_line.run_line(view, is_whole=True)
 loss.loss(view)
 advice.overfitting(view)
 outcome.outcome(view)

@@ -158,7 +158,7 @@ def change(before: torch.Tensor, after: torch.Tensor) -> Change:
 def standing_in(whole: torch.Tensor, first: torch.Tensor, second: torch.Tensor, both: torch.Tensor) -> Change:
     """The change from knocking out two parts, minus the sum of the changes from knocking out each of them alone.
 
-    From the losses (N,) of the whole model, without the first part, without the second, and without both. It is positive
-    when one part does the work of the other while that is out.
+    From the losses (N,) of the whole model, without the first part, without the second, and without both. It is
+    positive when one part does the work of the other while that is out.
     """
     return change(first + second, both + whole)

@@ -15,6 +15,7 @@ from ..data.download import fetch
 from ..data.published import PUBLISHED_TEXTS
 from ..environment import grace_seconds
 from ..jobs.background import Background
+from ..jobs.knockouts import Knockouts
 from ..jobs.runner import Runner
 from ..jobs.samples import Samples
 from ..runs import disk
@@ -48,6 +49,12 @@ def speed() -> Speed | None:
 def samples() -> Samples:
     """Samples of the runs while they train, shared by all windows."""
     return Samples(lambda run: runner().model_now(run, max_age=1.0, wait=0.05))
+
+
+@st.cache_resource(show_spinner=False)
+def knockouts() -> Knockouts:
+    """Models without some of their parts, and what each part is worth, shared by all windows."""
+    return Knockouts(lambda: runner().is_training())
 
 
 @st.cache_data(ttl=20.0, show_spinner=False)

@@ -132,7 +132,9 @@ def test_a_part_is_named_from_one_and_read_back():
     assert [Part.parse(str(part)) for part in parts_of(CONFIG)] == parts_of(CONFIG) == sorted(parts_of(CONFIG)[::-1])
 
 
-@pytest.mark.parametrize("text", ["", "2", "2.", "0.1", "1.0", "2.fff", "-1.2", "1.2.3", " 1.2", "1.2\n", "9999.1", "٢.1"])
+@pytest.mark.parametrize(
+    "text", ["", "2", "2.", "0.1", "1.0", "2.fff", "-1.2", "1.2.3", " 1.2", "1.2\n", "9999.1", "٢.1"]
+)
 def test_other_text_is_no_part(text):
     with pytest.raises(ValueError, match="no part of a model"):
         Part.parse(text)

@@ -10,7 +10,6 @@ from ...insight.heads import HeadScore, bias_shares, head_scores, strongest
 from ...insight.trace import trace
 from ...model import MicroLLM
 from ...plots.attention import attention_figure, distance_data, distance_spec
-from ...runs.run import Run
 from ...tokenizer import known_ids
 from ..components.heads import heads
 from ..components.sentence import sentence
@@ -18,6 +17,7 @@ from ..state.session import session
 from ..state.view import View
 from ..theme import mode
 from ..words import percent
+from . import knockout
 from .live import live
 
 _PLACES = {
@@ -43,11 +43,11 @@ class _Drawn:
         self._traced: tuple = (None, None)
         self._drawn: tuple = (None, 0, None)
 
-    def traced(self, run: Run, step: int, text: str, model: MicroLLM) -> tuple[torch.Tensor, list[HeadScore]]:
+    def traced(self, view: View, step: int, text: str, model: MicroLLM) -> tuple[torch.Tensor, list[HeadScore]]:
         """(the attention patterns of all heads on `text`, (L, H, N, N); their scores) in the model of this step."""
-        what = run.id, step, text
+        what = view.model_key, step, text
         if self._traced[0] != what:
-            pattern = trace(model, known_ids(run.tokenizer, text)).pattern
+            pattern = trace(model, known_ids(view.run.tokenizer, text)).pattern
             scores = head_scores(pattern, text, model.config.block_size, causal=model.config.causal)
             self._traced = what, (pattern, scores)
         return self._traced[1]
@@ -72,7 +72,8 @@ def _drawn() -> _Drawn:
 
 def attention(view: View, text: str) -> None:
     """The heads of the displayed run on `text`, the user's sentence; live while it trains."""
-    live(lambda shown: _tick(shown, text), _TICK_SECONDS, key="attention-live", when=view.is_active)
+    drawn = session().head
+    live(lambda shown: _tick(shown, text, drawn), _TICK_SECONDS, key="attention-live", when=view.is_active)
     if view.info.model.causal:
         mask = "The empty half is the future, which is hidden (causal mask)."
     else:
@@ -97,10 +98,12 @@ def _now(view: View, text: str) -> tuple[int, MicroLLM, torch.Tensor, list[HeadS
     """(step, model, the patterns of all its heads, their scores) now; None before the first weights."""
     if (now := view.model(max_age=1.0, wait=0.1)) is None:
         return None
-    return *now, *_drawn().traced(view.run, now[0], text, now[1])
+    return *now, *_drawn().traced(view, now[0], text, now[1])
 
 
-def _tick(view: View, text: str) -> None:
+def _tick(view: View, text: str, drawn_head: tuple[int, int]) -> None:
+    if session().head != drawn_head:
+        st.rerun()  # a click chose it, and the sidebar shows it too
     if (now := _now(view, text)) is None:
         st.caption("Waiting for the first weights …")
         return
@@ -115,7 +118,7 @@ def _tick(view: View, text: str) -> None:
         notes, by_distance = _notes(scores, config.n_layer, config.n_head), bias_shares(model)
         heads(pattern, notes, (layer, head), _choose, causal=config.causal, by_distance=by_distance)
     with big:
-        what = (view.run.id, view.moment, text, layer, head, mode())
+        what = (view.model_key, view.moment, text, layer, head, mode())
         is_training = view.moment is None and view.job is not None and view.job.state == "training"
         heatmap_step, figure = drawn.heatmap(
             what,
@@ -145,6 +148,7 @@ def _measured(view: View, text: str) -> None:
     step, model, _, scores = now
     layer, head = _chosen(model.config.n_layer, model.config.n_head)
     st.markdown(f"**Layer {layer + 1}, head {head + 1}** at step {step:,}")
+    knockout.switch(view, layer, head)
     _score_caption(scores, layer, head)
     if (by_distance := bias_shares(model)) is not None:
         _distance_chart(by_distance[layer, head])
