@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from ...insight.knockout import Change, Part
 from . import declare, reported
@@ -33,8 +34,11 @@ def knockout_map(
     """
     offered = {str(part): part for part in parts}
 
+    def are_parts(value: Any) -> bool:
+        return isinstance(value, str) and offered.keys() >= set(value.split())
+
     def picked() -> None:
-        chosen = reported(_KEY, "picked", lambda value: offered.keys() >= set(value.split()))
+        chosen = reported(_KEY, "picked", are_parts)
         if chosen is not None:
             choose(tuple(sorted(offered[text] for text in set(chosen.split()))))
 
