@@ -37,7 +37,7 @@ SAMPLING = Sampling(temperature=0.8)
 """How both samples are written, with seed 0."""
 
 _NAME = "knock-out"
-_REST_FACTOR = 4.0  # beside training: rest four times as long as it computes, so it takes a fifth of one core at most
+_REST_FACTOR = 4.0  # beside training: rest four times as long as it computes, so it takes a fifth of one core
 _MAX_REST_SECONDS = 2.0
 _ABANDONED_SECONDS = 15.0  # after the last window has asked
 _CHARACTERS_BETWEEN_RESTS = 16  # of a sample
@@ -85,7 +85,7 @@ class Effect:
 
     `loss` is the validation loss before, and `change` by how much it rises. `samples` continue the same sentence with
     the same seed, before and after. `nats` are the surprisals (N,) of a passage, before and after. Without the text of
-    the run there are only samples.
+    the run, or if nothing is knocked out, there are only samples.
     """
 
     changed: KnockedOut
@@ -131,8 +131,8 @@ class Knockouts:
         Raises TextProblem for "mean" when the text of the run is not on this server.
         """
 
-        def work(rest: Callable[[], None]) -> KnockedOut:
-            means = self._means(run, step, model, rest) if by == "mean" else None
+        def work(_) -> KnockedOut:  # it rests afterwards: somebody waits for it
+            means = self._means(run, step, model, lambda: None) if by == "mean" else None
             return KnockedOut(step, model, parts, means, knock_out(model, parts, means))
 
         if is_live and by == "mean":
@@ -184,14 +184,15 @@ class Knockouts:
     ) -> Measured:
         """What a knock-out changes, on `sentence` and on a held-out `passage` (N,): an Effect.
 
-        `passage` is None when the text of the run is not on this server.
+        `passage` is None when the text of the run is not on this server. Without any parts there are only samples.
         """
         prompt = known_ids(run.tokenizer, sentence)
         both = changed.whole, changed.model
 
         def work(rest: _Rest) -> Effect:
-            samples = tuple(run.tokenizer.decode(_written(model, prompt, rest)) for model in both)
-            if passage is None:
+            samples = [run.tokenizer.decode(_written(model, prompt, rest)) for model in both[: 1 + bool(changed.parts)]]
+            samples = samples[0], samples[-1]
+            if passage is None or not changed.parts:
                 return Effect(changed, samples)
             stride = max(1, changed.model.config.block_size // 8)
             rest.share = 0.2
@@ -260,16 +261,20 @@ class _Rest:
         self.share = 0.0
         self.so_far: Any = None
         self.cancelled = threading.Event()
-        self.asked = self._woke = time.monotonic()
+        self.asked = time.monotonic()
         self._is_training = is_training
+        self._rested_at = 0.0  # seconds that the thread had computed by then
 
     def __call__(self) -> None:
-        now = time.monotonic()
-        if self.cancelled.is_set() or now - self.asked > _ABANDONED_SECONDS:
+        if self.cancelled.is_set() or time.monotonic() - self.asked > _ABANDONED_SECONDS:
             raise _GivenUp
+        self.cancelled.wait(min(self.owed(), _MAX_REST_SECONDS))
+        self._rested_at = time.thread_time()
+
+    def owed(self) -> float:
+        """The seconds to rest for what was computed since the last rest. Called in the thread that computes."""
         factor = max(0, running(_NAME) - 1) + _REST_FACTOR * self._is_training()
-        self.cancelled.wait(min(factor * (now - self._woke), _MAX_REST_SECONDS))
-        self._woke = time.monotonic()
+        return factor * (time.thread_time() - self._rested_at)
 
 
 class _Results:
@@ -280,7 +285,7 @@ class _Results:
         self._lock = threading.Lock()
         self._done: dict[tuple[Hashable, int], Any] = {}
         self._newest: dict[Hashable, int] = {}
-        self._working: dict[Hashable, tuple[int, _Rest, Background, float, bool]] = {}
+        self._working: dict[Hashable, tuple[int, _Rest, Background, bool]] = {}
         self._rests_until: dict[Hashable, float] = {}
 
     def now(self, key: Hashable, step: int, work: Callable[[Callable[[], None]], Any]) -> Any:
@@ -328,16 +333,16 @@ class _Results:
                 return work(rest)
             except _GivenUp:
                 return None
+            finally:
+                self._rests_until[key] = time.monotonic() + rest.owed()
 
-        self._working[key] = step, rest, Background(run, name=_NAME), time.monotonic(), is_live
+        self._working[key] = step, rest, Background(run, name=_NAME), is_live
         return self._working[key]
 
     def _collect(self, key: Hashable) -> None:
         """Take the results of all work that has ended. Raises the error of the work for `key`."""
         for other in [other for other, at_work in self._working.items() if not at_work[2].is_busy]:
-            step, _, background, began, is_live = self._working.pop(other)
-            now = time.monotonic()
-            self._rests_until[other] = now + _REST_FACTOR * (now - began) * self._is_training()
+            step, _, background, is_live = self._working.pop(other)
             if background.result is not None:
                 self._keep(other, step, background.result, is_live)
             elif background.error and other == key:

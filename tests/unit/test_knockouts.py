@@ -161,8 +161,8 @@ def test_of_a_run_that_trains_the_newest_model_is_shown_until_the_next_is_there(
 
 
 def test_beside_training_the_work_rests_most_of_the_time(monkeypatch):
-    rested, now = [], [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    rested, now = [], [0.0]  # seconds of computing
+    monkeypatch.setattr(module.time, "thread_time", lambda: now[0])
     rest = module._Rest(lambda: True)
     monkeypatch.setattr(rest.cancelled, "wait", lambda seconds: rested.append(seconds))
     for worked in (0.1, 0.2):

@@ -1,4 +1,4 @@
-// What a knock-out changes. `data`: after (the text before the next character), without (the name of what is out), rows of
+// What a knock-out changes. `data`: after (the text before the next character), without (the name of what is out; empty if nothing is), rows of
 // [character, probability before, after], samples {same, ends: [[first other character, rest], ...]} or null, passage
 // {text (one glyph per character), before, after (surprisals in hundredths of a nat, -1 for none)} or null, waiting (why
 // there are no samples yet), full (the change in nats of the strongest tint), colors of less and more surprisal.
@@ -16,6 +16,7 @@ export default function ({ data, parentElement: root }) {
   const set = (element, text) => {
     if (element.textContent !== text) element.textContent = text
   }
+  view.classList.toggle("whole", !data.without)
   const colors = [glow(view, data.colors.less), glow(view, data.colors.more)]
 
   // ---- the next character
@@ -43,15 +44,16 @@ export default function ({ data, parentElement: root }) {
     if (bar.row.hidden) return
     const [character, p, q] = data.rows[i]
     set(bar.character, character)
-    set(bar.shares, `${share(p)} → ${share(q)}`)
-    bar.row.setAttribute("aria-label", `${NAMES[character] ?? character}: ${share(p)} before, ${share(q)} without`)
+    set(bar.shares, data.without ? `${share(p)} → ${share(q)}` : share(p))
+    const change = data.without ? `, ${share(q)} without` : ""
+    bar.row.setAttribute("aria-label", `${NAMES[character] ?? character}: ${share(p)}${change}`)
     bar.before.style.width = `${100 * p}%`
     bar.after.style.width = `${100 * q}%`
   })
 
   // ---- two samples
 
-  set(find(".samples h4"), data.samples ? "What it writes next, from the same seed" : data.waiting)
+  set(find(".samples h4"), data.samples ? data.without ? "What it writes next, from the same seed" : "What it writes next" : data.waiting)
   root.querySelectorAll(".samples figure").forEach((figure, i) => {
     figure.classList.toggle("waits", !data.samples)
     if (!data.samples) return

@@ -17,7 +17,9 @@ _HTML = """
 <div class="effect">
   <section class="next">
     <h4></h4>
-    <div class="key" aria-hidden="true"><i class="before"></i>whole model<i class="after"></i>without</div>
+    <div class="key" aria-hidden="true">
+      <i class="before"></i>whole model<i class="after"></i><span class="other">without</span>
+    </div>
     <div class="axis" aria-hidden="true"><span></span><div><i>0</i><i>50</i><i>100 %</i></div></div>
     <ul class="bars"></ul>
   </section>
@@ -46,7 +48,7 @@ def effect(
     passage: tuple[str, torch.Tensor, torch.Tensor] | None,
     waiting: str,
 ) -> None:
-    """Show what is different `without` some parts of the model; that is their name.
+    """Show what is different `without` some parts of the model; that is their name, empty for the whole model alone.
 
     `rows` are (character, its probability before, and after), for what follows the text `after`. `samples` are two
     texts from one seed, and `passage` a text with the surprisals of its N characters before and after, in nats (NaN for

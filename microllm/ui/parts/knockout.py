@@ -11,7 +11,7 @@ from ...data.decode import TextProblem
 from ...inference import next_logits
 from ...insight.knockout import Change, Part, parts_of
 from ...insight.memorization import after_a_cut_word
-from ...jobs.knockouts import KnockedOut, Measured
+from ...jobs.knockouts import KnockedOut, KnockoutMap, Measured
 from ...tokenizer import known_ids, visible
 from ..components.effect import effect
 from ..components.knockout_map import knockout_map
@@ -162,7 +162,7 @@ def knockout(view: View, sentence: str) -> None:
     if not sentence:
         return
     if not view.without:
-        _nothing_is_out(view)
+        _nothing_is_out(view, sentence)
         return
     passage = _passage(view)
     found, key = _effect(view, sentence, passage), view.model_key
@@ -180,32 +180,54 @@ def knockout(view: View, sentence: str) -> None:
         _pairs_form(view)
 
 
-def _nothing_is_out(view: View) -> None:
-    """What to do, and the parts that the model needs most and least."""
-    is_waiting = view.is_active or _singles(view)[0].is_waiting
-    seconds = _TICK_SECONDS if view.is_live else _WAITING_TICK_SECONDS
-    live(lambda shown: _extremes(shown, is_waiting), seconds, key="knockout-live", when=is_waiting)
+def _nothing_is_out(view: View, sentence: str) -> None:
+    """What to do, the parts that the model needs most and least, and what the whole model predicts."""
+    is_waiting = _singles(view)[0].is_waiting or _whole(view, sentence)[1].is_waiting
+    live(
+        lambda shown: _invitation(shown, sentence, is_waiting),
+        _TICK_SECONDS if view.is_live and not is_waiting else _WAITING_TICK_SECONDS,
+        key="knockout-live",
+        when=view.is_active or is_waiting,
+    )
 
 
-def _extremes(view: View, was_waiting: bool) -> None:
-    found, about = _singles(view)
-    if view.without or (was_waiting and not found.is_waiting and not view.is_active):
-        st.rerun()
+def _whole(view: View, sentence: str) -> tuple[KnockedOut | None, Measured]:
+    """(The whole model twice, what it writes). None without weights."""
+    now = view.model(max_age=2.0, wait=0.2, whole=True)
+    if now is None:
+        return None, Measured(None, 0.0 if view.is_active else 1.0)
+    step, model = now
+    same = KnockedOut(step, model, (), None, model)
+    found = knockouts().effect(view.run, same, sentence, None, is_live=view.is_live)
+    return found.result.changed if found.result else same, found
+
+
+def _invitation(view: View, sentence: str, was_waiting: bool) -> None:
+    (found, about), (same, written) = _singles(view), _whole(view, sentence)
+    if view.without or (was_waiting and not found.is_waiting and not written.is_waiting):
+        st.rerun()  # for the whole page, or to tick more slowly
     st.markdown(
-        "**Nothing is knocked out.** Switch off a part of the model in the map, and see here what is different without "
-        "it: the loss, the next character, what the model writes, and where it is more surprised."
+        "**Nothing is knocked out.** Switch off a part of the model in the map, and see what is different without it: "
+        "the loss, the next character, what the model writes, and where it is more surprised."
     )
     if (singles := found.result) is None:
         st.caption(literal(about))
-        return
+    else:
+        _extremes(singles)
+    if same is not None:
+        _show(view, sentence, same, written.result and written.result.samples, None)
+
+
+def _extremes(singles: KnockoutMap) -> None:
     by_change = sorted(singles.changes, key=lambda part: singles.changes[part].nats)
+    least, most = by_change[0], by_change[-1]
     st.markdown(
         f"At step {singles.step:,} the validation loss is {singles.loss:.3f} nats per character. It rises most without "
-        f"**{_name(by_change[-1])}** ({_signed(singles.changes[by_change[-1]])}) and least without "
-        f"**{_name(by_change[0])}** ({_signed(singles.changes[by_change[0]])})."
+        f"**{_name(most)}** ({_signed(singles.changes[most])}) and least without **{_name(least)}** "
+        f"({_signed(singles.changes[least])})."
     )
     with st.container(horizontal=True):
-        for which, part in (("most", by_change[-1]), ("least", by_change[0])):
+        for which, part in (("most", most), ("least", least)):
             if st.button(
                 f"Knock out {_name(part)}",
                 key=f"knock-out-{which}",
@@ -247,7 +269,7 @@ def _effect_tick(view: View, sentence: str, passage: torch.Tensor | None, drawn:
     if was_waiting and found is not None and not found[1].is_waiting:
         st.rerun()  # to tick more slowly
     if found is None:
-        st.caption("Waiting for the first weights …")
+        st.caption("Waiting for the model …")
         return
     changed, effects, share = found[0], found[1].result, found[1].share
     without = _named(changed.parts)
@@ -269,17 +291,25 @@ def _effect_tick(view: View, sentence: str, passage: torch.Tensor | None, drawn:
         if passage is not None
         else "Look for the first boxed character, where the two samples part."
     )
+    told = (view.run.tokenizer.decode(passage), *effects.nats) if effects and effects.nats else None
+    _show(view, sentence, changed, effects and effects.samples, told)
+
+
+def _show(
+    view: View,
+    sentence: str,
+    changed: KnockedOut,
+    samples: tuple[str, str] | None,
+    told: tuple[str, torch.Tensor, torch.Tensor] | None,
+) -> None:
     tokenizer = view.run.tokenizer
-    told = None
-    if effects and effects.nats:
-        told = tokenizer.decode(passage), *effects.nats
     effect(
         ("…" if len(sentence) > _TAIL_CHARACTERS else "") + visible(sentence[-_TAIL_CHARACTERS:]),
-        without,
+        _named(changed.parts),
         _next_characters(changed, known_ids(tokenizer, sentence), tokenizer.vocab),
-        effects and effects.samples,
+        samples,
         told,
-        "Both models are writing …",
+        "Writing …",
     )
 
 
