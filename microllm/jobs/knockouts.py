@@ -23,7 +23,7 @@ from ..insight.knockout import (
     window_losses,
 )
 from ..insight.surprisal import token_surprisals
-from ..model import MicroLLM
+from ..model import MicroLLM, parameter_count
 from ..runs.run import Run
 from ..sample import Sampling
 from ..tokenizer import known_ids
@@ -42,7 +42,8 @@ _MAX_REST_SECONDS = 2.0
 _ABANDONED_SECONDS = 15.0  # after the last window has asked
 _CHARACTERS_BETWEEN_RESTS = 16  # of a sample
 _KEPT_NUMBERS = 64  # means and losses of whole models
-_KEPT = 8  # results of each kind: they hold models, of up to 42 MB each
+_MAX_KEPT = 64  # results of each kind
+_KEPT_BYTES = 200_000_000  # of the models that they hold, which may have 42 MB each
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,8 @@ class Knockouts:
             return KnockedOut(step, model, parts, means, knock_out(model, parts, means))
 
         if is_live and by == "mean":
-            return self._models.ask((run.id, parts, by), step, work, is_live=True, wait=wait).result
-        return self._models.now((run.id, parts, by), step, work)
+            return self._models.ask((run.id, parts, by), step, work, _most_kept(model), is_live=True, wait=wait).result
+        return self._models.now((run.id, parts, by), step, work, _most_kept(model))
 
     def map(self, run: Run, step: int, model: MicroLLM, by: str, *, is_live: bool, wait: float = 0.0) -> Measured:
         """What each single knock-out costs: a KnockoutMap, and so far some of its changes. Raises TextProblem."""
@@ -153,7 +154,7 @@ class Knockouts:
                 rest.so_far = rest.so_far | {part: change(losses[None], losses[part])}
             return KnockoutMap(step, model, means, losses[None].mean().item(), rest.so_far, losses)
 
-        return self._maps.ask((run.id, by), step, work, is_live=is_live, wait=wait)
+        return self._maps.ask((run.id, by), step, work, _most_kept(model), is_live=is_live, wait=wait)
 
     def pairs(self, run: Run, singles: KnockoutMap, part: Part, wait: float = 0.0) -> Measured:
         """`part` with each other part: a list of Pair, the one with the largest extra first. Raises TextProblem."""
@@ -170,7 +171,7 @@ class Knockouts:
             return sorted(pairs, key=lambda pair: -pair.extra.nats)
 
         key = run.id, part, singles.means is None
-        return self._pairs.ask(key, singles.step, work, is_live=False, wait=wait)
+        return self._pairs.ask(key, singles.step, work, _MAX_KEPT, is_live=False, wait=wait)
 
     def effect(
         self,
@@ -206,7 +207,7 @@ class Knockouts:
 
         where = None if passage is None else passage.numpy().tobytes()
         key = run.id, changed.parts, changed.means is None, sentence, where
-        return self._effects.ask(key, changed.step, work, is_live=is_live, wait=wait)
+        return self._effects.ask(key, changed.step, work, _most_kept(changed.whole), is_live=is_live, wait=wait)
 
     def _means(self, run: Run, step: int, model: MicroLLM, rest: Callable[[], None]) -> Means:
         def compute() -> Means:
@@ -230,6 +231,11 @@ class Knockouts:
                 self._known.pop(next(iter(self._known)), None)
             self._known[key] = found
         return found
+
+
+def _most_kept(model: MicroLLM) -> int:
+    """How many results that hold such a model are kept."""
+    return max(2, min(_MAX_KEPT, _KEPT_BYTES // (4 * parameter_count(model.config, model.vocab_size))))
 
 
 def _written(model: MicroLLM, prompt: torch.Tensor, rest: Callable[[], None]) -> list[int]:
@@ -285,23 +291,23 @@ class _Results:
         self._lock = threading.Lock()
         self._done: dict[tuple[Hashable, int], Any] = {}
         self._newest: dict[Hashable, int] = {}
-        self._working: dict[Hashable, tuple[int, _Rest, Background, bool]] = {}
+        self._working: dict[Hashable, tuple[int, _Rest, Background, int, bool]] = {}
         self._rests_until: dict[Hashable, float] = {}
 
-    def now(self, key: Hashable, step: int, work: Callable[[Callable[[], None]], Any]) -> Any:
-        """The result for this step, computed by the caller if it is not there yet."""
+    def now(self, key: Hashable, step: int, work: Callable[[Callable[[], None]], Any], keep: int) -> Any:
+        """The result for this step, computed by the caller if it is not there yet; the newest `keep` are kept."""
         with self._lock:
             if (key, step) in self._done:
                 return self._done[key, step]
         result = work(lambda: None)
         with self._lock:
-            self._keep(key, step, result, is_live=False)
+            self._store(key, step, result, keep, is_live=False)
         return result
 
     def ask(
-        self, key: Hashable, step: int, work: Callable[[_Rest], Any], *, is_live: bool, wait: float = 0.0
+        self, key: Hashable, step: int, work: Callable[[_Rest], Any], keep: int, *, is_live: bool, wait: float = 0.0
     ) -> Measured:
-        """What is known now. Begins the work if it is due. Raises the error of the work."""
+        """What is known now. Begins the work if it is due; the newest `keep` results are kept. Raises its error."""
         with self._lock:
             self._collect(key)
             if (key, step) in self._done:
@@ -311,7 +317,7 @@ class _Results:
                 at_work[2].cancelled.set()
                 at_work = None
             if at_work is None and not (is_live and time.monotonic() < self._rests_until.get(key, 0.0)):
-                at_work = self._begin(key, step, work, is_live)
+                at_work = self._begin(key, step, work, keep, is_live)
             newest = self._done.get((key, self._newest[key])) if is_live and key in self._newest else None
         if at_work is None:
             return Measured(newest, 1.0)
@@ -324,7 +330,7 @@ class _Results:
                 newest = self._done.get((key, at_work[0]))
         return Measured(newest, rest.share, rest.so_far)
 
-    def _begin(self, key: Hashable, step: int, work: Callable[[_Rest], Any], is_live: bool) -> tuple:
+    def _begin(self, key: Hashable, step: int, work: Callable[[_Rest], Any], keep: int, is_live: bool) -> tuple:
         rest = _Rest(self._is_training)
 
         def run(background: Background) -> Any | None:
@@ -336,22 +342,22 @@ class _Results:
             finally:
                 self._rests_until[key] = time.monotonic() + rest.owed()
 
-        self._working[key] = step, rest, Background(run, name=_NAME), is_live
+        self._working[key] = step, rest, Background(run, name=_NAME), keep, is_live
         return self._working[key]
 
     def _collect(self, key: Hashable) -> None:
         """Take the results of all work that has ended. Raises the error of the work for `key`."""
         for other in [other for other, at_work in self._working.items() if not at_work[2].is_busy]:
-            step, _, background, is_live = self._working.pop(other)
+            step, _, background, keep, is_live = self._working.pop(other)
             if background.result is not None:
-                self._keep(other, step, background.result, is_live)
+                self._store(other, step, background.result, keep, is_live)
             elif background.error and other == key:
                 raise background.error
 
-    def _keep(self, key: Hashable, step: int, result: Any, is_live: bool) -> None:
+    def _store(self, key: Hashable, step: int, result: Any, keep: int, is_live: bool) -> None:
         if is_live and key in self._newest:  # nobody comes back to a step of a run that trains
             self._done.pop((key, self._newest[key]), None)
-        while len(self._done) >= _KEPT:
+        while len(self._done) >= keep:
             oldest = next(iter(self._done))
             del self._done[oldest]
             if self._newest.get(oldest[0]) == oldest[1]:

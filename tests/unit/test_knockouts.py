@@ -17,6 +17,7 @@ from microllm.insight.surprisal import token_surprisals
 from microllm.jobs import knockouts as module
 from microllm.jobs.background import running
 from microllm.jobs.knockouts import MEAN_CHARACTERS, Knockouts
+from microllm.model import parameter_count
 from microllm.train import validation_loss
 
 PARTS = (Part(0, 1), Part(1, None))
@@ -70,13 +71,14 @@ def test_a_map_is_computed_once_for_a_step_and_each_way(run, model, monkeypatch)
     assert len(counted) == 20
 
 
-def test_only_the_newest_results_are_kept(run, model):
+def test_only_the_newest_results_are_kept_fewer_of_a_large_model(run, model, monkeypatch):
+    monkeypatch.setattr(module, "_KEPT_BYTES", 4 * 4 * parameter_count(model.config, model.vocab_size) + 1)
     known = Knockouts()
-    for step in range(module._KEPT + 3):
+    for step in range(7):
         known.map(run, step, model, "zero", is_live=False, wait=patience())
         known.model(run, step, model, PARTS, "zero", is_live=False, wait=0)
-    assert len(known._maps._done) == len(known._models._done) == module._KEPT
-    for step in range(module._KEPT + 3):
+    assert len(known._maps._done) == len(known._models._done) == 4
+    for step in range(7):
         known.map(run, step, model, "mean", is_live=True, wait=patience())
     assert sum(key == (run.id, "mean") for key, _ in known._maps._done) == 1  # a run that trains does not go back
 

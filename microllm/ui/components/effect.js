@@ -58,7 +58,8 @@ export default function ({ data, parentElement: root }) {
     figure.classList.toggle("waits", !data.samples)
     if (!data.samples) return
     const { same, ends } = data.samples
-    set(figure.querySelector("figcaption"), i ? `without ${data.without}` : "whole model")
+    const ending = i && !ends[0][0] && !ends[1][0] ? ": the same text" : ""
+    set(figure.querySelector("figcaption"), i ? `without ${data.without}${ending}` : "whole model")
     const code = figure.querySelector("code")
     const shown = JSON.stringify([same, ends[i]])
     if (code.shown === shown) return
