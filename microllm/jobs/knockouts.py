@@ -279,7 +279,7 @@ class _Rest:
 
     def owed(self) -> float:
         """The seconds to rest for what was computed since the last rest. Called in the thread that computes."""
-        factor = max(0, running(_NAME) - 1) + _REST_FACTOR * self._is_training()
+        factor = max(1, running(_NAME)) * (1 + _REST_FACTOR * self._is_training()) - 1  # all such work shares one fifth
         return factor * (time.thread_time() - self._rested_at)
 
 
