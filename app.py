@@ -22,8 +22,8 @@ PAGES = [
     st.Page(front_door, title="MicroLLM", url_path="home", default=True, visibility="hidden"),
     TRAIN,
     st.Page("pages/attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),
-    st.Page("pages/generate.py", title="Generate", icon=":material/edit_note:", url_path="generate"),
     st.Page("pages/inside.py", title="Inside", icon=":material/account_tree:", url_path="inside"),
+    st.Page("pages/generate.py", title="Generate", icon=":material/edit_note:", url_path="generate"),
 ]
 
 shell.show(st.navigation(PAGES, position="top"))

@@ -18,7 +18,7 @@ import torch
 
 from microllm import PRESETS, Trainer, configs_from
 from microllm.insight.heads import distance_shares
-from microllm.insight.knockout import knocked_out, mean_outputs
+from microllm.insight.knockout import Part, knock_out, mean_outputs
 from microllm.insight.trace import trace_blocks
 from microllm.train import validation_loss
 
@@ -46,7 +46,7 @@ def measure(preset: str, changes: dict, seed: int) -> dict:
     rises = {}
     for layer in range(model_config.n_layer):
         for head in range(model_config.n_head):
-            rises[layer, head] = validation_loss(knocked_out(model, [(layer, head)], means), text) - loss
+            rises[layer, head] = validation_loss(knock_out(model, [Part(layer, head)], means), text) - loss
     sharpest, distance = shares.flatten(0, 1).max(dim=-1)
     return {
         "seed": seed,

@@ -1,4 +1,4 @@
-"""The Inside page: the parts of the model, with the numbers that each computes for a sentence of your choice."""
+"""The Inside page: what each part of the model computes for your sentence, and the model without some of its parts."""
 
 import streamlit as st
 
@@ -6,7 +6,7 @@ from microllm.ui import shell
 
 shell.enter("pages/inside.py", "Inside")
 
-from microllm.ui.parts import inside, run_line, text_fields
+from microllm.ui.parts import inside, knockout, run_line, text_fields
 from microllm.ui.state.view import look
 
 view = look()
@@ -15,12 +15,16 @@ with st.sidebar:
 run_line.run_line(view)
 mode = st.segmented_control(
     "Mode",
-    ["Parts"],
+    ["Parts", "Knock-out"],
     default="Parts",
     key="inside-mode",
     required=True,
     persist_state="session",
     label_visibility="collapsed",
 )
-if sentence and mode == "Parts":
+if mode == "Knock-out":
+    with st.sidebar:
+        knockout.panel(view)
+    knockout.knockout(view, sentence)
+elif sentence:
     inside.parts(view, sentence)

@@ -12,7 +12,7 @@ from microllm.ui.state.view import look
 
 view = look()
 
-run_line.run_line(view)
+run_line.run_line(view, is_whole=True)
 loss.loss(view)  # before the sidebar: on a return to this page one looks for the curve
 with st.sidebar:
     st.markdown("**Next run**")

@@ -220,7 +220,8 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             (f"The match is multiplied by 1 / √D = {one:.3f}" if D > 1 else "D is 1, so the match keeps its scale")
             + ("; a trained bias for the distance is added" if relative else "")
             + ("; the future is hidden (causal mask)." if config.causal else "; nothing is hidden: this model cheats."),
-            "the match of {row} and {column}, divided by √D" + (", + the bias of distance {distance}" if relative else ""),
+            "the match of {row} and {column}, divided by √D"
+            + (", + the bias of distance {distance}" if relative else ""),
             ("match",),
             (Head.__call__, ("scores", "future")),
         ),

@@ -39,6 +39,10 @@ class Runner:
         job = self._jobs.get(run_id)
         return job if job and job.is_alive() else None
 
+    def is_training(self) -> bool:
+        """True while a run trains in this process."""
+        return any(job.state == "training" and job.is_alive() for job in [*self._jobs.values()])
+
     def model_now(self, run: Run, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
         """(step, model) of a run now: a copy of the model in training (see TrainingJob.copy), or its newest snapshot.
 

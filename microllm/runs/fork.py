@@ -11,7 +11,7 @@ from ..config import LIVE, ModelConfig, TrainConfig, problems
 from ..data.decode import TextProblem
 from ..data.store import keep_text, load_text
 from ..data.texts import Text, load_corpus
-from ..insight.knockout import knocked_out, mean_outputs
+from ..insight.knockout import MEAN_CHARACTERS, Part, knock_out, mean_outputs
 from ..storage import write_atomically
 from ..tokenizer import CharTokenizer
 from ..train import validation_loss
@@ -24,9 +24,6 @@ from .run import Run
 
 CHANGES = (*LIVE, "max_steps", "eval_interval")
 """The settings that a fork can change."""
-
-AVERAGED_CHARACTERS = 2_000
-"""The held-out characters over which the output of a silenced head is averaged."""
 
 MIN_SHARE_LEFT = 0.5
 """The share of a new text that the parent must know, since unknown characters are removed. With less, most words would
@@ -106,8 +103,8 @@ def _silenced(
     new, losses = sorted(wanted.silenced_heads - config.silenced_heads), None
     if new:
         corpus = parent.load_corpus()
-        inputs, _ = corpus.validation_windows(config.block_size, AVERAGED_CHARACTERS)
-        without = knocked_out(model, new, mean_outputs(model, inputs.long()))
+        inputs, _ = corpus.validation_windows(config.block_size, MEAN_CHARACTERS)
+        without = knock_out(model, (Part(*head) for head in new), mean_outputs(model, inputs))
         losses = validation_loss(model, corpus), validation_loss(without, corpus)
         model = without
     return wanted, model.state_dict(), losses

@@ -16,6 +16,7 @@ from ..data.published import PUBLISHED_TEXTS
 from ..environment import grace_seconds
 from ..jobs.background import Background
 from ..jobs.head_scores import HeadScores
+from ..jobs.knockouts import Knockouts
 from ..jobs.runner import Runner
 from ..jobs.samples import Samples
 from ..runs import disk
@@ -55,6 +56,12 @@ def samples() -> Samples:
 def head_scores() -> HeadScores:
     """What the heads of all runs attend to at their snapshots, shared by all windows."""
     return HeadScores()
+
+
+@st.cache_resource(show_spinner=False)
+def knockouts() -> Knockouts:
+    """Models without some of their parts, and what each part is worth, shared by all windows."""
+    return Knockouts(lambda: runner().is_training())
 
 
 @st.cache_data(ttl=20.0, show_spinner=False)

@@ -16,7 +16,7 @@ from microllm.config import LIVE
 from microllm.data import texts
 from microllm.data.builtin import words_twice
 from microllm.data.store import load_text
-from microllm.insight.knockout import knocked_out, mean_outputs
+from microllm.insight.knockout import MEAN_CHARACTERS, Part, knock_out, mean_outputs
 from microllm.insight.trace import trace_blocks
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
@@ -162,10 +162,10 @@ def test_silenced_heads_say_in_a_fork_what_they_said_on_average_and_stay_silent(
     parent = train(new_run(n_layer=2, max_steps=20, position="relative"))
     made = fork(parent, 20, silenced="2.1", max_steps=40)
     assert made.read_info().model.silenced == "2.1"
-    inputs, _ = parent.load_corpus().validation_windows(8, 2_000)
-    then, means = parent.model_at(20), mean_outputs(parent.model_at(20), inputs.long())
+    inputs, _ = parent.load_corpus().validation_windows(8, MEAN_CHARACTERS)
+    then, means = parent.model_at(20), mean_outputs(parent.model_at(20), inputs)
     idx = inputs[:5].long()
-    torch.testing.assert_close(made.model_at(20)(idx)[0], knocked_out(then, [(1, 0)], means)(idx)[0])
+    torch.testing.assert_close(made.model_at(20)(idx)[0], knock_out(then, [Part(1, 0)], means)(idx)[0])
     corpus = parent.load_corpus()
     expected = [validation_loss(model, corpus) for model in (then, made.model_at(20))]
     assert made.read_info().parent.losses == pytest.approx(expected)

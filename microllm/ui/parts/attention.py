@@ -14,14 +14,13 @@ from ...insight.heads import bias_shares, head_scores
 from ...insight.trace import trace
 from ...model import MicroLLM
 from ...plots.attention import attention_figure, distance_data, distance_spec
-from ...runs.run import Run
 from ...tokenizer import known_ids
 from ..components.heads import heads
 from ..components.sentence import sentence
 from ..state.session import session
 from ..state.view import View
 from ..theme import mode
-from . import what_heads_do
+from . import knockout, what_heads_do
 from .live import live
 from .what_heads_do import Measured
 
@@ -44,11 +43,11 @@ class _Drawn:
         self._described: tuple = (None, None)
         self._drawn: tuple = (None, 0, None)
 
-    def traced(self, run: Run, step: int, text: str, model: MicroLLM) -> torch.Tensor:
+    def traced(self, view: View, step: int, text: str, model: MicroLLM) -> torch.Tensor:
         """The attention patterns of all heads on `text`, (L, H, N, N), in the model of this step."""
-        what = run.id, step, text
+        what = view.model_key, step, text
         if self._traced[0] != what:
-            self._traced = what, trace(model, known_ids(run.tokenizer, text)).pattern
+            self._traced = what, trace(model, known_ids(view.run.tokenizer, text)).pattern
         return self._traced[1]
 
     def described(self, what: tuple, describe: Callable[[], _T]) -> _T:
@@ -115,7 +114,7 @@ def _now(view: View, text: str) -> tuple[int, MicroLLM, torch.Tensor, Measured] 
     if (now := view.model(max_age=1.0, wait=0.1)) is None:
         return None
     step, model = now
-    pattern, known = _drawn().traced(view.run, step, text, model), what_heads_do.measured(view)
+    pattern, known = _drawn().traced(view, step, text, model), what_heads_do.measured(view)
     if known.problem:
         scores = head_scores(pattern, text, model.config.block_size, causal=model.config.causal)
         known = what_heads_do.on_the_sentence(known.problem, step, scores)
@@ -180,7 +179,7 @@ def _all_heads(
             return notes, [what_heads_do.number(score, *place) for place in places]
         return notes, [what_heads_do.label(known, *place) for place in places]
 
-    what = view.run.id, known.step, known.missing, len(known.over_time), known.problem, text, order
+    what = view.model_key, known.step, known.missing, len(known.over_time), known.problem, text, order
     notes, labels = _drawn().described(what, words)
     heads(
         pattern,
@@ -197,7 +196,7 @@ def _all_heads(
 def _heatmap(view: View, step: int, model: MicroLLM, pattern: torch.Tensor, text: str, row: DeltaGenerator) -> None:
     """The large map of the chosen head, `pattern` (N, N); its title goes into `row`."""
     drawn, (layer, head) = _drawn(), _chosen(model.config.n_layer, model.config.n_head)
-    what = (view.run.id, view.moment, text, layer, head, mode())
+    what = (view.model_key, view.moment, text, layer, head, mode())
     is_training = view.moment is None and view.job is not None and view.job.state == "training"
     heatmap_step, figure = drawn.heatmap(
         what,
@@ -227,6 +226,7 @@ def _measured(view: View, text: str) -> None:
     step, model, _, known = now
     layer, head = _chosen(model.config.n_layer, model.config.n_head)
     st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {step:,}**")
+    knockout.switch(view, layer, head)
     what_heads_do.describe(view, known, layer, head)
     if (by_distance := bias_shares(model)) is not None:
         _distance_chart(by_distance[layer, head])

@@ -74,7 +74,7 @@ def _play(view: View) -> None:
 
 def _predict(view: View, corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:
     """(what predicts, chances (V,)): the model at the displayed moment, or a counting table where there is no model."""
-    now = view.model(max_age=2.0, wait=0.2)
+    now = view.model(max_age=2.0, wait=0.2, whole=True)
     if now is None:
         n, chances = chances_of_tables(corpus.tables, passage)
         return f"No model yet, so a {n}-character table", chances

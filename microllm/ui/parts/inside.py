@@ -14,7 +14,6 @@ from ...insight.lens import lens
 from ...insight.trace import Trace, trace
 from ...model import MicroLLM
 from ...plots.attention import packed_shares
-from ...runs.run import Run
 from ...tokenizer import CharTokenizer, known_ids, visible
 from ..components.inside import inside, packed_numbers, packed_places, thumbnails
 from ..state.session import session
@@ -36,14 +35,14 @@ class _Seen:
     def __init__(self) -> None:
         self._traces: dict[str, tuple[tuple, Trace]] = {}
 
-    def traced(self, what: str, run: Run, step: int, text: str, model: MicroLLM) -> Trace:
+    def traced(self, what: str, view: View, step: int, text: str, model: MicroLLM) -> Trace:
         """The trace of `text` in the model of this step; `what` is "sentence" or "context"."""
-        asked = run.id, step, text
+        asked = view.model_key, step, text
         for found, kept in self._traces.values():
             if found == asked:
                 self._traces[what] = found, kept
                 return kept
-        self._traces[what] = asked, trace(model, known_ids(run.tokenizer, text))
+        self._traces[what] = asked, trace(model, known_ids(view.run.tokenizer, text))
         return self._traces[what][1]
 
 
@@ -62,7 +61,7 @@ def _tick(view: View, text: str) -> None:
         st.caption("Waiting for the first weights …")
         return
     step, model = now
-    data = _data(view.run, step, model, text)
+    data = _data(view, step, model, text)
     config = model.config
     inside(
         data,
@@ -84,9 +83,9 @@ def _choose(stage: str, layer: int, head: int) -> None:
     session().head = layer, head
 
 
-def _data(run: Run, step: int, model: MicroLLM, text: str) -> dict[str, Any]:
+def _data(view: View, step: int, model: MicroLLM, text: str) -> dict[str, Any]:
     """All that the component shows (see inside.js)."""
-    config, tokenizer, N = model.config, run.tokenizer, len(text)
+    config, tokenizer, N = model.config, view.run.tokenizer, len(text)
     known = anatomy.stages(config, model.vocab_size)
     layer, head = min(session().head[0], config.n_layer - 1), min(session().head[1], config.n_head - 1)
     stage = known.get(session().stage, known["characters"])
@@ -97,8 +96,8 @@ def _data(run: Run, step: int, model: MicroLLM, text: str) -> dict[str, Any]:
     start = max(0, place + 1 - size)
     context = text[start : start + size]
 
-    whole = _seen().traced("sentence", run, step, text, model)
-    traced = _seen().traced("context", run, step, context, model)
+    whole = _seen().traced("sentence", view, step, text, model)
+    traced = _seen().traced("context", view, step, context, model)
     ids = known_ids(tokenizer, context)
     return {
         "text": [visible(character) for character in text],

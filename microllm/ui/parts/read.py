@@ -119,7 +119,7 @@ def _own(view: View) -> str:
 
 
 def _sample(view: View) -> Sample | None:
-    generation = write.newest(view.run.id)
+    generation = write.newest(view)
     if generation is None or not any(sample.text for sample in generation.samples):
         st.info("This model has not written anything in this window yet: choose Write.", icon=":material/edit_note:")
         return None
@@ -188,13 +188,13 @@ def _tick(view: View, text: str, sample: Sample | None) -> None:
     if now is None:
         st.caption("The model has no weights yet.")
         return
-    run, readers = view.run, window.window().readers
-    if run.id not in readers or readers[run.id].text != text:
+    run, key, readers = view.run, view.model_key, window.window().readers
+    if key not in readers or readers[key].text != text:
         for before in readers.values():  # a window reads one text at a time
             before.stop()
         readers.clear()
-        readers[run.id] = _Reader(text)
-    read = readers[run.id].refresh(run, *now)
+        readers[key] = _Reader(text)
+    read = readers[key].refresh(run, *now)
     if read is None:
         st.caption("Reading …")
         return
@@ -227,7 +227,7 @@ def _summary(view: View, step: int, reading: TokenSurprisals) -> str:
     sentence = (
         f"At step {step:,}: loss **{mean:.3f} nats** per character on this text, as unsure as **{choices(mean)}**."
     )
-    val_losses = [loss for at, loss in view.history.val_losses if at <= step]
+    val_losses = [loss for at, loss in view.history.val_losses if at <= step and not view.without]
     return sentence + (f" Validation loss: {val_losses[-1]:.3f}." if val_losses else "")
 
 

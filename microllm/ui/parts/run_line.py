@@ -11,13 +11,21 @@ from ...runs.run import Run
 from ..state import navigation, ownership
 from ..state.view import View
 from ..words import literal
+from . import knockout
 from .gallery_note import gallery_note
 
 _ALWAYS = ("block_size", "n_embd", "n_head", "n_layer", "max_steps")
 
 
-def run_line(view: View) -> None:
-    """The settings of the displayed run, on one line. Not for a part that ticks."""
+def run_line(view: View, *, is_whole: bool = False) -> None:
+    """The settings of the displayed run, on one line; while parts of its model are knocked out, which ones instead.
+
+    `is_whole` on a page that shows the whole model in any case. Not for a part that ticks.
+    """
+    if view.without:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run-line"):
+            knockout.badge(view, is_whole=is_whole)
+        return
     if view.is_from_gallery:
         gallery_note(view.info.name, view.info.text.name, PRESETS[view.info.preset].title)
         return

@@ -141,7 +141,8 @@ def describe(view: View, known: Measured, layer: int, head: int) -> None:
     best = strongest(known.scores, layer, head)
     does = f"**{_WORDS[best.name].listed}**{_since(known, best.name, layer, head)}" if best else "**no clear pattern**"
     passage = "this sentence" if known.problem else f"{passage_length(view.info):,} held-out characters"
-    lines = [f"Attends to: {does}", f"Its attention on {passage} at step {known.step:,}:"]
+    whole = ", nothing knocked out" if view.without and not known.problem else ""
+    lines = [f"Attends to: {does}", f"Its attention on {passage} at step {known.step:,}{whole}:"]
     for score in known.scores:
         if score.name == "spread":
             lines.append(f"spread: {score.of(layer, head):.1f} of {score.chance:.1f} visible characters")

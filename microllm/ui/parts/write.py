@@ -51,7 +51,7 @@ def writing(view: View, prompt: str, row: DeltaGenerator) -> None:
             help="Stop writing",
             disabled=not is_writing,
             on_click=_stop,
-            args=(view.run.id,),
+            args=(view.model_key,),
         )
         st.download_button(
             "Download the text",
@@ -73,14 +73,14 @@ def writing(view: View, prompt: str, row: DeltaGenerator) -> None:
     )
 
 
-def newest(run_id: str) -> Generation | None:
-    """The newest generation with this run in this window, finished or not."""
-    return window.window().generations.get(run_id)
+def newest(view: View) -> Generation | None:
+    """The newest generation with the displayed model in this window, of whatever step, finished or not."""
+    return window.window().generations.get(view.model_key)
 
 
 def _generation(view: View, prompt: str) -> Generation | None:
     """The newest generation, if it has this prompt. Otherwise the page shows the next character's probabilities."""
-    generation = newest(view.run.id)
+    generation = newest(view)
     return generation if generation is not None and generation.samples[0].prompt == prompt else None
 
 
@@ -113,14 +113,14 @@ def _start() -> None:
     seeds = [st.session_state["sampling-seed"] + i for i in range(st.session_state["samples"])]
     try:
         view = look()  # the displayed run at the click, which may not be the one that the button was drawn for
-        _stop(view.run.id)
+        _stop(view.model_key)
         now = view.model(max_age=0.0)
         if now is None:
             raise ValueError("The model has no weights yet: try again in a second.")
         step, model = now
         length, samplings = st.session_state["length"], sampling.samplings()
         generation = Generation(model, view.run.tokenizer, prompt, length, samplings, seeds, step)
-        window.window().generations[view.run.id] = generation
+        window.window().keep(view.model_key, generation)
     except ValueError as problem:
         _report(prompt, problem)
         return
@@ -132,8 +132,8 @@ def _report(prompt: str, problem: ValueError) -> None:
     session().generation_problem = prompt, str(problem)
 
 
-def _stop(run_id: str) -> None:
-    if generation := newest(run_id):
+def _stop(model_key: tuple) -> None:
+    if generation := window.window().generations.get(model_key):
         generation.stop()
 
 

@@ -43,6 +43,10 @@ class Session:
     """The run that was started, opened or linked to; None before that, when pages show the first of the gallery."""
     moment: int | None = None
     """The step of a snapshot; None is live."""
+    without: tuple[str, ...] = ()
+    """The parts of the model that are knocked out on all pages, such as "2.3" and "2.ff" (see insight/knockout.py)."""
+    replaced_by: str = "mean"
+    """What a part that is knocked out says instead: its "mean" or "zero"."""
     problem: str | None = None
     """Why the last command failed, for the page to show once."""
     owner_keys: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Which run and moment a window shows, and the model at that moment."""
+"""Which run, moment and parts of the model a window shows, and the model at that moment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from ...data.decode import TextProblem
+from ...insight.knockout import Part, parts_of
+from ...jobs.knockouts import KnockedOut
 from ...jobs.training import TrainingJob
 from ...model import MicroLLM
 from ...runs import gallery
@@ -14,7 +17,7 @@ from ...runs.info import ACTIVE, RunInfo, RunProblem
 from ...runs.run import Run
 from ...runs.weights import WeightsProblem
 from .. import presence
-from ..server import opened, runner, use_one_thread
+from ..server import knockouts, opened, runner, use_one_thread
 from ..words import literal
 from . import link
 from .session import session
@@ -41,6 +44,15 @@ class View:
     """The step of the snapshot to show; None is live. (Not a widget's value: a late tick could overwrite that.)"""
     job: TrainingJob | None
     """The run's training job, while it trains in this server."""
+    without: tuple[Part, ...] = ()
+    """The parts of the model that are knocked out, in order."""
+    replaced_by: str = "mean"
+    """What these say instead: their "mean" over the held-out text, or "zero" where that text is not on this server."""
+
+    @property
+    def model_key(self) -> tuple:
+        """What tells the models of one step apart, for caches: the run, and what is knocked out of it."""
+        return self.run.id, self.without, self.without and self.replaced_by
 
     @property
     def is_from_gallery(self) -> bool:
@@ -70,11 +82,15 @@ class View:
         is_queued = self.job.waits_for is not None
         return is_queued or (self.job.seconds_to_turn() or 0.0) > _SOON_SECONDS * presence.refresh_slowdown()
 
-    def model(self, max_age: float = 0.5, wait: float = 2.0) -> tuple[int, MicroLLM] | None:
+    def model(self, max_age: float = 0.5, wait: float = 2.0, *, whole: bool = False) -> tuple[int, MicroLLM] | None:
         """(step, model) at this moment, to read from. None without weights; if they are damaged, the page says so.
 
-        A live model is a copy at most `max_age` seconds old, if it arrives within `wait` seconds.
+        A live model is a copy at most `max_age` seconds old, if it arrives within `wait` seconds. What is knocked out
+        is left out of it, unless the `whole` model is asked for.
         """
+        if self.without and not whole:
+            changed = self.knocked_out(max_age, wait)
+            return changed and (changed.step, changed.model)
         use_one_thread()
         try:
             if self.moment is not None:
@@ -84,13 +100,44 @@ class View:
             st.error(literal(str(problem)), icon=":material/error:")
             return None
 
+    def knocked_out(self, max_age: float = 0.5, wait: float = 2.0) -> KnockedOut | None:
+        """The model at this moment with and without the parts that are knocked out, both of one step; as `model`.
+
+        Of a run that trains, it may be a little older: means take a moment to compute.
+        """
+        if (now := self.model(max_age, wait, whole=True)) is None:
+            return None
+        is_live = self.is_live
+        return knockouts().model(self.run, *now, self.without, self.replaced_by, is_live=is_live, wait=wait)
+
+    @property
+    def is_live(self) -> bool:
+        """True when the displayed model is one that trains in this server."""
+        return self.moment is None and self.job is not None
+
 
 def look() -> View:
     """Read from disk what this window shows now. Raises RunProblem if its run was deleted."""
     shown = run()
     training = job()  # first: a run that ends during this call must not appear active in another process
     info, snapshots, chosen = shown.read_info(), shown.list_snapshots(), session().moment
-    return View(shown, info, shown.history.read(), snapshots, chosen if chosen in snapshots else None, training)
+    moment, without = chosen if chosen in snapshots else None, knocked_out_of(info)
+    replaced_by = session().replaced_by if not without or has_text(shown) else "zero"
+    return View(shown, info, shown.history.read(), snapshots, moment, training, without, replaced_by)
+
+
+def knocked_out_of(info: RunInfo) -> tuple[Part, ...]:
+    """The parts that are knocked out, as far as this run has them."""
+    return tuple(part for part in parts_of(info.model) if str(part) in session().without)
+
+
+def has_text(run: Run) -> bool:
+    """True if the text of the run is on this server, so that the mean outputs of its parts can be computed."""
+    try:
+        run.load_corpus()
+    except TextProblem:
+        return False
+    return True
 
 
 def run_id() -> str:

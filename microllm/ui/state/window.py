@@ -13,19 +13,28 @@ from ...jobs.generation import Generation
 from ...jobs.training import TrainingJob
 from .. import presence
 
+_MAX_GENERATIONS = 8
+
 
 class Window:
     """What one browser window keeps alive: its training jobs, and what is generated or packed for it."""
 
     def __init__(self) -> None:
         self.id = secrets.token_hex(8)
-        self.generations: dict[str, Generation] = {}
+        self.generations: dict[tuple, Generation] = {}  # by View.model_key
         self.readers: dict = {}
         self.packages: dict[str, Background] = {}
         self.last_command = -math.inf  # time.monotonic() when it ended
         self._held: dict[str, TrainingJob] = {}
         self._session = get_script_run_ctx().session_id
         presence.window_opened(self.id)
+
+    def keep(self, model_key: tuple, generation: Generation) -> None:
+        """Remember the newest generation with a model, and of other models only the latest few: each holds a model."""
+        self.generations.pop(model_key, None)
+        while len(self.generations) >= _MAX_GENERATIONS:
+            self.generations.pop(next(iter(self.generations))).stop()
+        self.generations[model_key] = generation
 
     def hold(self, job: TrainingJob) -> None:
         """Keep a training job alive until this window closes."""

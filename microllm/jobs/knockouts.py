@@ -1,0 +1,365 @@
+"""Knocked-out models and what a knock-out changes, computed in the background: neither pages nor training wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..inference import stream
+from ..insight.knockout import (
+    MEAN_CHARACTERS,
+    Change,
+    Means,
+    Part,
+    change,
+    knock_out,
+    mean_outputs,
+    parts_of,
+    standing_in,
+    window_losses,
+)
+from ..insight.surprisal import token_surprisals
+from ..model import MicroLLM, parameter_count
+from ..runs.run import Run
+from ..sample import Sampling
+from ..tokenizer import known_ids
+from .background import Background, running
+
+SAMPLE_CHARACTERS = 160
+SAMPLING = Sampling(temperature=0.8)
+"""How both samples are written, with seed 0."""
+
+_NAME = "knock-out"
+_REST_FACTOR = 4.0  # beside training: rest four times as long as it computes, so it takes a fifth of one core
+_MAX_REST_SECONDS = 2.0
+_ABANDONED_SECONDS = 15.0  # after the last window has asked
+_CHARACTERS_BETWEEN_RESTS = 16  # of a sample
+_KEPT_NUMBERS = 64  # means and losses of whole models
+_MAX_KEPT = 64  # results of each kind
+_KEPT_BYTES = 200_000_000  # of the models that they hold, which may have 42 MB each
+
+
+@dataclass(frozen=True)
+class KnockedOut:
+    """The model of training step `step` as it is, and without some `parts` (with their `means` instead, if any)."""
+
+    step: int
+    whole: MicroLLM
+    parts: tuple[Part, ...]
+    means: Means | None
+    model: MicroLLM
+
+
+@dataclass(frozen=True)
+class KnockoutMap:
+    """What each single knock-out costs the model of `step`, whose validation loss is `loss`, in nats per character."""
+
+    step: int
+    whole: MicroLLM
+    means: Means | None
+    loss: float
+    changes: dict[Part, Change]
+    losses: dict[Part | None, torch.Tensor]
+    """The loss of each validation window, without each part; None is the whole model."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is lost without `part` beside another one: without both, and how much of that is not the sum of the two."""
+
+    part: Part
+    alone: Change
+    both: Change
+    extra: Change
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What is different between the two models of `changed`.
+
+    `loss` is the validation loss before, and `change` by how much it rises. `samples` continue the same sentence with
+    the same seed, before and after. `nats` are the surprisals (N,) of a passage, before and after. Without the text of
+    the run, or if nothing is knocked out, there are only samples.
+    """
+
+    changed: KnockedOut
+    samples: tuple[str, str]
+    loss: float | None = None
+    change: Change | None = None
+    nats: tuple[torch.Tensor, torch.Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A result, None until there is one; how much is done (0 to 1), and what is known `so_far` of the next one."""
+
+    result: Any
+    share: float
+    so_far: Any = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while the first result is being computed."""
+        return self.result is None and self.share < 1
+
+
+class Knockouts:
+    """Everything about knock-outs that takes time, for all windows of this process.
+
+    `is_training` says whether a model trains here: then the work rests most of the time. Of a run that trains
+    (`is_live`) the result is the newest there is, of whatever step, until the next one is done. Work that nobody asks
+    about is given up.
+    """
+
+    def __init__(self, is_training: Callable[[], bool] = lambda: False) -> None:
+        self._models, self._maps = _Results(is_training), _Results(is_training)
+        self._effects, self._pairs = _Results(is_training), _Results(is_training)
+        self._known: dict[tuple, Any] = {}  # means and losses of whole models, which several results need
+
+    def model(
+        self, run: Run, step: int, model: MicroLLM, parts: tuple[Part, ...], by: str, *, is_live: bool, wait: float
+    ) -> KnockedOut | None:
+        """The `model` of `step` without some parts, replaced `by` their "mean" or by "zero".
+
+        Of a run that trains it comes within `wait` seconds or is an earlier one; otherwise it is always this one.
+        Raises TextProblem for "mean" when the text of the run is not on this server.
+        """
+
+        def work(_) -> KnockedOut:  # it rests afterwards: somebody waits for it
+            means = self._means(run, step, model, lambda: None) if by == "mean" else None
+            return KnockedOut(step, model, parts, means, knock_out(model, parts, means))
+
+        if is_live and by == "mean":
+            return self._models.ask((run.id, parts, by), step, work, _most_kept(model), is_live=True, wait=wait).result
+        return self._models.now((run.id, parts, by), step, work, _most_kept(model))
+
+    def map(self, run: Run, step: int, model: MicroLLM, by: str, *, is_live: bool, wait: float = 0.0) -> Measured:
+        """What each single knock-out costs: a KnockoutMap, and so far some of its changes. Raises TextProblem."""
+        windows = run.load_corpus().validation_windows(model.config.block_size)
+
+        def work(rest: _Rest) -> KnockoutMap:
+            means = self._means(run, step, model, rest) if by == "mean" else None
+            parts, rest.so_far = parts_of(model.config), {}
+            losses: dict[Part | None, torch.Tensor] = {None: self._losses(run, step, model, rest)}
+            for number, part in enumerate(parts):
+                rest.share = (number + 1) / (len(parts) + 1)
+                losses[part] = window_losses(knock_out(model, [part], means), *windows, rest)
+                rest.so_far = rest.so_far | {part: change(losses[None], losses[part])}
+            return KnockoutMap(step, model, means, losses[None].mean().item(), rest.so_far, losses)
+
+        return self._maps.ask((run.id, by), step, work, _most_kept(model), is_live=is_live, wait=wait)
+
+    def pairs(self, run: Run, singles: KnockoutMap, part: Part, wait: float = 0.0) -> Measured:
+        """`part` with each other part: a list of Pair, the one with the largest extra first. Raises TextProblem."""
+        windows = run.load_corpus().validation_windows(singles.whole.config.block_size)
+        others = [other for other in singles.changes if other != part]
+
+        def work(rest: _Rest) -> list[Pair]:
+            whole, first, pairs = singles.losses[None], singles.losses[part], []
+            for number, other in enumerate(others):
+                rest.share = number / len(others)
+                both = window_losses(knock_out(singles.whole, [part, other], singles.means), *windows, rest)
+                extra = standing_in(whole, first, singles.losses[other], both)
+                pairs.append(Pair(other, singles.changes[other], change(whole, both), extra))
+            return sorted(pairs, key=lambda pair: -pair.extra.nats)
+
+        key = run.id, part, singles.means is None
+        return self._pairs.ask(key, singles.step, work, _MAX_KEPT, is_live=False, wait=wait)
+
+    def effect(
+        self,
+        run: Run,
+        changed: KnockedOut,
+        sentence: str,
+        passage: torch.Tensor | None,
+        *,
+        is_live: bool,
+        wait: float = 0.0,
+    ) -> Measured:
+        """What a knock-out changes, on `sentence` and on a held-out `passage` (N,): an Effect.
+
+        `passage` is None when the text of the run is not on this server. Without any parts there are only samples.
+        """
+        prompt = known_ids(run.tokenizer, sentence)
+        both = changed.whole, changed.model
+
+        def work(rest: _Rest) -> Effect:
+            samples = [run.tokenizer.decode(_written(model, prompt, rest)) for model in both[: 1 + bool(changed.parts)]]
+            samples = samples[0], samples[-1]
+            if passage is None or not changed.parts:
+                return Effect(changed, samples)
+            stride = max(1, changed.model.config.block_size // 8)
+            rest.share = 0.2
+            nats = tuple(_surprisals(model, passage, stride, rest) for model in both)
+            rest.share = 0.4
+            before = self._losses(run, changed.step, changed.whole, rest)
+            rest.share = 0.7
+            windows = run.load_corpus().validation_windows(changed.model.config.block_size)
+            after = window_losses(changed.model, *windows, rest)
+            return Effect(changed, samples, before.mean().item(), change(before, after), nats)
+
+        where = None if passage is None else passage.numpy().tobytes()
+        key = run.id, changed.parts, changed.means is None, sentence, where
+        return self._effects.ask(key, changed.step, work, _most_kept(changed.whole), is_live=is_live, wait=wait)
+
+    def _means(self, run: Run, step: int, model: MicroLLM, rest: Callable[[], None]) -> Means:
+        def compute() -> Means:
+            inputs, _ = run.load_corpus().validation_windows(model.config.block_size, MEAN_CHARACTERS)
+            return mean_outputs(model, inputs, rest)
+
+        return self._once(("means", run.id, step), compute)
+
+    def _losses(self, run: Run, step: int, model: MicroLLM, rest: Callable[[], None]) -> torch.Tensor:
+        def compute() -> torch.Tensor:
+            return window_losses(model, *run.load_corpus().validation_windows(model.config.block_size), rest)
+
+        return self._once(("losses", run.id, step), compute)
+
+    def _once(self, key: tuple, compute: Callable[[], Any]) -> Any:
+        """Two threads may compute the same at the same moment; both get the same numbers."""
+        found = self._known.get(key)
+        if found is None:
+            found = compute()
+            while len(self._known) >= _KEPT_NUMBERS:
+                self._known.pop(next(iter(self._known)), None)
+            self._known[key] = found
+        return found
+
+
+def _most_kept(model: MicroLLM) -> int:
+    """How many results that hold such a model are kept."""
+    return max(2, min(_MAX_KEPT, _KEPT_BYTES // (4 * parameter_count(model.config, model.vocab_size))))
+
+
+def _written(model: MicroLLM, prompt: torch.Tensor, rest: Callable[[], None]) -> list[int]:
+    """The ids that `model` writes after `prompt` (N,)."""
+    written = []
+    for (chosen,) in stream(model, prompt[None], SAMPLE_CHARACTERS, SAMPLING, seed=0):
+        written.append(chosen.item())
+        if len(written) % _CHARACTERS_BETWEEN_RESTS == 0:
+            rest()
+    return written
+
+
+def _surprisals(model: MicroLLM, passage: torch.Tensor, stride: int, rest: Callable[[], None]) -> torch.Tensor:
+    def go_on() -> bool:
+        rest()
+        return False
+
+    return token_surprisals(model, passage, guesses=1, stride=stride, is_cancelled=go_on).nats
+
+
+class _GivenUp(Exception):
+    """Nobody waits for this work any more."""
+
+
+class _Rest:
+    """What work calls between its pieces: it rests beside training and beside other such work, or gives up."""
+
+    def __init__(self, is_training: Callable[[], bool]) -> None:
+        self.share = 0.0
+        self.so_far: Any = None
+        self.cancelled = threading.Event()
+        self.asked = time.monotonic()
+        self._is_training = is_training
+        self._rested_at = 0.0  # seconds that the thread had computed by then
+
+    def __call__(self) -> None:
+        if self.cancelled.is_set() or time.monotonic() - self.asked > _ABANDONED_SECONDS:
+            raise _GivenUp
+        self.cancelled.wait(min(self.owed(), _MAX_REST_SECONDS))
+        self._rested_at = time.thread_time()
+
+    def owed(self) -> float:
+        """The seconds to rest for what was computed since the last rest. Called in the thread that computes."""
+        factor = max(1, running(_NAME)) * (1 + _REST_FACTOR * self._is_training()) - 1  # all such work shares one fifth
+        return factor * (time.thread_time() - self._rested_at)
+
+
+class _Results:
+    """Results of slow work by key and step, each computed once; the newest are kept."""
+
+    def __init__(self, is_training: Callable[[], bool]) -> None:
+        self._is_training = is_training
+        self._lock = threading.Lock()
+        self._done: dict[tuple[Hashable, int], Any] = {}
+        self._newest: dict[Hashable, int] = {}
+        self._working: dict[Hashable, tuple[int, _Rest, Background, int, bool]] = {}
+        self._rests_until: dict[Hashable, float] = {}
+
+    def now(self, key: Hashable, step: int, work: Callable[[Callable[[], None]], Any], keep: int) -> Any:
+        """The result for this step, computed by the caller if it is not there yet; the newest `keep` are kept."""
+        with self._lock:
+            if (key, step) in self._done:
+                return self._done[key, step]
+        result = work(lambda: None)
+        with self._lock:
+            self._store(key, step, result, keep, is_live=False)
+        return result
+
+    def ask(
+        self, key: Hashable, step: int, work: Callable[[_Rest], Any], keep: int, *, is_live: bool, wait: float = 0.0
+    ) -> Measured:
+        """What is known now. Begins the work if it is due; the newest `keep` results are kept. Raises its error."""
+        with self._lock:
+            self._collect(key)
+            if (key, step) in self._done:
+                return Measured(self._done[key, step], 1.0)
+            at_work = self._working.get(key)
+            if at_work and at_work[0] != step and not is_live:
+                at_work[2].cancelled.set()
+                at_work = None
+            if at_work is None and not (is_live and time.monotonic() < self._rests_until.get(key, 0.0)):
+                at_work = self._begin(key, step, work, keep, is_live)
+            newest = self._done.get((key, self._newest[key])) if is_live and key in self._newest else None
+        if at_work is None:
+            return Measured(newest, 1.0)
+        _, rest, background, *_ = at_work
+        rest.asked = time.monotonic()
+        if wait and newest is None:
+            background.wait(wait)
+            with self._lock:
+                self._collect(key)
+                newest = self._done.get((key, at_work[0]))
+        return Measured(newest, rest.share, rest.so_far)
+
+    def _begin(self, key: Hashable, step: int, work: Callable[[_Rest], Any], keep: int, is_live: bool) -> tuple:
+        rest = _Rest(self._is_training)
+
+        def run(background: Background) -> Any | None:
+            rest.cancelled = background.cancelled
+            try:
+                return work(rest)
+            except _GivenUp:
+                return None
+            finally:
+                self._rests_until[key] = time.monotonic() + rest.owed()
+
+        self._working[key] = step, rest, Background(run, name=_NAME), keep, is_live
+        return self._working[key]
+
+    def _collect(self, key: Hashable) -> None:
+        """Take the results of all work that has ended. Raises the error of the work for `key`."""
+        for other in [other for other, at_work in self._working.items() if not at_work[2].is_busy]:
+            step, _, background, keep, is_live = self._working.pop(other)
+            if background.result is not None:
+                self._store(other, step, background.result, keep, is_live)
+            elif background.error and other == key:
+                raise background.error
+
+    def _store(self, key: Hashable, step: int, result: Any, keep: int, is_live: bool) -> None:
+        if is_live and key in self._newest:  # nobody comes back to a step of a run that trains
+            self._done.pop((key, self._newest[key]), None)
+        while len(self._done) >= keep:
+            oldest = next(iter(self._done))
+            del self._done[oldest]
+            if self._newest.get(oldest[0]) == oldest[1]:
+                del self._newest[oldest[0]]
+                self._rests_until.pop(oldest[0], None)
+        self._done[key, step] = result
+        self._newest[key] = step
