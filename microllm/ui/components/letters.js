@@ -207,9 +207,13 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     })
     const { why } = state.data
     const isShown = isAsking() && Boolean(why)
-    view.classList.toggle("asking", isShown)
+    if (view.classList.contains("asking") !== isShown) {
+      view.classList.toggle("asking", isShown)
+      const sample = state.samples.find(({ spans }) => spans.includes(state.marked))
+      if (sample) reveal(sample, state.marked) // its box may be lower now
+    }
     if (!isShown) return
-    drawWhy(find(".why"), why, chance)
+    drawWhy(find(".why.text"), find(".why.model"), why, chance)
     find("h4").textContent = why.title
     find(".about").textContent = why.summary
     const status = `${why.title} ${why.summary}`

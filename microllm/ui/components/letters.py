@@ -38,8 +38,9 @@ HTML = """
       <div class="bars"></div>
     </div>
     <p class="note"></p>
-    <div class="why"></div>
+    <div class="why text"></div>
   </section>
+  <section class="why model" aria-label="What the model did"></section>
   <p class="status" role="status"></p>
 </div>
 """

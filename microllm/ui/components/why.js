@@ -1,11 +1,12 @@
 // Why a character stands where it does: counts, places in the training text, attention, layers, and the copied piece.
-// `why`: title, summary, colors, and the parts, each null if it is not known: counts, places, attention, layers, piece.
+// `why`: title, summary, colors, and the parts, each null if it is not known: counts, places and piece, for the box of the
+// text, attention and layers, for the box of the model.
 
-function drawWhy(box, why, chance) {
-  const { key, css, ink } = glow(box, why.colors)
+function drawWhy(textBox, modelBox, why, chance) {
+  const { key, css, ink } = glow(textBox, why.colors)
   const now = JSON.stringify(why) + key
-  if (box.drawn === now) return // most ticks change nothing
-  box.drawn = now
+  if (textBox.drawn === now) return // most ticks change nothing
+  textBox.drawn = now
 
   const make = (tag, className, ...inside) => {
     const one = document.createElement(tag)
@@ -21,8 +22,8 @@ function drawWhy(box, why, chance) {
   }
   const note = (words) => make("p", "", words)
 
-  const chanceCell = (share, isOwn) => {
-    const one = cell(chance(share), isOwn ? "chance own" : "chance")
+  const chanceCell = (share) => {
+    const one = cell(chance(share), "chance")
     one.style.setProperty("--share", `${100 * share}%`)
     return one
   }
@@ -30,11 +31,11 @@ function drawWhy(box, why, chance) {
   const counts = ({ note: words, character, rows }) => {
     const titles = ["n", "context", "seen", `then ${character}`, "chance", "most often"]
     const lines = rows.map((row) => {
-      const line = make("tr", row.is_own ? "own" : "", head(row.n, "row"))
+      const line = make("tr", row.is_predictor ? "predictor" : "", head(row.n, "row"))
       if (row.seen === undefined) {
         const context = cell(row.context)
         context.colSpan = 3
-        line.append(context, chanceCell(row.chance, true), cell(""))
+        line.append(context, chanceCell(row.chance), cell(""))
         return line
       }
       const best = make("td", "best")
@@ -43,12 +44,13 @@ function drawWhy(box, why, chance) {
         one.title = `${glyph}: ${hits}`
         best.append(one)
       }
+      if (!row.best.length) best.append("–")
       best.setAttribute("aria-label", row.best.map(([glyph, hits]) => `${glyph} ${hits}`).join(", ") || "nothing")
       line.append(
         cell(row.context || "none", row.context ? "context" : ""),
         cell(row.seen, "number"),
         cell(row.hits, "number"),
-        chanceCell(row.chance, row.is_own),
+        chanceCell(row.chance),
         best,
       )
       return line
@@ -86,18 +88,18 @@ function drawWhy(box, why, chance) {
       "table",
       "layers",
       row("layer", rows.map((_, i) => head(String(i + 1), "col"))),
-      row("would write", rows.map(([glyph]) => cell(glyph, "context"))),
-      row("its chance", rows.map(([, best]) => cell(chance(best)))),
+      row("would write", rows.map(([glyph, best]) => make("td", "", make("b", "context", glyph), chance(best)))),
       row(`chance of ${character}`, rows.map(([, , ours]) => cell(chance(ours)))),
     )
     return [note(words), make("div", "scroll", table)]
   }
 
-  const piece = ({ note: words, text }) => (text ? [note(words), make("code", "piece", text)] : [note(words)])
+  const piece = ({ note: words, text }) => (text ? [note(words), make("mark", "piece", text)] : [note(words)])
 
-  const parts = { counts, places, attention, layers, piece }
-  const drawn = Object.keys(parts).filter((name) => why[name]).map((name) => make("section", "", ...parts[name](why[name])))
-  const { scrollTop } = box
-  box.replaceChildren(...drawn)
-  box.scrollTop = scrollTop
+  const show = (box, parts) => {
+    const known = Object.keys(parts).filter((name) => why[name])
+    box.replaceChildren(...known.map((name) => make("div", "", ...parts[name](why[name]))))
+  }
+  show(textBox, { counts, places, piece })
+  show(modelBox, { attention, layers })
 }

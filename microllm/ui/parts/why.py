@@ -187,7 +187,7 @@ def _summary(place: Place, counts: list[Count], model: ModelEvidence | None) -> 
 
 def _counts(view: View, place: Place, counts: list[Count], model: ModelEvidence | None) -> dict[str, Any]:
     decode, character = view.run.tokenizer.decode, _quoted(place.character)
-    its_own = place.model.n if isinstance(place.model, TableModel) else None
+    predicting = place.model.n if isinstance(place.model, TableModel) else None
     rows = [
         {
             "n": str(count.n),
@@ -196,19 +196,18 @@ def _counts(view: View, place: Place, counts: list[Count], model: ModelEvidence 
             "hits": f"{count.hits:,}",
             "chance": count.chance,
             "best": [[visible_alone(decode([i])), f"{hits:,}"] for i, hits in count.best],
-            "is_own": count.n == its_own,
+            "is_predictor": count.n == predicting,
         }
         for count in counts
     ]
     if model is not None:
         context = f"{place.seen} characters" if place.seen > 1 else "1 character"
-        rows.append({"n": "model", "context": context, "chance": model.chance, "is_own": True})
+        rows.append({"n": "model", "context": context, "chance": model.chance, "is_predictor": True})
     counted = predictor.counted_characters(view.run.load_corpus())
-    note = "How often each context occurs in the training text"
-    note += f" (its first {counted:,} characters)" if counted else ""
-    note += f", how often {character} follows, and the chance that a table of such counts gives it."
+    part = f" (its first {counted:,} characters)" if counted else ""
+    note = f"How often each context occurs in the training text{part}, and how often {character} follows."
     if model is not None:
-        note += " Compare the model's chance: does it agree with counting, or know better?"
+        note += " Does the model agree with counting, or know better?"
     return {"note": note, "character": character, "rows": rows}
 
 
@@ -221,8 +220,8 @@ def _places(view: View, place: Place, places: Places | None) -> dict[str, Any]:
     times = _times(places.total) if places.total < MAX_OCCURRENCES else f"{MAX_OCCURRENCES:,} times or more"
     first = f"of the first {MAX_OCCURRENCES:,}, " if places.total == MAX_OCCURRENCES else ""
     note = (
-        f"Of the context, the last {length} characters occur {times} in the training text; {first}{character} follows "
-        f"{_times(places.hits)}."
+        f"The last {length} characters before it occur {times} in the training text; {first}{character} "
+        f"{f'follows {_times(places.hits)}' if places.hits else 'never follows'}."
     )
     lines = []
     for at in places.places:
@@ -248,7 +247,7 @@ def _attention(place: Place, model: ModelEvidence) -> dict[str, Any]:
         for i in model.mean.argsort(descending=True)[:3].tolist()
     ]
     return {
-        "note": f"Mean attention of all heads when they predict {_quoted(place.character)}. The largest single share: "
+        "note": f"Mean attention of all heads when the model predicted {_quoted(place.character)}. The largest share: "
         f"layer {layer + 1}, head {head + 1} puts {percent(share)} on {target}.",
         "label": f"Mean attention: {', '.join(mean)}",
         "text": [visible(c) for c in place.context],
@@ -258,7 +257,7 @@ def _attention(place: Place, model: ModelEvidence) -> dict[str, Any]:
 
 def _layers(tokenizer: CharTokenizer, place: Place, model: ModelEvidence) -> dict[str, Any]:
     return {
-        "note": "What each layer would have written, if the model ended after it (logit lens).",
+        "note": "What the model would write if it ended after each layer (logit lens).",
         "character": _quoted(place.character),
         "rows": [[visible_alone(tokenizer.vocab[i]), best, ours] for i, best, ours in model.layers],
     }
@@ -268,8 +267,9 @@ def _piece(place: Place, piece: tuple[int, int], usual: list[int] | None) -> dic
     start, length = piece
     if not length:
         return {"note": "This character does not occur in the training text.", "text": ""}
+    characters = "1 character" if length == 1 else f"{length:,} characters"
     so_far = "" if place.is_final else " so far"
-    note = f"The longest piece around it that occurs in the training text has {length:,} characters{so_far}."
+    note = f"The longest piece around it that occurs in the training text has {characters}{so_far}."
     if usual:
         verdict = "So this is a copied piece." if length > usual[-1] else "So there is no sign of copying."
         note += (
@@ -295,4 +295,4 @@ def _line(text: str) -> str:
 
 
 def _times(number: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(number, f"{number:,} times")
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
