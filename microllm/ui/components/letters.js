@@ -154,9 +154,14 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     else {
       mark(number, place)
       setTriggerValue("picked", [number, place])
-      const { bottom } = find(".samples").getBoundingClientRect()
-      if (find(".place").getBoundingClientRect().top >= bottom) find(".place").scrollIntoView({ block: "nearest" })
+      showPlace()
     }
+  }
+
+  // On a phone it may be below the text, and out of sight.
+  const showPlace = () => {
+    const { bottom } = find(".samples").getBoundingClientRect()
+    if (find(".place").getBoundingClientRect().top >= bottom) find(".place").scrollIntoView({ block: "nearest" })
   }
 
   const mark = (number, place) => {
@@ -174,7 +179,10 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   const lock = (place) => {
     state.locked = place
     mark(0, place)
-    if (isAsking()) ask(true)
+    if (isAsking()) {
+      ask(true)
+      showPlace()
+    }
     describe()
   }
 

@@ -51,7 +51,7 @@ def context_of(model: TableModel) -> str:
     if model.n == 1:
         return "It sees no context: it predicts the same whatever comes before."
     previous = "the previous character" if model.n == 2 else f"the previous {model.n - 1} characters"
-    return f"It sees only {previous}. If they never occur in the training text, it gives all characters the same chance."
+    return f"It sees only {previous}. Where the training text never has them, all characters get the same chance."
 
 
 def choose(view: View) -> None:
