@@ -196,6 +196,12 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     drawWhetherWhy()
   }
 
+  const sayAlternatives = () => {
+    const { kind, place } = state.data
+    if (kind === "reading") describe()
+    else say(place.title, place.about, place.note)
+  }
+
   // The bars until the server has answered, and again at once when they are chosen.
   const drawWhetherWhy = () => {
     const tabs = find(".tabs")
@@ -219,6 +225,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       view.classList.toggle("asking", isShown)
       const sample = state.samples.find(({ spans }) => spans.includes(state.marked))
       if (sample) reveal(sample, state.marked) // its box may be lower now
+      if (!isShown) sayAlternatives()
     }
     if (!isShown) return
     drawWhy(find(".why.text"), find(".why.model"), why, chance)

@@ -241,15 +241,14 @@ def _places(view: View, place: Place, places: Places | None) -> dict[str, Any]:
 def _attention(place: Place, model: ModelEvidence) -> dict[str, Any]:
     layer, head, at, share = model.strongest
     back = place.seen - at
-    target = f"{_quoted(place.context[at])} ({back} back)"
-    mean = [
-        f"{_quoted(place.context[i])} ({place.seen - i} back) {percent(model.mean[i].item())}"
-        for i in model.mean.argsort(descending=True)[:3].tolist()
-    ]
+    most = model.mean.argsort(descending=True).tolist()
+    shares = [f"{_quoted(place.context[i])} {percent(model.mean[i].item())}" for i in most]
+    distance = "just before it" if back == 1 else f"{back} characters before it"
     return {
-        "note": f"Mean attention of all heads when the model predicted {_quoted(place.character)}. The largest share: "
-        f"layer {layer + 1}, head {head + 1} puts {percent(share)} on {target}.",
-        "label": f"Mean attention: {', '.join(mean)}",
+        "note": f"Mean attention of all heads when the model predicted {_quoted(place.character)} (most: {shares[0]}). "
+        f"The largest share: layer {layer + 1}, head {head + 1} puts {percent(share)} on the "
+        f"{_quoted(place.context[at])} {distance}.",
+        "label": f"Mean attention: {', '.join(shares[:3])}",
         "text": [visible(c) for c in place.context],
         "shares": packed_shares(model.mean),
     }
@@ -273,8 +272,8 @@ def _piece(place: Place, piece: tuple[int, int], usual: list[int] | None) -> dic
     if usual:
         verdict = "So this is a copied piece." if length > usual[-1] else "So there is no sign of copying."
         note += (
-            f" Around {len(usual)} characters of the held-out text, which cannot have been copied, it has {usual[0]} "
-            f"to {usual[-1]} (median {statistics.median_low(usual)}). {verdict}"
+            f" For {len(usual)} characters of the held-out text, which no model has seen, it has {usual[0]} to "
+            f"{usual[-1]} (median {statistics.median_low(usual)}). {verdict}"
         )
     text = place.text[start : start + length]
     shown = text if length <= 2 * _CONTEXT else f"{text[:_CONTEXT]} … {text[-_CONTEXT:]}"
