@@ -272,7 +272,7 @@ def _piece(place: Place, piece: tuple[int, int], usual: list[int] | None) -> dic
     if usual:
         verdict = "So this is a copied piece." if length > usual[-1] else "So there is no sign of copying."
         note += (
-            f" For {len(usual)} characters of the held-out text, which no model has seen, it has {usual[0]} to "
+            f" For {len(usual)} characters of the held-out text, which is never trained on, it has {usual[0]} to "
             f"{usual[-1]} (median {statistics.median_low(usual)}). {verdict}"
         )
     text = place.text[start : start + length]
