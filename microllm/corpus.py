@@ -140,6 +140,34 @@ class CountingTables:
         place = torch.searchsorted(ngrams, keys).clamp(max=len(ngrams) - 1)
         return torch.where(ngrams[place] == keys, counts[place], 0)
 
+    def keys(self, ids: torch.Tensor) -> torch.Tensor:
+        """Sequences of ids (..., k) as one integer each (...); 0 for the empty sequence."""
+        digits = self.vocab_size ** torch.arange(ids.shape[-1] - 1, -1, -1)
+        return (ids.long() * digits).sum(dim=-1)
+
+    def followers(self, contexts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """How often each character follows some contexts (..., k) of 0 to 4 ids, and how often each context occurs.
+
+        That is (..., V) and (...). Sequences with the same context are neighbors in the sorted table of k + 1.
+        """
+        keys, n = self.keys(contexts), contexts.shape[-1] + 1
+        hits = torch.zeros(keys.numel(), self.vocab_size, dtype=torch.long)
+        if n in self._ngrams:
+            ngrams, counts = self._ngrams[n]
+            lowest = keys.flatten() * self.vocab_size
+            first, end = torch.searchsorted(ngrams, torch.stack([lowest, lowest + self.vocab_size]))
+            rows = torch.arange(len(first)).repeat_interleave(end - first)
+            before = (end - first).cumsum(0) - (end - first)  # how many belong to the contexts before
+            places = torch.arange(len(rows)) + (first - before)[rows]
+            hits[rows, ngrams[places] % self.vocab_size] = counts[places]
+        seen = self.count(keys, n - 1) if n > 1 else torch.full_like(keys, self.length)
+        return hits.reshape(*keys.shape, self.vocab_size), seen
+
+    def chances(self, contexts: torch.Tensor) -> torch.Tensor:
+        """The probability (..., V) of each next character after contexts (..., k): a table of k + 1 characters."""
+        hits, seen = self.followers(contexts)
+        return (hits + self.smoothing).double() / (seen + self.smoothing * self.vocab_size)[..., None]
+
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor, n: int) -> float:
         """The mean of -ln p over all positions of windows (N, T), in nats per character; sequences of n characters.
 

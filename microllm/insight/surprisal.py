@@ -75,6 +75,13 @@ def token_surprisals(
     return TokenSurprisals(torch.cat(nats), torch.cat(best), torch.cat(chances))
 
 
+def context_start(model: MicroLLM, at: int, length: int, stride: int) -> int:
+    """Where the context of character `at` begins when `token_surprisals` reads a text of this length."""
+    size, stride = model.config.block_size, stride if model.config.causal else 1
+    windows = -(-max(0, at - size) // stride)  # after the first one
+    return max(0, min(windows * stride, length - 1 - size))
+
+
 def _logits(model: MicroLLM, ids: torch.Tensor, stride: int) -> Iterator[torch.Tensor]:
     """The logits of the character after each of ids (N,), in order, some rows (n, V) at a time."""
     size = min(len(ids), model.config.block_size)

@@ -1,6 +1,7 @@
 """The generate page: the bars follow the controls; a text is written, changed, stopped, kept and read."""
 
 import json
+import math
 from time import sleep as wait
 from types import SimpleNamespace
 
@@ -8,13 +9,17 @@ import pytest
 import streamlit as st
 from making import wait_until
 from patience import patience
-from play import click, complaints, go_to, keys, new_run, open_app, said
+from play import TINY, click, complaints, go_to, keys, new_run, open_app, said
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
-from microllm.inference import scored_stream
+from microllm.config import REFERENCE_NAMES
+from microllm.data.store import forget_text
+from microllm.data.texts import load_corpus
+from microllm.inference import next_logits, scored_stream
 from microllm.insight.surprisal import token_surprisals
+from microllm.insight.table_model import TableModel
 from microllm.jobs import generation
-from microllm.tokenizer import known_ids
+from microllm.tokenizer import known_ids, visible
 from microllm.ui import server
 from microllm.ui.parts import read as read_part
 from microllm.ui.parts import write as write_part
@@ -406,6 +411,156 @@ def test_the_reading_follows_the_moment_on_show(at, finished_run):
     read = token_surprisals(finished_run.model_at(0), known_ids(finished_run.tokenizer, texts(at)[0]))
     wait_until(lambda: f"{read.mean:.3f}" in said(at.run()))  # it is read in the background
     assert "step 0" in said(at)
+
+
+# ---------------------------------------------------------------- why this character
+
+CLOSED, OPEN = -1, -2
+
+
+def rows(at) -> dict[str, dict]:
+    """What is said about the chosen character by each table, "1" to "5", and by the model."""
+    return {row["n"]: row for row in letters(at)["why"]["counts"]["rows"]}
+
+
+def shown_training_text(run) -> str:
+    return visible(run.tokenizer.decode(run.load_corpus().train), keep=" ")
+
+
+def test_one_click_tells_why_a_character_was_written(at, finished_run):
+    text = write(at)
+    tell(at, "picked", [0, 40])
+    assert letters(at)["why"] is None and letters(at)["asked"] == CLOSED
+    tell(at, "asked", OPEN)
+    why, character = letters(at)["why"], text[45]
+    assert letters(at)["asked"] == OPEN and why["title"] and why["summary"]
+    train = finished_run.tokenizer.decode(finished_run.load_corpus().train)
+    for n in (2, 3, 4, 5):
+        context = text[45 - (n - 1) : 45]
+        seen = sum(train.startswith(context, i) for i in range(len(train)))
+        hits = sum(train.startswith(context + character, i) for i in range(len(train)))
+        row = rows(at)[str(n)]
+        assert (row["seen"], row["hits"]) == (f"{seen:,}", f"{hits:,}")
+    (own,) = (bar["model"] for bar in bars(at) if bar["written"])
+    assert rows(at)["model"]["chance"] == pytest.approx(own, rel=0.01)
+    for line in why["places"]["lines"]:
+        assert line["context"] + line["next"] in shown_training_text(finished_run)
+    assert why["piece"]["text"] in shown_training_text(finished_run)
+    assert why["piece"]["text"] in visible(text, keep=" ")
+    assert visible(text[:45]).endswith("".join(why["attention"]["text"]))
+    assert len(why["layers"]["rows"]) == TINY["n_layer"]
+    assert why["layers"]["rows"][-1][2] == pytest.approx(own, rel=0.01)
+    tell(at, "picked", [0, 41])
+    assert letters(at)["why"]["title"] != why["title"]
+    tell(at, "asked", CLOSED)
+    assert letters(at)["why"] is None
+
+
+def test_why_is_told_of_a_text_that_is_read_with_the_numbers_of_the_reading(at, monkeypatch):
+    monkeypatch.setattr(read_part, "_PASSAGE_CHARACTERS", 60)
+    switch(at, "view", "Read")
+    tell(at, "asked", OPEN)
+    assert letters(at)["asked"] == OPEN and letters(at)["why"]["counts"] is None
+    for place in (1, 7, 40):
+        tell(at, "asked", place)
+        assert letters(at)["asked"] == place
+        assert rows(at)["model"]["chance"] == pytest.approx(math.exp(-letters(at)["nats"][place] / 100), rel=0.02)
+    tell(at, "asked", 0)  # nothing comes before it
+    assert letters(at)["why"]["counts"] is None
+    click(at, "next-passage")
+    assert letters(at)["asked"] == OPEN  # a character of another text was chosen
+
+
+def test_what_was_never_offered_is_not_asked(at):
+    write(at)
+    for value in (0, 10**6, "why", None, [1]):
+        tell(at, "asked", value)
+        assert letters(at)["asked"] == CLOSED
+    switch(at, "view", "Read")
+    for value in (len(texts(at)[0]), -3, True, 2.5):
+        tell(at, "asked", value)
+        assert letters(at)["asked"] == CLOSED
+
+
+def test_without_the_text_why_still_tells_what_the_model_did(at, finished_run):
+    write(at)
+    forget_text(finished_run.read_info().text.sha256)
+    load_corpus.cache_clear()
+    tell(at, "picked", [0, 30])
+    tell(at, "asked", OPEN)
+    why = letters(at)["why"]
+    assert why["counts"] is why["places"] is why["piece"] is None
+    assert finished_run.read_info().text.name in why["summary"]
+    assert why["attention"]["text"] and why["layers"]["rows"]
+
+
+# ---------------------------------------------------------------- counting tables
+
+
+def predict_with(at, key: str):
+    at.selectbox(key="predict-with").set_value(key).run()
+    assert not at.exception
+    return at
+
+
+def test_a_counting_table_writes_and_its_sample_says_so(at, finished_run):
+    by_model = write(at)
+    predict_with(at, "table_3")
+    assert texts(at) == ["word "]
+    corpus = finished_run.load_corpus()
+    table = TableModel(corpus.tables, 3)
+    p = next_logits(table, known_ids(finished_run.tokenizer, "word ")[None])[0].softmax(-1)
+    shown = {bar["character"]: bar["model"] for bar in bars(at)}
+    (best,) = finished_run.tokenizer.decode([p.argmax()])
+    assert shown[best] == pytest.approx(p.max().item(), rel=0.01)
+    by_table = write(at)
+    assert by_table != by_model and len(by_table) == len(by_model)
+    (sample,) = letters(at)["samples"]
+    assert "3-character table" in sample["name"] and "3-character table" in said(at)
+    assert "step 20" not in "".join(caption.value for caption in at.main.caption if "characters from" in caption.value)
+    tell(at, "picked", [0, 30])
+    tell(at, "asked", OPEN)
+    why = letters(at)["why"]
+    assert "model" not in rows(at) and why["attention"] is why["layers"] is None
+    (own,) = (bar["model"] for bar in bars(at) if bar["written"])
+    assert [n for n, row in rows(at).items() if row["is_predictor"]] == ["3"]
+    assert rows(at)["3"]["chance"] == pytest.approx(own, rel=0.01)
+    predict_with(at, "model")
+    assert texts(at) == [by_model]
+    predict_with(at, "table_3")
+    assert texts(at) == [by_table]
+
+
+@pytest.mark.parametrize("key", ["table_1", "table_2", "table_5"])
+def test_a_counting_table_reads_a_text(at, finished_run, key):
+    predict_with(switch(at, "view", "Read"), key)
+    corpus, n = finished_run.load_corpus(), int(key[-1])
+    read = token_surprisals(TableModel(corpus.tables, n), known_ids(finished_run.tokenizer, texts(at)[0]))
+    assert letters(at)["nats"][1:] == pytest.approx([100 * nats for nats in read.nats[1:].tolist()], abs=1)
+    assert f"{read.mean:.3f}" in said(at)
+    assert f"{finished_run.read_info().references[key]:.3f}" in said(at)
+    assert "step" not in "".join(one.value for one in at.main.markdown if f"{read.mean:.3f}" in one.value)
+    assert letters(at)["who"] != "the model"
+
+
+def test_the_model_can_read_what_a_table_wrote(at):
+    predict_with(at, "table_2")
+    text = write(at)
+    predict_with(switch(switch(at, "view", "Read"), "reading-source", "sample"), "model")
+    assert texts(at) == [text]
+    assert REFERENCE_NAMES["table_2"] in said(at)
+    assert letters(at)["who"] == "the model"
+
+
+def test_a_table_without_its_text_says_what_is_missing_and_the_model_still_writes(at, finished_run):
+    forget_text(finished_run.read_info().text.sha256)
+    load_corpus.cache_clear()
+    predict_with(at, "table_5")
+    assert finished_run.read_info().text.name in at.info[0].value
+    click(at, "generate")
+    assert complaints(at) and texts(at) == ["word "]
+    predict_with(at, "model")
+    assert not at.info and len(write(at)) == len("word ") + 400
 
 
 # ---------------------------------------------------------------- coming and going

@@ -8,6 +8,7 @@ from driving import (
     button,
     finished_run,
     mount,
+    nameless_pictures,
     press,
     press_start,
     settle,
@@ -107,6 +108,7 @@ def test_the_keyboard_alone_can_choose_another_character(page, server):
     expect(characters(page).nth(5)).to_have_attribute("aria-selected", "true")
     until(page, lambda: title(page) == shown_after(before[: len(PROMPT) + 5]), "the bars of that place")
     settle(page)
+    page.keyboard.press("Tab")  # to the choice between alternatives and why
     page.keyboard.press("Tab")
     if "✓" in bars(page).first.inner_text():
         page.keyboard.press("Tab")
@@ -114,6 +116,32 @@ def test_the_keyboard_alone_can_choose_another_character(page, server):
     until(page, lambda: text(page) != before and len(text(page)) == len(before), "another text")
     assert text(page)[: len(PROMPT) + 5] == before[: len(PROMPT) + 5]
     assert page.evaluate(FOCUSED) == "bar written"  # the focus stays where it was
+
+
+def test_one_click_tells_why_a_character_is_there_beside_the_text(page, server):
+    page.set_viewport_size({"width": 1280, "height": 800})
+    open_with_a_model(page, server)
+    write(page)
+    characters(page).nth(30).click()
+    until(page, lambda: bars(page).filter(has_text="✓").count() == 1, "its bars")
+    tabs, table = page.locator(".letters .tabs button"), page.locator(".letters .counts tbody tr")
+    tabs.nth(1).click()
+    until(page, lambda: table.count() == 6, "a row for each table and the model")
+    assert bars(page).count() == 0
+    for part in (page.locator(".letters code"), page.locator(".letters .counts"), page.locator(".letters .layers")):
+        expect(part).to_be_in_viewport()
+    assert not nameless_pictures(page)
+    before = title(page)
+    characters(page).nth(31).click()
+    until(page, lambda: title(page) != before, "another character's")
+    tabs.nth(1).press("ArrowLeft")
+    until(page, lambda: bars(page).count() > 0, "the bars again")
+    tabs.nth(0).press("ArrowRight")
+    at(page, "view").locator("button").nth(1).click()  # it stays open for a text that is read
+    until(page, lambda: characters(page).count() > 100 and not table.count(), "a passage, and no character chosen")
+    characters(page).nth(12).click()
+    until(page, lambda: table.count() == 6, "why, in a text that is read")
+    assert not page.errors
 
 
 FOCUSED = """() => {

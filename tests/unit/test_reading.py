@@ -23,7 +23,7 @@ from microllm.insight.memorization import (
     real_words,
     words,
 )
-from microllm.insight.surprisal import token_surprisals, top1_accuracy
+from microllm.insight.surprisal import context_start, token_surprisals, top1_accuracy
 from microllm.model import MicroLLM
 
 SIZE, V = 8, 11
@@ -92,6 +92,18 @@ def test_a_model_that_cheats_cannot_see_the_answer_when_it_reads():
     read, changed = (token_surprisals(model, one, stride=SIZE) for one in (ids, other))
     assert torch.equal(read.nats[1:-1], changed.nats[1:-1])
     assert torch.equal(read.chances, changed.chances)
+
+
+@pytest.mark.parametrize("stride", range(1, SIZE + 1))
+@pytest.mark.parametrize("length", [2, SIZE, SIZE + 1, SIZE + 2, 31, 40])
+@pytest.mark.parametrize("causal", [True, False])
+def test_the_context_that_each_character_was_read_from_is_known(stride, length, causal):
+    model, ids = new_model(causal=causal), text(length)
+    read = token_surprisals(model, ids, stride=stride)
+    for t in range(1, length):
+        start = context_start(model, t, length, stride)
+        assert 0 <= start < t <= start + SIZE
+        assert read.nats[t].item() == pytest.approx(-math.log(slow_chances(model, ids[start:t])[ids[t]]), abs=1e-4)
 
 
 def test_the_mean_leaves_the_first_character_out():

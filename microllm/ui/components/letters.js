@@ -1,12 +1,16 @@
 // Texts tinted by surprisal, and beside them the probabilities at one place.
 // Writing: a click or Enter on a character asks the server for its bars; a bar is a button that chooses its character.
 // Reading: what the model expected at each place comes with the text, so pointing needs no server.
+// Both: the server also says why a character stands where it does (why.js), when somebody asks.
 
-const percent = (share) => (share > 0 && share < 0.005 ? "< 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
+const CLOSED = -1 // `asked`: the alternatives are shown
+const OPEN = -2 // `asked`: why; in a reading, before a character is chosen (later it is the character's place)
+
+const chance = (share) => (share > 0 && share < 0.005 ? "< 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const view = root.querySelector(".letters")
-  const state = (view.state ??= { samples: [], bars: [], at: null, locked: null, hovered: null })
+  const state = (view.state ??= { samples: [], bars: [], at: null, locked: null, hovered: null, choice: new Choice() })
   state.data = data
   view.dataset.kind = data.kind
   view.style.setProperty("--many", data.samples.length > 1 ? 1 : 0)
@@ -150,9 +154,14 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     else {
       mark(number, place)
       setTriggerValue("picked", [number, place])
-      const { bottom } = find(".samples").getBoundingClientRect()
-      if (find(".place").getBoundingClientRect().top >= bottom) find(".place").scrollIntoView({ block: "nearest" })
+      showPlace()
     }
+  }
+
+  // On a phone it may be below the text, and out of sight.
+  const showPlace = () => {
+    const { bottom } = find(".samples").getBoundingClientRect()
+    if (find(".place").getBoundingClientRect().top >= bottom) find(".place").scrollIntoView({ block: "nearest" })
   }
 
   const mark = (number, place) => {
@@ -170,7 +179,60 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   const lock = (place) => {
     state.locked = place
     mark(0, place)
+    if (isAsking()) {
+      ask(true)
+      showPlace()
+    }
     describe()
+  }
+
+  // ---- why
+
+  const isAsking = () => state.choice.shown !== CLOSED
+
+  const ask = (isWhy) => {
+    const place = state.data.kind === "reading" ? (state.locked ?? OPEN) : OPEN
+    state.choice.make(isWhy ? place : CLOSED, view)
+    drawWhetherWhy()
+  }
+
+  const sayAlternatives = () => {
+    const { kind, place } = state.data
+    if (kind === "reading") describe()
+    else say(place.title, place.about, place.note)
+  }
+
+  // The bars until the server has answered, and again at once when they are chosen.
+  const drawWhetherWhy = () => {
+    const tabs = find(".tabs")
+    tabs.hidden = (state.data.asked ?? null) === null
+    Array.from(tabs.children).forEach((tab, i) => {
+      const isChosen = isAsking() === (i === 1)
+      tab.setAttribute("aria-checked", String(isChosen))
+      tab.tabIndex = isChosen ? 0 : -1
+      tab.onclick = () => isAsking() === (i === 1) || ask(i === 1)
+      tab.onkeydown = (event) => {
+        if (!event.key.startsWith("Arrow")) return
+        const other = tabs.children[1 - i]
+        other.focus()
+        other.click()
+        event.preventDefault()
+      }
+    })
+    const { why } = state.data
+    const isShown = isAsking() && Boolean(why)
+    if (view.classList.contains("asking") !== isShown) {
+      view.classList.toggle("asking", isShown)
+      const sample = state.samples.find(({ spans }) => spans.includes(state.marked))
+      if (sample) reveal(sample, state.marked) // its box may be lower now
+      if (!isShown) sayAlternatives()
+    }
+    if (!isShown) return
+    drawWhy(find(".why.text"), find(".why.model"), why, chance)
+    find("h4").textContent = why.title
+    find(".about").textContent = why.summary
+    const status = `${why.title} ${why.summary}`
+    if (find(".status").textContent !== status) find(".status").textContent = status
   }
 
   const hover = (number, place) => {
@@ -215,10 +277,10 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       bar.drawn.style.width = `${100 * drawn}%`
       bar.row.classList.toggle("written", written)
       const isReading = state.data.kind === "reading"
-      bar.share.textContent = `${drawn > 0 || isReading ? percent(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
+      bar.share.textContent = `${drawn > 0 || isReading ? chance(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
       if (isReading) return
-      const chance = drawn > 0 ? percent(drawn) : "excluded"
-      bar.row.setAttribute("aria-label", `${name(character)}: ${chance}${written ? ", in the text" : ", choose it"}`)
+      const drawnChance = drawn > 0 ? chance(drawn) : "excluded"
+      bar.row.setAttribute("aria-label", `${name(character)}: ${drawnChance}${written ? ", in the text" : ", choose it"}`)
       bar.row.setAttribute("aria-disabled", String(written)) // unlike a disabled button, it keeps the focus
       bar.row.onclick = () => written || setTriggerValue("pressed", character)
     })
@@ -231,11 +293,13 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   }
 
   const describe = () => {
+    if (isAsking() && state.data.why) return drawWhetherWhy()
     const { guesses, percents, nats, note } = state.data
+    const who = state.data.who ?? "the model"
     const { characters } = state.samples[0]
     const place = state.hovered ?? state.locked
     if (place === null || place >= characters.length) {
-      say("What the model expected", "Point at a character, tap it, or use the arrow keys.", note)
+      say(`What ${who} expected`, "Point at a character, tap it, or use the arrow keys.", note)
       drawBars([])
       find(".status").textContent = ""
       return
@@ -248,7 +312,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     } else {
       const surprisal = nats[place] / 100
       const odds = Math.exp(surprisal)
-      const words = `Surprisal ${surprisal.toFixed(2)} nats: the model gave this character 1 chance in ${odds < 10 ? odds.toFixed(1) : Math.round(odds)}.`
+      const words = `Surprisal ${surprisal.toFixed(2)} nats: ${who} gave this character 1 chance in ${odds < 10 ? odds.toFixed(1) : Math.round(odds)}.`
       say(`${character}  after …${isolated(before)}`, words, note)
       const k = percents.length / characters.length
       const all = Array.from(guesses).slice(place * k, (place + 1) * k)
@@ -269,12 +333,14 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     find(".samples").append(sample.box)
   }
   for (const sample of state.samples.splice(data.samples.length)) sample.box.remove()
+  state.choice.update(data.asked ?? CLOSED, (asked) => setTriggerValue("asked", asked))
   data.samples.forEach((one, i) => write(state.samples[i], one))
   if (data.kind === "reading") {
     if (state.text !== data.samples[0].text) Object.assign(state, { text: data.samples[0].text, locked: null, hovered: null })
     const [start, length] = data.marked
     state.samples[0].spans.forEach((span, i) => span.classList.toggle("copied", i >= start && i < start + length))
     mark(0, state.locked)
+    drawWhetherWhy()
     describe()
   } else {
     mark(...data.chosen)
@@ -282,6 +348,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     say(title, about, note)
     drawBars(rows)
     const status = `${title}. ${about}`
-    if (find(".status").textContent !== status) find(".status").textContent = status
+    if (!(isAsking() && data.why) && find(".status").textContent !== status) find(".status").textContent = status
+    drawWhetherWhy()
   }
 }

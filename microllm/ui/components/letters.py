@@ -1,4 +1,4 @@
-"""A text tinted by how surprising each character is, with what the model expected at each place."""
+"""A text tinted by how surprising each character is, with what the model expected at each place, or why."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from . import declare, reported
 MAX_NATS = 6.0
 """The surprisal of the strongest tint, in nats: e^6 is about one chance in 400."""
 
+CLOSED, OPEN = -1, -2
+"""What `asked` is while the alternatives are shown, and while the page says why a character was predicted."""
+
 _MAX_TINT = 15
 HTML = """
 <div class="letters">
@@ -24,6 +27,10 @@ HTML = """
     </div>
   </div>
   <section class="place">
+    <div class="tabs" role="radiogroup" aria-label="What to show about a character">
+      <button type="button" role="radio">Alternatives</button>
+      <button type="button" role="radio">Why this character?</button>
+    </div>
     <h4></h4>
     <p class="about"></p>
     <div class="chart">
@@ -31,11 +38,13 @@ HTML = """
       <div class="bars"></div>
     </div>
     <p class="note"></p>
+    <div class="why text"></div>
   </section>
+  <section class="why model" aria-label="What the model did"></section>
   <p class="status" role="status"></p>
 </div>
 """
-SHARED = ("walk",)
+SHARED = ("walk", "choice", "glow", "why")
 _letters = declare("letters", HTML, SHARED)
 
 
@@ -59,12 +68,15 @@ def writing(
     chosen: tuple[int, int],
     pick: Callable[[int, int], None],
     choose: Callable[[str], None],
+    why: dict[str, Any] | None = None,
+    ask: Callable[[bool], None] | None = None,
 ) -> None:
     """Texts made by `sample`, and the bars of one place in them: `chosen` (number of the text, place in it).
 
     `place` has a `title`, `about`, `note` and `rows` of [character, the model's own probability, the probability after
     temperature, top-k and top-p, whether it is the one in the text]. `pick` is called with a place that the user
-    chooses, `choose` with the character whose bar they press.
+    chooses, `choose` with the character whose bar they press. With `ask` they can ask why the character stands there:
+    it is called with True, and with False for the bars. `why` is the answer, made by parts/why.py (None: the bars).
     """
 
     def is_place(at: Any) -> bool:
@@ -84,9 +96,15 @@ def writing(
         if character is not None:
             choose(character)
 
-    data = {"kind": "writing", "samples": samples, "place": place, "chosen": list(chosen)}
+    def asked() -> None:
+        if ask and (what := reported(key, "asked", lambda value: value in (CLOSED, OPEN))) is not None:
+            ask(what == OPEN)
+
+    data = {"kind": "writing", "samples": samples, "place": place, "chosen": list(chosen), "why": why}
+    data["asked"] = None if ask is None else CLOSED if why is None else OPEN
     seen = "".join(row[0] for row in place["rows"])
-    _show(key, data, "".join(text["given"] + text["text"] for text in samples) + seen, picked, pressed)
+    used = "".join(text["given"] + text["text"] for text in samples) + seen
+    _show(key, data, used, picked, pressed, asked)
 
 
 def reading(
@@ -97,22 +115,45 @@ def reading(
     nats: list[int],
     note: str,
     marked: tuple[int, int] = (0, 0),
+    *,
+    who: str = "the model",
+    asked: int = CLOSED,
+    why: dict[str, Any] | None = None,
+    ask: Callable[[int], None] | None = None,
 ) -> None:
     """One text made by `sample`; pointing at a character shows what the model expected there, without the server.
 
     For each character of the text, `guesses` has the same number of characters, the most likely first, `percents` the
     probability of each in percent, and `nats` its surprisal in hundredths of a nat (-1 for none). `marked` is a piece
-    (start, length) to underline.
+    (start, length) to underline. `who` predicted all that. With `ask` one can ask why: it is called with CLOSED, OPEN
+    before a character is chosen, or the place of one. `asked` is what it was called with last, `why` the answer.
     """
-    data = {"kind": "reading", "samples": [text], "guesses": guesses, "percents": percents, "nats": nats}
-    _show(key, data | {"note": note, "marked": list(marked)}, text["text"] + guesses, lambda: None, lambda: None)
+
+    def is_place(value: Any) -> bool:
+        return type(value) is int and OPEN <= value < len(text["text"])
+
+    def is_asked() -> None:
+        if ask and (what := reported(key, "asked", is_place)) is not None:
+            ask(what)
+
+    data = {"kind": "reading", "samples": [text], "guesses": guesses, "percents": percents, "nats": nats, "who": who}
+    data |= {"note": note, "marked": list(marked), "asked": asked if ask else None, "why": why}
+    _show(key, data, text["text"] + guesses, lambda: None, lambda: None, is_asked)
 
 
-def _show(key: str, data: dict[str, Any], used: str, picked: Callable[[], None], pressed: Callable[[], None]) -> None:
+def _show(
+    key: str,
+    data: dict[str, Any],
+    used: str,
+    picked: Callable[[], None],
+    pressed: Callable[[], None],
+    asked: Callable[[], None],
+) -> None:
     shown = {c: visible(c) for c in sorted(set(used)) if visible(c) != c}
     _letters(
         key=key,
         data=data | {"shown": shown, "most": MAX_NATS},
         on_picked_change=picked,
         on_pressed_change=pressed,
+        on_asked_change=asked,
     )

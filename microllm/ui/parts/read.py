@@ -1,22 +1,24 @@
-"""Reading on the generate page: a text tinted by how surprising each character is to the model, and what a sample
-copied from the training text.
+"""Reading on the generate page: a text tinted by how surprising each character is to the model, why each is there, and
+what a sample copied from the training text.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
 from ...data.decode import TextProblem
 from ...insight.memorization import Copy, after_a_cut_word, find_copy
-from ...insight.surprisal import TokenSurprisals, token_surprisals
+from ...insight.surprisal import TokenSurprisals, context_start, token_surprisals
+from ...insight.table_model import TableModel
 from ...jobs.background import Background
 from ...jobs.generation import Sample
-from ...model import MicroLLM
 from ...runs.run import Run
 from ...tokenizer import known_ids, visible
 from ..components import letters
@@ -25,8 +27,10 @@ from ..state import draft, window
 from ..state.session import session
 from ..state.view import View
 from ..words import choices, isolated, literal
-from . import text_fields, write
+from . import predictor, text_fields, write
 from .live import live
+from .predictor import Predictor
+from .why import Place, nothing_chosen, why
 
 _PASSAGE_CHARACTERS = 600
 _MAX_CHARACTERS = 2_000
@@ -50,7 +54,8 @@ class Passage:
 
 
 def panel(view: View) -> Passage:
-    """Which text the model reads."""
+    """What predicts, and which text it reads."""
+    predictor.choose(view)
     source = st.segmented_control(
         "Text to read",
         list(_SOURCES),
@@ -67,11 +72,15 @@ def panel(view: View) -> Passage:
             st.info(literal(str(problem)), icon=":material/info:")
             return Passage()
     if source == "sentence":
-        return Passage(text_fields.sentence(view))
+        return Passage(text_fields.sentence(view, is_for_model=predictor.chosen() == predictor.MODEL))
     if source == "own":
         return Passage(_own(view))
     sample = _sample(view)
-    return Passage(sample.prompt + sample.text, sample=sample) if sample else Passage()
+    if sample is None:
+        return Passage()
+    who = predictor.name_of(sample.model)
+    when = "" if isinstance(sample.model, TableModel) else f" at step {sample.step:,}"
+    return Passage(sample.prompt + sample.text, f"Written by {who}{when}.", sample)
 
 
 def reading(view: View, passage: Passage) -> None:
@@ -80,10 +89,10 @@ def reading(view: View, passage: Passage) -> None:
         return
     text, sample = passage.text, passage.sample
     live(lambda shown: _tick(shown, text, sample), _TICK_SECONDS, key="reading-live", when=view.is_active)
-    st.caption(
-        f"{passage.origin} The stronger the tint, the bigger the surprise. Once the model knows a word, only its first "
-        "letters are tinted."
-    )
+    tint = "The stronger the tint, the bigger the surprise."
+    if predictor.chosen() == predictor.MODEL:
+        tint += " Once the model knows a word, only its first letters are tinted."
+    st.caption(f"{passage.origin} {tint}")
 
 
 # ---- the text
@@ -148,20 +157,20 @@ class _Reader:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.shown: tuple[int, TokenSurprisals] | None = None
+        self.shown: tuple[Predictor, TokenSurprisals] | None = None
         self._next: Background | None = None
-        self._step = -1
+        self._step: int | None = -1
 
-    def refresh(self, run: Run, step: int, model: MicroLLM) -> tuple[int, TokenSurprisals] | None:
-        """(step, surprisals), the newest there are; starts to compute them again when the model has changed."""
+    def refresh(self, run: Run, now: Predictor) -> tuple[Predictor, TokenSurprisals] | None:
+        """(predictor, surprisals), the newest there are; starts to compute them again when the model has changed."""
         self._collect()
-        if self._next is None and step != self._step:
-            self._step = step
-            ids = known_ids(run.tokenizer, self.text)
+        if self._next is None and now.step != self._step:
+            self._step = now.step
+            ids, stride = known_ids(run.tokenizer, self.text), _stride(now)
 
-            def read(cancelled: threading.Event) -> tuple[int, TokenSurprisals] | None:
-                reading = token_surprisals(model, ids, _GUESSES_SHOWN, _stride(model), cancelled.is_set)
-                return reading and (step, reading)
+            def read(cancelled: threading.Event) -> tuple[Predictor, TokenSurprisals] | None:
+                reading = token_surprisals(now.model, ids, _GUESSES_SHOWN, stride, cancelled.is_set)
+                return reading and (now, reading)
 
             self._next = in_the_background(read)
         if self._next:  # seconds: most are done at once, and the first is worth waiting for
@@ -179,55 +188,86 @@ class _Reader:
             self.shown, self._next = self._next.result or self.shown, None
 
 
-def _stride(model: MicroLLM) -> int:
-    return max(1, model.config.block_size // 8)
+def _stride(now: Predictor) -> int:
+    return max(1, now.model.config.block_size // 8)
 
 
 def _tick(view: View, text: str, sample: Sample | None) -> None:
-    now = view.model(max_age=1.0)
+    now = predictor.predictor(view, max_age=1.0)
     if now is None:
-        st.caption("The model has no weights yet.")
+        st.caption(literal(predictor.why_none(view)))
         return
-    run, key, readers = view.run, view.model_key, window.window().readers
+    run, key, readers = view.run, predictor.key(view), window.window().readers
     if key not in readers or readers[key].text != text:
         for before in readers.values():  # a window reads one text at a time
             before.stop()
         readers.clear()
         readers[key] = _Reader(text)
-    read = readers[key].refresh(run, *now)
+    read = readers[key].refresh(run, now)
     if read is None:
         st.caption("Reading …")
         return
-    step, reading = read
-    st.markdown(_summary(view, step, reading))
+    now, reading = read
+    st.markdown(_summary(view, now, reading))
     copied = _copied(view, sample) if sample else None
     if sample:
         write.new_lines_of(view, [sample])
-        st.markdown(_copy_sentence(copied))
+        st.markdown(_copy_sentence(copied, predictor.name_of(sample.model)))
     nats = reading.nats.tolist()
     guesses = reading.guesses.flatten().tolist()
     percents = reading.chances.flatten().mul(100).round().int().tolist()
-    size, stride = view.info.model.block_size, _stride(now[1])
-    context = f"up to the previous {size}" if stride == 1 else f"the previous {size - stride + 1} to {size}"
+    asked, reason = _why(view, text, now)
     letters.reading(
         "reading",
         letters.sample("", "", text, nats),
         "".join(run.tokenizer.vocab[i] for i in guesses),
         percents,
         [-1 if math.isnan(surprisal) else round(100 * surprisal) for surprisal in nats],
-        f"Each prediction uses {context} characters (block_size), fewer at the start.",
+        _context_note(now),
         (len(sample.prompt) + copied.start, copied.length) if copied else (0, 0),
+        who=predictor.name_of(now.model),
+        asked=asked,
+        why=reason,
+        ask=functools.partial(_ask, text),
     )
 
 
-def _summary(view: View, step: int, reading: TokenSurprisals) -> str:
+def _context_note(now: Predictor) -> str:
+    if isinstance(now.model, TableModel):
+        return predictor.context_of(now.model)
+    size, stride = now.model.config.block_size, _stride(now)
+    context = f"up to the previous {size}" if stride == 1 else f"the previous {size - stride + 1} to {size}"
+    return f"Each prediction uses {context} characters (block_size), fewer at the start."
+
+
+def _ask(text: str, asked: int) -> None:
+    """The user chose a character of this text, or whether to see why it was predicted."""
+    session().is_asking_why = asked != letters.CLOSED
+    session().read_character = (text, asked) if asked >= 0 else None
+
+
+def _why(view: View, text: str, now: Predictor) -> tuple[int, dict[str, Any] | None]:
+    """What was asked about this text, and the answer, as the component takes them."""
+    if not session().is_asking_why:
+        return letters.CLOSED, None
+    about, at = session().read_character or (None, 0)
+    if about != text:
+        return letters.OPEN, nothing_chosen()
+    start = context_start(now.model, at, len(text), _stride(now))
+    return at, why(view, Place(text, at, at - start, now.model, now.step or 0))
+
+
+def _summary(view: View, now: Predictor, reading: TokenSurprisals) -> str:
     if math.isnan(reading.mean):
         return "A single character has no context, so there is no prediction to compare it with."
     mean = reading.mean
-    sentence = (
-        f"At step {step:,}: loss **{mean:.3f} nats** per character on this text, as unsure as **{choices(mean)}**."
-    )
-    val_losses = [loss for at, loss in view.history.val_losses if at <= step and not view.without]
+    sentence = f"loss **{mean:.3f} nats** per character on this text, as unsure as **{choices(mean)}**."
+    if isinstance(now.model, TableModel):
+        who, loss = predictor.name_of(now.model), view.info.references.get(f"table_{now.model.n}")
+        validation = "" if loss is None else f" Validation loss: {loss:.3f}."
+        return f"{who[0].upper()}{who[1:]}: {sentence}{validation}"
+    sentence = f"At step {now.step:,}: {sentence}"
+    val_losses = [loss for at, loss in view.history.val_losses if at <= now.step and not view.without]
     return sentence + (f" Validation loss: {val_losses[-1]:.3f}." if val_losses else "")
 
 
@@ -245,7 +285,7 @@ def _search(sha256: str, sample: str) -> Background:
     return in_the_background(lambda _: find_copy(sha256, sample))
 
 
-def _copy_sentence(found: Copy | None) -> str:
+def _copy_sentence(found: Copy | None, who: str) -> str:
     if found is None:
         return "Searching the training text for the longest copied piece …"
     if not found.length:
@@ -257,8 +297,8 @@ def _copy_sentence(found: Copy | None) -> str:
     if not found.usual:
         return sentence
     low, high, median = found.usual[0], found.usual[-1], statistics.median_low(found.usual)
-    verdict = "So the model memorized this piece" if found.length > high else "So there is no sign of memorization"
+    verdict = f"So {who} memorized this piece" if found.length > high else "So there is no sign of memorization"
     return (
-        f"{sentence} For comparison: {len(found.usual)} held-out passages of the same length, which the model cannot "
-        f"have copied, share pieces of {low} to {high} characters with the training text (median {median}). {verdict}."
+        f"{sentence} For comparison: {len(found.usual)} held-out passages of the same length, which cannot have "
+        f"been copied, share pieces of {low} to {high} characters with the training text (median {median}). {verdict}."
     )

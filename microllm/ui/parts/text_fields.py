@@ -17,16 +17,19 @@ MAX_PROMPT_CHARACTERS = 200
 _TWO_LINES = 96  # pixels, with the label: the least that Streamlit allows
 
 
-def sentence(view: View) -> str:
-    """The sentence that all pages share, without characters that the model does not know; those are named."""
+def sentence(view: View, *, is_for_model: bool = True) -> str:
+    """The sentence that all pages share, without characters that the model does not know; those are named.
+
+    If it `is_for_model`, and not for a counting table, a long one has a note on how far back the model sees.
+    """
     _set_default(view, "sentence", SENTENCE)
-    return _field(view, "Your sentence", "sentence", link.SENTENCE_LENGTH)
+    return _field(view, "Your sentence", "sentence", link.SENTENCE_LENGTH, is_for_model)
 
 
-def prompt(view: View) -> str:
-    """The prompt, without characters that the model does not know; those are named."""
+def prompt(view: View, *, is_for_model: bool = True) -> str:
+    """The prompt, as `sentence` returns that."""
     _set_default(view, prompt_key(), PROMPT)
-    return _field(view, "Prompt", prompt_key(), MAX_PROMPT_CHARACTERS)
+    return _field(view, "Prompt", prompt_key(), MAX_PROMPT_CHARACTERS, is_for_model)
 
 
 def typed_prompt() -> str:
@@ -55,13 +58,13 @@ def _set_default(view: View, key: str, words: str) -> None:
         defaults += [words] if words not in defaults else []
 
 
-def _field(view: View, label: str, key: str, max_characters: int) -> str:
+def _field(view: View, label: str, key: str, max_characters: int, is_for_model: bool) -> str:
     hint = "Enter starts a new line. Ctrl+Enter or a click elsewhere applies your text."
     written = st.text_area(label, key=key, height=_TWO_LINES, placeholder=hint, persist_state="session")
     known = readable(view.run.tokenizer, written, max_characters)
     if not known:
         st.warning("Write at least one character that the model knows.")
-    elif len(known) > (size := view.info.model.block_size):
+    elif is_for_model and len(known) > (size := view.info.model.block_size):
         st.caption(f"The model sees at most the last {size} characters when it predicts the next one (block_size).")
     return known
 

@@ -1,7 +1,10 @@
-"""Writing on the generate page: it streams while training continues, and the user can choose another character."""
+"""Writing on the generate page: it streams while training continues, and the user can choose another character, or ask
+why one was written.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +14,9 @@ from streamlit.delta_generator import DeltaGenerator
 from ...data.decode import TextProblem
 from ...inference import next_logits
 from ...insight.memorization import lines_of_list, new_lines
+from ...insight.table_model import TableModel
 from ...jobs.generation import Generation, Sample
+from ...model import MicroLLM
 from ...sample import Sampling, likeliest
 from ...tokenizer import CharTokenizer, known_ids, visible
 from ..components import letters
@@ -19,19 +24,20 @@ from ..state import window
 from ..state.session import session
 from ..state.view import View, look
 from ..words import isolated, lines_in_words, literal
-from . import sampling, text_fields
+from . import predictor, sampling, text_fields
 from .live import live
+from .why import Place, nothing_chosen, why
 
 _MIN_BRANCH_CHARACTERS = 50  # written after another choice, even near the end of a text
 _TICK_SECONDS = 1.0
 _WRITING_TICK_SECONDS = 0.25
-_LEGEND = "Gray: the model's own probability. Blue: the probability after temperature, top-k and top-p."
 
 
 def panel(view: View) -> str:
-    """The prompt, which is returned, and how to sample."""
+    """What predicts, the prompt, which is returned, and how to sample."""
     sampling.prepare_sampling()
-    prompt = text_fields.prompt(view)
+    predictor.choose(view)
+    prompt = text_fields.prompt(view, is_for_model=predictor.chosen() == predictor.MODEL)
     sampling.temperature()
     sampling.sampling()
     return prompt
@@ -51,7 +57,7 @@ def writing(view: View, prompt: str, row: DeltaGenerator) -> None:
             help="Stop writing",
             disabled=not is_writing,
             on_click=_stop,
-            args=(view.model_key,),
+            args=(predictor.key(view),),
         )
         st.download_button(
             "Download the text",
@@ -74,13 +80,16 @@ def writing(view: View, prompt: str, row: DeltaGenerator) -> None:
 
 
 def newest(view: View) -> Generation | None:
-    """The newest generation with the displayed model in this window, of whatever step, finished or not."""
-    return window.window().generations.get(view.model_key)
+    """The newest generation with the displayed run in this window, finished or not, whatever predicts on this page."""
+    keys = [predictor.key(view, who) for who in (predictor.MODEL, *predictor.TABLES)]
+    return next((one for key, one in reversed(window.window().generations.items()) if key in keys), None)
 
 
 def _generation(view: View, prompt: str) -> Generation | None:
-    """The newest generation, if it has this prompt. Otherwise the page shows the next character's probabilities."""
-    generation = newest(view)
+    """The newest generation with the chosen predictor, if it has this prompt. Otherwise the page shows the next
+    character's probabilities.
+    """
+    generation = window.window().generations.get(predictor.key(view))
     return generation if generation is not None and generation.samples[0].prompt == prompt else None
 
 
@@ -113,14 +122,13 @@ def _start() -> None:
     seeds = [st.session_state["sampling-seed"] + i for i in range(st.session_state["samples"])]
     try:
         view = look()  # the displayed run at the click, which may not be the one that the button was drawn for
-        _stop(view.model_key)
-        now = view.model(max_age=0.0)
+        _stop(predictor.key(view))
+        now = predictor.predictor(view, max_age=0.0)
         if now is None:
-            raise ValueError("The model has no weights yet: try again in a second.")
-        step, model = now
+            raise ValueError(predictor.why_none(view))
         length, samplings = st.session_state["length"], sampling.samplings()
-        generation = Generation(model, view.run.tokenizer, prompt, length, samplings, seeds, step)
-        window.window().keep(view.model_key, generation)
+        generation = Generation(now.model, view.run.tokenizer, prompt, length, samplings, seeds, now.step or 0)
+        window.window().keep(predictor.key(view), generation)
     except ValueError as problem:
         _report(prompt, problem)
         return
@@ -132,8 +140,8 @@ def _report(prompt: str, problem: ValueError) -> None:
     session().generation_problem = prompt, str(problem)
 
 
-def _stop(model_key: tuple) -> None:
-    if generation := window.window().generations.get(model_key):
+def _stop(key: tuple) -> None:
+    if generation := window.window().generations.get(key):
         generation.stop()
 
 
@@ -167,6 +175,10 @@ def _choose(prompt: str, character: str) -> None:
         _report(typed, problem)
 
 
+def _ask(is_asking: bool) -> None:
+    session().is_asking_why = is_asking
+
+
 # ---- what is shown
 
 
@@ -177,32 +189,59 @@ def _tick(view: View, prompt: str, key: str, was_writing: bool) -> None:
     about, problem = session().generation_problem or (None, None)
     if prompt and about == text_fields.typed_prompt():  # the field of an empty prompt has a warning already
         st.error(literal(problem), icon=":material/error:")
+    reason, ask = None, None
     if generation is None:
         samples, place, chosen = [letters.sample("", prompt, "", [])], _after_the_prompt(view, prompt), (-1, -1)
     else:
         chosen = _picked(generation)
+        sample = generation.samples[chosen[0]]
         place = _at_a_place(view, generation, *chosen)
         samples = [
-            letters.sample(_name(generation, sample), sample.prompt, sample.text, sample.nats)
-            for sample in generation.samples
+            letters.sample(_name(generation, each), each.prompt, each.text, each.nats) for each in generation.samples
         ]
-    letters.writing("letters", samples, place, chosen=chosen, pick=_pick, choose=lambda c: _choose(prompt, c))
+        ask = _ask
+        if session().is_asking_why:
+            reason = why(view, at) if (at := _whole_place(sample, chosen[1], generation)) else nothing_chosen()
+    choose = functools.partial(_choose, prompt)
+    letters.writing("letters", samples, place, chosen=chosen, pick=_pick, choose=choose, why=reason, ask=ask)
     if generation is None:
-        st.caption("Press Generate, and the model continues your prompt one character at a time.")
+        who = "the model" if predictor.chosen() == predictor.MODEL else "the table"
+        st.caption(f"Press Generate, and {who} continues your prompt one character at a time.")
         return
-    size = view.info.model.block_size
     new_lines_of(view, generation.samples)
-    st.caption(
-        f"{sum(len(sample.text) for sample in generation.samples):,} characters from the model at step "
-        f"{generation.samples[0].step:,}; the tint shows how surprising each was to it. A key-value cache lets the "
-        f"model process only the newest character. When its context of {size} characters is full, the oldest quarter "
-        "is dropped and the rest is processed again."
+    st.caption(_how_it_was_written(view, generation))
+
+
+def _how_it_was_written(view: View, generation: Generation) -> str:
+    length, model = sum(len(sample.text) for sample in generation.samples), generation.samples[0].model
+    if isinstance(model, TableModel):
+        return (
+            f"{length:,} characters from {predictor.name_of(model)}, not from the model; the tint shows how surprising "
+            f"each was to the table. {predictor.context_of(model)}"
+        )
+    size = view.info.model.block_size
+    return (
+        f"{length:,} characters from the model at step {generation.samples[0].step:,}; the tint shows how surprising "
+        "each was to it. A key-value cache lets the model process only the newest character. When its context of "
+        f"{size} characters is full, the oldest quarter is dropped and the rest is processed again."
     )
 
 
+def _whole_place(sample: Sample, place: int, generation: Generation) -> Place | None:
+    """A character of a sample with the whole text around it; None before it is written."""
+    is_final = not generation.is_writing  # asked first: then the text is not cut off
+    text = sample.prompt + sample.text
+    at = len(sample.prompt) + place
+    if at >= len(text):
+        return None
+    return Place(text, at, len(sample.context(place)), sample.model, sample.step, is_final)
+
+
 def _name(generation: Generation, sample: Sample) -> str:
-    """In what a sample differs from the others."""
-    parts = [f"temperature {sample.sampling.temperature:g}"] if generation.width > 1 else []
+    """What predicted a sample, if not the model, and in what it differs from the others."""
+    is_from_table = isinstance(sample.model, TableModel)
+    parts = [predictor.name_of(sample.model).removeprefix("the ").capitalize()] if is_from_table else []
+    parts += [f"temperature {sample.sampling.temperature:g}"] if generation.width > 1 else []
     if len(generation.samples) > generation.width:
         parts.append(f"seed {sample.seed}")
     return " · ".join(parts)
@@ -211,15 +250,14 @@ def _name(generation: Generation, sample: Sample) -> str:
 def _after_the_prompt(view: View, prompt: str) -> dict[str, Any]:
     if not prompt:
         return {"title": "The prompt is empty", "about": "", "note": "", "rows": []}
-    now = view.model(max_age=1.0)
+    now = predictor.predictor(view, max_age=1.0)
     if now is None:
-        return {"title": "The model has no weights yet.", "about": "", "note": "", "rows": []}
-    step, model = now
-    logits = next_logits(model, known_ids(view.run.tokenizer, prompt)[None])[0]
+        return {"title": "No prediction yet", "about": predictor.why_none(view), "note": "", "rows": []}
+    logits = next_logits(now.model, known_ids(view.run.tokenizer, prompt)[None])[0]
     return {
         "title": _after(prompt),
-        "about": f"What could come next, according to the model at step {step:,}. Press one to add it to the prompt.",
-        "note": _LEGEND,
+        "about": f"What could come next, according to {now.name}. Press one to add it to the prompt.",
+        "note": _legend(now.model),
         "rows": _rows(view.run.tokenizer, logits, None, _sampling_of(None, 0)),
     }
 
@@ -230,9 +268,14 @@ def _at_a_place(view: View, generation: Generation, number: int, place: int) -> 
     return {
         "title": _after(sample.prompt + sample.text[:place]),
         "about": f"Character {place + 1:,} of the text. Press another one to continue from there with it.",
-        "note": _LEGEND,
+        "note": _legend(sample.model),
         "rows": _rows(view.run.tokenizer, sample.logits(place), written, _sampling_of(generation, number)),
     }
+
+
+def _legend(model: MicroLLM | TableModel) -> str:
+    own = "the table's probability" if isinstance(model, TableModel) else "the model's own probability"
+    return f"Gray: {own}. Blue: the probability after temperature, top-k and top-p."
 
 
 def _after(text: str) -> str:

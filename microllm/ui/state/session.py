@@ -113,6 +113,10 @@ class Session:
     """(the prompt, what was wrong)."""
     passage: int = 0
     """The number of the held-out passage to read."""
+    is_asking_why: bool = False
+    """True while the page shows why a character was predicted instead of its alternatives."""
+    read_character: tuple[str, int] | None = None
+    """(text, position in it) of the character of a text that was read for which the page shows that."""
 
     # the guessing game
     plays: dict[Any, Any] = field(default_factory=dict)

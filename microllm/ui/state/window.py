@@ -21,7 +21,7 @@ class Window:
 
     def __init__(self) -> None:
         self.id = secrets.token_hex(8)
-        self.generations: dict[tuple, Generation] = {}  # by View.model_key
+        self.generations: dict[tuple, Generation] = {}  # by parts.predictor.key
         self.readers: dict = {}
         self.packages: dict[str, Background] = {}
         self.last_command = -math.inf  # time.monotonic() when it ended
@@ -29,12 +29,12 @@ class Window:
         self._session = get_script_run_ctx().session_id
         presence.window_opened(self.id)
 
-    def keep(self, model_key: tuple, generation: Generation) -> None:
-        """Remember the newest generation with a model, and of other models only the latest few: each holds a model."""
-        self.generations.pop(model_key, None)
+    def keep(self, key: tuple, generation: Generation) -> None:
+        """Remember the newest generation with a predictor, and of others only the latest few: each holds a model."""
+        self.generations.pop(key, None)
         while len(self.generations) >= _MAX_GENERATIONS:
             self.generations.pop(next(iter(self.generations))).stop()
-        self.generations[model_key] = generation
+        self.generations[key] = generation
 
     def hold(self, job: TrainingJob) -> None:
         """Keep a training job alive until this window closes."""
