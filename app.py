@@ -23,6 +23,7 @@ PAGES = [
     TRAIN,
     st.Page("pages/attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),
     st.Page("pages/generate.py", title="Generate", icon=":material/edit_note:", url_path="generate"),
+    st.Page("pages/inside.py", title="Inside", icon=":material/account_tree:", url_path="inside"),
 ]
 
 shell.show(st.navigation(PAGES, position="top"))

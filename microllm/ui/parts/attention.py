@@ -18,6 +18,7 @@ from ..state.session import session
 from ..state.view import View
 from ..theme import mode
 from ..words import percent
+from . import play, side_by_side
 from .live import live
 
 _PLACES = {
@@ -66,13 +67,13 @@ class _Drawn:
 
 
 @st.cache_resource(scope="session", show_spinner=False)
-def _drawn() -> _Drawn:
+def _drawn(side: str = "here") -> _Drawn:
     return _Drawn()
 
 
 def attention(view: View, text: str) -> None:
     """The heads of the displayed run on `text`, the user's sentence; live while it trains."""
-    live(lambda shown: _tick(shown, text), _TICK_SECONDS, key="attention-live", when=view.is_active)
+    live(lambda shown: _tick(shown, text), _TICK_SECONDS, key="attention-live", when=side_by_side.is_active(view))
     if view.info.model.causal:
         mask = "The empty half is the future, which is hidden (causal mask)."
     else:
@@ -93,11 +94,11 @@ def measurements(view: View, text: str) -> None:
     live(lambda shown: _measured(shown, text), _TICK_SECONDS, key="attention-measured", when=view.is_active)
 
 
-def _now(view: View, text: str) -> tuple[int, MicroLLM, torch.Tensor, list[HeadScore]] | None:
+def _now(view: View, text: str, side: str = "here") -> tuple[int, MicroLLM, torch.Tensor, list[HeadScore]] | None:
     """(step, model, the patterns of all its heads, their scores) now; None before the first weights."""
     if (now := view.model(max_age=1.0, wait=0.1)) is None:
         return None
-    return *now, *_drawn().traced(view.run, now[0], text, now[1])
+    return *now, *_drawn(side).traced(view.run, now[0], text, now[1])
 
 
 def _tick(view: View, text: str) -> None:
@@ -105,38 +106,80 @@ def _tick(view: View, text: str) -> None:
         st.caption("Waiting for the first weights …")
         return
     step, model, pattern, scores = now
-    config, drawn = model.config, _drawn()
+    config = model.config
     layer, head = _chosen(config.n_layer, config.n_head)
     sentence(pattern[layer, head], text, config.block_size, causal=config.causal)
 
-    small, big = st.columns([2, 3], gap="medium")
+    other = side_by_side.beside(view)
+    small, big, *third = st.columns([3, 4, 4] if other else [2, 3], gap="medium")
     with small:
         st.markdown("**All heads**: choose one")
         notes, by_distance = _notes(scores, config.n_layer, config.n_head), bias_shares(model)
         heads(pattern, notes, (layer, head), _choose, causal=config.causal, by_distance=by_distance)
     with big:
-        what = (view.run.id, view.moment, text, layer, head, mode())
-        is_training = view.moment is None and view.job is not None and view.job.state == "training"
-        heatmap_step, figure = drawn.heatmap(
-            what,
-            step,
-            is_training,
-            lambda: attention_figure(pattern[layer, head], text, mode(), causal=config.causal),
-        )
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {heatmap_step:,}**: each row attends to columns")
-            if is_training:
-                st.button(
-                    "Refresh",
-                    key="attention-refresh",
-                    icon=":material/refresh:",
-                    type="tertiary",
-                    on_click=drawn.forget_the_heatmap,
-                    help="While the model trains, the heatmap updates only each time the number of steps has grown by "
-                    "half. The sentence and the small pictures are always up to date.",
-                )
-        with st.container(height=figure.layout.height, border=False):  # a new figure is briefly above the old one
-            st.plotly_chart(figure, key="attention-one", config={"displayModeBar": False})
+        if play.is_open():
+            play.film(view, text, layer, head)
+        else:
+            _map(view, text, (layer, head), step, pattern, causal=config.causal, is_alone=other is None)
+    if other:
+        with third[0]:
+            _map_beside(view, other, text)
+
+
+def _map(
+    view: View, text: str, at: tuple[int, int], step: int, pattern: torch.Tensor, *, causal: bool, is_alone: bool
+) -> None:
+    """The large map of the chosen head, with its title and its buttons."""
+    layer, head = at
+    drawn, what = _drawn(), (view.run.id, view.moment, text, layer, head, mode())
+    is_training = _is_training(view)
+    heatmap_step, figure = drawn.heatmap(
+        what, step, is_training, lambda: attention_figure(pattern[layer, head], text, mode(), causal=causal)
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        explanation = ": each row attends to columns" if is_alone else ""
+        st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {heatmap_step:,}**{explanation}", width="content")
+        play.open_button(view)
+        if is_training:
+            st.button(
+                "Refresh",
+                key="attention-refresh",
+                icon=":material/refresh:",
+                type="tertiary",
+                on_click=drawn.forget_the_heatmap,
+                help="While the model trains, the heatmap updates only each time the number of steps has grown by "
+                "half. The sentence and the small pictures are always up to date.",
+            )
+    with st.container(height=figure.layout.height, border=False):  # a new figure is briefly above the old one
+        st.plotly_chart(figure, key="attention-one", config={"displayModeBar": False})
+
+
+def _map_beside(view: View, other: View, text: str) -> None:
+    """The large map of the other run or moment, on the same sentence."""
+    if lacks := side_by_side.lacks(other, text):
+        st.info(lacks, icon=":material/info:")
+        return
+    if (now := _now(other, text, "beside")) is None:
+        st.caption("Waiting for the first weights …")
+        return
+    step, model, pattern, _ = now
+    layer, head = side_by_side.head_of(other)
+    what = (other.run.id, other.moment, text, layer, head, mode())
+    heatmap_step, figure = _drawn("beside").heatmap(
+        what,
+        step,
+        _is_training(other),
+        lambda: attention_figure(pattern[layer, head], text, mode(), causal=model.config.causal),
+    )
+    with st.container(horizontal=True, vertical_alignment="center", key="attention-beside-title"):
+        st.markdown(f"**Layer {layer + 1}, head {head + 1}, {side_by_side.title(view, other, heatmap_step)}**")
+    with st.container(height=figure.layout.height, border=False):
+        st.plotly_chart(figure, key="attention-beside", config={"displayModeBar": False})
+
+
+def _is_training(view: View) -> bool:
+    """True while the shown weights change."""
+    return view.moment is None and view.job is not None and view.job.state == "training"
 
 
 def _measured(view: View, text: str) -> None:

@@ -96,6 +96,14 @@ class Session:
     # attention and generation
     head: tuple[int, int] = (0, 0)
     """The displayed (layer, head)."""
+    plays_attention: bool = False
+    """True while the attention map is played through all snapshots."""
+    beside: str | None = None
+    """The id of the run that is shown beside the displayed one, or of that one itself; None for no comparison."""
+    beside_moment: int | None = None
+    """The step of a snapshot of that run; None is its newest weights."""
+    beside_head: tuple[int, int] | None = None
+    """The (layer, head) shown of it; None for the same as the displayed one."""
     offered: list[str] = field(default_factory=list)
     """Every sentence and prompt that was filled in for the user."""
     prompt_version: int = 0

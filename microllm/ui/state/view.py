@@ -87,10 +87,15 @@ class View:
 
 def look() -> View:
     """Read from disk what this window shows now. Raises RunProblem if its run was deleted."""
-    shown = run()
-    training = job()  # first: a run that ends during this call must not appear active in another process
-    info, snapshots, chosen = shown.read_info(), shown.list_snapshots(), session().moment
-    return View(shown, info, shown.history.read(), snapshots, chosen if chosen in snapshots else None, training)
+    return look_at(run_id(), session().moment)
+
+
+def look_at(shown_id: str, moment: int | None) -> View:
+    """A run at a moment, such as one to show beside the displayed one. Raises RunProblem if it was deleted."""
+    shown = opened(shown_id)
+    training = runner().job(shown_id)  # first: a run that ends during this call must not appear active elsewhere
+    info, snapshots = shown.read_info(), shown.list_snapshots()
+    return View(shown, info, shown.history.read(), snapshots, moment if moment in snapshots else None, training)
 
 
 def run_id() -> str:

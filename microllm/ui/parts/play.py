@@ -1,0 +1,97 @@
+"""Play: the attention map of the chosen head at all snapshots of the run."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ...insight.trace import trace
+from ...jobs.snapshots import OverSnapshots
+from ...model import MicroLLM
+from ...plots.attention import packed
+from ...plots.play import play_data
+from ...tokenizer import known_ids
+from ..components.play import play
+from ..state.session import session
+from ..state.view import View
+from ..words import literal
+
+_FIRST_WAIT_SECONDS = 0.3  # most runs are small: then all is there at once
+
+
+class _Film:
+    """The maps that this window plays: one head of one run on one sentence, computed once for each snapshot."""
+
+    def __init__(self) -> None:
+        self._about: tuple = ()
+        self._maps: OverSnapshots[str] | None = None
+
+    def maps(self, view: View, text: str, layer: int, head: int) -> OverSnapshots[str]:
+        about = view.run.id, text, layer, head
+        if self._about != about:
+            self.stop()
+            ids = known_ids(view.run.tokenizer, text)
+
+            def measure(model: MicroLLM) -> str:
+                return packed(trace(model, ids).pattern[layer, head], causal=model.config.causal)
+
+            self._about, self._maps = about, OverSnapshots(view.run, measure)
+        return self._maps
+
+    def stop(self) -> None:
+        if self._maps:
+            self._maps.stop()
+
+
+@st.cache_resource(scope="session", on_release=_Film.stop, show_spinner=False)
+def _film() -> _Film:
+    return _Film()
+
+
+def is_open() -> bool:
+    """True while the window plays the snapshots in the place of the large map."""
+    return session().plays_attention
+
+
+def open_button(view: View) -> None:
+    """The button that opens it."""
+    st.button(
+        "Play",
+        key="attention-play-open",
+        icon=":material/play_arrow:",
+        type="tertiary",
+        disabled=len(view.snapshots) < 2,
+        on_click=_set,
+        args=(True,),
+        help="Play this map through all snapshots of the run, in your browser.",
+    )
+
+
+def film(view: View, text: str, layer: int, head: int) -> None:
+    """The map of a head (both from 0) at all snapshots, with a button that goes back to the one map."""
+    name, steps = f"Layer {layer + 1}, head {head + 1}", view.snapshots
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{name} at {len(steps)} snapshots**: look for when its pattern appears")
+        st.button(
+            "Close", key="attention-play-close", icon=":material/close:", type="tertiary", on_click=_set, args=(False,)
+        )
+    maps = _film().maps(view, text, layer, head)
+    ready = maps.want(steps, wait=_FIRST_WAIT_SECONDS if not maps.values else 0.0)
+    is_complete = maps.is_complete(steps)
+    if maps.unreadable:
+        unreadable = ", ".join(f"{step:,}" for step in sorted(maps.unreadable))
+        st.caption(literal(f"These snapshots cannot be read and are left out: {unreadable}."))
+    data = play_data(
+        {step: maps.values[step] for step in ready},
+        text,
+        view.history,
+        causal=view.info.model.causal,
+        name=name,
+    )
+    if data["left_out"]:
+        st.caption(f"{data['left_out']} snapshots are left out, to keep the film below 2 MB.")
+    about = f"{view.run.id} {layer} {head} {text}"
+    play(data | {"about": about, "isComplete": is_complete}, ask=lambda: None)
+
+
+def _set(is_open: bool) -> None:
+    session().plays_attention = is_open
