@@ -19,7 +19,8 @@ KINDS = {
 }
 """The kinds of characters, with the words for a legend."""
 
-_VOWELS = frozenset("aeiouαεηιουωаеёиоуыэюяіїє")
+_VOWELS = frozenset("aeiouæœøαεηιουωаеёиоуыэюяіїє")
+_SHORT_I = "й"  # a consonant, which Unicode decomposes into a vowel and an accent
 _SCRIPTS = ("LATIN ", "GREEK ", "CYRILLIC ")  # of which _VOWELS has the vowels
 
 
@@ -98,5 +99,6 @@ def kind(character: str) -> str:
     if category == "Ll":
         if not unicodedata.name(character, "").startswith(_SCRIPTS):
             return "other"
-        return "vowel" if unicodedata.normalize("NFD", character)[0] in _VOWELS else "consonant"
+        is_vowel = unicodedata.normalize("NFD", character)[0] in _VOWELS and character != _SHORT_I
+        return "vowel" if is_vowel else "consonant"
     return {"N": "digit", "P": "punctuation", "S": "punctuation", "Z": "space", "C": "space"}.get(category[0], "other")

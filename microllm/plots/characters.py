@@ -20,7 +20,25 @@ MAX_CHARACTERS = 300
 
 _FEWEST_COMMON = 3
 _SMALLEST, _LARGEST = 11, 25  # pixels of a character's height: the rarest and the most frequent one
-_EDGES = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10)  # where an axis may end, times a power of ten
+_EDGES = (
+    1,
+    1.2,
+    1.4,
+    1.6,
+    1.8,
+    2,
+    2.5,
+    3,
+    3.5,
+    4,
+    4.5,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+)  # where an axis may end, times a power of ten
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,13 @@ class Characters {
     this.axes = make("g", { class: "axes", "aria-hidden": "true" })
     this.lines = make("g", { class: "lines", "aria-hidden": "true" })
     this.letters = make("g")
-    this.svg.append(this.axes, this.lines, this.letters)
+    this.marks = make("g", { class: "marks", "aria-hidden": "true" }) // those pointed at, above all others
+    this.svg.append(this.axes, this.letters, this.lines, this.marks)
     this.pointed = null // the number of a character
     this.focused = null
     this.tab = 0
     this.svg.onpointermove = this.svg.onpointerdown = (event) => this.#point(this.#under(event))
-    this.svg.onpointerleave = () => this.#point(null)
+    this.svg.onpointerleave = (event) => event.pointerType === "mouse" && this.#point(null) // a tap stays
     this.svg.onkeydown = (event) => this.#key(event)
     new ResizeObserver(() => this.data && this.#layOut()).observe(this.svg)
   }
@@ -78,19 +79,26 @@ class Characters {
   #layOut() {
     const { width, height } = this.svg.getBoundingClientRect()
     if (!width) return
-    const { left, top } = MARGIN
-    const [right, bottom] = [width - MARGIN.right, height - MARGIN.bottom]
-    const [[west, east], [south, north]] = this.data.extent
-    const size = [right - left, bottom - top]
-    const unit = Math.max((east - west) / (size[0] - 2 * PADDING), (north - south) / (size[1] - 2 * PADDING))
-    const around = (middle, length) => [middle - (length * unit) / 2, middle + (length * unit) / 2]
-    this.x = new Scale(around((west + east) / 2, size[0]), [left, right]) // one scale for both: distances are true
-    this.y = new Scale(around((south + north) / 2, size[1]), [bottom, top])
-    this.frame = { left, right, top, bottom, width, height }
-    this.laidOut = String(this.data.extent)
+    this.frame = { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom, width, height }
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
     this.now = null
     this.#glide()
+  }
+
+  // What is in view of the plane: its middle, and the length of a pixel. One scale for both axes: distances are true.
+  #wholeView() {
+    const { left, right, top, bottom } = this.frame
+    const [[west, east], [south, north]] = this.data.extent
+    const unit = Math.max((east - west) / (right - left - 2 * PADDING), (north - south) / (bottom - top - 2 * PADDING))
+    return [(west + east) / 2, (south + north) / 2, unit]
+  }
+
+  #look([x, y, unit]) {
+    const { left, right, top, bottom } = this.frame
+    const around = (middle, length) => [middle - (length * unit) / 2, middle + (length * unit) / 2]
+    this.x = new Scale(around(x, right - left), [left, right])
+    this.y = new Scale(around(y, bottom - top), [bottom, top])
+    this.#drawAxes()
   }
 
   #drawAxes() {
@@ -107,9 +115,9 @@ class Characters {
         make("text", { x: left - 5, y: this.y.at(value) + 4, "text-anchor": "end" }, value),
       ]),
       make("text", { class: "title", x: (left + right) / 2, y: height - 5, "text-anchor": "middle" },
-        `component 1 (${share(0)} of the variance)`),
+        `axis 1 (${share(0)} of the variance)`),
       make("text", { class: "title", transform: `translate(11 ${middle}) rotate(-90)`, "text-anchor": "middle" },
-        `component 2 (${share(1)} of the variance)`),
+        `axis 2 (${share(1)} of the variance)`),
     )
     const { notes } = this.data
     this.svg.setAttribute("aria-label", `Map of ${this.spans.length} characters at ${notes[this.player.at]}`)
@@ -118,21 +126,23 @@ class Characters {
   // Move to the moment of the player: at once at first and for those who want no motion.
   #glide() {
     if (!this.frame) return
-    if (this.laidOut !== String(this.data.extent)) return this.#layOut()
-    this.#drawAxes()
-    this.#say()
-    const goal = Float64Array.from(this.moments[this.player.at], (value) => (value * this.data.reach) / 32767)
     cancelAnimationFrame(this.frames)
-    if (!this.now || isStill()) return this.#place(goal)
-    if (goal.every((value, i) => value === this.now[i])) return this.#place(goal)
-    const [from, began] = [this.now, performance.now()]
+    const points = Float64Array.from(this.moments[this.player.at], (value) => (value * this.data.reach) / 32767)
+    const goal = [points, this.#wholeView()]
+    const from = this.now && !isStill() ? [this.now, this.view] : goal
+    const isSame = goal.every((values, part) => values.every((value, i) => value === from[part][i]))
+    const began = performance.now()
     const step = () => {
-      const part = Math.min(1, (performance.now() - began) / GLIDE)
+      const part = isSame ? 1 : Math.min(1, (performance.now() - began) / GLIDE)
       const eased = part * part * (3 - 2 * part)
-      this.#place(goal.map((value, i) => from[i] + (value - from[i]) * eased))
+      const [now, view] = goal.map((values, n) => values.map((value, i) => from[n][i] + (value - from[n][i]) * eased))
+      if (part === 1 || view.some((value, i) => value !== this.view?.[i])) this.#look(view)
+      this.view = view
+      this.#place(now)
       if (part < 1 && this.svg.isConnected) this.frames = requestAnimationFrame(step)
     }
     step()
+    this.#say()
   }
 
   #place(now) {
@@ -171,6 +181,10 @@ class Characters {
     this.lines.replaceChildren(
       ...near.map(([j]) => make("line", { x1: this.#xOf(i), y1: this.#yOf(i), x2: this.#xOf(j), y2: this.#yOf(j) })),
     )
+    const { characters, kinds, sizes } = this.data
+    const copy = (j) => make("text", { class: `${kinds[j]} ${j === i ? "at" : "near"}`, x: this.#xOf(j), y: this.#yOf(j),
+      style: `font-size: ${sizes[j]}px` }, characters[j])
+    this.marks.replaceChildren(...(i === null ? [] : [...near.map(([j]) => copy(j)), copy(i)]))
   }
 
   #nameOf(i) {
@@ -182,17 +196,13 @@ class Characters {
     const i = this.looked
     const { kinds, kind_names, frequencies, dimensions, characters } = this.data
     const near = i === null ? [] : this.#neighborsOf(i)
-    const marked = new Set(near.map(([j]) => j))
-    this.spans.forEach((letter, j) => {
-      letter.classList.toggle("at", j === i)
-      letter.classList.toggle("near", marked.has(j))
-    })
     const frequency = i === null || !frequencies.length ? "" : `, ${frequencies[i]} of the text`
     this.root.querySelector("h4").textContent = i === null ? "Nearest neighbors" : `“${isolated(characters[i])}”`
     this.root.querySelector(".about p").textContent =
       i === null
         ? "Point at a character, or move with the arrow keys."
-        : `${kind_names[kinds[i]]}${frequency}. Nearest in all ${dimensions} dimensions (cosine similarity):`
+        : `${kind_names[kinds[i]]}${frequency}. ` +
+          (near.length ? `Nearest in all ${dimensions} dimensions (cosine similarity):` : "Training has not changed it.")
     this.root.querySelector("ol").replaceChildren(
       ...near.map(([j, cosine]) => {
         const [row, name, track, value] = ["li", "b", "i", "span"].map((tag) => document.createElement(tag))

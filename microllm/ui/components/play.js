@@ -16,24 +16,22 @@ class Film {
     this.pointed = null
     new ResizeObserver(() => this.data && this.draw()).observe(this.canvas)
     this.canvas.onpointermove = this.canvas.onpointerdown = (event) => this.#point(this.#cell(event))
-    this.canvas.onpointerleave = () => this.#point(null)
+    this.canvas.onpointerleave = (event) => event.pointerType === "mouse" && this.#point(null) // a tap stays
   }
 
   show(data, ask) {
-    const isNew = data.about !== this.data?.about
+    const isNew = data.run !== this.data?.run || data.about !== this.data.about
     const known = isNew ? new Map() : this.maps
     this.maps = new Map(data.steps.map((step, i) => [step, known.get(step) ?? bytes(data.shares[i])]))
     this.data = data
     this.glow = glow(this.canvas, data.colors)
     const { steps, notes, isComplete } = data
-    // until the user moves, it is at the first snapshot
-    this.player.update({ steps, notes, moment: 0, page: data.about, isComplete }, ask)
+    this.player.update({ steps, notes, moment: 0, page: data.run, isComplete }, ask)
     if (this.pointed && Math.max(...this.pointed) >= data.text.length) this.pointed = null
     this.draw()
-    if (isNew && !this.wasStarted && steps.length > 1) {
-      this.wasStarted = true
-      if (!isStill()) this.player.play()
-    }
+    if (this.wasStarted || steps.length < 2) return
+    this.wasStarted = true
+    if (!isStill()) this.player.play()
   }
 
   share(q, k) {

@@ -59,8 +59,9 @@ def _explanation(view: View, counts: list[int] | None) -> str:
         few = f", the {'most frequent' if counts else 'first'} {MAX_CHARACTERS} of {vocab_size:,}"
     return (
         f"The model has a vector of numbers for each character (its embedding). {shown} Look for characters of one "
-        "kind that gather as the model learns. The plane is the one in which they differ most (principal component "
-        f"analysis, PCA); each axis says how much of all their variance lies along it. Characters: {sizes}{few}."
+        "kind that gather as the model learns. The plane is the one in which they differ most (the first two principal "
+        "components, PCA), turned so that it does not jump between snapshots; each axis says its share of all their "
+        f"variance. Characters: {sizes}{few}."
     )
 
 
@@ -130,7 +131,7 @@ def _one_map(
             "frequencies": [percent(counts[i] / sum(counts)) for i in vectors.ids] if counts else [],
             "dimensions": model.config.n_embd,
         },
-        ask=lambda: None,
+        ask=lambda: None,  # the answer is this part, drawn once more
     )
     return dict(zip(characters, maps[-1].points, strict=True))
 

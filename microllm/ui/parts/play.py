@@ -89,8 +89,10 @@ def film(view: View, text: str, layer: int, head: int) -> None:
     )
     if data["left_out"]:
         st.caption(f"{data['left_out']} snapshots are left out, to keep the film below 2 MB.")
-    about = f"{view.run.id} {layer} {head} {text}"
-    play(data | {"about": about, "isComplete": is_complete}, ask=lambda: None)
+    play(
+        data | {"run": view.run.id, "about": f"{layer} {head} {text}", "isComplete": is_complete},
+        ask=lambda: None,  # the answer is this part, drawn once more
+    )
 
 
 def _set(is_open: bool) -> None:
