@@ -19,7 +19,7 @@ MAX_CHARACTERS = 300
 """The most characters on a map: more could not be told apart."""
 
 _FEWEST_COMMON = 3
-_SMALLEST, _LARGEST = 11, 25  # pixels of a character's height: the rarest and the most frequent one
+_SMALLEST, _LARGEST = 12, 25  # pixels of a character's height: the rarest and the most frequent one
 _EDGES = (
     1,
     1.2,

@@ -3,7 +3,7 @@
 // for each step its shares as bytes: the lower triangle, row q from q(q+1)/2 on, or all rows of a model that is not causal.
 
 const LABEL = "Signs, 'Source Code Pro', monospace"
-const LINE = 10 // pixels between two labels
+const LINE = 12 // pixels between two labels
 const TITLE = 18
 const FINE = 64 // characters up to which there is a gap between cells
 
@@ -68,7 +68,7 @@ class Film {
     }
     const style = getComputedStyle(canvas)
     pen.fillStyle = style.color
-    pen.font = `11px ${LABEL}`
+    pen.font = `12px ${LABEL}`
     pen.textBaseline = "middle"
     const every = (size) => Math.max(1, Math.ceil(LINE / size))
     for (let i = 0; i < N; i += every(h)) {

@@ -118,7 +118,7 @@ def _tick(view: View, text: str) -> None:
         heads(pattern, notes, (layer, head), _choose, causal=config.causal, by_distance=by_distance)
     with big:
         if play.is_open():
-            play.film(view, text, layer, head)
+            play.film(view, text, layer, head, is_alone=other is None)
         else:
             _map(view, text, (layer, head), step, pattern, causal=config.causal, is_alone=other is None)
     if other:

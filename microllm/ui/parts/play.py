@@ -66,11 +66,12 @@ def open_button(view: View) -> None:
     )
 
 
-def film(view: View, text: str, layer: int, head: int) -> None:
+def film(view: View, text: str, layer: int, head: int, *, is_alone: bool) -> None:
     """The map of a head (both from 0) at all snapshots, with a button that goes back to the one map."""
     name, steps = f"Layer {layer + 1}, head {head + 1}", view.snapshots
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{name} at {len(steps)} snapshots**: look for when its pattern appears")
+        advice = ": look for when its pattern appears" if is_alone else ""
+        st.markdown(f"**{name} at {len(steps)} snapshots**{advice}", width="content")
         st.button(
             "Close", key="attention-play-close", icon=":material/close:", type="tertiary", on_click=_set, args=(False,)
         )
