@@ -16,11 +16,12 @@ from microllm.ui import server, shell
 from microllm.ui.parts import live
 from microllm.ui.state import view
 
-PAGES = ("train", "attention", "generate")
+PAGES = ("train", "attention", "inside", "generate")
 OF_THE_PAGE = {
     "train": {"start", "text", "preset", "knob-n_embd", "axis"},
     "attention": {"sentence", "attention-one"},
     "generate": {"prompt", "generate", "temperature"},
+    "inside": {"inside-mode", "beside"},
 }
 
 

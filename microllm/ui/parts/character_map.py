@@ -128,7 +128,7 @@ def _one_map(
             "moment": steps.index(step),
             "page": f"{view.run.id} {view.moment}",
             "isComplete": vectors.known.is_complete(view.snapshots),
-            "frequencies": [percent(counts[i] / sum(counts)) for i in vectors.ids] if counts else [],
+            "frequencies": vectors.frequencies,
             "dimensions": model.config.n_embd,
         },
         ask=lambda: None,  # the answer is this part, drawn once more
@@ -143,6 +143,8 @@ class _Vectors:
 
     def __init__(self, run: Run, counts: list[int] | None) -> None:
         self.ids = on_the_map(counts, run.tokenizer.vocab_size)
+        total = sum(counts or [])
+        self.frequencies = [percent(counts[i] / total) for i in self.ids] if counts else []
         self.known = OverSnapshots(run, self.placed)
         self._run = run
         self._start: torch.Tensor | None = None
