@@ -83,6 +83,7 @@ def test_the_map_of_characters_is_read_with_a_pointer_and_with_keys_and_moves_th
     for key, number in (("ArrowRight", 1), ("ArrowUp", 2), ("ArrowDown", 3), ("Home", 0)):
         page.keyboard.press(key)
         assert options(page).evaluate_all("all => all.findIndex(one => one.matches(':focus'))") == number
+    assert "b 1.00, C 0.50" in options(page).first.get_attribute("aria-label")
     expect(page.locator("li")).to_have_count(2)
 
     slider = page.locator("input")

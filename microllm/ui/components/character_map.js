@@ -143,6 +143,7 @@ class Characters {
     }
     step()
     this.#say()
+    this.#tell()
   }
 
   #place(now) {
@@ -216,6 +217,14 @@ class Characters {
     )
   }
 
+  // For screen readers: the character that the keys have reached is named with its neighbors.
+  #tell() {
+    const near = this.#neighborsOf(this.tab).map(([j, cosine]) => `${this.#nameOf(j)} ${cosine.toFixed(2)}`)
+    const { kinds, kind_names } = this.data
+    const words = [this.#nameOf(this.tab), kind_names[kinds[this.tab]], ...(near.length ? ["nearest:", ...near] : [])]
+    this.spans[this.tab].setAttribute("aria-label", words.join(", "))
+  }
+
   // ---- pointing and keys
 
   #under(event) {
@@ -268,6 +277,7 @@ class Characters {
     this.spans[this.tab].setAttribute("tabindex", "-1")
     this.tab = to
     this.spans[to].setAttribute("tabindex", "0")
+    this.#tell()
     this.pointed = null
     this.spans[to].focus()
   }

@@ -11,7 +11,7 @@ HTML = """
 <div class="map">
   <div class="box"><svg role="listbox"></svg></div>
   <div class="side">
-    <div class="about" aria-live="polite"><h4></h4><p></p><ol></ol></div>
+    <div class="about"><h4></h4><p></p><ol></ol></div>
     <div class="legend" aria-hidden="true"></div>
   </div>
   <div class="player">

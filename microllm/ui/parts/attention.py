@@ -136,8 +136,9 @@ def _map(
     heatmap_step, figure = drawn.heatmap(
         what, step, is_training, lambda: attention_figure(pattern[layer, head], text, mode(), causal=causal)
     )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        explanation = ": each row attends to columns" if is_alone else ""
+    key = "attention-title" if is_alone else "attention-narrow-title"  # in which buttons are icons
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key=key):
+        explanation = ": rows attend to columns" if is_alone else ""
         st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {heatmap_step:,}**{explanation}", width="content")
         play.open_button(view)
         if is_training:
