@@ -1,4 +1,4 @@
-"""The Inside page: what each part of the model computes for your sentence, and the model without some of its parts."""
+"""The Inside page: what each part computes for your sentence, what each part is worth, and the map of characters."""
 
 import streamlit as st
 
@@ -6,25 +6,31 @@ from microllm.ui import shell
 
 shell.enter("pages/inside.py", "Inside")
 
-from microllm.ui.parts import inside, knockout, run_line, text_fields
+from microllm.ui.parts import character_map, inside, knockout, run_line, side_by_side, text_fields
 from microllm.ui.state.view import look
 
 view = look()
-with st.sidebar:
-    sentence = text_fields.sentence(view)
 run_line.run_line(view)
 mode = st.segmented_control(
     "Mode",
-    ["Parts", "Knock-out"],
+    ["Parts", "Knock-out", "Characters"],
     default="Parts",
     key="inside-mode",
     required=True,
     persist_state="session",
     label_visibility="collapsed",
 )
-if mode == "Knock-out":
-    with st.sidebar:
+with st.sidebar:
+    if mode == "Characters":
+        character_map.panel(view)
+        side_by_side.menus(view)
+    else:
+        sentence = text_fields.sentence(view)
+    if mode == "Knock-out":
         knockout.panel(view)
+if mode == "Characters":
+    character_map.character_map(view)
+elif mode == "Knock-out":
     knockout.knockout(view, sentence)
 elif sentence:
     inside.parts(view, sentence)

@@ -40,6 +40,11 @@ def open_app(
     return go_to(at, page) if page else at.run()
 
 
+def open_inside(mode: str, **query_params: str) -> AppTest:
+    """The page Inside in one of its modes."""
+    return open_app("inside", **query_params).button_group(key="inside-mode").set_value(mode).run()
+
+
 def answer(at: AppTest, stored: dict[str, str] | None = None, draft: str | None = None, **others: object) -> None:
     """What the browser sends once when the page is loaded: the keys and the draft that it has."""
     pairs = [[run_id, key] for run_id, key in (stored or {}).items()]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from making import wait_until
 from patience import patience
-from play import KEY, click, go_to, keys, new_run, open_app, said, step_of
+from play import KEY, click, go_to, keys, new_run, open_app, open_inside, said, step_of
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
 from microllm.data.store import forget_text
@@ -21,12 +21,6 @@ from microllm.train import validation_loss
 from microllm.ui import server
 
 FIRST, FEED_FORWARD = Part(0, 0), Part(0, None)
-
-
-def open_knock_out(**query_params: str):
-    """The page Inside, with the knock-outs chosen."""
-    at = open_app("inside", **query_params)
-    return at.button_group(key="inside-mode").set_value("Knock-out").run()
 
 
 @pytest.fixture
@@ -78,7 +72,7 @@ def out(at) -> tuple[str, ...]:
 
 
 def test_the_map_has_what_each_knock_out_costs_and_a_click_knocks_a_part_out(run):
-    at = measured(open_knock_out(run=run.id))
+    at = measured(open_inside("Knock-out", run=run.id))
     parts = parts_of(run.read_info().model)
     assert sent(at, "knockout_map")["parts"] == [str(part) for part in parts]
     before, corpus = validation_loss(run.model_at(12), run.load_corpus()), run.load_corpus()
@@ -98,12 +92,12 @@ def test_the_map_has_what_each_knock_out_costs_and_a_click_knocks_a_part_out(run
 
 @pytest.mark.parametrize("picked", ["3.1", "1.3", "nonsense", "1.1 0.ff", None, 7, ["1.1"], {"1": 1}])
 def test_parts_that_the_map_does_not_offer_are_not_taken(run, picked):
-    at = pick(open_knock_out(run=run.id), picked)
+    at = pick(open_inside("Knock-out", run=run.id), picked)
     assert out(at) == ()
 
 
 def test_the_next_characters_before_and_after_are_those_of_the_two_models(run):
-    at = measured(pick(open_knock_out(run=run.id), "1.1"))
+    at = measured(pick(open_inside("Knock-out", run=run.id), "1.1"))
     ids = known_ids(run.tokenizer, at.text_area(key="sentence").value)[None]
     before, after = (next_logits(model, ids)[0].softmax(-1) for model in (run.model_at(12), changed(run, [FIRST])))
     rows = sent(at, "effect")["rows"]
@@ -115,7 +109,7 @@ def test_the_next_characters_before_and_after_are_those_of_the_two_models(run):
 
 
 def test_two_samples_are_split_where_they_first_differ(run):
-    at = measured(pick(open_knock_out(run=run.id), "1.1 1.ff"))
+    at = measured(pick(open_inside("Knock-out", run=run.id), "1.1 1.ff"))
     samples = sent(at, "effect")["samples"]
     (one, rest), (other, other_rest) = samples["ends"]
     assert one != other and len(one) == len(other) == 1
@@ -185,7 +179,7 @@ def test_a_head_is_knocked_out_and_restored_where_its_attention_is_shown(run):
 def test_parts_that_another_run_does_not_have_are_not_out_of_it(run):
     small = new_run(max_steps=3, n_layer=1, n_head=1, initialization="torch")
     server.runner().start(small).join(patience())
-    at = pick(open_knock_out(run=run.id), "1.1 1.2 2.ff")
+    at = pick(open_inside("Knock-out", run=run.id), "1.1 1.2 2.ff")
     at.query_params["run"] = small.id
     at.run()
     assert not at.exception
@@ -200,7 +194,7 @@ def test_without_the_text_of_the_run_parts_are_silenced_and_the_page_says_what_i
     expected = changed(run, [FIRST], "zero")
     forget_text(run.read_info().text.sha256)
     load_corpus.cache_clear()
-    at = pick(open_knock_out(run=run.id), "1.1")
+    at = pick(open_inside("Knock-out", run=run.id), "1.1")
     wait_until(lambda: sent(at.run(), "effect")["samples"])
     assert not at.exception and not at.error
     assert sent(at, "effect")["passage"] is None
@@ -215,7 +209,7 @@ def test_without_the_text_of_the_run_parts_are_silenced_and_the_page_says_what_i
 
 
 def test_a_part_can_be_silenced_instead(run):
-    at = measured(open_knock_out(run=run.id))
+    at = measured(open_inside("Knock-out", run=run.id))
     by_mean = sent(at, "knockout_map")["changes"]
     at.button_group(key="replaced-by").set_value("zero").run()
     measured(at)
@@ -226,7 +220,7 @@ def test_a_part_can_be_silenced_instead(run):
 
 
 def test_the_moment_on_show_is_the_one_that_loses_its_part(run):
-    at = measured(pick(open_knock_out(run=run.id, step="8"), "1.1"))
+    at = measured(pick(open_inside("Knock-out", run=run.id, step="8"), "1.1"))
     corpus = run.load_corpus()
     before, after = (validation_loss(model, corpus) for model in (run.model_at(8), changed(run, [FIRST], step=8)))
     assert f"{before:.3f} → {after:.3f}" in said(at)
@@ -237,7 +231,7 @@ def test_a_model_that_trains_is_not_touched_and_shows_what_is_different(live_run
     step = step_of(training)
     _, model = training.copy(max_age=0, wait=patience())
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    at = open_knock_out(run=live_run.id, key=KEY)
+    at = open_inside("Knock-out", run=live_run.id, key=KEY)
     measured(pick(at, "1.1 1.ff"))
     assert f"step {step:,}" in said(at)
     _, now = training.copy(max_age=0, wait=patience())
@@ -247,7 +241,7 @@ def test_a_model_that_trains_is_not_touched_and_shows_what_is_different(live_run
 
 
 def test_pairs_are_measured_when_they_are_asked_for(run):
-    at = measured(pick(open_knock_out(run=run.id), "1.1"))
+    at = measured(pick(open_inside("Knock-out", run=run.id), "1.1"))
     click(at, "knockout-pairs-button")
     wait_until(lambda: "| Layer 2, head 2 |" in said(at.run()))
     assert said(at).count(" ± ") >= 5 * 3

@@ -21,7 +21,7 @@ def test_the_newest_moment_is_on_show_until_another_is_chosen(long_run):
     assert "step" not in at.query_params
 
 
-@pytest.mark.parametrize("page", ["train", "attention", "generate"])
+@pytest.mark.parametrize("page", ["train", "attention", "generate", "inside"])
 def test_every_page_shows_the_moment_of_the_link(page, long_run):
     at = open_app(page, run=long_run.id, step="12")
     assert not at.exception

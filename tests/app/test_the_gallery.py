@@ -28,6 +28,7 @@ def session_of(at):
         ("train", {"start", "text", "preset", "knob-n_embd", "take-away-button"}),
         ("attention", {"sentence", "attention-one"}),
         ("generate", {"prompt", "generate", "temperature"}),
+        ("inside", {"inside-mode", "sentence"}),
     ],
 )
 def test_a_page_of_a_fresh_home_shows_the_first_run_and_says_whose_it_is(page, there, offline):

@@ -20,13 +20,13 @@ from ..components.sentence import sentence
 from ..state.session import session
 from ..state.view import View
 from ..theme import mode
-from . import knockout, what_heads_do
+from . import knockout, play, side_by_side, what_heads_do
 from .live import live
 from .what_heads_do import Measured
 
 _T = TypeVar("_T")
 
-_MAP, _OVER_TRAINING = "Map", "Over training"
+_MAP, _PLAY, _OVER_TRAINING = "Map", "Play", "Over training"
 _TICK_SECONDS = 1.5
 _MAX_WAIT_SECONDS = 0.3  # for what the heads do, when the whole page is drawn
 _REDRAW_FACTOR = 1.5  # redraw the heatmap when the number of steps has grown by this factor
@@ -70,7 +70,7 @@ class _Drawn:
 
 
 @st.cache_resource(scope="session", show_spinner=False)
-def _drawn() -> _Drawn:
+def _drawn(side: str = "here") -> _Drawn:
     return _Drawn()
 
 
@@ -81,7 +81,7 @@ def attention(view: View, text: str) -> None:
         lambda shown: _tick(shown, text, drawn, is_measuring),
         _TICK_SECONDS,
         key="attention-live",
-        when=view.is_active or is_measuring,
+        when=side_by_side.is_active(view) or is_measuring,
     )
     if view.info.model.causal:
         mask = "The empty half is the future, which is hidden (causal mask)."
@@ -135,30 +135,37 @@ def _tick(view: View, text: str, drawn: tuple[int | None, tuple[int, int]], was_
     layer, head = _chosen(config.n_layer, config.n_head)
     sentence(pattern[layer, head], text, config.block_size, causal=config.causal)
 
-    small, big = st.columns([2, 3], gap="medium")
+    other = side_by_side.beside(view)
+    small, big, *third = st.columns([3, 4, 4] if other else [2, 3], gap="medium")
     with small:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown("**All heads**", width="content")
             order = what_heads_do.sorted_by(view)
         _all_heads(view, model, pattern, text, known, order)
     with big:
-        row = st.container(horizontal=True, vertical_alignment="center")
+        row = st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="attention-title")
         with row:
             shown = st.segmented_control(
                 "What is shown of the heads",
-                [_MAP, _OVER_TRAINING],
+                [_MAP, _PLAY, _OVER_TRAINING],
                 default=_MAP,
                 key="attention-shown",
                 required=True,
                 persist_state="session",
                 label_visibility="collapsed",
             )
+        name = "" if other else f"Layer {layer + 1}, head {head + 1}, "  # the sidebar has it too
         if shown == _MAP:
-            _heatmap(view, step, model, pattern[layer, head], text, row)
+            _heatmap(view, step, model, pattern[layer, head], text, row, name)
+        elif shown == _PLAY:
+            row.markdown(f"**{name}{len(view.snapshots)} snapshots**", width="content")
+            play.film(view, text, layer, head)
         else:
-            with row:
-                st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {step:,}**", width="content")
+            row.markdown(f"**{name}step {step:,}**", width="content")
             what_heads_do.over_training(view, known, order, layer, head)
+    if other:
+        with third[0]:
+            _map_beside(view, other, text)
     if session().head != drawn_head:
         st.rerun()  # a click chose it, and the sidebar shows it too
 
@@ -193,11 +200,12 @@ def _all_heads(
     )
 
 
-def _heatmap(view: View, step: int, model: MicroLLM, pattern: torch.Tensor, text: str, row: DeltaGenerator) -> None:
-    """The large map of the chosen head, `pattern` (N, N); its title goes into `row`."""
-    drawn, (layer, head) = _drawn(), _chosen(model.config.n_layer, model.config.n_head)
-    what = (view.model_key, view.moment, text, layer, head, mode())
-    is_training = view.moment is None and view.job is not None and view.job.state == "training"
+def _heatmap(
+    view: View, step: int, model: MicroLLM, pattern: torch.Tensor, text: str, row: DeltaGenerator, name: str
+) -> None:
+    """The large map of the chosen head, `pattern` (N, N); its title, which begins with `name`, goes into `row`."""
+    drawn, is_training = _drawn(), _is_training(view)
+    what = (view.model_key, view.moment, text, _chosen(model.config.n_layer, model.config.n_head), mode())
     heatmap_step, figure = drawn.heatmap(
         what,
         step,
@@ -205,7 +213,7 @@ def _heatmap(view: View, step: int, model: MicroLLM, pattern: torch.Tensor, text
         lambda: attention_figure(pattern, text, mode(), causal=model.config.causal),
     )
     with row:
-        st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {heatmap_step:,}**", width="content")
+        st.markdown(f"**{name}step {heatmap_step:,}**", width="content")
         if is_training:
             st.button(
                 "Refresh",
@@ -218,6 +226,35 @@ def _heatmap(view: View, step: int, model: MicroLLM, pattern: torch.Tensor, text
             )
     with st.container(height=figure.layout.height, border=False):  # a new figure is briefly above the old one
         st.plotly_chart(figure, key="attention-one", config={"displayModeBar": False})
+
+
+def _map_beside(view: View, other: View, text: str) -> None:
+    """The large map of the other run or moment, on the same sentence."""
+    if lacks := side_by_side.lacks(other, text):
+        st.info(lacks, icon=":material/info:")
+        return
+    if (now := other.model(max_age=1.0, wait=0.1)) is None:
+        st.caption("Waiting for the first weights …")
+        return
+    step, model = now
+    pattern = _drawn("beside").traced(other, step, text, model)
+    layer, head = side_by_side.head_of(other)
+    what = (other.model_key, other.moment, text, (layer, head), mode())
+    heatmap_step, figure = _drawn("beside").heatmap(
+        what,
+        step,
+        _is_training(other),
+        lambda: attention_figure(pattern[layer, head], text, mode(), causal=model.config.causal),
+    )
+    with st.container(horizontal=True, vertical_alignment="center", key="attention-beside-title"):
+        st.markdown(f"**Layer {layer + 1}, head {head + 1}, {side_by_side.title(view, other, heatmap_step)}**")
+    with st.container(height=figure.layout.height, border=False):
+        st.plotly_chart(figure, key="attention-beside", config={"displayModeBar": False})
+
+
+def _is_training(view: View) -> bool:
+    """True while the shown weights change."""
+    return view.moment is None and view.job is not None and view.job.state == "training"
 
 
 def _measured(view: View, text: str) -> None:

@@ -26,7 +26,7 @@ _AT_FIRST = 3
 
 def compare_menu(view: View) -> list[str]:
     """A menu of the runs on the same text, with a button that opens each. Returns the ids of those on the plot."""
-    found = _candidates(view)
+    found = candidates(view)
     chosen = _chosen(view, found)
     menu = st.popover(
         f"Compare ({len(chosen)})",
@@ -72,7 +72,7 @@ def others(view: View, ids: list[str]) -> list[OtherRun]:
     return found
 
 
-def _candidates(view: View) -> list[RunInfo]:
+def candidates(view: View) -> list[RunInfo]:
     """The runs that can be compared, the newest first; before them the parent of a fork, which goes on, and after them
     those that came with MicroLLM.
     """

@@ -104,6 +104,12 @@ class Session:
     """The open part on the page Inside, a name of `insight.anatomy.stages`."""
     followed_character: tuple[str, int] | None = None
     """(sentence, place in it) of the character whose prediction the page Inside follows; None for the last one."""
+    beside: str | None = None
+    """The id of the run that is shown beside the displayed one, or of that one itself; None for no comparison."""
+    beside_moment: int | None = None
+    """The step of a snapshot of that run; None is its newest weights."""
+    beside_head: tuple[int, int] | None = None
+    """The (layer, head) shown of it; None for the same as the displayed one."""
     offered: list[str] = field(default_factory=list)
     """Every sentence and prompt that was filled in for the user."""
     prompt_version: int = 0

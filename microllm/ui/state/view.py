@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -118,17 +118,20 @@ class View:
 
 def look() -> View:
     """Read from disk what this window shows now. Raises RunProblem if its run was deleted."""
-    shown = run()
-    training = job()  # first: a run that ends during this call must not appear active in another process
-    info, snapshots, chosen = shown.read_info(), shown.list_snapshots(), session().moment
-    moment, without = chosen if chosen in snapshots else None, knocked_out_of(info)
-    replaced_by = session().replaced_by if not without or has_text(shown) else "zero"
-    return View(shown, info, shown.history.read(), snapshots, moment, training, without, replaced_by)
+    view = look_at(run_id(), session().moment)
+    without = tuple(part for part in parts_of(view.info.model) if str(part) in session().without)
+    replaced_by = session().replaced_by if not without or has_text(view.run) else "zero"
+    return replace(view, without=without, replaced_by=replaced_by)
 
 
-def knocked_out_of(info: RunInfo) -> tuple[Part, ...]:
-    """The parts that are knocked out, as far as this run has them."""
-    return tuple(part for part in parts_of(info.model) if str(part) in session().without)
+def look_at(shown_id: str, moment: int | None) -> View:
+    """A run at a moment, with all its parts, such as one to show beside the displayed one. Raises RunProblem if it was
+    deleted.
+    """
+    shown = opened(shown_id)
+    training = runner().job(shown_id)  # first: a run that ends during this call must not appear active elsewhere
+    info, snapshots = shown.read_info(), shown.list_snapshots()
+    return View(shown, info, shown.history.read(), snapshots, moment if moment in snapshots else None, training)
 
 
 def has_text(run: Run) -> bool:

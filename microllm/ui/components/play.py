@@ -1,0 +1,29 @@
+"""The attention map of one head at every snapshot of a run, played in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...plots import PALETTE
+from . import declare
+
+HTML = """
+<div class="play">
+  <div class="box"><canvas role="img"></canvas></div>
+  <p class="words"></p>
+  <div class="player">
+    <button type="button"></button>
+    <input type="range" min="0" step="1" aria-label="Snapshot">
+    <output></output>
+  </div>
+</div>
+"""
+SHARED = ("glow", "walk", "player")
+_play = declare("play", HTML, SHARED)
+
+
+def play(data: dict[str, Any], ask: Callable[[], None]) -> None:
+    """Play what `plots.play.play_data` returns. `ask` is called now and then until all snapshots are there."""
+    colors = {mode: palette["attention"] for mode, palette in PALETTE.items()}
+    _play(key="attention-play", data=data | {"colors": colors}, on_more_change=ask)
