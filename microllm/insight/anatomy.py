@@ -220,7 +220,8 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             (f"The match is multiplied by 1 / √D = {one:.3f}" if D > 1 else "D is 1, so the match keeps its scale")
             + ("; a trained bias for the distance is added" if relative else "")
             + ("; the future is hidden (causal mask)." if config.causal else "; nothing is hidden: this model cheats."),
-            "the match of {row} and {column}, divided by √D" + (", + the bias of distance {distance}" if relative else ""),
+            "the match of {row} and {column}, divided by √D"
+            + (", + the bias of distance {distance}" if relative else ""),
             ("match",),
             (Head.__call__, ("scores", "future")),
         ),
@@ -389,7 +390,7 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             "(N, V)",
             "vocabulary",
             "softmax(logits): e^logit / sum of the row",
-            "Scores become chances that add up to 100 % in each row; the next character is drawn by those of the last.",
+            "Scores become chances that add up to 100 % in each row; the next character is drawn with those of the last row.",
             f"e^logit of {{column}} after {{row}}, divided by the sum over all {V:,} characters",
             ("logits",),
             (probabilities, ("softmax",)),
