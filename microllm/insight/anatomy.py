@@ -390,7 +390,7 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             "(N, V)",
             "vocabulary",
             "softmax(logits): e^logit / sum of the row",
-            "Scores become chances that add up to 100 % in each row; the next character is drawn with those of the last row.",
+            "Scores become chances that add up to 100 % in each row; the last row is what the model predicts next.",
             f"e^logit of {{column}} after {{row}}, divided by the sum over all {V:,} characters",
             ("logits",),
             (probabilities, ("softmax",)),
