@@ -98,7 +98,7 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             "(N,)",
             "id",
             "id = number of the character in the vocabulary",
-            f"Each character is replaced by its number among the {V:,} characters of the training text.",
+            f"Each character is replaced by its number among the {V:,} characters of the text, counted from 0.",
             "{row}, looked up in the vocabulary",
             (),
             (CharTokenizer.encode, ("_ids",)),

@@ -107,6 +107,10 @@ class Matrix {
     pen.fillStyle = style.color
     pen.font = `12px ${style.getPropertyValue("--st-code-font") || "monospace"}, monospace`
     pen.textBaseline = "middle"
+    if (this.font !== pen.font) {
+      this.font = pen.font // the signs of invisible characters have a font that may still be on its way
+      document.fonts.load(pen.font, "␠⏎⇥").then(() => this.#paint())
+    }
     this.#labelRows(pen)
     this.#labelColumns(pen)
     this.#frame()
