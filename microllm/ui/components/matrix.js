@@ -101,6 +101,7 @@ class Matrix {
     const pen = this.canvas.getContext("2d")
     pen.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0)
     pen.clearRect(0, 0, across, down)
+    pen.globalAlpha = 1
     pen.imageSmoothingEnabled = false
     pen.drawImage(this.#picture(), LABELS, TOP, total, rowHeight * height)
     const style = getComputedStyle(this.box)
