@@ -370,13 +370,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
       .replaceAll("{place}", String(i + 1))
       .replaceAll("{distance}", String(i - j))
     const words = `From: ${origin}.${isHidden(i, j) ? "" : largestProducts(i, j)} `
-    const buttons = open.inputs.map(({ label, opens }) => opener("input", `← ${label}`, opens, label))
-    const written = [words, ...open.inputs.map(({ opens }) => opens)].join("\n")
-    if (state.origin !== written) {
-      state.origin = written
-      rebuild(find(".origin"), [element("span", "", words), ...buttons])
-    }
+    say(find(".origin span"), words)
     if (isByKey) announce(`${find(".value").textContent}. ${words}`)
+  }
+  // not with each value: a button that is replaced between press and release gets no click
+  const inputs = open.inputs.map(({ opens }) => opens).join("\n")
+  if (state.inputs !== inputs) {
+    state.inputs = inputs
+    rebuild(find(".inputs"), open.inputs.map(({ label, opens }) => opener("input", `← ${label}`, opens, label)))
   }
   state.showValue = showValue
   state.matrix ??= new Matrix(find(".matrix"), (isByKey) => state.showValue(isByKey))

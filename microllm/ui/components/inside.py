@@ -39,7 +39,7 @@ HTML = """
     <p class="axes"></p>
     <div class="legend" aria-hidden="true"></div>
     <p class="value"></p>
-    <p class="origin"></p>
+    <p class="origin"><span></span> <span class="inputs" role="group" aria-label="What it was computed from"></span></p>
   </div>
   <p class="status" aria-live="polite"></p>
 </div>

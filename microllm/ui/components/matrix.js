@@ -101,12 +101,17 @@ class Matrix {
     const pen = this.canvas.getContext("2d")
     pen.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0)
     pen.clearRect(0, 0, across, down)
+    pen.globalAlpha = 1
     pen.imageSmoothingEnabled = false
     pen.drawImage(this.#picture(), LABELS, TOP, total, rowHeight * height)
     const style = getComputedStyle(this.box)
     pen.fillStyle = style.color
     pen.font = `12px ${style.getPropertyValue("--st-code-font") || "monospace"}, monospace`
     pen.textBaseline = "middle"
+    if (this.font !== pen.font) {
+      this.font = pen.font // the signs of invisible characters have a font that may still be on its way
+      document.fonts.load(pen.font, "␠⏎⇥").then(() => this.#paint())
+    }
     this.#labelRows(pen)
     this.#labelColumns(pen)
     this.#frame()
