@@ -74,7 +74,9 @@ export default function ({ data, parentElement: root }) {
   // ---- the passage
 
   const { passage } = data
-  find(".passage").hidden = !passage
+  const isWaiting = !data.samples && state.drawn !== null // then the last one stays, pale, so that nothing jumps
+  find(".passage").hidden = !passage && !isWaiting
+  find(".passage").classList.toggle("waits", isWaiting)
   if (!passage) return
   const box = find(".passage .text")
   set(find(".passage h4"), "A held-out passage, tinted by the change in surprisal")

@@ -65,7 +65,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     note.textContent = state.hover === null ? "Point at a part, or move with the arrow keys." : words(state.hover)
     const legend = root.querySelector(".legend")
     legend.hidden = data.changes.every((change) => change === null)
-    legend.textContent = `The strongest color is ${largest.toFixed(3)}.`
+    legend.textContent = `Strongest color: ${largest.toFixed(3)} nats.`
   }
 
   const toggle = (i) => {
