@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -169,6 +169,28 @@ def _means(parts: list[_Sums]) -> list[HeadScore]:
         for i, name in enumerate((*PLACES, "spread"))
         if rows[i]
     ]
+
+
+def taken_over(
+    before: list[HeadScore], after: list[HeadScore], silenced: Collection[tuple[int, int]]
+) -> tuple[str, tuple[int, int], float, float] | None:
+    """Which head does more of what silenced heads did: (name of the score, (layer, head), its share before and after).
+
+    The score is the one by which a silenced head was furthest above chance in `before`; the head is the one, of those
+    that are not silenced, whose share has risen most. None if the silenced heads did nothing clear, or no share rose.
+    """
+    found = [best for place in silenced if (best := strongest(before, *place))]
+    if not found:
+        return None
+    did = max(found, key=lambda score: max(score.of(*place) for place in silenced) - score.chance)
+    now = next((score for score in after if score.name == did.name), None)
+    if now is None:
+        return None
+    rises = now.shares - did.shares
+    for place in silenced:
+        rises[place] = -torch.inf
+    layer, head = divmod(int(rises.argmax()), rises.shape[1])
+    return (did.name, (layer, head), did.of(layer, head), now.of(layer, head)) if rises[layer, head] > 0 else None
 
 
 def distance_shares(pattern: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ..config import LIVE, ModelConfig, TrainConfig, problems
+from ..config import LIVE, ModelConfig, TrainConfig, knobs, problems
 from ..data.decode import TextProblem
 from ..data.store import keep_text, load_text
 from ..data.texts import Text, load_corpus
@@ -161,6 +161,18 @@ def settings(parent: Run, step: int, first_step: int, characters: int, **changes
             f"max_steps is {train.max_steps:,}: {info.name} has already made {first_step:,} steps by then."
         )
     return train
+
+
+def usual_changes(run: Run, step: int, first_step: int) -> dict[str, float]:
+    """The settings in CHANGES that a fork has unless a person changes them: those at `step`, with steps left to make.
+
+    `first_step` is the step at which the fork begins.
+    """
+    now = settings_at(run, step)
+    values = {name: getattr(now, name) for name in CHANGES}
+    if values["max_steps"] <= first_step:
+        values["max_steps"] = min(knobs()["max_steps"].metadata["high"], 2 * first_step)
+    return values
 
 
 def settings_at(run: Run, step: int) -> TrainConfig:

@@ -16,6 +16,8 @@ from microllm.data.texts import load_corpus
 from microllm.inference import generate, next_logits
 from microllm.insight.knockout import MEAN_CHARACTERS, Part, knock_out, mean_outputs, parts_of
 from microllm.insight.trace import trace
+from microllm.runs import catalog
+from microllm.runs.fork import recovered_after
 from microllm.tokenizer import known_ids
 from microllm.train import validation_loss
 from microllm.ui import server
@@ -245,3 +247,26 @@ def test_pairs_are_measured_when_they_are_asked_for(run):
     click(at, "knockout-pairs-button")
     wait_until(lambda: "| Layer 2, head 2 |" in said(at.run()))
     assert said(at).count(" ± ") >= 5 * 3
+
+
+def test_one_click_trains_on_without_the_heads_and_the_page_says_when_the_loss_was_back(run):
+    at = pick(open_inside("Knock-out", run=run.id), "1.1")
+    assert not at.button(key="train-without").disabled
+    click(at, "train-without")
+    fork = next(one for one in catalog.all_runs() if one.id != run.id)
+    info = fork.read_info()
+    assert info.model.silenced == "1.1" and info.parent.id == run.id and info.parent.step == 12
+    assert info.train.max_steps == 24 and info.train.eval_interval <= 50
+    server.runner().job(fork.id).join(patience())
+    go_to(at, "train")
+    assert at.session_state["session"].run_id == fork.id and "restore" not in keys(at)
+    back = recovered_after(fork.read_info().parent, fork.history.read())
+    whole, without = (f"{loss:.3f}" for loss in info.parent.losses)
+    (words,) = [one.value for one in at.markdown if whole in one.value and without in one.value]
+    assert back is None or f"{back:,} steps" in words
+
+
+def test_only_heads_can_stay_silent_in_training(run):
+    at = pick(open_inside("Knock-out", run=run.id), "1.1 1.ff")
+    assert at.button(key="train-without").disabled
+    assert not at.button(key="restore").disabled

@@ -15,6 +15,7 @@ from microllm.insight.heads import (
     head_scores,
     passage_scores,
     strongest,
+    taken_over,
 )
 from microllm.insight.trace import trace
 from microllm.model import MicroLLM
@@ -206,3 +207,22 @@ def test_bias_shares_are_the_pattern_of_a_model_whose_characters_all_match_equal
     torch.testing.assert_close(bias_shares(model), last_rows.flip(-1))
     assert bias_shares(MicroLLM(ModelConfig(position="learned"), 9)) is None
     assert bias_shares(MicroLLM(ModelConfig(position="relative", causal=False), 9)) is None
+
+
+def scores_of(**shares: list[list[float]]) -> list[HeadScore]:
+    return [HeadScore(name, torch.tensor(rows), 0.1) for name, rows in shares.items()]
+
+
+def test_the_head_whose_share_rose_most_has_taken_over_what_a_silenced_one_did():
+    before = scores_of(previous_token=[[0.9, 0.1], [0.2, 0.3]], self=[[0.1, 0.8], [0.1, 0.1]])
+    after = scores_of(self=[[0.1, 0.1], [0.9, 0.1]], previous_token=[[1.0, 0.2], [0.7, 0.35]])
+    assert taken_over(before, after, {(0, 0)}) == ("previous_token", (1, 0), pytest.approx(0.2), pytest.approx(0.7))
+    assert taken_over(before, after, {(0, 1)}) == ("self", (1, 0), pytest.approx(0.1), pytest.approx(0.9))
+    assert taken_over(before, after, {(0, 0), (1, 0)})[1] == (0, 1)  # not a silenced one
+
+
+def test_nobody_takes_over_what_no_silenced_head_did_or_where_no_share_rose():
+    before, after = (scores_of(previous_token=[[0.9, 0.1]]), scores_of(previous_token=[[0.9, 0.05]]))
+    assert taken_over(before, after, {(0, 0)}) is None
+    assert taken_over(before, before, {(0, 1)}) is None  # it is not above chance
+    assert taken_over(before, [], {(0, 0)}) is None

@@ -133,10 +133,7 @@ def _other_texts(view: View) -> dict[str, str]:
 
 def _fields(run: Run, step: int, first_step: int, where: str) -> dict[str, float]:
     """The fields of what a fork may change. `where` is in their keys, so that another situation has other defaults."""
-    now = fork.settings_at(run, step)
-    values = {name: getattr(now, name) for name in fork.CHANGES}
-    if values["max_steps"] <= first_step:
-        values["max_steps"] = min(knobs()["max_steps"].metadata["high"], 2 * first_step)
+    values = fork.usual_changes(run, step, first_step)
     with st.container(horizontal=True):
         return {name: _field(name, value, f"fork-{name}-{where}") for name, value in values.items()}
 

@@ -12,16 +12,19 @@ from ...inference import next_logits
 from ...insight.knockout import Change, Part, parts_of
 from ...insight.memorization import after_a_cut_word
 from ...jobs.knockouts import KnockedOut, KnockoutMap, Measured
+from ...runs.fork import usual_changes
 from ...tokenizer import known_ids, visible
 from ..components.effect import effect
 from ..components.knockout_map import knockout_map
 from ..server import knockouts
+from ..state import commands
 from ..state.session import session
 from ..state.view import View, has_text
 from ..words import literal
 from .disclosure import disclosure
 from .live import live
 
+_FORK_EVAL_INTERVAL = 50  # steps: one wants to see how soon the loss is back
 _TICK_SECONDS = 2.0  # while the run trains
 _WAITING_TICK_SECONDS = 0.4
 _PASSAGE_CHARACTERS = 340
@@ -36,13 +39,41 @@ _WAYS = {"mean": "its average", "zero": "zero"}
 
 def badge(view: View, *, is_whole: bool = False) -> None:
     """What is knocked out, and the button that restores it; `is_whole` on a page that shows the whole model."""
-    name, out = literal(view.info.name), f"**~~{_named(view.without)}~~**"
+    name, out = literal(view.info.name), f"**~~{named(view.without)}~~**"
     if is_whole:
         words = f"This page shows the whole **{name}**; the other pages show it without {out}"
     else:
         words = f"**{name}** without {out} ({_instead(view)})"
     st.markdown(words, width="content")
     st.button("Restore", key="restore", icon=":material/undo:", type="tertiary", on_click=_knock_out, args=((),))
+    _train_on(view)
+
+
+def _train_on(view: View) -> None:
+    """A button that forks the run into one in which what is knocked out stays silent, and goes to its curve."""
+    if any(part.head is None for part in view.without):
+        problem = "Only heads can stay silent while a run trains: restore the feed-forward network first."
+    elif not has_text(view.run):
+        problem = "Training needs the text of the run, which is not on this server."
+    else:
+        problem = None
+    is_one = len(view.without) == 1
+    if st.button(
+        f"Train on without {'it' if is_one else 'them'}",
+        key="train-without",
+        icon=":material/fork_right:",
+        type="tertiary",
+        disabled=problem is not None or not view.snapshots,
+        help=problem or "Fork the run from this moment into one in which these heads stay silent. Do others take over?",
+    ):
+        step = view.snapshots[-1] if view.moment is None else view.moment
+        changes = usual_changes(view.run, step, step)
+        changes["eval_interval"] = min(_FORK_EVAL_INTERVAL, changes["eval_interval"])
+        commands.fork(view.run.id, view.moment, None, changes, silenced=" ".join(map(str, view.without)))
+        if session().problem:
+            st.rerun()  # the run bar says why
+        _knock_out(())
+        st.switch_page("pages/train.py", query_params=st.query_params.to_dict())
 
 
 def switch(view: View, layer: int, head: int) -> None:
@@ -72,7 +103,7 @@ def _name(part: Part) -> str:
     return f"layer {part.layer + 1}, {kind}"
 
 
-def _named(parts: Sequence[Part]) -> str:
+def named(parts: Sequence[Part]) -> str:
     """The names of some parts; of more than two their number and short names."""
     if len(parts) <= 2:
         return " and ".join(map(_name, parts))
@@ -272,7 +303,7 @@ def _effect_tick(view: View, sentence: str, passage: torch.Tensor | None, drawn:
         st.caption("Waiting for the model …")
         return
     changed, effects, share = found[0], found[1].result, found[1].share
-    without = _named(changed.parts)
+    without = named(changed.parts)
     if effects and effects.change:
         st.markdown(
             f"**Validation loss {effects.loss:.3f} → {effects.loss + effects.change.nats:.3f}: "
@@ -305,7 +336,7 @@ def _show(
     tokenizer = view.run.tokenizer
     effect(
         ("…" if len(sentence) > _TAIL_CHARACTERS else "") + visible(sentence[-_TAIL_CHARACTERS:]),
-        _named(changed.parts),
+        named(changed.parts),
         _next_characters(changed, known_ids(tokenizer, sentence), tokenizer.vocab),
         samples,
         told,

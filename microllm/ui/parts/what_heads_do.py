@@ -109,6 +109,11 @@ def on_the_sentence(problem: str, step: int, scores: list[HeadScore]) -> Measure
 # ---- in words
 
 
+def phrase_of(name: str) -> str:
+    """What the attention of a score is on, within a sentence."""
+    return _WORDS[name].phrase
+
+
 def label(known: Measured, layer: int, head: int) -> str:
     """One word for what a head does; "" if nothing is clearly above chance."""
     best = strongest(known.scores, layer, head)

@@ -1,0 +1,67 @@
+"""Does it grow back? What became of a fork that trains on without some heads."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ...data.decode import TextProblem
+from ...insight.heads import taken_over
+from ...insight.knockout import Part
+from ...runs.fork import recovered_after
+from .. import server
+from ..state.view import View
+from ..words import percent
+from . import knockout, what_heads_do
+from .live import live
+
+_TICK_SECONDS = 3.0
+_CLEAR_RISE = 0.1
+_WAIT_SECONDS = 0.3
+
+
+def regrowth(view: View) -> None:
+    """For a fork that silenced heads: how soon its loss was back, and which head took over; live while it trains."""
+    if view.info.parent and view.info.parent.losses:
+        live(_tick, _TICK_SECONDS, key="regrowth", when=view.is_active)
+
+
+def _tick(view: View) -> None:
+    (before, without), step = view.info.parent.losses, view.info.parent.step
+    heads = sorted(view.info.model.silenced_heads)
+    named = knockout.named([Part(*place) for place in heads])
+    have = "has" if len(heads) == 1 else "have"
+    st.markdown(
+        f"**Does it grow back?** {named[0].upper()}{named[1:]} {have} been silent since step {step:,}. Validation loss "
+        f"went from {before:.3f} to {without:.3f}. {_recovery(view)} {_successor(view, heads)}"
+    )
+
+
+def _recovery(view: View) -> str:
+    parent = view.info.parent
+    if (steps := recovered_after(parent, view.history)) is not None:
+        return f"It was back at {parent.losses[0]:.3f} **after {steps:,} steps**."
+    checks = [check for check in view.history.val_losses if check[0] > parent.step]
+    if not checks:
+        return "The next validation check will say how far it has come back."
+    step, loss = checks[-1]
+    return f"It is not back yet: {loss:.3f} after {step - parent.step:,} steps."
+
+
+def _successor(view: View, heads: list[tuple[int, int]]) -> str:
+    """Which other head does more of what the silenced ones did, by the newest snapshot."""
+    first, newest = view.info.parent.step, view.snapshots[-1]
+    try:
+        known = server.head_scores().at(view.run, [newest, first], 0.0 if view.is_active else _WAIT_SECONDS)
+    except TextProblem as problem:
+        return str(problem)
+    if newest == first or not {first, newest} <= known.keys():
+        return "Which other head does more of its work is measured at each snapshot."
+    found = taken_over(known[first], known[newest], heads)
+    if found is None:
+        return "No other head does more of what it did."
+    name, (layer, head), then, now = found
+    what, who = what_heads_do.phrase_of(name), f"layer {layer + 1}, head {head + 1}"
+    rise = f"{percent(then)} → {percent(now)}"
+    if now - then < _CLEAR_RISE:
+        return f"No head has clearly taken over its attention on {what}: {who} has risen most, {rise}."
+    return f"Its attention on {what} was taken over: **{who}** has risen most, **{rise}**."
