@@ -87,6 +87,19 @@ def test_another_moment_of_the_run_shows_the_same_head_at_that_step():
     assert len(maps(at)) == 1
 
 
+def test_while_a_part_is_knocked_out_the_whole_model_of_the_same_moment_stands_beside():
+    run = trained()
+    at = attention(run)
+    at.session_state["session"].without = ("1.1",)
+    at.session_state["session"].replaced_by = "zero"
+    at.session_state["session"].head = 1, 0
+    choose(at.run(), "beside", run.id)
+    here, there = maps(at)
+    whole = pattern(run, 20, 1, 0).numpy()
+    numpy.testing.assert_allclose(there, whole, atol=1e-6)
+    assert numpy.abs(here - whole).max() > 1e-4
+
+
 def test_another_run_shows_its_own_head_on_the_same_sentence():
     run, other = trained(), trained(n_head=4, n_layer=3, seed=2)
     at = choose(attention(run, other), "beside", other.id)

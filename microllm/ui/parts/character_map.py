@@ -105,7 +105,7 @@ def _one_map(
     """Draw one map. Returns the place (2,) of each of its characters at the newest moment; `places` are those of
     another map, for this one to be turned to.
     """
-    if (now := view.model(max_age=1.0, wait=0.1)) is None:
+    if (now := view.model(max_age=1.0, wait=0.1, whole=True)) is None:
         st.caption("Waiting for the first weights …")
         return None
     step, model = now

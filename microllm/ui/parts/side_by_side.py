@@ -63,7 +63,8 @@ def head_of(other: View) -> tuple[int, int]:
 
 def title(view: View, other: View, step: int) -> str:
     """What is shown beside, in a few words of Markdown."""
-    return f"step {step:,}" if other.run.id == view.run.id else f"{literal(other.info.name)}, step {step:,}"
+    name = "" if other.run.id == view.run.id else f"{literal(other.info.name)}, "
+    return f"{name}step {step:,}{', whole model' if view.without else ''}"
 
 
 def lacks(other: View, text: str) -> str | None:
@@ -100,7 +101,9 @@ def _menu(label: str, key: str, labels: dict, value: object, choose: Callable[[o
 
 def _choose(view: View, run_id: str) -> None:
     session().beside, session().beside_moment, session().beside_head = run_id or None, None, None
-    if run_id == view.run.id and view.moment is None:  # the newest moment is on show already
+    if run_id == view.run.id and view.without:  # the same moment of the whole model
+        session().beside_moment = view.moment
+    elif run_id == view.run.id and view.moment is None:  # the newest moment is on show already
         session().beside_moment = next(iter(view.snapshots), None)
 
 
