@@ -245,7 +245,7 @@ def distinction(info: RunInfo, other: RunInfo) -> str:
 
 def _number(value: Any) -> str:
     if isinstance(value, (bool, str)):
-        return str(value).lower()
+        return str(value).lower() or "none"
     return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 

@@ -34,8 +34,12 @@ def run_line(view: View, *, is_whole: bool = False) -> None:
         if (parent := view.info.parent) is None:
             return
         name = literal(parent.name)
-        memory = "" if parent.has_memory or not parent.goes_on else " (weights only: the optimizer restarted)"
-        st.caption(f"forked from **{name}** at step {parent.step:,}{memory}", width="content")
+        restarted = "Only the weights were saved at that step, so the optimizer restarted."
+        st.caption(
+            f"forked from **{name}** at step {parent.step:,}",
+            width="content",
+            help=None if parent.has_memory or not parent.goes_on else restarted,
+        )
         if ownership.knows_parent() and _exists(parent.id):
             st.button(f"Open {name}", key="parent", on_click=navigation.show, args=(parent.id,), type="tertiary")
 
