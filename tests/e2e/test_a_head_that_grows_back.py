@@ -15,6 +15,8 @@ pytestmark = pytest.mark.timeout(240)
 RUN, MOMENT = "words-twice", 64
 SCORES = json.loads((gallery.FOLDER / RUN / gallery.HEAD_SCORES).read_text("utf-8"))
 
+FIRST = "all => all.findIndex(one => one.style.gridArea.startsWith('2 / 2'))"  # row and column of the grid
+
 
 def previous(step: int) -> tuple[list[list[float]], float]:
     """(the attention of all heads on the previous character, by layer; that of chance) at a snapshot."""
@@ -30,10 +32,7 @@ def test_a_head_is_found_dated_switched_off_explained_and_trained_on_without(pag
     visit(page, f"{server.url}/attention?run={RUN}&step={MOMENT}")
     choose(page, "heads-order", 1)
     heads = at(page, "attention-heads").locator("[role=radio]")
-    until(
-        page, lambda: heads.evaluate_all("all => all.some(one => one.style.gridArea.startsWith('2 / 2'))"), "an order"
-    )
-    first = heads.evaluate_all("all => all.findIndex(one => one.style.gridArea.startsWith('2 / 2'))")
+    first = until(page, lambda: 1 + heads.evaluate_all(FIRST), "the pictures of the heads") - 1
     assert divmod(first, 4) == (layer, head)
     heads.nth(first).click()
     expect(heads.nth(first)).to_have_attribute("aria-checked", "true")
