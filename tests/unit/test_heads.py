@@ -44,7 +44,7 @@ def key_of(name: str, text: str, q: int, seen: list[int]) -> int:
     if name == "induction":
         before = text[seen[0] : q].rfind(text[q])
         return seen[0] + before + 1 if before >= 0 else -1
-    steps = {"previous_token": -1, "two_back": -2, "three_back": -3, "self": 0, "next_token": 1}
+    steps = {"previous_token": -1, "two_back": -2, "three_back": -3, "four_back": -4, "self": 0, "next_token": 1}
     return seen[0] if name == "first_token" else q + steps[name]
 
 
