@@ -48,7 +48,7 @@ def test_each_snapshot_is_scored_on_the_first_2000_held_out_characters():
     for step in steps:
         expected = passage_scores(run.model_at(step), windows, run.tokenizer.encode(" ")[0])
         assert numbers(found[step]) == numbers(expected)
-        assert len(expected) == 8
+        assert len(expected) == 9
 
 
 def test_a_short_text_has_a_shorter_passage_and_one_without_a_space_no_score_for_it():
@@ -127,7 +127,7 @@ def test_without_its_text_a_run_has_no_scores_until_the_text_is_back(run, monkey
 def test_damaged_weights_have_no_scores_and_the_other_snapshots_have(run):
     (run.folder / "snapshots" / "step-8.safetensors").write_bytes(b"nothing")
     found = all_of(HeadScores(), run, [8, 16])
-    assert found[8] == [] and len(found[16]) == 8
+    assert found[8] == [] and len(found[16]) == 9
 
 
 def test_only_so_many_snapshots_are_kept_the_newest(run, monkeypatch):

@@ -141,7 +141,7 @@ def test_a_head_that_attends_evenly_is_at_chance_everywhere_and_has_no_strongest
     even = torch.ones(n, n).tril()
     even = (even / even.sum(-1, keepdim=True)).expand(1, 1, n, n)
     found = head_scores(even, TEXT, n)
-    assert len(found) == 8
+    assert len(found) == 9
     for score in found:
         assert score.shares[0, 0].item() == pytest.approx(score.chance)
     assert strongest(found, 0, 0) is None
