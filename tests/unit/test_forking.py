@@ -105,6 +105,11 @@ def test_it_has_the_past_of_its_parent_as_its_curve_and_a_first_moment_to_look_a
     assert {12, 16, 20} <= set(child.list_snapshots()) <= set(range(12, 21))
 
 
+def test_its_snapshots_are_dense_where_it_begins():
+    child = train(fork(train(new_run(max_steps=300)), 256, max_steps=300))
+    assert {256, 264, 268, 272, 280, 288} <= set(child.list_snapshots())
+
+
 def test_its_clock_goes_on_from_the_seconds_that_its_parent_had_trained_by_then():
     parent = train(new_run())
     at = dict(zip(*(parent.history.read().rows[name] for name in ("step", "seconds")), strict=True))

@@ -95,3 +95,19 @@ def test_what_is_sent_is_json_also_when_the_loss_is_no_number(tmp_path):
     path.write_text("".join(json.dumps({"step": i, "seconds": i, "train_loss": None}) + "\n" for i in range(9)))
     data = loss_data(History(path).read(), REFERENCES, "log", peak_rate=0.02)
     assert json.loads(json.dumps(data, allow_nan=False)) == data
+
+
+@pytest.mark.parametrize("axis", ["log", "step", "seconds"])
+def test_where_the_model_was_changed_by_hand_the_validation_loss_jumps(tmp_path, axis):
+    checks = {10: 3.0, 20: 2.0, 30: 1.8}
+    rows = [{"step": t, "seconds": float(t), "train_loss": 2.0} for t in range(41)]
+    rows = [row | ({"val_loss": checks[row["step"]]} if row["step"] in checks else {}) for row in rows]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    history = History(tmp_path / "metrics.jsonl").read()
+    plain = loss_data(history, {}, axis)["validation"]
+    data = loss_data(history, {}, axis, jump=(24, 1.5, 2.5))["validation"]
+    at = data["loss"].index(1.5)
+    assert data["loss"][at : at + 2] == [1.5, 2.5] and data["x"][at] == data["x"][at + 1]
+    assert data["x"] == sorted(data["x"]) and at == 2
+    for name in ("x", "loss"):
+        assert data[name][:at] + data[name][at + 2 :] == plain[name]
