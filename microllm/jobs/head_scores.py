@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,9 +26,7 @@ def over_snapshots(run: Run) -> OverSnapshots[list[HeadScore]]:
 
     Without the text of the run, `want` raises TextProblem.
     """
-    scores = OverSnapshots(
-        run, lambda model, rest: measure(run, model, rest), rest_factor=_REST_FACTOR, lock=_one_at_a_time
-    )
+    scores = OverSnapshots(run, partial(measure, run), rest_factor=_REST_FACTOR, lock=_one_at_a_time)
     scores.values |= {step: _from_numbers(stored) for step, stored in run.stored_head_scores.items()}
     return scores
 
