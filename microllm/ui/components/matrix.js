@@ -2,6 +2,7 @@
 // followed there is always a frame, around the row and the column of the chosen value while there is one.
 
 const MATRIX_HEIGHT = 290 // pixels
+const LIST_HEIGHT = 350 // pixels: every row of a list has something to read
 const MIN_ROW = 2 // pixels: the least height of a row
 const MAX_ROW = 24
 const MAX_COLUMN = 28 // pixels: the greatest width of a column
@@ -61,7 +62,7 @@ class Matrix {
 
   get #layout() {
     const { height, width, isList } = this.look
-    const rowHeight = Math.min(Math.max(MATRIX_HEIGHT / height, MIN_ROW), MAX_ROW)
+    const rowHeight = Math.min(Math.max((isList ? LIST_HEIGHT : MATRIX_HEIGHT) / height, MIN_ROW), MAX_ROW)
     const columnWidth = isList ? 90 : Math.min((this.box.clientWidth - LABELS) / width, MAX_COLUMN)
     return { rowHeight, columnWidth, total: columnWidth * width }
   }
