@@ -7,7 +7,7 @@ from microllm.ui.parts.first_paint import first_paint
 
 shell.enter("pages/train.py", "Train", first_paint)
 
-from microllm.ui.parts import advice, cost, fork, guess_game, loss, outcome, regrowth, run_line, settings, source, steer
+from microllm.ui.parts import advice, cost, fork, guess_game, loss, outcome, run_line, settings, source, steer
 from microllm.ui.state.view import look
 
 view = look()
@@ -23,7 +23,6 @@ with st.sidebar:
     label, differences = advice.start_label(view, model, train, text)
     steer.start_buttons(label, differences, can_start=text is not None and not problems)
 
-regrowth.regrowth(view)
 advice.overfitting(view)
 outcome.outcome(view)
 advice.next_steps(view)

@@ -219,7 +219,7 @@ class TrainingJob:
                 self._is_finite = math.isfinite(now.train_loss)
                 if not self._is_finite:
                     continue  # the trainer raises Diverged next, and these weights are not worth saving
-                if beats_another or snapshot_is_due(now.step):
+                if beats_another or snapshot_is_due(now.step) or snapshot_is_due(now.step - self._forked_at):
                     self._try_to_save(lambda: self.run.save_snapshot(now.step, trainer.model.state_dict()))  # noqa: B023
                 if time.monotonic() - saved >= interval:
                     self._try_to_save(lambda: self._save_checkpoint(trainer, writer))
@@ -253,6 +253,7 @@ class TrainingJob:
             self.last_step = step - 1
         self.run.discard(step, writer)
         self.first_step = step
+        self._forked_at = info.parent.step if info.parent and info.parent.goes_on else 0
         self._beaten: set[str] = set()
         self._beats_another_reference(self.run.history.read().best)  # only references beaten from now on count
         if info.message != " ".join(notices):

@@ -60,12 +60,14 @@ def loss_data(
     others: Sequence[OtherRun] = (),
     can_guess: bool = False,
     peak_rate: float | None = None,
+    jump: tuple[int, float, float] | None = None,
 ) -> dict[str, Any]:
     """What the component `loss_plot` draws over `axis` (see history.AXES).
 
     The x-axis has room for the whole run from the start, so only the curve grows; that of seconds grows too. `about` is
     what the plot shows: when it changes, a zoom ends. With `can_guess`, a click places a guess of the final loss.
-    With `peak_rate`, the learning rate now is shown beside it.
+    With `peak_rate`, the learning rate now is shown beside it. A `jump` is (step, validation loss before, after): there
+    the model was changed by hand.
     """
     points = history.points(axis)
     longest = max([max_steps, *(other.history.rows["step"][-1] for other in others if len(other.history))])
@@ -80,7 +82,7 @@ def loss_data(
             "raw": _rounded(points["train_loss"]),
             "smoothed": _rounded(points["smoothed"]),
         },
-        "validation": _checks(points, axis, "val_loss"),
+        "validation": _with_jump(_checks(points, axis, "val_loss"), jump, history, axis),
         "old": _checks(points, axis, "old_val_loss") if history.old_val_losses else None,
         "others": [
             {"id": other.id, "name": other.name, "note": other.note}
@@ -109,6 +111,19 @@ def _checks(points: dict[str, list[Any]], axis: str, name: str, first_step: int 
     rows = zip(_on_axis(points, axis), points["step"], points[name], strict=True)
     kept = [(x, loss) for x, step, loss in rows if loss is not None and x is not None and step >= first_step]
     return {"x": [x for x, _ in kept], "loss": _rounded([loss for _, loss in kept])}
+
+
+def _with_jump(
+    checks: dict[str, list[float]], jump: tuple[int, float, float] | None, history: History, axis: str
+) -> dict[str, list[float]]:
+    """The validation checks, and what the loss was just before and after a change of the model by hand."""
+    if jump is None:
+        return checks
+    step, *losses = jump
+    x = _x_of(step, history, axis)
+    i = bisect.bisect_left(checks["x"], x)
+    both = {"x": [x, x], "loss": _rounded(losses)}
+    return {name: [*values[:i], *both[name], *values[i:]] for name, values in checks.items()}
 
 
 def _rounded(losses: list[float | None]) -> list[float | None]:

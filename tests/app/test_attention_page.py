@@ -89,7 +89,7 @@ def test_all_rows_of_a_model_without_a_causal_mask_are_sent():
     assert not heads.causal
     assert numpy.abs(sentence.shares.reshape(6, 6) / 255 - pattern[0, 0].numpy()).max() < 0.002
     assert len(heads.shares) == 4 * 36
-    wait_until(lambda: said(at.run()).count("(chance ") == 8)  # the last score is the next character's
+    wait_until(lambda: said(at.run()).count("(chance ") == 9)  # the last score is the next character's
 
 
 def distances(at) -> list[dict]:

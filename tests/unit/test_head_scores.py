@@ -51,7 +51,7 @@ def test_each_snapshot_is_scored_on_the_first_2000_held_out_characters():
     for step in steps:
         expected = passage_scores(run.model_at(step), windows, run.tokenizer.encode(" ")[0])
         assert numbers(found[step]) == numbers(expected)
-        assert len(expected) == 8
+        assert len(expected) == 9
 
 
 def test_a_short_text_has_a_shorter_passage_and_one_without_a_space_no_score_for_it():
@@ -137,7 +137,7 @@ def test_damaged_weights_have_no_scores_and_the_other_snapshots_have(run):
     (run.folder / "snapshots" / "step-8.safetensors").write_bytes(b"nothing")
     scores = over_snapshots(run)
     wait_until(lambda: scores.want([8, 16]) and scores.is_complete([8, 16]))
-    assert scores.unreadable == {8} and len(scores.want([8, 16])[16]) == 8
+    assert scores.unreadable == {8} and len(scores.want([8, 16])[16]) == 9
 
 
 def test_scores_of_the_gallery_come_from_its_files_without_a_text():

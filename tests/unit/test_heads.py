@@ -44,7 +44,7 @@ def key_of(name: str, text: str, q: int, seen: list[int]) -> int:
     if name == "induction":
         before = text[seen[0] : q].rfind(text[q])
         return seen[0] + before + 1 if before >= 0 else -1
-    steps = {"previous_token": -1, "two_back": -2, "three_back": -3, "self": 0, "next_token": 1}
+    steps = {"previous_token": -1, "two_back": -2, "three_back": -3, "four_back": -4, "self": 0, "next_token": 1}
     return seen[0] if name == "first_token" else q + steps[name]
 
 
@@ -141,7 +141,7 @@ def test_a_head_that_attends_evenly_is_at_chance_everywhere_and_has_no_strongest
     even = torch.ones(n, n).tril()
     even = (even / even.sum(-1, keepdim=True)).expand(1, 1, n, n)
     found = head_scores(even, TEXT, n)
-    assert len(found) == 8
+    assert len(found) == 9
     for score in found:
         assert score.shares[0, 0].item() == pytest.approx(score.chance)
     assert strongest(found, 0, 0) is None

@@ -1,6 +1,7 @@
 // All heads as small pictures, one row per layer; in a picture, rows attend to columns. A click, or arrow keys and Enter,
 // choose one. `data`: layers, heads, size (rows of a picture), causal, chosen (layer * heads + head), notes (a sentence
-// for each head), labels (a word or two, or "", in the corner of each picture), colors, and shares as bytes: the lower
+// for each head), labels (a word or two, or "", in the corner of each picture), out (whether a head is knocked out or
+// silent: hatched), colors, and shares as bytes: the lower
 // triangle of each head, or all rows of a model that is not causal. order: the heads in the order in which they are
 // shown, row after row, each with its name such as "2.3" (layer 2, head 3); null for one row per layer.
 // byDistance: for each head the shares of the `nearest` distances 0, 1, 2, ... as bytes, drawn as bars below its picture.
@@ -77,6 +78,15 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     context.imageSmoothingEnabled = edge < 2 * size // pixels of a larger picture stay sharp, and a smaller one loses no row
     context.imageSmoothingQuality = "high"
     context.drawImage(picture, 0, 0, edge, edge)
+    if (!data.out[i]) return
+    context.strokeStyle = getComputedStyle(grid).color
+    context.lineWidth = devicePixelRatio
+    context.beginPath()
+    for (let at = -edge; at < edge; at += 8 * devicePixelRatio) {
+      context.moveTo(at, edge)
+      context.lineTo(at + edge, 0)
+    }
+    context.stroke()
   }
 
   const byDistance = bytes(data.byDistance)

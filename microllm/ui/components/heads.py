@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 
@@ -33,13 +33,14 @@ def heads(
     labels: list[str],
     order: list[int] | None = None,
     by_distance: torch.Tensor | None = None,
+    out: Collection[tuple[int, int]] = (),
 ) -> None:
     """Show the patterns of all heads, (L, H, N, N), with a frame around the `chosen` (layer, head).
 
     `notes` has a sentence and `labels` a word or two ("" for none) for each head, layer after layer. `order` has the
     numbers of the heads, counted in the same way, in the order in which they are shown; None is one row per layer.
     `choose` is called with another layer and head. `by_distance` (L, H, block_size) are shares of each distance, drawn
-    below each picture for the nearest characters.
+    below each picture for the nearest characters. Heads that are `out` are hatched.
     """
     layers, heads = pattern.shape[:2]
 
@@ -58,6 +59,7 @@ def heads(
             "causal": causal,
             "chosen": chosen[0] * heads + chosen[1],
             "notes": notes,
+            "out": [(layer, head) in out for layer in range(layers) for head in range(heads)],
             "labels": labels,
             "order": order,
             "colors": in_both_modes("attention"),

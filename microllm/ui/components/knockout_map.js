@@ -1,7 +1,7 @@
 // The parts of a model, one row per layer: its heads, then its feed-forward network. A click, or arrow keys and Enter,
 // knock a part out or restore it. `data`: heads, parts ("1.1", "1.2", "1.ff", ...), names, out (the parts that are knocked
-// out, separated by spaces), changes of the loss and their errors (null where they are not known yet), colors of more and less surprisal.
-
+// out, separated by spaces), silent (for each part: whether it is silent in this run, so that there is nothing to knock
+// out), changes of the loss and their errors (null where they are not known yet), colors of more and less surprisal.
 
 const signed = (nats) => `${nats < 0 ? "−" : "+"}${Math.abs(nats).toFixed(3)}`
 
@@ -44,6 +44,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
 
   const words = (i) => {
     const [change, error] = [data.changes[i], data.errors[i]]
+    if (data.silent[i]) return `${data.names[i]}: silent in this run.`
     const noise = error ? ` ± ${error.toFixed(3)}` : ""
     const effect = change === null ? "" : `: ${signed(change)}${noise} nats per character without it`
     return `${data.names[i]}${effect}${outNow().has(data.parts[i]) ? " (knocked out)" : ""}.`
@@ -57,8 +58,9 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       const shade = change === null ? 0 : Math.round((255 * Math.abs(change)) / largest) // the table has the square root
       cell.style.setProperty("--ground", css[shade])
       cell.style.setProperty("--ink", ink[shade])
-      cell.firstChild.textContent = change === null ? "" : signed(change)
-      cell.setAttribute("aria-pressed", String(out.has(data.parts[i])))
+      cell.firstChild.textContent = data.silent[i] ? "off" : change === null ? "" : signed(change)
+      cell.setAttribute("aria-pressed", String(out.has(data.parts[i]) || data.silent[i]))
+      cell.setAttribute("aria-disabled", String(data.silent[i]))
       cell.setAttribute("aria-label", words(i))
       cell.tabIndex = i === state.at ? 0 : -1
     })
@@ -69,6 +71,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   }
 
   const toggle = (i) => {
+    if (data.silent[i]) return
     const out = outNow()
     if (!out.delete(data.parts[i])) out.add(data.parts[i])
     state.choice.make(data.parts.filter((part) => out.has(part)).join(" "), grid)

@@ -26,8 +26,10 @@ def knockout_map(
     changes: Mapping[Part, Change],
     out: Collection[Part],
     choose: Callable[[tuple[Part, ...]], None],
+    *,
+    silent: Collection[Part] = (),
 ) -> None:
-    """Show all `parts`, of which some are `out`. `names` has a name for each.
+    """Show all `parts`, of which some are `out`, and some are `silent` in any case. `names` has a name for each.
 
     `changes` are the changes of the validation loss, in nats per character; a part may be missing from it. `choose` is
     called with all parts that are out after a click.
@@ -48,6 +50,7 @@ def knockout_map(
             "heads": sum(part.layer == 0 for part in parts) - 1,
             "parts": list(offered),
             "names": names,
+            "silent": [part in silent for part in parts],
             "out": " ".join(text for text, part in offered.items() if part in out),
             "changes": [round(changes[part].nats, 6) if part in changes else None for part in parts],
             "errors": [round(changes[part].error or 0, 6) if part in changes else None for part in parts],

@@ -197,6 +197,7 @@ def _all_heads(
         labels=labels,
         order=what_heads_do.in_order(score) if score else None,
         by_distance=bias_shares(model),
+        out={*view.info.model.silenced_heads, *((part.layer, part.head) for part in view.without)},
     )
 
 
@@ -258,12 +259,12 @@ def _is_training(view: View) -> bool:
 
 
 def _measured(view: View, text: str) -> None:
+    layer, head = _chosen(view.info.model.n_layer, view.info.model.n_head)
+    st.markdown(f"**Layer {layer + 1}, head {head + 1}**")
+    knockout.switch(view, layer, head)
     if (now := _now(view, text)) is None:
         return
-    step, model, _, known = now
-    layer, head = _chosen(model.config.n_layer, model.config.n_head)
-    st.markdown(f"**Layer {layer + 1}, head {head + 1} at step {step:,}**")
-    knockout.switch(view, layer, head)
+    _, model, _, known = now
     what_heads_do.describe(view, known, layer, head)
     if (by_distance := bias_shares(model)) is not None:
         _distance_chart(by_distance[layer, head])

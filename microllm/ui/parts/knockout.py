@@ -79,19 +79,23 @@ def _train_on(view: View) -> None:
 def switch(view: View, layer: int, head: int) -> None:
     """A button that knocks out a head or restores it; for a part that is drawn again when another head is chosen."""
     part = Part(layer, head)
+    if (layer, head) in view.info.model.silenced_heads:
+        st.caption("This head is silent in this run: you see what it attends to, but its output is always zero.")
+        return
     is_out = part in view.without
     others = [other for other in view.without if other != part]
     if st.button(
         "Restore this head" if is_out else "Knock out this head",
         key="knock-out-head",
         icon=":material/undo:" if is_out else ":material/block:",
-        help="Knock-out (ablation): on every page the model continues without what this head finds.",
         on_click=_knock_out,
         args=(others if is_out else [*others, part],),  # fixed when drawn, because Streamlit may deliver a click twice
     ):
         st.rerun()  # the whole page, not only the part with the button
     if is_out:
-        st.caption("Knocked out: you see what it attends to, but nothing of it reaches the rest of the model.")
+        instead = "its average, whatever the text is" if view.replaced_by == "mean" else "zero"
+        st.caption(f"Knocked out (ablation): you see what it attends to, but its output is {instead}.")
+        st.page_link("pages/inside.py", label="See what changes (Inside, Knock-out)", icon=":material/account_tree:")
 
 
 def _knock_out(parts: Sequence[Part]) -> None:
@@ -113,7 +117,7 @@ def named(parts: Sequence[Part]) -> str:
 def _instead(view: View) -> str:
     one = len(view.without) == 1
     if view.replaced_by == "mean":
-        return "its average instead" if one else "their averages instead"
+        return "replaced by its average output" if one else "replaced by their average outputs"
     return "silenced" if session().replaced_by == "zero" else "silenced: the average needs the text of the run"
 
 
@@ -168,13 +172,17 @@ def _map_tick(view: View, drawn: tuple, was_waiting: bool) -> None:
     if view.model_key != drawn or (was_waiting and not found.is_waiting and not view.is_active):
         st.rerun()  # for the whole page, or to stop ticking
     parts = parts_of(view.info.model)
+    silent = {Part(*place) for place in view.info.model.silenced_heads}
     knockout_map(
         parts,
         [_capitalized(_name(part)) for part in parts],
         found.result.changes if found.result else found.so_far or {},
         view.without,
         _knock_out,
+        silent=silent,
     )
+    if silent:
+        st.caption(f"{_capitalized(named(sorted(silent)))}: silent in this run, in training too.")
     st.caption(
         "Click a part to switch it off on every page; ff is the feed-forward network. A number is how much the "
         f"validation loss rises without that part alone, in nats per character. {literal(about)}"

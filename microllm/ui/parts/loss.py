@@ -13,6 +13,7 @@ from ..state.view import View
 from . import compare, steer
 from .around_the_plot import plot_axis, plot_caption, plot_row
 from .live import live
+from .regrowth import regrowth
 from .samples import what_it_writes
 
 _TICK_SECONDS = 0.48
@@ -63,11 +64,15 @@ def _tick(view: View, axis: str, drawn_guess: float | None, compared: list[str])
         others=compare.others(view, compared),
         can_guess=view.is_from_gallery,
         peak_rate=view.job.config.learning_rate if view.job else None,
+        jump=(info.parent.step, *info.parent.losses) if info.parent and info.parent.losses else None,
     )
     loss_plot(data, max_guess=link.MAX_GUESS_NATS, guess=draft.set_guess, open_run=navigation.show)
     if len(history.old_val_losses) > 1:
         _transfer(history)
-    plot_caption()
+    if info.parent and info.parent.losses:
+        regrowth(view)
+    else:
+        plot_caption()
     what_it_writes(view, passed)
 
 

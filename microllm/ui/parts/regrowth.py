@@ -1,4 +1,4 @@
-"""Does it grow back? What became of a fork that trains on without some heads."""
+"""Does the model recover? What became of a fork that trains on without some heads."""
 
 from __future__ import annotations
 
@@ -12,28 +12,23 @@ from .. import server
 from ..state.view import View
 from ..words import percent
 from . import knockout, what_heads_do
-from .live import live
 
-_TICK_SECONDS = 3.0
 _CLEAR_RISE = 0.1
 _WAIT_SECONDS = 0.3
 
 
 def regrowth(view: View) -> None:
-    """For a fork that silenced heads: how soon its loss was back, and which head took over; live while it trains."""
-    if view.info.parent and view.info.parent.losses:
-        live(_tick, _TICK_SECONDS, key="regrowth", when=view.is_active)
-
-
-def _tick(view: View) -> None:
+    """For a fork that silenced heads: how soon its loss was back, and which head does their work now. For ticks."""
     (before, without), step = view.info.parent.losses, view.info.parent.step
     heads = sorted(view.info.model.silenced_heads)
     named = knockout.named([Part(*place) for place in heads])
+    named = named[0].upper() + named[1:]
     have = "has" if len(heads) == 1 else "have"
-    st.markdown(
-        f"**Does it grow back?** {named[0].upper()}{named[1:]} {have} been silent since step {step:,}. Validation loss "
-        f"went from {before:.3f} to {without:.3f}. {_recovery(view)} {_successor(view, heads)}"
-    )
+    with st.container(key="regrowth"):
+        st.markdown(
+            f"**Does the model recover?** {named} {have} been silent since step {step:,}, which changed the validation "
+            f"loss from {before:.3f} to {without:.3f}. {_recovery(view)} {_successor(view, heads)}"
+        )
 
 
 def _recovery(view: View) -> str:
@@ -61,7 +56,8 @@ def _successor(view: View, heads: list[tuple[int, int]]) -> str:
         return "No other head does more of what it did."
     name, (layer, head), then, now = found
     what, who = what_heads_do.phrase_of(name), f"layer {layer + 1}, head {head + 1}"
+    when = f"At step {newest:,}" if view.is_active else "At the end"
     rise = f"{percent(then)} → {percent(now)}"
     if now - then < _CLEAR_RISE:
-        return f"No head has clearly taken over its attention on {what}: {who} has risen most, {rise}."
-    return f"Its attention on {what} was taken over: **{who}** has risen most, **{rise}**."
+        return f"{when}, no other head attends clearly more to {what} than before (at most {rise})."
+    return f"{when}, **{who}** attends to {what} more than before: **{rise}**, the largest rise."

@@ -34,6 +34,7 @@ _WORDS = {
     "previous_token": _Words("previous", "previous character", "previous character", "the previous character"),
     "two_back": _Words("2 back", "two back", "two back", "the character two back"),
     "three_back": _Words("3 back", "three back", "three back", "the character three back"),
+    "four_back": _Words("4 back", "four back", "four back", "the character four back"),
     "self": _Words("self", "itself", "itself", "the character itself"),
     "first_token": _Words("first", "first visible", "first visible character", "the first visible character"),
     "last_space": _Words("space", "most recent space", "most recent space", "the most recent space"),
@@ -136,7 +137,7 @@ def _since(known: Measured, name: str, layer: int, head: int) -> str:
         return ""
     before, since = found
     if before is None:
-        return f", from the first snapshot on (step {since:,})"
+        return f", at its first snapshot already (step {since:,})"
     return f", since step {since:,} (not yet at step {before:,})"
 
 
@@ -149,10 +150,14 @@ def describe(view: View, known: Measured, layer: int, head: int) -> None:
     does = f"**{_WORDS[best.name].listed}**{_since(known, best.name, layer, head)}" if best else "**no clear pattern**"
     passage = "this sentence" if known.problem else f"{passage_length(view.info):,} held-out characters"
     whole = ", nothing knocked out" if view.without and not known.problem else ""
-    lines = [f"Attends to: {does}", f"Its attention on {passage} at step {known.step:,}{whole}:"]
+    lines = [f"Attends to: {does}"]
+    if best and view.info.model.position == "relative" and known.since(best.name, layer, head) == (None, 0):
+        lines.append("Each head starts with a preference for one distance (relative positions): it did not learn this.")
+    even = "chance: if it looked at all visible characters equally"
+    lines.append(f"Its attention on {passage} at step {known.step:,}{whole} ({even}):")
     for score in known.scores:
         if score.name == "spread":
-            lines.append(f"spread: {score.of(layer, head):.1f} of {score.chance:.1f} visible characters")
+            lines.append(f"spread: over about {score.of(layer, head):.1f} of {score.chance:.1f} visible characters")
         else:
             share, chance = percent(score.of(layer, head)), percent(score.chance)
             lines.append(f"{_WORDS[score.name].listed}: {share} (chance {chance})")

@@ -119,7 +119,9 @@ class View:
 def look() -> View:
     """Read from disk what this window shows now. Raises RunProblem if its run was deleted."""
     view = look_at(run_id(), session().moment)
-    without = tuple(part for part in parts_of(view.info.model) if str(part) in session().without)
+    silent = view.info.model.silenced_heads  # in any case
+    parts = (part for part in parts_of(view.info.model) if (part.layer, part.head) not in silent)
+    without = tuple(part for part in parts if str(part) in session().without)
     replaced_by = session().replaced_by if not without or has_text(view.run) else "zero"
     return replace(view, without=without, replaced_by=replaced_by)
 
