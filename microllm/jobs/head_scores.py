@@ -16,7 +16,7 @@ from ..runs.info import RunInfo
 from ..runs.run import Run
 from .snapshots import OverSnapshots
 
-_REST_FACTOR = 4.0  # a fifth of one core
+_REST_FACTOR = 4.0  # beside training the scores take a fifth of one core
 _DIGITS = 4  # after the point, in files
 _one_at_a_time = threading.Lock()
 

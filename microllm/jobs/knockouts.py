@@ -35,7 +35,7 @@ SAMPLING = Sampling(temperature=0.8)
 """How both samples are written, with seed 0."""
 
 _NAME = "knock-out"
-_REST_FACTOR = 4.0  # beside training
+_REST_FACTOR = 4.0  # beside training knock-outs take a fifth of one core
 _ABANDONED_SECONDS = 15.0  # after the last window has asked
 _CHARACTERS_BETWEEN_RESTS = 16  # of a sample
 _KEPT_NUMBERS = 64  # means and losses of whole models
@@ -272,7 +272,7 @@ class _Work(Background):
 
     @property
     def rest_factor(self) -> float:
-        """All such work together takes one core, and beside training a fifth of it."""
+        """All such work together takes one core at most."""
         return max(1, running(_NAME)) * (1 + _REST_FACTOR * self._is_training()) - 1
 
 

@@ -15,7 +15,7 @@ from ..sample import NotFinite
 from .background import Background
 
 _RETRY_SECONDS = 5.0  # after which a text that was missing is looked for again
-_REST_FACTOR = 2.0  # a third of one core
+_REST_FACTOR = 2.0  # beside training such work takes a third of one core
 _T = TypeVar("_T")
 _one_at_a_time = threading.Lock()
 

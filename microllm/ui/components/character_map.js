@@ -94,7 +94,7 @@ class Characters {
 
   #drawAxes() {
     const { left, right, top, bottom, width, height } = this.frame
-    const share = (axis) => shareInWords(this.data.shares[this.player.at][axis])
+    const share = (axis) => inPercent(this.data.shares[this.player.at][axis])
     const middle = (top + bottom) / 2
     this.axes.replaceChildren(
       ...this.x.ticks(46).flatMap((value) => [

@@ -35,9 +35,9 @@ function glow(element, colors) {
 // The bytes of a base64 text from Python.
 const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
 
-// Percentages: of a byte, of a share of 0-1, and of one where there is little room.
+// As whole percentages: a byte, a share from 0 to 1 (as `percent` in ui/words.py has it), and one with little room.
 const percent = (byte) => `${Math.round((100 * byte) / 255)}\u00a0%`
-const shareInWords = (share) => (share > 0 && share <= 0.005 ? "less than 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
+const inPercent = (share) => (share > 0 && share <= 0.005 ? "less than 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
 const shortShare = (share) => (share > 0 && share < 0.005 ? "< 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
 
 // Make a canvas of these pixels, row after row; `colorOf(i)` is the color of the i-th.

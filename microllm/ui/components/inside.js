@@ -205,7 +205,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const { level, k } = state.hover ?? { level: last, k: state.place.shown }
     const list = Array.from({ length: lens.guesses }, (_, i) => {
       const part = Math.max(1, chances[at(level, k) + i]) / 255 // a byte cannot tell 0.1 % from 0
-      return `${quoted(lens.glyphs[numbers[at(level, k) + i]])} ${shareInWords(part)}`
+      return `${quoted(lens.glyphs[numbers[at(level, k) + i]])} ${inPercent(part)}`
     })
     const inTheMiddle = level ? `layer ${level} would write` : "the embedding would write"
     const next = k < N - 1 ? `. Your sentence has ${quoted(text[k + 1])}.` : ""
@@ -340,7 +340,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const [i, j] = state.matrix.shown
     const [row, column, value] = [named(from + i), columnName(j), values[i * width + j]]
     const asShare = kind === "attention" || kind === "chance"
-    const shown = isHidden(i, j) ? "hidden" : asShare ? shareInWords(value) : digits(value)
+    const shown = isHidden(i, j) ? "hidden" : asShare ? inPercent(value) : digits(value)
     const where = { id: "", number: `, column ${column}` }[open.columns] ?? `, ${column}`
     const isLargest = !state.matrix.cell && open.columns !== "id"
     say(find(".value"), `${row}${where}: ${shown}${isLargest ? ` (largest in the row of ${row})` : ""}`)
