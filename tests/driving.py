@@ -26,6 +26,7 @@ import microllm.environment
 from microllm.config import PRESETS, configs_from
 from microllm.data import texts
 from microllm.runs import catalog
+from microllm.ui.components import source
 
 ROOT = Path(__file__).parents[1]
 JOINER = "\u2060"  # a word joiner, which nobody sees, keeps Streamlit from making icons of text
@@ -470,7 +471,6 @@ async ([html, css, script, data]) => {
 
 def mount(page: Page, component: ModuleType, data: Any) -> None:
     """Draw a component with `data`. The window has `data`, `draw` and what was `told`; it may set an `answer`."""
-    folder, name = Path(component.__file__).parent, Path(component.__file__).stem
-    scripts = "\n".join((folder / f"{script}.js").read_text("utf-8") for script in (*component.SHARED, name))
+    css, js = (source(Path(component.__file__).stem, component.SHARED, kind) for kind in ("css", "js"))
     page.set_content("<meta charset=utf-8><body style='--st-code-font: monospace'>")
-    page.evaluate(_MOUNT, [component.HTML, (folder / f"{name}.css").read_text("utf-8"), scripts, data])
+    page.evaluate(_MOUNT, [component.HTML, css, js, data])

@@ -135,7 +135,7 @@ def _add_samples(run: Run) -> None:
 
 def _add_head_scores(run: Run) -> None:
     """Store what the heads of each snapshot attend to on held-out text, which is not here; one snapshot per line."""
-    rows = ({"step": step, "scores": as_numbers(measure(run, step))} for step in run.list_snapshots())
+    rows = ({"step": step, "scores": as_numbers(measure(run, run.model_at(step)))} for step in run.list_snapshots())
     lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
     (run.folder / gallery.HEAD_SCORES).write_text(f"[\n{lines}\n]\n", "utf-8")
 

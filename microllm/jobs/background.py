@@ -17,16 +17,22 @@ from ..sample import NotFinite
 
 _EXPECTED = (TextProblem, RunProblem, WeightsProblem, NotFinite, OSError)
 _EXIT_SECONDS = 8.0
+_MAX_REST_SECONDS = 2.0
 
 _running: set[Background] = set()
+
+
+class Cancelled(BaseException):
+    """Ends work that was cancelled. It is not an Exception, so that no handler of errors catches it."""
 
 
 class Background:
     """Runs `work(self)` once, in a daemon thread that uses one torch thread.
 
-    `work` may set `share`, and should return soon after `cancelled` is set. An error of a kind that can be explained to
-    the user is kept in `error`; any other is kept and also printed. When the program ends, it cancels all work and
-    waits for it, 8 seconds at most: the interpreter aborts if it ends while a thread still computes.
+    `work` may set `share`, and should end soon after `cancelled` is set: `rest` then raises Cancelled. An error of a
+    kind that can be explained to the user is kept in `error`; any other is kept and also printed. When the program
+    ends, it cancels all work and waits for it, 8 seconds at most: the interpreter aborts if it ends while a thread
+    still computes.
     """
 
     def __init__(self, work: Callable[[Background], Any], name: str = "background") -> None:
@@ -36,6 +42,7 @@ class Background:
         self.result: Any = None
         self.error: Exception | None = None
         self.cancelled = threading.Event()
+        self._rested_at = 0.0  # seconds that the thread had computed by then
         self._thread = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
         _running.add(self)
         self._thread.start()
@@ -44,6 +51,8 @@ class Background:
         torch.set_num_threads(1)  # the matrices are small: more threads would only slow down training
         try:
             self.result = work(self)
+        except Cancelled:
+            pass
         except _EXPECTED as error:
             self.error = error
         except Exception as error:
@@ -61,6 +70,19 @@ class Background:
     def problem(self) -> str | None:
         """A sentence that says what went wrong, for the user; None when nothing did."""
         return str(self.error) if isinstance(self.error, _EXPECTED) else None
+
+    def rest(self, factor: float) -> None:
+        """Leave the core to training for `factor` times as long as `work` computed since its last rest, 2 s at most.
+
+        Called by `work`, between its pieces. Raises Cancelled.
+        """
+        if self.cancelled.wait(min(_MAX_REST_SECONDS, self.owed(factor))):
+            raise Cancelled
+        self._rested_at = time.thread_time()
+
+    def owed(self, factor: float) -> float:
+        """The seconds that `rest` would take, without their limit. Called by `work`."""
+        return factor * (time.thread_time() - self._rested_at)
 
     def wait(self, seconds: float) -> None:
         """Wait for the end, `seconds` at most."""

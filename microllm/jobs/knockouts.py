@@ -28,15 +28,14 @@ from ..model import MicroLLM, parameter_count
 from ..runs.run import Run
 from ..sample import Sampling
 from ..tokenizer import known_ids
-from .background import Background, running
+from .background import Background, Cancelled, running
 
 SAMPLE_CHARACTERS = 160
 SAMPLING = Sampling(temperature=0.8)
 """How both samples are written, with seed 0."""
 
 _NAME = "knock-out"
-_REST_FACTOR = 4.0  # beside training: rest four times as long as it computes, so it takes a fifth of one core
-_MAX_REST_SECONDS = 2.0
+_REST_FACTOR = 4.0  # beside training knock-outs take a fifth of one core
 _ABANDONED_SECONDS = 15.0  # after the last window has asked
 _CHARACTERS_BETWEEN_RESTS = 16  # of a sample
 _KEPT_NUMBERS = 64  # means and losses of whole models
@@ -130,46 +129,47 @@ class Knockouts:
         Raises TextProblem for "mean" when the text of the run is not on this server.
         """
 
-        def work(_) -> KnockedOut:  # it rests afterwards: somebody waits for it
+        def compute(_) -> KnockedOut:  # it rests afterwards: somebody waits for it
             means = self._means(run, step, model, lambda: None) if by == "mean" else None
             return KnockedOut(step, model, parts, means, knock_out(model, parts, means))
 
+        key, keep = (run.id, parts, by), _most_kept(model)
         if is_live and by == "mean":
-            return self._models.ask((run.id, parts, by), step, work, _most_kept(model), is_live=True, wait=wait).result
-        return self._models.now((run.id, parts, by), step, work, _most_kept(model))
+            return self._models.ask(key, step, compute, keep, is_live=True, wait=wait).result
+        return self._models.now(key, step, compute, keep)
 
     def map(self, run: Run, step: int, model: MicroLLM, by: str, *, is_live: bool, wait: float = 0.0) -> Measured:
         """What each single knock-out costs: a KnockoutMap, and so far some of its changes. Raises TextProblem."""
         windows = run.load_corpus().validation_windows(model.config.block_size)
 
-        def work(rest: _Rest) -> KnockoutMap:
-            means = self._means(run, step, model, rest) if by == "mean" else None
-            parts, rest.so_far = parts_of(model.config), {}
-            losses: dict[Part | None, torch.Tensor] = {None: self._losses(run, step, model, rest)}
+        def compute(work: _Work) -> KnockoutMap:
+            means = self._means(run, step, model, work.pause) if by == "mean" else None
+            parts, work.so_far = parts_of(model.config), {}
+            losses: dict[Part | None, torch.Tensor] = {None: self._losses(run, step, model, work.pause)}
             for number, part in enumerate(parts):
-                rest.share = (number + 1) / (len(parts) + 1)
-                losses[part] = window_losses(knock_out(model, [part], means), *windows, rest)
-                rest.so_far = rest.so_far | {part: change(losses[None], losses[part])}
-            return KnockoutMap(step, model, means, losses[None].mean().item(), rest.so_far, losses)
+                work.share = (number + 1) / (len(parts) + 1)
+                losses[part] = window_losses(knock_out(model, [part], means), *windows, work.pause)
+                work.so_far = work.so_far | {part: change(losses[None], losses[part])}
+            return KnockoutMap(step, model, means, losses[None].mean().item(), work.so_far, losses)
 
-        return self._maps.ask((run.id, by), step, work, _most_kept(model), is_live=is_live, wait=wait)
+        return self._maps.ask((run.id, by), step, compute, _most_kept(model), is_live=is_live, wait=wait)
 
     def pairs(self, run: Run, singles: KnockoutMap, part: Part, wait: float = 0.0) -> Measured:
         """`part` with each other part: a list of Pair, the one with the largest extra first. Raises TextProblem."""
         windows = run.load_corpus().validation_windows(singles.whole.config.block_size)
         others = [other for other in singles.changes if other != part]
 
-        def work(rest: _Rest) -> list[Pair]:
+        def compute(work: _Work) -> list[Pair]:
             whole, first, pairs = singles.losses[None], singles.losses[part], []
             for number, other in enumerate(others):
-                rest.share = number / len(others)
-                both = window_losses(knock_out(singles.whole, [part, other], singles.means), *windows, rest)
+                work.share = number / len(others)
+                both = window_losses(knock_out(singles.whole, [part, other], singles.means), *windows, work.pause)
                 extra = standing_in(whole, first, singles.losses[other], both)
                 pairs.append(Pair(other, singles.changes[other], change(whole, both), extra))
             return sorted(pairs, key=lambda pair: -pair.extra.nats)
 
         key = run.id, part, singles.means is None
-        return self._pairs.ask(key, singles.step, work, _MAX_KEPT, is_live=False, wait=wait)
+        return self._pairs.ask(key, singles.step, compute, _MAX_KEPT, is_live=False, wait=wait)
 
     def effect(
         self,
@@ -188,24 +188,25 @@ class Knockouts:
         prompt = known_ids(run.tokenizer, sentence)
         both = changed.whole, changed.model
 
-        def work(rest: _Rest) -> Effect:
-            samples = [run.tokenizer.decode(_written(model, prompt, rest)) for model in both[: 1 + bool(changed.parts)]]
+        def compute(work: _Work) -> Effect:
+            models = both if changed.parts else both[:1]
+            samples = [run.tokenizer.decode(_written(model, prompt, work.pause)) for model in models]
             samples = samples[0], samples[-1]
             if passage is None or not changed.parts:
                 return Effect(changed, samples)
             stride = max(1, changed.model.config.block_size // 8)
-            rest.share = 0.2
-            nats = tuple(_surprisals(model, passage, stride, rest) for model in both)
-            rest.share = 0.4
-            before = self._losses(run, changed.step, changed.whole, rest)
-            rest.share = 0.7
+            work.share = 0.2
+            nats = tuple(_surprisals(model, passage, stride, work.pause) for model in both)
+            work.share = 0.4
+            before = self._losses(run, changed.step, changed.whole, work.pause)
+            work.share = 0.7
             windows = run.load_corpus().validation_windows(changed.model.config.block_size)
-            after = window_losses(changed.model, *windows, rest)
+            after = window_losses(changed.model, *windows, work.pause)
             return Effect(changed, samples, before.mean().item(), change(before, after), nats)
 
         where = None if passage is None else passage.numpy().tobytes()
         key = run.id, changed.parts, changed.means is None, sentence, where
-        return self._effects.ask(key, changed.step, work, _most_kept(changed.whole), is_live=is_live, wait=wait)
+        return self._effects.ask(key, changed.step, compute, _most_kept(changed.whole), is_live=is_live, wait=wait)
 
     def _means(self, run: Run, step: int, model: MicroLLM, rest: Callable[[], None]) -> Means:
         def compute() -> Means:
@@ -254,31 +255,25 @@ def _surprisals(model: MicroLLM, passage: torch.Tensor, stride: int, rest: Calla
     return token_surprisals(model, passage, guesses=1, stride=stride, is_cancelled=go_on).nats
 
 
-class _GivenUp(Exception):
-    """Nobody waits for this work any more."""
+class _Work(Background):
+    """Work on a knock-out. It rests beside training and beside other such work, and is given up when nobody asks."""
 
-
-class _Rest:
-    """What work calls between its pieces: it rests beside training and beside other such work, or gives up."""
-
-    def __init__(self, is_training: Callable[[], bool]) -> None:
-        self.share = 0.0
+    def __init__(self, work: Callable[[_Work], Any], is_training: Callable[[], bool]) -> None:
         self.so_far: Any = None
-        self.cancelled = threading.Event()
         self.asked = time.monotonic()
         self._is_training = is_training
-        self._rested_at = 0.0  # seconds that the thread had computed by then
+        super().__init__(work, name=_NAME)
 
-    def __call__(self) -> None:
-        if self.cancelled.is_set() or time.monotonic() - self.asked > _ABANDONED_SECONDS:
-            raise _GivenUp
-        self.cancelled.wait(min(self.owed(), _MAX_REST_SECONDS))
-        self._rested_at = time.thread_time()
+    def pause(self) -> None:
+        """Rest. Called between the pieces of the work; raises Cancelled."""
+        if time.monotonic() - self.asked > _ABANDONED_SECONDS:
+            raise Cancelled
+        self.rest(self.rest_factor)
 
-    def owed(self) -> float:
-        """The seconds to rest for what was computed since the last rest. Called in the thread that computes."""
-        factor = max(1, running(_NAME)) * (1 + _REST_FACTOR * self._is_training()) - 1  # all such work shares one fifth
-        return factor * (time.thread_time() - self._rested_at)
+    @property
+    def rest_factor(self) -> float:
+        """All such work together takes one core at most."""
+        return max(1, running(_NAME)) * (1 + _REST_FACTOR * self._is_training()) - 1
 
 
 class _Results:
@@ -289,21 +284,21 @@ class _Results:
         self._lock = threading.Lock()
         self._done: dict[tuple[Hashable, int], Any] = {}
         self._newest: dict[Hashable, int] = {}
-        self._working: dict[Hashable, tuple[int, _Rest, Background, int, bool]] = {}
+        self._working: dict[Hashable, tuple[int, _Work, int, bool]] = {}
         self._rests_until: dict[Hashable, float] = {}
 
-    def now(self, key: Hashable, step: int, work: Callable[[Callable[[], None]], Any], keep: int) -> Any:
+    def now(self, key: Hashable, step: int, compute: Callable[[Any], Any], keep: int) -> Any:
         """The result for this step, computed by the caller if it is not there yet; the newest `keep` are kept."""
         with self._lock:
             if (key, step) in self._done:
                 return self._done[key, step]
-        result = work(lambda: None)
+        result = compute(None)
         with self._lock:
             self._store(key, step, result, keep, is_live=False)
         return result
 
     def ask(
-        self, key: Hashable, step: int, work: Callable[[_Rest], Any], keep: int, *, is_live: bool, wait: float = 0.0
+        self, key: Hashable, step: int, compute: Callable[[_Work], Any], keep: int, *, is_live: bool, wait: float = 0.0
     ) -> Measured:
         """What is known now. Begins the work if it is due; the newest `keep` results are kept. Raises its error."""
         with self._lock:
@@ -312,45 +307,40 @@ class _Results:
                 return Measured(self._done[key, step], 1.0)
             at_work = self._working.get(key)
             if at_work and at_work[0] != step and not is_live:
-                at_work[2].cancelled.set()
+                at_work[1].cancelled.set()
                 at_work = None
             if at_work is None and not (is_live and time.monotonic() < self._rests_until.get(key, 0.0)):
-                at_work = self._begin(key, step, work, keep, is_live)
+                at_work = self._begin(key, step, compute, keep, is_live)
             newest = self._done.get((key, self._newest[key])) if is_live and key in self._newest else None
         if at_work is None:
             return Measured(newest, 1.0)
-        _, rest, background, *_ = at_work
-        rest.asked = time.monotonic()
+        work = at_work[1]
+        work.asked = time.monotonic()
         if wait and newest is None:
-            background.wait(wait)
+            work.wait(wait)
             with self._lock:
                 self._collect(key)
                 newest = self._done.get((key, at_work[0]))
-        return Measured(newest, rest.share, rest.so_far)
+        return Measured(newest, work.share, work.so_far)
 
-    def _begin(self, key: Hashable, step: int, work: Callable[[_Rest], Any], keep: int, is_live: bool) -> tuple:
-        rest = _Rest(self._is_training)
-
-        def run(background: Background) -> Any | None:
-            rest.cancelled = background.cancelled
+    def _begin(self, key: Hashable, step: int, compute: Callable[[_Work], Any], keep: int, is_live: bool) -> tuple:
+        def compute_then_rest(work: _Work) -> Any:
             try:
-                return work(rest)
-            except _GivenUp:
-                return None
+                return compute(work)
             finally:
-                self._rests_until[key] = time.monotonic() + rest.owed()
+                self._rests_until[key] = time.monotonic() + work.owed(work.rest_factor)
 
-        self._working[key] = step, rest, Background(run, name=_NAME), keep, is_live
+        self._working[key] = step, _Work(compute_then_rest, self._is_training), keep, is_live
         return self._working[key]
 
     def _collect(self, key: Hashable) -> None:
         """Take the results of all work that has ended. Raises the error of the work for `key`."""
-        for other in [other for other, at_work in self._working.items() if not at_work[2].is_busy]:
-            step, _, background, keep, is_live = self._working.pop(other)
-            if background.result is not None:
-                self._store(other, step, background.result, keep, is_live)
-            elif background.error and other == key:
-                raise background.error
+        for other in [other for other, at_work in self._working.items() if not at_work[1].is_busy]:
+            step, work, keep, is_live = self._working.pop(other)
+            if work.result is not None:
+                self._store(other, step, work.result, keep, is_live)
+            elif work.error and other == key:
+                raise work.error
 
     def _store(self, key: Hashable, step: int, result: Any, keep: int, is_live: bool) -> None:
         if is_live and key in self._newest:  # nobody comes back to a step of a run that trains

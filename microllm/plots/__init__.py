@@ -2,11 +2,9 @@
 
 from .learning_rate import learning_rate_data, learning_rate_spec
 from .loss import Mark, OtherRun, loss_data, passed_references
-from .palette import PALETTE
 from .timeline import timeline_data
 
 __all__ = [
-    "PALETTE",
     "Mark",
     "OtherRun",
     "learning_rate_data",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import math
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from ..tokenizer import visible_alone
+from .packing import in_base64
 from .palette import PALETTE
 
 _COLOR_STEPS = 16
@@ -139,8 +139,7 @@ def packed(pattern: torch.Tensor, *, causal: bool = True) -> str:
 
 def packed_shares(shares: torch.Tensor) -> str:
     """Shares of 0-1 as bytes of 0-255, in base64."""
-    shades = (255 * shares).round().to(torch.uint8)
-    return base64.b64encode(shades.contiguous().numpy()).decode()  # an array would go through pandas to Arrow
+    return in_base64((255 * shares).round(), torch.uint8)
 
 
 def coarse(pattern: torch.Tensor, max_size: int) -> torch.Tensor:

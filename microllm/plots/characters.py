@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import math
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from ..insight.characters import KINDS, CharacterMap, character_map, kind, nearest, turn, turned
 from ..runs.history import History
 from ..tokenizer import visible_alone
+from .packing import in_base64
 from .play import snapshot_notes
 
 MAX_CHARACTERS = 300
@@ -20,25 +20,8 @@ MAX_CHARACTERS = 300
 
 _FEWEST_COMMON = 3
 _SMALLEST, _LARGEST = 12, 25  # pixels of a character's height: the rarest and the most frequent one
-_EDGES = (
-    1,
-    1.2,
-    1.4,
-    1.6,
-    1.8,
-    2,
-    2.5,
-    3,
-    3.5,
-    4,
-    4.5,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-)  # where an axis may end, times a power of ten
+# where an axis may end, times a power of ten
+_EDGES = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10)
 
 
 @dataclass(frozen=True)
@@ -115,15 +98,11 @@ def map_data(
         "shares": [each.shares.tolist() for each in maps],
         "extent": [[_edge(end(points[..., axis]).item()) for end in (torch.amin, torch.amax)] for axis in (0, 1)],
         "reach": reach,
-        "points": _packed(points * (32_767 / reach), torch.int16),
-        "neighbors": _packed(torch.stack([moments[step].neighbors for step in steps]), torch.int16),
-        "cosines": _packed(127 * torch.stack([moments[step].cosines for step in steps]), torch.int8),
+        "points": in_base64((points * (32_767 / reach)).round(), torch.int16),
+        "neighbors": in_base64(torch.stack([moments[step].neighbors for step in steps]), torch.int16),
+        "cosines": in_base64((127 * torch.stack([moments[step].cosines for step in steps])).round(), torch.int8),
         "nearest": moments[steps[0]].neighbors.shape[1],
     }
-
-
-def _packed(numbers: torch.Tensor, dtype: torch.dtype) -> str:
-    return base64.b64encode(numbers.round().to(dtype).contiguous().numpy()).decode()
 
 
 def _edge(value: float) -> float:

@@ -32,3 +32,8 @@ PALETTE = {
         "text": "#F3F4F6",
     },
 }
+
+
+def in_both_modes(name: str) -> dict[str, str]:
+    """A color in light and in dark mode, as our components take it."""
+    return {mode: palette[name] for mode, palette in PALETTE.items()}

@@ -14,11 +14,13 @@ from ..cost import Speed, measure_speed
 from ..data.download import fetch
 from ..data.published import PUBLISHED_TEXTS
 from ..environment import grace_seconds
+from ..insight.heads import HeadScore
 from ..jobs.background import Background
-from ..jobs.head_scores import HeadScores
+from ..jobs.head_scores import over_snapshots
 from ..jobs.knockouts import Knockouts
 from ..jobs.runner import Runner
 from ..jobs.samples import Samples
+from ..jobs.snapshots import OverSnapshots
 from ..runs import disk
 from ..runs.run import Run
 
@@ -52,10 +54,10 @@ def samples() -> Samples:
     return Samples(lambda run: runner().model_now(run, max_age=1.0, wait=0.05))
 
 
-@st.cache_resource(show_spinner=False)
-def head_scores() -> HeadScores:
-    """What the heads of all runs attend to at their snapshots, shared by all windows."""
-    return HeadScores()
+@lru_cache(maxsize=32)
+def head_scores(run_id: str) -> OverSnapshots[list[HeadScore]]:
+    """What the heads of a run attend to at its snapshots, shared by all windows."""
+    return over_snapshots(opened(run_id))
 
 
 @st.cache_resource(show_spinner=False)

@@ -191,7 +191,7 @@ def test_a_head_is_chosen_by_click_or_keys_and_the_whole_page_follows(page, serv
     before = glows(page)
 
     tile(page, 2, 3).click()
-    expect(at(page, "attention-live").get_by_text("Layer 2, head 3 at step")).to_be_visible()
+    expect(at(page, "attention-live").get_by_text("Layer 2, head 3, step")).to_be_visible()
     expect(tile(page, 2, 3)).to_have_attribute("aria-checked", "true")
     until(page, lambda: glows(page) != before, "the sentence with the shares of another head")
 
@@ -202,7 +202,7 @@ def test_a_head_is_chosen_by_click_or_keys_and_the_whole_page_follows(page, serv
     page.keyboard.press("ArrowRight")  # the edge
     expect(tile(page, 3, 4)).to_be_focused()
     page.keyboard.press("Enter")
-    expect(at(page, "attention-live").get_by_text("Layer 3, head 4 at step")).to_be_visible()
+    expect(at(page, "attention-live").get_by_text("Layer 3, head 4, step")).to_be_visible()
     note = at(page, "attention-heads").locator(".note")
     expect(note).to_contain_text("Layer 3, head 4")
     tile(page, 1, 2).hover()
@@ -295,7 +295,7 @@ def test_a_lost_choice_of_a_head_is_sent_once_more(page, server, finished):
     look(page, server, finished)
     losing.now = True
     tile(page, 2, 3).click()
-    expect(at(page, "attention-live").get_by_text("Layer 2, head 3 at step")).to_be_visible()
+    expect(at(page, "attention-live").get_by_text("Layer 2, head 3, step")).to_be_visible()
     assert len(losing.lost) == 1
     expect(tile(page, 2, 3)).to_have_attribute("aria-checked", "true")
     assert not page.errors

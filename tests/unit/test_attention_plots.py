@@ -5,8 +5,8 @@ import numpy
 import pytest
 import torch
 
-from microllm.plots import PALETTE
 from microllm.plots.attention import attention_figure, coarse, distance_data, distance_spec, packed
+from microllm.plots.palette import PALETTE
 
 
 def rows_that_sum_to_one(*shape: int, causal: bool = True) -> torch.Tensor:

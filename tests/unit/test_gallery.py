@@ -14,7 +14,7 @@ from microllm.data.builtin import words_twice
 from microllm.gallery.__main__ import ENTRIES, differences
 from microllm.insight.heads import clear_since, strongest
 from microllm.insight.surprisal import top1_accuracy
-from microllm.jobs.head_scores import HeadScores, as_numbers, measure
+from microllm.jobs.head_scores import as_numbers, measure, over_snapshots
 from microllm.jobs.samples import Samples
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
@@ -108,19 +108,19 @@ def test_every_snapshot_has_the_scores_of_its_heads_and_one_of_those_that_copy_w
         run = Run.open(run_id)
         assert list(run.stored_head_scores) == run.list_snapshots()
     for step in (0, run.newest_snapshot()):
-        measured = as_numbers(measure(run, step))
+        measured = as_numbers(measure(run, run.model_at(step)))
         for stored, again in zip(run.stored_head_scores[step], measured, strict=True):
             assert (stored["name"], stored["chance"]) == (again["name"], again["chance"])
             shares = [[share for layer in one["shares"] for share in layer] for one in (stored, again)]
             assert shares[0] == pytest.approx(shares[1], abs=2e-3, rel=2e-3)
-    over_time = HeadScores().at(run, run.list_snapshots())
+    over_time = over_snapshots(run).want(run.list_snapshots())
     assert clear_since(over_time, "induction", 1, 3) == (32, 64)
 
 
 def test_no_head_copies_on_the_book():
     for run_id in ("pride-quick", "pride-article"):
         run = Run.open(run_id)
-        for scores in HeadScores().at(run, run.list_snapshots()).values():
+        for scores in over_snapshots(run).want(run.list_snapshots()).values():
             best = [strongest(scores, layer, head) for layer in range(3) for head in range(4)]
             assert "induction" not in {score.name for score in best if score}
 

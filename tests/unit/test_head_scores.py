@@ -9,13 +9,16 @@ import torch
 from making import new_run, train, wait_until
 from patience import patience
 
+import microllm.jobs.background
 import microllm.jobs.head_scores
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
 from microllm.data.decode import TextProblem
 from microllm.environment import texts_dir
 from microllm.insight.heads import HeadScore, passage_scores
-from microllm.jobs.head_scores import HeadScores, as_numbers, measure, passage_length
+from microllm.jobs.background import running
+from microllm.jobs.head_scores import as_numbers, measure, over_snapshots, passage_length
+from microllm.jobs.snapshots import OverSnapshots
 from microllm.plots.head_scores import head_scores_data
 from microllm.runs.history import History
 from microllm.runs.run import Run
@@ -28,9 +31,9 @@ def run() -> Run:
     return run
 
 
-def all_of(scores: HeadScores, run: Run, steps: list[int]) -> dict[int, list[HeadScore]]:
+def all_of(scores: OverSnapshots, steps: list[int]) -> dict[int, list[HeadScore]]:
     """The scores at all these steps, as soon as they are there."""
-    return wait_until(lambda: len(found := scores.at(run, steps)) == len(steps) and found)
+    return wait_until(lambda: len(found := scores.want(steps)) == len(steps) and found)
 
 
 def numbers(scores: list[HeadScore]) -> dict:
@@ -42,7 +45,7 @@ def test_each_snapshot_is_scored_on_the_first_2000_held_out_characters():
     assert train(run) == "finished"
     corpus, steps = run.load_corpus(), run.list_snapshots()
     windows = corpus.val[:2_000].unfold(0, 8, 8)[:249]  # 249 windows of 8, each with a next character
-    found = all_of(HeadScores(), run, steps)
+    found = all_of(over_snapshots(run), steps)
     assert list(found) == steps
     assert passage_length(run.read_info()) == windows.numel()
     for step in steps:
@@ -55,91 +58,91 @@ def test_a_short_text_has_a_shorter_passage_and_one_without_a_space_no_score_for
     run = new_run("abcab" * 40, block_size=6)
     assert train(run) == "finished"
     assert passage_length(run.read_info()) == 3 * 6  # of 20 characters
-    scores = measure(run, 20)
+    scores = measure(run, run.model_at(20))
     assert {score.name for score in scores}.isdisjoint({"last_space", "next_token"})
     assert [score.name for score in scores][-1] == "spread"
 
 
 def test_a_snapshot_is_measured_once_the_first_of_the_list_first_and_new_ones_follow(run, monkeypatch):
-    measured, going_on = [], threading.Event()
+    measured, going_on, real = [], threading.Event(), passage_scores
 
-    def slowly(run, step, before_each):
-        measured.append(step)
+    def slowly(model, *others):
+        measured.append(model.token_embedding.weight)
         assert going_on.wait(patience())
-        return measure(run, step)
+        return real(model, *others)
 
-    monkeypatch.setattr(microllm.jobs.head_scores, "measure", slowly)
-    scores = HeadScores()
-    assert scores.at(run, [16, 8]) == {} == scores.at(run, [16, 8])
+    monkeypatch.setattr(microllm.jobs.head_scores, "passage_scores", slowly)
+    scores = over_snapshots(run)
+    assert scores.want([16, 8]) == {} == scores.want([16, 8])
     going_on.set()
-    first = all_of(scores, run, [16, 8])[16]
-    assert list(all_of(scores, run, [0, 8, 16, 20])) == [0, 8, 16, 20]
-    assert scores.at(run, [16])[16] is first
-    assert measured == [16, 8, 0, 20]
+    first = all_of(scores, [16, 8])[16]
+    assert list(all_of(scores, [0, 8, 16, 20])) == [0, 8, 16, 20]
+    assert scores.want([16])[16] is first
+    for step, weights in zip([16, 8, 0, 20], measured, strict=True):
+        torch.testing.assert_close(weights, run.model_at(step).token_embedding.weight)
 
 
 def test_runs_are_measured_one_at_a_time(run, monkeypatch):
     other, lock, together = new_run(), threading.Lock(), []
     assert train(other) == "finished"
 
-    def alone(run, step, before_each):
+    def alone(*others):
         together.append(lock.acquire(blocking=False))
         time.sleep(0.02)
         lock.release()
         return []
 
-    monkeypatch.setattr(microllm.jobs.head_scores, "measure", alone)
-    scores = HeadScores()
-    wait_until(lambda: [len(scores.at(each, [0, 8, 16])) for each in (run, other)] == [3, 3])
+    monkeypatch.setattr(microllm.jobs.head_scores, "passage_scores", alone)
+    both = [over_snapshots(each) for each in (run, other)]
+    wait_until(lambda: [len(scores.want([0, 8, 16])) for scores in both] == [3, 3])
     assert together == [True] * 6
 
 
-def test_it_rests_four_times_as_long_as_it_works(run, monkeypatch):
-    monkeypatch.setattr(microllm.jobs.head_scores, "_MAX_REST_SECONDS", 60.0)
+def test_it_rests_four_times_as_long_as_it_computes(run, monkeypatch):
+    monkeypatch.setattr(microllm.jobs.background, "_MAX_REST_SECONDS", 60.0)
+    computed = []
 
-    def four_batches(run, step, before_each):
+    def four_batches(model, windows, space, before_each):
+        began = time.thread_time()
         for _ in range(4):
             before_each()
-            time.sleep(0.02)
+            while time.thread_time() - began < 0.02 * (len(computed) + 1):
+                pass
+            computed.append(0.02)
         return []
 
-    monkeypatch.setattr(microllm.jobs.head_scores, "measure", four_batches)
+    monkeypatch.setattr(microllm.jobs.head_scores, "passage_scores", four_batches)
     began = time.monotonic()
-    assert len(HeadScores().at(run, [8], wait=patience())) == 1
+    assert len(over_snapshots(run).want([8], wait=patience())) == 1
     assert time.monotonic() - began >= 4 * 0.02 + 3 * 4 * 0.02
 
 
-def test_without_its_text_a_run_has_no_scores_until_the_text_is_back(run, monkeypatch):
+def test_without_its_text_a_run_has_no_scores_until_the_text_is_back(run):
     path = texts_dir() / f"{run.read_info().text.sha256}.txt"
-    text, scores = path.read_bytes(), HeadScores()
+    text, scores = path.read_bytes(), over_snapshots(run)
     path.unlink()
     texts.load_corpus.cache_clear()
     with pytest.raises(TextProblem):
-        scores.at(run, [8], wait=patience())
+        scores.want([8], wait=patience())
     for _ in range(3):
-        with pytest.raises(TextProblem):  # at once: it is not looked for at every tick
-            scores.at(run, [8])
-    monkeypatch.setattr(microllm.jobs.head_scores, "_RETRY_SECONDS", 0.0)
+        with pytest.raises(TextProblem):
+            scores.want([8])
+        assert not running("snapshots")  # it is not looked for at every tick
     path.write_bytes(text)
-    assert scores.at(run, [8], wait=patience())[8]
+    scores._retry_at = 0.0
+    assert scores.want([8], wait=patience())[8]
 
 
 def test_damaged_weights_have_no_scores_and_the_other_snapshots_have(run):
     (run.folder / "snapshots" / "step-8.safetensors").write_bytes(b"nothing")
-    found = all_of(HeadScores(), run, [8, 16])
-    assert found[8] == [] and len(found[16]) == 9
-
-
-def test_only_so_many_snapshots_are_kept_the_newest(run, monkeypatch):
-    monkeypatch.setattr(microllm.jobs.head_scores, "_MAX_KEPT_SNAPSHOTS", 2)
-    scores = HeadScores()
-    scores.at(run, [0, 8, 16])
-    wait_until(lambda: list(scores._known) == [(run.id, 8), (run.id, 16)])
+    scores = over_snapshots(run)
+    wait_until(lambda: scores.want([8, 16]) and scores.is_complete([8, 16]))
+    assert scores.unreadable == {8} and len(scores.want([8, 16])[16]) == 9
 
 
 def test_scores_of_the_gallery_come_from_its_files_without_a_text():
-    run, scores = Run.open("pride-quick"), HeadScores()
-    found = scores.at(run, run.list_snapshots())  # at once
+    run = Run.open("pride-quick")
+    found = over_snapshots(run).want(run.list_snapshots())  # at once
     assert list(found) == run.list_snapshots() == list(run.stored_head_scores)
     assert as_numbers(found[2000]) == run.stored_head_scores[2000]
     assert found[2000][0].shares.shape == (3, 4)

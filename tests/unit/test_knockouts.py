@@ -163,17 +163,21 @@ def test_of_a_run_that_trains_the_newest_model_is_shown_until_the_next_is_there(
 
 
 def test_beside_training_the_work_rests_most_of_the_time(monkeypatch):
-    rested, now = [], [0.0]  # seconds of computing
+    wait_until(lambda: not running("knock-out"))
+    rested, now, is_training = [], [0.0], [True]  # seconds of computing
     monkeypatch.setattr(module.time, "thread_time", lambda: now[0])
-    rest = module._Rest(lambda: True)
-    monkeypatch.setattr(rest.cancelled, "wait", lambda seconds: rested.append(seconds))
-    for worked in (0.1, 0.2):
-        now[0] += worked
-        rest()
-    assert rested == pytest.approx([0.4, 0.8])
-    rest._is_training = lambda: False
-    rest()
-    assert rested[-1] == 0
+
+    def compute(work):
+        work.cancelled.wait = rested.append
+        for worked in (0.1, 0.2, 0.9):
+            now[0] += worked
+            work.pause()
+        is_training.clear()
+        now[0] += 0.1
+        work.pause()
+
+    module._Work(compute, lambda: bool(is_training)).get(patience())
+    assert rested == pytest.approx([0.4, 0.8, 2.0, 0])
 
 
 def test_work_that_nobody_asks_about_is_given_up(run, model, monkeypatch):

@@ -14,13 +14,18 @@ _FOLDER = Path(__file__).parent
 def declare(name: str, html: str, shared: tuple[str, ...] = ()):
     """The component with the script `name`.js and the style `name`.css; call the result to show it.
 
-    The scripts in `shared` go before its own: code that several components have in common. `html` is its content
+    What it has in common with others is `shared`: their scripts and styles go before its own. `html` is its content
     before the script runs. It has a shadow root, so that no style leaks in or out; the theme's colors are there as
     --st-... variables.
     """
-    css = (_FOLDER / f"{name}.css").read_text("utf-8")
-    js = "\n".join((_FOLDER / f"{script}.js").read_text("utf-8") for script in (*shared, name))
+    css, js = (source(name, shared, kind) for kind in ("css", "js"))
     return st.components.v2.component(f"microllm.{name}", html=html, css=css, js=js)
+
+
+def source(name: str, shared: tuple[str, ...], kind: str) -> str:
+    """The whole style ("css") or script ("js") of a component."""
+    files = [_FOLDER / f"{part}.{kind}" for part in (*shared, name)]
+    return "\n".join(file.read_text("utf-8") for file in files if file.exists())
 
 
 def reported(key: str, event: str, is_offered: Callable[[Any], bool]) -> Any | None:

@@ -2,21 +2,12 @@
 // the arrow keys, draws lines to its nearest neighbors and lists them; the slider moves all through time.
 // `data`: see `map_data` in plots/characters.py.
 
-const SVG = "http://www.w3.org/2000/svg"
 const MARGIN = { top: 8, right: 12, bottom: 36, left: 44 }
 const PADDING = 14 // pixels between an edge and the outermost character
 const NEAR = 28 // pixels within which a character is pointed at
 const GLIDE = 450 // milliseconds of a move to another moment
-const NAMES = { "␠": "space", "⏎": "line end", "⇥": "tab" }
 
-const make = (name, attributes = {}, text = "") => {
-  const element = document.createElementNS(SVG, name)
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
-  element.textContent = text
-  return element
-}
 const numbers = (text, kind) => new kind(bytes(text).buffer)
-const wholePercent = (share) => (share > 0 && share <= 0.005 ? "less than 1\u00a0%" : `${(100 * share).toFixed(0)}\u00a0%`)
 
 class Characters {
   constructor(root) {
@@ -103,7 +94,7 @@ class Characters {
 
   #drawAxes() {
     const { left, right, top, bottom, width, height } = this.frame
-    const share = (axis) => wholePercent(this.data.shares[this.player.at][axis])
+    const share = (axis) => inPercent(this.data.shares[this.player.at][axis])
     const middle = (top + bottom) / 2
     this.axes.replaceChildren(
       ...this.x.ticks(46).flatMap((value) => [
@@ -189,8 +180,7 @@ class Characters {
   }
 
   #nameOf(i) {
-    const character = this.data.characters[i]
-    return NAMES[character] ?? character
+    return spoken(this.data.characters[i])
   }
 
   #say() {

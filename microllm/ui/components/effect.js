@@ -3,10 +3,8 @@
 // {text (one glyph per character), before, after (surprisals in hundredths of a nat, -1 for none)} or null, waiting (why
 // there are no samples yet), full (the change in nats of the strongest tint), colors of less and more surprisal.
 
-const NAMES = { "␠": "space", "⏎": "line end", "⇥": "tab" }
 const TICKS = [-1, -0.3, -0.05, 0.05, 0.3, 1] // of the legend, as shares of the strongest tint
 
-const share = (p) => (p > 0 && p < 0.005 ? "< 1\u00a0%" : `${Math.round(100 * p)}\u00a0%`)
 const signed = (nats) => `${nats < 0 ? "−" : "+"}${Math.abs(nats).toFixed(2)}`
 
 export default function ({ data, parentElement: root }) {
@@ -23,32 +21,20 @@ export default function ({ data, parentElement: root }) {
 
   set(find(".next h4"), `Next character after “${isolated(data.after)}”`)
   while (state.bars.length < data.rows.length) {
-    const row = document.createElement("li")
-    const parts = ["character", "track", "shares"].map((kind) => {
-      const part = document.createElement("span")
-      part.className = kind
-      row.append(part)
-      return part
-    })
-    const [before, after] = ["before", "after"].map((kind) => {
-      const bar = document.createElement("i")
-      bar.className = kind
-      parts[1].append(bar)
-      return bar
-    })
-    find(".bars").append(row)
-    state.bars.push({ row, character: parts[0], shares: parts[2], before, after })
+    const bar = barRow("li", ["before", "after"])
+    find(".bars").append(bar.row)
+    state.bars.push(bar)
   }
   state.bars.forEach((bar, i) => {
     bar.row.hidden = i >= data.rows.length
     if (bar.row.hidden) return
     const [character, p, q] = data.rows[i]
     set(bar.character, character)
-    set(bar.shares, data.without ? `${share(p)} → ${share(q)}` : share(p))
-    const change = data.without ? `, ${share(q)} without` : ""
-    bar.row.setAttribute("aria-label", `${NAMES[character] ?? character}: ${share(p)}${change}`)
-    bar.before.style.width = `${100 * p}%`
-    bar.after.style.width = `${100 * q}%`
+    set(bar.share, data.without ? `${shortShare(p)} → ${shortShare(q)}` : shortShare(p))
+    const change = data.without ? `, ${shortShare(q)} without` : ""
+    bar.row.setAttribute("aria-label", `${spoken(character)}: ${shortShare(p)}${change}`)
+    bar.bars[0].style.width = `${100 * p}%`
+    bar.bars[1].style.width = `${100 * q}%`
   })
 
   // ---- two samples
@@ -88,7 +74,7 @@ export default function ({ data, parentElement: root }) {
     if (i === null) return "Point at a character, or move with the arrow keys."
     if (passage.before[i] < 0) return `${named(i)} begins the passage, so nothing predicts it.`
     const before = passage.text.slice(Math.max(0, i - 12), i).join("")
-    const [p, q] = [passage.before, passage.after].map((values) => share(Math.exp(-nats(values, i))))
+    const [p, q] = [passage.before, passage.after].map((values) => shortShare(Math.exp(-nats(values, i))))
     const [a, b] = [passage.before, passage.after].map((values) => nats(values, i).toFixed(2))
     return `${named(i)} after “${isolated(before)}”: probability ${p} → ${q}, surprisal ${a} → ${b} nats (${signed(difference(i))})`
   }
@@ -97,18 +83,7 @@ export default function ({ data, parentElement: root }) {
   const text = passage.text.join("\u0000")
   if (text !== state.drawn) {
     Object.assign(state, { drawn: text, tab: 0, hover: null, focus: null, tapped: null })
-    state.spans = passage.text.map((glyph, i) => {
-      const span = document.createElement("span")
-      span.textContent = glyph
-      span.tabIndex = i ? -1 : 0
-      span.setAttribute("role", "option")
-      span.setAttribute("aria-selected", "false")
-      span.setAttribute("aria-label", NAMES[glyph] ?? alone(glyph))
-      return span
-    })
-    box.replaceChildren(
-      ...state.spans.flatMap((span) => ("␠⏎".includes(span.textContent) ? [span, document.createElement("wbr")] : [span])),
-    )
+    state.spans = spansIn(box, passage.text, 0, spoken)
   }
   const shade = (change) => Math.round(255 * Math.min(1, Math.abs(change) / data.full))
   state.spans.forEach((span, i) => {
@@ -131,17 +106,12 @@ export default function ({ data, parentElement: root }) {
     scale.replaceChildren("less surprising", ...swatches, "more surprising (nats)")
   }
 
-  const under = (event) => {
-    const element = event.pointerType === "mouse" ? event.target : root.elementFromPoint(event.clientX, event.clientY)
-    const i = state.spans.indexOf(element)
-    return i < 0 ? null : i
-  }
   box.onpointermove = box.onpointerdown = (event) => {
-    state.hover = under(event)
+    state.hover = under(event, state.spans, root)
     describe()
   }
   box.onclick = (event) => {
-    state.tapped = under(event)
+    state.tapped = under(event, state.spans, root)
     describe()
   }
   box.onpointerleave = () => {

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ...plots import PALETTE
+from ...plots.palette import in_both_modes
 from ...tokenizer import visible, visible_alone
 from . import declare
 
@@ -37,7 +37,7 @@ _HTML = """
   </section>
 </div>
 """
-_effect = declare("effect", _HTML, shared=("walk", "glow"))
+_effect = declare("effect", _HTML, shared=("walk", "glow", "bars"))
 
 
 def effect(
@@ -71,8 +71,7 @@ def effect(
 
 def change_colors() -> dict[str, dict[str, str]]:
     """The colors of less and of more surprisal, in light and dark mode, as our components take them."""
-    names = {"less": "less_surprisal", "more": "surprisal"}
-    return {which: {mode: palette[name] for mode, palette in PALETTE.items()} for which, name in names.items()}
+    return {"less": in_both_modes("less_surprisal"), "more": in_both_modes("surprisal")}
 
 
 def _parted(before: str, after: str) -> dict[str, Any]:

@@ -35,4 +35,23 @@ function glow(element, colors) {
 // The bytes of a base64 text from Python.
 const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
 
-const percent = (share) => `${Math.round((100 * share) / 255)}\u00a0%`
+// As whole percentages: a byte, a share from 0 to 1 (as `percent` in ui/words.py has it), and one with little room.
+const percent = (byte) => `${Math.round((100 * byte) / 255)}\u00a0%`
+const inPercent = (share) => (share > 0 && share <= 0.005 ? "less than 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
+const shortShare = (share) => (share > 0 && share < 0.005 ? "< 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
+
+// Make a canvas of these pixels, row after row; `colorOf(i)` is the color of the i-th.
+function fill(canvas, width, height, colorOf) {
+  canvas.width = width
+  canvas.height = height
+  const pen = canvas.getContext("2d")
+  const image = pen.createImageData(width, height)
+  for (let i = 0; i < width * height; i++) {
+    const color = colorOf(i)
+    image.data[4 * i] = color[0]
+    image.data[4 * i + 1] = color[1]
+    image.data[4 * i + 2] = color[2]
+    image.data[4 * i + 3] = 255
+  }
+  pen.putImageData(image, 0, 0)
+}

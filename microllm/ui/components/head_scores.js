@@ -2,7 +2,6 @@
 // Pointing shows the values at the nearest snapshot; a click, or arrow keys and Enter, choose it as the moment.
 // `data`: see `head_scores_data` in plots/head_scores.py.
 
-const SVG = "http://www.w3.org/2000/svg"
 const MARGIN = { top: 26, right: 34, bottom: 38, left: 46 }
 const LOSS_SHARE = 0.36 // of the height of both panels
 const BETWEEN = 42 // pixels from one panel to the other, with the title of the lower one
@@ -13,14 +12,6 @@ const LINE = 14 // pixels from one name to the next
 const MOST_NAMES = 8 // of heads, at the ends of their lines: the chosen one, and the highest that are clearly above chance
 const ZERO_GAP = 20 // pixels between the "0" of the axis and its next label
 
-const make = (name, attributes = {}, text = "") => {
-  const element = document.createElementNS(SVG, name)
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
-  element.textContent = text
-  return element
-}
-const count = (value) => value.toLocaleString("en")
-const short = (value) => (value >= 1000 ? `${Number((value / 1000).toPrecision(3))}k` : String(value))
 
 class Plot {
   constructor(root) {
@@ -168,7 +159,7 @@ class Plot {
   #point(i) {
     this.pointed = i
     this.cursor.replaceChildren()
-    this.tip.hidden = i === null
+    this.tip.hidden = true
     if (i === null) return
     const { steps, curves, names, chosen, chance } = this.data
     const x = this.#at(steps[i])
@@ -183,15 +174,7 @@ class Plot {
       [this.data.is_share ? "chance" : "all visible", this.#inWords(chance)],
       ["", steps[i] === this.choice.shown ? "shown on all pages" : "Click to go to this step"],
     ]
-    this.tip.replaceChildren(
-      ...rows.filter(([, value]) => value).map((row) => {
-        const line = document.createElement("div")
-        line.append(...row.filter(Boolean).map((text) => Object.assign(document.createElement("span"), { textContent: text })))
-        return line
-      }),
-    )
-    const wide = this.tip.offsetWidth
-    this.tip.style.left = `${x + 12 + wide > this.right ? Math.max(0, x - 12 - wide) : x + 12}px`
+    showTip(this.tip, rows.filter(([, value]) => value), x, this.right)
     this.tip.style.top = `${MARGIN.top}px`
     this.#say()
   }

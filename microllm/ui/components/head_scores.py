@@ -18,7 +18,7 @@ HTML = """
   </div>
 </div>
 """
-SHARED = ("choice", "scales")
+SHARED = ("choice", "scales", "plot")
 _head_scores = declare("head_scores", HTML, SHARED)
 
 

@@ -66,25 +66,13 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   state.choice.update(data.chosen, (i) => setTriggerValue("picked", i))
 
   const picture = document.createElement("canvas")
-  picture.width = picture.height = size
-  const pen = picture.getContext("2d")
-  const pixels = pen.createImageData(size, size)
   const length = causal ? (size * (size + 1)) / 2 : size * size
 
   const draw = (tile, i) => {
     const edge = Math.round(tile.getBoundingClientRect().width * devicePixelRatio)
     if (!edge) return
     let at = i * length
-    for (let q = 0, p = 0; q < size; q++) {
-      for (let k = 0; k < size; k++, p += 4) {
-        const color = causal && k > q ? beyond : table[shares[at++]]
-        pixels.data[p] = color[0]
-        pixels.data[p + 1] = color[1]
-        pixels.data[p + 2] = color[2]
-        pixels.data[p + 3] = 255
-      }
-    }
-    pen.putImageData(pixels, 0, 0)
+    fill(picture, size, size, (p) => (causal && p % size > Math.floor(p / size) ? beyond : table[shares[at++]]))
     if (tile.width !== edge) tile.width = tile.height = edge
     const context = tile.getContext("2d")
     context.imageSmoothingEnabled = edge < 2 * size // pixels of a larger picture stay sharp, and a smaller one loses no row
@@ -159,20 +147,13 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     const i = tileOf(event)
     if (i < 0) return
     const place = state.places[i]
-    const [row, column] = [Math.floor(place / heads), place % heads]
+    const to = walkGrid([Math.floor(place / heads), place % heads], [layers, heads], event.key)
     if (event.key === "Enter" || event.key === " ") choose(i)
-    else {
-      const to = {
-        ArrowLeft: column > 0 && place - 1, ArrowRight: column < heads - 1 && place + 1,
-        ArrowUp: row > 0 && place - heads, ArrowDown: row < layers - 1 && place + heads,
-        Home: row * heads, End: (row + 1) * heads - 1,
-      }[event.key]
-      if (to === undefined) return
-      if (to !== false) {
-        state.tiles[order[to]].focus()
-        point(order[to])
-      }
-    }
+    else if (to) {
+      const other = order[to[0] * heads + to[1]]
+      state.tiles[other].focus()
+      point(other)
+    } else return
     event.preventDefault()
   }
   grid.onfocusout = () => point(-1)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 
 import torch
 
-from ...plots import PALETTE
 from ...plots.attention import coarse, packed, packed_shares
+from ...plots.palette import in_both_modes
 from . import declare, reported
 
 _HTML = """
@@ -16,7 +16,7 @@ _HTML = """
   <p class="note"></p>
 </div>
 """
-_heads = declare("heads", _HTML, shared=("choice", "glow"))
+_heads = declare("heads", _HTML, shared=("choice", "glow", "walk"))
 
 _MAX_FINE_HEADS = 36  # more heads have coarser pictures, to keep the message small
 _FINE_ROWS, _COARSE_ROWS = 64, 32  # of a picture
@@ -62,7 +62,7 @@ def heads(
             "out": [(layer, head) in out for layer in range(layers) for head in range(heads)],
             "labels": labels,
             "order": order,
-            "colors": {mode: palette["attention"] for mode, palette in PALETTE.items()},
+            "colors": in_both_modes("attention"),
             "shares": packed(small, causal=causal),
             "nearest": 0 if by_distance is None else min(_NEAREST, by_distance.shape[-1]),
             "byDistance": "" if by_distance is None else packed_shares(by_distance[..., :_NEAREST]),

@@ -4,7 +4,6 @@
 
 const CELL = 12 // pixels: the width of a character's column
 const LINE = 22 // pixels: the height of a row of the picture
-const NAMES = { "␠": "space", "⏎": "line end", "⇥": "tab" }
 const COLUMNS = {
   number: "columns: numbers of its vector",
   character: "columns: characters attended to (keys)",
@@ -25,8 +24,6 @@ const say = (place, words) => {
   if (place.textContent !== words) place.textContent = words
 }
 
-const spoken = (glyph) => NAMES[glyph] ?? alone(glyph)
-
 // A number with three decimals; large ones have one, tiny ones an exponent.
 const digits = (value) => {
   if (Number.isInteger(value)) return value.toLocaleString("en").replace("-", "−")
@@ -34,19 +31,7 @@ const digits = (value) => {
   return (size >= 100 ? value.toFixed(1) : size >= 0.001 ? value.toFixed(3) : value.toExponential(1)).replace("-", "−")
 }
 
-const share = (part) => (part > 0 && part <= 0.005 ? "less than 1\u00a0%" : `${Math.round(100 * part)}\u00a0%`)
-
 const floats = (text) => new Float32Array(bytes(text).buffer)
-
-// Draw `colors`, one after another in rows of `width`, each a pixel.
-const fill = (canvas, width, height, colors) => {
-  canvas.width = width
-  canvas.height = height
-  const pen = canvas.getContext("2d")
-  const image = pen.createImageData(width, height)
-  for (let i = 0; i < width * height; i++) image.data.set([...colors(i), 255], 4 * i)
-  pen.putImageData(image, 0, 0)
-}
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".inside")
@@ -56,8 +41,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const [from, to] = data.context
   const N = text.length
 
-  const hue = (name) => glow(root, { light: data.colors.light[name], dark: data.colors.dark[name] })
-  const [green, gray, above, below] = ["attention", "text", "positive", "negative"].map(hue)
+  const { attention, text: ink, positive, negative } = data.colors
+  const [green, gray, above, below] = [attention, ink, positive, negative].map((hue) => glow(root, hue))
   const color = (name, otherwise) => rgb(getComputedStyle(root).getPropertyValue(name) || otherwise)
   const ground = color("--st-background-color", "#ffffff")
   const beyond = color("--st-secondary-background-color", "#eeeeee")
@@ -220,7 +205,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const { level, k } = state.hover ?? { level: last, k: state.place.shown }
     const list = Array.from({ length: lens.guesses }, (_, i) => {
       const part = Math.max(1, chances[at(level, k) + i]) / 255 // a byte cannot tell 0.1 % from 0
-      return `${quoted(lens.glyphs[numbers[at(level, k) + i]])} ${share(part)}`
+      return `${quoted(lens.glyphs[numbers[at(level, k) + i]])} ${inPercent(part)}`
     })
     const inTheMiddle = level ? `layer ${level} would write` : "the embedding would write"
     const next = k < N - 1 ? `. Your sentence has ${quoted(text[k + 1])}.` : ""
@@ -259,14 +244,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const y = grid.findIndex(({ cells }) => cells.includes(active()))
     if (y < 0) return
     const x = grid[y].cells.indexOf(active())
-    const step = {
-      ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [0, -N], End: [0, N],
-    }[event.key]
+    const to = walkGrid([y, x], [grid.length, N], event.key)
     if (event.key === "Enter" || event.key === " ") pick(x)
-    else if (step) {
-      const inside = (place, size) => Math.min(Math.max(place, 0), size - 1)
+    else if (to) {
       grid[state.tab[0]].cells[state.tab[1]].tabIndex = -1
-      state.tab = [inside(y + step[0], grid.length), inside(x + step[1], N)]
+      state.tab = to
       const cell = grid[state.tab[0]].cells[state.tab[1]]
       cell.tabIndex = 0
       cell.focus()
@@ -358,7 +340,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const [i, j] = state.matrix.shown
     const [row, column, value] = [named(from + i), columnName(j), values[i * width + j]]
     const asShare = kind === "attention" || kind === "chance"
-    const shown = isHidden(i, j) ? "hidden" : asShare ? share(value) : digits(value)
+    const shown = isHidden(i, j) ? "hidden" : asShare ? inPercent(value) : digits(value)
     const where = { id: "", number: `, column ${column}` }[open.columns] ?? `, ${column}`
     const isLargest = !state.matrix.cell && open.columns !== "id"
     say(find(".value"), `${row}${where}: ${shown}${isLargest ? ` (largest in the row of ${row})` : ""}`)

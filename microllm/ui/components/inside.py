@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from ...plots import PALETTE
 from ...plots.attention import coarse, packed_shares
+from ...plots.palette import in_both_modes
 from . import declare, reported
 
 HTML = """
@@ -82,21 +81,8 @@ def inside(
             name, layer, head = value.split(" ")
             choose(name, int(layer), int(head))
 
-    colors = {mode: {name: palette[name] for name in _COLORS} for mode, palette in PALETTE.items()}
+    colors = {name: in_both_modes(name) for name in ("attention", "text", "positive", "negative")}
     _inside(key=_KEY, data=data | {"colors": colors}, on_picked_change=picked, on_chosen_change=chosen)
-
-
-_COLORS = ("attention", "text", "positive", "negative")
-
-
-def packed_numbers(matrix: torch.Tensor) -> str:
-    """A matrix as 32-bit floats in base64, row after row."""
-    return base64.b64encode(matrix.float().contiguous().numpy()).decode()
-
-
-def packed_places(places: torch.Tensor) -> str:
-    """Whole numbers below 65,536 as 16-bit integers in base64."""
-    return base64.b64encode(places.to(torch.int32).numpy().astype("<u2")).decode()
 
 
 def thumbnails(patterns: torch.Tensor) -> dict[str, Any]:

@@ -94,18 +94,12 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   grid.onkeydown = (event) => {
     const i = cellOf(event)
     if (i < 0) return
-    const [row, column] = [Math.floor(i / columns), i % columns]
-    const to = {
-      ArrowLeft: column > 0 && i - 1, ArrowRight: column < columns - 1 && i + 1,
-      ArrowUp: row > 0 && i - columns, ArrowDown: i + columns < state.cells.length && i + columns,
-      Home: row * columns, End: (row + 1) * columns - 1,
-    }[event.key]
-    if (to === undefined) return // Enter and the space bar click
+    const cell = walkGrid([Math.floor(i / columns), i % columns], [state.cells.length / columns, columns], event.key)
+    if (!cell) return // Enter and the space bar click
     event.preventDefault()
-    if (to === false) return
-    state.at = to
-    point(to)
-    state.cells[to].focus()
+    state.at = cell[0] * columns + cell[1]
+    point(state.at)
+    state.cells[state.at].focus()
   }
   grid.onfocusin = (event) => point(cellOf(event))
   grid.onfocusout = () => point(-1)

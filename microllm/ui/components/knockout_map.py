@@ -17,7 +17,7 @@ _HTML = """
   <p class="note"></p>
 </div>
 """
-_map = declare("knockout_map", _HTML, shared=("choice", "glow"))
+_map = declare("knockout_map", _HTML, shared=("choice", "glow", "walk"))
 
 
 def knockout_map(

@@ -6,8 +6,6 @@
 const CLOSED = -1 // `asked`: the alternatives are shown
 const OPEN = -2 // `asked`: why; in a reading, before a character is chosen (later it is the character's place)
 
-const chance = (share) => (share > 0 && share < 0.005 ? "< 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
-
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const view = root.querySelector(".letters")
   const state = (view.state ??= { samples: [], bars: [], at: null, locked: null, hovered: null, choice: new Choice() })
@@ -228,7 +226,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       if (!isShown) sayAlternatives()
     }
     if (!isShown) return
-    drawWhy(find(".why.text"), find(".why.model"), why, chance)
+    drawWhy(find(".why.text"), find(".why.model"), why)
     find("h4").textContent = why.title
     find(".about").textContent = why.summary
     const status = `${why.title} ${why.summary}`
@@ -244,22 +242,10 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   // ---- the bars
 
   const newBar = () => {
-    const row = document.createElement(state.data.kind === "reading" ? "div" : "button")
-    if (row.type) row.type = "button"
-    row.className = "bar"
-    const parts = ["character", "track", "share"].map((kind) => {
-      const part = document.createElement("span")
-      part.className = kind
-      row.append(part)
-      return part
-    })
-    const [own, drawn] = ["own", "drawn"].map((kind) => {
-      const part = document.createElement("i")
-      part.className = kind
-      parts[1].append(part)
-      return part
-    })
-    return { row, character: parts[0], share: parts[2], own, drawn }
+    const bar = barRow(state.data.kind === "reading" ? "div" : "button", ["own", "drawn"])
+    if (bar.row.type) bar.row.type = "button"
+    bar.row.className = "bar"
+    return bar
   }
 
   const drawBars = (rows) => {
@@ -273,13 +259,13 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       if (bar.row.hidden) return
       const [character, own, drawn, written] = rows[i]
       bar.character.textContent = name(character)
-      bar.own.style.width = `${100 * own}%`
-      bar.drawn.style.width = `${100 * drawn}%`
+      bar.bars[0].style.width = `${100 * own}%`
+      bar.bars[1].style.width = `${100 * drawn}%`
       bar.row.classList.toggle("written", written)
       const isReading = state.data.kind === "reading"
-      bar.share.textContent = `${drawn > 0 || isReading ? chance(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
+      bar.share.textContent = `${drawn > 0 || isReading ? shortShare(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
       if (isReading) return
-      const drawnChance = drawn > 0 ? chance(drawn) : "excluded"
+      const drawnChance = drawn > 0 ? shortShare(drawn) : "excluded"
       bar.row.setAttribute("aria-label", `${name(character)}: ${drawnChance}${written ? ", in the text" : ", choose it"}`)
       bar.row.setAttribute("aria-disabled", String(written)) // unlike a disabled button, it keeps the focus
       bar.row.onclick = () => written || setTriggerValue("pressed", character)

@@ -44,7 +44,7 @@ HTML = """
   <p class="status" role="status"></p>
 </div>
 """
-SHARED = ("walk", "choice", "glow", "why")
+SHARED = ("walk", "choice", "glow", "bars", "why")
 _letters = declare("letters", HTML, SHARED)
 
 

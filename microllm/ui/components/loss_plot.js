@@ -2,7 +2,6 @@
 // Ctrl+wheel, two fingers by a pinch, and "Reset zoom" is there while zoomed. Pointing anywhere shows the nearest step.
 // `data`: see `loss_data` in plots/loss.py.
 
-const SVG = "http://www.w3.org/2000/svg"
 const MARGIN = { top: 8, right: 62, bottom: 40, left: 58 }
 const NARROW_MARGIN = { top: 8, right: 40, bottom: 38, left: 40 }
 const PADDING = 20 // pixels between an edge and the highest and the lowest value
@@ -11,15 +10,7 @@ const CHANGE_ROWS = 4 // of labels of live changes, at the top
 const CLICK = 6 // pixels that a pointer may move during a click
 const LEAST_ZOOM = 8 // pixels
 
-const make = (name, attributes = {}, text = "") => {
-  const element = document.createElementNS(SVG, name)
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
-  element.textContent = text
-  return element
-}
 const known = (value) => value !== null && value !== undefined
-const count = (value) => Math.round(value).toLocaleString("en")
-const short = (value) => (value >= 1000 ? `${Number((value / 1000).toPrecision(3))}k` : String(Number(value.toPrecision(3))))
 const choices = (loss) => {
   const number = Math.exp(Math.min(loss, 20))
   return number < 10 ? number.toFixed(1) : number.toFixed(0)
@@ -277,16 +268,8 @@ class Plot {
     if (can_guess) rows.push(["", "Click to guess this final loss"])
     this.cursor.append(make("line", { x1: x, x2: x, y1: this.top, y2: this.bottom }))
     if (can_guess) this.cursor.append(make("line", { x1: this.left, x2: this.right, y1: at.y, y2: at.y }))
-    this.tip.replaceChildren(
-      ...rows.map(([name, value]) => {
-        const row = document.createElement("div")
-        row.append(...[name, value].filter(Boolean).map((text) => Object.assign(document.createElement("span"), { textContent: text })))
-        return row
-      }),
-    )
-    this.tip.hidden = false
-    const [wide, high] = [this.tip.offsetWidth, this.tip.offsetHeight]
-    this.tip.style.left = `${x + 12 + wide > this.right ? Math.max(0, x - 12 - wide) : x + 12}px`
+    showTip(this.tip, rows, x, this.right)
+    const high = this.tip.offsetHeight
     this.tip.style.top = `${Math.max(this.top, Math.min(at.y - high / 2, this.bottom - high))}px`
   }
 

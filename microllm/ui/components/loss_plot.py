@@ -27,7 +27,7 @@ HTML = """
   </div>
 </div>
 """
-SHARED = ("scales",)
+SHARED = ("scales", "plot")
 _loss_plot = declare("loss_plot", HTML, SHARED)
 
 

@@ -26,17 +26,10 @@ class Matrix {
     box.onpointermove = box.onpointerdown = (event) => choose(this.#cellUnder(event))
     box.onpointerleave = box.onblur = () => choose(null)
     box.onkeydown = (event) => {
-      const { height, width } = this.look
-      const step = {
-        ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
-        Home: [0, -width], End: [0, width],
-      }[event.key]
+      const to = walkGrid(this.shown, [this.look.height, this.look.width], event.key)
       if (event.key === "Escape") choose(null)
-      else if (step) {
-        const [i, j] = this.shown
-        const inside = (at, size) => Math.min(Math.max(at, 0), size - 1)
-        choose([inside(i + step[0], height), inside(j + step[1], width)], true)
-      } else return
+      else if (to) choose(to, true)
+      else return
       event.preventDefault()
       event.stopPropagation()
     }
@@ -123,21 +116,12 @@ class Matrix {
     const { height, width, values, colorOf } = this.look
     const { columnWidth, total } = this.#layout
     const canvas = document.createElement("canvas")
-    canvas.width = columnWidth >= 1 ? width : Math.max(1, Math.floor(total))
-    canvas.height = height
-    const pen = canvas.getContext("2d")
-    const image = pen.createImageData(canvas.width, height)
-    for (let i = 0, at = 0; i < height; i++) {
-      for (let x = 0; x < canvas.width; x++, at += 4) {
-        const j = columnWidth >= 1 ? x : this.#columnAt(i, x, columnWidth)
-        const [red, green, blue] = colorOf(values[i * width + j], i, j)
-        image.data[at] = red
-        image.data[at + 1] = green
-        image.data[at + 2] = blue
-        image.data[at + 3] = 255
-      }
-    }
-    pen.putImageData(image, 0, 0)
+    const across = columnWidth >= 1 ? width : Math.max(1, Math.floor(total))
+    fill(canvas, across, height, (at) => {
+      const [i, x] = [Math.floor(at / across), at % across]
+      const j = columnWidth >= 1 ? x : this.#columnAt(i, x, columnWidth)
+      return colorOf(values[i * width + j], i, j)
+    })
     return canvas
   }
 

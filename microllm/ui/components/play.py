@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...plots import PALETTE
+from ...plots.palette import in_both_modes
 from . import declare
 
 HTML = """
@@ -25,5 +25,4 @@ _play = declare("play", HTML, SHARED)
 
 def play(data: dict[str, Any], ask: Callable[[], None]) -> None:
     """Play what `plots.play.play_data` returns. `ask` is called now and then until all snapshots are there."""
-    colors = {mode: palette["attention"] for mode, palette in PALETTE.items()}
-    _play(key="attention-play", data=data | {"colors": colors}, on_more_change=ask)
+    _play(key="attention-play", data=data | {"colors": in_both_modes("attention")}, on_more_change=ask)

@@ -1,4 +1,13 @@
-// Scales and labels of a plot.
+// Scales, elements and labels of a plot.
+
+const SVG = "http://www.w3.org/2000/svg"
+
+const make = (name, attributes = {}, text = "") => {
+  const element = document.createElementNS(SVG, name)
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value)
+  element.textContent = text
+  return element
+}
 
 // A scale from values to pixels; `domain` is its first and last value, `pixels` where they are drawn.
 class Scale {

@@ -2,7 +2,6 @@
 // character, a click or Enter pins it. `data`: text (one glyph per character), block_size, causal, colors, and shares as
 // bytes: the lower triangle, row q from q(q+1)/2 on, or all rows of a model that is not causal.
 
-const NAMES = { "␠": "space", "⏎": "line end", "⇥": "tab" }
 
 export default function ({ data, parentElement: root }) {
   const box = root.querySelector(".text")
@@ -63,30 +62,10 @@ export default function ({ data, parentElement: root }) {
     state.spans[k].focus()
   }
 
-  const under = (event) => {
-    // while a finger moves, the browser keeps reporting the character where it began
-    const element = event.pointerType === "mouse" ? event.target : root.elementFromPoint(event.clientX, event.clientY)
-    const k = state.spans.indexOf(element)
-    return k < 0 ? null : k
-  }
-
   if (data.text.join("\u0000") !== state.drawn) {
     state.drawn = data.text.join("\u0000")
     Object.assign(state, { hover: null, focus: null, pinned: null, tab: N - 1 })
-    state.spans = data.text.map((glyph, k) => {
-      const span = document.createElement("span")
-      span.textContent = glyph
-      if (Array.from(glyph).length > 1) span.style.unicodeBidi = "isolate" // the name of an invisible character
-      span.tabIndex = k === N - 1 ? 0 : -1
-      span.setAttribute("role", "option")
-      span.setAttribute("aria-selected", "false")
-      span.setAttribute("aria-label", `${NAMES[glyph] ?? alone(glyph)}, ${k + 1} of ${N}`)
-      return span
-    })
-    // a line may break after the signs for a space and a line end
-    box.replaceChildren(
-      ...state.spans.flatMap((span) => ("␠⏎".includes(span.textContent) ? [span, document.createElement("wbr")] : [span])),
-    )
+    state.spans = spansIn(box, data.text, N - 1, (glyph, k) => `${spoken(glyph)}, ${k + 1} of ${N}`)
   }
 
   if (root.querySelector(".legend").dataset.theme !== state.glow.key) {
@@ -104,7 +83,7 @@ export default function ({ data, parentElement: root }) {
   }
 
   box.onpointermove = box.onpointerdown = (event) => {
-    const k = under(event)
+    const k = under(event, state.spans, root)
     if (k === null || k === state.hover) return
     state.hover = k
     paint()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ...plots import PALETTE
 from ...plots.attention import packed
+from ...plots.palette import in_both_modes
 from ...tokenizer import visible
 from . import declare
 
@@ -30,7 +30,7 @@ def sentence(pattern: torch.Tensor, text: str, block_size: int, *, causal: bool)
             "text": [visible(character) for character in text],
             "block_size": block_size,
             "causal": causal,
-            "colors": {mode: palette["attention"] for mode, palette in PALETTE.items()},
+            "colors": in_both_modes("attention"),
             "shares": packed(pattern, causal=causal),
         },
     )

@@ -1,5 +1,6 @@
 // Characters in a sentence or alone, and moving between them with arrow keys, in either direction of writing.
 
+const NAMES = { "␠": "space", "⏎": "line end", "⇥": "tab" }
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u
 
 // Text within a sentence: isolates right-to-left letters, so that they do not reorder the rest.
@@ -7,6 +8,32 @@ const isolated = (text) => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : t
 
 // A combining mark is shown on a circle.
 const alone = (letter) => (/^[\p{Mn}\p{Me}]/u.test(letter) ? `◌${letter}` : letter)
+
+const spoken = (glyph) => NAMES[glyph] ?? alone(glyph)
+
+// Spans for the characters of a text, of which number `tab` is reached with the tab key.
+function spansIn(box, glyphs, tab, label) {
+  const spans = glyphs.map((glyph, i) => {
+    const span = document.createElement("span")
+    span.textContent = glyph
+    if (Array.from(glyph).length > 1) span.style.unicodeBidi = "isolate" // the name of an invisible character
+    span.tabIndex = i === tab ? 0 : -1
+    span.setAttribute("role", "option")
+    span.setAttribute("aria-selected", "false")
+    span.setAttribute("aria-label", label(glyph, i))
+    return span
+  })
+  // a line may break after the signs for a space and a line end
+  box.replaceChildren(...spans.flatMap((span) => ("␠⏎".includes(span.textContent) ? [span, document.createElement("wbr")] : [span])))
+  return spans
+}
+
+// The number of the span under the pointer; null for none. While a finger moves, events report the span where it began.
+function under(event, spans, root) {
+  const element = event.pointerType === "mouse" ? event.target : root.elementFromPoint(event.clientX, event.clientY)
+  const i = spans.indexOf(element)
+  return i < 0 ? null : i
+}
 
 // The number of the span to which a key moves from number `at`; undefined for other keys. Left and right are visual: in
 // a right-to-left line, the next letter is on the left.
@@ -55,4 +82,13 @@ function walk(spans, at, key) {
     Home: () => 0,
     End: () => last,
   }[key]?.()
+}
+
+// The cell [row, column] of a grid to which a key moves; undefined for other keys. At an edge it stays.
+function walkGrid([row, column], [rows, columns], key) {
+  const step = {
+    ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -columns], End: [0, columns],
+  }[key]
+  const inside = (at, size) => Math.min(Math.max(at, 0), size - 1)
+  return step && [inside(row + step[0], rows), inside(column + step[1], columns)]
 }

@@ -113,7 +113,7 @@ def _one_map(
         st.markdown(f"**{literal(view.info.name)}**, step {step:,}")
     vectors = _vectors(view.run.id, counts is not None, counts)
     ready = vectors.known.want(view.snapshots, wait=0.0 if vectors.known.values else _FIRST_WAIT_SECONDS)
-    moments = {each: vectors.known.values[each][_is_learned()] for each in ready}
+    moments = {each: both[_is_learned()] for each, both in ready.items()}
     if step not in moments:  # of a model in training, or not ready yet
         moments[step] = _now(view.run.id, step, counts is not None, vectors, model)[_is_learned()]
     steps, characters = sorted(moments), view.run.tokenizer.decode(vectors.ids)
@@ -145,7 +145,7 @@ class _Vectors:
         self.ids = on_the_map(counts, run.tokenizer.vocab_size)
         total = sum(counts or [])
         self.frequencies = [percent(counts[i] / total) for i in self.ids] if counts else []
-        self.known = OverSnapshots(run, self.placed)
+        self.known = OverSnapshots(run, lambda model, _: self.placed(model))
         self._run = run
         self._start: torch.Tensor | None = None
 

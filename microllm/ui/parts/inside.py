@@ -14,8 +14,9 @@ from ...insight.lens import lens
 from ...insight.trace import Trace, trace
 from ...model import MicroLLM
 from ...plots.attention import packed_shares
+from ...plots.packing import in_base64
 from ...tokenizer import CharTokenizer, known_ids, visible
-from ..components.inside import inside, packed_numbers, packed_places, thumbnails
+from ..components.inside import inside, thumbnails
 from ..state.session import session
 from ..state.view import View
 from .live import live
@@ -180,7 +181,7 @@ def _lens(log_p: torch.Tensor, tokenizer: CharTokenizer, ids: torch.Tensor) -> d
         "levels": log_p.shape[0],
         "guesses": top.indices.shape[-1],
         "glyphs": [visible(tokenizer.vocab[i]) for i in used.tolist()],
-        "numbers": packed_places(numbers),
+        "numbers": in_base64(numbers, torch.uint16),
         "chances": packed_shares(top.values.exp()),
         "right": packed_shares(is_right.float()),
     }
@@ -194,7 +195,12 @@ def _factors(stage: Stage, factors: tuple | None) -> dict[str, Any] | None:
     if factors is None or factors[0].numel() + factors[1].numel() > _MAX_FACTORS:
         return None
     a, b, _ = factors
-    return {"a": packed_numbers(a), "b": packed_numbers(b), "terms": a.shape[1], "ofCharacters": stage.name == "z"}
+    return {
+        "a": in_base64(a, torch.float32),
+        "b": in_base64(b, torch.float32),
+        "terms": a.shape[1],
+        "ofCharacters": stage.name == "z",
+    }
 
 
 def _open(
@@ -244,7 +250,7 @@ def _open(
         "columns": stage.columns,
         "labels": [visible(character) for character in tokenizer.vocab] if stage.columns == "vocabulary" else [],
         "size": list(matrix.shape),
-        "numbers": packed_numbers(matrix),
+        "numbers": in_base64(matrix, torch.float32),
         "factors": _factors(stage, factors),
         "code": {"file": code.file, "first": code.first, "lines": code.lines, "marked": code.marked},
     }

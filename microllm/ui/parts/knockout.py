@@ -19,7 +19,7 @@ from ..components.knockout_map import knockout_map
 from ..server import knockouts
 from ..state import commands
 from ..state.session import session
-from ..state.view import View, has_text
+from ..state.view import View, has_text, why_no_text
 from ..words import literal
 from .disclosure import disclosure
 from .live import live
@@ -319,7 +319,7 @@ def _effect_tick(view: View, sentence: str, passage: torch.Tensor | None, drawn:
         )
     elif passage is None:
         st.markdown(f"**Step {changed.step:,}, without {without}**")
-        st.caption(literal(_why_no_text(view)))
+        st.caption(literal(why_no_text(view.run)))
     else:
         st.markdown(
             f"At step {changed.step:,}, without {without}: measuring the validation loss, {100 * share:.0f} % …"
@@ -350,14 +350,6 @@ def _show(
         told,
         "Writing …",
     )
-
-
-def _why_no_text(view: View) -> str:
-    try:
-        view.run.load_corpus()
-    except TextProblem as problem:
-        return str(problem)
-    return ""
 
 
 def _next_characters(changed: KnockedOut, ids: torch.Tensor, vocab: str) -> list[tuple[str, float, float]]:

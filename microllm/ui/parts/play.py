@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from ...insight.trace import trace
@@ -30,7 +32,7 @@ class _Film:
             self.stop()
             ids = known_ids(view.run.tokenizer, text)
 
-            def measure(model: MicroLLM) -> str:
+            def measure(model: MicroLLM, _: Callable[[], None]) -> str:
                 return packed(trace(model, ids).pattern[layer, head], causal=model.config.causal)
 
             self._about, self._maps = about, OverSnapshots(view.run, measure)
@@ -61,7 +63,7 @@ def film(view: View, text: str, layer: int, head: int) -> None:
         unreadable = ", ".join(f"{step:,}" for step in sorted(maps.unreadable))
         st.caption(literal(f"These snapshots cannot be read and are left out: {unreadable}."))
     data = play_data(
-        {step: maps.values[step] for step in ready},
+        ready,
         text,
         view.history,
         causal=view.info.model.causal,

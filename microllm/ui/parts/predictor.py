@@ -14,7 +14,7 @@ from ...insight.table_model import TableModel
 from ...jobs.background import Background
 from ...model import MicroLLM
 from ..server import in_the_background
-from ..state.view import View
+from ..state.view import View, why_no_text
 from ..words import literal
 
 MODEL = "model"
@@ -67,10 +67,8 @@ def choose(view: View) -> None:
     )
     if chosen() == MODEL:
         return
-    try:
-        view.run.load_corpus()
-    except TextProblem as problem:
-        st.info(literal(str(problem)), icon=":material/info:")
+    if problem := why_no_text(view.run):
+        st.info(literal(problem), icon=":material/info:")
     else:
         st.caption("A counting table has no training steps: it is the same at every moment of the run.")
 
@@ -102,11 +100,7 @@ def why_none(view: View) -> str:
     """A sentence for when there is no predictor."""
     if chosen() == MODEL:
         return "The model has no weights yet: try again in a second."
-    try:
-        view.run.load_corpus()
-    except TextProblem as problem:
-        return str(problem)
-    return "The training text is still being counted: try again in a second."
+    return why_no_text(view.run) or "The training text is still being counted: try again in a second."
 
 
 def tables_of(corpus: Corpus, wait: float = _COUNTING_SECONDS) -> CountingTables | None:

@@ -46,7 +46,7 @@ def _successor(view: View, heads: list[tuple[int, int]]) -> str:
     """Which other head does more of what the silenced ones did, by the newest snapshot."""
     first, newest = view.info.parent.step, view.snapshots[-1]
     try:
-        known = server.head_scores().at(view.run, [newest, first], 0.0 if view.is_active else _WAIT_SECONDS)
+        known = server.head_scores(view.run.id).want([newest, first], 0.0 if view.is_active else _WAIT_SECONDS)
     except TextProblem as problem:
         return str(problem)
     if newest == first or not {first, newest} <= known.keys():

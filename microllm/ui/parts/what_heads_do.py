@@ -91,12 +91,14 @@ def measured(view: View, wait: float = 0.0) -> Measured:
         return Measured()
     shown = steps[-1] if view.moment is None else view.moment
     order = [shown, *(step for step in steps if step != shown)]
+    known = server.head_scores(view.run.id)
     try:
-        over_time = server.head_scores().at(view.run, order, wait)
+        known.want([shown], wait)
+        over_time = known.want(order)
     except TextProblem as problem:
         return Measured(problem=str(problem))
-    missing = tuple(step for step in steps if step not in over_time)
-    over_time = {step: scores for step, scores in over_time.items() if scores}
+    missing = tuple(step for step in steps if step not in over_time and step not in known.unreadable)
+    over_time = {step: scores for step, scores in over_time.items() if scores}  # with block_size 1 there are none
     if view.moment is None and view.is_active:
         shown = max(over_time, default=shown)
     return Measured(shown, over_time, missing)

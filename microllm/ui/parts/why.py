@@ -29,8 +29,8 @@ from ...insight.evidence import (
 from ...insight.table_model import TableModel
 from ...jobs.background import Background
 from ...model import MicroLLM
-from ...plots import PALETTE
 from ...plots.attention import packed_shares
+from ...plots.palette import in_both_modes
 from ...tokenizer import CharTokenizer, visible, visible_alone
 from ..server import in_the_background
 from ..state.view import View
@@ -99,7 +99,7 @@ def nothing_chosen() -> dict[str, Any]:
 
 def _shown(title: str, summary: str, **parts: dict[str, Any]) -> dict[str, Any]:
     """A part that is not known is None."""
-    colors = {mode: palette["attention"] for mode, palette in PALETTE.items()}
+    colors = in_both_modes("attention")
     return {"title": title, "summary": summary, "colors": colors} | dict.fromkeys(_PARTS) | parts
 
 

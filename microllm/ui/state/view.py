@@ -138,11 +138,16 @@ def look_at(shown_id: str, moment: int | None) -> View:
 
 def has_text(run: Run) -> bool:
     """True if the text of the run is on this server, so that the mean outputs of its parts can be computed."""
+    return not why_no_text(run)
+
+
+def why_no_text(run: Run) -> str:
+    """A sentence that says why the text of the run is not on this server; "" if it is."""
     try:
         run.load_corpus()
-    except TextProblem:
-        return False
-    return True
+    except TextProblem as problem:
+        return str(problem)
+    return ""
 
 
 def run_id() -> str:
