@@ -16,7 +16,6 @@ const make = (name, attributes = {}, text = "") => {
   return element
 }
 const numbers = (text, kind) => new kind(bytes(text).buffer)
-const wholePercent = (share) => (share > 0 && share <= 0.005 ? "less than 1\u00a0%" : `${(100 * share).toFixed(0)}\u00a0%`)
 
 class Characters {
   constructor(root) {
@@ -103,7 +102,7 @@ class Characters {
 
   #drawAxes() {
     const { left, right, top, bottom, width, height } = this.frame
-    const share = (axis) => wholePercent(this.data.shares[this.player.at][axis])
+    const share = (axis) => inPercent(this.data.shares[this.player.at][axis])
     const middle = (top + bottom) / 2
     this.axes.replaceChildren(
       ...this.x.ticks(46).flatMap((value) => [

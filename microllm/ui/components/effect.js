@@ -6,7 +6,6 @@
 const NAMES = { "␠": "space", "⏎": "line end", "⇥": "tab" }
 const TICKS = [-1, -0.3, -0.05, 0.05, 0.3, 1] // of the legend, as shares of the strongest tint
 
-const share = (p) => (p > 0 && p < 0.005 ? "< 1\u00a0%" : `${Math.round(100 * p)}\u00a0%`)
 const signed = (nats) => `${nats < 0 ? "−" : "+"}${Math.abs(nats).toFixed(2)}`
 
 export default function ({ data, parentElement: root }) {
@@ -44,9 +43,9 @@ export default function ({ data, parentElement: root }) {
     if (bar.row.hidden) return
     const [character, p, q] = data.rows[i]
     set(bar.character, character)
-    set(bar.shares, data.without ? `${share(p)} → ${share(q)}` : share(p))
-    const change = data.without ? `, ${share(q)} without` : ""
-    bar.row.setAttribute("aria-label", `${NAMES[character] ?? character}: ${share(p)}${change}`)
+    set(bar.shares, data.without ? `${inPercent(p)} → ${inPercent(q)}` : inPercent(p))
+    const change = data.without ? `, ${inPercent(q)} without` : ""
+    bar.row.setAttribute("aria-label", `${NAMES[character] ?? character}: ${inPercent(p)}${change}`)
     bar.before.style.width = `${100 * p}%`
     bar.after.style.width = `${100 * q}%`
   })
@@ -88,7 +87,7 @@ export default function ({ data, parentElement: root }) {
     if (i === null) return "Point at a character, or move with the arrow keys."
     if (passage.before[i] < 0) return `${named(i)} begins the passage, so nothing predicts it.`
     const before = passage.text.slice(Math.max(0, i - 12), i).join("")
-    const [p, q] = [passage.before, passage.after].map((values) => share(Math.exp(-nats(values, i))))
+    const [p, q] = [passage.before, passage.after].map((values) => inPercent(Math.exp(-nats(values, i))))
     const [a, b] = [passage.before, passage.after].map((values) => nats(values, i).toFixed(2))
     return `${named(i)} after “${isolated(before)}”: probability ${p} → ${q}, surprisal ${a} → ${b} nats (${signed(difference(i))})`
   }

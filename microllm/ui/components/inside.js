@@ -6,10 +6,10 @@ const CELL = 12 // pixels: the width of a character's column
 const LINE = 22 // pixels: the height of a row of the picture
 const NAMES = { "␠": "space", "⏎": "line end", "⇥": "tab" }
 const COLUMNS = {
-  number: "columns: numbers of its vector",
-  character: "columns: characters attended to (keys)",
-  vocabulary: "columns: possible next characters",
-  id: "beside it: its id",
+  number: "Rows: characters · columns: numbers of its vector",
+  character: "Rows: characters that attend (queries) · columns: characters attended to (keys)",
+  vocabulary: "Rows: characters · columns: possible next characters",
+  id: "Each row: a character and its id",
 }
 const KINDS = { pattern: "attention", probabilities: "chance", characters: "id" } // of the numbers of a stage
 
@@ -33,8 +33,6 @@ const digits = (value) => {
   const size = Math.abs(value)
   return (size >= 100 ? value.toFixed(1) : size >= 0.001 ? value.toFixed(3) : value.toExponential(1)).replace("-", "−")
 }
-
-const share = (part) => (part > 0 && part <= 0.005 ? "less than 1\u00a0%" : `${Math.round(100 * part)}\u00a0%`)
 
 const floats = (text) => new Float32Array(bytes(text).buffer)
 
@@ -121,7 +119,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
         button.firstChild.ariaHidden = "true"
         return button
       })
-    if (row.strip === null) return []
     const strip = element("canvas", "strip")
     strip.ariaHidden = "true"
     return [strip]
@@ -220,12 +217,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const { level, k } = state.hover ?? { level: last, k: state.place.shown }
     const list = Array.from({ length: lens.guesses }, (_, i) => {
       const part = Math.max(1, chances[at(level, k) + i]) / 255 // a byte cannot tell 0.1 % from 0
-      return `${quoted(lens.glyphs[numbers[at(level, k) + i]])} ${share(part)}`
+      return `${quoted(lens.glyphs[numbers[at(level, k) + i]])} ${inPercent(part)}`
     })
     const inTheMiddle = level ? `layer ${level} would write` : "the embedding would write"
     const next = k < N - 1 ? `. Your sentence has ${quoted(text[k + 1])}.` : ""
     const who = level === last ? "the model writes" : inTheMiddle
-    say(find(".guess"), `After ${named(k)} ${who}: ${list.join(" · ")}${next}`)
+    say(find(".guess"), `After ${quoted(text[k])} (position ${k + 1}) ${who}: ${list.join(" · ")}${next}`)
   }
 
   const locate = (target) => {
@@ -323,8 +320,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   say(find(".formula"), open.formula)
   say(find(".shape"), open.shape)
   say(find(".sentence"), open.sentence)
-  const attending = open.columns === "character" ? " that attend (queries)" : ""
-  say(find(".axes"), `Rows: characters${attending} · ${COLUMNS[open.columns]}`)
+  say(find(".axes"), COLUMNS[open.columns])
 
   const [height, width] = open.size
   const values = floats(open.numbers)
@@ -351,17 +347,18 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const order = Array.from({ length: terms }, (_, m) => m).sort((m, n) => size(n) - size(m))
     const name = (m) => (ofCharacters ? named(from + m) : `number ${m + 1}`)
     const products = order.slice(0, 2).map((m) => `${pair(m).map(digits).join(" × ")} (${name(m)})`)
-    return ` Largest of ${terms} products: ${products.join(", ")}.`
+    return ` Of ${terms} products, farthest from zero: ${products.join(", ")}.`
   }
 
   const showValue = (isByKey) => {
     const [i, j] = state.matrix.shown
     const [row, column, value] = [named(from + i), columnName(j), values[i * width + j]]
     const asShare = kind === "attention" || kind === "chance"
-    const shown = isHidden(i, j) ? "hidden" : asShare ? share(value) : digits(value)
+    const shown = isHidden(i, j) ? "hidden" : asShare ? inPercent(value) : digits(value)
     const where = { id: "", number: `, column ${column}` }[open.columns] ?? `, ${column}`
-    const isLargest = !state.matrix.cell && open.columns !== "id"
-    say(find(".value"), `${row}${where}: ${shown}${isLargest ? ` (largest in the row of ${row})` : ""}`)
+    const most = open.columns === "number" ? "farthest from zero" : "largest"
+    const isMost = !state.matrix.cell && open.columns !== "id"
+    say(find(".value"), `${row}${where}: ${shown}${isMost ? ` (${most} in the row of ${row})` : ""}`)
 
     const hiding = "{column} is later than {row}: the causal mask hides it"
     const origin = (isHidden(i, j) ? hiding : open.origin)
@@ -435,7 +432,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
         return made
       }),
     )
-    listing.scrollTop = listing.children[code.marked[0]].offsetTop - LINE
+    // at the top is a whole line: the one before the first that matters, or an earlier one if the end comes before
+    const { offsetHeight } = listing.firstChild
+    const last = Math.ceil((code.lines.length * offsetHeight - listing.clientHeight) / offsetHeight)
+    listing.scrollTo(0, offsetHeight * Math.max(0, Math.min(code.marked[0] - 1, last)))
   }
 
   showPlace()

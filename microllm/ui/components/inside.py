@@ -26,7 +26,7 @@ HTML = """
     <p class="guess"></p>
     <p class="look">Look for the layer after which the predictions become right. Gray: what the model would write next
       if it ended there (logit lens), underlined where your sentence goes on like that. Violet: how much a part adds to
-      the residual stream.</p>
+      the residual stream, the numbers that each character carries from layer to layer.</p>
     <div class="source"><p class="file"></p><pre tabindex="0" aria-label="Source code"></pre></div>
   </div>
   <div class="open">

@@ -6,8 +6,6 @@
 const CLOSED = -1 // `asked`: the alternatives are shown
 const OPEN = -2 // `asked`: why; in a reading, before a character is chosen (later it is the character's place)
 
-const chance = (share) => (share > 0 && share < 0.005 ? "< 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
-
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const view = root.querySelector(".letters")
   const state = (view.state ??= { samples: [], bars: [], at: null, locked: null, hovered: null, choice: new Choice() })
@@ -228,7 +226,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       if (!isShown) sayAlternatives()
     }
     if (!isShown) return
-    drawWhy(find(".why.text"), find(".why.model"), why, chance)
+    drawWhy(find(".why.text"), find(".why.model"), why)
     find("h4").textContent = why.title
     find(".about").textContent = why.summary
     const status = `${why.title} ${why.summary}`
@@ -277,9 +275,9 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       bar.drawn.style.width = `${100 * drawn}%`
       bar.row.classList.toggle("written", written)
       const isReading = state.data.kind === "reading"
-      bar.share.textContent = `${drawn > 0 || isReading ? chance(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
+      bar.share.textContent = `${drawn > 0 || isReading ? inPercent(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
       if (isReading) return
-      const drawnChance = drawn > 0 ? chance(drawn) : "excluded"
+      const drawnChance = drawn > 0 ? inPercent(drawn) : "excluded"
       bar.row.setAttribute("aria-label", `${name(character)}: ${drawnChance}${written ? ", in the text" : ", choose it"}`)
       bar.row.setAttribute("aria-disabled", String(written)) // unlike a disabled button, it keeps the focus
       bar.row.onclick = () => written || setTriggerValue("pressed", character)
@@ -316,7 +314,8 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       say(`${character}  after …${isolated(before)}`, words, note)
       const k = percents.length / characters.length
       const all = Array.from(guesses).slice(place * k, (place + 1) * k)
-      drawBars(all.map((guess, i) => [guess, percents[place * k + i] / 100, 0, guess === characters[place]]))
+      const few = 0.001 // a whole percentage of 0 comes from a chance that is not 0
+      drawBars(all.map((guess, i) => [guess, percents[place * k + i] / 100 || few, 0, guess === characters[place]]))
     }
     find(".status").textContent = `${character}: ${find(".about").textContent}`
   }

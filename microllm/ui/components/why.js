@@ -2,7 +2,7 @@
 // `why`: title, summary, colors, and the parts, each null if it is not known: counts, places and piece, for the box of the
 // text, attention and layers, for the box of the model.
 
-function drawWhy(textBox, modelBox, why, chance) {
+function drawWhy(textBox, modelBox, why) {
   const { key, css, ink } = glow(textBox, why.colors)
   const now = JSON.stringify(why) + key
   if (textBox.drawn === now) return // most ticks change nothing
@@ -23,7 +23,7 @@ function drawWhy(textBox, modelBox, why, chance) {
   const note = (words) => make("p", "", words)
 
   const chanceCell = (share) => {
-    const one = cell(chance(share), "chance")
+    const one = cell(inPercent(share), "chance")
     one.style.setProperty("--share", `${100 * share}%`)
     return one
   }
@@ -88,8 +88,8 @@ function drawWhy(textBox, modelBox, why, chance) {
       "table",
       "layers",
       row("layer", rows.map((_, i) => head(String(i + 1), "col"))),
-      row("would write", rows.map(([glyph, best]) => make("td", "", make("b", "context", glyph), chance(best)))),
-      row(`chance of ${character}`, rows.map(([, , ours]) => cell(chance(ours)))),
+      row("would write", rows.map(([glyph, best]) => make("td", "", make("b", "context", glyph), inPercent(best)))),
+      row(`chance of ${character}`, rows.map(([, , ours]) => cell(inPercent(ours)))),
     )
     return [note(words), make("div", "scroll", table)]
   }
