@@ -98,7 +98,8 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             "(N,)",
             "id",
             "id = number of the character in the vocabulary",
-            f"Each of the N characters is replaced by its id: its number among the {V:,} of the text, counted from 0.",
+            f"Each of the N characters is replaced by its id: its number among the {V:,} different characters of the "
+            "text, counted from 0.",
             "{row}, looked up in the vocabulary",
             (),
             (CharTokenizer.encode, ("_ids",)),

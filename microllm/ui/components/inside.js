@@ -301,6 +301,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.onkeydown = (event) => {
     const direction = { ArrowRight: 1, n: 1, ArrowLeft: -1, p: -1 }[event.key]
     if (!direction || event.ctrlKey || event.metaKey || event.altKey) return
+    if (event.key.startsWith("Arrow") && event.target === find("pre")) return // they scroll its long lines
     event.preventDefault()
     go(direction)
   }
