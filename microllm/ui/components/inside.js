@@ -322,6 +322,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   say(find(".shape"), open.shape)
   say(find(".sentence"), open.sentence)
   say(find(".axes"), COLUMNS[open.columns])
+  root.classList.toggle("list", open.columns === "id")
 
   const [height, width] = open.size
   const values = floats(open.numbers)
