@@ -15,9 +15,6 @@ from .lens import lens
 from .memorization import parts
 from .trace import trace
 
-MIN_CONTEXT = 3
-"""Shorter contexts occur nearly everywhere: no places are listed for them."""
-
 MAX_OCCURRENCES = 1_000
 """Occurrences of a context are counted up to this number: a text of one letter has a million."""
 
@@ -70,7 +67,7 @@ class Places:
 
 
 def find_places(train_text: str, context: str, character: str) -> Places | None:
-    """Where `train_text` has the longest end of `context` that occurs in it; None if not even three characters do.
+    """Where `train_text` has the longest end of `context` that something follows there; None if nothing follows any.
 
     Overlapping occurrences count. A novel takes a few milliseconds.
     """
@@ -79,9 +76,9 @@ def find_places(train_text: str, context: str, character: str) -> Places | None:
     def occurs(length: int) -> bool:
         return train_text.find(context[len(context) - length :], 0, last) >= 0
 
-    if len(context) < MIN_CONTEXT or not occurs(MIN_CONTEXT):
+    if not context or not occurs(1):
         return None
-    longest = _largest(occurs, MIN_CONTEXT, len(context))
+    longest = _largest(occurs, 1, len(context))
     end = context[len(context) - longest :]
     places, hits, at = [], 0, train_text.find(end, 0, last)
     while at >= 0 and len(places) < MAX_OCCURRENCES:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from time import sleep as wait
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ from microllm.tokenizer import known_ids, visible
 from microllm.ui import server
 from microllm.ui.parts import read as read_part
 from microllm.ui.parts import write as write_part
+from microllm.ui.words import percent
 
 
 @pytest.fixture
@@ -497,6 +499,15 @@ def test_without_the_text_why_still_tells_what_the_model_did(at, finished_run):
 # ---------------------------------------------------------------- counting tables
 
 
+def percents(sentence: str) -> list[str]:
+    return re.findall(r"(?:less than )?\d+\u00a0%", sentence)
+
+
+def said_times(sentence: str, number: str) -> bool:
+    """Whether a sentence has this number of times."""
+    return bool(re.search(rf"\b({ {'0': 'never', '1': 'once', '2': 'twice'}.get(number, number) })\b", sentence))
+
+
 def predict_with(at, key: str):
     at.selectbox(key="predict-with").set_value(key).run()
     assert not at.exception
@@ -525,6 +536,10 @@ def test_a_counting_table_writes_and_its_sample_says_so(at, finished_run):
     (own,) = (bar["model"] for bar in bars(at) if bar["written"])
     assert [n for n, row in rows(at).items() if row["is_predictor"]] == ["3"]
     assert rows(at)["3"]["chance"] == pytest.approx(own, rel=0.01)
+    assert percents(why["summary"]) == [percent(rows(at)["3"]["chance"])]
+    assert {line["context"] for line in why["places"]["lines"]} == {visible(by_table[33:35], keep=" ")}
+    for number in ("seen", "hits"):  # counting and searching find the same
+        assert said_times(why["places"]["note"], rows(at)["3"][number])
     predict_with(at, "model")
     assert texts(at) == [by_model]
     predict_with(at, "table_3")
@@ -537,6 +552,17 @@ def test_a_counting_table_reads_a_text(at, finished_run, key):
     corpus, n = finished_run.load_corpus(), int(key[-1])
     read = token_surprisals(TableModel(corpus.tables, n), known_ids(finished_run.tokenizer, texts(at)[0]))
     assert letters(at)["nats"][1:] == pytest.approx([100 * nats for nats in read.nats[1:].tolist()], abs=1)
+    tell(at, "asked", OPEN)
+    for place in (1, 2, 30):  # at the start of the text a table has less to go by
+        tell(at, "asked", place)
+        why, seen = letters(at)["why"], min(place, n - 1)
+        (row,) = (row for row in why["counts"]["rows"] if row["is_predictor"])
+        assert row["n"] == str(seen + 1)
+        assert row["chance"] == pytest.approx(math.exp(-letters(at)["nats"][place] / 100), rel=0.02)
+        assert percents(why["summary"]) == [percent(row["chance"])]
+        assert all(len(line["context"]) <= seen for line in why["places"]["lines"])
+        assert bool(why["places"]["lines"]) == (seen > 0)
+    tell(at, "asked", CLOSED)
     assert f"{read.mean:.3f}" in said(at)
     assert f"{finished_run.read_info().references[key]:.3f}" in said(at)
     assert "step" not in "".join(one.value for one in at.main.markdown if f"{read.mean:.3f}" in one.value)

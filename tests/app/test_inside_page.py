@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import numpy
 import pytest
@@ -135,6 +136,13 @@ def test_a_click_computes_nothing_again_and_a_new_sentence_does(monkeypatch):
     assert len(calls) == before + 1
 
 
+def test_on_the_way_to_the_logits_the_layers_that_are_passed_over_are_named():
+    run = trained(n_layer=4)
+    said = [sent(look(run, "abc", "logits", layer=layer))["open"]["sentence"] for layer in range(4)]
+    rest = [sentence.removeprefix(said[3]) for sentence in said]
+    assert [re.findall(r"\d+", words) for words in rest] == [["2", "4", "1"], ["3", "4", "2"], ["4", "3"], []]
+
+
 def test_with_many_layers_only_the_chosen_one_shows_its_parts():
     run = trained(n_layer=5)
     rows = sent(look(run, "abc", "z", layer=3))["rows"]
@@ -143,8 +151,9 @@ def test_with_many_layers_only_the_chosen_one_shows_its_parts():
         "embedding",
         "attention 3",
         "feed_forward 3",
-        "output",
     }
+    assert all(row["strip"] is not None for row in rows if row["kind"] == "part")
+    assert rows[-1]["group"] == "output"
     assert [row["level"] for row in rows if row["kind"] == "lens"] == [0, 1, 2, 3, 4, 5]
 
 

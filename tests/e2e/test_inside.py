@@ -1,6 +1,7 @@
 """The page Inside in a browser: the walk by keys, an open part, the value under the pointer, the logit lens."""
 
 import re
+from pathlib import Path
 
 import pytest
 from driving import at, fill, finished_run, visit
@@ -12,6 +13,8 @@ from microllm.insight.anatomy import HEAD_STAGES, STOPS
 from microllm.insight.trace import trace
 from microllm.runs.run import Run
 from microllm.tokenizer import known_ids
+from microllm.ui import components
+from microllm.ui.words import percent
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -61,6 +64,10 @@ def test_one_prediction_is_followed_by_keys_and_every_part_opens_with_its_number
     assert parts.locator(".line.lens").last.locator("[role=gridcell]").last.inner_text() == choice[0]
     page.keyboard.press("ArrowLeft")
     expect(stop).to_have_text(re.compile(rf"^{len(STOPS) - 1}\b"))
+    expect(value).to_contain_text(f"“{choice[0]}”:")  # the largest logit has the largest probability
+    first_line = parts.locator("pre span").first
+    pixels = first_line.evaluate("line => [line.parentElement.scrollTop, line.offsetHeight]")
+    assert pixels[0] and not pixels[0] % pixels[1]  # the source begins with a whole line
 
     parts.locator(".head").nth(2).click()
     expect(parts.locator(".where")).to_contain_text("3")  # layer 1, head 3
@@ -79,5 +86,10 @@ def test_one_prediction_is_followed_by_keys_and_every_part_opens_with_its_number
 
     letters.nth(6).click()
     expect(letters.nth(6)).to_have_attribute("aria-selected", "true")
-    expect(guess).to_contain_text("(7)")
+    expect(guess).to_have_text(re.compile(r"\b7\)"))
+    script = (Path(components.__file__).parent / "glow.js").read_text()
+    shares = [0, 1e-9, 0.0001, 0.0049, 0.005, 0.0051, 0.014, 0.0151, 0.29, 0.5551, 0.994, 0.9951, 1]
+    assert page.evaluate(f"shares => {{ {script}\nreturn shares.map(inPercent) }}", shares) == list(
+        map(percent, shares)
+    )
     assert not page.errors

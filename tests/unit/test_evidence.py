@@ -62,10 +62,12 @@ def test_at_most_five_characters_are_listed_as_the_most_frequent():
 @example("aaaaaaaaaaaa", "xaaaa", "a")
 @example("abcabcabc", "abc", "a")
 @example("xabc", "abc", "a")  # it occurs, but nothing follows
+@example("abab", "ab", "a")  # short
+@example("xab", "b", "a")
 def test_the_places_are_those_of_the_longest_end_of_the_context_that_something_follows(text, context, character):
     found = find_places(text, context, character)
     followed = {end: [i for i in occurrences(text, end) if i + len(end) < len(text)] for end in ends(context)}
-    longest = next((end for end in ends(context) if len(end) >= 3 and followed[end]), None)
+    longest = next((end for end in ends(context) if followed[end]), None)
     if longest is None:
         assert found is None
         return

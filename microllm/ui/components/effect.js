@@ -30,9 +30,9 @@ export default function ({ data, parentElement: root }) {
     if (bar.row.hidden) return
     const [character, p, q] = data.rows[i]
     set(bar.character, character)
-    set(bar.share, data.without ? `${shortShare(p)} → ${shortShare(q)}` : shortShare(p))
-    const change = data.without ? `, ${shortShare(q)} without` : ""
-    bar.row.setAttribute("aria-label", `${spoken(character)}: ${shortShare(p)}${change}`)
+    set(bar.share, data.without ? `${inPercent(p)} → ${inPercent(q)}` : inPercent(p))
+    const change = data.without ? `, ${inPercent(q)} without` : ""
+    bar.row.setAttribute("aria-label", `${spoken(character)}: ${inPercent(p)}${change}`)
     bar.bars[0].style.width = `${100 * p}%`
     bar.bars[1].style.width = `${100 * q}%`
   })
@@ -74,7 +74,7 @@ export default function ({ data, parentElement: root }) {
     if (i === null) return "Point at a character, or move with the arrow keys."
     if (passage.before[i] < 0) return `${named(i)} begins the passage, so nothing predicts it.`
     const before = passage.text.slice(Math.max(0, i - 12), i).join("")
-    const [p, q] = [passage.before, passage.after].map((values) => shortShare(Math.exp(-nats(values, i))))
+    const [p, q] = [passage.before, passage.after].map((values) => inPercent(Math.exp(-nats(values, i))))
     const [a, b] = [passage.before, passage.after].map((values) => nats(values, i).toFixed(2))
     return `${named(i)} after “${isolated(before)}”: probability ${p} → ${q}, surprisal ${a} → ${b} nats (${signed(difference(i))})`
   }

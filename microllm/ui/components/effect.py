@@ -59,7 +59,7 @@ def effect(
         data={
             "after": after,
             "without": without,
-            "rows": [[visible_alone(character), round(p, 4), round(q, 4)] for character, p, q in rows],
+            "rows": [[visible_alone(character), float(f"{p:.4g}"), float(f"{q:.4g}")] for character, p, q in rows],
             "samples": samples and _parted(*samples),
             "passage": passage and _told(*passage),
             "waiting": waiting,

@@ -35,10 +35,11 @@ function glow(element, colors) {
 // The bytes of a base64 text from Python.
 const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
 
-// As whole percentages: a byte, a share from 0 to 1 (as `percent` in ui/words.py has it), and one with little room.
-const percent = (byte) => `${Math.round((100 * byte) / 255)}\u00a0%`
+// A share from 0 to 1 as a whole percentage, as `percent` in ui/words.py has it.
 const inPercent = (share) => (share > 0 && share <= 0.005 ? "less than 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
-const shortShare = (share) => (share > 0 && share < 0.005 ? "< 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`)
+
+// The same for a byte. A byte cannot tell 0.1 % from 0, and a softmax gives no 0.
+const percent = (share) => inPercent(Math.max(1, share) / 255)
 
 // Make a canvas of these pixels, row after row; `colorOf(i)` is the color of the i-th.
 function fill(canvas, width, height, colorOf) {

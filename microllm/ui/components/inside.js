@@ -5,10 +5,10 @@
 const CELL = 12 // pixels: the width of a character's column
 const LINE = 22 // pixels: the height of a row of the picture
 const COLUMNS = {
-  number: "columns: numbers of its vector",
-  character: "columns: characters attended to (keys)",
-  vocabulary: "columns: possible next characters",
-  id: "beside it: its id",
+  number: "Rows: characters · columns: numbers of its vector",
+  character: "Rows: characters that attend (queries) · columns: characters attended to (keys)",
+  vocabulary: "Rows: characters · columns: possible next characters",
+  id: "Each row: a character and its id",
 }
 const KINDS = { pattern: "attention", probabilities: "chance", characters: "id" } // of the numbers of a stage
 
@@ -106,7 +106,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
         button.firstChild.ariaHidden = "true"
         return button
       })
-    if (row.strip === null) return []
     const strip = element("canvas", "strip")
     strip.ariaHidden = "true"
     return [strip]
@@ -210,7 +209,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const inTheMiddle = level ? `layer ${level} would write` : "the embedding would write"
     const next = k < N - 1 ? `. Your sentence has ${quoted(text[k + 1])}.` : ""
     const who = level === last ? "the model writes" : inTheMiddle
-    say(find(".guess"), `After ${named(k)} ${who}: ${list.join(" · ")}${next}`)
+    say(find(".guess"), `After ${quoted(text[k])} (position ${k + 1}) ${who}: ${list.join(" · ")}${next}`)
   }
 
   const locate = (target) => {
@@ -286,6 +285,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   root.onkeydown = (event) => {
     const direction = { ArrowRight: 1, n: 1, ArrowLeft: -1, p: -1 }[event.key]
     if (!direction || event.ctrlKey || event.metaKey || event.altKey) return
+    if (event.key.startsWith("Arrow") && event.target === find("pre")) return // they scroll its long lines
     event.preventDefault()
     go(direction)
   }
@@ -305,8 +305,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   say(find(".formula"), open.formula)
   say(find(".shape"), open.shape)
   say(find(".sentence"), open.sentence)
-  const attending = open.columns === "character" ? " that attend (queries)" : ""
-  say(find(".axes"), `Rows: characters${attending} · ${COLUMNS[open.columns]}`)
+  say(find(".axes"), COLUMNS[open.columns])
+  root.classList.toggle("list", open.columns === "id")
 
   const [height, width] = open.size
   const values = floats(open.numbers)
@@ -333,7 +333,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const order = Array.from({ length: terms }, (_, m) => m).sort((m, n) => size(n) - size(m))
     const name = (m) => (ofCharacters ? named(from + m) : `number ${m + 1}`)
     const products = order.slice(0, 2).map((m) => `${pair(m).map(digits).join(" × ")} (${name(m)})`)
-    return ` Largest of ${terms} products: ${products.join(", ")}.`
+    return ` Of ${terms} products, farthest from zero: ${products.join(", ")}.`
   }
 
   const showValue = (isByKey) => {
@@ -342,8 +342,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const asShare = kind === "attention" || kind === "chance"
     const shown = isHidden(i, j) ? "hidden" : asShare ? inPercent(value) : digits(value)
     const where = { id: "", number: `, column ${column}` }[open.columns] ?? `, ${column}`
-    const isLargest = !state.matrix.cell && open.columns !== "id"
-    say(find(".value"), `${row}${where}: ${shown}${isLargest ? ` (largest in the row of ${row})` : ""}`)
+    const most = open.columns === "number" ? "farthest from zero" : "largest"
+    const isMost = !state.matrix.cell && open.columns !== "id"
+    say(find(".value"), `${row}${where}: ${shown}${isMost ? ` (${most} in the row of ${row})` : ""}`)
 
     const hiding = "{column} is later than {row}: the causal mask hides it"
     const origin = (isHidden(i, j) ? hiding : open.origin)
@@ -417,7 +418,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
         return made
       }),
     )
-    listing.scrollTop = listing.children[code.marked[0]].offsetTop - LINE
+    // at the top is a whole line: the one before the first that matters, or an earlier one if the end comes before
+    const { offsetHeight } = listing.firstChild
+    const last = Math.ceil((code.lines.length * offsetHeight - listing.clientHeight) / offsetHeight)
+    listing.scrollTo(0, offsetHeight * Math.max(0, Math.min(code.marked[0] - 1, last)))
   }
 
   showPlace()

@@ -24,8 +24,8 @@ HTML = """
     <div class="picture"><div class="rows" role="grid" aria-label="The parts of the model"></div></div>
     <p class="guess"></p>
     <p class="look">Look for the layer after which the predictions become right. Gray: what the model would write next
-      if it ended there (logit lens), underlined where your sentence goes on like that. Violet: how much a part adds to
-      the residual stream.</p>
+      if it ended there (logit lens), underlined where your sentence agrees. Violet: how much a part adds to the
+      residual stream, each character's numbers on their way through the layers.</p>
     <div class="source"><p class="file"></p><pre tabindex="0" aria-label="Source code"></pre></div>
   </div>
   <div class="open">

@@ -263,9 +263,9 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       bar.bars[1].style.width = `${100 * drawn}%`
       bar.row.classList.toggle("written", written)
       const isReading = state.data.kind === "reading"
-      bar.share.textContent = `${drawn > 0 || isReading ? shortShare(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
+      bar.share.textContent = `${drawn > 0 || isReading ? inPercent(isReading ? own : drawn) : "excluded"}${written ? " ✓" : ""}`
       if (isReading) return
-      const drawnChance = drawn > 0 ? shortShare(drawn) : "excluded"
+      const drawnChance = drawn > 0 ? inPercent(drawn) : "excluded"
       bar.row.setAttribute("aria-label", `${name(character)}: ${drawnChance}${written ? ", in the text" : ", choose it"}`)
       bar.row.setAttribute("aria-disabled", String(written)) // unlike a disabled button, it keeps the focus
       bar.row.onclick = () => written || setTriggerValue("pressed", character)
@@ -302,7 +302,8 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
       say(`${character}  after …${isolated(before)}`, words, note)
       const k = percents.length / characters.length
       const all = Array.from(guesses).slice(place * k, (place + 1) * k)
-      drawBars(all.map((guess, i) => [guess, percents[place * k + i] / 100, 0, guess === characters[place]]))
+      const few = 0.001 // a whole percentage of 0 comes from a chance that is not 0
+      drawBars(all.map((guess, i) => [guess, percents[place * k + i] / 100 || few, 0, guess === characters[place]]))
     }
     find(".status").textContent = `${character}: ${find(".about").textContent}`
   }

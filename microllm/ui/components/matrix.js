@@ -38,7 +38,8 @@ class Matrix {
 
   // `look`: name, height, width, values (row after row), colorOf(value, i, j), the labels rowName(i), rowGlyph(i) and
   // columnGlyph(j), whether columns are numbered (isNumbered) or there is one with values to read (isList), and the row
-  // that is followed.
+  // that is followed. Without a chosen value, one of that row is shown: of a vector, whose columns are numbered, the one
+  // farthest from zero, else the largest.
   update(look) {
     const { name, height, width } = this.look ?? {}
     if (look.name !== name || look.height !== height || look.width !== width) this.cell = null
@@ -46,17 +47,18 @@ class Matrix {
     this.#paint()
   }
 
-  // The chosen value as [row, column]; without one, the largest of the row that is followed.
+  // The chosen value as [row, column]; without one, that which `update` says.
   get shown() {
-    return this.cell ?? [this.look.followed, this.#largest(this.look.followed, 0, this.look.width - 1)]
+    const { followed, width, isNumbered } = this.look
+    return this.cell ?? [followed, this.#largest(followed, 0, width - 1, isNumbered ? Math.abs : (value) => value)]
   }
 
-  // The column with the largest finite number, of a piece of a row.
-  #largest(i, first, last) {
+  // The column with the finite number of the largest `size`, of a piece of a row.
+  #largest(i, first, last, size = Math.abs) {
     const { values, width } = this.look
-    const size = (j) => (Number.isFinite(values[i * width + j]) ? Math.abs(values[i * width + j]) : -1)
+    const sizeAt = (j) => (Number.isFinite(values[i * width + j]) ? size(values[i * width + j]) : -Infinity)
     let best = first
-    for (let j = first + 1; j <= last; j++) if (size(j) > size(best)) best = j
+    for (let j = first + 1; j <= last; j++) if (sizeAt(j) > sizeAt(best)) best = j
     return best
   }
 
@@ -67,7 +69,7 @@ class Matrix {
     return { rowHeight, columnWidth, total: columnWidth * width }
   }
 
-  // Of columns that share a pixel, the one with the largest number is drawn, and found under the pointer.
+  // Of columns that share a pixel, the one whose number is farthest from zero is drawn, and found under the pointer.
   #columnAt(i, x, columnWidth) {
     const last = this.look.width - 1
     const first = Math.min(last, Math.floor(x / columnWidth))

@@ -20,7 +20,7 @@ export default function ({ data, parentElement: root }) {
     if (first(q) === last(q)) return `${named(q)} sees nothing else, so it attends to itself.`
     const keys = Array.from({ length: last(q) - first(q) + 1 }, (_, i) => first(q) + i)
     keys.sort((a, b) => share(q, b) - share(q, a) || b - a)
-    const found = keys.slice(0, 3).filter((k, i) => i === 0 || percent(share(q, k)) !== percent(0))
+    const found = keys.slice(0, 3).filter((k, i) => i === 0 || share(q, k) > 1) // of 255: 0.5 % or more
     const targets = found.map((k) => `${k === q ? "itself" : named(k)}: ${percent(share(q, k))}`)
     return `${named(q)} attends most to ${targets.join(", ")}.`
   }

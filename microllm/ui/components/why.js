@@ -23,7 +23,7 @@ function drawWhy(textBox, modelBox, why) {
   const note = (words) => make("p", "", words)
 
   const chanceCell = (share) => {
-    const one = cell(shortShare(share), "chance")
+    const one = cell(inPercent(share), "chance")
     one.style.setProperty("--share", `${100 * share}%`)
     return one
   }
@@ -88,8 +88,8 @@ function drawWhy(textBox, modelBox, why) {
       "table",
       "layers",
       row("layer", rows.map((_, i) => head(String(i + 1), "col"))),
-      row("would write", rows.map(([glyph, best]) => make("td", "", make("b", "context", glyph), shortShare(best)))),
-      row(`chance of ${character}`, rows.map(([, , ours]) => cell(shortShare(ours)))),
+      row("would write", rows.map(([glyph, best]) => make("td", "", make("b", "context", glyph), inPercent(best)))),
+      row(`chance of ${character}`, rows.map(([, , ours]) => cell(inPercent(ours)))),
     )
     return [note(words), make("div", "scroll", table)]
   }

@@ -60,7 +60,7 @@ def _explanation(view: View, counts: list[int] | None) -> str:
     return (
         f"The model has a vector of numbers for each character (its embedding). {shown} Look for characters of one "
         "kind that gather as the model learns. The plane is the one in which they differ most (the first two principal "
-        "components, PCA), turned so that it does not jump between snapshots; each axis says its share of all their "
+        "components, PCA), turned so that it does not jump between snapshots; each axis shows its share of all their "
         f"variance. Characters: {sizes}{few}."
     )
 

@@ -131,12 +131,12 @@ def _rows(model: MicroLLM, layer: int, head: int) -> list[dict[str, Any]]:
     config = model.config
     C, last = config.n_embd, config.n_layer - 1
 
-    def part(label: str, size: str, stage: str, of_layer: int, strip: int | None, group: str) -> dict[str, Any]:
+    def part(label: str, size: str, stage: str, of_layer: int, strip: int, group: str) -> dict[str, Any]:
         opens = f"{stage} {of_layer} {head}"
         return {"kind": "part", "label": label, "size": size, "opens": opens, "strip": strip, "group": group}
 
-    def guess(label: str, level: int, stage: str, of_layer: int) -> dict[str, Any]:
-        return {"kind": "lens", "label": label, "level": level, "opens": f"{stage} {of_layer} {head}"}
+    def guess(label: str, level: int, stage: str, of_layer: int, group: str = "") -> dict[str, Any]:
+        return {"kind": "lens", "label": label, "level": level, "opens": f"{stage} {of_layer} {head}", "group": group}
 
     rows: list[dict[str, Any]] = [
         {"kind": "text", "label": "characters", "opens": f"characters {layer} {head}", "group": "characters"},
@@ -152,8 +152,7 @@ def _rows(model: MicroLLM, layer: int, head: int) -> list[dict[str, Any]]:
             rows.append(part(f"{i + 1} feed-forward", f"{4 * C:,}", "mlp_out", i, 2 * i + 2, f"feed_forward {i}"))
         if i < last:
             rows.append(guess(f"after layer {i + 1}", i + 1, "resid_post", i))
-    rows.append(part("logits", f"{model.vocab_size:,}", "logits", layer, None, "output"))
-    rows.append(guess("the model writes", config.n_layer, "probabilities", layer))
+    rows.append(guess("the model writes", config.n_layer, "probabilities", layer, "output"))
     return rows
 
 
@@ -203,6 +202,18 @@ def _factors(stage: Stage, factors: tuple | None) -> dict[str, Any] | None:
     }
 
 
+def _layers_between(layer: int, layers: int) -> str:
+    """A sentence for the step from a layer (from 0) to the logits, which passes over the layers after it."""
+    others = list(range(layer + 2, layers + 1))  # on screen they count from 1
+    if not others:
+        return ""
+    if len(others) == 1:
+        names = f"layer {others[0]} does"
+    else:
+        names = f"layers {others[0]} {'and' if len(others) == 2 else 'to'} {others[-1]} do"
+    return f" Before that, {names} the same as layer {layer + 1}."
+
+
 def _open(
     stage: Stage,
     known: dict[str, Stage],
@@ -232,7 +243,7 @@ def _open(
         "title": stage.title,
         "shape": f"{stage.symbols} = {shape}",
         "formula": stage.formula,
-        "sentence": stage.sentence,
+        "sentence": stage.sentence + (_layers_between(layer, config.n_layer) if stage.name == "logits" else ""),
         "origin": stage.origin,
         "tabs": [
             {

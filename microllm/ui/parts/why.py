@@ -15,7 +15,6 @@ from ...data.decode import TextProblem
 from ...insight import memorization
 from ...insight.evidence import (
     MAX_OCCURRENCES,
-    MIN_CONTEXT,
     Count,
     ModelEvidence,
     Places,
@@ -66,8 +65,9 @@ class Place:
 
     @property
     def context(self) -> str:
-        """What the model saw."""
-        return self.text[self.at - self.seen : self.at]
+        """What the model saw. A table of n-character sequences uses n - 1 characters: that of letters, none."""
+        seen = min(self.seen, self.model.n - 1) if isinstance(self.model, TableModel) else self.seen
+        return self.text[self.at - seen : self.at]
 
 
 def why(view: View, place: Place) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _of_text(view: View, place: Place) -> tuple[TextEvidence | None, list[int] |
             longest_piece(place.text, place.at, train_text),
         )
 
-    about = sha256, place.text[: place.at + 1], place.seen
+    about = sha256, place.text[: place.at + 1], len(place.context)
     key = (*about, place.text if place.is_final else None)
     found = _latest().get("text", about, key, look, _seconds(view))
     usual = _latest().get("usual", sha256, sha256, lambda _: usual_pieces(sha256), _seconds(view))
@@ -177,17 +177,19 @@ def _ids(view: View, text: str) -> torch.Tensor:
 
 def _summary(place: Place, counts: list[Count], model: ModelEvidence | None) -> str:
     """The chances in one sentence. `counts` has an entry for each table, n = 1, 2, ..."""
+    chance = f"The chance of {_quoted(place.character)} was"
+    if isinstance(place.model, TableModel):
+        own = counts[len(place.context)]
+        few = "" if own.n == place.model.n else f". So early in the text it counts only {own.n}-character sequences"
+        return f"{chance} {percent(own.chance)} according to {predictor.name_of(place.model)}{few}."
     largest = counts[-1]
     own = "" if model is None else f"{percent(model.chance)} according to the model at step {place.step:,}, and "
-    return (
-        f"The chance of {_quoted(place.character)} was {own}{percent(largest.chance)} according to a table of "
-        f"{largest.n}-character sequences."
-    )
+    return f"{chance} {own}{percent(largest.chance)} according to a table of {largest.n}-character sequences."
 
 
 def _counts(view: View, place: Place, counts: list[Count], model: ModelEvidence | None) -> dict[str, Any]:
     decode, character = view.run.tokenizer.decode, _quoted(place.character)
-    predicting = place.model.n if isinstance(place.model, TableModel) else None
+    predicting = len(place.context) + 1 if isinstance(place.model, TableModel) else None
     rows = [
         {
             "n": str(count.n),
@@ -213,14 +215,16 @@ def _counts(view: View, place: Place, counts: list[Count], model: ModelEvidence 
 
 def _places(view: View, place: Place, places: Places | None) -> dict[str, Any]:
     character = _quoted(place.character)
-    if places is None:
-        return {"note": f"The last {MIN_CONTEXT} characters before it do not occur in the training text.", "lines": []}
     train_text, _ = memorization.parts(view.info.text.sha256)
+    if places is None:
+        return {"note": _why_no_places(place, train_text), "lines": []}
     length = len(places.context)
     times = _times(places.total) if places.total < MAX_OCCURRENCES else f"{MAX_OCCURRENCES:,} times or more"
     first = f"of the first {MAX_OCCURRENCES:,}, " if places.total == MAX_OCCURRENCES else ""
+    before = "The character before it occurs" if length == 1 else f"The last {length} characters before it occur"
+    end = " (not counting its end)" if train_text.endswith(places.context) else ""
     note = (
-        f"The last {length} characters before it occur {times} in the training text; {first}{character} "
+        f"{before} {times} in the training text{end}; {first}{character} "
         f"{f'follows {_times(places.hits)}' if places.hits else 'never follows'}."
     )
     lines = []
@@ -236,6 +240,16 @@ def _places(view: View, place: Place, places: Places | None) -> dict[str, Any]:
             }
         )
     return {"note": note, "lines": lines}
+
+
+def _why_no_places(place: Place, train_text: str) -> str:
+    if not place.context:
+        name = predictor.name_of(place.model)
+        return f"{name[0].upper()}{name[1:]} sees no context, so no places are listed."
+    last = place.context[-1]
+    if last in train_text:
+        return f"{_quoted(last)}, the character before it, occurs only at the end of the training text."
+    return f"{_quoted(last)}, the character before it, does not occur in the training text."
 
 
 def _attention(place: Place, model: ModelEvidence) -> dict[str, Any]:
