@@ -267,7 +267,7 @@ def test_the_heads_can_be_sorted_and_a_click_or_a_key_over_the_training_goes_to_
     page.keyboard.press("ArrowRight")
     expect(tile(page, layer, head)).to_be_focused()
 
-    at(page, "attention-shown").locator("button").nth(1).click()
+    at(page, "attention-shown").locator("button").nth(2).click()
     plot = at(page, "head-scores").locator(".box")
     expect(plot).to_be_visible()
     steps = sorted(int(file.stem[5:]) for file in (server.home / "runs" / finished / "snapshots").iterdir())
