@@ -418,7 +418,7 @@ def test_while_it_trains_the_sentence_and_the_heads_update_in_place_and_the_heat
     wait_for_more_steps(page)
 
     def named(part: str) -> int:
-        found = re.search(r"head \d at step ([\d,]+)", at(page, part).inner_text())
+        found = re.search(r"head \d, step ([\d,]+)", at(page, part).inner_text())
         return int(found[1].replace(",", "")) if found else -1
 
     letters(page).nth(9).click()

@@ -260,9 +260,11 @@ def _is_training(view: View) -> bool:
 
 def _measured(view: View, text: str) -> None:
     layer, head = _chosen(view.info.model.n_layer, view.info.model.n_head)
-    st.markdown(f"**Layer {layer + 1}, head {head + 1}**")
+    now = _now(view, text)
+    when = f", step {now[0]:,}" if now else ""
+    st.markdown(f"**Layer {layer + 1}, head {head + 1}{when}**")
     knockout.switch(view, layer, head)
-    if (now := _now(view, text)) is None:
+    if now is None:
         return
     _, model, _, known = now
     what_heads_do.describe(view, known, layer, head)

@@ -325,8 +325,8 @@ def _effect_tick(view: View, sentence: str, passage: torch.Tensor | None, drawn:
             f"At step {changed.step:,}, without {without}: measuring the validation loss, {100 * share:.0f} % …"
         )
     st.caption(
-        "Look for the first boxed character, where the two samples part, and for orange characters, which the model "
-        "predicts worse without what you knocked out."
+        "The boxed character is where the two texts diverge. Look for orange characters: the model predicts them worse "
+        "without what you knocked out."
         if passage is not None
         else "Look for the first boxed character, where the two samples part."
     )
