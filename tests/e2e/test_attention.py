@@ -402,7 +402,7 @@ MARK = """
             mark.opacity = Math.min(mark.opacity, seen)
         }
         if (plot() && plot() !== chart) { mark.drawn += 1; chart = plot() }
-        titles.add(first(".st-key-attention-live").textContent.match(/head \\d+ at step [\\d,]+/)?.[0])
+        titles.add(first(".st-key-attention-live").textContent.match(/head \\d+, step [\\d,]+/)?.[0])
         mark.titles = titles.size
         if (mark.going) requestAnimationFrame(look)
     }

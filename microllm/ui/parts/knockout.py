@@ -328,7 +328,7 @@ def _effect_tick(view: View, sentence: str, passage: torch.Tensor | None, drawn:
         "The boxed character is where the two texts diverge. Look for orange characters: the model predicts them worse "
         "without what you knocked out."
         if passage is not None
-        else "Look for the first boxed character, where the two samples part."
+        else "The boxed character is where the two texts diverge."
     )
     told = (view.run.tokenizer.decode(passage), *effects.nats) if effects and effects.nats else None
     _show(view, sentence, changed, effects and effects.samples, told)
