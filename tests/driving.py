@@ -138,13 +138,13 @@ TINY = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 1}
 
 
 def finished_run(home: Path, preset: str = "quick", own_text: str | None = None, **settings: Any) -> str:
-    """The id of a tiny run, trained in `home` by this process: a new process spends seconds importing torch."""
+    """The id of a tiny run of 30 steps, trained in `home` by this process: a new one spends seconds importing torch."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MICROLLM_HOME", str(home))
         patch.setenv("MICROLLM_RUNS_DIR", "")
         microllm.environment.home.cache_clear()
         text = texts.prepare(own_text, "made") if own_text else texts.choose("words-twice", first=20_000)
-        run = catalog.create(*configs_from(TINY | settings, preset), text, preset=preset, threads=1)
+        run = catalog.create(*configs_from(TINY | {"max_steps": 30} | settings, preset), text, preset=preset, threads=1)
         assert train(run) == "finished"
     microllm.environment.home.cache_clear()
     return run.id

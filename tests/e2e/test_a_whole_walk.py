@@ -29,7 +29,7 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.timeout(300)
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-MAX_STEPS = 800  # more than are made before Pause is pressed, and few enough to see the end
+MAX_STEPS = 500  # more than are made before Pause is pressed, and few enough to see the end
 
 
 def point_at(page: Page, place) -> None:
