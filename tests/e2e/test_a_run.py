@@ -195,7 +195,7 @@ def test_text_streams_in_while_the_model_trains_and_can_be_stopped_and_kept(page
 def test_the_plot_zooms_to_a_range_keeps_it_while_the_curve_grows_and_leaves_the_wheel_to_the_page(page, server):
     start(page, server, max_steps=6_000)
     at(page, "axis").locator("button").nth(1).click()  # even steps
-    until(page, lambda: curve(page)["right"] > 80, "a curve with some width")
+    until(page, lambda: (now := curve(page))["labels"][0] == "0" and now["right"] > 80, "a curve with some width")
     whole, box = curve(page)["labels"], page.locator(CHART).bounding_box()
     page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
     page.mouse.wheel(0, 300)
