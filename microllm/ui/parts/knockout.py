@@ -95,7 +95,7 @@ def switch(view: View, layer: int, head: int) -> None:
     if is_out:
         instead = "its average, whatever the text is" if view.replaced_by == "mean" else "zero"
         st.caption(f"Knocked out (ablation): you see what it attends to, but its output is {instead}.")
-        st.page_link("pages/inside.py", label="See what changes (Inside, Knock-out)", icon=":material/account_tree:")
+        st.page_link("pages/inside.py", label="See what changes", icon=":material/account_tree:")
 
 
 def _knock_out(parts: Sequence[Part]) -> None:
