@@ -134,14 +134,10 @@ def chances_of_tables(tables: CountingTables, passage: torch.Tensor) -> tuple[in
     """
     sizes = [n for n in TABLE_SIZES if n <= len(passage) + 1]
     for n in reversed(sizes):
-        context = torch.zeros((), dtype=torch.long)
-        for character in passage[len(passage) - (n - 1) :].long():
-            context = context * tables.vocab_size + character
-        tries = tables.count(context, n - 1) if n > 1 else torch.tensor(tables.length)
-        if tries > 0:
+        context = passage[len(passage) - (n - 1) :]
+        if n == 1 or tables.count(tables.keys(context), n - 1) > 0:
             break
-    hits = tables.count(context * tables.vocab_size + torch.arange(tables.vocab_size), n)
-    return n, (hits + tables.smoothing).double() / (tries + tables.smoothing * tables.vocab_size)
+    return n, tables.chances(context)
 
 
 def commonest(ids: torch.Tensor, vocab_size: int, count: int) -> list[int]:

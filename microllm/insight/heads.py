@@ -174,7 +174,10 @@ def _means(parts: list[_Sums]) -> list[HeadScore]:
 
 
 def taken_over(
-    before: list[HeadScore], after: list[HeadScore], silenced: Collection[tuple[int, int]]
+    before: list[HeadScore],
+    after: list[HeadScore],
+    silenced: Collection[tuple[int, int]],
+    silent_before: Collection[tuple[int, int]] = (),
 ) -> tuple[str, tuple[int, int], float, float] | None:
     """Which head does more of what silenced heads did: (name of the score, (layer, head), its share before and after).
 
@@ -189,7 +192,7 @@ def taken_over(
     if now is None:
         return None
     rises = now.shares - did.shares
-    for place in silenced:
+    for place in (*silenced, *silent_before):
         rises[place] = -torch.inf
     layer, head = divmod(int(rises.argmax()), rises.shape[1])
     return (did.name, (layer, head), did.of(layer, head), now.of(layer, head)) if rises[layer, head] > 0 else None

@@ -57,6 +57,7 @@ def fork(
     if others := sorted(changes.keys() - set(CHANGES)):
         raise ValueError(f"{', '.join(others)} cannot change in a fork: only {', '.join(CHANGES)} can.")
     model, weights, losses = _silenced(parent, step, silenced)
+    new = " ".join(name for name in model.silenced.split() if name not in info.model.silenced.split())
     if text is None or text.sha256 == info.text.sha256:
         parent.load_corpus()  # a run of the gallery came without its text
         found = parent.load_checkpoint(step)
@@ -64,7 +65,8 @@ def fork(
         state = found[0] if found else TrainerState(step, _seconds(parent, step), weights, {})
         before = info.old_text  # also learned by the fork of a fork
         left_out = info.parent.left_out if before else ""
-        origin = Parent(info.id, info.name, step, True, bool(found), before, left_out, info.is_private, losses)
+        memory = bool(found)
+        origin = Parent(info.id, info.name, step, True, memory, before, left_out, info.is_private, new, losses)
         text, past = info.text, logged_before(parent.folder / "metrics.jsonl", step)
     else:
         text, left_out = in_characters_of(parent.tokenizer, text)

@@ -53,7 +53,8 @@ class Parent:
     `goes_on` is True if the fork continues from that step on the same text, and `has_memory` if it also took over the
     state of the optimizers. `text` is the text that the weights learned before that of the fork, and `left_out` are the
     characters of the fork's text that they do not know. `private` is True if the parent is private (see RunInfo).
-    `losses` are known if the fork silenced heads: the validation loss of these weights, and that without the heads.
+    `silenced` are the heads that only the fork silenced, as in ModelConfig, and `losses` then the validation loss of
+    these weights with them and without.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Parent:
     text: Text | None = None
     left_out: str = ""
     private: bool = False
+    silenced: str = ""
     losses: tuple[float, float] | None = None
 
 
@@ -120,6 +122,8 @@ class RunInfo:
             _check_parent(info.parent)
         if found := problems(info.model, info.train, info.text.characters):  # a file can be edited
             raise ValueError(" ".join(found.values()))
+        if info.parent and not {*info.parent.silenced.split()} <= {*info.model.silenced.split()}:
+            raise ValueError("heads that it silenced as a fork are not silent in it.")
         _check_values(info)
         _check_unicode(data)
         return info
@@ -196,7 +200,7 @@ def _check_text(text: Text) -> None:
 
 
 def _check_parent(parent: Parent) -> None:
-    is_said = all(isinstance(value, str) for value in (parent.id, parent.name, parent.left_out))
+    is_said = all(isinstance(value, str) for value in (parent.id, parent.name, parent.left_out, parent.silenced))
     if not (is_said and is_count(parent.step) and len(parent.left_out) <= MAX_CHARACTERS):
         raise TypeError("the description of its parent is not valid.")
     if not all(isinstance(value, bool) for value in (parent.goes_on, parent.has_memory, parent.private)):

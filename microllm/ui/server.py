@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -23,6 +25,8 @@ from ..jobs.samples import Samples
 from ..jobs.snapshots import OverSnapshots
 from ..runs import disk
 from ..runs.run import Run
+
+_EXIT_SECONDS = 4.0
 
 
 @st.cache_resource(on_release=Runner.close, show_spinner=False)
@@ -64,6 +68,17 @@ def head_scores(run_id: str) -> OverSnapshots[list[HeadScore]]:
 def knockouts() -> Knockouts:
     """Models without some of their parts, and what each part is worth, shared by all windows."""
     return Knockouts(lambda: runner().is_training())
+
+
+@atexit.register
+def _wait_for_scripts() -> None:
+    """Let pages that are being drawn come to an end: Streamlit's script threads are daemons, and the interpreter aborts
+    if it ends while one of them is inside torch.
+    """
+    deadline = time.monotonic() + _EXIT_SECONDS
+    for thread in threading.enumerate():
+        if thread.name.startswith("ScriptRunner"):
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 @st.cache_data(ttl=20.0, show_spinner=False)

@@ -760,3 +760,21 @@ def test_an_extension_that_is_none_is_refused():
     with pytest.raises(ValueError, match="has made 10 steps already"):
         run.extend(10)
     assert run.read_info().state == "finished"
+
+
+_DRAWS = """
+import threading, torch, microllm.ui.server
+
+def draw():
+    weights = torch.randn(300, 300)
+    for _ in range(200):
+        weights @ weights
+    print("drawn")
+
+threading.Thread(target=draw, name="ScriptRunner.scriptThread", daemon=True).start()
+"""
+
+
+def test_a_page_that_is_being_drawn_comes_to_its_end_before_the_program_does():
+    ended = subprocess.run([sys.executable, "-c", _DRAWS], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "drawn"), ended.stderr

@@ -181,6 +181,7 @@ def test_silenced_heads_say_in_a_fork_what_they_said_on_average_and_stay_silent(
     assert (before[:, 1] != after[:, 1]).any()  # the other head learned
     again = fork(made, 40, silenced="1.2 2.1", max_steps=60)  # one more
     assert again.read_info().model.silenced_heads == {(0, 1), (1, 0)}
+    assert (made.read_info().parent.silenced, again.read_info().parent.silenced) == ("2.1", "1.2")
     assert train(again).read_info().state == "finished"
 
 
@@ -193,6 +194,16 @@ def test_a_fork_has_recovered_at_the_first_check_that_is_as_good_as_before():
         good = [step - 20 for step, loss in checks.items() if loss <= target]
         assert recovered_after(replace(origin, losses=(target, 9.0)), history) == (good[0] if good else None)
     assert recovered_after(replace(origin, losses=None), history) is None
+
+
+@pytest.mark.parametrize("lie", ["2.1", "1.2 2.1", 7, None])
+def test_heads_that_a_fork_did_not_silence_are_refused(lie):
+    made = fork(train(new_run(max_steps=20)), 20, silenced="1.2", max_steps=40)
+    written = json.loads((made.folder / "run.json").read_text())
+    written["parent"]["silenced"] = lie
+    (made.folder / "run.json").write_text(json.dumps(written))
+    with pytest.raises(RunProblem):
+        made.read_info()
 
 
 @pytest.mark.parametrize("lie", [[1.0], [1.0, "2"], [1.0, None], "12", 7, [1.0, float("inf")]])

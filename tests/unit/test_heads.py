@@ -219,6 +219,7 @@ def test_the_head_whose_share_rose_most_has_taken_over_what_a_silenced_one_did()
     assert taken_over(before, after, {(0, 0)}) == ("previous_token", (1, 0), pytest.approx(0.2), pytest.approx(0.7))
     assert taken_over(before, after, {(0, 1)}) == ("self", (1, 0), pytest.approx(0.1), pytest.approx(0.9))
     assert taken_over(before, after, {(0, 0), (1, 0)})[1] == (0, 1)  # not a silenced one
+    assert taken_over(before, after, {(0, 0)}, {(1, 0)})[1] == (0, 1)  # nor one that was silent before
 
 
 def test_nobody_takes_over_what_no_silenced_head_did_or_where_no_share_rose():

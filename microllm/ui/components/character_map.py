@@ -6,19 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from . import declare
+from .play import PLAYER
 
-HTML = """
+HTML = f"""
 <div class="map">
   <div class="box"><svg role="listbox"></svg></div>
   <div class="side">
     <div class="about"><h4></h4><p></p><ol></ol></div>
     <div class="legend" aria-hidden="true"></div>
   </div>
-  <div class="player">
-    <button type="button"></button>
-    <input type="range" min="0" step="1" aria-label="Snapshot">
-    <output></output>
-  </div>
+  {PLAYER}
 </div>
 """
 SHARED = ("glow", "scales", "walk", "player")

@@ -8,15 +8,20 @@ from typing import Any
 from ...plots.palette import in_both_modes
 from . import declare
 
-HTML = """
-<div class="play">
-  <div class="box"><canvas role="img"></canvas></div>
-  <p class="words"></p>
+PLAYER = """
   <div class="player">
     <button type="button"></button>
     <input type="range" min="0" step="1" aria-label="Snapshot">
     <output></output>
   </div>
+"""
+"""A button and a slider through all snapshots (player.js)."""
+
+HTML = f"""
+<div class="play">
+  <div class="box"><canvas role="img"></canvas></div>
+  <p class="words"></p>
+  {PLAYER}
 </div>
 """
 SHARED = ("glow", "walk", "player")

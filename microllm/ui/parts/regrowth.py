@@ -20,8 +20,8 @@ _WAIT_SECONDS = 0.3
 def regrowth(view: View) -> None:
     """For a fork that silenced heads: how soon its loss was back, and which head does their work now. For ticks."""
     (before, without), step = view.info.parent.losses, view.info.parent.step
-    heads = sorted(view.info.model.silenced_heads)
-    named = knockout.named([Part(*place) for place in heads])
+    parts = [Part.parse(name) for name in view.info.parent.silenced.split()]
+    heads, named = [(part.layer, part.head) for part in parts], knockout.named(parts)
     named = named[0].upper() + named[1:]
     have = "has" if len(heads) == 1 else "have"
     with st.container(key="regrowth"):
@@ -51,7 +51,7 @@ def _successor(view: View, heads: list[tuple[int, int]]) -> str:
         return str(problem)
     if newest == first or not {first, newest} <= known.keys():
         return "Which other head does more of its work is measured at each snapshot."
-    found = taken_over(known[first], known[newest], heads)
+    found = taken_over(known[first], known[newest], heads, view.info.model.silenced_heads)
     if found is None:
         return "No other head does more of what it did."
     name, (layer, head), then, now = found
