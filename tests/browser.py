@@ -12,7 +12,8 @@ from microllm.data.builtin import drawing_room
 from microllm.data.published import PUBLISHED_TEXTS
 from microllm.ui.state.view import SENTENCE
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# The headless shell opens windows without a frame, at two thirds of the work.
+_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 VIEWPORT = {"width": 1280, "height": 1000}
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
