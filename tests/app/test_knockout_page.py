@@ -8,7 +8,7 @@ import pytest
 import torch
 from making import wait_until
 from patience import patience
-from play import KEY, click, go_to, keys, new_run, open_app, open_inside, said, step_of
+from play import KEY, click, complaints, go_to, keys, new_run, open_app, open_inside, said, step_of
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
 from microllm.data.store import forget_text
@@ -176,6 +176,24 @@ def test_a_head_is_knocked_out_and_restored_where_its_attention_is_shown(run):
     assert "layer 2, head 2" in said(at)
     click(at, "knock-out-head")
     assert out(at) == ("1.ff",)
+
+
+@pytest.mark.parametrize("by", ["mean", "zero"])
+def test_a_link_or_a_reload_leaves_the_same_parts_out(run, by):
+    at = pick(open_inside("Knock-out", run=run.id), "1.1 2.ff")
+    at.button_group(key="replaced-by").set_value(by).run()
+    link = {name: values[0] if isinstance(values, list) else values for name, values in at.query_params.items()}
+    again = open_app("generate", **link)
+    assert out(again) == ("1.1", "2.ff") and again.session_state["session"].replaced_by == by
+    assert "restore" in keys(again) and not complaints(again)
+    click(again, "restore")
+    assert "without" not in again.query_params
+
+
+def test_a_link_that_names_parts_that_the_model_does_not_have_leaves_out_the_others(run):
+    at = open_app("train", run=run.id, without="9.9 1.1 \x00<b> 1.1", replaced_by="nothing")
+    assert out(at) == ("1.1",) and at.session_state["session"].replaced_by == "mean"
+    assert "9.9" in complaints(at)
 
 
 def test_parts_that_another_run_does_not_have_are_not_out_of_it(run):

@@ -17,7 +17,7 @@ from ...tokenizer import known_ids, visible
 from ..components.effect import effect
 from ..components.knockout_map import knockout_map
 from ..server import knockouts
-from ..state import commands
+from ..state import commands, navigation
 from ..state.session import session
 from ..state.view import View, has_text, why_no_text
 from ..words import literal
@@ -45,7 +45,9 @@ def badge(view: View, *, is_whole: bool = False) -> None:
     else:
         words = f"**{name}** without {out} ({_instead(view)})"
     st.markdown(words, width="content")
-    st.button("Restore", key="restore", icon=":material/undo:", type="tertiary", on_click=_knock_out, args=((),))
+    st.button(
+        "Restore", key="restore", icon=":material/undo:", type="tertiary", on_click=navigation.knock_out, args=((),)
+    )
     _train_on(view)
 
 
@@ -72,7 +74,7 @@ def _train_on(view: View) -> None:
         commands.fork(view.run.id, view.moment, None, changes, silenced=" ".join(map(str, view.without)))
         if session().problem:
             st.rerun()  # the run bar says why
-        _knock_out(())
+        navigation.knock_out(())
         st.switch_page("pages/train.py", query_params=st.query_params.to_dict())
 
 
@@ -88,7 +90,7 @@ def switch(view: View, layer: int, head: int) -> None:
         "Restore this head" if is_out else "Knock out this head",
         key="knock-out-head",
         icon=":material/undo:" if is_out else ":material/block:",
-        on_click=_knock_out,
+        on_click=navigation.knock_out,
         args=(others if is_out else [*others, part],),  # fixed when drawn, because Streamlit may deliver a click twice
     ):
         st.rerun()  # the whole page, not only the part with the button
@@ -96,10 +98,6 @@ def switch(view: View, layer: int, head: int) -> None:
         instead = "its average, whatever the text is" if view.replaced_by == "mean" else "zero"
         st.caption(f"Knocked out (ablation): you see what it attends to, but its output is {instead}.")
         st.page_link("pages/inside.py", label="See what changes", icon=":material/account_tree:")
-
-
-def _knock_out(parts: Sequence[Part]) -> None:
-    session().without = tuple(map(str, parts))
 
 
 def _name(part: Part) -> str:
@@ -150,7 +148,7 @@ def panel(view: View) -> None:
 
 def _choose_way() -> None:
     if (way := st.session_state.get("replaced-by")) in _WAYS:
-        session().replaced_by = way
+        navigation.replace_by(way)
 
 
 def _singles(view: View) -> tuple[Measured, str]:
@@ -178,7 +176,7 @@ def _map_tick(view: View, drawn: tuple, was_waiting: bool) -> None:
         [_capitalized(_name(part)) for part in parts],
         found.result.changes if found.result else found.so_far or {},
         view.without,
-        _knock_out,
+        navigation.knock_out,
         silent=silent,
     )
     if silent:
@@ -271,7 +269,7 @@ def _extremes(singles: KnockoutMap) -> None:
                 f"Knock out {_name(part)}",
                 key=f"knock-out-{which}",
                 icon=":material/block:",
-                on_click=_knock_out,
+                on_click=navigation.knock_out,
                 args=((part,),),
             ):
                 st.rerun()

@@ -1,12 +1,13 @@
-"""Which run and moment a window shows, and the link in its address bar."""
+"""Which run, moment and parts of the model a window shows, and the link in its address bar."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import streamlit as st
 
+from ...insight.knockout import Part, parts_of
 from ...runs.info import RunProblem
 from ..components.storage import has_key, without_key
 from ..server import opened
@@ -16,7 +17,7 @@ from .view import is_gone, job, run, sentence_written
 from .view import run_id as shown_id
 from .window import window
 
-_VIEW_PARAMETERS = ("run", "step", "sentence")
+_VIEW_PARAMETERS = ("run", "step", "without", "replaced_by", "sentence")
 _MAX_OTHER_RUNS = 6
 
 
@@ -92,12 +93,12 @@ def _take_keys(given: Mapping[str, str]) -> list[str]:
 
 
 def _follow(given: Mapping[str, str]) -> list[str]:
-    """Show the run and the moment of a link. Sentences about what is wrong with it."""
+    """Show the run, the moment and the parts of a link. Sentences about what is wrong with it."""
     linked = given.get("run")
     try:
         if linked and linked != session().run_id:
             _show(linked)
-            return _follow_step(given.get("step"))
+            return _follow_step(given.get("step")) + _follow_without(given)
     except RunProblem as error:
         return [str(error)]
     return []
@@ -116,6 +117,24 @@ def _follow_step(step: str | None) -> list[str]:
     return [f"There is no snapshot of step {int(step):,}. Showing the nearest, step {nearest:,}."]
 
 
+def _follow_without(given: Mapping[str, str]) -> list[str]:
+    """Knock out the parts that a link leaves out of the displayed model; it may say that they are replaced by zero."""
+    if "without" not in given:
+        return []
+    named = given["without"].split()
+    session().without = _known_parts(named)
+    session().replaced_by = "zero" if given.get("replaced_by") == "zero" else "mean"
+    if unknown := [part for part in named if part not in session().without]:
+        return [f"without has {unknown[0][:40]!r}: the parts of this model are written like '1.1' and '1.ff'."]
+    return []
+
+
+def _known_parts(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of the named parts that the displayed model has, each once."""
+    known = set(map(str, parts_of(run().read_info().model)))
+    return tuple(name for name in dict.fromkeys(names) if name in known)
+
+
 def _write_link() -> None:
     """Write what is shown to the address bar, if that differs: each change is an entry in the browser's history.
 
@@ -126,7 +145,10 @@ def _write_link() -> None:
     if session().browser_keeps is None and has_key(given):
         return
     moment = session().moment if shown and session().moment in run().list_snapshots() else None
-    values = {"run": shown, "step": moment, "sentence": sentence_written()}
+    values = {"run": shown, "step": moment, "without": None, "replaced_by": None, "sentence": sentence_written()}
+    if shown and session().without and (without := _known_parts(session().without)):
+        values["without"] = " ".join(without)
+        values["replaced_by"] = "zero" if session().replaced_by == "zero" else None
     values = {name: str(value) for name, value in values.items() if value is not None}
     if given.get("run") == shown:
         values = {name: value for name, value in without_key(given).items() if name not in _VIEW_PARAMETERS} | values
@@ -144,11 +166,27 @@ def _place(values: dict[str, str]) -> dict[str, str]:
 
 def choose_moment(step: int | None) -> None:
     """Show the snapshot of `step` on all pages; None is live. The link follows: it names a run of the gallery too, once
-    a person has chosen a moment of it.
+    a person has chosen a moment or parts of it.
     """
     if is_gone():  # the page reports that when it is drawn
         return
     if step is not None:
         session().run_id = shown_id()
     session().moment = step
+    _write_link()
+
+
+def knock_out(parts: Sequence[Part]) -> None:
+    """Show the model without these parts on all pages."""
+    if is_gone():
+        return
+    if parts:
+        session().run_id = shown_id()
+    session().without = tuple(map(str, parts))
+    _write_link()
+
+
+def replace_by(way: str) -> None:
+    """Replace what is knocked out by its "mean" or by "zero"."""
+    session().replaced_by = way
     _write_link()
