@@ -23,11 +23,12 @@ mode = st.segmented_control(
 with st.sidebar:
     if mode == "Characters":
         character_map.panel(view)
-        side_by_side.menus(view)
     else:
         sentence = text_fields.sentence(view)
     if mode == "Knock-out":
         knockout.panel(view)
+    else:
+        side_by_side.menus(view)
 if mode == "Characters":
     character_map.character_map(view)
 elif mode == "Knock-out":

@@ -8,7 +8,7 @@ import numpy
 import pytest
 import torch
 from patience import patience
-from play import new_run, open_app
+from play import KEY, new_run, open_app
 
 from microllm.insight import anatomy
 from microllm.insight.lens import lens
@@ -40,9 +40,10 @@ def choose(at, stage: str, layer: int = 0, head: int = 0):
     return at
 
 
-def sent(at) -> dict:
-    proto = next(e.proto for e in at.get("bidi_component") if e.proto.component_name == "microllm.inside")
-    return json.loads(proto.json)
+def sent(at, place: int = 0) -> dict:
+    """What the picture has, or the one beside it."""
+    protos = [e.proto for e in at.get("bidi_component") if e.proto.component_name == "microllm.inside"]
+    return json.loads(protos[place].json)
 
 
 def decoded(text: str, kind: str) -> numpy.ndarray:
@@ -120,6 +121,25 @@ def test_the_page_shows_the_moment_that_was_chosen():
         assert torch.equal(found, there.logits.flatten())
 
 
+def test_another_moment_and_another_run_stand_beside_with_the_same_part_open():
+    run, small = trained(max_steps=8), trained(n_head=4, n_layer=1)
+    at = open_app("inside", run=run.id, stored={small.id: KEY})
+    at.text_area(key="sentence").set_value("abba ab").run()
+    shown = at.session_state["session"]
+    for other, step, place in ((run, 0, (0, 1)), (small, 3, (0, 3))):
+        shown.beside, shown.beside_moment = other.id, step
+        choose(at, "z", *place)
+        for place_on_page, (model_of, moment) in enumerate([(run, run.list_snapshots()[-1]), (other, step)]):
+            model = model_of.model_at(moment)
+            head = min(place[1], model.config.n_head - 1)
+            z = trace(model, known_ids(model_of.tokenizer, "abba ab")).blocks.z[0, head]
+            numpy.testing.assert_array_equal(decoded(sent(at, place_on_page)["open"]["numbers"], "<f4"), z.flatten())
+    shown.beside = None
+    choose(at, "logits")
+    with pytest.raises(IndexError):
+        sent(at, 1)
+
+
 def test_a_click_computes_nothing_again_and_a_new_sentence_does(monkeypatch):
     run, calls = trained(), []
 
@@ -168,6 +188,7 @@ def test_the_browser_opens_only_parts_and_characters_that_were_offered(event, of
     given, taken = {}, []
     monkeypatch.setattr(component, "_inside", lambda **arguments: given.update(arguments))
     component.inside(
+        "inside-parts",
         {},
         characters=3,
         layers=2,

@@ -46,11 +46,11 @@ HTML = """
 SHARED = ("choice", "glow", "walk", "matrix")
 _inside = declare("inside", HTML, SHARED)
 
-_KEY = "inside-parts"
 _THUMBNAIL_ROWS = 32
 
 
 def inside(
+    key: str,
     data: dict[str, Any],
     *,
     characters: int,
@@ -71,18 +71,18 @@ def inside(
         return name in stages and layer in map(str, range(layers)) and head in map(str, range(heads))
 
     def picked() -> None:
-        place = reported(_KEY, "picked", lambda value: type(value) is int and 0 <= value < characters)
+        place = reported(key, "picked", lambda value: type(value) is int and 0 <= value < characters)
         if place is not None:
             pick(place)
 
     def chosen() -> None:
-        value = reported(_KEY, "chosen", lambda value: isinstance(value, str) and is_stage(value))
+        value = reported(key, "chosen", lambda value: isinstance(value, str) and is_stage(value))
         if value is not None:
             name, layer, head = value.split(" ")
             choose(name, int(layer), int(head))
 
     colors = {name: in_both_modes(name) for name in ("attention", "text", "positive", "negative")}
-    _inside(key=_KEY, data=data | {"colors": colors}, on_picked_change=picked, on_chosen_change=chosen)
+    _inside(key=key, data=data | {"colors": colors}, on_picked_change=picked, on_chosen_change=chosen)
 
 
 def thumbnails(patterns: torch.Tensor) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
@@ -19,6 +20,8 @@ from ...tokenizer import CharTokenizer, known_ids, visible
 from ..components.inside import inside, thumbnails
 from ..state.session import session
 from ..state.view import View
+from ..words import literal
+from . import side_by_side
 from .live import live
 
 _TICK_SECONDS = 1.5
@@ -48,23 +51,43 @@ class _Seen:
 
 
 @st.cache_resource(scope="session", show_spinner=False)
-def _seen() -> _Seen:
+def _seen(key: str) -> _Seen:
     return _Seen()
 
 
 def parts(view: View, text: str) -> None:
-    """The parts of the displayed run's model on `text`, the user's sentence; live while it trains."""
-    live(lambda shown: _tick(shown, text), _TICK_SECONDS, key="inside-live", when=view.is_active)
+    """The parts of the displayed run's model on `text`, the user's sentence, and beside them those of the other run or
+    moment, if one was chosen; live while one of them trains.
+    """
+    live(lambda shown: _tick(shown, text), _TICK_SECONDS, key="inside-live", when=side_by_side.is_active(view))
 
 
 def _tick(view: View, text: str) -> None:
+    other = side_by_side.beside(view)
+    if other is None:
+        _picture("inside-parts", view, text)
+        return
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _picture("inside-parts", view, text, lambda step: f"{literal(view.info.name)}, step {step:,}")
+    with right:
+        if lacks := side_by_side.lacks(other, text):
+            st.info(lacks, icon=":material/info:")
+        else:
+            _picture("inside-parts-beside", other, text, lambda step: side_by_side.title(view, other, step))
+
+
+def _picture(key: str, view: View, text: str, title: Callable[[int], str] | None = None) -> None:
     if (now := view.model(max_age=1.0, wait=0.1)) is None:
         st.caption("Waiting for the first weights …")
         return
     step, model = now
-    data = _data(view, step, model, text)
+    if title:
+        st.markdown(f"**{title(step)}**")
+    data = _data(_seen(key), view, step, model, text)
     config = model.config
     inside(
+        key,
         data,
         characters=len(text),
         layers=config.n_layer,
@@ -84,7 +107,7 @@ def _choose(stage: str, layer: int, head: int) -> None:
     session().head = layer, head
 
 
-def _data(view: View, step: int, model: MicroLLM, text: str) -> dict[str, Any]:
+def _data(seen: _Seen, view: View, step: int, model: MicroLLM, text: str) -> dict[str, Any]:
     """All that the component shows (see inside.js)."""
     config, tokenizer, N = model.config, view.run.tokenizer, len(text)
     known = anatomy.stages(config, model.vocab_size)
@@ -97,8 +120,8 @@ def _data(view: View, step: int, model: MicroLLM, text: str) -> dict[str, Any]:
     start = max(0, place + 1 - size)
     context = text[start : start + size]
 
-    whole = _seen().traced("sentence", view, step, text, model)
-    traced = _seen().traced("context", view, step, context, model)
+    whole = seen.traced("sentence", view, step, text, model)
+    traced = seen.traced("context", view, step, context, model)
     ids = known_ids(tokenizer, context)
     return {
         "text": [visible(character) for character in text],
