@@ -54,19 +54,19 @@ def badge(view: View, *, is_whole: bool = False) -> None:
 def _train_on(view: View) -> None:
     """A button that forks the run into one in which what is knocked out stays silent, and goes to its curve."""
     if any(part.head is None for part in view.without):
-        problem = "Only heads can stay silent while a run trains: restore the feed-forward network first."
-    elif not has_text(view.run):
-        problem = "Training needs the text of the run, which is not on this server."
-    else:
-        problem = None
+        st.caption("Training on without it works for heads only.", width="content")
+        return
+    if not has_text(view.run):
+        st.caption("Training on without it needs the text of the run, which is not on this server.", width="content")
+        return
     is_one = len(view.without) == 1
     if st.button(
         f"Train on without {'it' if is_one else 'them'}",
         key="train-without",
         icon=":material/fork_right:",
         type="tertiary",
-        disabled=problem is not None or not view.snapshots,
-        help=problem or "Fork the run from this moment into one in which these heads stay silent. Do others take over?",
+        disabled=not view.snapshots,
+        help="Fork the run from this moment into one in which these heads stay silent. Do others take over?",
     ):
         step = view.snapshots[-1] if view.moment is None else view.moment
         changes = usual_changes(view.run, step, step)
@@ -244,7 +244,7 @@ def _invitation(view: View, sentence: str, was_waiting: bool) -> None:
     if view.without or (was_waiting and not found.is_waiting and not written.is_waiting):
         st.rerun()  # for the whole page, or to tick more slowly
     st.markdown(
-        "**Nothing is knocked out.** Switch off a part of the model in the map, and see what is different without it: "
+        "**Nothing is knocked out.** Switch off a part of the model in the map in the sidebar, and see what changes: "
         "the loss, the next character, what the model writes, and where it is more surprised."
     )
     if (singles := found.result) is None:
