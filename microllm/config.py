@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from typing import Any
 
+from . import activations
+
 
 def _knob(
     default, plain: str, help: str, *, low=None, high=None, step=None, values=None, choices=None, live=False
@@ -106,8 +108,8 @@ class ModelConfig:
     activation: str = _knob(
         "relu2",
         "the non-linear function between layers",
-        "relu: negative numbers become zero, as in the article. relu2: then also squared (So et al. 2021, Primer).",
-        choices=("relu", "relu2"),
+        activations.explained(),
+        choices=tuple(activations.ACTIVATIONS),
     )
     initialization: str = _knob(
         "zero",

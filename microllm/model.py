@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .activations import ACTIVATIONS
 from .config import ModelConfig, stream_seed
 from .sample import Sampling, probabilities, sample_from
 
@@ -261,18 +262,13 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.squared = config.activation == "relu2"
         self.expand = nn.Linear(config.n_embd, 4 * config.n_embd)
+        self.activate = ACTIVATIONS[config.activation]
         self.proj = nn.Linear(4 * config.n_embd, config.n_embd)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.dropout(self.proj(self.activate(self.expand(x))))
-
-    def activate(self, x: torch.Tensor) -> torch.Tensor:
-        """The activation: zero below zero (relu), and squared for relu2."""
-        x = x.relu()
-        return x.square() if self.squared else x
 
 
 class Block(nn.Module):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from ..activations import ACTIVATIONS
 from ..config import ModelConfig
 from ..model import Block, FeedForward, Head, MicroLLM, MultiHeadAttention
 from ..sample import probabilities
@@ -85,8 +86,7 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
     turned = "" if not rotated else ", then rotated by an angle that grows with position {place}"
     relative, bias = config.position == "relative", " + bias[distance]"
     hidden = ", −∞ in the future" if config.causal else ""
-    squared = config.activation == "relu2"
-    power = "²" if squared else ""
+    activate = ACTIVATIONS[config.activation]
     one = 1 / math.sqrt(D)
 
     made = [
@@ -325,11 +325,11 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             "Feed-forward: the hidden layer after its activation",
             "(N, 4C)",
             "number",
-            f"max(0, expanded){power}",
-            f"Negative numbers become zero{', others are squared' if squared else ''}: a neuron at zero adds nothing.",
-            f"{{row}}: neuron {{column}} before the activation, zero if negative{', squared' if squared else ''}",
+            f"{config.activation}(expanded)",
+            f"{activate.__doc__} A neuron at zero adds nothing.",
+            "{row}: the activation of neuron {column}",
             ("mlp_pre",),
-            (FeedForward.activate, ("x", "return")),
+            (activate, ("return",)),
         ),
         Stage(
             "mlp_out",

@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TEXTBOOK = "config tokenizer corpus sample model optim train inference"
+TEXTBOOK = "activations config tokenizer corpus sample model optim train inference"
 FLOORS = [  # from the ground up: a room imports itself and what lies below it
     "environment storage ui.theme ui.words",
     TEXTBOOK,

@@ -1,0 +1,39 @@
+"""The activations of the feed-forward network. A function here is a choice, a flag and a link value everywhere.
+
+Each takes the hidden layer, a tensor of any shape, and returns one of the same shape. Its docstring explains it on
+screen. This module does not import torch, because the settings are shown before torch is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {}
+"""By name, in the order in which they are offered."""
+
+
+def activation(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Offer a function as an activation, under its own name."""
+    ACTIVATIONS[function.__name__] = function
+    return function
+
+
+@activation
+def relu(x: Tensor) -> Tensor:
+    """Negative numbers become zero, as in the article."""
+    return x.relu()
+
+
+@activation
+def relu2(x: Tensor) -> Tensor:
+    """Negative numbers become zero, others are squared (So et al. 2021, Primer)."""
+    return x.relu().square()
+
+
+def explained() -> str:
+    """One sentence about each."""
+    return " ".join(f"{name}: {does.__doc__[0].lower()}{does.__doc__[1:]}" for name, does in ACTIVATIONS.items())
