@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TEXTBOOK = "activations config tokenizer corpus sample model optim train inference"
 FLOORS = [  # from the ground up: a room imports itself and what lies below it
-    "environment storage ui.theme ui.words",
+    "environment storage ui.theme ui.words ui.glossary",
     TEXTBOOK,
     "console data ui.browser_input",
     "cost insight",

@@ -9,9 +9,10 @@ import torch
 
 from ...plots.attention import coarse, packed_shares
 from ...plots.palette import in_both_modes
+from .. import glossary
 from . import declare, reported
 
-HTML = """
+HTML = f"""
 <div class="inside">
   <div class="walk">
     <button class="back" type="button" aria-label="Back" title="Back (left arrow or p)">←</button>
@@ -24,8 +25,8 @@ HTML = """
     <div class="picture"><div class="rows" role="grid" aria-label="The parts of the model"></div></div>
     <p class="guess"></p>
     <p class="look">Look for the layer after which the predictions become right. Gray: what the model would write next
-      if it ended there (logit lens), underlined where your sentence agrees. Violet: how much a part adds to the
-      residual stream, each character's numbers on their way through the layers.</p>
+      if it ended there ({glossary.link("logit-lens")}), underlined where your sentence agrees. Violet: how much a part
+      adds to the {glossary.link("residual-stream")}, each character's numbers on their way through the layers.</p>
     <div class="source"><p class="file"></p><pre tabindex="0" aria-label="Source code"></pre></div>
   </div>
   <div class="open">

@@ -6,6 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from ...runs.history import AXES
+from ..glossary import term
 
 
 def plot_row() -> DeltaGenerator:
@@ -30,5 +31,6 @@ def plot_axis() -> str:
 def plot_caption() -> None:
     """How to read the plot."""
     st.caption(
-        "Look for the curve falling below the dashed lines, the losses of simple counting. Drag across it to zoom."
+        f"Look for the {term('loss')} falling below the dashed lines, those of {term('n-gram', 'simple counting')}. "
+        "Drag across the plot to zoom."
     )

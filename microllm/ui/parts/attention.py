@@ -17,6 +17,7 @@ from ...plots.attention import attention_figure, distance_data, distance_spec
 from ...tokenizer import known_ids
 from ..components.heads import heads
 from ..components.sentence import sentence
+from ..glossary import term
 from ..state.session import session
 from ..state.view import View
 from ..theme import mode
@@ -84,17 +85,17 @@ def attention(view: View, text: str) -> None:
         when=side_by_side.is_active(view) or is_measuring,
     )
     if view.info.model.causal:
-        mask = "The empty half is the future, which is hidden (causal mask)."
+        mask = f"The empty half is the future, which is hidden ({term('causal-mask')})."
     else:
         mask = (
             "This model cheats: without the causal mask it sees the next character too. A stripe just above the "
             "diagonal is a head that attends to it."
         )
     st.caption(
-        "To predict the next character, each head attends to the characters that it can see: it takes a weighted "
-        "average of what they hold. The weights in a row add up to 100 %. Look for a stripe just below the diagonal (a "
-        "head that attends to the previous character) or for columns that many rows share, such as the last space ␠. "
-        f"{mask}"
+        f"To predict the next character, each {term('attention-head', 'head')} attends to the characters that it can "
+        "see: it takes a weighted average of what they hold. The weights in a row add up to 100 %. Look for a stripe "
+        "just below the diagonal (a head that attends to the previous character) or for columns that many rows share, "
+        f"such as the last space ␠. {mask}"
     )
 
 

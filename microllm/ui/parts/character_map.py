@@ -14,6 +14,7 @@ from ...plots.characters import MAX_CHARACTERS, Placed, beside, held_still, map_
 from ...runs.run import Run
 from ...runs.weights import WeightsProblem
 from ..components import character_map as component
+from ..glossary import term
 from ..server import opened
 from ..state.view import View
 from ..words import literal, percent
@@ -58,10 +59,10 @@ def _explanation(view: View, counts: list[int] | None) -> str:
     if vocab_size > MAX_CHARACTERS:
         few = f", the {'most frequent' if counts else 'first'} {MAX_CHARACTERS} of {vocab_size:,}"
     return (
-        f"The model has a vector of numbers for each character (its embedding). {shown} Look for characters of one "
-        "kind that gather as the model learns. The plane is the one in which they differ most (the first two principal "
-        "components, PCA), turned so that it does not jump between snapshots; each axis shows its share of all their "
-        f"variance. Characters: {sizes}{few}."
+        f"The model has a vector of numbers for each character (its {term('embedding')}). {shown} Look for characters "
+        "of one kind that gather as the model learns. The plane is the one in which they differ most (the first two "
+        "principal components, PCA), turned so that it does not jump between snapshots; each axis shows its share "
+        f"of all their variance. Characters: {sizes}{few}."
     )
 
 

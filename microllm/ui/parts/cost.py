@@ -10,6 +10,7 @@ from ...cost import memory_bytes, memory_problem, run_seconds, steps_for
 from ...data import texts
 from ...model import parameter_count
 from .. import server
+from ..glossary import term
 from ..state.session import knob_key, session
 from ..state.view import View
 from ..words import duration, literal
@@ -30,7 +31,8 @@ def cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) -
 def _cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
     vocab_size = texts.load_corpus(text.sha256).vocab_size
     memory = memory_bytes(model, train, vocab_size) / 1e6
-    st.markdown(f"**{parameter_count(model, vocab_size):,}** parameters · about **{memory:,.0f} MB** of memory")
+    parameters = f"**{parameter_count(model, vocab_size):,}** {term('parameter', 'parameters')}"
+    st.markdown(f"{parameters} · about **{memory:,.0f} MB** of memory")
     if problem := memory_problem(model, train, vocab_size):
         st.error(problem, icon=":material/memory:")
     if not (speed := server.speed()):

@@ -15,6 +15,7 @@ from ...data.texts import load_corpus
 from ...insight.guessing import Game, Turn, chances_of_model, chances_of_tables, commonest, letter_of
 from ...tokenizer import visible, visible_alone
 from ..components.guess import guess
+from ..glossary import term
 from ..state.session import session
 from ..state.view import View
 from ..words import isolated, literal, percent
@@ -116,8 +117,9 @@ def _draw(view: View, play: _Play, corpus: Corpus) -> None:
     )
     italic = f" Italic: too far back for this model to see (block_size {context})." if before else ""
     st.caption(
-        "Held-out text, which the model never trains on. Type one character (Enter is a line end ⏎) or tap one of the "
-        f"most common. Then you see what the model predicts from the same text.{italic}"
+        f"{term('held-out-text', 'Held-out text')}, which the model never trains on. Type one character (Enter is a "
+        "line end ⏎) or tap one of the most common. Then you see what the model "
+        f"predicts from the same text.{italic}"
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_how_it_scores(game), width="stretch")

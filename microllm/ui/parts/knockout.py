@@ -16,6 +16,7 @@ from ...runs.fork import usual_changes
 from ...tokenizer import known_ids, visible
 from ..components.effect import effect
 from ..components.knockout_map import knockout_map
+from ..glossary import term
 from ..server import knockouts
 from ..state import commands, navigation
 from ..state.session import session
@@ -182,8 +183,9 @@ def _map_tick(view: View, drawn: tuple, was_waiting: bool) -> None:
     if silent:
         st.caption(f"{_capitalized(named(sorted(silent)))}: silent in this run, in training too.")
     st.caption(
-        "Click a part to switch it off on every page; ff is the feed-forward network. A number is how much the "
-        f"validation loss rises without that part alone, in nats per character. {literal(about)}"
+        f"Click a part to switch it off on every page ({term('knock-out')}); ff is the {term('feed-forward-network')}. "
+        f"A number is how much the {term('validation-loss')} rises without that part alone, in nats per character. "
+        f"{literal(about)}"
     )
 
 

@@ -20,6 +20,7 @@ from ...model import MicroLLM
 from ...sample import Sampling, likeliest
 from ...tokenizer import CharTokenizer, known_ids, visible
 from ..components import letters
+from ..glossary import term
 from ..state import window
 from ..state.session import session
 from ..state.view import View, look
@@ -206,7 +207,7 @@ def _tick(view: View, prompt: str, key: str, was_writing: bool) -> None:
     letters.writing("letters", samples, place, chosen=chosen, pick=_pick, choose=choose, why=reason, ask=ask)
     if generation is None:
         who = "the model" if predictor.chosen() == predictor.MODEL else "the table"
-        st.caption(f"Press Generate, and {who} continues your prompt one character at a time.")
+        st.caption(f"Press Generate, and {who} continues your prompt one character ({term('token')}) at a time.")
         return
     new_lines_of(view, generation.samples)
     st.caption(_how_it_was_written(view, generation))
@@ -221,9 +222,10 @@ def _how_it_was_written(view: View, generation: Generation) -> str:
         )
     size = view.info.model.block_size
     return (
-        f"{length:,} characters from the model at step {generation.samples[0].step:,}; the tint shows how surprising "
-        "each was to it. A key-value cache lets the model process only the newest character. When its context of "
-        f"{size} characters is full, the oldest quarter is dropped and the rest is processed again."
+        f"{length:,} characters from the model at step {generation.samples[0].step:,}; the tint shows how "
+        f"{term('surprisal', 'surprising')} each was to it. A key-value cache lets the model process only the newest "
+        f"character. When its context of {size} characters is full, the oldest quarter is dropped and the rest is "
+        "processed again."
     )
 
 
