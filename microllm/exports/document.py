@@ -12,6 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from .. import __version__
+from ..data.texts import Text
 from ..plots.palette import PALETTE
 from ..runs.run import Run
 
@@ -65,16 +67,26 @@ def terms(rows: Sequence[tuple[str, str]]) -> str:
 def origin(run: Run, step: int) -> str:
     """A sentence (HTML): which run, step, version and text a file came from.
 
-    The id of a private run is left out, because whoever knows it can open the run.
+    The id of a private run is left out, because whoever knows it can open the run; so is the SHA-256 of the text that a
+    private parent learned.
     """
     info = run.read_info()
     name = named(info.name) + ("" if info.is_private or info.id == info.name else f" ({info.id})")
     started = datetime.fromtimestamp(info.created, UTC)
+    texts = [f"Its text: {_text(info.text)}"]
+    if info.parent:
+        texts.append(f"It began with the weights of {named(info.parent.name)} at step {info.parent.step:,}")
+    if info.old_text:
+        texts[-1] += f", which had learned {_text(info.old_text, is_private=info.has_private_parent)}"
     return (
-        f"From run {name}, started on {started:%Y-%m-%d}, at step {step:,}. Its text: {named(info.text.name)}, "
-        f"{info.text.characters:,} characters, SHA-256 <code>{info.text.sha256}</code>; the text itself is not in this "
-        f"file. Made with MicroLLM, format {info.format}, and torch {literal(info.torch)}."
+        f"From run {name}, started on {started:%Y-%m-%d}, at step {step:,}. {'. '.join(texts)}. No text that it learned "
+        f"is in this file. Made with MicroLLM {__version__}."
     )
+
+
+def _text(text: Text, *, is_private: bool = False) -> str:
+    sha256 = "" if is_private else f", SHA-256 <code>{text.sha256}</code>"
+    return f"{named(text.name)}, {text.characters:,} characters{sha256}"
 
 
 def _colors() -> str:

@@ -220,9 +220,8 @@ function read() {
 function paint(canvas, pattern) {
   canvas.width = canvas.height = seen.length
   const pen = canvas.getContext("2d")
-  pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--attention").trim()
-  pen.fillRect(0, 0, 1, 1)
-  const [red, green, blue] = pen.getImageData(0, 0, 1, 1).data
+  const color = getComputedStyle(document.documentElement).getPropertyValue("--attention").trim() // such as #009E73
+  const [red, green, blue] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16))
   const image = pen.createImageData(seen.length, seen.length)
   pattern.forEach((row, query) =>
     row.forEach((share, key) => {
@@ -315,6 +314,7 @@ element("map").onpointermove = ({ offsetX, offsetY }) => {
 element("sentence").value = sentence
 element("sentence").oninput = read
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showAll)
+document.fonts.load("14px Signs", "␠⏎⇥").then(showAll)
 new ResizeObserver(() => patterns.length && showHead()).observe(element("map").parentElement)
 
 // ---- for tests and tinkerers

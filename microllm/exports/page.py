@@ -75,7 +75,7 @@ def _facts(run: Run, step: int, model: MicroLLM) -> list[tuple[str, str]]:
         ("Knows", f"{model.vocab_size:,} different characters"),
         ("Training", f"{step:,} steps of {info.train.batch_size * config.block_size:,} characters"),
     ]
-    if checks := [check for check in run.history.val_losses if check[0] <= step]:
+    if checks := run.history.val_losses_until(step):
         at, loss = checks[-1]
         rows.append(
             ("Validation loss", f"{loss:.3f} nats per character at step {at:,}: as unsure as {choices(loss)}")

@@ -19,7 +19,7 @@ def loss_svg(history: History, references: dict[str, float], step: int) -> str:
     The classes say what is drawn: raw, training, validation, reference, quiet. Its aria-label says it in words.
     """
     rows = _rows_until(history, step)
-    checks = [(x, loss) for x, loss in history.val_losses if x <= step]
+    checks = history.val_losses_until(step)
     lines = shown_references(references, min((loss for _, loss in checks), default=None))
     drawn = [loss for name in ("train_loss", "smoothed") for _, loss in rows[name]]
     drawn += [loss for _, loss in (*checks, *((0, loss) for _, loss in lines))]
