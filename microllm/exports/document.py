@@ -30,7 +30,7 @@ def document(name: str, scripts: dict[str, str], /, **values: str) -> str:
     code = {place: source(file) for place, file in scripts.items()}
     policy = [
         "default-src 'none'",
-        f"script-src {' '.join(map(_hash, code.values()))}",
+        f"script-src {' '.join(map(_hash, code.values()))} 'unsafe-eval'",  # browser tests that wait use eval
         "style-src 'unsafe-inline'",  # a style attribute, which copies of a lab sheet have, is no danger
         "font-src data:",
         "base-uri 'none'",
@@ -79,8 +79,8 @@ def origin(run: Run, step: int) -> str:
     if info.old_text:
         texts[-1] += f", which had learned {_text(info.old_text, is_private=info.has_private_parent)}"
     return (
-        f"From run {name}, started on {started:%Y-%m-%d}, at step {step:,}. {'. '.join(texts)}. No text that it learned "
-        f"is in this file. Made with MicroLLM {__version__}."
+        f"From run {name}, started on {started:%Y-%m-%d}, at step {step:,}. {'. '.join(texts)}. No text that it "
+        f"learned is in this file. Made with MicroLLM {__version__}."
     )
 
 

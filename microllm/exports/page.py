@@ -77,7 +77,5 @@ def _facts(run: Run, step: int, model: MicroLLM) -> list[tuple[str, str]]:
     ]
     if checks := run.history.val_losses_until(step):
         at, loss = checks[-1]
-        rows.append(
-            ("Validation loss", f"{loss:.3f} nats per character at step {at:,}: as unsure as {choices(loss)}")
-        )
+        rows.append(("Validation loss", f"{loss:.3f} nats per character at step {at:,}: as unsure as {choices(loss)}"))
     return rows

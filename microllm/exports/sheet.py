@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from ..config import PRESETS, REFERENCE_NAMES, flat, knobs
 from ..jobs.samples import snapshot_text
+from ..model import parameter_count
 from ..plots.loss_svg import loss_svg
 from ..runs.export import caveats, command_line
 from ..runs.run import Run
@@ -19,6 +22,7 @@ def sheet(run: Run, step: int, question: str | None = None, prediction: str | No
     Raises weights.WeightsProblem, and RunProblem.
     """
     info, history = run.read_info(), run.history.read()
+    count = parameter_count(info.model, run.tokenizer.vocab_size)
     if prediction is None and info.guess is not None:
         prediction = f"The final validation loss will be {info.guess:.3f} nats per character."
     return document(
@@ -29,7 +33,7 @@ def sheet(run: Run, step: int, question: str | None = None, prediction: str | No
         step=f"{step:,}",
         question=_said_or_room("question", question),
         prediction=_said_or_room("prediction", prediction),
-        changed=f"Preset: {PRESETS[info.preset].title}. What differs from it is bold.",
+        changed=f"{count:,} parameters. Preset: {PRESETS[info.preset].title}. What differs from it is bold.",
         settings=_settings(run),
         curve=loss_svg(history, info.references, step),
         sampling="From the same prompt and the same random seed, at temperature 0.8: only the model differs.",
@@ -81,10 +85,8 @@ def _result(run: Run, step: int) -> str:
     """The losses at `step`, and when the run beat each counting table, as two tables."""
     info, checks = run.read_info(), run.history.val_losses_until(step)
     losses = []
-    try:
+    with contextlib.suppress(KeyError):  # its row was lost
         losses.append((f"training, smoothed, at step {step:,}", run.history.row_of(step)["smoothed"]))
-    except KeyError:
-        pass
     losses += [(f"validation, at step {at:,}", loss) for at, loss in checks[-1:]]
     if info.full_val_loss is not None and step == run.newest_snapshot():
         losses.append(("validation, on all of the held-out text", info.full_val_loss))
@@ -105,4 +107,6 @@ def _table(head: tuple[str, str, str], rows: list[tuple[str, str, str]]) -> str:
         first, number, last = map(literal, row)
         return f'<tr><{tag}>{first}</{tag}><{tag} class="number">{number}</{tag}><{tag}>{last}</{tag}></tr>'
 
-    return f"<table><thead>{cells(head, 'th')}</thead><tbody>{''.join(cells(row, 'td') for row in rows)}</tbody></table>"
+    return (
+        f"<table><thead>{cells(head, 'th')}</thead><tbody>{''.join(cells(row, 'td') for row in rows)}</tbody></table>"
+    )
