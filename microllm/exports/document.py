@@ -44,14 +44,14 @@ def source(file: str) -> str:
     return (_FOLDER / file).read_text("utf-8")
 
 
-def literal(text: str) -> str:
+def escaped(text: str) -> str:
     """Text of a person as HTML that shows it as it is."""
     return escape(text.encode("utf-8", "replace").decode())
 
 
 def named(text: str) -> str:
     """A name in the middle of a sentence: letters that run from right to left do not reorder the words around it."""
-    return f"<bdi>{literal(text)}</bdi>"
+    return f"<bdi>{escaped(text)}</bdi>"
 
 
 def data(content: Any) -> str:
@@ -61,7 +61,7 @@ def data(content: Any) -> str:
 
 def terms(rows: Sequence[tuple[str, str]]) -> str:
     """Rows (term, HTML) for a <dl>."""
-    return "".join(f"<dt>{literal(term)}</dt><dd>{what}</dd>" for term, what in rows)
+    return "".join(f"<dt>{escaped(term)}</dt><dd>{what}</dd>" for term, what in rows)
 
 
 def origin(run: Run, step: int) -> str:

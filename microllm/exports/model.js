@@ -28,7 +28,7 @@ function layerNorm({ weight, bias }, x, epsilon) {
 // Shares that sum to one, in the proportion of e^score. The largest score is subtracted, so that nothing overflows.
 function softmax(scores) {
   const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity)
-  const shares = Float64Array.from(scores, (score) => Math.exp(score - largest))
+  const shares = scores.map((score) => Math.exp(score - largest))
   const sum = shares.reduce((a, b) => a + b, 0)
   return shares.map((share) => share / sum)
 }
@@ -133,13 +133,13 @@ class MicroLLM {
     const pattern = Array.from({ length: H }, (_, head) =>
       queries.map((query, i) => {
         const [q, length] = [start + i, causal ? start + i + 1 : cache.keys.length] // the causal mask hides later keys
-        const scores = Float64Array.from({ length }, (_, k) => {
+        const scores = new Float64Array(length).map((_, k) => {
           return dot(query[head], cache.keys[k][head]) / Math.sqrt(D) + this.bias(name, head, q - k)
         })
         const weights = softmax(scores)
         if (!this.isSilenced(layer, head)) {
           const out = z[i].subarray(head * D, (head + 1) * D)
-          weights.forEach((weight, k) => cache.values[k][head].forEach((number, d) => (out[d] += weight * number)))
+          for (let k = 0; k < length; k++) for (let d = 0; d < D; d++) out[d] += weights[k] * cache.values[k][head][d]
         }
         return weights
       }),

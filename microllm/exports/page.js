@@ -240,7 +240,7 @@ function showAll() {
 const MARGIN = 22 // pixels for the labels of the large map
 const cellSize = () => {
   const room = element("map").parentElement.clientWidth - MARGIN
-  return Math.max(9, Math.min(22, Math.floor(room / seen.length)))
+  return Math.max(9, Math.min(40, Math.floor(room / seen.length)))
 }
 
 function showHead() {
@@ -257,7 +257,7 @@ function showHead() {
   pen.imageSmoothingEnabled = false
   pen.drawImage(maps[layer][head].canvas, MARGIN, MARGIN, size - MARGIN, size - MARGIN)
   pen.fillStyle = pen.strokeStyle = style.color
-  pen.font = `${Math.min(14, cell + 2)}px ${style.fontFamily}`
+  pen.font = `${Math.min(14, cell)}px ${style.fontFamily}`
   pen.textAlign = "center"
   pen.textBaseline = "middle"
   seen.forEach((id, i) => {

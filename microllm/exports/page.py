@@ -14,7 +14,7 @@ from ..plots.loss_svg import loss_svg
 from ..runs.run import Run
 from ..tokenizer import CharTokenizer, visible_alone
 from ..ui.words import choices
-from .document import data, document, literal, named, origin, terms
+from .document import data, document, escaped, named, origin, terms
 
 SENTENCE = "the cat and the dog and the cat"
 """In it heads find repetitions. It is shown if the model knows its characters."""
@@ -39,14 +39,14 @@ def page(run: Run, step: int) -> str:
     return document(
         "page",
         {"model": "model.js", "script": "page.js"},
-        name=literal(info.name),
-        text_name=literal(info.text.name),
+        name=escaped(info.name),
+        text_name=escaped(info.text.name),
         curve=loss_svg(run.history.read(), info.references, step),
         facts=terms(_facts(run, step, model)),
         future="The empty half is the future, which is hidden."
         if info.model.causal
         else "This model has no causal mask: it sees later characters too.",
-        example=literal(json.dumps(prompt, ensure_ascii=False)),
+        example=escaped(json.dumps(prompt, ensure_ascii=False)),
         origin=origin(run, step),
         data=data(about),
         weights=base64.b64encode(torch.cat(list(tensors.values())).numpy().astype("<f4").tobytes()).decode(),

@@ -11,9 +11,7 @@ from ..plots.loss_svg import loss_svg
 from ..runs.export import caveats, command_line
 from ..runs.run import Run
 from ..ui.words import choices
-from .document import document, literal, origin
-
-_MOMENTS = 3
+from .document import document, escaped, origin
 
 
 def sheet(run: Run, step: int, question: str | None = None, prediction: str | None = None) -> str:
@@ -28,8 +26,8 @@ def sheet(run: Run, step: int, question: str | None = None, prediction: str | No
     return document(
         "sheet",
         {"script": "sheet.js"},
-        name=literal(info.name),
-        key=literal(f"{info.created} {step}"),
+        name=escaped(info.name),
+        key=escaped(f"{info.created} {step}"),
         step=f"{step:,}",
         question=_said_or_room("question", question),
         prediction=_said_or_room("prediction", prediction),
@@ -39,8 +37,8 @@ def sheet(run: Run, step: int, question: str | None = None, prediction: str | No
         sampling="From the same prompt and the same random seed, at temperature 0.8: only the model differs.",
         samples="".join(_sample(run, at) for at in _moments(run, step)),
         result=_result(run, step),
-        command=literal(command_line(run, names_parent=not info.has_private_parent)),
-        caveats="".join(f'<p class="help">{literal(sentence)}</p>' for sentence in caveats(run)),
+        command=escaped(command_line(run, names_parent=not info.has_private_parent)),
+        caveats="".join(f'<p class="help">{escaped(sentence)}</p>' for sentence in caveats(run)),
         origin=origin(run, step),
     )
 
@@ -48,7 +46,7 @@ def sheet(run: Run, step: int, question: str | None = None, prediction: str | No
 def _said_or_room(title: str, words: str | None) -> str:
     """What was said; without it, room to write, named by the heading with the id `title`."""
     if words:
-        return f'<p class="said" dir="auto">{literal(words)}</p>'
+        return f'<p class="said" dir="auto">{escaped(words)}</p>'
     field = 'class="own some" contenteditable="plaintext-only" role="textbox" aria-multiline="true"'
     return f'<div {field} aria-labelledby="{title}"></div>'
 
@@ -60,7 +58,7 @@ def _settings(run: Run) -> str:
     for name, value in flat(info.model, info.train).items():
         kind = "" if value == usual[name] else ' class="changed"'
         label = f"{name} · {knobs()[name].metadata['plain']}"
-        rows.append(f"<div{kind}><span>{literal(label)}</span><span>{literal(_shown(value))}</span></div>")
+        rows.append(f"<div{kind}><span>{escaped(label)}</span><span>{escaped(_shown(value))}</span></div>")
     return "".join(rows)
 
 
@@ -73,11 +71,11 @@ def _shown(value: str | float | bool) -> str:
 def _moments(run: Run, step: int) -> list[int]:
     """The first snapshot, one in the middle and that of `step`; fewer if there are not as many."""
     steps = [at for at in run.list_snapshots() if at < step]
-    return sorted({*steps[:1], *steps[(len(steps) + 1) // 2 :][:1], step})[:_MOMENTS]
+    return sorted({*steps[:1], *steps[(len(steps) + 1) // 2 :][:1], step})
 
 
 def _sample(run: Run, step: int) -> str:
-    text = literal(snapshot_text(run, step))
+    text = escaped(snapshot_text(run, step))
     return f'<div class="sample"><h3>Step {step:,}</h3><p dir="auto">{text}</p></div>'
 
 
@@ -104,7 +102,7 @@ def _table(head: tuple[str, str, str], rows: list[tuple[str, str, str]]) -> str:
     """Rows (words, number, words)."""
 
     def cells(row: tuple[str, str, str], tag: str) -> str:
-        first, number, last = map(literal, row)
+        first, number, last = map(escaped, row)
         return f'<tr><{tag}>{first}</{tag}><{tag} class="number">{number}</{tag}><{tag}>{last}</{tag}></tr>'
 
     return (

@@ -9,7 +9,7 @@ from ..runs.history import History
 from .loss import shown_references
 
 WIDTH, HEIGHT = 440, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 432, 34, 258  # the edges of the plot
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 432, 30, 254  # the edges of the plot
 _LABEL_HEIGHT = 16
 
 
@@ -45,20 +45,23 @@ def loss_svg(history: History, references: dict[str, float], step: int) -> str:
     for power in range(int(decades + 1e-9) + 1):
         x = x_of(10**power)
         parts += [f'<line x1="{x:g}" x2="{x:g}" y1="{_BOTTOM}" y2="{_BOTTOM + 4}"/>']
-        parts += [_text(x, _BOTTOM + 18, f"{10**power:,}", anchor="middle" if power else "start")]
-    labels: list[float] = []
+        anchor = "end" if x > _RIGHT - 20 else "middle" if power else "start"
+        parts += [_text(x, _BOTTOM + 18, f"{10**power:,}", anchor=anchor)]
+    curve = [loss for _, loss in rows["smoothed"]]
+    labels: list[tuple[bool, float]] = []
     for name, loss in sorted(lines, key=lambda line: -line[1]):
         y = y_of(loss)
         parts += [f'<line class="reference" x1="{_LEFT}" x2="{_RIGHT}" y1="{y:g}" y2="{y:g}"/>']
-        at = y - 5 if all(abs(y - 5 - other) >= _LABEL_HEIGHT for other in labels) else y + 13
-        labels.append(at)
-        parts += [_text(_LEFT + 6, at, f"{name}: {loss:.3f}", kind="quiet")]
+        is_left = not curve or abs(loss - curve[0]) > abs(loss - curve[-1])  # away from the curve
+        near = [at for side, at in labels if side == is_left and abs(y - 5 - at) < _LABEL_HEIGHT]
+        labels.append((is_left, y + 13 if near else y - 5))
+        x, anchor = (_LEFT + 6, "start") if is_left else (_RIGHT, "end")
+        parts += [_text(x, labels[-1][1], f"{name}: {loss:.3f}", kind="quiet", anchor=anchor)]
     parts += [path(rows["train_loss"], "raw"), path(rows["smoothed"], "training"), path(checks, "validation")]
     parts += [f'<circle r="3" cx="{x_of(at):g}" cy="{y_of(loss):g}"/>' for at, loss in checks if at > 0]
-    for i, (kind, name) in enumerate((("training", "training, smoothed"), ("validation", "validation"))):
-        y = _TOP + 6 + 18 * i
-        parts += [f'<line class="{kind}" x1="{_RIGHT - 148}" x2="{_RIGHT - 124}" y1="{y}" y2="{y}"/>']
-        parts += [_text(_RIGHT - 116, y + 4, name)]
+    for x, kind, name in ((_LEFT, "training", "training, smoothed"), (_LEFT + 168, "validation", "validation")):
+        parts += [f'<line class="{kind}" x1="{x}" x2="{x + 22}" y1="{HEIGHT - 8}" y2="{HEIGHT - 8}"/>']
+        parts += [_text(x + 28, HEIGHT - 4, name)]
     words = escape(_in_words(rows["smoothed"], checks, lines))
     inside = "".join(filter(None, parts))
     return f'<svg class="loss" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">{inside}</svg>'

@@ -157,4 +157,5 @@ def test_a_lab_sheet_keeps_what_a_person_writes_also_in_a_saved_copy(opened, tmp
     download.value.save_as(tmp_path / "copy.html")
     page.goto((tmp_path / "copy.html").as_uri())
     assert words.inner_text() == "It <b>learned</b> words\nbefore sentences."
+    assert page.evaluate("document.getElementById('save').onclick !== null")  # its scripts are allowed to run, too
     assert page.evaluate("document.documentElement.scrollWidth") == 390 and page.errors == []
