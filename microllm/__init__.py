@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 
-__version__ = "1.0"
+__version__ = "0.19.0"
 
 # Imported on first use: `--help` and the first frame of a page do not need torch.
 _HOMES = {

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from making import draw_biases, new_run
+from patience import patience
 
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
@@ -77,7 +78,9 @@ def test_the_logits_of_the_shipped_run_are_those_of_torch_in_200_contexts(opened
     written = page.evaluate("microllm.generate('I', 240)")
     contexts += [written[at : at + 40] for at in range(1, 201, 2)]
     assert largest_difference(page, run, run.model_at(2000), contexts) < 1e-3
-    assert page.evaluate("const t = performance.now(); microllm.generate('I', 200); performance.now() - t") < 4_000
+    page.evaluate("stop()")
+    took = page.evaluate("const began = performance.now(); microllm.generate('I', 200); performance.now() - began")
+    assert took < patience(4) * 1000  # milliseconds: 50 characters per second
 
 
 def test_every_kind_of_model_has_the_logits_and_the_attention_of_torch(opened):
@@ -114,7 +117,7 @@ def test_every_kind_of_model_has_the_logits_and_the_attention_of_torch(opened):
 def test_a_friend_opens_it_on_a_phone(opened):
     page = opened(export(Run.open(gallery.FIRST), 2000), color_scheme="dark", has_touch=True)
     written = page.locator("#written")
-    page.wait_for_function("document.getElementById('written').textContent.length > 20", timeout=3_000)
+    page.wait_for_function("document.getElementById('written').textContent.length > 20")
     page.locator("#write").tap()  # stop
     stopped = written.text_content()
     page.locator("#bars button").nth(1).tap()
