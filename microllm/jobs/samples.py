@@ -48,6 +48,17 @@ def write_sample(run: Run, step: int, model: MicroLLM) -> ScoredSample:
     return ScoredSample(step, prompt + written, score, new_lines=new_lines([(prompt, written)], known))
 
 
+def snapshot_text(run: Run, step: int) -> str:
+    """What the model of a snapshot writes, with the prompt, as `write_sample` does; it does not need the run's text.
+
+    Raises weights.WeightsProblem.
+    """
+    if stored := run.stored_samples.get(step):
+        return stored.text
+    prompt = default_prompt(run)
+    return prompt + _write(run, run.model_at(step), prompt, _SAMPLE_CHARACTERS)
+
+
 def _write(run: Run, model: MicroLLM, prompt: str, length: int) -> str:
     """What `model` writes after `prompt`, `length` characters."""
     idx = torch.tensor(run.tokenizer.encode(prompt))

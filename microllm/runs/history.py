@@ -172,6 +172,10 @@ class History:
             self._events = data, sorted(changes, key=lambda change: change["step"])
         return list(self._events[1])
 
+    def val_losses_until(self, step: int) -> list[tuple[int, float]]:
+        """The (step, validation loss) of the checks up to `step`."""
+        return [check for check in self.val_losses if check[0] <= step]
+
     @property
     def last(self) -> dict[str, Any] | None:
         """The newest row; None before the first."""

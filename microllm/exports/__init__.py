@@ -1,0 +1,1 @@
+"""What a person takes home: a run as files that work without MicroLLM."""

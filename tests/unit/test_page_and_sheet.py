@@ -1,0 +1,142 @@
+"""The page and the lab sheet that a person takes home, as files; the page in a browser: e2e/test_a_page_to_send.py."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from making import new_run, train
+
+from microllm import __version__
+from microllm.data import texts
+from microllm.data.builtin import drawing_room
+from microllm.exports.document import data
+from microllm.exports.page import page
+from microllm.exports.sheet import sheet
+from microllm.plots.loss_svg import loss_svg
+from microllm.runs import gallery
+from microllm.runs.run import Run
+
+HOSTILE = """</script></title><img src=x onerror="alert('1')">&amp;$name"""
+EXPORTS = pytest.mark.parametrize("export", [page, sheet])
+
+
+class Elements(HTMLParser):
+    """The tags, attributes and visible words of a file."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.words = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+    def handle_data(self, words):
+        self.words += words
+
+
+def trained(**named) -> Run:
+    run = new_run(drawing_room(3_000), text_name="made", **named)
+    assert train(run) == "finished"
+    return run
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Run:
+    return Run.open(gallery.FIRST)
+
+
+@EXPORTS
+def test_it_loads_nothing_and_allows_nothing_to_be_loaded(export, shipped):
+    found = Elements(export(shipped, 2000)).found
+    assert not [attributes for _, attributes in found if {"src", "href", "action"} & attributes.keys()]
+    assert not {"link", "img", "iframe", "object"} & {tag for tag, _ in found}
+    policy = next(a["content"] for _, a in found if a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy and "http" not in policy and "script-src 'sha256-" in policy
+
+
+@EXPORTS
+def test_it_says_what_it_came_from(export, shipped):
+    words, info = Elements(export(shipped, 800)).words, shipped.read_info()
+    for fact in (info.name, "step 800", info.text.name, info.text.sha256, f"MicroLLM {__version__}"):
+        assert fact in words
+
+
+@EXPORTS
+def test_it_does_not_reveal_a_private_run_or_its_text(export):
+    run = trained()
+    html = export(run, 20)
+    assert run.read_info().is_private and run.id not in html
+    text = drawing_room(3_000)
+    assert not [at for at in range(0, len(text) - 60, 20) if text[at : at + 40] in html]
+
+
+def test_the_same_run_and_step_give_the_same_file_however_long_the_run_goes_on():
+    run = trained(max_steps=16, eval_interval=4)
+    first, first_sheet = page(run, 8), sheet(run, 8)
+    assert sheet(Run.open(run.id), 8) == first_sheet
+    run.extend(40)  # the sheet says so
+    assert train(Run.open(run.id)) == "finished"
+    assert page(Run.open(run.id), 8) == first
+
+
+@EXPORTS
+def test_names_and_words_of_people_are_no_markup(export):
+    run = new_run(texts.prepare(HOSTILE * 20 + "\u2028\u2029\x00\x1b\U0001f642‮ab", HOSTILE))
+    train(run)
+    run.update(name=HOSTILE)
+    usual = trained()
+    html = export(run, 20)
+    assert Elements(html).words.count(HOSTILE) >= 3
+    assert [tag for tag, _ in Elements(html).found if tag in ("img", "script")] == [
+        tag for tag, _ in Elements(export(usual, 20)).found if tag == "script"
+    ]
+
+
+def test_data_in_a_script_survives_whatever_a_vocabulary_has():
+    vocab = ["<", "</script>", "<!--", "\u2028", "\x00", "\ud83d", "\ude42", "\U0001f642", '"', "\\"]
+    assert json.loads(data(vocab)) == vocab
+    assert "<" not in data(vocab) and data(vocab).isascii()
+
+
+def test_the_page_of_quick_is_smaller_than_a_megabyte(shipped):
+    assert shipped.read_info().preset == "quick"
+    assert len(page(shipped, 2000).encode()) < 1_000_000
+
+
+def test_the_sheet_has_what_was_asked_and_predicted_or_room_for_it():
+    run = trained()
+    asked = sheet(run, 20, question="Does <depth> help?", prediction="By 0.2 nats.")
+    assert "Does <depth> help?" in Elements(asked).words and "By 0.2 nats." in Elements(asked).words
+    rooms = [len([a for _, a in Elements(html).found if "contenteditable" in a]) for html in (sheet(run, 20), asked)]
+    assert rooms[0] == rooms[1] + 2
+    run.update(guess=1.25)
+    assert "1.250" in Elements(sheet(run, 20)).words
+
+
+def test_the_sheet_has_samples_at_three_moments_the_result_and_the_command(shipped):
+    words, stored = Elements(sheet(shipped, 2000)).words, gallery.samples(shipped.folder)
+    assert [step for step in stored if stored[step].text in words] == [0, 128, 2000]
+    loss = shipped.history.read().val_losses[-1][1]
+    assert f"{loss:.3f}" in words and f"{shipped.read_info().references['table_5']:.3f}" in words
+    assert "python -m microllm train --preset quick --text book" in words
+    early = Elements(sheet(shipped, 8)).words
+    assert [step for step in stored if stored[step].text in early] == [0, 8]
+
+
+def test_the_curve_has_axes_with_units_and_ends_at_the_step(shipped):
+    history, references = shipped.history.read(), shipped.read_info().references
+    svg = loss_svg(history, references, 128)
+    words = " ".join(re.findall(r"<text[^>]*>([^<]*)", svg))
+    assert "nats per character" in words and "step" in words
+    assert "Training loss at step 128:" in svg and "Validation loss at step 128:" in svg
+    ends = [float(path.split()[-1].split(",")[0]) for path in re.findall(r' d="M([^"]*)"/>', svg)[1:]]
+    assert len(ends) == 3 and max(ends) - min(ends) < 0.2  # training, smoothed, validation
+    assert svg.count("<circle") == len([at for at, _ in history.val_losses_until(128) if at])
+
+
+def test_a_run_without_a_curve_has_axes_all_the_same():
+    run = new_run()
+    assert "nats per character" in loss_svg(run.history.read(), {}, 0)
