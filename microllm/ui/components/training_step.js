@@ -152,6 +152,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
       )
       return [make("dt", name, words), value]
     }
+    const count = data.taken === 1 ? "1 step" : `${data.taken} steps`
+    say(find("h4 small"), `(nats per character)${data.taken ? ` · ${count} taken` : ""}`)
     find("dl").replaceChildren(
       ...entry("batch", "this batch", data.loss, 3),
       ...entry("held-out", "held-out text", data.heldOut, 5),
@@ -197,7 +199,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     )
   }
 
-  const others = `${data.about} ${data.number} ${gray.key}`
+  const others = [data.about, data.number, data.taken, gray.key].join(" ")
   const isAnother = state.about !== data.about || (data.taken === 0 && state.taken)
   if (isAnother) {
     state.stage = data.taken ? LAST : 1

@@ -243,10 +243,11 @@ def _about_gradient(step: TrainingStep) -> str:
     rest = (
         f" {without} parts have none yet: what they add passes through weights that are still zero." if without else ""
     )
+    weights = sum(part.weights for part in step.parts)
     return (
-        f"From lm_head back to the embedding: for each of {sum(part.weights for part in step.parts):,} weights, by how "
-        f"much the loss rises when it grows. The norm of all these numbers is {step.gradient:.3g}, the largest part is "
-        f"{largest.name} with {largest.gradient:.3g}.{rest}"
+        f"From lm_head back to the embedding: for each of {weights:,} weights, how fast the loss rises as it grows. "
+        f"The norm of all these numbers is {step.gradient:.3g}; of the parts, {largest.name} has the largest, "
+        f"{largest.gradient:.3g}.{rest}"
     )
 
 
