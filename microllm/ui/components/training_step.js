@@ -218,8 +218,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   // ---- the stages
 
-  const wanted = () => Math.max(state.choice.shown, 0)
-  const isWaiting = () => state.choice.isOpen && state.choice.shown !== data.taken && !(data.number === state.choice.shown)
+  const wanted = () => state.choice.shown
   const want = (number) => {
     state.choice.make(number, root)
     showControls()
@@ -236,8 +235,9 @@ export default function ({ data, parentElement, setTriggerValue }) {
     find(".play").hidden = find(".speed").hidden = isStill()
     const isEnd = data.ended || wanted() >= data.most
     find(".take").ariaDisabled = String(isEnd)
-    const next = isEnd ? `${wanted()} steps taken` : stage < LAST ? "Take this step" : "Take another step"
-    say(find(".take"), isWaiting() ? "Computing …" : next)
+    const next = wanted() < data.number ? "Take this step" : "Take another step"
+    say(find(".take"), isEnd ? `${wanted()} steps taken` : next)
+    root.classList.toggle("waits", wanted() > data.number)
     find(".again").ariaDisabled = String(wanted() === 0 && stage === 1)
     say(find(".sentence"), data.sentences[stage - 1])
   }
@@ -317,8 +317,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   find(".speed").onchange = () => show(false)
   find(".take").onclick = () => {
     pause()
-    if (find(".take").ariaDisabled === "true" || isWaiting()) return
-    if (state.stage < LAST) goTo(LAST)
+    if (find(".take").ariaDisabled === "true") return
+    if (wanted() < data.number) goTo(LAST)
     else want(wanted() + 1)
   }
   find(".again").onclick = () => {

@@ -27,7 +27,7 @@ _HTML = """
   <p class="note"></p>
   <div class="parts" tabindex="0" role="group" aria-label="The parts of the model">
     <div class="head">
-      <span>Part</span><span data-stages="4">Gradient (norm)</span><span data-stages="5">Moved by (of its size)</span>
+      <span>Part</span><span data-stages="4">Gradient (norm)</span><span data-stages="5">Moved by</span>
     </div>
     <ol></ol>
   </div>

@@ -262,7 +262,7 @@ def _about_update(step: TrainingStep, train: TrainConfig) -> str:
     else:
         verdict = f"The right characters of this window had {mean[0]} on average, now {mean[1]}."
     return (
-        f"{_OPTIMIZERS[train.optimizer]} moved each weight against its gradient, {most.name} the most: by "
+        f"{_OPTIMIZERS[train.optimizer]} moved the weights against the gradient, {most.name} the most: by "
         f"{100 * most.moved:.2g}\u00a0% of its size. The loss of this batch went from {before:.3f} to {after:.3f}, on "
         f"held-out text from {held_out:.3f} to {held_out_after:.3f}. {verdict}"
     )
