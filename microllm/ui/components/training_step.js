@@ -241,6 +241,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
     find(".again").ariaDisabled = String(wanted() === 0 && stage === 1)
     say(find(".sentence"), data.sentences[stage - 1])
   }
+  // what appears from the last part on is in view, also where not all parts are
+  const passBack = () => {
+    const parts = find(".parts")
+    parts.scrollTop = parts.scrollHeight
+    setTimeout(() => parts.scrollTo({ top: 0, behavior: "smooth" }), REVEAL_TIME / 2 / speed())
+  }
   const show = (isMoving) => {
     const { stage } = state
     root.classList.remove("moving", "forward")
@@ -250,6 +256,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
       void root.offsetWidth // what was shown before is where the motion begins
       root.classList.add("moving")
       root.classList.toggle("forward", stage === 2)
+      if (stage > 3) passBack()
     }
     for (const one of root.querySelectorAll("[data-from]")) one.classList.toggle("on", Number(one.dataset.from) <= stage)
     for (const one of root.querySelectorAll("[data-stages]"))

@@ -20,7 +20,7 @@ from ...train import Diverged
 from ..components import training_step as component
 from ..state import navigation
 from ..state.session import session
-from ..state.view import View
+from ..state.view import View, has_text
 from ..words import choices, isolated, literal, percent
 from .live import live
 
@@ -84,6 +84,8 @@ def _steps() -> _Steps:
 
 def panel(view: View) -> None:
     """How large the steps are, and the way to a moment at which the loss falls fast."""
+    if not has_text(view.run):
+        return
     st.segmented_control(
         "Learning rate",
         list(_FACTORS),
@@ -110,7 +112,7 @@ def training_step(view: View) -> bool:
     try:
         corpus = view.run.load_corpus()
     except TextProblem as problem:
-        st.caption(literal(f"A training step needs the text of the run. {problem}"))
+        st.caption(literal(str(problem)))
         return session().has_taken_step
     is_waiting = view.is_active and view.model(max_age=60.0, wait=0.2, whole=True) is None
     live(lambda shown: _draw(shown, corpus, is_waiting), _WAITING_TICK_SECONDS, key="step-live", when=is_waiting)
