@@ -167,21 +167,24 @@ def _data(steps: _Steps, taken: int, tokenizer: CharTokenizer, train: TrainConfi
         "blind": math.log(len(tokenizer.vocab)),
         "parts": [[part.name, part.gradient, part.moved] for part in step.parts],
         "curve": {"batch": steps.losses, "heldOut": steps.held_out},
-        "sentences": _sentences(step, tokenizer, train),
+        "sentences": _sentences(step, tokenizer, train, starts_anew=len(steps.losses) == 1 and steps.first > 0),
     }
 
 
 # ---- what is said about it
 
 
-def _sentences(step: TrainingStep, tokenizer: CharTokenizer, train: TrainConfig) -> list[str]:
-    """For each stage what to look for, with the numbers of this step."""
+def _sentences(step: TrainingStep, tokenizer: CharTokenizer, train: TrainConfig, *, starts_anew: bool) -> list[str]:
+    """For each stage what to look for, with the numbers of this step.
+
+    `starts_anew` is True for a step of an optimizer that has forgotten the steps before.
+    """
     return [
         _about_text(step, tokenizer),
         _about_prediction(step, tokenizer),
         _about_loss(step, tokenizer),
         _about_gradient(step),
-        _about_update(step, train),
+        _about_update(step, train, starts_anew),
     ]
 
 
@@ -253,14 +256,19 @@ def _about_gradient(step: TrainingStep) -> str:
     )
 
 
-def _about_update(step: TrainingStep, train: TrainConfig) -> str:
+def _about_update(step: TrainingStep, train: TrainConfig, starts_anew: bool) -> str:
     most = max(step.parts, key=lambda part: part.moved)
     (before, after), (held_out, held_out_after) = step.loss, step.held_out
     mean = [f"{100 * (-losses).exp().mean().item():.1f}\u00a0%" for losses in step.losses]
     if after > before:
         verdict = "The step was too large: the loss rises even on its own batch."
     elif held_out_after > held_out:
-        verdict = "On held-out text it rises: one batch is a small piece of the text."
+        verdict = "There it rises: "
+        verdict += (
+            "the optimizer starts here without its average over earlier batches, so this step follows one batch alone."
+            if starts_anew
+            else "a batch is a small piece of the text, so a single step can go the wrong way."
+        )
     else:
         verdict = f"The right characters of this window had {mean[0]} on average, now {mean[1]}."
     return (
@@ -293,7 +301,7 @@ def _about(view: View, steps: _Steps, train: TrainConfig) -> str:
     memory = (
         "From step 0, these are the run's own first steps, up to rounding."
         if steps.first == 0 and steps.about[-1] == 1 and windows == train.batch_size
-        else "Snapshots hold weights only, so the optimizer starts here without its memory of earlier steps."
+        else "Only weights are copied, so the optimizer starts here without its memory of earlier steps."
         if steps.first
         else ""
     )
