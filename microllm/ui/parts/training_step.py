@@ -221,7 +221,7 @@ def _about_prediction(step: TrainingStep, tokenizer: CharTokenizer) -> str:
     best = places[right.index(max(right))]
     context = tokenizer.decode(step.inputs[max(0, best + 1 - _CONTEXT) : best + 1].tolist())
     return (
-        f"The best guess (top) is right at {hits} of {len(places)} places, where it is framed. The surest right one: "
+        f"The best guess (top) is right at {hits} of {len(places)} places; the right character is framed. The surest: "
         f"after “{isolated(visible(context))}” the model gives {_quoted(tokenizer, step.targets[best])} "
         f"{percent(max(right))}; {blind}."
     )
