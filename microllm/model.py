@@ -358,8 +358,8 @@ class MicroLLM(nn.Module):
         if missed := [name for name, parameter in self.named_parameters() if parameter not in covered]:
             raise ValueError(f"init_weights has no rule for {', '.join(missed)}: add a row to its table.")
 
-    def use_generator(self, generator: torch.Generator) -> None:
-        """Let every dropout draw from `generator`, which the trainer seeds again for each step."""
+    def use_generator(self, generator: torch.Generator | None) -> None:
+        """Let every dropout draw from `generator` (None: torch's own), which the trainer seeds again for each step."""
         for module in self.modules():
             if isinstance(module, Dropout):
                 module.generator = generator

@@ -1,4 +1,6 @@
-"""The Inside page: what each part computes for your sentence, what each part is worth, and the map of characters."""
+"""The Inside page: what each part computes for your sentence, what each part is worth, the map of characters, a
+training step.
+"""
 
 import streamlit as st
 
@@ -6,14 +8,14 @@ from microllm.ui import shell
 
 shell.enter("pages/inside.py", "Inside")
 
-from microllm.ui.parts import character_map, inside, knockout, run_line, side_by_side, text_fields
+from microllm.ui.parts import character_map, inside, knockout, run_line, side_by_side, text_fields, training_step
 from microllm.ui.state.view import look
 
 view = look()
 run_line.run_line(view)
 mode = st.segmented_control(
     "Mode",
-    ["Parts", "Knock-out", "Characters"],
+    ["Parts", "Knock-out", "Characters", "Training step"],
     default="Parts",
     key="inside-mode",
     required=True,
@@ -21,16 +23,19 @@ mode = st.segmented_control(
     label_visibility="collapsed",
 )
 with st.sidebar:
-    if mode == "Characters":
-        character_map.panel(view)
-    else:
-        sentence = text_fields.sentence(view)
+    sentence = text_fields.sentence(view) if mode in ("Parts", "Knock-out") else None
     if mode == "Knock-out":
         knockout.panel(view)
-    else:
+    elif mode == "Characters":
+        character_map.panel(view)
+    elif mode == "Training step":
+        training_step.panel(view)
+    if mode in ("Parts", "Characters"):
         side_by_side.menus(view)
 if mode == "Characters":
     character_map.character_map(view)
+elif mode == "Training step":
+    training_step.training_step(view)
 elif mode == "Knock-out":
     knockout.knockout(view, sentence)
 elif sentence:

@@ -113,6 +113,7 @@ _PLACES = [  # page, what is on it, what is unfolded there: key, value, and what
         ],
     ),
     ("attention", "sentence", []),
+    ("inside", "sentence", [("inside-mode", "Training step", "training-step")]),
     ("generate", "generate", []),
     ("generate", "view", [("view", "Read", "reading-source"), ("reading-source", "Your text", "reading-own")]),
 ]

@@ -104,6 +104,8 @@ class Session:
     """The open part on the page Inside, a name of `insight.anatomy.stages`."""
     followed_character: tuple[str, int] | None = None
     """(sentence, place in it) of the character whose prediction the page Inside follows; None for the last one."""
+    has_taken_step: bool = False
+    """True once the person has taken a training step by hand, with a copy of a model."""
     beside: str | None = None
     """The id of the run that is shown beside the displayed one, or of that one itself; None for no comparison."""
     beside_moment: int | None = None
