@@ -1,6 +1,4 @@
-"""The Inside page: what each part computes for your sentence, what each part is worth, the map of characters, a
-training step.
-"""
+"""The Inside page: what each part computes and what it is worth, the map of characters, and a training step."""
 
 import streamlit as st
 
