@@ -20,8 +20,9 @@ from ..glossary import term
 from ..server import knockouts
 from ..state import commands, navigation
 from ..state.session import session
-from ..state.view import View, has_text, why_no_text
+from ..state.view import View, has_text
 from ..words import literal
+from . import source
 from .disclosure import disclosure
 from .live import live
 
@@ -200,6 +201,8 @@ def knockout(view: View, sentence: str) -> None:
     """What is different without the parts that are knocked out, on the user's `sentence` and on held-out text."""
     if not sentence:
         return
+    if not has_text(view.run):
+        source.bring(view, "knockout-text")
     if not view.without:
         _nothing_is_out(view, sentence)
         return
@@ -319,7 +322,6 @@ def _effect_tick(view: View, sentence: str, passage: torch.Tensor | None, drawn:
         )
     elif passage is None:
         st.markdown(f"**Step {changed.step:,}, without {without}**")
-        st.caption(literal(why_no_text(view.run)))
     else:
         st.markdown(
             f"At step {changed.step:,}, without {without}: measuring the validation loss, {100 * share:.0f} % …"

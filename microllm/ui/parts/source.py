@@ -9,10 +9,12 @@ import streamlit as st
 from ...data import texts
 from ...data.builtin import BUILTIN_TEXTS, TRANSFORMS
 from ...data.decode import ENCODINGS, TextProblem
+from ...data.download import kept
 from ...data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from .. import server
 from ..state import draft, ownership, uploads
 from ..state.session import session
+from ..state.view import View, why_no_text
 from ..words import literal, percent
 from .live import live
 
@@ -99,6 +101,15 @@ def is_here(key: str, place: str, meanwhile: Callable[[], str] = str) -> bool:
     else:
         return True
     return False
+
+
+def bring(view: View, place: str) -> None:
+    """Where a page lacks the text of the displayed run: its download, or why there is none."""
+    text = view.info.text
+    if text.source not in PUBLISHED_TEXTS or kept(PUBLISHED_TEXTS[text.source]):
+        st.caption(literal(why_no_text(view.run)))
+    elif is_here(text.source, place):
+        st.rerun()
 
 
 def _name_in_use() -> str:

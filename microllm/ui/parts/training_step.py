@@ -22,6 +22,7 @@ from ..state import navigation
 from ..state.session import session
 from ..state.view import View, has_text
 from ..words import choices, isolated, literal, percent
+from . import source
 from .live import live
 
 _FACTORS = {0.1: "× 0.1", 1.0: "the run's", 10.0: "× 10"}
@@ -111,8 +112,8 @@ def training_step(view: View) -> bool:
     """A training step from the displayed run and moment, in five stages. True once this window has taken one."""
     try:
         corpus = view.run.load_corpus()
-    except TextProblem as problem:
-        st.caption(literal(str(problem)))
+    except TextProblem:
+        source.bring(view, "step-text")
         return session().has_taken_step
     is_waiting = view.is_active and view.model(max_age=60.0, wait=0.2, whole=True) is None
     live(lambda shown: _draw(shown, corpus, is_waiting), _WAITING_TICK_SECONDS, key="step-live", when=is_waiting)
