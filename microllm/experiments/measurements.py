@@ -77,6 +77,12 @@ def birth_of_a_head(run: Run, model: MicroLLM) -> dict[str, float]:
     return found
 
 
+def head_of_the_previous_character(run: Run) -> tuple[int, int]:
+    """The (layer, head), from 0, that attends most to the previous character at the last snapshot of a gallery run."""
+    steps = run.list_snapshots()
+    return _best(_score(over_snapshots(run).want(steps)[steps[-1]], "previous_token"))
+
+
 def _score(scores: list[HeadScore], name: str) -> HeadScore:
     return next(score for score in scores if score.name == name)
 

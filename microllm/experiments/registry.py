@@ -44,7 +44,7 @@ def _let_it_cheat(runs: Sequence[Measured]) -> Check:
             Finding(
                 "Yet it writes fewer real words than the honest model.",
                 words[0] < words[1],
-                f"{words[0]:.0%} without the mask, {words[1]:.0%} with it",
+                f"{100 * words[0]:.0f}\u00a0% without the mask, {100 * words[1]:.0f}\u00a0% with it",
             ),
         ),
     )
@@ -389,6 +389,12 @@ WHERE_AM_I = Experiment(
 # ---- a head
 
 
+def _around(steps: list[int], step: int) -> list[int]:
+    """The first of some steps, the one before `step`, that step, and the last."""
+    place = steps.index(step) if step in steps else 0
+    return sorted({steps[0], steps[max(0, place - 1)], steps[place], steps[-1]})
+
+
 def _a_head_is_born(runs: Sequence[Measured]) -> Check:
     (run,) = runs
     shares = {int(name.split()[1]): share for name, share in run.more.items() if name.startswith("share ")}
@@ -402,7 +408,9 @@ def _a_head_is_born(runs: Sequence[Measured]) -> Check:
         Finding(
             "It begins at chance and ends with more than 0.9 of its attention on the previous character.",
             shares[steps[0]] < 1.2 * chance and shares[steps[-1]] > 0.9,
-            f"{where}, chance {chance:.2f}: " + ", ".join(f"{step:,}: {shares[step]:.2f}" for step in steps),
+            f"{where}: "
+            + ", ".join(f"{shares[step]:.2f} at step {step:,}" for step in _around(steps, born))
+            + f"; chance {chance:.2f}",
         ),
         Finding(
             "It is twice chance at the first snapshot with a loss below the line of pairs.",

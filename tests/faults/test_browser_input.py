@@ -115,6 +115,7 @@ _PLACES = [  # page, what is on it, what is unfolded there: key, value, and what
     ("attention", "sentence", []),
     ("generate", "generate", []),
     ("generate", "view", [("view", "Read", "reading-source"), ("reading-source", "Your text", "reading-own")]),
+    ("experiments", "question-say-it-twice", [("question-say-it-twice", True, "prediction-say-it-twice")]),
 ]
 
 
@@ -165,6 +166,7 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
         "temperature",
     } <= tried
     assert {"upload", "pasted", "import", "fork-start", "next-letter", "reading-own", "take-curves"} <= tried
+    assert "prediction-say-it-twice" in tried
     assert _SECRET[:20] not in server.log
 
 

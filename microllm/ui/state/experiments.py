@@ -6,17 +6,24 @@ import threading
 from dataclasses import dataclass
 from functools import lru_cache
 
+import streamlit as st
+
 from ...config import flat
 from ...experiments import experiment as experiments
-from ...experiments.experiment import Check, Experiment, Setup
+from ...experiments import measurements
+from ...experiments.experiment import Check, Setup
 from ...experiments.registry import EXPERIMENTS
 from ...jobs.background import Background
 from ...runs.info import ACTIVE, ExperimentEntry, RunInfo, RunProblem
 from ...runs.run import Run
 from .. import server
-from . import commands, draft, ownership
+from . import commands, draft, navigation, ownership
 from .link import Link
 from .session import session
+from .view import View
+
+OVER_TRAINING = "Over training"
+"""What the page Attention shows when a shipped run is opened: a score of every head against the step."""
 
 _MAX_AT_ONCE = 2  # a window trains one run and queues one
 _MAX_RUNS = 48  # that are looked at; fewer than `server.opened` keeps open
@@ -44,7 +51,10 @@ class Part:
         """One of to do, the states of a run, and over."""
         if self.run is None:
             return "to do"
-        return "over" if experiments.is_over(self.run, self.setup) else self.info.state
+        if experiments.is_over(self.run, self.setup):
+            return "over"
+        job = server.runner().job(self.run.id)  # the folder of a run that has just been started says nothing yet
+        return job.state if job else self.info.state
 
     @property
     def is_active(self) -> bool:
@@ -123,7 +133,7 @@ def start(name: str, key: str, *, again: bool = False) -> None:
     if experiment is None or key not in experiment.predictions:
         return
     found = parts(name)
-    setups = [setup for setup in experiment.setups][:_MAX_AT_ONCE] if again else next_setups(found)
+    setups = list(experiment.setups[:_MAX_AT_ONCE]) if again else next_setups(found)
     if any(part.is_active for part in found) or not setups:
         return
     for place, setup in enumerate(setups):
@@ -139,6 +149,19 @@ def set_controls(setup: Setup) -> None:
     draft.apply_link(link_of(setup))
 
 
-def title(info: RunInfo) -> Experiment | None:
-    """The experiment that a run belongs to; None without one, or if this version does not have it."""
-    return EXPERIMENTS.get(info.experiment.name) if info.experiment else None
+def open_shipped(name: str, key: str) -> None:
+    """Show the run of an experiment without training on the page Attention, for a person who predicts `key`."""
+    experiment = EXPERIMENTS.get(name)
+    if experiment is None or experiment.shipped is None or key not in experiment.predictions:
+        return
+    session().predictions[name] = key
+    navigation.show(experiment.shipped)
+    session().head = measurements.head_of_the_previous_character(server.opened(experiment.shipped))
+    st.session_state.update({"attention-shown": OVER_TRAINING, "heads-order": "previous_token"})
+
+
+def name_of(view: View) -> str | None:
+    """The name of the experiment that the displayed run belongs to; None without one, or if it is not known here."""
+    shipped = (name for name in session().predictions if EXPERIMENTS[name].shipped == view.run.id)
+    name = view.info.experiment.name if view.info.experiment else next(shipped, None)
+    return name if name in EXPERIMENTS else None

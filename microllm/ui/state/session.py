@@ -126,7 +126,9 @@ class Session:
 
     # experiments
     experiment: str | None = None
-    """The name of the experiment that is open on its page."""
+    """The name of the experiment that is open on its page; "" for none; None: that of the displayed run."""
+    shown_experiment: str = ""
+    """The name of an experiment that its page should scroll to."""
     predictions: dict[str, str] = field(default_factory=dict)
     """By the name of an experiment without a run of its own, once it was opened: the key of the prediction."""
 
