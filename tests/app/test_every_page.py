@@ -62,7 +62,7 @@ def test_nothing_is_red_before_a_person_did_anything(finished_run, monkeypatch):
         at.session_state["view"] = "Read"
         at.run()
         assert not at.exception and not at.error, page
-    assert at.info  # says that the text is not here
+        assert at.info or page != "generate"  # says that the text is not here
 
 
 @pytest.mark.parametrize("page", PAGES)

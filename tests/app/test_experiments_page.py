@@ -100,9 +100,9 @@ def test_afterwards_the_result_stands_beside_the_prediction(tiny):
     tiny()
     runs = run(at := predict(open_card(), "one"))
     finish(runs)
-    click(at.run(), "experiment-result")
+    click(go_to(at, "train"), "experiment-result")
     experiments._checked(NAME, *(one.id for one in runs)).wait(patience())
-    text = said(at.run())
+    text = said(go_to(at, "experiments"))
     experiment = EXPERIMENTS[NAME]
     assert experiment.predictions["one"] in text and experiment.predictions["two"] in text
     assert f"exactly {runs[1].history.read().val_losses[-1][1]:.5f}" in text
