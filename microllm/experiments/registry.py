@@ -301,8 +301,8 @@ def _too_slow_too_fast(runs: Sequence[Measured]) -> Check:
                 f"{slow:.3f} against {good:.3f}",
             ),
             Finding(
-                "The largest rate ends no better than letter frequencies.",
-                fast > letters - 0.1,
+                "The largest rate ends no better than letter frequencies (within 0.05).",
+                fast > letters - 0.05,
                 f"{fast:.3f}; letter frequencies have {letters:.3f}",
             ),
         ),
@@ -319,7 +319,7 @@ TOO_SLOW_TOO_FAST = Experiment(
     },
     setups=tuple(
         Setup(
-            f"learning_rate {rate:g}",
+            f"learning_rate {rate:.5f}".rstrip("0"),
             values={
                 "optimizer": "adamw",
                 "schedule": "constant",

@@ -145,7 +145,7 @@ def _to_run(name: str, experiment: Experiment, parts: list[Part], chosen: str | 
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         if st.button(
-            _label(experiment, len(setups), is_again),
+            _label(parts, len(setups), is_again),
             key=f"run-{name}",
             type="secondary" if is_again else "primary",
             icon=":material/replay:" if is_again else ":material/play_arrow:",
@@ -172,22 +172,23 @@ def _go_to_train() -> None:
     st.switch_page("pages/train.py", query_params=st.query_params.to_dict())
 
 
-def _label(experiment: Experiment, to_start: int, is_again: bool) -> str:
-    number = len(experiment.setups)
+def _label(parts: list[Part], to_start: int, is_again: bool) -> str:
+    """What the button says: how many of the runs it starts."""
+    number = len(parts)
     if is_again:
-        return "Run it again"
+        return "Run it again" if number <= 2 else "Run the first two again"
     if number == 1:
         return "Run"
     if to_start == number:
-        return f"Run both ({number} runs)" if number == 2 else f"Run all {number}"
-    which = {1: "one", 2: "two"}[to_start]
-    return f"Run the next {which} of {number}"
+        return "Run both"
+    which = "next" if any(part.run for part in parts) else "first"
+    return f"Run the {which} two of {number}" if to_start > 1 else "Run the other one"
 
 
 def _runs(parts: list[Part]) -> None:
     """The runs of an experiment and how far each has come."""
     text = PUBLIC_TEXTS[parts[0].setup.text].name
-    rows = st.container(gap=None)
+    rows = st.container(gap="xsmall")
     for place, part in enumerate(parts):
         with rows.container(horizontal=True, gap="small", vertical_alignment="center", key=f"part-{place}"):
             state = "" if part.run is None else f" · {_state_in_words(part)}"
