@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 from making import TINY, new_run, train
 
+from benchmarks import experiments as benchmark
 from microllm.cost import Speed
 from microllm.data import texts
 from microllm.data.builtin import words_twice
-from microllm.experiments.experiment import Measured, Setup, check, is_over, measure
+from microllm.experiments.experiment import Check, Finding, Measured, Setup, check, is_over, measure
 from microllm.experiments.registry import EXPERIMENTS
 from microllm.runs.archive import folder_zip
 from microllm.runs.importing import import_run
@@ -127,6 +128,24 @@ def test_an_experiment_takes_as_long_as_its_runs_one_after_another():
     slower = Speed(dict.fromkeys(("adamw", "muon"), (2e-3, 2e-12)))
     twice = EXPERIMENTS["shuffle-it"]
     assert twice.seconds(slower) == pytest.approx(2 * twice.seconds(speed))
+
+
+# ---- the benchmark
+
+
+@pytest.mark.parametrize("is_true", [True, False])
+def test_the_benchmark_fails_and_says_which_statement_is_no_longer_true(is_true, monkeypatch, capsys):
+    def found(runs) -> Check:
+        return Check("pairs", (Finding("The moon is green.", is_true, "550 nm"), Finding("Yes.", True, "1")))
+
+    monkeypatch.setitem(EXPERIMENTS, "a-head-is-born", replace(EXPERIMENTS["a-head-is-born"], check=found))
+    monkeypatch.setattr(benchmark, "the_book", lambda: None)
+    monkeypatch.setattr(benchmark, "measure_speed", lambda: None)
+    monkeypatch.setattr("sys.argv", ["experiments", "a-head-is-born"])
+    assert benchmark.main() == (0 if is_true else 1)
+    said = capsys.readouterr()
+    assert "The moon is green." in said.out and "550 nm" in said.out
+    assert ("The moon is green." in said.err) == (not is_true) and "Yes." not in said.err
 
 
 # ---- on real runs
