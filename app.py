@@ -24,6 +24,7 @@ PAGES = [
     st.Page("pages/attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),
     st.Page("pages/inside.py", title="Inside", icon=":material/account_tree:", url_path="inside"),
     st.Page("pages/generate.py", title="Generate", icon=":material/edit_note:", url_path="generate"),
+    st.Page("pages/experiments.py", title="Experiments", icon=":material/science:", url_path="experiments"),
 ]
 
 shell.show(st.navigation(PAGES, position="top"))

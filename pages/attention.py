@@ -6,7 +6,7 @@ from microllm.ui import shell
 
 shell.enter("pages/attention.py", "Attention")
 
-from microllm.ui.parts import attention, run_line, side_by_side, text_fields
+from microllm.ui.parts import attention, experiment_note, run_line, side_by_side, text_fields
 from microllm.ui.state.view import look
 
 view = look()
@@ -16,5 +16,6 @@ with st.sidebar:
         side_by_side.menus(view, has_heads=True)
         attention.measurements(view, sentence)
 run_line.run_line(view)
+experiment_note.experiment_note(view)
 if sentence:
     attention.attention(view, sentence)

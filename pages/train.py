@@ -7,12 +7,25 @@ from microllm.ui.parts.first_paint import first_paint
 
 shell.enter("pages/train.py", "Train", first_paint)
 
-from microllm.ui.parts import advice, cost, fork, guess_game, loss, outcome, run_line, settings, source, steer
+from microllm.ui.parts import (
+    advice,
+    cost,
+    experiment_note,
+    fork,
+    guess_game,
+    loss,
+    outcome,
+    run_line,
+    settings,
+    source,
+    steer,
+)
 from microllm.ui.state.view import look
 
 view = look()
 
 run_line.run_line(view, is_whole=True)
+experiment_note.experiment_note(view)
 loss.loss(view)  # before the sidebar: on a return to this page one looks for the curve
 with st.sidebar:
     st.markdown("**Next run**")

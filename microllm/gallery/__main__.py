@@ -67,7 +67,7 @@ def make(run_id: str, folder: Path) -> None:
     """
     entry = ENTRIES[run_id]
     model, settings = configs_from(entry.settings, entry.preset)
-    with tempfile.TemporaryDirectory() as runs_dir, _runs_in(runs_dir):
+    with tempfile.TemporaryDirectory() as runs_dir, runs_in(runs_dir):
         trained = catalog.create(model, settings, texts.choose(entry.text), preset=entry.preset)
         if (state := train(TrainingJob(trained, Slots(count=1)))) != "finished":
             raise SystemExit(f"{run_id} was {state}.")
@@ -77,7 +77,7 @@ def make(run_id: str, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _runs_in(folder: str) -> Iterator[None]:
+def runs_in(folder: str) -> Iterator[None]:
     """Keep new runs in this folder for a while."""
     name = "MICROLLM_RUNS_DIR"
     before = os.environ.get(name)

@@ -22,7 +22,7 @@ from ..environment import runs_dir
 from ..storage import write_atomically
 from . import gallery
 from .disk import check_disk
-from .info import Parent, RunInfo, RunProblem, hash_key, new_name
+from .info import ExperimentEntry, Parent, RunInfo, RunProblem, hash_key, new_name
 from .json_files import checked_json
 from .run import ID_PATTERN, Run
 
@@ -37,6 +37,7 @@ def create(
     guess: float | None = None,
     owner_key: str | None = None,
     parent: Parent | None = None,
+    experiment: ExperimentEntry | None = None,
     vocab: str | None = None,
     fill: Callable[[Run], None] | None = None,
 ) -> Run:
@@ -77,6 +78,7 @@ def create(
             guess=guess,
             owner=hash_key(owner_key) if owner_key else None,
             parent=parent,
+            experiment=experiment,
         )
     )
     try:

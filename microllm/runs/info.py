@@ -26,6 +26,7 @@ _PARTS = {
 }
 _MAX_COUNT = 10**9  # of steps or characters
 _MAX_FLOAT32 = 3.4028234663852886e38
+_KEY = re.compile("[a-z0-9][a-z0-9-]{0,39}")
 _MAX_TIME = 1e11  # seconds since 1970: the year 5138
 _ADJECTIVES = """
     amiable brave bright candid civil clever eager easy fond gentle glad grave happy keen kind lively merry modest
@@ -37,9 +38,10 @@ _NAMES = """
 """
 
 
-FORMAT = 3
-"""The version of run.json; it grows when older runs must be read differently. Format 1 has no `format` in run.json and
-other names for some weights (see weights._FORMER_NAMES); before format 3 no head was silenced."""
+FORMAT = 4
+"""The version of run.json; it grows when older runs must be read differently, or newer ones cannot be. Format 1 has no
+`format` in run.json and other names for some weights (see weights._FORMER_NAMES); before format 3 no head was silenced,
+before format 4 no run belonged to an experiment."""
 
 
 class NewerFormat(ValueError):
@@ -70,13 +72,25 @@ class Parent:
 
 
 @dataclass(frozen=True)
+class ExperimentEntry:
+    """The experiment (see microllm/experiments) to which a run belongs, and what the person predicted, both by key.
+
+    The keys may be unknown here: another version may have other experiments.
+    """
+
+    name: str
+    prediction: str
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """The content of `run.json`.
 
     `message` is a sentence about the state. `references` are losses to beat, `full_val_loss` is the validation loss on
     all held-out text when the run has finished, and `guess` is the final validation loss that a person expected; all
     losses are in nats per character. `owner` is the hash of the owner's key (see `hash_key`): only the owner can
-    control the run in the app, and a run without an owner can only be watched. `parent` is set for a fork.
+    control the run in the app, and a run without an owner can only be watched. `parent` is set for a fork, and
+    `experiment` for a run that was started as part of one.
     """
 
     id: str
@@ -95,6 +109,7 @@ class RunInfo:
     guess: float | None = None
     owner: str | None = None
     parent: Parent | None = None
+    experiment: ExperimentEntry | None = None
     format: int = FORMAT
 
     @classmethod
@@ -116,6 +131,8 @@ class RunInfo:
             learned, losses = parent["text"], parent.get("losses")
             learned = {"text": learned and Text(**learned), "losses": losses and tuple(losses)}
             parts["parent"] = Parent(**parent | learned)
+        if (experiment := data.get("experiment")) is not None:
+            parts["experiment"] = ExperimentEntry(**experiment)
         info = cls(**data | parts | {"text": Text(**data["text"])})
         _check_text(info.text)
         if info.parent:
@@ -177,6 +194,10 @@ def _check_values(info: RunInfo) -> None:
         raise ValueError(f"created is {info.created}: it must be a time in seconds.")
     if unknown := info.references.keys() - REFERENCE_NAMES.keys():
         raise ValueError(f"there is no reference loss called {sorted(unknown)[0][:20]!r}.")
+    if info.experiment and not all(
+        isinstance(key, str) and _KEY.fullmatch(key) for key in (info.experiment.name, info.experiment.prediction)
+    ):
+        raise ValueError("the names of its experiment and its prediction are not valid.")
     losses = info.references | {"full_val_loss": info.full_val_loss, "guess": info.guess}
     for name, loss in losses.items():
         if not (is_number(loss) or (loss is None and name not in info.references)):

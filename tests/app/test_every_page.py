@@ -16,12 +16,13 @@ from microllm.ui import server, shell
 from microllm.ui.parts import live
 from microllm.ui.state import view
 
-PAGES = ("train", "attention", "inside", "generate")
+PAGES = ("train", "attention", "inside", "generate", "experiments")
 OF_THE_PAGE = {
     "train": {"start", "text", "preset", "knob-n_embd", "axis"},
     "attention": {"sentence", "attention-one"},
     "generate": {"prompt", "generate", "temperature"},
     "inside": {"sentence", "inside-mode"},
+    "experiments": {"question-let-it-cheat", "question-a-head-is-born"},
 }
 
 
@@ -61,7 +62,7 @@ def test_nothing_is_red_before_a_person_did_anything(finished_run, monkeypatch):
         at.session_state["view"] = "Read"
         at.run()
         assert not at.exception and not at.error, page
-    assert at.info  # says that the text is not here
+        assert at.info or page != "generate"  # says that the text is not here
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -116,6 +116,7 @@ _PLACES = [  # page, what is on it, what is unfolded there: key, value, and what
     ("inside", "sentence", [("inside-mode", "Training step", "training-step")]),
     ("generate", "generate", []),
     ("generate", "view", [("view", "Read", "reading-source"), ("reading-source", "Your text", "reading-own")]),
+    ("experiments", "question-say-it-twice", [("question-say-it-twice", True, "prediction-say-it-twice")]),
 ]
 
 
@@ -166,6 +167,7 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
         "temperature",
     } <= tried
     assert {"upload", "pasted", "import", "fork-start", "next-letter", "reading-own", "take-curves"} <= tried
+    assert "prediction-say-it-twice" in tried
     assert _SECRET[:20] not in server.log
 
 

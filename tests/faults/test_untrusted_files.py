@@ -365,6 +365,14 @@ def test_a_config_out_of_range_is_refused_before_anything_is_allocated(name, val
         },
         {"model": []},
         {"unknown": 1},
+        {"experiment": "say-it-twice"},
+        {"experiment": {"name": "say-it-twice"}},
+        {"experiment": {"name": "say-it-twice", "prediction": None}},
+        {"experiment": {"name": "say-it-twice", "prediction": ["two"]}},
+        {"experiment": {"name": "![](http://x)", "prediction": "two"}},
+        {"experiment": {"name": "say-it-twice", "prediction": "two\n"}},
+        {"experiment": {"name": "x" * 41, "prediction": "two"}},
+        {"experiment": {"name": "say-it-twice", "prediction": "two", "won": True}},
     ],
 )
 def test_another_part_of_run_json_that_makes_no_sense_is_refused(changes, files):

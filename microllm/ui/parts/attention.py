@@ -18,6 +18,7 @@ from ...tokenizer import known_ids
 from ..components.heads import heads
 from ..components.sentence import sentence
 from ..glossary import term
+from ..state.experiments import OVER_TRAINING
 from ..state.session import session
 from ..state.view import View
 from ..theme import mode
@@ -27,7 +28,7 @@ from .what_heads_do import Measured
 
 _T = TypeVar("_T")
 
-_MAP, _PLAY, _OVER_TRAINING = "Map", "Play", "Over training"
+_MAP, _PLAY, _OVER_TRAINING = "Map", "Play", OVER_TRAINING
 _TICK_SECONDS = 1.5
 _MAX_WAIT_SECONDS = 0.3  # for what the heads do, when the whole page is drawn
 _REDRAW_FACTOR = 1.5  # redraw the heatmap when the number of steps has grown by this factor
@@ -145,11 +146,11 @@ def _tick(view: View, text: str, drawn: tuple[int | None, tuple[int, int]], was_
         _all_heads(view, model, pattern, text, known, order)
     with big:
         row = st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="attention-title")
+        st.session_state.setdefault("attention-shown", _MAP)
         with row:
             shown = st.segmented_control(
                 "What is shown of the heads",
                 [_MAP, _PLAY, _OVER_TRAINING],
-                default=_MAP,
                 key="attention-shown",
                 required=True,
                 persist_state="session",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from ...config import ModelConfig, TrainConfig, problems
 from ...corpus import split_at
-from ...cost import memory_bytes, memory_problem, run_seconds, steps_for
+from ...cost import Speed, memory_bytes, memory_problem, run_seconds, steps_for
 from ...data import texts
 from ...model import parameter_count
 from .. import server
@@ -39,11 +39,8 @@ def _cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) 
         st.markdown("Measuring the speed of this server …")
         return
     step, source = speed.seconds_per_step(model, train, vocab_size), "At the speed measured when this server started."
-    is_of_here = view.run.id in server.runner().trained
-    if is_of_here and (measured := view.history.usual_step_seconds()):  # a real run corrects the estimate
-        info = view.info
-        expected = speed.seconds_per_step(info.model, info.train, len(view.run.tokenizer.vocab))
-        step, source = step * measured / expected, f"At the speed of {literal(info.name)}."
+    if factor := slowness(view, speed):  # a real run corrects the estimate
+        step, source = step * factor, f"At the speed of {literal(view.info.name)}."
     tokens, held_out = train.batch_size * model.block_size, text.characters - split_at(text.characters)
     total = run_seconds(train, tokens, held_out, step)
     st.markdown(
@@ -58,6 +55,13 @@ def _cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) 
     if session().is_duration_chosen:
         session().is_duration_chosen = False
         st.rerun()  # other parts of the page show max_steps too
+
+
+def slowness(view: View, speed: Speed) -> float | None:
+    """How many times as long the displayed run takes for a step as expected; None if it was not trained here."""
+    if view.run.id not in server.runner().trained or not (measured := view.history.usual_step_seconds()):
+        return None
+    return measured / speed.seconds_per_step(view.info.model, view.info.train, len(view.run.tokenizer.vocab))
 
 
 def _train_for(steps: int) -> None:

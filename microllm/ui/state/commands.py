@@ -19,7 +19,7 @@ from ...data.published import PUBLIC_TEXTS
 from ...jobs.training import TrainingJob
 from ...runs import catalog, importing
 from ...runs.fork import fork as make_fork
-from ...runs.info import RunProblem
+from ...runs.info import ExperimentEntry, RunProblem
 from ...runs.run import Run
 from .. import server
 from ..server import runner
@@ -43,8 +43,9 @@ def _command() -> Iterator[bool]:
         this_window.last_command = time.monotonic()
 
 
-def start(is_queued: bool = False) -> None:
-    """Start a run of the draft, own it and show it. The window's run that trains now is stopped.
+def start(is_queued: bool = False, experiment: ExperimentEntry | None = None) -> None:
+    """Start a run of the draft, as part of an `experiment` if given, own it and show it. The window's run that trains
+    now is stopped.
 
     If the new run `is_queued`, it starts when the present one ends, and the page keeps showing that one. If it cannot
     start, `session().problem` says why.
@@ -59,15 +60,17 @@ def start(is_queued: bool = False) -> None:
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
         _check_step_time(model, train, texts.load_corpus(chosen.sha256).vocab_size)
-        guess, keys = draft.guess(), ownership.keys()
+        guess, keys, shown = None if experiment else draft.guess(), ownership.keys(), view.run_id()
         with _command() as is_same_click:
-            jobs = ownership.jobs()
-            same = (job for job in jobs if _matches(job, model, train, chosen))
+            jobs = sorted(ownership.jobs(), key=lambda job: job.run.id != shown)  # one that was replaced may be ending
+            same = (job for job in jobs if _matches(job, model, train, chosen, experiment))
             new = next((job.run for job in same if is_same_click or job.last_step < 0), None)
             is_queued = is_queued and bool(jobs)
             if new is None:
                 owner_key = secrets.token_urlsafe(16)
-                made = catalog.create(model, train, chosen, preset=preset, owner_key=owner_key, guess=guess)
+                made = catalog.create(
+                    model, train, chosen, preset=preset, owner_key=owner_key, guess=guess, experiment=experiment
+                )
                 keys[made.id] = owner_key
                 new = server.opened(made.id)  # the same object writes the run and shows it
                 _train(new, jobs, is_queued)
@@ -90,9 +93,11 @@ def _check_step_time(model: ModelConfig, train: TrainConfig, vocab_size: int) ->
         )
 
 
-def _matches(job: TrainingJob, model: ModelConfig, train: TrainConfig, text: texts.Text) -> bool:
+def _matches(
+    job: TrainingJob, model: ModelConfig, train: TrainConfig, text: texts.Text, experiment: ExperimentEntry | None
+) -> bool:
     info = job.run.read_info()
-    return (info.model, info.train, info.text.sha256) == (model, train, text.sha256)
+    return (info.model, info.train, info.text.sha256, info.experiment) == (model, train, text.sha256, experiment)
 
 
 def resume(run_id: str, max_steps: int | None = None) -> None:

@@ -126,6 +126,14 @@ class Session:
     read_character: tuple[str, int] | None = None
     """(text, position in it) of the character of a text that was read for which the page shows that."""
 
+    # experiments
+    experiment: str | None = None
+    """The name of the experiment that is open on its page; "" for none; None: that of the displayed run."""
+    shown_experiment: str = ""
+    """The name of an experiment that its page should scroll to."""
+    predictions: dict[str, str] = field(default_factory=dict)
+    """By the name of an experiment without a run of its own, once it was opened: the key of the prediction."""
+
     # the guessing game
     plays: dict[Any, Any] = field(default_factory=dict)
     """The game on each text that was played on."""

@@ -1,0 +1,16 @@
+"""Scrolls to a part of the page. An invisible component."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from . import declare
+
+KEY = "scroll"
+_scroll = declare(KEY, "<i></i>")
+
+
+def scroll_to(key: str) -> None:
+    """Bring the container with this key into view, once for each visit of the page. Called with "", do nothing."""
+    with st.container(key=f"{KEY}-place"):
+        _scroll(key=KEY, data={"to": key})
