@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import importlib
 
+__version__ = "0.19.0"
+
 # Imported on first use: `--help` and the first frame of a page do not need torch.
 _HOMES = {
     "config": ("PRESETS", "ModelConfig", "Preset", "TrainConfig", "configs_from", "problems"),

@@ -15,6 +15,7 @@ FLOORS = [  # from the ground up: a room imports itself and what lies below it
     "cost insight",
     "runs",
     "jobs plots",
+    "exports",
     "__main__ gallery ui.server ui.components",
     "ui.presence",
     "ui.state",
