@@ -34,7 +34,7 @@ class Program:
     code: dict[str, str]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Chunk:
     """Some lines of a module that are written or left out together, with the blank lines and comments before them."""
 

@@ -32,9 +32,10 @@ _COLUMNS = {  # column of the CSV: (column of the history, factor)
 }
 
 
-def file_name(run: Run, ending: str) -> str:
-    """A file name that is valid on every system, made from the name of the run."""
-    return f"{re.sub('[^a-z0-9]+', '-', run.read_info().name.lower()).strip('-')[:60] or run.id}.{ending}"
+def file_name(run: Run, ending: str, kind: str = "") -> str:
+    """A file name that is valid on every system, made from the name of the run and the `kind` of file."""
+    name = re.sub("[^a-z0-9]+", "-", run.read_info().name.lower()).strip("-")[:60] or run.id
+    return f"{name}-{kind}.{ending}" if kind else f"{name}.{ending}"
 
 
 def curves_csv(run: Run) -> str:

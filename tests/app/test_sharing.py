@@ -530,7 +530,9 @@ def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
     from microllm.ui.parts import take_away
 
     packed = []
-    monkeypatch.setattr(take_away, "pack", lambda run: packed.append(run) or take_away.Package(1, "a,b", b"zip"))
+    monkeypatch.setattr(
+        take_away, "pack", lambda run, *_, **__: packed.append(run) or take_away.Package(1, "a,b", b"zip")
+    )
     at = unfold(open_app("train", run=finished_run.id), "take-away")
     for n_embd in (32, 64):
         at.select_slider(key="knob-n_embd").set_value(n_embd).run()

@@ -1,16 +1,18 @@
-"""Download a run: curves as CSV, the folder as a zip, the command that repeats it."""
+"""Download a run: as a script, a notebook or weights; its curves as CSV, its folder as a zip; the command for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import streamlit as st
 
 from ...data.texts import PASTED
+from ...exports import KINDS
 from ...jobs.background import Background
 from ...runs import archive, export
 from ...runs.info import RunProblem
 from ...runs.run import Run
+from ...runs.weights import WeightsProblem
 from ..state import ownership, window
 from ..state.view import View
 from ..words import literal
@@ -20,35 +22,50 @@ from .live import live
 
 @dataclass(frozen=True)
 class Package:
-    """The downloads of a run, as it was at a step."""
+    """The downloads of a run: curves and folder as they were at `step`, and its exports at the snapshot `exported`."""
 
     step: int
     curves: str
     folder: bytes
+    exported: int | None = None
+    exports: dict[str, bytes] = field(default_factory=dict)
+    """The file of each kind of export (see exports.KINDS)."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """Why there is no file of some kinds: a sentence for each."""
 
 
-def pack(run: Run, names_parent: bool = True) -> Package:
-    """The curves and the folder (see archive.folder_zip) of a run as it is now. Raises OSError and RunProblem."""
+def pack(run: Run, moment: int | None = None, *, names_parent: bool = True) -> Package:
+    """The downloads of a run as it is now, exported at the snapshot `moment` (None: the newest).
+
+    Raises OSError and RunProblem.
+    """
     last, folder = run.history.read().last, archive.folder_zip(run, names_parent=names_parent)
-    return Package(last["step"] if last else 0, export.curves_csv(run), folder)
+    exports, problems, exported = {}, {}, None
+    for name, kind in KINDS.items():
+        try:
+            exported = run.snapshot_called(moment)
+            exports[name] = kind.make_file(run, exported)
+        except (RunProblem, WeightsProblem) as problem:
+            problems[name] = str(problem)
+    return Package(last["step"] if last else 0, export.curves_csv(run), folder, exported, exports, problems)
 
 
 def take_away(view: View) -> None:
-    """The downloads of the displayed run, collapsed. Not for a part that ticks.
+    """The downloads of the displayed run at the displayed moment, collapsed. Not for a part that ticks.
 
     Opening them packs them in the background, and they are kept until they are closed. (Streamlit can also make a
     download on a click, but deletes it at the second tick of any window after that, downloaded or not.)
     """
-    run, packages = view.run, window.window().packages
+    run, moment, packages = view.run, view.moment, window.window().packages
     place = disclosure("Download", key="take-away")
     if place is None:
         packages.clear()
         return
     knows_parent = ownership.knows_parent()
-    if run.id not in packages:
+    if (run.id, moment) not in packages:
         packages.clear()
-        packages[run.id] = Background(lambda _: pack(run) if knows_parent else pack(run, names_parent=False))
-    packing = packages[run.id]
+        packages[run.id, moment] = Background(lambda _: pack(run, moment, names_parent=knows_parent))
+    packing = packages[run.id, moment]
     packing.wait(0.2)  # seconds: most are packed by then
     with place:
         is_busy = packing.is_busy
@@ -76,37 +93,53 @@ def take_away(view: View) -> None:
 
 
 def _downloads(run: Run, packing: Background, was_busy: bool) -> None:
-    if packing.is_busy:
-        st.caption(f"Packing about {archive.folder_bytes(run) / 1e6:,.1f} MB …")
-        return
-    if was_busy:
+    """The files, or buttons that wait for them."""
+    if was_busy and not packing.is_busy:
         st.rerun()  # ends the timer
-    if packing.result is None:
+    if packing.result is None and not packing.is_busy:
         st.error(literal(packing.problem or "The run could not be packed."), icon=":material/error:")
         return
-    package: Package = packing.result
-    st.download_button(
-        "Curves (CSV)",
-        package.curves,
-        file_name=export.file_name(run, "csv"),
-        mime="text/csv",
+    package: Package | None = packing.result
+    st.markdown("**Take it home**" + (f", as of step {package.exported:,}" if package and package.exported else ""))
+    for name, kind in KINDS.items():
+        problem = package.problems.get(name) if package else None
+        _file(
+            f"{kind.label} (.{kind.ending or 'zip'})",
+            package.exports.get(name) if package else None,
+            literal(problem) if problem else kind.sentence,
+            export.file_name(run, kind.ending or "zip", name),
+            key=f"export-{name}",
+        )
+    st.markdown("**The records of the run**" + (f", up to step {package.step:,}" if package else ""))
+    _file(
+        "Curves (.csv)",
+        package.curves.encode() if package else None,
+        "One row per step, with losses in nats and in bits per character.",
+        export.file_name(run, "csv"),
         key="take-curves",
-        icon=":material/table_chart:",
-        on_click="ignore",
-        width="stretch",
     )
-    st.download_button(
-        f"Whole run (zip) · {len(package.folder) / 1e6:,.1f} MB",
-        package.folder,
-        file_name=export.file_name(run, "zip"),
-        mime="application/zip",
+    size = len(package.folder) if package else archive.folder_bytes(run)
+    _file(
+        f"Whole run (.zip) · {size / 1e6:,.1f} MB",
+        package.folder if package else None,
+        "The settings, the curves and the weights of every snapshot: another MicroLLM can open it.",
+        export.file_name(run, "zip"),
         key="take-folder",
-        icon=":material/folder_zip:",
+    )
+    st.caption("None of these files contains the text.")
+
+
+def _file(label: str, data: bytes | None, sentence: str, file_name: str, *, key: str) -> None:
+    """A download and a sentence about it; it waits while there is no data."""
+    st.download_button(
+        label,
+        data or b"",
+        file_name=file_name,
+        mime="application/octet-stream",  # a browser would append .txt to plain text
+        key=key,
+        icon=":material/download:",
         on_click="ignore",
+        disabled=data is None,
         width="stretch",
     )
-    st.caption(
-        f"At step {package.step:,}. The CSV has one row per step, with losses in nats and in bits per character. The "
-        "zip has the settings, the curves and the weights of every snapshot, and can be opened in another MicroLLM. "
-        "It does not contain the text."
-    )
+    st.caption(sentence)

@@ -23,7 +23,7 @@ class Window:
         self.id = secrets.token_hex(8)
         self.generations: dict[tuple, Generation] = {}  # by parts.predictor.key
         self.readers: dict = {}
-        self.packages: dict[str, Background] = {}
+        self.packages: dict[tuple[str, int | None], Background] = {}  # by run and moment
         self.last_command = -math.inf  # time.monotonic() when it ended
         self._held: dict[str, TrainingJob] = {}
         self._session = get_script_run_ctx().session_id
