@@ -8,6 +8,7 @@ without Muon. Names decide what is reached: a top-level definition by its name, 
 from __future__ import annotations
 
 import ast
+import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -126,10 +127,16 @@ def _folded(source: str, settings: dict[str, Any], facts: Mapping[str, Any], fix
     """
     unchanging = SimpleNamespace(**{name: value for name, value in settings.items() if name not in _CAN_CHANGE})
     known = dict.fromkeys(_CONFIGS, unchanging) | dict(facts)
-    while found := next(_decided_ifs(ast.parse(source), known, source.split("\n")), None):
-        block, i, value, deciding = found
-        fixed |= deciding
-        source = _without_if(source.split("\n"), block, i, value)
+    while edits := [
+        (*_without_if(source.split("\n"), block, i, value), deciding)
+        for block, i, value, deciding in _decided_ifs(ast.parse(source), known, source.split("\n"))
+    ]:
+        lines, edge = source.split("\n"), math.inf
+        for start, end, branch, deciding in sorted(edits, key=lambda edit: edit[0], reverse=True):
+            if end < edge:  # else another edit is inside: this one is for the next round
+                lines[start - 1 : end], edge = branch, start
+                fixed |= deciding
+        source = "\n".join(lines)
     return source
 
 
@@ -187,8 +194,8 @@ def _value(expression: ast.expr, known: dict[str, Any]) -> Any | None:
         return None
 
 
-def _without_if(lines: list[str], block: list[ast.stmt], i: int, value: bool) -> str:
-    """The lines with the branch that is taken in place of the `if`; without what follows if that branch returns."""
+def _without_if(lines: list[str], block: list[ast.stmt], i: int, value: bool) -> tuple[int, int, list[str]]:
+    """(first line, last line, the branch to write instead) of an `if`, and of what follows if that branch returns."""
     statement, end = block[i], block[i].end_lineno
     kept = statement.body if value else statement.orelse
     branch = ["pass"] if len(block) == 1 else []
@@ -202,7 +209,7 @@ def _without_if(lines: list[str], block: list[ast.stmt], i: int, value: bool) ->
             end = block[-1].end_lineno
     elif branch:
         branch = [" " * statement.col_offset + "pass"]
-    return "\n".join([*lines[: statement.lineno - 1], *branch, *lines[end:]])
+    return statement.lineno, end, branch
 
 
 # ---- what is reached

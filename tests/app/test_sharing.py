@@ -521,7 +521,7 @@ def test_a_run_whose_own_text_is_gone_does_not_keep_the_page_from_opening():
 
 def test_the_curves_the_folder_and_the_command_are_offered(finished_run):
     at = unfold(open_app("train", run=finished_run.id), "take-away")
-    assert {"take-curves", "take-folder"} <= keys(at)
+    wait_until(lambda: {"take-curves", "take-folder"} <= keys(at.run()))
     words = shlex.split(next(code.value for code in at.code if code.value.startswith("python ")))
     assert words[words.index("--block_size") + 1] == str(TINY["block_size"])
 
