@@ -19,6 +19,8 @@ from ..words import literal
 from .disclosure import disclosure
 from .live import live
 
+_BUTTON_PIXELS = 220
+
 
 @dataclass(frozen=True)
 class Package:
@@ -100,7 +102,8 @@ def _downloads(run: Run, packing: Background, was_busy: bool) -> None:
         st.error(literal(packing.problem or "The run could not be packed."), icon=":material/error:")
         return
     package: Package | None = packing.result
-    st.markdown("**Take it home**" + (f", as of step {package.exported:,}" if package and package.exported else ""))
+    step = package.exported if package else None
+    st.markdown("**Take it home**" + (f", as of step {step:,}" if step is not None else ""))
     for name, kind in KINDS.items():
         problem = package.problems.get(name) if package else None
         _file(
@@ -131,15 +134,16 @@ def _downloads(run: Run, packing: Background, was_busy: bool) -> None:
 
 def _file(label: str, data: bytes | None, sentence: str, file_name: str, *, key: str) -> None:
     """A download and a sentence about it; it waits while there is no data."""
-    st.download_button(
-        label,
-        data or b"",
-        file_name=file_name,
-        mime="application/octet-stream",  # a browser would append .txt to plain text
-        key=key,
-        icon=":material/download:",
-        on_click="ignore",
-        disabled=data is None,
-        width="stretch",
-    )
-    st.caption(sentence)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):  # on a phone the sentence is below
+        st.download_button(
+            label,
+            data or b"",
+            file_name=file_name,
+            mime="application/octet-stream",  # a browser would append .txt to plain text
+            key=key,
+            icon=":material/download:",
+            on_click="ignore",
+            disabled=data is None,
+            width=_BUTTON_PIXELS,
+        )
+        st.caption(sentence)
