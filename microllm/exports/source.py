@@ -198,7 +198,7 @@ def _without_if(lines: list[str], block: list[ast.stmt], i: int, value: bool) ->
     """(first line, last line, the branch to write instead) of an `if`, and of what follows if that branch returns."""
     statement, end = block[i], block[i].end_lineno
     kept = statement.body if value else statement.orelse
-    branch = ["pass"] if len(block) == 1 else []
+    branch = [" " * statement.col_offset + "pass"] if len(block) == 1 else []
     if kept:
         first = kept[0].lineno
         while first - 1 > statement.lineno and lines[first - 2].lstrip().startswith("#"):
@@ -207,8 +207,6 @@ def _without_if(lines: list[str], block: list[ast.stmt], i: int, value: bool) ->
         branch = [line[inward:] for line in lines[first - 1 : kept[-1].end_lineno]]
         if isinstance(kept[-1], ast.Return | ast.Raise):
             end = block[-1].end_lineno
-    elif branch:
-        branch = [" " * statement.col_offset + "pass"]
     return statement.lineno, end, branch
 
 

@@ -540,9 +540,9 @@ def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
 
 
 def test_the_curves_have_a_row_a_step(finished_run):
-    from microllm.ui.parts.take_away import pack
+    from microllm.ui.parts.take_away import Package, pack
 
-    package = pack(finished_run)
+    pack(finished_run, package := Package())
     assert package.step == 20
-    assert len(list(csv.reader(io.StringIO(package.curves)))) == 22
+    assert len(list(csv.reader(io.StringIO(package.curves.decode())))) == 22
     assert set(PRESETS) >= {finished_run.read_info().preset}

@@ -20,7 +20,7 @@ def downloads(run):
     """A page with its downloads open and packed."""
     at = open_app("train", run=run.id)
     at.session_state["take-away"] = True
-    making.wait_until(lambda: "take-folder" in keys(at.run()))
+    making.wait_until(lambda: "export-folder" in keys(at.run()))
     assert not at.exception
     return at
 
@@ -31,10 +31,15 @@ def test_every_kind_of_export_is_offered_with_a_sentence(run):
     assert all(kind.sentence in said(at) for kind in KINDS.values())
 
 
+def packed(run, moment=None):
+    take_away.pack(run, package := take_away.Package(), moment)
+    return package
+
+
 def test_exports_are_of_the_moment_on_show(run):
-    package = take_away.pack(run, 8)
+    package = packed(run, 8)
     assert package.exported == 8
-    assert package.exports["script"] != take_away.pack(run).exports["script"]
+    assert package.exports["script"] != packed(run).exports["script"]
     assert package.step == 20  # the curves are whole
 
 
@@ -42,12 +47,11 @@ def test_a_kind_that_a_run_cannot_have_says_why(run):
     child = fork(run, 20, owner_key=KEY, max_steps=30)
     at = downloads(child)
     assert "export-script" not in keys(at)
-    assert "export-folder" in keys(at)
     assert run.read_info().name in said(at)
 
 
 def test_a_run_that_has_no_weights_yet_offers_its_records_only():
-    package = take_away.pack(new_run())
+    package = packed(new_run())
     assert package.exports == {}
     assert package.problems.keys() == KINDS.keys()
     assert package.folder

@@ -31,7 +31,7 @@ RUNS = {  # all settings that change the program; in float32 unless they say oth
     "the article": {"preset": "article"},
     "the default": {},
     "rotary": {"preset": "long", "dropout": 0.2},
-    "no positions": {"position": "none", "silenced": "1.2 2.1", "n_layer": 2, "lookback": 2, "threads": 2},
+    "no positions": {"position": "none", "silenced": "1.2 2.1", "n_layer": 2, "lookback": 2},
     "no mask": {"causal": False, "activation": "relu", "optimizer": "adamw", "warmup_steps": 5, "stop_at_loss": 3.3},
     "bfloat16": {"precision": "bfloat16", "initialization": "torch", "seed": 7},
 }
@@ -117,7 +117,8 @@ def test_a_script_carries_only_the_code_of_its_settings():
 
 
 def test_the_settings_are_plain_values_and_those_without_other_code_are_called_fixed():
-    lines = script(new_run(preset="article", n_layer=2), 0).splitlines()
+    lines = script(new_run(preset="article", n_layer=2, threads=3), 0).splitlines()
+    assert "THREADS = 3" in lines
     (n_layer,) = (line for line in lines if line.startswith("    n_layer:"))
     (optimizer,) = (line for line in lines if line.startswith("    optimizer:"))
     assert n_layer.startswith("    n_layer: int = 2  # ") and "(fixed)" not in n_layer

@@ -22,34 +22,37 @@ from .live import live
 _BUTTON_PIXELS = 220
 
 
-@dataclass(frozen=True)
+@dataclass
 class Package:
-    """The downloads of a run: curves and folder as they were at `step`, and its exports at the snapshot `exported`."""
+    """The downloads of a run, which appear one after another: see `pack`."""
 
-    step: int
-    curves: str
-    folder: bytes
+    step: int | None = None
+    """The last step of the curves and of the folder."""
+    curves: bytes | None = None
+    folder: bytes | None = None
     exported: int | None = None
+    """The step of the snapshot that was exported."""
     exports: dict[str, bytes] = field(default_factory=dict)
     """The file of each kind of export (see exports.KINDS)."""
     problems: dict[str, str] = field(default_factory=dict)
     """Why there is no file of some kinds: a sentence for each."""
 
 
-def pack(run: Run, moment: int | None = None, *, names_parent: bool = True) -> Package:
-    """The downloads of a run as it is now, exported at the snapshot `moment` (None: the newest).
+def pack(run: Run, package: Package, moment: int | None = None, *, names_parent: bool = True) -> None:
+    """Put the downloads of a run as it is now into `package`, exported at the snapshot `moment` (None: the newest).
 
     Raises OSError and RunProblem.
     """
-    last, folder = run.history.read().last, archive.folder_zip(run, names_parent=names_parent)
-    exports, problems, exported = {}, {}, None
+    last = run.history.read().last
+    package.step = last["step"] if last else 0
+    package.curves = export.curves_csv(run).encode("utf-8")
+    package.folder = archive.folder_zip(run, names_parent=names_parent)
     for name, kind in KINDS.items():
         try:
-            exported = run.snapshot_called(moment)
-            exports[name] = kind.make_file(run, exported)
+            package.exported = run.snapshot_called(moment)
+            package.exports[name] = kind.make_file(run, package.exported)
         except (RunProblem, WeightsProblem) as problem:
-            problems[name] = str(problem)
-    return Package(last["step"] if last else 0, export.curves_csv(run), folder, exported, exports, problems)
+            package.problems[name] = str(problem)
 
 
 def take_away(view: View) -> None:
@@ -66,12 +69,14 @@ def take_away(view: View) -> None:
     knows_parent = ownership.knows_parent()
     if (run.id, moment) not in packages:
         packages.clear()
-        packages[run.id, moment] = Background(lambda _: pack(run, moment, names_parent=knows_parent))
-    packing = packages[run.id, moment]
+        package = Package()
+        work = Background(lambda _: pack(run, package, moment, names_parent=knows_parent))
+        packages[run.id, moment] = package, work
+    package, packing = packages[run.id, moment]
     packing.wait(0.2)  # seconds: most are packed by then
     with place:
         is_busy = packing.is_busy
-        live(lambda shown: _downloads(shown.run, packing, is_busy), 0.3, key="packing", when=is_busy)
+        live(lambda shown: _downloads(shown.run, package, packing, is_busy), 0.3, key="packing", when=is_busy)
         try:
             command, caveats = export.command_line(run, names_parent=knows_parent), export.caveats(run)
         except RunProblem as problem:
@@ -94,42 +99,45 @@ def take_away(view: View) -> None:
             st.caption(literal(sentence))
 
 
-def _downloads(run: Run, packing: Background, was_busy: bool) -> None:
-    """The files, or buttons that wait for them."""
+def _downloads(run: Run, package: Package, packing: Background, was_busy: bool) -> None:
+    """The files, and buttons that wait for theirs."""
     if was_busy and not packing.is_busy:
         st.rerun()  # ends the timer
-    if packing.result is None and not packing.is_busy:
+    if packing.error:
         st.error(literal(packing.problem or "The run could not be packed."), icon=":material/error:")
         return
-    package: Package | None = packing.result
-    step = package.exported if package else None
-    st.markdown("**Take it home**" + (f", as of step {step:,}" if step is not None else ""))
+    st.markdown(f"**Take it home**{_as_of(package.exported)}")
     for name, kind in KINDS.items():
-        problem = package.problems.get(name) if package else None
+        problem = package.problems.get(name)
+        ending = kind.ending or "zip"
         _file(
-            f"{kind.label} (.{kind.ending or 'zip'})",
-            package.exports.get(name) if package else None,
+            f"{kind.label} (.{ending})",
+            package.exports.get(name),
             literal(problem) if problem else kind.sentence,
-            export.file_name(run, kind.ending or "zip", name),
+            export.file_name(run, ending, name),
             key=f"export-{name}",
         )
-    st.markdown("**The records of the run**" + (f", up to step {package.step:,}" if package else ""))
+    st.markdown(f"**The records of the run**{_as_of(package.step)}")
     _file(
         "Curves (.csv)",
-        package.curves.encode() if package else None,
+        package.curves,
         "One row per step, with losses in nats and in bits per character.",
         export.file_name(run, "csv"),
         key="take-curves",
     )
-    size = len(package.folder) if package else archive.folder_bytes(run)
+    size = archive.folder_bytes(run) if package.folder is None else len(package.folder)
     _file(
         f"Whole run (.zip) · {size / 1e6:,.1f} MB",
-        package.folder if package else None,
+        package.folder,
         "The settings, the curves and the weights of every snapshot: another MicroLLM can open it.",
         export.file_name(run, "zip"),
         key="take-folder",
     )
     st.caption("None of these files contains the text.")
+
+
+def _as_of(step: int | None) -> str:
+    return "" if step is None else f", as of step {step:,}"
 
 
 def _file(label: str, data: bytes | None, sentence: str, file_name: str, *, key: str) -> None:
