@@ -1,4 +1,4 @@
-"""The command line: `python -m microllm train`, `generate` and `runs`."""
+"""The command line: `python -m microllm train`, `generate`, `runs` and `export`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .data.builtin import TRANSFORMS
 from .data.decode import ENCODINGS
 from .data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from .environment import home, home_is_temporary, only_read, process_count, requested_home, runs_dir
+from .exports import command
 
 # importing torch takes over a second, which `--help` need not wait for: each command imports what it uses
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _run_command(arguments: list[str] | None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m microllm", description="Train a small language model from scratch.")
-    commands = parser.add_subparsers(required=True, metavar="train | generate | runs")
+    commands = parser.add_subparsers(required=True, metavar="train | generate | runs | export")
 
     train = commands.add_parser("train", help="train a model and write a run folder")
     train.set_defaults(command=_train)
@@ -121,8 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument(
         "--new_key", metavar="ID", help="print a new owner's link to this run; the key in the old link becomes invalid"
     )
-    for command in commands.choices.values():
-        command.add_argument("--runs_dir", metavar="DIR", help="the folder of runs (default: runs in MICROLLM_HOME)")
+    command.add_to(commands)
+    for each in commands.choices.values():
+        each.add_argument("--runs_dir", metavar="DIR", help="the folder of runs (default: runs in MICROLLM_HOME)")
     return parser
 
 
@@ -308,15 +310,11 @@ def _generate(options: argparse.Namespace) -> int:
 
     from .inference import generate, stream
     from .jobs.samples import default_prompt
-    from .runs.info import RunProblem
     from .runs.run import Run
     from .sample import Sampling
 
     run = Run.open(options.run)
-    newest, steps = run.newest_snapshot(), run.list_snapshots()
-    step = newest if options.step is None else options.step
-    if step not in steps:
-        raise RunProblem(f"{run.read_info().name} has no weights of step {step}, only of {', '.join(map(str, steps))}.")
+    step = run.snapshot_called(options.step)
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
     if problem := sampling.problem():
         raise ValueError(problem)

@@ -10,26 +10,26 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {}
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
 """By name, in the order in which they are offered."""
 
 
-def activation(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def activation(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
     """Offer a function as an activation, under its own name."""
     ACTIVATIONS[function.__name__] = function
     return function
 
 
 @activation
-def relu(x: Tensor) -> Tensor:
+def relu(x: torch.Tensor) -> torch.Tensor:
     """Negative numbers become zero, as in the article."""
     return x.relu()
 
 
 @activation
-def relu2(x: Tensor) -> Tensor:
+def relu2(x: torch.Tensor) -> torch.Tensor:
     """Negative numbers become zero, others are squared (So et al. 2021, Primer)."""
     return x.relu().square()
 

@@ -370,17 +370,17 @@ class MicroLLM(nn.Module):
         `before` (B, P) are the tokens of the context before idx. The vectors of the previous `lookback` characters are
         added to each one's own (as in the window of Bengio et al. 2003).
         """
-        T = idx.shape[1]
-        x, k = self.token_embedding(idx), self.config.lookback
-        start = before.shape[1] if before is not None else 0
-        if k:
+        x = self.token_embedding(idx)
+        if self.config.lookback:
+            T, k = idx.shape[1], self.config.lookback
             seen = idx if before is None else torch.cat([before[:, -k:], idx], dim=1)
             seen = F.pad(seen, (k + T - seen.shape[1], 0), value=self.vocab_size)
             previous = seen[:, :-1].unfold(1, k, 1)  # the tokens k, ..., 1 positions back   (B, T, k)
             table = torch.arange(k, device=idx.device) * (self.vocab_size + 1)
             x = x + self.lookback_embedding(previous + table).sum(dim=2)
         if self.config.position == "learned":
-            x = x + self.position_embedding.weight[start : start + T]
+            start = before.shape[1] if before is not None else 0
+            x = x + self.position_embedding.weight[start : start + idx.shape[1]]
         return self.dropout(x)
 
     def forward(

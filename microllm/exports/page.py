@@ -11,10 +11,13 @@ import torch
 from ..jobs.samples import default_prompt
 from ..model import RELATIVE_SCALE, MicroLLM
 from ..plots.loss_svg import loss_svg
+from ..runs.info import RunProblem
 from ..runs.run import Run
 from ..tokenizer import CharTokenizer, visible_alone
 from ..ui.words import choices
 from .document import data, document, escaped, named, origin, terms
+
+_ACTIVATIONS = ("relu", "relu2")  # that model.js knows
 
 SENTENCE = "the cat and the dog and the cat"
 """In it heads find repetitions. It is shown if the model knows its characters."""
@@ -26,6 +29,8 @@ def page(run: Run, step: int) -> str:
     Raises weights.WeightsProblem, and RunProblem.
     """
     info, model = run.read_info(), run.model_at(step)
+    if info.model.activation not in _ACTIVATIONS:
+        raise RunProblem(f"The web page does not know the activation {info.model.activation} (model.js).")
     prompt, vocab = default_prompt(run), run.tokenizer.vocab
     tensors = {name: tensor.float().flatten() for name, tensor in model.state_dict().items()}
     about = {

@@ -32,9 +32,10 @@ _COLUMNS = {  # column of the CSV: (column of the history, factor)
 }
 
 
-def file_name(run: Run, ending: str) -> str:
-    """A file name that is valid on every system, made from the name of the run."""
-    return f"{re.sub('[^a-z0-9]+', '-', run.read_info().name.lower()).strip('-')[:60] or run.id}.{ending}"
+def file_name(run: Run, ending: str, kind: str = "") -> str:
+    """A file name that is valid on every system, made from the name of the run and the `kind` of file."""
+    name = re.sub("[^a-z0-9]+", "-", run.read_info().name.lower()).strip("-")[:60] or run.id
+    return f"{name}-{kind}.{ending}" if kind else f"{name}.{ending}"
 
 
 def curves_csv(run: Run) -> str:
@@ -67,7 +68,7 @@ def command_line(run: Run, *, names_parent: bool = True) -> str:
         flags = {"preset": preset}
         flags |= {name: value for name, value in flat(info.model, info.train).items() if value != usual[name]}
     if not (parent and parent.goes_on):
-        flags["text"] = _sources(info.text)
+        flags["text"] = sources(info.text)
         if info.text.encoding is not None:
             flags["encoding"] = info.text.encoding
         if info.text.how != "none" and not is_pasted(info.text):
@@ -88,14 +89,14 @@ def caveats(run: Run) -> list[str]:
     if info.parent:
         sentences.append(f"It starts from the weights of {info.parent.name}, which must exist on that machine.")
     if not (info.parent and info.parent.goes_on):
-        sources = _sources(info.text)
+        names = sources(info.text)
         if is_pasted(info.text):
             sentences.append(
                 "You pasted the text: as the owner of the run you can download it, and run the command in its folder."
             )
-        elif any(source.startswith("./") for source in sources):
+        elif any(name.startswith("./") for name in names):
             sentences.append("You used your own text: replace its name by the path of the file on that machine.")
-        if "-" in sources:
+        if "-" in names:
             sentences.append("You sent your own text to standard input: send it again.")
     if changes := run.history.changes():
         steps = ", ".join(f"{change['step']:,}" for change in changes[:3]) + (" …" if len(changes) > 3 else "")
@@ -105,7 +106,7 @@ def caveats(run: Run) -> list[str]:
     return sentences
 
 
-def _sources(text: Text) -> list[str]:
+def sources(text: Text) -> list[str]:
     """The names of this text on the command line. Runs of earlier versions only have `name`."""
     names = {text.name: key for key, text in PUBLIC_TEXTS.items()}
     return text.sources or [names.get(text.name) or f"./{text.name}"]

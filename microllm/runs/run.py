@@ -204,6 +204,14 @@ class Run:
             raise RunProblem(f"{self.read_info().name} has no weights yet.")
         return steps[-1]
 
+    def snapshot_called(self, step: int | None) -> int:
+        """The step of the snapshot that a person asks for; None is the newest. Raises RunProblem if there is none."""
+        newest, steps = self.newest_snapshot(), self.list_snapshots()
+        if step is not None and step not in steps:
+            known = ", ".join(map(str, steps))
+            raise RunProblem(f"{self.read_info().name} has no weights of step {step}, only of {known}.")
+        return newest if step is None else step
+
     def model_at(self, step: int) -> MicroLLM:
         """The model of a snapshot, in eval mode. Raises weights.WeightsProblem."""
         return load_weights(self._snapshot_path(step), self.read_info().model, self.tokenizer.vocab_size)

@@ -521,7 +521,7 @@ def test_a_run_whose_own_text_is_gone_does_not_keep_the_page_from_opening():
 
 def test_the_curves_the_folder_and_the_command_are_offered(finished_run):
     at = unfold(open_app("train", run=finished_run.id), "take-away")
-    assert {"take-curves", "take-folder"} <= keys(at)
+    wait_until(lambda: {"take-curves", "take-folder"} <= keys(at.run()))
     words = shlex.split(next(code.value for code in at.code if code.value.startswith("python ")))
     assert words[words.index("--block_size") + 1] == str(TINY["block_size"])
 
@@ -530,7 +530,9 @@ def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
     from microllm.ui.parts import take_away
 
     packed = []
-    monkeypatch.setattr(take_away, "pack", lambda run: packed.append(run) or take_away.Package(1, "a,b", b"zip"))
+    monkeypatch.setattr(
+        take_away, "pack", lambda run, *_, **__: packed.append(run) or take_away.Package(1, "a,b", b"zip")
+    )
     at = unfold(open_app("train", run=finished_run.id), "take-away")
     for n_embd in (32, 64):
         at.select_slider(key="knob-n_embd").set_value(n_embd).run()
@@ -538,9 +540,9 @@ def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):
 
 
 def test_the_curves_have_a_row_a_step(finished_run):
-    from microllm.ui.parts.take_away import pack
+    from microllm.ui.parts.take_away import Package, pack
 
-    package = pack(finished_run)
+    pack(finished_run, package := Package())
     assert package.step == 20
-    assert len(list(csv.reader(io.StringIO(package.curves)))) == 22
+    assert len(list(csv.reader(io.StringIO(package.curves.decode())))) == 22
     assert set(PRESETS) >= {finished_run.read_info().preset}

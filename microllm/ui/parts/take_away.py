@@ -1,58 +1,82 @@
-"""Download a run: curves as CSV, the folder as a zip, the command that repeats it."""
+"""Download a run: as a script, a notebook or weights; its curves as CSV, its folder as a zip; the command for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import streamlit as st
 
 from ...data.texts import PASTED
+from ...exports import KINDS
 from ...jobs.background import Background
 from ...runs import archive, export
 from ...runs.info import RunProblem
 from ...runs.run import Run
+from ...runs.weights import WeightsProblem
 from ..state import ownership, window
 from ..state.view import View
 from ..words import literal
 from .disclosure import disclosure
 from .live import live
 
+_BUTTON_PIXELS = 220
 
-@dataclass(frozen=True)
+
+@dataclass
 class Package:
-    """The downloads of a run, as it was at a step."""
+    """The downloads of a run, which appear one after another: see `pack`."""
 
-    step: int
-    curves: str
-    folder: bytes
+    step: int | None = None
+    """The last step of the curves and of the folder."""
+    curves: bytes | None = None
+    folder: bytes | None = None
+    exported: int | None = None
+    """The step of the snapshot that was exported."""
+    exports: dict[str, bytes] = field(default_factory=dict)
+    """The file of each kind of export (see exports.KINDS)."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """Why there is no file of some kinds: a sentence for each."""
 
 
-def pack(run: Run, names_parent: bool = True) -> Package:
-    """The curves and the folder (see archive.folder_zip) of a run as it is now. Raises OSError and RunProblem."""
-    last, folder = run.history.read().last, archive.folder_zip(run, names_parent=names_parent)
-    return Package(last["step"] if last else 0, export.curves_csv(run), folder)
+def pack(run: Run, package: Package, moment: int | None = None, *, names_parent: bool = True) -> None:
+    """Put the downloads of a run as it is now into `package`, exported at the snapshot `moment` (None: the newest).
+
+    Raises OSError and RunProblem.
+    """
+    last = run.history.read().last
+    package.step = last["step"] if last else 0
+    package.curves = export.curves_csv(run).encode("utf-8")
+    package.folder = archive.folder_zip(run, names_parent=names_parent)
+    for name, kind in KINDS.items():
+        try:
+            package.exported = run.snapshot_called(moment)
+            package.exports[name] = kind.make_file(run, package.exported)
+        except (RunProblem, WeightsProblem) as problem:
+            package.problems[name] = str(problem)
 
 
 def take_away(view: View) -> None:
-    """The downloads of the displayed run, collapsed. Not for a part that ticks.
+    """The downloads of the displayed run at the displayed moment, collapsed. Not for a part that ticks.
 
     Opening them packs them in the background, and they are kept until they are closed. (Streamlit can also make a
     download on a click, but deletes it at the second tick of any window after that, downloaded or not.)
     """
-    run, packages = view.run, window.window().packages
+    run, moment, packages = view.run, view.moment, window.window().packages
     place = disclosure("Download", key="take-away")
     if place is None:
         packages.clear()
         return
     knows_parent = ownership.knows_parent()
-    if run.id not in packages:
+    if (run.id, moment) not in packages:
         packages.clear()
-        packages[run.id] = Background(lambda _: pack(run) if knows_parent else pack(run, names_parent=False))
-    packing = packages[run.id]
+        package = Package()
+        work = Background(lambda _: pack(run, package, moment, names_parent=knows_parent))
+        packages[run.id, moment] = package, work
+    package, packing = packages[run.id, moment]
     packing.wait(0.2)  # seconds: most are packed by then
     with place:
         is_busy = packing.is_busy
-        live(lambda shown: _downloads(shown.run, packing, is_busy), 0.3, key="packing", when=is_busy)
+        live(lambda shown: _downloads(shown.run, package, packing, is_busy), 0.3, key="packing", when=is_busy)
         try:
             command, caveats = export.command_line(run, names_parent=knows_parent), export.caveats(run)
         except RunProblem as problem:
@@ -75,38 +99,59 @@ def take_away(view: View) -> None:
             st.caption(literal(sentence))
 
 
-def _downloads(run: Run, packing: Background, was_busy: bool) -> None:
-    if packing.is_busy:
-        st.caption(f"Packing about {archive.folder_bytes(run) / 1e6:,.1f} MB …")
-        return
-    if was_busy:
+def _downloads(run: Run, package: Package, packing: Background, was_busy: bool) -> None:
+    """The files, and buttons that wait for theirs."""
+    if was_busy and not packing.is_busy:
         st.rerun()  # ends the timer
-    if packing.result is None:
+    if packing.error:
         st.error(literal(packing.problem or "The run could not be packed."), icon=":material/error:")
         return
-    package: Package = packing.result
-    st.download_button(
-        "Curves (CSV)",
+    st.markdown(f"**Take it home**{_as_of(package.exported)}")
+    for name, kind in KINDS.items():
+        problem = package.problems.get(name)
+        ending = kind.ending or "zip"
+        _file(
+            f"{kind.label} (.{ending})",
+            package.exports.get(name),
+            literal(problem) if problem else kind.sentence,
+            export.file_name(run, ending, name),
+            key=f"export-{name}",
+        )
+    st.markdown(f"**The records of the run**{_as_of(package.step)}")
+    _file(
+        "Curves (.csv)",
         package.curves,
-        file_name=export.file_name(run, "csv"),
-        mime="text/csv",
+        "One row per step, with losses in nats and in bits per character.",
+        export.file_name(run, "csv"),
         key="take-curves",
-        icon=":material/table_chart:",
-        on_click="ignore",
-        width="stretch",
     )
-    st.download_button(
-        f"Whole run (zip) · {len(package.folder) / 1e6:,.1f} MB",
+    size = archive.folder_bytes(run) if package.folder is None else len(package.folder)
+    _file(
+        f"Whole run (.zip) · {size / 1e6:,.1f} MB",
         package.folder,
-        file_name=export.file_name(run, "zip"),
-        mime="application/zip",
+        "The settings, the curves and the weights of every snapshot: another MicroLLM can open it.",
+        export.file_name(run, "zip"),
         key="take-folder",
-        icon=":material/folder_zip:",
-        on_click="ignore",
-        width="stretch",
     )
-    st.caption(
-        f"At step {package.step:,}. The CSV has one row per step, with losses in nats and in bits per character. The "
-        "zip has the settings, the curves and the weights of every snapshot, and can be opened in another MicroLLM. "
-        "It does not contain the text."
-    )
+    st.caption("None of these files contains the text.")
+
+
+def _as_of(step: int | None) -> str:
+    return "" if step is None else f", as of step {step:,}"
+
+
+def _file(label: str, data: bytes | None, sentence: str, file_name: str, *, key: str) -> None:
+    """A download and a sentence about it; it waits while there is no data."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):  # on a phone the sentence is below
+        st.download_button(
+            label,
+            data or b"",
+            file_name=file_name,
+            mime="application/octet-stream",  # a browser would append .txt to plain text
+            key=key,
+            icon=":material/download:",
+            on_click="ignore",
+            disabled=data is None,
+            width=_BUTTON_PIXELS,
+        )
+        st.caption(sentence)

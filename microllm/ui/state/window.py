@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from typing import Any
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -23,7 +24,7 @@ class Window:
         self.id = secrets.token_hex(8)
         self.generations: dict[tuple, Generation] = {}  # by parts.predictor.key
         self.readers: dict = {}
-        self.packages: dict[str, Background] = {}
+        self.packages: dict[tuple[str, int | None], tuple[Any, Background]] = {}  # by run and moment: parts.take_away
         self.last_command = -math.inf  # time.monotonic() when it ended
         self._held: dict[str, TrainingJob] = {}
         self._session = get_script_run_ctx().session_id

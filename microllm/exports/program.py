@@ -1,0 +1,156 @@
+"""A run as a program in sections, from which the script, the notebook and the program of the folder are written."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from ..config import LIVE, TrainConfig
+from ..data.builtin import BUILTIN_TEXTS
+from ..data.published import PUBLISHED_TEXTS
+from ..runs.export import is_pasted, sources
+from ..runs.history import replayed
+from ..runs.info import RunProblem
+from ..runs.run import Run
+from .origin import origin
+from .source import program
+
+_ENCODINGS = ("utf-8", "utf-16", "utf-16-be", "cp1252", "latin-1", "utf-32")  # that are detected
+_COLUMNS = 120
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a program: what it is about in two sentences, and its code."""
+
+    title: str
+    about: str
+    code: str
+
+
+_ABOUT = {  # title: (what it is about, modules)
+    "The settings": (
+        "Every setting of the run, as a plain value that you can change. Only what is called fixed has to stay: the "
+        "code for other values is left out.",
+        ("exports.programs.facts", "config"),
+    ),
+    "Characters and numbers": (
+        "A model computes with numbers, so every different character of the text gets one, its id. The list of "
+        "characters in the order of their ids is the vocabulary.",
+        ("tokenizer",),
+    ),
+    "The data": (
+        "The first 90 % of the text is for training; the rest is held out, to measure the loss on text that the model "
+        "never saw. A batch is some random windows of the text, and its targets are the same windows one character on.",
+        ("corpus",),
+    ),
+    "The model": (
+        "A Transformer: each block lets every character gather what it needs from those before it (attention), then "
+        "processes that (the feed-forward network). In the comments B is the batch size, T the characters of a window, "
+        "C = n_embd, H = n_head, D = C / H and V the size of the vocabulary.",
+        ("activations", "model"),
+    ),
+    "The optimizer": (
+        "The gradient says for every weight in which direction the loss falls. The optimizer decides how far to move "
+        "it; the learning rate is the scale of that step.",
+        ("optim",),
+    ),
+    "The training loop": (
+        "One step: predict a batch, compute the loss, its gradients, and update the weights. All randomness of a step "
+        "comes from the seed and the number of the step, so the same seed gives the same run.",
+        ("train",),
+    ),
+    "Writing": (
+        "The model gives a probability for every next character. One is drawn, appended to the text, and the model is "
+        "asked again.",
+        ("sample", "inference"),
+    ),
+    "The text": (
+        "The text is not in this file: it is read, made or downloaded, and prepared as it was for the run. Its SHA-256 "
+        "shows whether it is the same.",
+        ("data.boilerplate", "data.builtin", "exports.programs.text"),
+    ),
+}
+
+
+def training_program(run: Run, step: int, roots: Iterable[str]) -> tuple[str, list[Section]]:
+    """(the beginning of a program that trains as `run` did, its sections), with all that `roots` need.
+
+    The beginning has the origin, the imports and the facts of the run. A last section "The run" has the code of
+    programs/train.py. Raises RunProblem for a fork.
+    """
+    info = run.read_info()
+    if info.parent:
+        raise RunProblem(
+            f"{info.name} is a fork: it began with the weights of {info.parent.name} at step {info.parent.step:,}, "
+            "which no program alone can repeat. Export that run, or the weights of this one."
+        )
+    changes = [
+        {name: value for name, value in change.items() if name in ("step", "max_steps", *LIVE)}
+        for change in run.history.changes()
+    ]
+    train = replayed(info.train, run.history.changes(), 0)
+    facts = _facts_of_text(run) | {
+        "THREADS": info.threads,
+        "LIVE_CHANGES": [change for change in changes if change["step"] > 0],
+    }
+    about = _ABOUT | {"The run": ("Read the text, train, and write a sample. Run it again: all is the same.", _ENDS)}
+    return _sections(run, step, about, roots, train, facts)
+
+
+_ENDS = ("exports.programs.train",)
+
+
+def writing_program(run: Run, step: int) -> tuple[str, list[Section]]:
+    """(the beginning of a program that writes with the weights of a folder, its sections)."""
+    about = {
+        "The settings": ("The settings of the model. Those in config.json count, as the weights do.", ("config",)),
+        **{title: _ABOUT[title] for title in ("Characters and numbers", "The model", "Writing")},
+        "The program": ("It reads the files beside it and writes text.", ("exports.programs.generate",)),
+    }
+    return _sections(run, step, about, ["main"], run.read_info().train, {})
+
+
+def _sections(
+    run: Run, step: int, about: dict[str, tuple[str, tuple[str, ...]]], roots: Iterable[str], train: TrainConfig, facts
+) -> tuple[str, list[Section]]:
+    modules = [module for _, its in about.values() for module in its]
+    written = program(modules, roots, run.read_info().model, train, facts)
+    found = [
+        Section(title, sentences, "\n\n\n".join(filter(None, (written.code[module] for module in its))))
+        for title, (sentences, its) in about.items()
+    ]
+    beginning = f"{comment(origin(run, step).sentence)}\n\nfrom __future__ import annotations\n\n{written.imports}"
+    return beginning, [section for section in found if section.code]
+
+
+def comment(text: str) -> str:
+    """Some sentences as lines of comments."""
+    return textwrap.fill(text, _COLUMNS, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+
+
+def _facts_of_text(run: Run) -> dict[str, Any]:
+    """The constants of programs/facts.py that say how to get the text of the run again."""
+    text = run.read_info().text
+    names = sources(text)
+    key = names[0] if len(names) == 1 else ""
+    published = PUBLISHED_TEXTS.get(key)
+    encodings = ("utf-8",) if published else (text.encoding,) if text.encoding else _ENCODINGS
+    if text.encoding == "utf-16":
+        encodings = ("utf-16", "utf-16-be")
+    return {
+        "TEXT_NAME": text.name,
+        "TEXT_SHA256": text.sha256,
+        "TEXT_FILES": " ".join("standard input" if name == "-" else PurePath(name).name for name in names),
+        "ENCODINGS": encodings,
+        "MAY_HAVE_LICENSE": not (published and published.sha256) and key not in BUILTIN_TEXTS,
+        "TRANSFORM": "none" if is_pasted(text) else text.how,  # a pasted text is kept as it was modified
+        "FIRST": None if is_pasted(text) else text.first,
+        "BUILT_IN": key if key in BUILTIN_TEXTS else "",
+        "BUILT_IN_CHARACTERS": BUILTIN_TEXTS[key].length if key in BUILTIN_TEXTS else 0,
+        "ADDRESSES": published.addresses if published else (),
+        "DOWNLOAD": published.file if published else "",
+    }

@@ -1,0 +1,62 @@
+"""The end of `generate.py`: a model from the files beside it, and text from the model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ...config import ModelConfig
+from ...inference import stream
+from ...model import MicroLLM
+from ...sample import Sampling
+from ...tokenizer import CharTokenizer
+
+FOLDER = Path(__file__).parent
+
+
+def load_tokenizer() -> CharTokenizer:
+    """The tokenizer: the characters in the order of their ids."""
+    return CharTokenizer(json.loads((FOLDER / "vocab.json").read_text("utf-8")))
+
+
+def load_model() -> MicroLLM:
+    """The model with the weights of the named step, ready to write."""
+    config = json.loads((FOLDER / "config.json").read_text("utf-8"))
+    model = MicroLLM(ModelConfig(**config["model"]), config["vocab_size"], device="meta")
+    model.load_state_dict(load_file(FOLDER / "model.safetensors"), assign=True)
+    return model.eval()
+
+
+def main() -> None:
+    """The command line of this file."""
+    tokenizer = load_tokenizer()
+    letter = next(filter(str.isalpha, tokenizer.vocab), tokenizer.vocab[0])
+    parser = argparse.ArgumentParser(description="Write text with the model in this folder.")
+    parser.add_argument("--prompt", default=letter, help="the text to continue (default: a letter)")
+    parser.add_argument("--length", type=int, default=400, help="the number of characters to write")
+    parser.add_argument("--temperature", type=float, default=0.8)
+    parser.add_argument("--top_k", type=int, default=0)
+    parser.add_argument("--top_p", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    sys.stdout.reconfigure(errors="replace")  # a terminal may lack some characters
+    torch.set_num_threads(1)  # more only pay for large models
+    sampling = Sampling(options.temperature, options.top_k, options.top_p)
+    try:
+        idx = torch.tensor([tokenizer.encode(options.prompt)], dtype=torch.long)
+        written = stream(load_model(), idx, options.length, sampling, options.seed)
+        print(options.prompt, end="")
+        for chosen in written:
+            print(tokenizer.decode(chosen), end="", flush=True)
+    except ValueError as error:
+        parser.error(str(error))
+    print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The text of a run again: from files, from a download, or made here; prepared as it was for the run."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+from ...data.boilerplate import books
+from ...data.builtin import drawing_room, transform, words_twice
+from .facts import (
+    ADDRESSES,
+    BUILT_IN,
+    BUILT_IN_CHARACTERS,
+    DOWNLOAD,
+    ENCODINGS,
+    FIRST,
+    MAY_HAVE_LICENSE,
+    TEXT_FILES,
+    TEXT_NAME,
+    TEXT_SHA256,
+    TRANSFORM,
+)
+
+
+def load_text(files: list[str]) -> str:
+    """The text to train on. It says so if `files` hold another text than the run learned.
+
+    Raises OSError, and ValueError if the text has to be given as files.
+    """
+    if BUILT_IN == "drawing-room" and not files:
+        return prepared(drawing_room(BUILT_IN_CHARACTERS))
+    if BUILT_IN == "words-twice" and not files:
+        return prepared(words_twice(BUILT_IN_CHARACTERS))
+    if ADDRESSES and not files:
+        files = [download()]
+    if not (BUILT_IN or ADDRESSES or files):
+        raise ValueError(f"The text is not in this file: give it with --text FILE (it was {TEXT_FILES}).")
+    texts = (prepared(joined(files, encoding)) for encoding in ENCODINGS)
+    first = next(texts)
+    for text in (first, *texts):
+        if hashlib.sha256(text.encode("utf-8")).hexdigest() == TEXT_SHA256:
+            return text
+    print(f"This is not the text that the run learned ({TEXT_NAME}), so the losses will differ.", file=sys.stderr)
+    return first
+
+
+def joined(files: list[str], encoding: str) -> str:
+    """The text of some files, each starting on a new line."""
+    *before, last = (read_file(file, encoding) for file in files)
+    return "".join([*(text if text.endswith("\n") else f"{text}\n" for text in before), last])
+
+
+def read_file(file: str, encoding: str) -> str:
+    """The text of a file with LF line ends, without the header and the license of Project Gutenberg."""
+    text = Path(file).read_bytes().decode(encoding, "replace")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if MAY_HAVE_LICENSE:
+        found, _ = books(text.encode("utf-8"))
+        text = text if found is None else b"\n\n".join(found).decode("utf-8").strip()
+    return text
+
+
+def prepared(text: str) -> str:
+    """The part of the text that the run used, modified as it was."""
+    if TRANSFORM == "none":
+        return text[:FIRST]
+    return transform(text, TRANSFORM, FIRST)
+
+
+def download() -> str:
+    """The name of the file with the text, downloaded to the working folder unless it is there.
+
+    Raises OSError, and ValueError if no address answers.
+    """
+    import requests  # not needed with --text
+
+    if Path(DOWNLOAD).exists():
+        return DOWNLOAD
+    for address in ADDRESSES:
+        print(f"Downloading {address}")
+        try:
+            answer = requests.get(address, timeout=30)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            print(error)
+            continue
+        Path(DOWNLOAD).write_bytes(answer.content)
+        return DOWNLOAD
+    raise ValueError("The text cannot be downloaded now: give it with --text FILE.")

@@ -1,0 +1,32 @@
+"""A run as one Python file, which trains the same model again."""
+
+from __future__ import annotations
+
+from ..runs.run import Run
+from .program import Section, comment, training_program
+
+_ABOUT = (
+    "A whole language model in one file: tokenizer, data, model, optimizer, training and writing, from the source of "
+    "MicroLLM. (A name in a comment that is not in this file is there.)"
+)
+_HOW_TO_RUN = (
+    "Run it with `python train.py --help`. It needs torch {torch}, and requests only to download a text. From the same "
+    "text and on the same machine it repeats the losses of the run digit for digit."
+)
+
+
+def script(run: Run, step: int) -> str:
+    """The source of `train.py`. Raises RunProblem for a fork."""
+    beginning, sections = training_program(run, step, ["main"])
+    how = _HOW_TO_RUN.format(torch=run.read_info().torch.partition("+")[0])
+    return as_file([_ABOUT, how], beginning, sections)
+
+
+def as_file(about: list[str], beginning: str, sections: list[Section]) -> str:
+    """A program as one file: what it is, where it comes from, and each section under a heading, with `main` last."""
+    start = "\n#\n".join([*map(comment, about), beginning])
+    parts = [
+        f"# {'-' * 118}\n# {number}. {section.title}\n#\n{comment(section.about)}\n\n\n{section.code}\n\n\n"
+        for number, section in enumerate(sections, 1)
+    ]
+    return f'{start}\n\n{"".join(parts)}if __name__ == "__main__":\n    main()\n'

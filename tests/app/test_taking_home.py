@@ -1,0 +1,57 @@
+"""The downloads of a page: each kind of export at the moment on show, or a sentence that says why there is none."""
+
+import making
+import pytest
+from play import KEY, keys, new_run, open_app, said
+
+from microllm.exports import KINDS
+from microllm.runs.fork import fork
+from microllm.ui.parts import take_away
+
+
+@pytest.fixture
+def run():
+    run = new_run(max_steps=20)
+    assert making.train(run) == "finished"
+    return run
+
+
+def downloads(run):
+    """A page with its downloads open and packed."""
+    at = open_app("train", run=run.id)
+    at.session_state["take-away"] = True
+    making.wait_until(lambda: "export-folder" in keys(at.run()))
+    assert not at.exception
+    return at
+
+
+def test_every_kind_of_export_is_offered_with_a_sentence(run):
+    at = downloads(run)
+    assert {f"export-{kind}" for kind in KINDS} <= keys(at)
+    assert all(kind.sentence in said(at) for kind in KINDS.values())
+
+
+def packed(run, moment=None):
+    take_away.pack(run, package := take_away.Package(), moment)
+    return package
+
+
+def test_exports_are_of_the_moment_on_show(run):
+    package = packed(run, 8)
+    assert package.exported == 8
+    assert package.exports["script"] != packed(run).exports["script"]
+    assert package.step == 20  # the curves are whole
+
+
+def test_a_kind_that_a_run_cannot_have_says_why(run):
+    child = fork(run, 20, owner_key=KEY, max_steps=30)
+    at = downloads(child)
+    assert "export-script" not in keys(at)
+    assert run.read_info().name in said(at)
+
+
+def test_a_run_that_has_no_weights_yet_offers_its_records_only():
+    package = packed(new_run())
+    assert package.exports == {}
+    assert package.problems.keys() == KINDS.keys()
+    assert package.folder

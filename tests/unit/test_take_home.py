@@ -1,0 +1,337 @@
+"""What a person takes home works without MicroLLM: the script and the notebook repeat the run, the weights write."""
+
+import ast
+import csv
+import json
+import runpy
+import subprocess
+import sys
+from functools import partial
+
+import making
+import nbclient
+import nbformat
+import pytest
+import torch
+
+from microllm.__main__ import main
+from microllm.data import store, texts
+from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.published import PUBLISHED_TEXTS
+from microllm.exports import KINDS
+from microllm.exports.folder import folder
+from microllm.exports.notebook import notebook
+from microllm.exports.script import script
+from microllm.inference import generate
+from microllm.runs.fork import fork
+from microllm.runs.info import RunProblem
+
+own_text = partial(drawing_room, 3_000)
+RUNS = {  # all settings that change the program; in float32 unless they say otherwise
+    "the article": {"preset": "article"},
+    "the default": {},
+    "rotary": {"preset": "long", "dropout": 0.2},
+    "no positions": {"position": "none", "silenced": "1.2 2.1", "n_layer": 2, "lookback": 2},
+    "no mask": {"causal": False, "activation": "relu", "optimizer": "adamw", "warmup_steps": 5, "stop_at_loss": 3.3},
+    "bfloat16": {"precision": "bfloat16", "initialization": "torch", "seed": 7},
+}
+ALL_IN_ONE_PROCESS = """\
+import runpy
+import sys
+
+for name in sys.argv[1:]:
+    sys.argv = ["train.py", "--log", f"{name}.csv", "--max_steps", "15"]
+    if "own" in name:
+        sys.argv += ["--text", "my.txt"]
+    runpy.run_path(f"{name}.py", run_name="__main__")
+assert not any(module.startswith(("microllm", "streamlit")) for module in sys.modules)
+"""
+
+
+def new_run(*args, **settings):
+    return making.new_run(*args, **{"precision": "float32", "max_steps": 20} | settings)
+
+
+@pytest.fixture
+def run():
+    """A run that has trained on a person's own text."""
+    run = new_run(texts.prepare(own_text(), "my.txt"))
+    assert making.train(run) == "finished"
+    return run
+
+
+def lines_of(run, column="train_loss"):
+    lines = (run.folder / "metrics.jsonl").read_text().splitlines()
+    return {row["step"]: row[column] for row in map(json.loads, lines)}
+
+
+def python(*arguments, folder):
+    """Run a program that cannot see MicroLLM, in a folder."""
+    done = subprocess.run([sys.executable, "-I", *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def definitions(source, tmp_path):
+    """What a program defines, without running its `main`."""
+    path = tmp_path / "program.py"
+    path.write_text(source, "utf-8")
+    return runpy.run_path(str(path))
+
+
+# ---- the script
+
+
+def test_every_script_repeats_the_losses_of_its_run_digit_for_digit_without_microllm(tmp_path):
+    own = texts.prepare(own_text(), "my.txt")
+    runs = {f"own {name}": new_run(own, **settings) for name, settings in RUNS.items()}
+    runs["changed, then longer"] = changed = new_run(texts.choose("words-twice"), max_steps=10)
+    (changed.folder / "events.jsonl").write_text('{"step": 4, "learning_rate": 0.05}\n')
+    for run in runs.values():
+        assert making.train(run) == "finished"
+    changed.extend(20)
+    assert making.train(changed) == "finished"
+
+    (tmp_path / "my.txt").write_text(own_text(), "utf-8")
+    for name, run in runs.items():
+        (tmp_path / f"{name}.py").write_text(script(run, run.newest_snapshot()), "utf-8")
+    (tmp_path / "all of them.py").write_text(ALL_IN_ONE_PROCESS)
+    python("all of them.py", *runs, folder=tmp_path)
+    for name, run in runs.items():
+        with (tmp_path / f"{name}.csv").open() as file:
+            losses = {int(row["step"]): float(row["train_loss"]) for row in csv.DictReader(file)}
+        assert losses == {step: loss for step, loss in lines_of(run).items() if step <= 15}, name
+        assert len(losses) > 8, name
+    subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", tmp_path], check=True)
+    formatted = ["format", "--check", "--line-length", "120"]
+    subprocess.run([sys.executable, "-m", "ruff", *formatted, "--isolated", tmp_path], check=True)
+
+
+def test_a_script_carries_only_the_code_of_its_settings():
+    article, quick = (new_run(preset=preset) for preset in ("article", "quick"))
+    for word, run in {"class StackedMuon": quick, "position_embedding": article, "def by_distance": quick}.items():
+        assert word in script(run, 0)
+    assert "class StackedMuon" not in script(article, 0)
+    assert "apply_rotary" not in script(article, 0) + script(quick, 0)
+    assert "CountingTables(" not in script(quick, 0)
+
+
+def test_the_settings_are_plain_values_and_those_without_other_code_are_called_fixed():
+    lines = script(new_run(preset="article", n_layer=2, threads=3), 0).splitlines()
+    assert "THREADS = 3" in lines
+    (n_layer,) = (line for line in lines if line.startswith("    n_layer:"))
+    (optimizer,) = (line for line in lines if line.startswith("    optimizer:"))
+    assert n_layer.startswith("    n_layer: int = 2  # ") and "(fixed)" not in n_layer
+    assert optimizer.startswith('    optimizer: str = "adamw"  # ') and "(fixed)" in optimizer
+
+
+def test_no_name_is_defined_twice():
+    text = texts.choose("words-twice", how="words")
+    for preset in ("article", "quick", "long"):
+        body = ast.parse(script(new_run(text, preset=preset), 0)).body
+        names = [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        assert len(names) == len(set(names))
+
+
+def test_a_fork_has_weights_to_take_home_but_no_script(run):
+    child = fork(run, 20, max_steps=40)
+    with pytest.raises(RunProblem, match=run.read_info().name):
+        script(child, 20)
+    assert folder(child, 20)["model.safetensors"] == folder(run, 20)["model.safetensors"]
+
+
+# ---- its text
+
+BOOK = "Title\n*** START OF THE PROJECT GUTENBERG EBOOK ***\n\n{}\n\n*** END OF THE PROJECT GUTENBERG EBOOK ***\nRest"
+PLAIN = "É una verità — così “universale” che l’uomo…\nla cerca ogni giorno. " * 8
+FILES = {
+    "utf-8 with a mark and Windows line ends": PLAIN.replace("\n", "\r\n").encode("utf-8-sig"),
+    "western": PLAIN.encode("cp1252"),
+    "utf-16": PLAIN.encode("utf-16"),
+    "utf-16 without a mark": PLAIN.encode("utf-16-be"),
+    "a damaged end": PLAIN.encode()[:-1] + b"\xe2\x80",
+    "a book of Project Gutenberg": BOOK.format(PLAIN).encode(),
+}
+
+
+@pytest.mark.parametrize("data", FILES.values(), ids=FILES)
+def test_the_same_file_is_the_same_text(data, tmp_path, capsys):
+    (tmp_path / "my.txt").write_bytes(data)
+    text = texts.choose(str(tmp_path / "my.txt"))
+    program = definitions(script(new_run(text), 0), tmp_path)
+    assert program["load_text"]([str(tmp_path / "my.txt")]) == store.load_text(text.sha256)
+    assert capsys.readouterr().err == ""
+
+
+def test_several_files_are_joined_and_an_encoding_that_was_chosen_is_kept(tmp_path):
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for file in files:
+        file.write_bytes(("Все счастливые семьи похожи. " * 20).encode("cp1251"))
+    text = texts.choose(*map(str, files), encoding="windows-1251")
+    program = definitions(script(new_run(text), 0), tmp_path)
+    assert program["load_text"](list(map(str, files))) == store.load_text(text.sha256)
+
+
+@pytest.mark.parametrize("how", ["none", "words"])
+@pytest.mark.parametrize("source", ["drawing-room", "words-twice"])
+def test_a_built_in_text_is_made_again(source, how, tmp_path):
+    text = texts.choose(source, how=how, first=5_000)
+    assert definitions(script(new_run(text), 0), tmp_path)["load_text"]([]) == store.load_text(text.sha256)
+
+
+def test_a_pasted_text_is_the_file_that_its_owner_downloads(tmp_path):
+    text = texts.prepare(own_text(), texts.PASTED, how="reversed", first=2_000)
+    (tmp_path / texts.PASTED).write_text(store.load_text(text.sha256), "utf-8")
+    program = definitions(script(new_run(text), 0), tmp_path)
+    assert program["load_text"]([str(tmp_path / texts.PASTED)]) == store.load_text(text.sha256)
+
+
+def test_the_book_is_downloaded_once_and_cleaned(tmp_path, monkeypatch):
+    import requests
+
+    asked = []
+
+    def get(address, timeout):
+        asked.append(address)
+        if len(asked) == 1:
+            raise requests.ConnectionError("no network")
+        answer = requests.Response()
+        answer.status_code, answer._content = 200, BOOK.format(PLAIN).encode()
+        return answer
+
+    book = texts.prepare(PLAIN.strip(), "Pride and Prejudice", source="book")
+    program = definitions(script(new_run(book), 0), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(requests, "get", get)
+    for _ in range(2):
+        assert program["load_text"]([]) == PLAIN.strip()
+    assert tuple(asked) == PUBLISHED_TEXTS["book"].addresses[:2]
+
+
+def test_another_text_is_trained_on_and_said_to_be_another(run, tmp_path, capsys):
+    (tmp_path / "other.txt").write_text(words_twice(3_000))
+    program = definitions(script(run, 20), tmp_path)
+    assert program["load_text"]([str(tmp_path / "other.txt")]) == words_twice(3_000)
+    assert "my.txt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--text", "missing.txt"], ["--text", "short.txt"], ["--text", "my.txt", "--max_steps", "21"]]
+)
+def test_a_script_says_in_one_sentence_what_is_wrong(arguments, run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "my.txt").write_text(own_text())
+    (tmp_path / "short.txt").write_text("too short")
+    program = definitions(script(run, 20), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.py", *arguments])
+    with pytest.raises(SystemExit) as end:
+        program["main"]()
+    assert end.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+# ---- the notebook
+
+
+def test_the_notebook_trains_to_the_losses_of_the_run_and_plots_them(tmp_path, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # Streamlit sets it
+    run = new_run(texts.choose("words-twice"))
+    assert making.train(run) == "finished"
+    book = nbformat.reads(notebook(run, 20), as_version=4)
+    nbformat.validate(book)
+    (choices,) = (cell for cell in book.cells if cell.source.startswith("text_files"))
+    choices.source += "\nmax_steps = 12"
+    book.cells.append(nbformat.v4.new_code_cell("print(train_losses)"))
+    nbclient.NotebookClient(book, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    *_, plot, losses = book.cells
+    assert json.loads(losses.outputs[0].text) == [loss for step, loss in lines_of(run).items() if step <= 12]
+    assert any("image/png" in output.get("data", {}) for output in plot.outputs)
+
+
+# ---- the weights
+
+
+@pytest.mark.parametrize("settings", [{}, {"preset": "article"}, {"position": "rotary", "silenced": "1.1"}])
+def test_the_folder_computes_the_logits_of_the_run(settings, tmp_path):
+    run = new_run(**settings)
+    making.train(run)
+    for name, data in folder(run, 20).items():
+        (tmp_path / name).write_bytes(data)
+    theirs, ours = runpy.run_path(str(tmp_path / "generate.py"))["load_model"](), run.model_at(20)
+    idx = torch.randint(ours.vocab_size, (50, 8), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert theirs(idx)[0].equal(ours(idx)[0])
+
+
+def test_the_folder_writes_the_text_of_the_run_in_a_process_of_its_own(run, tmp_path):
+    assert main(["export", "--run", run.id, "--as", "folder", "--out", str(tmp_path / "model"), "--step", "8"]) == 0
+    said = python("model/generate.py", "--prompt", "the ", "--length", "60", "--temperature", "0.5", folder=tmp_path)
+    idx = torch.tensor([run.tokenizer.encode("the ")])
+    assert said == run.tokenizer.decode(generate(run.model_at(8), idx, 60, temperature=0.5)[0]) + "\n"
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config["origin"]["step"] == 8
+    assert json.loads((tmp_path / "model" / "vocab.json").read_text()) == run.tokenizer.vocab
+
+
+# ---- every kind
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_an_export_says_where_it_comes_from_and_does_not_contain_the_text(kind, run):
+    made, info = kind.make(run, 20), run.read_info()
+    whole = made if isinstance(made, str) else " ".join(data.decode("latin-1") for data in made.values())
+    assert all(word in whole for word in (info.id, info.name, info.text.name, info.text.sha256))
+    assert own_text()[:40] not in whole and own_text()[1_000:1_040] not in whole
+    assert kind.make_file(run, 20)
+
+
+@pytest.mark.parametrize("name", ['"""\nimport os\n"""', "'\\", "# \u202e\r\nx", "100 % {x} 🙂"])
+def test_a_name_is_only_ever_a_name(name):
+    run = new_run(texts.prepare(own_text(), name))
+    run.update(name=name)
+    tree = ast.parse(source := script(run, 0))
+    values = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
+    assert ast.literal_eval(values["TEXT_NAME"]) == name
+    assert "import os\n" + '"' not in source and "\u202e" not in source and "\r" not in source
+    assert nbformat.reads(notebook(run, 0), as_version=4)
+
+
+# ---- the command
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_command_writes_each_kind(kind, run, tmp_path, capsys):
+    path = tmp_path / "out"
+    assert main(["export", "--run", run.id, "--as", kind, "--out", str(path)]) == 0
+    assert path.is_dir() if KINDS[kind].ending == "" else path.stat().st_size
+    assert "step 20" in capsys.readouterr().out
+
+
+BAD = {
+    "an unknown run": ["--run", "0123456789abcdef"],
+    "an unknown kind": ["--as", "poem"],
+    "a step without weights": ["--step", "7"],
+    "a file that exists": ["--out", "there.txt"],
+    "a folder": ["--out", "."],
+    "a folder that is missing": ["--out", "missing/train.py"],
+    "a name that no file can have": ["--out", "x" * 300],
+    "a file in a file": ["--out", "there.txt/train.py"],
+}
+
+
+@pytest.mark.parametrize("arguments", BAD.values(), ids=BAD)
+@pytest.mark.parametrize("kind", ["script", "folder"])
+def test_bad_input_is_one_sentence_and_writes_nothing(arguments, kind, run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    (tmp_path / "empty" / "there.txt").write_text("mine")
+    assert main(["export", "--run", run.id, "--as", kind, "--out", "new", *arguments]) == 2
+    output = capsys.readouterr()
+    assert output.err.count("\n") == 1 and output.out == ""
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["there.txt"]
+    assert (tmp_path / "empty" / "there.txt").read_text() == "mine"
+
+
+def test_a_run_without_weights_has_nothing_to_take_home(capsys, tmp_path):
+    assert main(["export", "--run", new_run().id, "--as", "script", "--out", str(tmp_path / "new")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
