@@ -84,9 +84,10 @@ def training_program(run: Run, step: int, roots: Iterable[str]) -> tuple[str, li
     """
     info = run.read_info()
     if info.parent:
+        parent = info.parent
         raise RunProblem(
-            f"{info.name} is a fork: it began with the weights of {info.parent.name} at step {info.parent.step:,}, "
-            "which no program alone can repeat. Export that run, or the weights of this one."
+            f"{info.name} began with the weights of {parent.name} at step {parent.step:,}, which no script has: export "
+            f"{parent.name}."
         )
     changes = [
         {name: value for name, value in change.items() if name in ("step", "max_steps", *LIVE)}
