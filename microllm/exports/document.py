@@ -67,11 +67,10 @@ def terms(rows: Sequence[tuple[str, str]]) -> str:
 def origin(run: Run, step: int) -> str:
     """A sentence (HTML): which run, step, version and text a file came from.
 
-    The id of a private run is left out, because whoever knows it can open the run; so is the SHA-256 of the text that a
-    private parent learned.
+    The SHA-256 of the text that a private parent learned is left out, because whoever knows it can open that text.
     """
     info = run.read_info()
-    name = named(info.name) + ("" if info.is_private or info.id == info.name else f" ({info.id})")
+    name = named(info.name) + ("" if info.id == info.name else f" ({info.id})")
     started = datetime.fromtimestamp(info.created, UTC)
     texts = [f"Its text: {_text(info.text)}"]
     if info.parent:

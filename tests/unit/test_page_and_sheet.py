@@ -65,10 +65,8 @@ def test_it_says_what_it_came_from(export, shipped):
 
 
 @EXPORTS
-def test_it_does_not_reveal_a_private_run_or_its_text(export):
-    run = trained()
-    html = export(run, 20)
-    assert run.read_info().is_private and run.id not in html
+def test_it_does_not_contain_the_text_that_the_run_learned(export):
+    html = export(trained(), 20)
     text = drawing_room(3_000)
     assert not [at for at in range(0, len(text) - 60, 20) if text[at : at + 40] in html]
 
