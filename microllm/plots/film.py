@@ -11,8 +11,10 @@ from ..runs.gallery import ScoredSample
 from ..runs.history import History
 from .loss import in_words
 
-_LINES = ("uniform", "table_5")
-"""The reference losses that are drawn: where every run begins, and what counting reaches at best."""
+_LINES = {"uniform": "", "table_5": "simple counting: "}
+"""The reference losses that are drawn: where every run begins, and what counting reaches at best; with a word before
+their names.
+"""
 
 
 def film_data(
@@ -40,7 +42,11 @@ def film_data(
         "raw": [_rounded(points["train_loss"][i]) for i in rows],
         "smoothed": [_rounded(points["smoothed"][i]) for i in rows],
         "first_loss": _rounded(points["train_loss"][0]) if points["step"] else None,
-        "references": [{"name": REFERENCE_NAMES[key], "loss": references[key]} for key in _LINES if key in references],
+        "references": [
+            {"name": word + REFERENCE_NAMES[key], "loss": references[key]}
+            for key, word in _LINES.items()
+            if key in references
+        ],
         "prompt": prompt,
         "frames": [
             {"step": sample.step, "text": sample.text[len(prompt) :], "words": sample.real_words} for sample in ordered

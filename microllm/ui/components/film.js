@@ -110,7 +110,10 @@ class Film {
         "loss (nats per character)"),
       ...data.references.flatMap(({ name, loss }) => [
         make("line", { class: "reference", x1: left, x2: right, y1: this.y.at(loss), y2: this.y.at(loss) }),
-        make("text", { class: "label", x: right, y: this.y.at(loss) - 5, "text-anchor": "end" }, name),
+        // where the curve is not: it falls from the left to the right
+        loss < data.first_loss - 1
+          ? make("text", { class: "label", x: left + 4, y: this.y.at(loss) + 14 }, name)
+          : make("text", { class: "label", x: right, y: this.y.at(loss) - 5, "text-anchor": "end" }, name),
       ]),
       curves,
       this.pen,

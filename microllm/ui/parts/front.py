@@ -86,18 +86,20 @@ def _watch() -> None:
 def front() -> None:
     """The sentence, the two buttons, and the film of the first run of the gallery."""
     shown = gallery.preview()
-    words, picture = st.columns([2, 3], gap="large", vertical_alignment="center")
+    with st.container(key="front-columns"):
+        words, picture = st.columns([2, 3], gap="large", vertical_alignment="center")
     with words, st.container(key="front", gap="medium"):
         st.markdown(f'<div class="front">{ABOUT}</div>', unsafe_allow_html=True)  # our own words
         with st.container(horizontal=True, gap="small", key="front-ways"):
             if st.button("Train your own", key="front-train", type="primary", icon=":material/play_arrow:"):
                 st.switch_page("pages/train.py", query_params=st.query_params.to_dict())
             st.button("Follow the six steps", key="front-path", icon=":material/footprint:", on_click=_follow)
-        st.caption(f"The steps: {', '.join(path.STEPS).lower()}.")
+        with st.container(key="front-steps"):
+            st.caption(f"The steps: {', '.join(path.STEPS).lower()}.")
     with picture, st.container(key="film", gap="xsmall"):
         film(film_data(shown.history, shown.samples, shown.references, shown.max_steps, about=shown.name))
         st.caption(
             f"A run that came with MicroLLM, on *{literal(shown.text)}*: {shown.max_steps:,} steps in "
-            f"{duration(shown.history.rows['seconds'][-1])}, always the same prompt and random seed. Look how the text "
-            "becomes English as the loss falls."
+            f"{duration(shown.history.rows['seconds'][-1])}, always the same prompt and random seed. Watch the text "
+            "become English as the loss falls."
         )

@@ -16,7 +16,6 @@ from ...data.published import PUBLISHED_TEXTS
 from ...insight import anatomy
 from ...insight.guessing import chances_of_model
 from ...insight.knockout import knock_out
-from ...insight.memorization import after_a_cut_word
 from ...model import Block, Head, MicroLLM
 from ...tokenizer import CharTokenizer, visible, visible_alone
 from ...train import Trainer
@@ -81,7 +80,7 @@ def _card(view: View, card_id: str) -> bool:
         mark = ":green[:material/check_circle:] **Done:**" if is_done else ":material/footprint: **Your task:**"
         st.markdown(f"{mark} {card.task}")
         body = _BODIES.get(card_id)
-        has_done = body(view) if body else _way_to(card)
+        has_done = body(view) if body else _way_to(card, is_done)
         _code(card_id)
     return has_done
 
@@ -99,10 +98,11 @@ def _step_to(label: str, card: str | None, icon: str, is_primary: bool = False) 
         )
 
 
-def _way_to(card: path.Card) -> bool:
+def _way_to(card: path.Card, is_done: bool) -> bool:
     """The way to the page on which a card is done; it ticks there."""
     title = card.page.capitalize()
-    if st.button(f"Go to {title}", key="path-go", type="primary", icon=":material/arrow_outward:"):
+    kind = "secondary" if is_done else "primary"
+    if st.button(f"Go to {title}", key="path-go", type=kind, icon=":material/arrow_outward:"):
         st.session_state.update(card.prepare)
         st.switch_page(f"pages/{card.page}.py", query_params=st.query_params.to_dict())
     return False
@@ -143,24 +143,28 @@ def _chosen_corpus() -> Corpus | None:
 
 
 def _text(_: View) -> bool:
-    chosen = source.text()
-    choice = draft.text_choice()
-    is_other = _is_changed("text", (choice["source"], choice["how"], choice["first"]))
+    choice, shown = st.columns([1, 2], gap="medium")
+    with choice:
+        chosen = source.text()
+    now, draws = draft.text_choice(), session().draws.get("text", 0)
+    is_done = _is_changed("text", (now["source"], now["how"], now["first"])) or draws > 0
     if chosen is None:
-        return is_other
+        return is_done
     corpus = texts.load_corpus(chosen.sha256)
-    draws, decode = session().draws.get("text", 0), corpus.tokenizer.decode
     start = random.Random(draws).randrange(max(1, len(corpus.train) - _PASSAGE_CHARACTERS))
-    passage = decode(corpus.train[start : start + _PASSAGE_CHARACTERS])
-    st.code(passage[after_a_cut_word(passage) if start else 0 :], language=None, wrap_lines=True, height=150)
+    passage = corpus.tokenizer.decode(corpus.train[start : start + _PASSAGE_CHARACTERS])
+    with shown:
+        st.code(passage[passage.find("\n") + 1 :], language=None, wrap_lines=True, height=200)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Another passage", key="path-passage", icon=":material/shuffle:", on_click=_draw, args=("text",))
         st.caption(
-            f"**{len(corpus.train):,}** characters to train on, **{len(corpus.val):,}** held out", width="content"
+            f"**{len(corpus.train):,}** characters to train on, **{len(corpus.val):,}** held out. All "
+            f"{corpus.vocab_size:,} different characters:",
+            width="content",
         )
-    st.caption(f"Its {corpus.vocab_size:,} different characters:")
-    st.text(" ".join(visible_alone(character) for character in corpus.tokenizer.vocab))
-    return is_other or draws > 0
+    with st.container(key="path-characters"):
+        st.text(" ".join(visible_alone(character) for character in corpus.tokenizer.vocab))
+    return is_done
 
 
 def _tokens(_: View) -> bool:
@@ -218,7 +222,6 @@ def _guess(view: View) -> bool:
     if why_no_text(view.run) and info.text.source in PUBLISHED_TEXTS:
         if not source.is_here(info.text.source, "path-download"):
             return False
-        st.rerun()
     st.caption(f"The model is that of **{literal(info.name)}**, the run that all pages show.")
     return guess_game.against_untrained(view) >= path.GUESSES
 

@@ -67,7 +67,8 @@ def _task(view: View, page: str, was_done: bool) -> None:
         outline = "" if is_done else _outline(card.controls)
         # one element: a style of its own would leave a gap; both strings are our own
         st.markdown(f"{mark} {card.task}{outline}", width="content", unsafe_allow_html=True)
-        if st.button("Back to the path", key="path-back", icon=":material/arrow_back:", type="secondary"):
+        kind = "primary" if is_done else "secondary"
+        if st.button("Back to the path", key="path-back", icon=":material/arrow_back:", type=kind):
             st.switch_page("pages/learn.py", query_params=st.query_params.to_dict())
         if st.button("Leave the path", key="path-leave", icon=":material/close:", type="tertiary"):
             session().lesson = None

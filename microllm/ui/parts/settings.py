@@ -92,10 +92,11 @@ def sizes(text_length: int | None) -> tuple[ModelConfig, bool]:
     """The four sizes alone, of the same draft: (model, whether it can be built)."""
     preset, model, train = draft.draft()
     values, places = flat(model, train), {}
-    for name, column in zip(_MAIN, (*(columns := st.columns(2, gap="medium")), *columns), strict=True):
-        places[name] = column.container(gap="xsmall")
-        with places[name]:
-            values[name] = _knob(knobs()[name], values[name])
+    for pair in (_MAIN[:2], _MAIN[2:]):
+        for name, column in zip(pair, st.columns(2, gap="medium"), strict=True):
+            places[name] = column.container(gap="xsmall")
+            with places[name]:
+                values[name] = _knob(knobs()[name], values[name])
     draft.remember_draft(preset, values)
     _, model, train = draft.draft()
     found = problems(model, train, text_length)
