@@ -219,9 +219,9 @@ def _model(_: View) -> bool:
 
 def _guess(view: View) -> bool:
     info = view.info
-    if why_no_text(view.run) and info.text.source in PUBLISHED_TEXTS:
-        if not source.is_here(info.text.source, "path-download"):
-            return False
+    is_missing = why_no_text(view.run) and info.text.source in PUBLISHED_TEXTS
+    if is_missing and not source.is_here(info.text.source, "path-download"):
+        return False
     st.caption(f"The model is that of **{literal(info.name)}**, the run that all pages show.")
     return guess_game.against_untrained(view) >= path.GUESSES
 
