@@ -16,12 +16,13 @@ from microllm.ui import server, shell
 from microllm.ui.parts import live
 from microllm.ui.state import view
 
-PAGES = ("train", "attention", "inside", "generate")
+PAGES = ("train", "attention", "inside", "generate", "learn")
 OF_THE_PAGE = {
     "train": {"start", "text", "preset", "knob-n_embd", "axis"},
     "attention": {"sentence", "attention-one"},
     "generate": {"prompt", "generate", "temperature"},
     "inside": {"sentence", "inside-mode"},
+    "learn": {"front-train", "front-path"},
 }
 
 

@@ -38,10 +38,12 @@ class Film {
 
   show(data) {
     const isNew = data.about !== this.data?.about
+    const isToPlay = isNew && !isStill()
     this.data = data
     this.slider.max = String(data.frames.length - 1)
+    if (isToPlay) this.time = 0
     this.draw()
-    if (isNew && !isStill()) this.play(0)
+    if (isToPlay) this.play(0)
   }
 
   play(from) {
