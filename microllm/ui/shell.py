@@ -48,6 +48,8 @@ def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None
     # page would jump. Both strings are our own, so unsafe_allow_html is safe.
     about = f"<p>{ABOUT}</p>" if has_about else ""
     st.markdown(f'<style>{_STYLE}</style><div class="about"><h3>{heading}</h3>{about}</div>', unsafe_allow_html=True)
+    if has_about:
+        st.sidebar.empty()  # the sidebar takes its room at once, also when one comes from Learn, which has none
     if not _is_ready.is_set():
         if first_paint and "run" not in st.query_params:
             first_paint()

@@ -165,6 +165,15 @@ def test_without_the_book_a_card_says_why_and_never_is_a_dead_end(card, offline)
     assert {"path-next-card", "path-previous-card"} & keys(at)
 
 
+@pytest.mark.parametrize("card", CARDS)
+def test_every_card_opens_for_a_run_that_has_not_begun(card):
+    run = new_run()
+    with run.writing():
+        at = open_card(card, run=run.id)
+    assert not at.exception and not at.error
+    assert done(at) == set()
+
+
 # ---- cards on other pages
 
 

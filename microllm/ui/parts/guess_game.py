@@ -63,12 +63,13 @@ def against_untrained(view: View) -> int:
     above = st.container(key="guess-table")
     if (play := _play(view)) is None:
         return 0
-    game, first = play.game, replace(view, moment=view.snapshots[0]).model(whole=True)
+    game, steps = play.game, view.snapshots
     rows = [("you", game.yours, None)]
-    if first:
-        step, model = first
-        rows.append((f"untrained model (step {step:,})", *_as_this_model(model, play)))
-    rows.append(("trained model", game.models, sum(turn.chance_of_truth for turn in game.turns)))
+    if steps and (first := replace(view, moment=steps[0]).model(whole=True)):
+        rows.append((f"untrained model (step {steps[0]:,})", *_as_this_model(first[1], play)))
+        shown = steps[-1] if view.moment is None else view.moment
+        chances = sum(turn.chance_of_truth for turn in game.turns)
+        rows.append((f"trained model (step {shown:,})", game.models, chances))
     with above:
         st.markdown(_table(rows, len(game.turns)))
     return len(game.turns)
