@@ -12,14 +12,17 @@ st.set_page_config(
 
 
 def front_door() -> None:
-    """Open the first page, with the same query parameters."""
-    st.switch_page(TRAIN, query_params=st.query_params.to_dict())
+    """Open the first page; a link to a run or with settings opens Train, as it always did."""
+    given = st.query_params.to_dict()
+    st.switch_page(TRAIN if given else LEARN, query_params=given)
 
 
+LEARN = st.Page("pages/learn.py", title="Learn", icon=":material/school:", url_path="learn")
 TRAIN = st.Page("pages/train.py", title="Train", icon=":material/model_training:", url_path="train")
 PAGES = [
     # the front door has its own address, so that no link changes when another page becomes the first
     st.Page(front_door, title="MicroLLM", url_path="home", default=True, visibility="hidden"),
+    LEARN,
     TRAIN,
     st.Page("pages/attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),
     st.Page("pages/inside.py", title="Inside", icon=":material/account_tree:", url_path="inside"),

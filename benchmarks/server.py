@@ -81,7 +81,7 @@ def browse() -> Iterator[Browser]:
 def open_page(browser: Browser, address: str, text: str = "Drawing-room sentences") -> Page:
     """The train page with a text chosen that needs no network, ready for a click on Start."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.goto(address)
+    page.goto(f"{address}/train")
     page.locator(".st-key-text input").click(timeout=60_000)
     page.get_by_role("option", name=text).click()
     idle(page)

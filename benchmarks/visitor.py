@@ -49,7 +49,7 @@ class Visitor:
         """Seconds from each action to its answer."""
         self._places: list[Any] = []
         self._pages: dict[str, str] = {}
-        self._page = ""
+        self._page = self._name = ""
         self._values: dict[str, WidgetState] = {}
         self._timers: dict[str, asyncio.Task] = {}
         self._stale: set[str] = set()
@@ -79,7 +79,7 @@ class Visitor:
 
     async def open(self, page: str, until: str) -> None:
         """Go to a page by its address, until an element with this key is there, on the whole page."""
-        self._page = self._pages.get(page, "")
+        self._page, self._name = self._pages.get(page, ""), page
         self._stop_timers()  # as a browser does: a tick on its way would ask for the page before
         self._values.clear()  # a browser forgets the widgets of the page that it leaves
         await self._act({}, lambda: {until, "run-bar"} <= self.shown.keys())  # the first page of a server has no bar
@@ -141,6 +141,7 @@ class Visitor:
         message = BackMsg()
         asked = message.rerun_script
         asked.query_string, asked.page_script_hash = self.query, self._page
+        asked.page_name = "" if self._page else self._name  # as long as the server has not told its pages
         asked.fragment_id, asked.is_auto_rerun = fragment, is_timer
         asked.widget_states.widgets.extend([*self._values.values(), *(triggers or [])])
         with contextlib.suppress(websockets.ConnectionClosed):

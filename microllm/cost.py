@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from bisect import bisect_left
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import torch
 from .config import PRESETS, ModelConfig, TrainConfig, knobs
 from .corpus import EVAL_CHARACTERS, Corpus
 from .data.builtin import drawing_room
-from .model import parameter_count
+from .model import MicroLLM, parameter_count
 from .train import EVAL_CHARACTERS_AT_ONCE, Trainer, eval_count
 
 _FORWARD_SHARE = 0.3
@@ -65,6 +66,48 @@ def operations_per_step(model: ModelConfig, train: TrainConfig, vocab_size: int)
     tokens = train.batch_size * model.block_size
     attention = 2 * model.n_layer * model.block_size * model.n_embd
     return 6.0 * tokens * (parameter_count(model, vocab_size) + attention)
+
+
+@dataclass(frozen=True)
+class PartSize:
+    """The parameters of one kind of part of a model: its name, the shapes of its tensors, and how often it occurs."""
+
+    name: str
+    shapes: tuple[tuple[int, ...], ...]
+    copies: int
+
+    @property
+    def count(self) -> int:
+        """The number of parameters in all copies."""
+        return self.copies * sum(map(math.prod, self.shapes))
+
+
+_PARTS = {
+    "token_embedding": "Token embedding",
+    "lookback_embedding": "Embedding of previous characters",
+    "position_embedding": "Position embedding",
+    "blocks.attention": "Attention, per layer",
+    "blocks.feed_forward": "Feed-forward network, per layer",
+    "blocks.ln": "Layer normalization, per layer",
+    "ln_f": "Final layer normalization",
+    "lm_head": "Scores of the next character (lm_head)",
+}
+
+
+def part_sizes(model: ModelConfig, vocab_size: int) -> list[PartSize]:
+    """The parameters of a model of this shape part by part, counted in the model itself. Nothing is allocated."""
+    shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in _PARTS}
+    for name, parameter in MicroLLM(model, vocab_size, device="meta").named_parameters():
+        layer, _, inside = name.removeprefix("blocks.").partition(".") if name.startswith("blocks.") else ("0", "", "")
+        key = f"blocks.{inside}" if inside else name
+        part = next(part for part in _PARTS if key.startswith(part))
+        if layer == "0":  # all layers are alike
+            shapes[part].append(tuple(parameter.shape))
+    return [
+        PartSize(_PARTS[part], tuple(found), model.n_layer if part.startswith("blocks.") else 1)
+        for part, found in shapes.items()
+        if found
+    ]
 
 
 def memory_bytes(model: ModelConfig, train: TrainConfig, vocab_size: int) -> int:

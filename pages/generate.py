@@ -12,11 +12,11 @@ from microllm.ui.state.view import look
 view = look()
 run_line.run_line(view)
 row = st.container(horizontal=True, vertical_alignment="center", gap="xsmall")
+st.session_state.setdefault("view", "Write")
 with row:
     mode = st.segmented_control(
         "Mode",
         ["Write", "Read"],
-        default="Write",
         key="view",
         required=True,
         persist_state="session",

@@ -11,10 +11,10 @@ from microllm.ui.state.view import look
 
 view = look()
 run_line.run_line(view)
+st.session_state.setdefault("inside-mode", "Parts")
 mode = st.segmented_control(
     "Mode",
     ["Parts", "Knock-out", "Characters", "Training step"],
-    default="Parts",
     key="inside-mode",
     required=True,
     persist_state="session",

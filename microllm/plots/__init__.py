@@ -1,5 +1,6 @@
 """Figures from numbers: pure functions without Streamlit."""
 
+from .film import film_data
 from .learning_rate import learning_rate_data, learning_rate_spec
 from .loss import Mark, OtherRun, loss_data, passed_references
 from .timeline import timeline_data
@@ -7,6 +8,7 @@ from .timeline import timeline_data
 __all__ = [
     "Mark",
     "OtherRun",
+    "film_data",
     "learning_rate_data",
     "learning_rate_spec",
     "loss_data",

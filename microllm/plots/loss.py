@@ -96,7 +96,7 @@ def loss_data(
         ],
         "can_guess": can_guess,
         "rate": _rate(history, peak_rate),
-        "alt": _in_words(history, references),
+        "alt": in_words(history, references),
     }
 
 
@@ -136,7 +136,7 @@ def _rate(history: History, peak: float | None) -> str:
     return f"learning rate now {history.last['learning_rate']:.2g}, peak {peak:.2g}"
 
 
-def _in_words(history: History, references: dict[str, float]) -> str:
+def in_words(history: History, references: dict[str, float]) -> str:
     """The plot for people who do not see it."""
     words = ["Loss against training steps."]
     if last := history.last:

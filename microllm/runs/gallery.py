@@ -5,6 +5,7 @@ A fresh server shows the first of them before torch is imported, so this module 
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +66,18 @@ class Preview:
     history: History
     references: dict[str, float]
     max_steps: int
-    sample: ScoredSample
+    samples: tuple[ScoredSample, ...]
+    """What each of its snapshots writes, in order."""
+
+    @property
+    def sample(self) -> ScoredSample:
+        """What it writes at the end."""
+        return self.samples[-1]
 
 
+@functools.cache
 def preview() -> Preview:
-    """The first run, read without a check of its values: it is part of the program."""
+    """The first run, read once, without a check of its values: it is part of the program."""
     folder = FOLDER / FIRST
     info = json.loads((folder / "run.json").read_text("utf-8"))
     stored = samples(folder)
@@ -80,5 +88,5 @@ def preview() -> Preview:
         history=History(folder / "metrics.jsonl").read(),
         references=info["references"],
         max_steps=info["train"]["max_steps"],
-        sample=stored[max(stored)],
+        samples=tuple(stored[step] for step in sorted(stored)),
     )

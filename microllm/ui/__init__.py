@@ -6,6 +6,7 @@ How to add
   changes while a run trains is passed to `live`, which draws it again with a new `View` at each tick.
 - a knob: one field in `config.py` with its range and help. The control (`parts/settings.py`, under “More”), the
   command-line flag, the link and the validation all follow from it.
+- a card of the path on Learn: see `state/path.py`.
 Choices of a window belong in `state/session.py`. What all windows share belongs in `server.py`. Callbacks that change a
 run belong in `state/commands.py`, which checks ownership when the click arrives.
 """

@@ -17,21 +17,18 @@ from streamlit.delta_generator_singletons import context_dg_stack, get_default_d
 
 from . import browser_input
 from .components.storage import has_key, storage, without_key
+from .parts.front import ABOUT
 from .state.session import session
 
-_ARTICLE = "https://duckduckgo.com/?q=%22Beyond+the+Black+Box%3A+Building+a+Micro-LLM+from+Scratch+in+Python%22"
-_ABOUT = (
-    "Build a small language model, train it and look inside it, as in the article "
-    f'<a href="{_ARTICLE}" target="_blank" rel="noopener">Beyond the Black Box</a>.'
-)
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
 _PAINTING_SECONDS = 0.3  # of the browser, after it has received the first page
 _is_inside = ContextVar("app.py runs the page", default=False)
 _is_ready = threading.Event()  # set when everything that a page needs is imported
 
 
-def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None) -> None:
-    """Show the heading of a page. Each page calls this first, before its slow imports.
+def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None, *, has_about: bool = True) -> None:
+    """Show the heading of a page, which `has_about`: the sentence that says what MicroLLM is; and the open card of the
+    path, if it is done on this page. Each page calls this first, before its slow imports.
 
     On a fresh server it shows `first_paint` while torch is imported, unless the link names a run.
 
@@ -49,9 +46,10 @@ def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None
         st.switch_page("app.py", query_params=query_params)  # so that a reload in between does not lose them
     # One element, so that style and heading are painted together: st.html would arrive half a second later and the
     # page would jump. Both strings are our own, so unsafe_allow_html is safe.
-    st.markdown(
-        f'<style>{_STYLE}</style><div class="about"><h3>{heading}</h3><p>{_ABOUT}</p></div>', unsafe_allow_html=True
-    )
+    about = f"<p>{ABOUT}</p>" if has_about else ""
+    st.markdown(f'<style>{_STYLE}</style><div class="about"><h3>{heading}</h3>{about}</div>', unsafe_allow_html=True)
+    if has_about:
+        st.sidebar.empty()  # the sidebar takes its room at once, also when one comes from Learn, which has none
     if not _is_ready.is_set():
         if first_paint and "run" not in st.query_params:
             first_paint()
@@ -59,6 +57,9 @@ def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None
             st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
         st.fragment(_complete_when_asked(), run_every=_PAINTING_SECONDS)()
         st.stop()
+    from .parts import path_task
+
+    path_task.task(Path(page).stem)
 
 
 def _complete_when_asked() -> Callable[[], None]:

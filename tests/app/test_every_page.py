@@ -16,13 +16,14 @@ from microllm.ui import server, shell
 from microllm.ui.parts import live
 from microllm.ui.state import view
 
-PAGES = ("train", "attention", "inside", "generate", "experiments")
+PAGES = ("learn", "train", "attention", "inside", "generate", "experiments")
 OF_THE_PAGE = {
     "train": {"start", "text", "preset", "knob-n_embd", "axis"},
     "attention": {"sentence", "attention-one"},
     "generate": {"prompt", "generate", "temperature"},
     "inside": {"sentence", "inside-mode"},
     "experiments": {"question-let-it-cheat", "question-a-head-is-born"},
+    "learn": {"front-train", "front-path"},
 }
 
 

@@ -1,5 +1,6 @@
 """The first seconds: of a new server, and of a run."""
 
+import re
 import time
 
 import pytest
@@ -7,6 +8,33 @@ from driving import CHART, DRAWING_ROOM, at, button, choose, press, settle, step
 from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
+
+
+# The film is in a shadow root.
+_SHOWN_BEFORE_TORCH = """() => {
+    const films = [...document.querySelectorAll('.st-key-film *')].map(node => node.shadowRoot?.querySelector('.film'))
+    const film = films.find(Boolean)
+    const isWhole = document.querySelector('.st-key-run-bar')
+    return !isWhole && film?.querySelector('.smoothed[d*=L]') && film.querySelector('.sample span').textContent
+}"""
+
+
+def test_a_fresh_server_plays_the_film_of_the_front_door_before_the_page_is_whole(fresh_server, page):
+    server, complaints = fresh_server(), []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(server.url, wait_until="commit")
+    noise = page.wait_for_function(_SHOWN_BEFORE_TORCH).json_value()
+    film = page.locator(".film")
+    before, top = film.element_handle(), film.bounding_box()["y"]
+
+    expect(at(page, "run-bar")).to_be_visible()
+    settle(page)
+    assert "/learn" in page.evaluate("location.pathname") and not page.evaluate("location.search")
+    assert before.evaluate("node => node.isConnected")  # it plays on
+    assert film.bounding_box()["y"] == pytest.approx(top, abs=1)
+    expect(film.locator(".controls button")).to_have_attribute("aria-label", re.compile("Replay"))
+    assert film.locator(".sample span").inner_text() != noise
+    assert not complaints and not page.errors
 
 
 # The plot is in a shadow root.
@@ -19,9 +47,8 @@ _SHOWN_BEFORE_START = """() => {
 
 
 def test_a_fresh_server_shows_a_curve_and_a_sample_before_a_run_can_be_started(fresh_server, page):
-    server, complaints = fresh_server(), []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.goto(server.url, wait_until="commit")
+    server = fresh_server()
+    page.goto(f"{server.url}/train", wait_until="commit")
     sample = page.wait_for_function(_SHOWN_BEFORE_START)
     assert sample.json_value()
     plot = page.locator(CHART)
@@ -33,7 +60,7 @@ def test_a_fresh_server_shows_a_curve_and_a_sample_before_a_run_can_be_started(f
     assert plot.bounding_box()["y"] == pytest.approx(top, abs=1)
     assert "run=" not in page.evaluate("location.search")
     until(page, lambda: "ms" in at(page, "cost").inner_text(), "how fast the server is")  # all is done
-    assert not complaints and not page.errors
+    assert not page.errors
 
 
 def test_a_fresh_server_paints_the_frame_while_torch_is_still_being_imported(fresh_server, page):

@@ -43,6 +43,25 @@ def in_view(page, **elements: Locator) -> None:
     assert at(page, "bar-row").bounding_box()["height"] <= 64
 
 
+def test_the_front_door_shows_the_film_what_this_is_and_two_ways_to_begin(new_page, server):
+    page = new_page(viewport={"width": 1280, "height": 800})
+    visit(page, f"{server.url}/learn")
+    for width, height in [*WIDE, (390, 844)]:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(300)  # for the new layout
+        in_view(
+            page,
+            sentence=page.locator(".front"),
+            article=page.locator(".front a"),
+            train=button(page, "front-train"),
+            path=button(page, "front-path"),
+            curve=page.locator(".film svg"),
+            sample=page.locator(".film .sample"),
+            replay=page.locator(".film .controls button"),
+        )
+    assert not page.errors
+
+
 def parts_of_train(page) -> dict[str, Locator]:
     sliders = {name: at(page, f"knob-{name}") for name in ("block_size", "n_embd", "n_head", "n_layer")}
     return sliders | {
@@ -111,7 +130,7 @@ def test_a_phone_shows_curve_sample_and_buttons_first_and_the_choices_one_tap_aw
     in_view(page, plot=page.locator(CHART), sample=sample, pause=button(page, "bar-pause"))
 
     opener.tap()
-    page.locator("[data-testid=stSidebarNavLink]").nth(1).tap()
+    page.locator("[data-testid=stSidebarNavLink]").nth(2).tap()
     until(page, lambda: "/attention" in page.evaluate("location.href"), "the page")
     until(page, lambda: not covered(at(page, "attention-text")), "the page without its menu")
     assert not page.errors

@@ -112,6 +112,7 @@ _PLACES = [  # page, what is on it, what is unfolded there: key, value, and what
             ("runs-manage-button", True, "import"),
         ],
     ),
+    ("learn", "learn-row", [("front-path", True, "path-passage"), ("path-card-tokens", True, "path-sentence")]),
     ("attention", "sentence", []),
     ("inside", "sentence", [("inside-mode", "Training step", "training-step")]),
     ("generate", "generate", []),
@@ -167,7 +168,7 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
         "temperature",
     } <= tried
     assert {"upload", "pasted", "import", "fork-start", "next-letter", "reading-own", "take-curves"} <= tried
-    assert "prediction-say-it-twice" in tried
+    assert {"path-sentence", "prediction-say-it-twice"} <= tried
     assert _SECRET[:20] not in server.log
 
 
@@ -202,7 +203,7 @@ def test_a_forged_answer_of_the_browsers_storage_opens_no_run_and_costs_little(s
         {"keys": [[private, "guessed"]] * 10_000},
         {"keys": [[f"{number:016x}", "x"] for number in range(10_000)], "draft": "&" * 5_000_000},
         {"keys": [[private, "x" * 5_000_000]], "draft": f"run={private}&text=own", "mine": True},
-        {"keys": [[private]] * 10_000, "draft": ["x"] * 10_000, "refused": 5},
+        {"keys": [[private]] * 10_000, "draft": ["x"] * 10_000, "done": [["text"], "x" * 100_000] * 10, "refused": 5},
     ]
 
     async def attack() -> None:

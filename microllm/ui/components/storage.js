@@ -1,12 +1,16 @@
 // Keeps what belongs to a person in their own browser: the owner keys of their runs, which all tabs share, and the
-// draft of their next run. Each of two tabs finds its own draft again, and a new tab the newest.
+// draft of their next run, and the cards of the path that they have finished. Each of two tabs finds its own draft
+// again, and a new tab the newest.
 // `data`: asked (another word at each drawing until the server has an answer, then null), draft (what to keep), keep
-// (pairs of a run's id and its key), drop (ids of runs), forget (whether to remove everything and start over).
+// (pairs of a run's id and its key), drop (ids of runs), done (ids of cards), forget (whether to remove everything and
+// start over).
 
 const KEYS = "microllm-keys"
 const DRAFT = "microllm-draft"
+const DONE = "microllm-done"
 const PROBE = "microllm-probe"
 const MAX_KEYS = 200 // the newest are kept
+const MAX_DONE = 100
 const TAB = "sessionStorage"
 const BROWSER = "localStorage"
 
@@ -45,6 +49,8 @@ const changeKeys = (keep, drop) => {
   write(BROWSER, KEYS, JSON.stringify([...keys].slice(-MAX_KEYS)))
 }
 
+const readDone = () => attempt(() => [...JSON.parse(read(BROWSER, DONE))]) ?? [] // null, or not ours
+
 // A link with a key came in. The server has the key now; Back must not bring it to the address again.
 const cleanAddress = () => {
   const parts = location.search.slice(1).split("&")
@@ -56,7 +62,7 @@ const cleanAddress = () => {
 
 const startOver = (state) => {
   state.hasLeft = true
-  for (const name of [DRAFT, KEYS]) for (const place of [TAB, BROWSER]) remove(place, name)
+  for (const name of [DRAFT, KEYS, DONE]) for (const place of [TAB, BROWSER]) remove(place, name)
   location.replace(location.pathname)
 }
 
@@ -70,6 +76,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   const keep = data.keep.filter(([run]) => !state.kept.has(run)) // once, so that another tab can drop it
   if (keep.length || data.drop.length) changeKeys(keep, data.drop)
   for (const [run] of keep) state.kept.add(run)
+  if (data.done.length) write(BROWSER, DONE, JSON.stringify([...new Set([...readDone(), ...data.done])].slice(0, MAX_DONE)))
   if (data.asked === null) {
     write(TAB, DRAFT, data.draft)
     write(BROWSER, DRAFT, data.draft)
@@ -77,7 +84,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     const mine = read(TAB, DRAFT)
     const draft = mine ?? read(BROWSER, DRAFT)
     const keys = [...readKeys()].slice(-MAX_KEYS)
-    setTriggerValue("told", { keys, draft, mine: mine !== null, refused: isRefused() })
+    setTriggerValue("told", { keys, draft, mine: mine !== null, done: readDone(), refused: isRefused() })
   }
   state.asked = data.asked
 }

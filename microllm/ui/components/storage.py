@@ -1,8 +1,8 @@
-"""The storage of the browser, which keeps a person's owner keys and draft. An invisible component."""
+"""The storage of the browser, which keeps a person's owner keys, draft and finished cards. An invisible component."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -17,9 +17,16 @@ _storage = declare(KEY, "<i></i>")
 
 
 def storage(
-    *, asked: str | None, draft: str, keep: list[tuple[str, str]], drop: list[str], is_forgetting: bool = False
+    *,
+    asked: str | None,
+    draft: str,
+    keep: list[tuple[str, str]],
+    drop: list[str],
+    done: Sequence[str] = (),
+    is_forgetting: bool = False,
 ) -> None:
-    """Let the browser keep `draft` and the pairs (id of a run, owner key) in `keep`, and drop the keys of other runs.
+    """Let the browser keep `draft`, the pairs (id of a run, owner key) in `keep` and the ids of finished cards in
+    `done`, and drop the keys of other runs.
 
     While it is `asked`, with another word each time, it answers instead of keeping the draft: see `told`. If it
     `is_forgetting`, it removes everything and opens the page again.
@@ -27,7 +34,14 @@ def storage(
     with st.container(key=f"{KEY}-place"):
         _storage(
             key=KEY,
-            data={"asked": asked, "draft": draft, "keep": keep, "drop": drop, "forget": is_forgetting},
+            data={
+                "asked": asked,
+                "draft": draft,
+                "keep": keep,
+                "drop": drop,
+                "done": list(done),
+                "forget": is_forgetting,
+            },
             on_told_change=lambda: None,
         )
 
@@ -43,8 +57,8 @@ def without_key(address: Mapping[str, str]) -> dict[str, str]:
 
 
 def told() -> Mapping[str, Any] | None:
-    """What the browser has just answered: `keys` (pairs), `draft`, `mine` (whether this same tab kept the draft) and
-    `refused` (whether the browser keeps nothing). None without an answer.
+    """What the browser has just answered: `keys` (pairs), `draft`, `mine` (whether this same tab kept the draft),
+    `done` (ids of cards) and `refused` (whether the browser keeps nothing). None without an answer.
 
     It is a trigger, so it arrives once and not with every click. Nothing in it is checked: anybody can send anything.
     """

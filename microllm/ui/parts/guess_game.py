@@ -13,6 +13,7 @@ from ...corpus import Corpus
 from ...data.decode import TextProblem
 from ...data.texts import load_corpus
 from ...insight.guessing import Game, Turn, chances_of_model, chances_of_tables, commonest, letter_of
+from ...model import MicroLLM
 from ...tokenizer import visible, visible_alone
 from ..components.guess import guess
 from ..glossary import term
@@ -58,19 +59,57 @@ def _fold(view: View) -> None:
             _play(view)
 
 
-def _play(view: View) -> None:
+def against_untrained(view: View) -> int:
+    """The game, and how the model of the run's first snapshot does at the same places. How many guesses were made."""
+    above = st.container(key="guess-table")
+    if (play := _play(view)) is None:
+        return 0
+    game, steps = play.game, view.snapshots
+    rows = [("you", game.yours, None)]
+    if steps and (first := replace(view, moment=steps[0]).model(whole=True)):
+        rows.append((f"untrained model (step {steps[0]:,})", *_as_this_model(first[1], play)))
+        shown = steps[-1] if view.moment is None else view.moment
+        chances = sum(turn.chance_of_truth for turn in game.turns)
+        rows.append((f"trained model (step {shown:,})", game.models, chances))
+    with above:
+        st.markdown(_table(rows, len(game.turns)))
+    return len(game.turns)
+
+
+def _as_this_model(model: MicroLLM, play: _Play) -> tuple[int, float]:
+    """(how many guesses would be right, the sum of the chances of the right characters) at the places of a game."""
+    corpus, size = load_corpus(*play.text), model.config.block_size
+    right, chance = 0, 0.0
+    for turn in play.game.turns:
+        chances = chances_of_model(model, corpus.val[max(0, turn.place - size) : turn.place])
+        right += int(chances.argmax()) == turn.truth
+        chance += chances[turn.truth].item()
+    return right, chance
+
+
+def _table(rows: list[tuple[str, int, float | None]], turns: int) -> str:
+    lines = ["| | right | probability of the right character, on average |", "|---|---|---|"]
+    for name, right, chance in rows:
+        mean = percent(chance / turns) if chance is not None and turns else "–"
+        lines.append(f"| {name} | {right} of {turns} | {mean} |")
+    return "\n".join(lines)
+
+
+def _play(view: View) -> _Play | None:
+    """Draw the game, after a guess that was just made; None if the text is not on this server."""
     try:
         text = view.run.text_and_vocab()
         corpus = load_corpus(*text)
     except TextProblem as problem:
         st.caption(literal(str(problem)))
-        return
+        return None
     play = session().plays.get(text) or _Play(text, Game(len(corpus.val), secrets.randbits(32)))
     made, session().guessed = session().guessed, None
     if made and made[0] == play.game.at and play.game.place is not None:
         play = _answer(view, play, corpus, made[1])
     session().plays[text] = play
     _draw(view, play, corpus)
+    return play
 
 
 def _predict(view: View, corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from ..state.view import View, look
 from ..state.view import run_id as shown_id
 from ..state.window import window
 from ..words import duration, literal
-from . import runs_menu
+from . import path_task, runs_menu
 from .live import live
 from .share import share
 
@@ -34,6 +34,7 @@ def show(page: str, pace: float) -> None:
     draft_problem = browser_storage.receive()
     link_problem, start_problem = navigation.follow_link(), take_problem()
     view = look()
+    path_task.notice(view, page)
     layout = _layout(view)
     with st.bottom:
         is_alive = view.is_active or bool(ownership.jobs())

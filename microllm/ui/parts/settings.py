@@ -78,10 +78,7 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
     draft.remember_draft(preset, values)
     _, model, train = draft.draft()
     found = problems(model, train, text_length)
-    for name, sentence in found.items():
-        if name in knobs():
-            with places.get(name, below):
-                _problem(name, sentence, nearest_valid(name, model, text_length))
+    _problems(found, places, below, model, text_length)
     if not model.causal:
         with places.get("causal", below):
             st.warning("Cheating: without the causal mask the model sees the answer.", icon=":material/visibility:")
@@ -89,6 +86,36 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
         with curve:
             _learning_rate(train)
     return model, train, found
+
+
+def sizes(text_length: int | None) -> tuple[ModelConfig, bool]:
+    """The four sizes alone, of the same draft: (model, whether it can be built)."""
+    preset, model, train = draft.draft()
+    values, places = flat(model, train), {}
+    for pair in (_MAIN[:2], _MAIN[2:]):
+        for name, column in zip(pair, st.columns(2, gap="medium"), strict=True):
+            places[name] = column.container(gap="xsmall")
+            with places[name]:
+                values[name] = _knob(knobs()[name], values[name])
+    draft.remember_draft(preset, values)
+    _, model, train = draft.draft()
+    found = problems(model, train, text_length)
+    _problems(found, places, st.container(), model, text_length)
+    return model, not found
+
+
+def _problems(
+    found: dict[str, str],
+    places: dict[str, DeltaGenerator],
+    below: DeltaGenerator,
+    model: ModelConfig,
+    text_length: int | None,
+) -> None:
+    """What is wrong, below each knob; below all of them if a knob is not shown."""
+    for name, sentence in found.items():
+        if name in knobs():
+            with places.get(name, below):
+                _problem(name, sentence, nearest_valid(name, model, text_length))
 
 
 def _places(names: tuple[str, ...]) -> dict[str, DeltaGenerator]:

@@ -1,4 +1,5 @@
-"""What a person's own browser keeps for them: the owner keys of their runs, and the draft of their next run.
+"""What a person's own browser keeps for them: the owner keys of their runs, the draft of their next run, and which
+cards of the path they have finished.
 
 The address never holds a key, so it can be copied. The whole way of a key:
 
@@ -22,7 +23,7 @@ import secrets
 import streamlit as st
 
 from ..components.storage import storage, told, without_key
-from . import navigation, ownership, saved_draft
+from . import navigation, ownership, path, saved_draft
 from .session import session
 
 
@@ -34,6 +35,7 @@ def receive() -> str | None:
     if window.browser_keeps is not None or (answer := told()) is None:
         return None
     window.browser_keeps = answer.get("refused") is not True
+    window.done_cards |= path.read_done(answer.get("done"))
     newest = ownership.take_keys(answer.get("keys"))
     if newest and window.run_id is None and saved_draft.is_bare(window.arrived):
         navigation.show(newest)
@@ -51,11 +53,13 @@ def send() -> None:
         draft=saved_draft.written(),
         keep=new,
         drop=sorted(window.deleted_runs),
+        done=sorted(window.done_cards),
         is_forgetting=window.is_forgetting,
     )
 
 
 def forget() -> None:
-    """Let the browser remove all keys and drafts and open the page again, in all its tabs. The runs stay."""
+    """Let the browser remove all that it keeps and open the page again, in all its tabs. The runs stay."""
     ownership.keys().clear()
+    session().done_cards.clear()
     session().is_forgetting = True

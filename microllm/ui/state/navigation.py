@@ -12,12 +12,13 @@ from ...runs.info import RunProblem
 from ..components.storage import has_key, without_key
 from ..server import opened
 from . import draft, link, ownership
+from .path import CARDS
 from .session import session
 from .view import is_gone, job, run, sentence_written
 from .view import run_id as shown_id
 from .window import window
 
-_VIEW_PARAMETERS = ("run", "step", "without", "replaced_by", "sentence")
+_VIEW_PARAMETERS = ("run", "step", "without", "replaced_by", "sentence", "lesson")
 _MAX_OTHER_RUNS = 6
 
 
@@ -55,6 +56,8 @@ def follow_link() -> str | None:
     problems = session().link_problems + _take_keys(session().link_with_key or st.query_params.to_dict())
     session().link_with_key = session().link_with_key and {}
     problems += _follow(given)
+    if given.get("lesson") != (session().written or {}).get("lesson") and given.get("lesson") in CARDS:
+        session().lesson = given["lesson"]  # of a reload, or the browser's back button
     settings = {name: value for name, value in given.items() if name not in _VIEW_PARAMETERS}
     if settings != session().followed:
         session().followed = settings
@@ -145,7 +148,8 @@ def _write_link() -> None:
     if session().browser_keeps is None and has_key(given):
         return
     moment = session().moment if shown and session().moment in run().list_snapshots() else None
-    values = {"run": shown, "step": moment, "without": None, "replaced_by": None, "sentence": sentence_written()}
+    values = {"run": shown, "step": moment, "without": None, "replaced_by": None}
+    values |= {"sentence": sentence_written(), "lesson": session().lesson}
     if shown and session().without and (without := _known_parts(session().without)):
         values["without"] = " ".join(without)
         values["replaced_by"] = "zero" if session().replaced_by == "zero" else None
@@ -161,7 +165,7 @@ def _write_link() -> None:
 
 
 def _place(values: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if name != "sentence"}
+    return {name: value for name, value in values.items() if name not in ("sentence", "lesson")}
 
 
 def choose_moment(step: int | None) -> None:

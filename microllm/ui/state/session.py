@@ -60,6 +60,16 @@ class Session:
     compared: set[str] | None = None
     """The ids of the runs on the loss plot beside the displayed one; None for the newest on the same text."""
 
+    # the page Learn, see path.py
+    lesson: str | None = None
+    """The open card of the path, which goes along to the page on which it is done; None for the film of a run."""
+    done_cards: set[str] = field(default_factory=set)
+    """The ids of the cards that this person has finished. The browser keeps them."""
+    first_shown: dict[str, Any] = field(default_factory=dict)
+    """By card: the values of its controls when they were shown first."""
+    draws: dict[str, int] = field(default_factory=dict)
+    """By card: how often another passage or batch was drawn. It is the seed of the one on show."""
+
     # the browser, see browser_storage.py
     browser_keeps: bool | None = None
     """Whether the browser keeps keys and drafts; None until it has answered."""

@@ -1,0 +1,174 @@
+"""The path: what a newcomer does, one card at a time, along the article's six steps; and what counts as done.
+
+The front door needs it before torch is imported, so this module must not import torch.
+
+How to add a card: one entry in CARDS here, and its code and, if it is done on the page Learn itself, its body in
+parts/path_cards.py. One that is done on another page has a `page`, and a rule in `done_elsewhere`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+STEPS = ("Text", "Tokens", "Batches", "Model", "Training", "Result")
+"""The six steps of the article."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One thing to learn by doing it."""
+
+    step: str
+    """One of STEPS."""
+    title: str
+    text: str
+    """What it is about, in two sentences."""
+    task: str
+    """What to do, in one sentence."""
+    page: str | None = None
+    """The page on which it is done; None for Learn itself."""
+    controls: tuple[str, ...] = ()
+    """The keys of the controls of that page with which it is done: they get an outline."""
+    prepare: Mapping[str, str] = field(default_factory=dict)
+    """What to choose on that page on the way there: values of widgets by key."""
+
+
+CARDS = {
+    "text": Card(
+        "Text",
+        "Start with a text",
+        "A language model learns from text alone, such as a novel. The first 90 % of it are for training, and the last "
+        "10 % are held out to test what was learned.",
+        "Look at another passage, or choose another text.",
+    ),
+    "tokens": Card(
+        "Tokens",
+        "Turn characters into numbers",
+        "Each different character gets an id: its place in the vocabulary of the text. The model sees only these ids, "
+        "and they turn back into exactly the same characters.",
+        "Type a sentence of your own.",
+    ),
+    "batch": Card(
+        "Batches",
+        "Draw a batch",
+        "The model trains on random windows of the text, many at once. The target of each character is the one after "
+        "it, so the targets are the same window, one place later.",
+        "Draw another batch, and point at a character to see what is to be predicted from what.",
+    ),
+    "model": Card(
+        "Model",
+        "Choose the size of the model",
+        "The model is a Transformer: an embedding of each character, layers of attention and feed-forward networks, "
+        "and a score for each possible next character. Four numbers set its size.",
+        "Move a slider, and see which parts grow.",
+    ),
+    "train": Card(
+        "Training",
+        "Train it",
+        "Each step predicts a batch, measures the loss, and changes every weight a little so that the loss falls. "
+        "A few hundred steps, which take seconds, are enough to see words appear.",
+        "Press Start, and wait until the loss on held-out text has been measured.",
+        page="train",
+        controls=("start", "bar-start"),
+    ),
+    "generate": Card(
+        "Result",
+        "Let it write",
+        "The model gives each possible next character a probability. One is drawn, appended, and the model is asked "
+        "again, character after character.",
+        "Press Generate, and look at the alternatives that the model had.",
+        page="generate",
+        controls=("generate",),
+        prepare={"view": "Write"},
+    ),
+    "guess": Card(
+        "Result",
+        "Guess against it",
+        "The loss measures how surprised the model is by the next character of text that it has not seen. How well do "
+        "you predict the same text, and how well does the model do it before and after training?",
+        "Guess five characters.",
+    ),
+    "head": Card(
+        "Result",
+        "Find a head",
+        "Each attention head looks back at earlier characters for something else. What a head does is measured, and "
+        "written below its picture.",
+        "Find a head that attends to the character two back, and choose it.",
+        page="attention",
+        controls=("attention-heads", "heads-order"),
+    ),
+    "inside": Card(
+        "Result",
+        "Look inside",
+        "Between your sentence and the next character there are only matrices of numbers. The page Inside shows each "
+        "of them, with its formula and the code that computes it.",
+        "Open any part of the model, or press Next.",
+        page="inside",
+        controls=("inside-parts",),
+        prepare={"inside-mode": "Parts"},
+    ),
+    "knockout": Card(
+        "Result",
+        "Switch a head off",
+        "What is a part of the model good for? Switch it off, and see how the loss and what the model writes change.",
+        "Switch off a head or a feed-forward network in the map.",
+        page="inside",
+        controls=("knockout-map",),
+        prepare={"inside-mode": "Knock-out"},
+    ),
+}
+"""All cards by id, in the order of the path. Browsers keep the ids."""
+
+GUESSES = 5
+"""How many guesses finish the card "guess"."""
+
+
+def read_done(told: Any) -> set[str]:
+    """The ids of finished cards that a browser has told, which may be anything."""
+    return {card for card in told if isinstance(card, str) and card in CARDS} if isinstance(told, list) else set()
+
+
+def next_card(done: Collection[str], after: str | None = None) -> str | None:
+    """The first card that is not done, after this one or, if none is left there, from the start; None if all are."""
+    order = list(CARDS)
+    start = order.index(after) + 1 if after in CARDS else 0
+    return next((card for card in order[start:] + order[:start] if card not in done), None)
+
+
+def neighbor(card: str, by: int) -> str | None:
+    """The card so many places later (before, if negative); None beyond the ends."""
+    order = list(CARDS)
+    place = order.index(card) + by
+    return order[place] if 0 <= place < len(order) else None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a window shows and has made, as far as it finishes cards on other pages than Learn."""
+
+    owns_run: bool = False
+    """True if the displayed run is this person's own."""
+    checks: int = 0
+    """How often its validation loss was measured after step 0."""
+    generations: int = 0
+    """How many texts the window has generated."""
+    is_right_head: bool = False
+    """True if the chosen attention head is one that the card "head" asks for."""
+    stage: str = "characters"
+    """The open part on the page Inside."""
+    without: tuple[str, ...] = ()
+    """The parts that are switched off."""
+
+
+def done_elsewhere(facts: Facts) -> set[str]:
+    """The cards of other pages that are done."""
+    rules = {
+        "train": facts.owns_run and facts.checks > 0,
+        "generate": facts.generations > 0,
+        "head": facts.is_right_head,
+        "inside": facts.stage != Facts.stage,
+        "knockout": bool(facts.without),
+    }
+    return {card for card, is_done in rules.items() if is_done}
