@@ -1,11 +1,11 @@
-"""The page Learn, the front door: a run as a film, and the path, which leads through all pages step by step."""
+"""The page Learn, the front door: a run as a film, the path through all pages step by step, and the glossary."""
 
 from microllm.ui import shell
 from microllm.ui.parts import front
 
 shell.enter("pages/learn.py", "Learn", front.first_paint, has_about=False)
 
-from microllm.ui.parts import path_cards
+from microllm.ui.parts import glossary, path_cards
 from microllm.ui.state.view import look
 
 view = look()
@@ -13,3 +13,4 @@ if front.sections() == front.WATCH:
     front.front()
 else:
     path_cards.path_cards(view)
+glossary.glossary(view)

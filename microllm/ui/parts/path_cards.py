@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -12,10 +13,10 @@ import torch
 from ...corpus import Corpus
 from ...cost import part_sizes
 from ...data import texts
-from ...data.published import PUBLISHED_TEXTS
 from ...insight import anatomy
 from ...insight.guessing import chances_of_model
 from ...insight.knockout import knock_out
+from ...insight.training_step import training_step as one_training_step
 from ...model import Block, Head, MicroLLM
 from ...tokenizer import CharTokenizer, visible, visible_alone
 from ...train import Trainer
@@ -24,12 +25,13 @@ from ..state import draft, path
 from ..state.session import session
 from ..state.view import SENTENCE, View, why_no_text
 from ..words import literal, percent
-from . import front, guess_game, settings, source, text_fields
+from . import front, guess_game, settings, source, text_fields, training_step
 
 _PASSAGE_CHARACTERS = 400
 _SENTENCE_CHARACTERS = 128
 _BATCH_ROWS = 4
 _BATCH_COLUMNS = 32
+_EARLY_STEP = 16
 
 
 def path_cards(view: View) -> None:
@@ -217,12 +219,16 @@ def _model(_: View) -> bool:
     return _is_changed("model", values)
 
 
+def _step(view: View) -> bool:
+    early = next((step for step in view.snapshots if step >= _EARLY_STEP), None)  # where a step still changes much
+    return training_step.training_step(view if early is None else replace(view, moment=early))
+
+
 def _guess(view: View) -> bool:
-    info = view.info
-    is_missing = why_no_text(view.run) and info.text.source in PUBLISHED_TEXTS
-    if is_missing and not source.is_here(info.text.source, "path-download"):
+    if why_no_text(view.run):
+        source.bring(view, "path-download")
         return False
-    st.caption(f"The model is that of **{literal(info.name)}**, the run that all pages show.")
+    st.caption(f"The model is that of **{literal(view.info.name)}**, the run that all pages show.")
     return guess_game.against_untrained(view) >= path.GUESSES
 
 
@@ -231,6 +237,7 @@ _BODIES: dict[str, Callable[[View], bool]] = {
     "tokens": _tokens,
     "batch": _batch,
     "model": _model,
+    "step": _step,
     "guess": _guess,
 }
 """What one does in a card on this page, by card; each returns True once it is done."""
@@ -240,6 +247,7 @@ _CODE: dict[str, tuple[Callable, ...]] = {
     "tokens": (CharTokenizer.encode, CharTokenizer.decode),
     "batch": (Corpus.get_batch,),
     "model": (MicroLLM.__init__,),
+    "step": (one_training_step,),
     "train": (Trainer._update,),
     "generate": (MicroLLM.generate,),
     "guess": (chances_of_model,),

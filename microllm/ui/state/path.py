@@ -64,6 +64,13 @@ CARDS = {
         "and a score for each possible next character. Four numbers set its size.",
         "Move a slider, and see which parts grow.",
     ),
+    "step": Card(
+        "Training",
+        "Take one training step",
+        "The model predicts a batch, the loss says how wrong it was, and the gradient says for every weight in which "
+        "direction the loss falls. One update moves all weights a little that way.",
+        "Play the five stages, then take the step.",
+    ),
     "train": Card(
         "Training",
         "Train it",
