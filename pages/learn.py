@@ -9,8 +9,10 @@ from microllm.ui.parts import glossary, path_cards
 from microllm.ui.state.view import look
 
 view = look()
-if front.sections() == front.WATCH:
+section = front.sections()
+if section == front.WATCH:
     front.front()
-else:
+elif section == front.PATH:
     path_cards.path_cards(view)
-glossary.glossary(view)
+else:
+    glossary.glossary(view)

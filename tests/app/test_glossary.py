@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from play import complaints, open_app
+from play import complaints, keys, open_app
 
+from microllm.runs import gallery
+from microllm.runs.run import Run
 from microllm.ui.glossary import TERMS, term
 
 ROOT = Path(__file__).parents[2]
@@ -32,3 +34,21 @@ def test_every_page_leads_to_the_glossary(page):
     html = [element.proto.html_content for element in at.get("bidi_component")]
     assert any("learn?term=" in words for words in [*html, *(element.value for element in [*at.markdown, *at.caption])])
     assert not at.exception and not complaints(at)
+
+
+def test_an_address_with_a_term_opens_the_glossary_at_that_term():
+    at = open_app("learn", term="residual-stream")
+    assert "glossary-asked-term" in keys(at)
+    assert {f"glossary-all-{slug}" for slug in TERMS} <= keys(at)
+    at.text_input(key="glossary-search").set_value("Softmax").run()
+    found = {key for key in keys(at) if key.startswith("glossary-all-")}
+    assert found == {
+        f"glossary-all-{slug}" for slug, known in TERMS.items() if "softmax" in known.sentence.lower() + slug
+    }
+
+
+def test_the_run_on_show_stands_beside_large_models_with_its_own_numbers():
+    at = open_app("learn", term="parameter")
+    (table,) = (element.value for element in at.markdown if "GPT-2" in element.value)
+    model = Run.open(gallery.FIRST).model_at(2_000)
+    assert f"{sum(weights.numel() for weights in model.parameters()):,}" in table

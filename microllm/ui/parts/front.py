@@ -10,6 +10,7 @@ import streamlit as st
 from ...plots import film_data
 from ...runs import gallery
 from ..components.film import film
+from ..glossary import TERMS
 from ..state import path
 from ..state.session import session
 from ..words import duration, literal
@@ -21,13 +22,13 @@ ABOUT = (
 )
 """What MicroLLM is, in HTML."""
 
-WATCH, PATH = "watch", "path"
-_SECTIONS = {WATCH: "Watch", PATH: "The six steps"}
+WATCH, PATH, GLOSSARY = "watch", "path", "glossary"
+_SECTIONS = {WATCH: "Watch", PATH: "The six steps", GLOSSARY: "Glossary"}
 
 
 def first_paint() -> None:
     """What can be shown before torch is imported."""
-    if st.query_params.get("lesson") in path.CARDS:
+    if st.query_params.get("lesson") in path.CARDS or "term" in st.query_params:
         st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
         return
     sections()
@@ -35,8 +36,13 @@ def first_paint() -> None:
 
 
 def sections() -> str:
-    """The sections of the page Learn, and how far one is on the path. Returns the chosen section."""
-    shown = WATCH if session().lesson is None else PATH
+    """The sections of the page Learn, and how far one is on the path. Returns the chosen section.
+
+    An address with a term opens the glossary, once.
+    """
+    if (asked := st.query_params.get("term")) in TERMS and asked != session().asked_term:
+        session().asked_term, session().lesson, session().is_in_glossary = asked, None, True
+    shown = PATH if session().lesson else GLOSSARY if session().is_in_glossary else WATCH
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="learn-row"):
         # another key for each section: a late tick could overwrite the value of a widget that stays
         st.segmented_control(
@@ -47,7 +53,8 @@ def sections() -> str:
             key=f"learn-{shown}",
             required=True,
             label_visibility="collapsed",
-            on_change=_follow if shown == WATCH else _watch,
+            on_change=_choose,
+            args=(shown,),
         )
         if session().browser_keeps is not None:  # before that it is not known
             _progress()
@@ -79,8 +86,11 @@ def _follow() -> None:
     session().lesson = path.next_card(session().done_cards) or next(iter(path.CARDS))
 
 
-def _watch() -> None:
-    session().lesson = None
+def _choose(shown: str) -> None:
+    section = st.session_state[f"learn-{shown}"]
+    session().lesson, session().is_in_glossary = None, section == GLOSSARY
+    if section == PATH:
+        _follow()
 
 
 def front() -> None:

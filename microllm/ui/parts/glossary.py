@@ -7,11 +7,10 @@ import streamlit as st
 from ...cost import operations_per_step
 from ...model import parameter_count
 from ..glossary import TERMS, Term
+from ..state.session import session
 from ..state.view import View
 from ..words import literal
-from .disclosure import disclosure
 
-_KEY = "glossary"
 _ICONS = {
     "train": ":material/model_training:",
     "attention": ":material/visibility:",
@@ -41,27 +40,20 @@ _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def glossary(view: View) -> None:
-    """Thirty terms, collapsed; open at once if the address asks for one of them."""
-    asked = st.query_params.get("term")
-    if asked in TERMS and st.session_state.get("glossary-asked") != asked:
-        st.session_state["glossary-asked"], st.session_state[_KEY] = asked, True
-    place = disclosure("Glossary: thirty terms, and what a large model does differently", key=_KEY)
-    if place is None:
-        return
-    with place:
-        if asked in TERMS:
-            with st.container(border=True, key="glossary-asked-term"):
-                _show(TERMS[asked], key="asked")
-        wanted = st.text_input("Find a term", key="glossary-search", placeholder="for example: head").strip().lower()
-        found = [term for term in TERMS.values() if wanted in term.name or wanted in term.sentence.lower()]
-        if not found:
-            st.caption(f"None of the {len(TERMS)} terms contains “{literal(wanted)}”.")
-        columns = st.columns(2, gap="large")
-        for number, term in enumerate(found):
-            with columns[2 * number >= len(found)]:
-                _show(term, key="all")
-        st.markdown("**What a large model does differently**")
-        st.markdown(_differences(view))
+    """Thirty terms, first the one that the address asked for."""
+    if asked := TERMS.get(session().asked_term):
+        with st.container(border=True, key="glossary-asked-term"):
+            _show(asked, key="asked")
+    wanted = st.text_input("Find a term", key="glossary-search", placeholder="for example: head").strip().lower()
+    found = [term for term in TERMS.values() if wanted in term.name or wanted in term.sentence.lower()]
+    if not found:
+        st.caption(f"None of the {len(TERMS)} terms contains “{literal(wanted)}”.")
+    columns = st.columns(2, gap="large")
+    for number, term in enumerate(found):
+        with columns[2 * number >= len(found)]:
+            _show(term, key="all")
+    st.markdown("**What a large model does differently**")
+    st.markdown(_differences(view))
 
 
 def _show(term: Term, key: str) -> None:

@@ -17,7 +17,7 @@ from . import draft, link
 from .session import session
 
 _MAX_CHARACTERS = 4_000
-_NOT_SETTINGS = ("step", "sentence", "lesson", "key", "also")
+_NOT_SETTINGS = ("step", "without", "replaced_by", "sentence", "lesson", "term", "key", "also")
 
 
 def written() -> str:

@@ -63,6 +63,10 @@ class Session:
     # the page Learn, see path.py
     lesson: str | None = None
     """The open card of the path, which goes along to the page on which it is done; None for the film of a run."""
+    is_in_glossary: bool = False
+    """True while the page Learn shows the glossary."""
+    asked_term: str | None = None
+    """The term of the glossary that an address asked for last."""
     done_cards: set[str] = field(default_factory=set)
     """The ids of the cards that this person has finished. The browser keeps them."""
     first_shown: dict[str, Any] = field(default_factory=dict)
