@@ -16,7 +16,7 @@ from microllm.ui import server, shell
 from microllm.ui.parts import live
 from microllm.ui.state import view
 
-PAGES = ("train", "attention", "inside", "generate", "learn")
+PAGES = ("learn", "train", "attention", "inside", "generate")
 OF_THE_PAGE = {
     "train": {"start", "text", "preset", "knob-n_embd", "axis"},
     "attention": {"sentence", "attention-one"},
