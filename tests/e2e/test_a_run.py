@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.timeout(240), pytest.mark.alone]
 
 
 def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
-    visit(page, server.url)
+    visit(page, f"{server.url}/train")
     chosen = {"block_size": 24, "n_embd": 32, "n_head": 2, "n_layer": 2}
     for name, value in chosen.items():
         slide(page, f"knob-{name}", value)

@@ -146,8 +146,8 @@ def test_who_forgets_their_runs_leaves_no_trace_in_any_tab(page, server):
     press(other, "runs-manage-button")
     at(other, "forget-sure").locator("label").click()
     press(other, "forget")
-    for tab in (page, other):
-        expect(tab).to_have_url(f"{server.url}/train")
+    for tab, address in ((page, "train"), (other, "learn")):
+        expect(tab).to_have_url(f"{server.url}/{address}")
         settle(tab)
         assert key not in tab.evaluate("JSON.stringify([localStorage, sessionStorage])")
         visit(tab, f"{server.url}/train?run={run}")
