@@ -5,24 +5,25 @@ from __future__ import annotations
 import contextlib
 
 from ..config import PRESETS, REFERENCE_NAMES, flat, knobs
+from ..experiments.registry import EXPERIMENTS
 from ..jobs.samples import snapshot_text
 from ..model import parameter_count
 from ..plots.loss_svg import loss_svg
 from ..runs.export import caveats, command_line
+from ..runs.info import RunInfo
 from ..runs.run import Run
 from ..ui.words import choices
 from .document import document, escaped, origin
 
 
-def sheet(run: Run, step: int, question: str | None = None, prediction: str | None = None) -> str:
+def sheet(run: Run, step: int) -> str:
     """The lab sheet of a run at a snapshot. Where there is no question or prediction it has room to write one.
 
     Raises weights.WeightsProblem, and RunProblem.
     """
     info, history = run.read_info(), run.history.read()
     count = parameter_count(info.model, run.tokenizer.vocab_size)
-    if prediction is None and info.guess is not None:
-        prediction = f"The final validation loss will be {info.guess:.3f} nats per character."
+    question, prediction = _asked(info)
     return document(
         "sheet",
         {"script": "sheet.js"},
@@ -41,6 +42,16 @@ def sheet(run: Run, step: int, question: str | None = None, prediction: str | No
         caveats="".join(f'<p class="help">{escaped(sentence)}</p>' for sentence in caveats(run)),
         origin=origin(run, step),
     )
+
+
+def _asked(info: RunInfo) -> tuple[str | None, str | None]:
+    """(question, prediction) of the experiment to which a run belongs; of another run, the person's guess."""
+    experiment = EXPERIMENTS.get(info.experiment.name) if info.experiment else None
+    if experiment:
+        return experiment.question, experiment.predictions.get(info.experiment.prediction)
+    if info.guess is None:
+        return None, None
+    return None, f"The final validation loss will be {info.guess:.3f} nats per character."
 
 
 def _said_or_room(title: str, words: str | None) -> str:

@@ -10,11 +10,13 @@ from making import new_run, train
 from microllm import __version__
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
+from microllm.experiments.registry import EXPERIMENTS
 from microllm.exports.document import data
 from microllm.exports.page import page
 from microllm.exports.sheet import sheet
 from microllm.plots.loss_svg import loss_svg
 from microllm.runs import gallery
+from microllm.runs.info import ExperimentEntry
 from microllm.runs.run import Run
 
 HOSTILE = """</script></title><img src=x onerror="alert('1')">&amp;$name"""
@@ -106,11 +108,17 @@ def test_the_page_of_quick_is_smaller_than_a_megabyte(shipped):
 
 def test_the_sheet_has_what_was_asked_and_predicted_or_room_for_it():
     run = trained()
-    asked = sheet(run, 20, question="Does <depth> help?", prediction="By 0.2 nats.")
-    assert "Does <depth> help?" in Elements(asked).words and "By 0.2 nats." in Elements(asked).words
-    rooms = [len([a for _, a in Elements(html).found if "contenteditable" in a]) for html in (sheet(run, 20), asked)]
-    assert rooms[0] == rooms[1] + 2
+    empty = sheet(run, 20)
     run.update(guess=1.25)
+    assert "1.250" in Elements(sheet(run, 20)).words
+    key, experiment = next(iter(EXPERIMENTS.items()))
+    chosen, prediction = list(experiment.predictions.items())[-1]
+    run.update(experiment=ExperimentEntry(key, chosen))
+    asked = sheet(run, 20)
+    assert experiment.question in Elements(asked).words and prediction in Elements(asked).words
+    rooms = [len([a for _, a in Elements(html).found if "contenteditable" in a]) for html in (empty, asked)]
+    assert rooms[0] == rooms[1] + 2
+    run.update(experiment=ExperimentEntry("of-another-version", "unknown"))
     assert "1.250" in Elements(sheet(run, 20)).words
 
 
