@@ -13,9 +13,10 @@ from ..config import MIN_TEXT_CHARACTERS, too_short
 from ..corpus import EVAL_CHARACTERS, Corpus, split_at
 from ..environment import home, texts_dir
 from ..tokenizer import CharTokenizer
-from . import builtin, files, store
+from . import builtin, edits, files, store
 from .decode import TextProblem, encoding_called
 from .download import fetch, kept
+from .edits import Edit
 from .published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 
 PASTED = "Pasted text"
@@ -173,10 +174,10 @@ def is_kept(text: Text) -> bool:
     return (texts_dir() / f"{text.sha256}.txt").is_file()
 
 
-def restore(text: Text) -> None:
+def restore(text: Text, edit: Edit | None = None) -> None:
     """Store a text that is missing here if it needs no download: a built-in text, or one that was downloaded before.
 
-    A run that came from elsewhere has such a text: one of the gallery, or an imported one.
+    A run that came from elsewhere has such a text: one of the gallery, or an imported one. `edit` was made in it last.
     """
     if is_kept(text) or not home().is_dir():
         return
@@ -190,6 +191,9 @@ def restore(text: Text) -> None:
     if content is None:
         return
     content = builtin.transform(content, text.how, text.first)
+    if edit:
+        with contextlib.suppress(TextProblem):  # of another edition, in which the edit is not possible
+            content = edits.edited(content, edit)
     if store.sha256_of(content) == text.sha256:  # it may be of another edition
         with contextlib.suppress(OSError):
             store.keep_text(content)

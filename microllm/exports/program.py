@@ -10,6 +10,7 @@ from typing import Any
 
 from ..config import LIVE, TrainConfig
 from ..data.builtin import BUILTIN_TEXTS
+from ..data.edits import label
 from ..data.published import PUBLISHED_TEXTS
 from ..runs.export import is_pasted, sources
 from ..runs.history import replayed
@@ -80,7 +81,7 @@ def training_program(run: Run, step: int, roots: Iterable[str]) -> tuple[str, li
     """(the beginning of a program that trains as `run` did, its sections), with all that `roots` need.
 
     The beginning has the origin, the imports and the facts of the run. A last section "The run" has the code of
-    programs/train.py. Raises RunProblem for a fork.
+    programs/train.py. Raises RunProblem for a fork and for a twin on an edited text.
     """
     info = run.read_info()
     if info.parent:
@@ -88,6 +89,11 @@ def training_program(run: Run, step: int, roots: Iterable[str]) -> tuple[str, li
         raise RunProblem(
             f"{info.name} began with the weights of {parent.name} at step {parent.step:,}, which no script has: export "
             f"{parent.name}."
+        )
+    if info.edit:
+        raise RunProblem(
+            f"{info.name} learned a text that was changed for it ({label(info.edit)}), which no script has: export "
+            f"{info.twin.name}."
         )
     changes = [
         {name: value for name, value in change.items() if name in ("step", "max_steps", *LIVE)}

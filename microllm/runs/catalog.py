@@ -22,7 +22,7 @@ from ..environment import runs_dir
 from ..storage import write_atomically
 from . import gallery
 from .disk import check_disk
-from .info import ExperimentEntry, Parent, RunInfo, RunProblem, hash_key, new_name
+from .info import ExperimentEntry, Parent, RunInfo, RunProblem, Twin, hash_key, new_name
 from .json_files import checked_json
 from .run import ID_PATTERN, Run
 
@@ -38,10 +38,12 @@ def create(
     owner_key: str | None = None,
     parent: Parent | None = None,
     experiment: ExperimentEntry | None = None,
+    twin: Twin | None = None,
     vocab: str | None = None,
     fill: Callable[[Run], None] | None = None,
 ) -> Run:
-    """Create the folder of a new run, owned by whoever has `owner_key`. A fork has a `parent` (see fork.py).
+    """Create the folder of a new run, owned by whoever has `owner_key`. A fork has a `parent` (see fork.py), and
+    a twin another run of which it is the `twin` (see twin.py).
 
     The vocabulary is that of its text, or `vocab`. `fill` writes further files; the run becomes visible after that. If
     anything fails, no folder is left.
@@ -79,6 +81,7 @@ def create(
             owner=hash_key(owner_key) if owner_key else None,
             parent=parent,
             experiment=experiment,
+            twin=twin,
         )
     )
     try:

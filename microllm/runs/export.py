@@ -11,6 +11,7 @@ import shlex
 from ..config import PRESETS, configs_from, flat
 from ..cost import thread_count
 from ..data.decode import TextProblem
+from ..data.edits import label
 from ..data.published import PUBLIC_TEXTS
 from ..data.store import load_text
 from ..data.texts import PASTED, Text
@@ -98,6 +99,8 @@ def caveats(run: Run) -> list[str]:
             sentences.append("You used your own text: replace its name by the path of the file on that machine.")
         if "-" in names:
             sentences.append("You sent your own text to standard input: send it again.")
+    if info.edit:
+        sentences.append(f"It trains on the text as it is: this run learned it {label(info.edit)}.")
     if changes := run.history.changes():
         steps = ", ".join(f"{change['step']:,}" for change in changes[:3]) + (" …" if len(changes) > 3 else "")
         sentences.append(f"The command does not include settings that you changed during training (at step {steps}).")

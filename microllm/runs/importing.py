@@ -158,6 +158,7 @@ def _info(files: dict[str, bytes], owner_key: str | None) -> RunInfo:
         name=free_name(info.name[:60]),
         message=info.message[:500],
         parent=info.parent and replace(info.parent, name=info.parent.name[:60]),
+        twin=info.twin and replace(info.twin, name=info.twin.name[:60]),
         created=time.time(),
         owner=hash_key(owner_key) if owner_key else None,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..config import PRESETS, REFERENCE_NAMES, ModelConfig, TrainConfig, problems, threads_problem
 from ..data.builtin import TRANSFORMS
+from ..data.edits import KINDS, MAX_TIMES, MAX_WORDS_CHARACTERS, Edit
 from ..data.texts import Text
 from ..tokenizer import MAX_CHARACTERS
 
@@ -83,14 +84,26 @@ class ExperimentEntry:
 
 
 @dataclass(frozen=True)
+class Twin:
+    """The run of which this one is a twin, and the one thing that is different (see twin.py).
+
+    `edit` is what was changed in the text before training; None if the text is the same and the seed is another.
+    """
+
+    id: str
+    name: str
+    edit: Edit | None = None
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """The content of `run.json`.
 
     `message` is a sentence about the state. `references` are losses to beat, `full_val_loss` is the validation loss on
     all held-out text when the run has finished, and `guess` is the final validation loss that a person expected; all
     losses are in nats per character. `owner` is the hash of the owner's key (see `hash_key`): only the owner can
-    control the run in the app, and a run without an owner can only be watched. `parent` is set for a fork, and
-    `experiment` for a run that was started as part of one.
+    control the run in the app, and a run without an owner can only be watched. `parent` is set for a fork,
+    `experiment` for a run that was started as part of one, and `twin` for the twin of another run.
     """
 
     id: str
@@ -110,6 +123,7 @@ class RunInfo:
     owner: str | None = None
     parent: Parent | None = None
     experiment: ExperimentEntry | None = None
+    twin: Twin | None = None
     format: int = FORMAT
 
     @classmethod
@@ -133,10 +147,15 @@ class RunInfo:
             parts["parent"] = Parent(**parent | learned)
         if (experiment := data.get("experiment")) is not None:
             parts["experiment"] = ExperimentEntry(**experiment)
+        if (twin := data.get("twin")) is not None:
+            edit = twin.get("edit")
+            parts["twin"] = Twin(**twin | {"edit": edit and Edit(**edit | {"words": tuple(edit["words"])})})
         info = cls(**data | parts | {"text": Text(**data["text"])})
         _check_text(info.text)
         if info.parent:
             _check_parent(info.parent)
+        if info.twin:
+            _check_twin(info.twin)
         if found := problems(info.model, info.train, info.text.characters):  # a file can be edited
             raise ValueError(" ".join(found.values()))
         if info.parent and not {*info.parent.silenced.split()} <= {*info.model.silenced.split()}:
@@ -149,6 +168,11 @@ class RunInfo:
     def old_text(self) -> Text | None:
         """The text that the weights learned before this one; None unless the run is a fork on another text."""
         return self.parent and self.parent.text
+
+    @property
+    def edit(self) -> Edit | None:
+        """What was changed in the text before training; None for a text as it is."""
+        return self.twin and self.twin.edit
 
     @property
     def is_private(self) -> bool:
@@ -230,6 +254,15 @@ def _check_parent(parent: Parent) -> None:
         raise TypeError("the losses of its parent must be two numbers.")
     if parent.text:
         _check_text(parent.text)
+
+
+def _check_twin(twin: Twin) -> None:
+    edit = twin.edit
+    is_said = isinstance(twin.id, str) and isinstance(twin.name, str)
+    if not (is_said and (edit is None or (edit.kind in KINDS and is_count(edit.times) and edit.times <= MAX_TIMES))):
+        raise TypeError("the description of its twin is not valid.")
+    if edit and not all(isinstance(words, str) and len(words) <= MAX_WORDS_CHARACTERS for words in edit.words):
+        raise TypeError("the words of its edit are not valid.")
 
 
 def _check_unicode(data: dict[str, Any]) -> None:

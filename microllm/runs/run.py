@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from ..config import problems
 from ..corpus import Corpus
 from ..data.decode import TextProblem
+from ..data.edits import Edit
 from ..data.texts import Text, is_kept, load_corpus, restore, why_missing
 from ..environment import runs_dir
 from ..model import MicroLLM
@@ -148,13 +149,13 @@ class Run:
 
     def load_corpus(self) -> Corpus:
         """The text of the run. Raises TextProblem if it is missing, or is not the text that the run was trained on."""
-        corpus = self._loaded(self.read_info().text, self._foreign_vocab)
+        corpus = self._loaded(self.read_info().text, self._foreign_vocab, self.read_info().edit)
         if corpus.tokenizer.vocab != self._vocab:
             raise self._not_its_text(self.read_info().text)
         return corpus
 
     def text_and_vocab(self) -> tuple[str, str | None]:
-        """The arguments for texts.load_corpus: the SHA-256 of the text, and the vocabulary if it is the parent's.
+        """The arguments for texts.load_corpus: the SHA-256 of the text, and the vocabulary if it is that of another text.
 
         Raises TextProblem as `load_corpus` does.
         """
@@ -163,10 +164,11 @@ class Run:
 
     @property
     def _foreign_vocab(self) -> str | None:
-        return self._vocab if self.read_info().old_text else None
+        info = self.read_info()
+        return self._vocab if info.old_text or info.edit else None
 
-    def _loaded(self, text: Text, vocab: str | None) -> Corpus:
-        restore(text)
+    def _loaded(self, text: Text, vocab: str | None, edit: Edit | None = None) -> Corpus:
+        restore(text, edit)
         try:
             corpus = load_corpus(text.sha256, vocab)
         except TextProblem as problem:

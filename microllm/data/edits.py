@@ -1,0 +1,261 @@
+"""Edits of a text: one change to what a model reads, to see what that change causes.
+
+An edit changes the training part only and keeps its length, so that all other characters stay at their places. Two runs
+with the same seed, one on the text and one on the edited text, then draw the same windows in the same order, and
+differ only where these hold something that was changed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import regex
+
+from ..corpus import split_at
+from ..tokenizer import visible
+from .decode import TextProblem
+
+MAX_WORDS_CHARACTERS = 300
+"""The length of a word or sentence of an edit, in characters."""
+
+MAX_TIMES = 1_000
+
+_MAX_SHARE = 0.1  # of the training part that sentences may take up
+_MIN_CHAPTER_CHARACTERS = 300  # shorter ones are lines of a table of contents
+_TENTHS = 10
+_MAX_NAMED_CHARACTERS = 12
+
+_HEADING = regex.compile(
+    r"^[^\S\n]*((?:chapter|chapitre|kapitel|capítulo|capitolo|глава)[^\S\n]+(?:\d+|[ivxlcdm]+)\b)[^\n]{0,60}$",
+    regex.MULTILINE | regex.IGNORECASE,
+)
+_SENTENCE_START = regex.compile(r"""(?:(?<!\b(?:Mrs?|Dr|St|Rev|Esq))[.!?]["'”’»_)]*\s+|\n\s*\n\s*|\A)(?=\S)""")
+_PART_OF_WORD = r"[\p{L}\p{M}\p{N}]"
+_WORD_START = regex.compile(r"(?:\s|\A)(?=\S)")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change to a text: its `kind`, a key of KINDS, and what it is about.
+
+    "rename": two words, the old one and the new one. "leave-out": the number of a chapter, from 1. "repeat" and
+    "plant": a sentence, which stands in the edited text `times` more often.
+    """
+
+    kind: str
+    words: tuple[str, ...]
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Change:
+    """The characters `begin` to `end` of a text become `new`, which is as long."""
+
+    begin: int
+    end: int
+    new: str
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A part of a text that can be left out: its heading, and where it begins and ends."""
+
+    heading: str
+    begin: int
+    end: int
+
+
+def edited(text: str, edit: Edit) -> str:
+    """The text with the edit, as long as before. Raises TextProblem as `changes` does."""
+    parts, at = [], 0
+    for change in changes(text, edit):
+        parts += [text[at : change.begin], change.new]
+        at = change.end
+    return "".join([*parts, text[at:]])
+
+
+def changes(text: str, edit: Edit) -> list[Change]:
+    """What the edit changes, in the order of the text, all of it in the training part.
+
+    Raises TextProblem for an edit that is not possible in this text.
+    """
+    for words in edit.words:
+        if not words.strip():
+            raise TextProblem("Write what to change: a field is empty.")
+        if len(words) > MAX_WORDS_CHARACTERS:
+            raise TextProblem(f"That is {len(words):,} characters long; the limit is {MAX_WORDS_CHARACTERS}.")
+    if edit.kind not in KINDS or len(edit.words) != (2 if edit.kind == "rename" else 1):
+        raise TextProblem(f"There is no such edit: choose one of {', '.join(KINDS)}.")
+    return KINDS[edit.kind].find(text[: split_at(len(text))], text, edit)
+
+
+def label(edit: Edit) -> str:
+    """What is different in the edited text, in a few words."""
+    if edit.kind == "rename":
+        return f"“{edit.words[0]}” renamed to “{edit.words[1]}”"
+    if edit.kind == "leave-out":
+        return f"without part {edit.words[0]}"
+    return f"“{edit.words[0]}” {'repeated' if edit.kind == 'repeat' else 'planted'} {edit.times:,} times"
+
+
+# ---- a word
+
+
+def _renamed(train: str, text: str, edit: Edit) -> list[Change]:
+    old, new = edit.words
+    _check_known(new, text)
+    if len(old) != len(new):
+        raise TextProblem(
+            f"“{new}” has {len(new)} characters and “{old}” has {len(old)}: both need the same number, so that all "
+            "other text stays at its place."
+        )
+    if old == new:
+        raise TextProblem("The new word is the old one.")
+    found = []
+    for match in _whole_word(old).finditer(train):
+        is_as_given = match[0] == old
+        other_case = new[0].upper() if match[0][0].isupper() else new[0].lower()
+        found.append(Change(match.start(), match.end(), new if is_as_given else other_case + new[1:]))
+    _check_known("".join({change.new[0] for change in found}), text)
+    if not found:
+        raise TextProblem(f"“{old}” does not occur as a whole word in the part that the model trains on.")
+    return found
+
+
+def _whole_word(word: str) -> regex.Pattern:
+    """The word with no letter, mark or digit beside it, its first letter in either case."""
+    firsts = {case for case in (word[0], word[0].upper(), word[0].lower()) if len(case) == 1}
+    either = "|".join(map(regex.escape, sorted(firsts)))
+    return regex.compile(rf"(?<!{_PART_OF_WORD})(?:{either}){regex.escape(word[1:])}(?!{_PART_OF_WORD})")
+
+
+def _check_known(words: str, text: str) -> None:
+    if unknown := [character for character in dict.fromkeys(words) if character not in text]:
+        named = " ".join(map(visible, unknown[:_MAX_NAMED_CHARACTERS]))
+        raise TextProblem(f"The text does not contain these characters, so a model of it cannot read them: {named}")
+
+
+# ---- a chapter
+
+
+def chapters(text: str) -> list[Chapter]:
+    """The chapters that lie in the training part as a whole, found by their headings; else ten parts of equal length.
+
+    A heading is a line such as "Chapter 12" or "CHAPTER XII.".
+    """
+    train = text[: split_at(len(text))]
+    headings = [(match.start(), match[1]) for match in _HEADING.finditer(train)]
+    ends = [begin for begin, _ in headings[1:]]  # the last one may go on in the held-out part
+    found = [
+        Chapter(" ".join(heading.split()), begin, end)
+        for (begin, heading), end in zip(headings, ends, strict=False)
+        if end - begin >= _MIN_CHAPTER_CHARACTERS
+    ]
+    if len(found) > 1:
+        return found
+    cuts = [len(train) * number // _TENTHS for number in range(_TENTHS + 1)]
+    return [Chapter(f"Part {number} of {_TENTHS}", *cut) for number, cut in enumerate(pairwise(cuts), 1)]
+
+
+def _left_out(train: str, text: str, edit: Edit) -> list[Change]:
+    all_chapters = chapters(text)
+    number = int(edit.words[0]) if edit.words[0].isascii() and edit.words[0].isdigit() else 0
+    if not 1 <= number <= len(all_chapters):
+        raise TextProblem(f"There is no part {edit.words[0]}: this text has parts 1 to {len(all_chapters)}.")
+    chapter = all_chapters[number - 1]
+    length = chapter.end - chapter.begin
+    before, after = train[max(0, chapter.begin - length) : chapter.begin], train[chapter.end :][:length]
+    instead = after if len(after) == length else before
+    if len(instead) < length:
+        raise TextProblem(f"{chapter.heading} is too long to leave out: no other passage of its length lies beside it.")
+    return [Change(chapter.begin, chapter.end, instead)]
+
+
+# ---- a sentence
+
+
+def _repeated(train: str, text: str, edit: Edit) -> list[Change]:
+    pattern = r"\s+".join(map(regex.escape, edit.words[0].split()))
+    if (match := regex.search(pattern, train)) is None:
+        raise TextProblem("This sentence does not occur in the part that the model trains on. To add one, plant it.")
+    return _spread(train, match[0], edit.times, match.span())
+
+
+def _planted(train: str, text: str, edit: Edit) -> list[Change]:
+    _check_known(edit.words[0], text)
+    return _spread(train, edit.words[0], edit.times)
+
+
+def _spread(train: str, sentence: str, times: int, keep: tuple[int, int] = (0, 0)) -> list[Change]:
+    """The sentence once in each of so many equal parts of the training part, in place of what stands there.
+
+    It takes the place of whole sentences where there are some of its length, else of words from the start of a
+    sentence, else of words. It does not take that of the characters to `keep`.
+    """
+    length = len(sentence) + 1  # with the space after it, which stays as it is
+    fits = int(_MAX_SHARE * len(train)) // length
+    if not 1 <= times <= min(fits, MAX_TIMES):
+        raise TextProblem(
+            f"{times:,} times is not possible: this sentence fits into a tenth of the training part "
+            f"{min(fits, MAX_TIMES):,} times."
+        )
+    sentences = [match.end() for match in _SENTENCE_START.finditer(train)]
+    words = [match.end() for match in _WORD_START.finditer(train)]
+    are_sentences, are_words = {*sentences, len(train)}, {*words, len(train)}
+    choices = [(sentences, are_sentences), (sentences, are_words), (words, are_words)]
+    cuts = [len(train) * number // times for number in range(times + 1)]
+    found = []
+    for low, high in pairwise(cuts):
+        fitting = (
+            begin
+            for begins, ends in choices
+            for begin in _between(begins, low, high - length)
+            if begin + length in ends and not (begin < keep[1] and keep[0] < begin + length)
+        )
+        begin = next(fitting, low)
+        found.append(Change(begin, begin + len(sentence), sentence))
+    return found
+
+
+def _between(places: list[int], low: int, high: int) -> list[int]:
+    """Those of the sorted places that are from `low` to `high`."""
+    return places[bisect_left(places, low) : bisect_right(places, high)]
+
+
+# ---- all kinds
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of edit: what it does, a sentence about it, and `find(training part, whole text, edit)`."""
+
+    title: str
+    about: str
+    find: Callable[[str, str, Edit], list[Change]]
+
+
+KINDS = {
+    "rename": Kind(
+        "Rename a word everywhere",
+        "The new word has as many letters as the old one, so that all other text stays at its place.",
+        _renamed,
+    ),
+    "leave-out": Kind(
+        "Leave a chapter out",
+        "As much of what follows it stands there a second time, so that all other text stays at its place.",
+        _left_out,
+    ),
+    "repeat": Kind(
+        "Repeat a sentence",
+        "It is spread evenly, each time in the place of as many other characters.",
+        _repeated,
+    ),
+    "plant": Kind(
+        "Plant a sentence that is not true",
+        "It is spread evenly, each time in the place of as many other characters.",
+        _planted,
+    ),
+}

@@ -1,0 +1,143 @@
+"""Twins: a run that repeats another one with one difference, so that what differs comes from it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from making import new_run, train
+
+from microllm.data import store, texts
+from microllm.data.builtin import drawing_room
+from microllm.data.edits import Edit, edited
+from microllm.runs import catalog
+from microllm.runs.archive import folder_zip
+from microllm.runs.export import caveats
+from microllm.runs.fork import fork
+from microllm.runs.importing import import_run
+from microllm.runs.info import RunInfo, RunProblem
+from microllm.runs.twin import first_difference, shared_windows, twin, why_no_twin
+
+TEXT = drawing_room(6_000)
+PLANTED = Edit("plant", ("Miss Ashbury has a dragon.",), 2)
+
+
+@pytest.fixture
+def original():
+    run = new_run(TEXT, max_steps=40, dropout=0.1)
+    train(run)
+    return run
+
+
+def losses(run) -> list[float]:
+    return list(run.history.read().rows["train_loss"])
+
+
+def test_a_twin_has_the_settings_the_vocabulary_and_the_held_out_text_of_its_original(original):
+    made, info = twin(original, PLANTED), original.read_info()
+    its = made.read_info()
+    assert (its.model, its.train, its.threads, its.preset) == (info.model, info.train, info.threads, info.preset)
+    assert its.text.sha256 != info.text.sha256
+    assert its.is_private == info.is_private
+    assert made.tokenizer.vocab == original.tokenizer.vocab
+    assert made.load_corpus().val.equal(original.load_corpus().val)
+    assert store.load_text(its.text.sha256) == edited(TEXT, PLANTED)
+
+
+def test_an_edit_that_removes_the_last_of_a_character_leaves_the_vocabulary_as_it_is():
+    run = new_run("Zz " + TEXT, max_steps=8)
+    train(run)
+    made = twin(run, Edit("rename", ("Zz", "at")))
+    train(made)
+    assert "Z" not in store.load_text(made.read_info().text.sha256)
+    assert made.tokenizer.vocab == run.tokenizer.vocab
+
+
+def test_both_are_the_same_to_the_last_bit_until_they_read_what_was_changed(original):
+    made = twin(original, PLANTED)
+    train(made)
+    share, step = shared_windows(original, made)
+    assert 0 < step < 40  # else this would show nothing
+    assert 0.5 < share < 1
+    assert first_difference(original, made) == step
+    assert losses(made)[:step] == losses(original)[:step]
+    first, its = original.model_at(0).state_dict(), made.model_at(0).state_dict()
+    assert all(torch.equal(weights, its[name]) for name, weights in first.items())
+
+
+def test_the_windows_that_differ_are_those_that_hold_something_that_was_changed(original):
+    made = twin(original, PLANTED)
+    new = edited(TEXT, PLANTED)
+    changed = torch.tensor([old != other for old, other in zip(TEXT, new, strict=True)])
+    train_length, size = len(original.load_corpus().train), original.read_info().model.block_size
+    windows = changed[:train_length].unfold(0, size + 1, 1)
+    assert shared_windows(original, made)[0] == pytest.approx(1 - windows.any(dim=1).float().mean().item(), abs=0.08)
+
+
+def test_the_same_edit_gives_the_same_run_again(original):
+    one, two = twin(original, PLANTED), twin(original, PLANTED)
+    train(one), train(two)
+    assert losses(one) == losses(two)
+    assert first_difference(one, two) is None
+
+
+def test_without_an_edit_it_is_the_same_text_from_another_seed(original):
+    made = twin(original, None)
+    assert made.read_info().text == original.read_info().text
+    assert made.read_info().train == replace(original.read_info().train, seed=original.read_info().train.seed + 1)
+    assert shared_windows(original, made)[1] == 0
+
+
+def test_an_edit_is_read_back_from_disk_and_after_an_import(original):
+    made = twin(original, PLANTED)
+    train(made)
+    assert made.read_info().edit == PLANTED
+    imported = import_run(folder_zip(made))
+    assert imported.read_info().twin == made.read_info().twin
+    assert imported.load_corpus().train.equal(made.load_corpus().train)
+
+
+def test_the_text_of_an_imported_twin_on_a_public_text_is_made_again():
+    run = new_run(texts.made_here("drawing-room", first=6_000))
+    made = twin(run, PLANTED)
+    train(made)
+    sha256, packed = made.read_info().text.sha256, folder_zip(made)
+    catalog.delete(made)
+    assert not texts.is_kept(made_text := import_run(packed).read_info().text) and made_text.sha256 == sha256
+    assert len(catalog.all_runs()[0].load_corpus()) == 6_000
+    assert texts.is_kept(made_text)
+
+
+def test_who_has_no_twin_is_told_why(original):
+    assert not why_no_twin(original)
+    for run in (twin(original, PLANTED), fork(original, 8)):
+        with pytest.raises(RunProblem, match=original.read_info().name):
+            twin(run, PLANTED)
+    (original.folder / "events.jsonl").write_text(json.dumps({"step": 3, "learning_rate": 0.004}) + "\n")
+    with pytest.raises(RunProblem, match="changed"):
+        twin(original, PLANTED)
+
+
+def test_the_command_line_says_that_the_text_was_edited(original):
+    assert any(PLANTED.words[0] in sentence for sentence in caveats(twin(original, PLANTED)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "unknown"},
+        {"kind": []},
+        {"words": ["x" * 1_000]},
+        {"words": [1]},
+        {"words": 5},
+        {"times": -1},
+        {"times": 1e9},
+        {"more": 1},
+    ],
+)
+def test_a_run_with_an_edit_that_cannot_be_is_not_read(original, wrong):
+    data = json.loads((twin(original, PLANTED).folder / "run.json").read_text())
+    assert RunInfo.from_json(data).edit == PLANTED
+    data["twin"]["edit"] |= wrong
+    with pytest.raises((ValueError, TypeError)):
+        RunInfo.from_json(data)
