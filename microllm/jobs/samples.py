@@ -40,7 +40,7 @@ _SEARCHED_CHARACTERS = 10_000_000  # longer than most texts
 def write_sample(run: Run, step: int, model: MicroLLM) -> ScoredSample:
     """Let `model`, that of `step`, write a sample, and score it. Takes about as long as a few training steps."""
     prompt, sha256 = prompt_for(run), run.read_info().text.sha256
-    written = _write(run, model, prompt, _SAMPLE_CHARACTERS)
+    written = write(run, model, prompt, _SAMPLE_CHARACTERS)
     score, known = top1_accuracy(model, run.load_corpus()), lines_of_list(sha256)
     if known is None:
         share = real_words(prompt + written, _words_of(sha256))
@@ -56,11 +56,11 @@ def snapshot_text(run: Run, step: int) -> str:
     if stored := run.stored_samples.get(step):
         return stored.text
     prompt = default_prompt(run)
-    return prompt + _write(run, run.model_at(step), prompt, _SAMPLE_CHARACTERS)
+    return prompt + write(run, run.model_at(step), prompt, _SAMPLE_CHARACTERS)
 
 
-def _write(run: Run, model: MicroLLM, prompt: str, length: int) -> str:
-    """What `model` writes after `prompt`, `length` characters."""
+def write(run: Run, model: MicroLLM, prompt: str, length: int) -> str:
+    """What the `model` of a run writes after `prompt`, `length` characters, always from the same seed."""
     idx = torch.tensor(run.tokenizer.encode(prompt))
     return run.tokenizer.decode(chosen for (chosen,) in stream(model, idx[None], length, _SAMPLING, seed=0))
 
@@ -157,16 +157,16 @@ class Samples:
         if stored := run.stored_samples.get(step):
             return stored.text[: len(PROMPT) + _OPENING_CHARACTERS]
 
-        def write() -> str:
+        def write_words() -> str:
             prompt = prompt_for(run)
-            return prompt + self._then_rest(lambda: _write(run, run.model_at(step), prompt, _OPENING_CHARACTERS))
+            return prompt + self._then_rest(lambda: write(run, run.model_at(step), prompt, _OPENING_CHARACTERS))
 
         with self._lock:
             if not wait and (run.id, step) not in self._first_words:
                 if time.monotonic() < self._rests_until:
                     return None
                 self._rests_until = math.inf
-        return self._once(self._first_words, run, step, write, wait)
+        return self._once(self._first_words, run, step, write_words, wait)
 
     def _then_rest(self, write: Callable[[], _T]) -> _T:
         """Write, then rest four times as long: samples of many runs must not take much time from training."""

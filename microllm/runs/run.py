@@ -155,7 +155,7 @@ class Run:
         return corpus
 
     def text_and_vocab(self) -> tuple[str, str | None]:
-        """The arguments for texts.load_corpus: the SHA-256 of the text, and the vocabulary if it is that of another text.
+        """The arguments for texts.load_corpus: the SHA-256 of the text, and the vocabulary if another text has it.
 
         Raises TextProblem as `load_corpus` does.
         """

@@ -3,13 +3,18 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from making import new_run, train
+from patience import patience
 
 from microllm.data import store, texts
 from microllm.data.builtin import drawing_room
-from microllm.data.edits import Edit, edited
+from microllm.data.edits import Edit, changes, edited
+from microllm.insight.surprisal import token_surprisals
+from microllm.jobs.background import Background
+from microllm.jobs.twins import compare
 from microllm.runs import catalog
 from microllm.runs.archive import folder_zip
 from microllm.runs.export import caveats
@@ -141,3 +146,38 @@ def test_a_run_with_an_edit_that_cannot_be_is_not_read(original, wrong):
     data["twin"]["edit"] |= wrong
     with pytest.raises((ValueError, TypeError)):
         RunInfo.from_json(data)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        PLANTED,
+        Edit("rename", ("aunt", "miss")),
+        Edit("leave-out", ("2",)),
+        Edit("repeat", ("Miss Ashbury",), 3),
+    ],
+    ids=lambda edit: edit.kind,
+)
+def test_what_is_different_is_measured_on_the_changed_characters_of_both_texts(edit):
+    text = "Miss Ashbury hid. My aunt is ill. " + TEXT
+    original = new_run(text, max_steps=10)
+    made, other = twin(original, edit), twin(original, None)
+    for run in (original, made, other):
+        train(run)
+    found = Background(lambda work: compare(original, made, other, work)).get(patience())
+    assert found.step == 10
+    where = changes(text, edit)
+    new = edited(text, edit)
+    for losses, its_text in ((found.taken_out, text), (found.put_in, new)):
+        ids = original.tokenizer.encode_tensor(its_text)
+        for run, loss in ((original, losses.original), (made, losses.twin), (other, losses.other)):
+            nats = token_surprisals(run.model_at(10), ids).nats
+            assert loss == pytest.approx(np.nanmean([nats[i] for c in where for i in range(c.begin, c.end)]), abs=0.05)
+    for passage, its_text in ((found.before, text), (found.after, new)):
+        assert passage.text in its_text
+        assert all(len(nats) == len(passage.text) for nats in passage.nats)
+    its_losses = [run.history.read().val_losses[-1][1] for run in (original, made, other)]
+    assert [found.held_out.original, found.held_out.twin, found.held_out.other] == pytest.approx(its_losses, abs=1e-5)
+    assert found.losses_differ_from == found.differ_from
+    assert len(found.samples[0]) == len(found.samples[1])
+    assert all(0 <= p <= 1 for row in found.following for p in row[1:])

@@ -1,4 +1,5 @@
-// What a knock-out changes. `data`: after (the text before the next character), without (the name of what is out; empty if nothing is), rows of
+// What a knock-out changes, or how two other models differ. `data`: after (the text before the next character), without (the
+// name of what is out; empty for one model), names and legend (what both are called), of (what the passage is), rows of
 // [character, probability before, after], samples {same, ends: [[first other character, rest], ...]} or null, passage
 // {text (one glyph per character), before, after (surprisals in hundredths of a nat, -1 for none)} or null, waiting (why
 // there are no samples yet), full (the change in nats of the strongest tint), colors of less and more surprisal.
@@ -19,6 +20,7 @@ export default function ({ data, parentElement: root }) {
 
   // ---- the next character
 
+  root.querySelectorAll(".key span").forEach((name, i) => set(name, data.legend[i]))
   set(find(".next h4"), `Next character after “${isolated(data.after)}”`)
   while (state.bars.length < data.rows.length) {
     const bar = barRow("li", ["before", "after"])
@@ -31,7 +33,7 @@ export default function ({ data, parentElement: root }) {
     const [character, p, q] = data.rows[i]
     set(bar.character, character)
     set(bar.share, data.without ? `${inPercent(p)} → ${inPercent(q)}` : inPercent(p))
-    const change = data.without ? `, ${inPercent(q)} without` : ""
+    const change = data.without ? `, ${data.names[1]}: ${inPercent(q)}` : ""
     bar.row.setAttribute("aria-label", `${spoken(character)}: ${inPercent(p)}${change}`)
     bar.bars[0].style.width = `${100 * p}%`
     bar.bars[1].style.width = `${100 * q}%`
@@ -45,7 +47,7 @@ export default function ({ data, parentElement: root }) {
     if (!data.samples) return
     const { same, ends } = data.samples
     const ending = i && !ends[0][0] && !ends[1][0] ? ": the same text" : ""
-    set(figure.querySelector("figcaption"), i ? `without ${data.without}${ending}` : "whole model")
+    set(figure.querySelector("figcaption"), i ? `${data.names[1]}${ending}` : data.names[0])
     const code = figure.querySelector("code")
     const shown = JSON.stringify([same, ends[i]])
     if (code.shown === shown) return
@@ -65,7 +67,7 @@ export default function ({ data, parentElement: root }) {
   find(".passage").classList.toggle("waits", isWaiting)
   if (!passage) return
   const box = find(".passage .text")
-  set(find(".passage h4"), "A held-out passage, tinted by the change in surprisal")
+  set(find(".passage h4"), `${data.of}, tinted by the change in surprisal`)
   const nats = (values, i) => values[i] / 100
   const difference = (i) => (passage.before[i] < 0 ? 0 : nats(passage.after, i) - nats(passage.before, i))
   const named = (i) => `“${isolated(alone(passage.text[i]))}”`

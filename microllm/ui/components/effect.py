@@ -18,7 +18,7 @@ _HTML = """
   <section class="next">
     <h4></h4>
     <div class="key" aria-hidden="true">
-      <i class="before"></i>whole model<i class="after"></i><span class="other">without</span>
+      <i class="before"></i><span></span><i class="after"></i><span class="other"></span>
     </div>
     <div class="axis" aria-hidden="true"><span></span><div><i>0</i><i>50</i><i>100 %</i></div></div>
     <ul class="bars"></ul>
@@ -31,7 +31,7 @@ _HTML = """
   <section class="passage">
     <h4></h4>
     <div class="scale" aria-hidden="true"></div>
-    <div class="text" role="listbox" dir="auto" aria-label="Held-out passage, character by character"></div>
+    <div class="text" role="listbox" dir="auto" aria-label="A passage, character by character"></div>
     <p class="note"></p>
     <p class="status" aria-live="polite"></p>
   </section>
@@ -47,18 +47,27 @@ def effect(
     samples: tuple[str, str] | None,
     passage: tuple[str, torch.Tensor, torch.Tensor] | None,
     waiting: str,
+    *,
+    names: tuple[str, str] | None = None,
+    of: str = "A held-out passage",
+    key: str = "knockout-effect",
 ) -> None:
     """Show what is different `without` some parts of the model; that is their name, empty for the whole model alone.
+
+    Two models of another kind are compared too: these are then their `names`. `of` says what the passage is.
 
     `rows` are (character, its probability before, and after), for what follows the text `after`. `samples` are two
     texts from one seed, and `passage` a text with the surprisals of its N characters before and after, in nats (NaN for
     the first). While samples are None, `waiting` says why; without a passage, that section is hidden.
     """
     _effect(
-        key="knockout-effect",
+        key=key,
         data={
             "after": after,
             "without": without,
+            "names": names or ("whole model", f"without {without}"),
+            "legend": names or ("whole model", "without"),
+            "of": of,
             "rows": [[visible_alone(character), float(f"{p:.4g}"), float(f"{q:.4g}")] for character, p, q in rows],
             "samples": samples and _parted(*samples),
             "passage": passage and _told(*passage),
