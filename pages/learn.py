@@ -5,7 +5,7 @@ from microllm.ui.parts import front
 
 shell.enter("pages/learn.py", "Learn", front.first_paint, has_about=False)
 
-from microllm.ui.parts import glossary, path_cards
+from microllm.ui.parts import glossary, path_cards, twins
 from microllm.ui.state.view import look
 
 view = look()
@@ -14,5 +14,7 @@ if section == front.WATCH:
     front.front()
 elif section == front.PATH:
     path_cards.path_cards(view)
+elif section == front.TWINS:
+    twins.twins(view)
 else:
     glossary.glossary(view)

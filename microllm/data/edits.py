@@ -8,6 +8,7 @@ differ only where these hold something that was changed.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +27,10 @@ MAX_TIMES = 1_000
 _MAX_SHARE = 0.1  # of the training part that sentences may take up
 _MIN_CHAPTER_CHARACTERS = 300  # shorter ones are lines of a table of contents
 _TENTHS = 10
+_READ_CHARACTERS = 2_000_000  # for suggestions
+_SHORTEST, _LONGEST = 40, 90  # of a suggested sentence
+_NAME = regex.compile(r"(?<=[\p{Ll},;]\s)\p{Lu}\p{Ll}{2,8}\b")
+_LONG_WORD = regex.compile(r"\b\p{L}{4,9}\b")
 _MAX_NAMED_CHARACTERS = 12
 
 _HEADING = regex.compile(
@@ -223,6 +228,28 @@ def _spread(train: str, sentence: str, times: int, keep: tuple[int, int] = (0, 0
 def _between(places: list[int], low: int, high: int) -> list[int]:
     """Those of the sorted places that are from `low` to `high`."""
     return places[bisect_left(places, low) : bisect_right(places, high)]
+
+
+# ---- what to try first
+
+
+def suggested_name(text: str) -> str:
+    """A word to rename: the most frequent name in the middle of sentences, else the most frequent longer word."""
+    train = text[: split_at(len(text))][:_READ_CHARACTERS]
+    for pattern in (_NAME, _LONG_WORD):
+        if found := Counter(pattern.findall(train)).most_common(1):
+            return found[0][0]
+    return ""
+
+
+def suggested_sentence(text: str) -> str:
+    """A sentence to repeat: the first one of a good length after the beginning; "" if there is none."""
+    train = text[: split_at(len(text))][:_READ_CHARACTERS]
+    starts = [match.end() for match in _SENTENCE_START.finditer(train)]
+    sentences = (train[begin:end].strip() for begin, end in pairwise(starts))
+    short = (sentence for sentence in sentences if _SHORTEST <= len(sentence) <= _LONGEST)
+    fitting = [sentence for sentence in short if "\n" not in sentence and sentence[-1] in ".!?"]
+    return fitting[len(fitting) // 2] if fitting else ""
 
 
 # ---- all kinds

@@ -16,7 +16,7 @@ from ..insight.surprisal import token_surprisals
 from ..model import MicroLLM
 from ..runs.info import RunProblem
 from ..runs.run import Run
-from ..runs.twin import first_difference, shared_windows
+from ..runs.twin import COMPARED_STEPS, first_difference, shared_windows
 from ..tokenizer import CharTokenizer, known_ids
 from ..train import validation_loss
 from .background import Background
@@ -67,7 +67,8 @@ class Comparison:
 
     `samples` continue `prompt` with the same seed; `following` are the likeliest next characters: (character, its
     probability to the original, and to the twin). `taken_out` and `put_in` are the losses on the changed characters,
-    each in its own text. `shared` and `differ_from` are as in `shared_windows`, and
+    each in its own text. `shared` and `differ_from` are as in `shared_windows`, of `steps`
+    steps, and
     `losses_differ_from` is the first step with another training loss.
     """
 
@@ -80,6 +81,7 @@ class Comparison:
     taken_out: Losses
     put_in: Losses
     held_out: Losses
+    steps: int
     shared: float
     differ_from: int | None
     losses_differ_from: int | None
@@ -121,6 +123,7 @@ def compare(original: Run, twin: Run, other: Run | None, work: Background) -> Co
         losses_on(text),
         losses_on(new),
         Losses(min(EVAL_CHARACTERS, len(original.load_corpus().val)), *held_out),
+        min(COMPARED_STEPS, original.read_info().train.max_steps),
         shared,
         differ_from,
         first_difference(original, twin),

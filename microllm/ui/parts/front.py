@@ -22,8 +22,8 @@ ABOUT = (
 )
 """What MicroLLM is, in HTML."""
 
-WATCH, PATH, GLOSSARY = "watch", "path", "glossary"
-_SECTIONS = {WATCH: "Watch", PATH: "The six steps", GLOSSARY: "Glossary"}
+WATCH, PATH, TWINS, GLOSSARY = "watch", "path", "twins", "glossary"
+_SECTIONS = {WATCH: "Watch", PATH: "The six steps", TWINS: "Change the book", GLOSSARY: "Glossary"}
 
 
 def first_paint() -> None:
@@ -42,7 +42,8 @@ def sections() -> str:
     """
     if (asked := st.query_params.get("term")) in TERMS and asked != session().asked_term:
         session().asked_term, session().lesson, session().is_in_glossary = asked, None, True
-    shown = PATH if session().lesson else GLOSSARY if session().is_in_glossary else WATCH
+    others = {GLOSSARY: session().is_in_glossary, TWINS: session().is_with_twins}
+    shown = PATH if session().lesson else next(filter(others.get, others), WATCH)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="learn-row"):
         # another key for each section: a late tick could overwrite the value of a widget that stays
         st.segmented_control(
@@ -89,6 +90,7 @@ def _follow() -> None:
 def _choose(shown: str) -> None:
     section = st.session_state[f"learn-{shown}"]
     session().lesson, session().is_in_glossary = None, section == GLOSSARY
+    session().is_with_twins = section == TWINS
     if section == PATH:
         _follow()
 

@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from ...config import ModelConfig, TrainConfig, problems
 from ...data import texts
 from ...data.decode import TextProblem
+from ...data.edits import Edit
 from ...data.published import PUBLIC_TEXTS
 from ...jobs.training import TrainingJob
 from ...runs import catalog, importing
 from ...runs.fork import fork as make_fork
 from ...runs.info import ExperimentEntry, RunProblem
 from ...runs.run import Run
+from ...runs.twin import twin as make_twin
 from .. import server
 from ..server import runner
 from ..words import duration
@@ -153,6 +155,37 @@ def fork(run_id: str, step: int | None, text: texts.Text | None, changes: dict[s
 def _is_child(job: TrainingJob, parent: Run) -> bool:
     origin = job.run.read_info().parent
     return origin is not None and origin.id == parent.id
+
+
+def twin(run_id: str, edit: Edit | None) -> None:
+    """Start a twin of the run with this id (see runs/twin.py) and own it: now, and show it; or when the run that this
+    window trains has ended. If it cannot start, `session().problem` says why.
+    """
+    session().problem = None
+    keys = ownership.keys()
+    try:
+        original = server.opened(run_id)
+        with _command() as is_same_click:
+            jobs = ownership.jobs()
+            if is_same_click and any(_is_twin(job, original, edit) for job in jobs):
+                return
+            info = original.read_info()
+            _check_step_time(info.model, info.train, original.tokenizer.vocab_size)
+            owner_key = secrets.token_urlsafe(16)
+            made = make_twin(original, edit, owner_key)
+            keys[made.id] = owner_key
+            new = server.opened(made.id)
+            _train(new, jobs, is_queued=bool(jobs))
+    except (ValueError, OSError) as error:
+        session().problem = str(error)
+        return
+    if not jobs:
+        navigation.show(new.id)
+
+
+def _is_twin(job: TrainingJob, original: Run, edit: Edit | None) -> bool:
+    its = job.run.read_info().twin
+    return its is not None and (its.id, its.edit) == (original.id, edit)
 
 
 def _train(run: Run, jobs: list[TrainingJob], is_queued: bool = False) -> None:

@@ -65,6 +65,8 @@ class Session:
     """The open card of the path, which goes along to the page on which it is done; None for the film of a run."""
     is_in_glossary: bool = False
     """True while the page Learn shows the glossary."""
+    is_with_twins: bool = False
+    """True while the page Learn shows twins."""
     asked_term: str | None = None
     """The term of the glossary that an address asked for last."""
     done_cards: set[str] = field(default_factory=set)
@@ -147,6 +149,10 @@ class Session:
     """The name of an experiment that its page should scroll to."""
     predictions: dict[str, str] = field(default_factory=dict)
     """By the name of an experiment without a run of its own, once it was opened: the key of the prediction."""
+
+    # twins
+    twin: str | None = None
+    """The id of the twin that is compared with its original; None for the newest."""
 
     # the guessing game
     plays: dict[Any, Any] = field(default_factory=dict)

@@ -1,0 +1,104 @@
+"""Twins in a window: the run that is repeated, those of its twins that this window may show, and what is different."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ...data import edits
+from ...data.edits import Chapter, Edit
+from ...data.store import load_text
+from ...jobs.background import Background
+from ...jobs.twins import Comparison, compare
+from ...runs.info import ACTIVE, RunProblem
+from ...runs.run import Run
+from .. import server
+from . import ownership
+from .experiments import own_runs
+from .session import session
+from .view import View, look_at
+
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Family:
+    """A run, its twins on edited texts, and those from other seeds; the newest first. `original` is None if the
+    original was deleted, or if this window may not show it.
+    """
+
+    original: View | None
+    twins: list[View]
+    others: list[View]
+
+    @property
+    def active(self) -> list[View]:
+        """The twins that train or wait."""
+        return [view for view in self.twins + self.others if view.is_active]
+
+    @property
+    def chosen(self) -> View | None:
+        """The twin to compare."""
+        return next((view for view in self.twins if view.run.id == session().twin), next(iter(self.twins), None))
+
+    @property
+    def other(self) -> View | None:
+        """The newest run from another seed that is over."""
+        return next((view for view in self.others if view.info.state not in ACTIVE and not view.is_active), None)
+
+
+def family(view: View) -> Family:
+    """The family of the displayed run."""
+    its = view.info.twin
+    original = view if its is None else _opened(its.id)
+    original_id = its.id if its else view.run.id
+    ids = {run.id: info.created for run, info in own_runs() if info.twin and info.twin.id == original_id}
+    if its:
+        ids[view.run.id] = view.info.created
+    found = [look_at(run_id, None) for run_id in sorted(ids, key=ids.get, reverse=True)]
+    return Family(original, [one for one in found if one.info.edit], [one for one in found if not one.info.edit])
+
+
+def _opened(run_id: str) -> View | None:
+    try:
+        run = server.opened(run_id)
+        run.read_info()
+    except RunProblem:
+        return None
+    may_show = run.is_from_gallery or ownership.lists(run) or run_id in session().met_runs
+    return look_at(run_id, None) if may_show else None
+
+
+def comparison(original: Run, twin: Run, other: Run | None) -> Background:
+    """What is different between a run and its twin, on its way: a Comparison."""
+    runs = tuple(run and (run.id, run.newest_snapshot()) for run in (original, twin, other))
+    return _compared(*runs)
+
+
+@lru_cache(maxsize=16)
+def _compared(*runs: tuple[str, int] | None) -> Background:
+    def work(background: Background) -> Comparison:
+        with _one_at_a_time:
+            return compare(*(run and server.opened(run[0]) for run in runs), background)
+
+    return Background(work, name="twins")
+
+
+def forget() -> None:
+    """Compare anew."""
+    _compared.cache_clear()
+
+
+@lru_cache(maxsize=32)
+def extent(sha256: str, edit: Edit) -> tuple[int, int]:
+    """(at how many places an edit changes a stored text, how many characters it changes). Raises TextProblem."""
+    found = edits.changes(load_text(sha256), edit)
+    return len(found), sum(change.end - change.begin for change in found)
+
+
+@lru_cache(maxsize=8)
+def suggestions(sha256: str) -> tuple[list[Chapter], str, str]:
+    """(the chapters of a stored text, a word to rename, a sentence to repeat). Raises TextProblem."""
+    text = load_text(sha256)
+    return edits.chapters(text), edits.suggested_name(text), edits.suggested_sentence(text)
