@@ -66,10 +66,10 @@ class Comparison:
     """What is different between a run and its twin, at the newest `step` of which all have weights.
 
     `samples` continue `prompt` with the same seed; `following` are the likeliest next characters: (character, its
-    probability to the original, and to the twin). `taken_out` and `put_in` are the losses on the changed characters,
-    each in its own text. `shared` and `differ_from` are as in `shared_windows`, of `steps`
-    steps, and
-    `losses_differ_from` is the first step with another training loss.
+    probability to the original, and to the twin). `before` and `after` are the text around one change: the one whose
+    first character the original expected most. `taken_out` and `put_in` are the losses on the changed characters, each
+    in its own text. `shared` and `differ_from` are as in `shared_windows`, of `steps` steps, and `losses_differ_from`
+    is the first step with another training loss.
     """
 
     step: int
@@ -102,11 +102,14 @@ def compare(original: Run, twin: Run, other: Run | None, work: Background) -> Co
     new, changes = edits.edited(text, edit), edits.changes(text, edit)
     models = [run.model_at(step) for run in runs]
 
+    some = _some(changes)
+
     def losses_on(text: str) -> Losses:
-        found = [_nats_of(model, text, _some(changes), tokenizer, work) for model in models]
+        found = [_nats_of(model, text, some, tokenizer, work) for model in models]
         return Losses(len(found[0]), *(nats.mean().item() for nats in found))
 
-    at = changes[len(changes) // 2].begin
+    first = [_nats(models[0], text, change.begin, change.begin + 1, tokenizer, work).item() for change in some]
+    at = min(zip(first, some, strict=True), key=lambda pair: (pair[0] != pair[0], pair[0]))[1].begin
     prompt = _prompt(original, edit, text[:at])
     ids = known_ids(tokenizer, prompt)
     both = models[:2]

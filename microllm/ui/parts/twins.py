@@ -17,7 +17,7 @@ from ..components.effect import effect
 from ..state import commands, ownership
 from ..state import twins as own
 from ..state.session import session
-from ..state.twins import Family
+from ..state.twins import Extent, Family
 from ..state.view import View, has_text
 from ..words import duration, literal, percent
 from . import source
@@ -42,9 +42,9 @@ def twins(view: View) -> None:
         return
     drawn = _state(family)  # before anything is drawn, so that no change is missed
     _form(view, family)
-    _results(family)
     is_changing = bool(family.active) or server.speed() is None or _is_busy(family)
     live(lambda now: _tick(now, drawn), _TICK_SECONDS, key="twins-watch", when=is_changing)
+    _results(family)
 
 
 def _state(family: Family) -> tuple:
@@ -97,17 +97,30 @@ def _form(view: View, family: Family) -> None:
         edit = _fields(kind, original, f"{kind}-{sha256[:8]}")
     is_possible = False
     try:
-        places, characters = own.extent(sha256, edit)
+        extent = own.extent(sha256, edit)
         is_possible = True
-        share = characters / split_at(original.info.text.characters)
+        share = extent.characters / split_at(original.info.text.characters)
         st.caption(
-            f"Changes {characters:,} characters at {places:,} {'place' if places == 1 else 'places'}, "
+            f"Changes {extent.characters:,} characters at {extent.places:,} "
+            f"{'place' if extent.places == 1 else 'places'}, "
             f"{_share(share)} of the part that the model trains on. {KINDS[kind].about} The held-out text stays as it "
             "is."
         )
     except TextProblem as problem:
         st.caption(f":material/error: {literal(str(problem))}")
     _buttons(view, family, edit if is_possible else None)
+    if is_possible and _comparison(family) is None:
+        _preview(extent)
+
+
+def _preview(extent: Extent) -> None:
+    """One place of the text, as it is and as the twin reads it."""
+    for column, title, text in zip(
+        st.columns(2), ("As it is", "As the twin reads it"), (extent.before, extent.after), strict=True
+    ):
+        with column, st.container(border=True):
+            st.caption(f"{title}, for example")
+            st.text(text)
 
 
 def _fields(kind: str, original: View, where: str) -> Edit:
@@ -237,8 +250,11 @@ def _menu(family: Family) -> None:
 def _show(twin: View, found: Comparison) -> None:
     edit = twin.info.edit
     st.markdown(f"**{_heading(edit)}**: what is different at step {found.step:,}")
-    st.markdown(_table(found))
-    st.markdown(_verdict(edit, found))
+    numbers, words = st.columns([3, 2], gap="medium", vertical_alignment="center")
+    numbers.markdown(_table(found))
+    words.markdown(_verdict(edit, found))
+    words.caption(_windows(found))
+    st.caption("Boxed: the first character in which the samples differ. Both begin with the same prompt and seed.")
     kind = "after" if edit.kind in ("repeat", "plant") else "before"
     shown = st.segmented_control(
         "Passage",
@@ -261,7 +277,6 @@ def _show(twin: View, found: Comparison) -> None:
         of=f"The text around a change, {'as the twin read it' if shown == 'after' else 'as it was'}",
         key="twin-effect",
     )
-    st.caption(_windows(found))
 
 
 def _heading(edit: Edit) -> str:
@@ -310,7 +325,6 @@ def _verdict(edit: Edit, found: Comparison) -> str:
 def _windows(found: Comparison) -> str:
     """How exact the comparison is, in measured numbers."""
     read = (
-        "Boxed: the first character that differs between the two samples, written from the same prompt and seed. "
         f"Of the windows of the first {found.steps:,} steps, {_exact(found.shared)} are letter for "
         "letter the same in both."
     )

@@ -9,6 +9,7 @@ from functools import lru_cache
 from ...data import edits
 from ...data.edits import Chapter, Edit
 from ...data.store import load_text
+from ...insight.memorization import after_a_cut_word
 from ...jobs.background import Background
 from ...jobs.twins import Comparison, compare
 from ...runs.info import ACTIVE, RunProblem
@@ -19,6 +20,7 @@ from .experiments import own_runs
 from .session import session
 from .view import View, look_at
 
+_SHOWN_BEFORE, _SHOWN_AFTER = 90, 180  # characters of a place that is changed
 _one_at_a_time = threading.Lock()
 
 
@@ -90,11 +92,26 @@ def forget() -> None:
     _compared.cache_clear()
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How much an edit changes: the number of places and of characters, and one place before and after it."""
+
+    places: int
+    characters: int
+    before: str
+    after: str
+
+
 @lru_cache(maxsize=32)
-def extent(sha256: str, edit: Edit) -> tuple[int, int]:
-    """(at how many places an edit changes a stored text, how many characters it changes). Raises TextProblem."""
-    found = edits.changes(load_text(sha256), edit)
-    return len(found), sum(change.end - change.begin for change in found)
+def extent(sha256: str, edit: Edit) -> Extent:
+    """How much an edit changes in a stored text. Raises TextProblem."""
+    text = load_text(sha256)
+    found, new = edits.changes(text, edit), edits.edited(text, edit)
+    at = found[len(found) // 2].begin
+    begin = max(0, at - _SHOWN_BEFORE)
+    begin += after_a_cut_word(text[begin:at]) if begin else 0
+    shown = slice(begin, at + _SHOWN_AFTER)
+    return Extent(len(found), sum(change.end - change.begin for change in found), text[shown], new[shown])
 
 
 @lru_cache(maxsize=8)
