@@ -147,7 +147,7 @@ def _prompt(original: Run, edit: Edit, before: str) -> str:
         return prompt_for(original)
     sentence = edit.words[0]
     half = sentence[: -(-len(sentence) // 2)]
-    return half.rpartition(" ")[0] or half
+    return half[: half.rfind(" ") + 1] or half
 
 
 def _following(

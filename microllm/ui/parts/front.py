@@ -23,7 +23,7 @@ ABOUT = (
 """What MicroLLM is, in HTML."""
 
 WATCH, PATH, TWINS, GLOSSARY = "watch", "path", "twins", "glossary"
-_SECTIONS = {WATCH: "Watch", PATH: "The six steps", TWINS: "Change the book", GLOSSARY: "Glossary"}
+_SECTIONS = {WATCH: "Watch", PATH: "The six steps", TWINS: "Twins", GLOSSARY: "Glossary"}
 
 
 def first_paint() -> None:

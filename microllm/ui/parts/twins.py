@@ -31,6 +31,8 @@ _CLEAR = 2.0  # times the difference of another seed
 _MAX_WAITING = 2  # a window trains one run and queues one
 _NEW_NAMES = ("Amy", "Ruth", "Oscar", "Albert", "Matilda", "Victoria", "Josephine")  # one for each length from 3
 _NOT_TRUE = "{} is a baker in London."
+_FIELDS = {"rename": ("old", "new"), "leave-out": ("chapter",), "repeat": ("sentence", "times")}
+_FIELDS["plant"] = _FIELDS["repeat"]
 _PASSAGES = {"after": "As the twin read it", "before": "As it was"}
 
 
@@ -72,10 +74,15 @@ def _form(view: View, family: Family) -> None:
     original = family.original
     name = literal(original.info.name)
     st.markdown(
-        f"**A twin of {name}** learns the same text with one change. It has the same seed: the same initial weights "
-        "and the same windows of text in the same order. Nothing else is different, so the change is the cause of all "
-        "that differs."
+        f"**Change the book, see the cause.** A twin of **{name}** learns the same text with one change. It has the "
+        "same seed: the same initial weights and the same windows of text in the same order. Nothing else is different, "
+        "so the change is the cause of all that differs."
     )
+    if original.is_from_gallery:
+        st.caption(
+            f"{name} came with MicroLLM, from a machine that may round differently. For an exact comparison, first "
+            "train a run of your own."
+        )
     if problem := why_no_twin(original.run):
         st.caption(literal(problem))
         return
@@ -94,7 +101,8 @@ def _form(view: View, family: Family) -> None:
     )
     sha256 = original.info.text.sha256
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key=f"twin-fields-{kind}"):
-        edit = _fields(kind, original, f"{kind}-{sha256[:8]}")
+        fields = _fields(kind, original, f"{kind}-{sha256[:8]}")
+    edit = _edit(kind, fields)
     is_possible = False
     try:
         extent = own.extent(sha256, edit)
@@ -108,8 +116,8 @@ def _form(view: View, family: Family) -> None:
         )
     except TextProblem as problem:
         st.caption(f":material/error: {literal(str(problem))}")
-    _buttons(view, family, edit if is_possible else None)
-    if is_possible and _comparison(family) is None:
+    _buttons(view, family, kind, fields, edit if is_possible else None)
+    if is_possible and all(one.info.edit != edit for one in family.twins):
         _preview(extent)
 
 
@@ -123,29 +131,35 @@ def _preview(extent: Extent) -> None:
             st.text(text)
 
 
-def _fields(kind: str, original: View, where: str) -> Edit:
-    """The fields of one kind of edit, and the edit that they say. `where` is in their keys: each text has its own."""
+def _fields(kind: str, original: View, where: str) -> list[str]:
+    """The fields of one kind of edit. Returns their keys, of which `where` is a part: each text has its own."""
     chapters, name, sentence = own.suggestions(original.info.text.sha256)
+    keys = [f"twin-{field}-{where}" for field in _FIELDS[kind]]
     if kind == "rename":
-        old = _words("Word", name, f"twin-old-{where}", 180)
-        fitting = next((new for new in _NEW_NAMES if len(new) == len(old) and new != old), "")
-        return Edit(kind, (old, _words("New word", fitting, f"twin-new-{where}-{len(old)}", 180)))
-    if kind == "leave-out":
+        old = _words("Word", name, keys[0], 180)
+        keys[1] += f"-{len(old)}"  # another length has another suggestion
+        fitting = (new for new in _NEW_NAMES if len(new) == len(old) and new != old)
+        _words("New word", next(fitting, ""), keys[1], 180)
+    elif kind == "leave-out":
         numbers = list(range(1, len(chapters) + 1))
-        number = st.selectbox(
-            "Chapter",
-            numbers,
-            format_func=lambda number: chapters[number - 1].heading,
-            key=f"twin-chapter-{where}",
-            width=240,
+        st.selectbox(
+            "Chapter", numbers, format_func=lambda number: chapters[number - 1].heading, key=keys[0], width=240
         )
-        return Edit(kind, (str(number),))
-    if kind == "plant":
-        sentence = _NOT_TRUE.format(name)
-        sentence = "" if original.run.tokenizer.unknown(sentence) else sentence
-    words = _words("Sentence", sentence, f"twin-sentence-{where}", 520)
-    times = st.number_input("Times", 1, MAX_TIMES, _TIMES, key=f"twin-times-{where}", width=130)
-    return Edit(kind, (words,), int(times))
+    else:
+        if kind == "plant":
+            sentence = _NOT_TRUE.format(name)
+            sentence = "" if original.run.tokenizer.unknown(sentence) else sentence
+        _words("Sentence", sentence, keys[0], 520)
+        st.number_input("Times", 1, MAX_TIMES, _TIMES, key=keys[1], width=130)
+    return keys
+
+
+def _edit(kind: str, fields: list[str]) -> Edit:
+    """The edit that is in the fields with these keys."""
+    values = [st.session_state.get(key) or "" for key in fields]
+    if kind in ("repeat", "plant"):
+        return Edit(kind, (values[0].strip(),), int(values[1] or 0))
+    return Edit(kind, tuple(str(value).strip() for value in values))
 
 
 def _words(label: str, suggested: str, key: str, width: int) -> str:
@@ -156,7 +170,7 @@ def _share(share: float) -> str:
     return f"{100 * share:.1f}\u00a0%" if share < 0.1 else percent(share)
 
 
-def _buttons(view: View, family: Family, edit: Edit | None) -> None:
+def _buttons(view: View, family: Family, kind: str, fields: list[str], edit: Edit | None) -> None:
     original = family.original
     is_full = len(ownership.jobs()) >= _MAX_WAITING
     takes = _seconds(view, original)
@@ -168,7 +182,7 @@ def _buttons(view: View, family: Family, edit: Edit | None) -> None:
             icon=":material/content_copy:",
             disabled=edit is None or is_full or any(one.info.edit == edit for one in family.active),
             on_click=_start,
-            args=(original.run.id, edit),
+            args=(original.run.id, kind, fields),
         )
         st.button(
             f"Train another seed{takes}",
@@ -177,16 +191,17 @@ def _buttons(view: View, family: Family, edit: Edit | None) -> None:
             disabled=is_full or any(not one.info.edit for one in family.active),
             help="The same text and settings from another random seed. What differs in such a run is chance: a change "
             "of the text has to make a larger difference than that.",
-            on_click=_start,
+            on_click=commands.twin,
             args=(original.run.id, None),
         )
         if is_full:
             st.caption("One run trains and one waits: start another when one has ended.", width="content")
 
 
-def _start(original_id: str, edit: Edit | None) -> None:
+def _start(original_id: str, kind: str, fields: list[str]) -> None:
+    """Train a twin with what is in the fields at the click, which may be newer than the button."""
     session().twin = None
-    commands.twin(original_id, edit)
+    commands.twin(original_id, _edit(kind, fields))
 
 
 def _seconds(view: View, original: View) -> str:
@@ -287,13 +302,13 @@ def _heading(edit: Edit) -> str:
 def _table(found: Comparison) -> str:
     """The losses of all models, and their differences, as Markdown."""
     rows = [
-        "| Loss (nats per character) on … | original | twin | twin − original | another seed − original |",
+        "| Loss (nats per character) | original | twin | twin − original | another seed − original |",
         "|---|--:|--:|--:|--:|",
     ]
     named = (
-        ("what was taken out", found.taken_out),
-        ("what was put in", found.put_in),
-        ("the held-out text", found.held_out),
+        ("taken out", found.taken_out),
+        ("put in", found.put_in),
+        ("held-out text", found.held_out),
     )
     for name, losses in named:
         noise = "not trained yet" if losses.noise is None else _signed(losses.noise)
@@ -334,7 +349,7 @@ def _windows(found: Comparison) -> str:
     if losses < first:
         return (
             f"{read} The first that differs is in step {first:,}, but the training losses differ from step {losses:,}: "
-            "the original was trained on another machine or with another version of torch, which rounds differently."
+            "the two were trained on different machines or versions of torch, which round differently."
         )
     return f"{read} The first that differs is in step {first:,}; before it, both have exactly the same losses."
 
