@@ -75,8 +75,8 @@ def _form(view: View, family: Family) -> None:
     name = literal(original.info.name)
     st.markdown(
         f"**Change the book, see the cause.** A twin of **{name}** learns the same text with one change. It has the "
-        "same seed: the same initial weights and the same windows of text in the same order. Nothing else is different, "
-        "so the change is the cause of all that differs."
+        "same seed: the same initial weights and the same windows of text in the same order. Nothing else is "
+        "different, so the change is the cause of all that differs."
     )
     if original.is_from_gallery:
         st.caption(
