@@ -113,6 +113,7 @@ _PLACES = [  # page, what is on it, what is unfolded there: key, value, and what
         ],
     ),
     ("learn", "learn-row", [("front-path", True, "path-passage"), ("path-card-tokens", True, "path-sentence")]),
+    ("learn", "learn-row", [("learn-watch", "Twins", "twin-start")]),
     ("attention", "sentence", []),
     ("inside", "sentence", [("inside-mode", "Training step", "training-step")]),
     ("generate", "generate", []),

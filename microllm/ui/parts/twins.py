@@ -9,6 +9,7 @@ from ...cost import run_seconds
 from ...data import edits
 from ...data.decode import TextProblem
 from ...data.edits import KINDS, MAX_TIMES, MAX_WORDS_CHARACTERS, Edit
+from ...jobs.background import Background
 from ...jobs.twins import Comparison, Losses, Passage
 from ...runs.twin import why_no_twin
 from ...tokenizer import visible
@@ -128,7 +129,7 @@ def _preview(extent: Extent) -> None:
     ):
         with column, st.container(border=True):
             st.caption(f"{title}, for example")
-            st.text(text)
+            st.text(visible(text, keep=" "))
 
 
 def _fields(kind: str, original: View, where: str) -> list[str]:
@@ -218,14 +219,12 @@ def _seconds(view: View, original: View) -> str:
 # ---- what is different
 
 
-def _comparison(family: Family):
+def _comparison(family: Family) -> Background | None:
     """What is different in the chosen twin, on its way; None while there is nothing to compare."""
     original, twin, other = family.original, family.chosen, family.other
-    if twin is None or twin.is_active or original.is_active or not (twin.snapshots and original.snapshots):
+    if twin is None or original.is_active or not original.snapshots or not has_text(original.run):
         return None
-    if not has_text(original.run):
-        return None
-    return own.comparison(original.run, twin.run, other.run if other and other.snapshots else None)
+    return own.comparison(original.run, twin.run, other and other.run)
 
 
 def _is_busy(family: Family) -> bool:
@@ -236,7 +235,7 @@ def _is_busy(family: Family) -> bool:
 def _results(family: Family) -> None:
     if (twin := family.chosen) is None:
         return
-    if len(family.twins) > 1:
+    if len(family.ready) > 1:
         _menu(family)
     found = _comparison(family)
     if found is None:
@@ -252,7 +251,7 @@ def _results(family: Family) -> None:
 
 
 def _menu(family: Family) -> None:
-    labels = {one.run.id: f"{edits.label(one.info.edit)} ({one.info.name})" for one in family.twins}
+    labels = {one.run.id: f"{edits.label(one.info.edit)} ({one.info.name})" for one in family.ready}
     st.session_state["twin-shown"] = family.chosen.run.id
 
     def choose() -> None:

@@ -12,7 +12,7 @@ from ...data.store import load_text
 from ...insight.memorization import after_a_cut_word
 from ...jobs.background import Background
 from ...jobs.twins import Comparison, compare
-from ...runs.info import ACTIVE, RunProblem
+from ...runs.info import RunProblem
 from ...runs.run import Run
 from .. import server
 from . import ownership
@@ -20,7 +20,7 @@ from .experiments import own_runs
 from .session import session
 from .view import View, look_at
 
-_SHOWN_BEFORE, _SHOWN_AFTER = 90, 180  # characters of a place that is changed
+_SHOWN_BEFORE, _SHOWN_AFTER = 60, 200  # characters of a place that is changed
 _one_at_a_time = threading.Lock()
 
 
@@ -40,14 +40,19 @@ class Family:
         return [view for view in self.twins + self.others if view.is_active]
 
     @property
+    def ready(self) -> list[View]:
+        """The twins on edited texts that can be compared: they are over and have weights."""
+        return [view for view in self.twins if not view.is_active and view.snapshots]
+
+    @property
     def chosen(self) -> View | None:
         """The twin to compare."""
-        return next((view for view in self.twins if view.run.id == session().twin), next(iter(self.twins), None))
+        return next((view for view in self.ready if view.run.id == session().twin), next(iter(self.ready), None))
 
     @property
     def other(self) -> View | None:
         """The newest run from another seed that is over."""
-        return next((view for view in self.others if view.info.state not in ACTIVE and not view.is_active), None)
+        return next((view for view in self.others if not view.is_active and view.snapshots), None)
 
 
 def family(view: View) -> Family:
