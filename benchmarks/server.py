@@ -69,7 +69,8 @@ def serve(
 @contextlib.contextmanager
 def browse() -> Iterator[Browser]:
     """The machine's own Chromium."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    names = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         raise SystemExit("No browser found: install Chromium, for example with apt-get install chromium.")
     with sync_playwright() as playwright:

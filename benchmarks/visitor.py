@@ -168,6 +168,7 @@ class Visitor:
             self._stale = {key for key, one in self.shown.items() if not fragments or one.fragment in fragments}
         elif kind == "navigation":
             self._pages = {page.url_pathname: page.page_script_hash for page in message.navigation.app_pages}
+            self._page = message.navigation.page_script_hash  # `new_session` has that of the first page
         elif kind == "page_info_changed":
             self.query = message.page_info_changed.query_string
         elif kind == "auto_rerun":

@@ -15,7 +15,7 @@ def _first_true(**predictions: bool) -> str | None:
     return next((key.replace("_", "-") for key, is_true in predictions.items() if is_true), None)
 
 
-# ---- the answer in sight
+# ---- the answer is visible
 
 
 def _let_it_cheat(runs: Sequence[Measured]) -> Check:
@@ -64,7 +64,7 @@ LET_IT_CHEAT = Experiment(
     ),
     watch="First the loss: how soon does it pass the dashed lines? Then what it writes.",
     why="The model has learned to copy the next character from its input. When it writes, there is none to copy, and "
-    "it has learned little else. A low loss is worth nothing if the answer was in sight. The same happens, less "
+    "it has learned little else. A low loss is worth nothing if the model saw the answer. The same happens, less "
     "visibly, whenever test data leaks into training data.",
     check=_let_it_cheat,
     more=measurements.share_of_real_words,
@@ -82,7 +82,7 @@ def _one_character(runs: Sequence[Measured]) -> Check:
         _first_true(below=gap < -0.03, on_the_line=abs(gap) <= 0.03, above=gap > 0.03),
         (
             Finding(
-                "With one character in sight, the model ends on the line of pairs (within 0.03) and not below it.",
+                "Seeing one character, the model ends on the line of pairs (within 0.03) and not below it.",
                 -0.005 < gap <= 0.03,
                 f"{one.last:.3f}; a table of pairs has {pairs:.3f}",
             ),
@@ -274,7 +274,7 @@ LEARN_BY_HEART = Experiment(
     ),
     watch="The gap between the training loss (blue) and the validation loss (orange). When does it open?",
     why="It has more than fifty parameters for each character, so it can store them all. It becomes certain of what it "
-    "has seen, and as certain where that is wrong: a confident error costs more than a blind guess. More text, or "
+    "has seen, and as certain where that is wrong: a confident error costs more than guessing blindly. More text, or "
     "dropout, works against that.",
     check=_learn_by_heart,
     more=measurements.longest_recitation,

@@ -67,7 +67,7 @@ def terms(rows: Sequence[tuple[str, str]]) -> str:
 def origin(run: Run, step: int) -> str:
     """A sentence (HTML): which run, step, version and text a file came from.
 
-    The SHA-256 of the text that a private parent learned is left out, because whoever knows it can open that text.
+    The SHA-256 of the text that a private parent learned is left out, because it gives access to that text.
     """
     info = run.read_info()
     name = named(info.name) + ("" if info.id == info.name else f" ({info.id})")

@@ -192,7 +192,7 @@ def _attributes(node: ast.ClassDef, known: dict[str, Any]) -> SimpleNamespace:
 
 
 def _value(expression: ast.expr, known: dict[str, Any]) -> Any | None:
-    """The value of an expression of ours that uses nothing but what is known; None if it needs more."""
+    """The value of an expression of our source that uses nothing but what is known; None if it needs more."""
     if isinstance(expression, ast.NamedExpr) and isinstance(expression.value, ast.Call):
         return False if _name(expression.value.func) == "problems" else None  # the run has passed this check
     try:

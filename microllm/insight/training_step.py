@@ -88,7 +88,7 @@ def training_step(
     """Take a step with a copy of `model`, on the batch and with the optimizers of its run. `model` stays as it is.
 
     `train` are the settings of the run after `step` updates. Without the `memory` of a step before, the optimizers
-    start anew, as at step 0: there this is the run's own step, in float32 and if the batch is not too large. Raises
+    start fresh, as at step 0: there this is the run's own step, in float32 and if the batch is not too large. Raises
     Diverged if a loss is not finite.
     """
     changed = copy.deepcopy(model).requires_grad_(True)

@@ -25,7 +25,7 @@ def film_data(
     *,
     about: str,
 ) -> dict[str, Any]:
-    """What the component `film` shows of a run that has trained. `about` names it: another one begins anew.
+    """What the component `film` shows of a trained run. `about` names it: for another one the film starts over.
 
     The curve is the training loss and its running average over log(step), one value for each of `step`, with the
     seconds of training up to there. `frames` are the samples in order, without the `prompt`, with which all begin.

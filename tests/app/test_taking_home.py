@@ -20,7 +20,7 @@ def downloads(run):
     """A page with its downloads open and packed."""
     at = open_app("train", run=run.id)
     at.session_state["take-away"] = True
-    making.wait_until(lambda: "export-folder" in keys(at.run()))
+    making.wait_until(lambda: f"export-{list(KINDS)[-1]}" in keys(at.run()))  # they are made one after another
     assert not at.exception
     return at
 

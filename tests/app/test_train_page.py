@@ -203,7 +203,7 @@ def test_start_twice_leaves_one_training_in_the_window():
 
 
 def parameters_said(at) -> int:
-    return int(re.search(r"\*\*([\d,]+)\*\* parameters", said(at))[1].replace(",", ""))
+    return int(re.search(r"\*\*([\d,]+)\*\* \[?parameters", said(at))[1].replace(",", ""))
 
 
 def test_the_cost_follows_the_sliders():

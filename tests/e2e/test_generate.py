@@ -138,6 +138,8 @@ def test_one_click_tells_why_a_character_is_there_beside_the_text(page, server):
     until(page, lambda: bars(page).count() > 0, "the bars again")
     tabs.nth(0).press("ArrowRight")
     until(page, lambda: table.count() == 6, "why again")
+    choice = "it => it.state.choice.isOpen"
+    until(page, lambda: not page.locator(".letters").evaluate(choice), "the server's word on it")
     at(page, "view").locator("button").nth(1).click()  # it stays open for a text that is read
     until(page, lambda: characters(page).count() > 100 and not table.count(), "a passage, and no character chosen")
     characters(page).nth(12).click()
