@@ -34,8 +34,9 @@ def main() -> int:
         _take(page, f"{served.address}/attention?run=pride-quick", "attention")
         _take(page, f"{served.address}/inside?run=pride-quick", "inside")
         _open(page, f"{served.address}/generate?run=pride-quick")
-        page.locator(".st-key-generate button").click()
-        page.locator(".st-key-download button:not([disabled])").wait_for()
+        page.wait_for_timeout(2000)
+        page.locator(".st-key-generate button:visible").click()
+        page.locator(".letters [role=option]").nth(399).wait_for()
         page.locator(".letters [role=option]").nth(46).click()
         _save(page, "generate")
         _take(page, f"{served.address}/experiments", "experiments")
@@ -48,6 +49,7 @@ def _film(page: Page, address: str) -> None:
     page.get_by_text("to learn").first.wait_for()
     frames = [page.screenshot()]
     start(page)
+    page.locator(".st-key-bar-stop button:visible").wait_for()
     ended = page.locator(".st-key-bar-start button:visible")
     while not ended.count():
         time.sleep(_FRAME_SECONDS)
