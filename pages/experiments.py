@@ -2,7 +2,7 @@
 
 from microllm.ui import shell
 
-shell.enter("pages/experiments.py", "Experiments")
+shell.enter("pages/experiments.py", "Experiments", has_sidebar=False)
 
 from microllm.ui.parts import experiments
 from microllm.ui.state.view import look

@@ -87,8 +87,8 @@ def test_the_lens_is_sent_for_every_character_and_its_last_row_is_the_model_s_ow
         for place in range(len(text)):
             names = [run.tokenizer.vocab[i] for i in top.indices[level, place]]
             assert [now["glyphs"][i] for i in numbers[level, place]] == [name.replace(" ", "␠") for name in names]
-    chances = decoded(now["chances"], numpy.uint8).reshape(numbers.shape)
-    numpy.testing.assert_allclose(chances / 255, top.values.exp().numpy(), atol=0.51 / 255)
+    chances = decoded(now["chances"], "<f4").reshape(numbers.shape)
+    numpy.testing.assert_allclose(chances, top.values.exp().numpy(), atol=1e-6)
     right = decoded(now["right"], numpy.uint8).reshape(now["levels"], len(text) - 1)
     assert (right == 255 * (top.indices[:, :-1, 0] == ids[1:]).numpy()).all()
     assert (top.indices[-1, :, 0] == there.logits.argmax(-1)).all()

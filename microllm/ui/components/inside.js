@@ -145,7 +145,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const grid = lines.filter(({ cells }) => cells.length)
 
   const numbers = new Uint16Array(bytes(lens.numbers).buffer)
-  const chances = bytes(lens.chances)
+  const chances = floats(lens.chances)
   const right = bytes(lens.right)
   const strips = bytes(data.strips)
   const patterns = bytes(data.patterns.shares)
@@ -174,10 +174,10 @@ export default function ({ data, parentElement, setTriggerValue }) {
       const chance = chances[at(row.level, k)]
       const glyph = lens.glyphs[numbers[at(row.level, k)]]
       say(cell, alone(glyph))
-      cell.style.backgroundColor = gray.css[chance]
-      cell.style.color = gray.ink[chance]
+      cell.style.backgroundColor = gray.css[Math.round(255 * chance)]
+      cell.style.color = gray.ink[Math.round(255 * chance)]
       cell.classList.toggle("right", k < N - 1 && right[row.level * (N - 1) + k] > 0)
-      cell.ariaLabel = `${row.label}, next after ${spoken(text[k])} ${k + 1}: ${spoken(glyph)}, ${percent(chance)}`
+      cell.ariaLabel = `${row.label}, next after ${spoken(text[k])} ${k + 1}: ${spoken(glyph)}, ${inPercent(chance)}`
     })
   }
 
@@ -202,10 +202,8 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const showGuess = () => {
     const last = lens.levels - 1
     const { level, k } = state.hover ?? { level: last, k: state.place.shown }
-    const list = Array.from({ length: lens.guesses }, (_, i) => {
-      const part = Math.max(1, chances[at(level, k) + i]) / 255 // a byte cannot tell 0.1 % from 0
-      return `${quoted(lens.glyphs[numbers[at(level, k) + i]])} ${inPercent(part)}`
-    })
+    const guess = (i) => `${quoted(lens.glyphs[numbers[at(level, k) + i]])} ${inPercent(chances[at(level, k) + i])}`
+    const list = Array.from({ length: lens.guesses }, (_, i) => guess(i))
     const inTheMiddle = level ? `layer ${level} would write` : "the embedding would write"
     const next = k < N - 1 ? `. Your sentence has ${quoted(text[k + 1])}.` : ""
     const who = level === last ? "the model writes" : inTheMiddle

@@ -10,7 +10,7 @@ from ...plots import OtherRun
 from ...runs import catalog, gallery
 from ...runs.advice import distinction
 from ...runs.info import ACTIVE, RunInfo, RunProblem
-from ..server import opened
+from ..server import opened, runner
 from ..state import navigation, ownership
 from ..state.session import session
 from ..state.view import View
@@ -72,6 +72,11 @@ def others(view: View, ids: list[str]) -> list[OtherRun]:
     return found
 
 
+def is_growing(ids: list[str]) -> bool:
+    """True while one of these runs trains or waits in this server."""
+    return any(runner().job(run_id) for run_id in ids)
+
+
 def candidates(view: View) -> list[RunInfo]:
     """The runs that can be compared, the newest first; before them the parent of a fork, which goes on, and after them
     those that came with MicroLLM.
@@ -93,10 +98,11 @@ def candidates(view: View) -> list[RunInfo]:
 
 
 def _chosen(view: View, found: list[RunInfo]) -> list[str]:
-    """The ids of the runs on the plot: at first the newest, and the parent of a fork."""
+    """The ids of the runs on the plot: at first the person's newest and those that were shown, and a fork's parent."""
     ids, parent = [info.id for info in found], view.info.parent
     if session().compared is None:
-        return [run_id for run_id in ids if run_id not in gallery.IDS or (parent and run_id == parent.id)][:_AT_FIRST]
+        mine = (session().met_runs | ownership.keys().keys()) - {*gallery.IDS}
+        return [run_id for run_id in ids if run_id in mine or (parent and run_id == parent.id)][:_AT_FIRST]
     return [run_id for run_id in ids if run_id in session().compared][:MAX_COMPARED]
 
 

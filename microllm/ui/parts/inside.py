@@ -204,7 +204,7 @@ def _lens(log_p: torch.Tensor, tokenizer: CharTokenizer, ids: torch.Tensor) -> d
         "guesses": top.indices.shape[-1],
         "glyphs": [visible(tokenizer.vocab[i]) for i in used.tolist()],
         "numbers": in_base64(numbers, torch.uint16),
-        "chances": packed_shares(top.values.exp()),
+        "chances": in_base64(top.values.exp(), torch.float32),  # bytes would round otherwise than other pages
         "right": packed_shares(is_right.float()),
     }
 

@@ -30,8 +30,13 @@ def loss(view: View) -> None:
         steer.live_settings(view)
     # one tick for the plot and the samples
     every = _WAITING_TICK_SECONDS if view.waits else _TICK_SECONDS
-    guess = draft.guess()
-    live(lambda shown: _tick(shown, axis, guess, compared), every, key="loss-live", when=view.is_active)
+    guess, is_growing = draft.guess(), compare.is_growing(compared)
+    live(
+        lambda shown: _tick(shown, axis, guess, compared, is_growing),
+        every,
+        key="loss-live",
+        when=view.is_active or is_growing,
+    )
     if not view.info.model.causal:
         st.warning(
             "This run cheats: without the causal mask, each character can see the next one, which is the "
@@ -40,9 +45,11 @@ def loss(view: View) -> None:
         )
 
 
-def _tick(view: View, axis: str, drawn_guess: float | None, compared: list[str]) -> None:
+def _tick(view: View, axis: str, drawn_guess: float | None, compared: list[str], was_growing: bool) -> None:
     if draft.guess() != drawn_guess:
         st.rerun()  # a click on the plot placed it, and the menu shows it too
+    if was_growing and not compare.is_growing(compared):
+        st.rerun()  # to end the ticks
     info, history = view.info, view.history
     passed = plots.passed_references(history.val_losses, info.references)
     guess = draft.guess() if view.is_from_gallery else info.guess  # before the first run: the guess for that one

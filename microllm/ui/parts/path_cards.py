@@ -25,19 +25,21 @@ from ..state import draft, path
 from ..state.session import session
 from ..state.view import SENTENCE, View, why_no_text
 from ..words import literal, percent
-from . import front, guess_game, settings, source, text_fields, training_step
+from . import front, guess_game, path_task, settings, source, text_fields, training_step
+from .live import live
 
 _PASSAGE_CHARACTERS = 400
 _SENTENCE_CHARACTERS = 128
 _BATCH_ROWS = 4
 _BATCH_COLUMNS = 32
 _EARLY_STEP = 16
+_TICK_SECONDS = 1.0
 
 
 def path_cards(view: View) -> None:
     """The open card, and the list of all."""
     card, done = session().lesson, session().done_cards
-    here, contents = st.columns([5, 2], gap="large")
+    here, contents = st.columns([7, 2], gap="medium")
     with contents:
         _contents(card)
     with here:
@@ -82,7 +84,7 @@ def _card(view: View, card_id: str) -> bool:
         mark = ":green[:material/check_circle:] **Done:**" if is_done else ":material/footprint: **Your task:**"
         st.markdown(f"{mark} {card.task}")
         body = _BODIES.get(card_id)
-        has_done = body(view) if body else _way_to(card, is_done)
+        has_done = body(view) if body else _way_to(view, card, is_done)
         _code(card_id)
     return has_done
 
@@ -100,20 +102,29 @@ def _step_to(label: str, card: str | None, icon: str, is_primary: bool = False) 
         )
 
 
-def _way_to(card: path.Card, is_done: bool) -> bool:
+def _way_to(view: View, card: path.Card, is_done: bool) -> bool:
     """The way to the page on which a card is done; it ticks there."""
     title = card.page.capitalize()
     kind = "secondary" if is_done else "primary"
     if st.button(f"Go to {title}", key="path-go", type=kind, icon=":material/arrow_outward:"):
         st.session_state.update(card.prepare)
         st.switch_page(f"pages/{card.page}.py", query_params=st.query_params.to_dict())
+    if not is_done:
+        live(_notice, _TICK_SECONDS, key="path-waits", when=view.is_active)
     return False
+
+
+def _notice(view: View) -> None:
+    """Redraw the page once the open card is done by the run that trains."""
+    path_task.notice(view, "learn")
+    if session().lesson in session().done_cards:
+        st.rerun()
 
 
 def _code(card_id: str) -> None:
     """The lines of the project that do what the card is about."""
     found = [anatomy.source(function, ()) for function in _CODE[card_id]]
-    places = ", ".join(f"`{one.file}`, line {one.first}" for one in found)
+    places = " and ".join(f"line {one.first} of `{one.file}`" for one in found)
     st.caption(f"The code of this project that does it: {places}")
     st.code("\n\n".join("\n".join(one.lines) for one in found), language="python", height=_CODE_HEIGHT)
 

@@ -80,6 +80,7 @@ def start(is_queued: bool = False, experiment: ExperimentEntry | None = None) ->
         session().problem = str(error)
         return
     if not is_queued:
+        session().without = ()  # what was knocked out belongs to the run before
         navigation.show(new.id)
 
 

@@ -111,7 +111,7 @@ CARDS = {
         "Look inside",
         "Between your sentence and the next character there are only matrices of numbers. The page Inside shows each "
         "of them, with its formula and the code that computes it.",
-        "Open any part of the model, or press Next.",
+        "Open any part of the model, or press →.",
         page="inside",
         controls=("inside-parts",),
         prepare={"inside-mode": "Parts"},
