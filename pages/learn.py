@@ -3,7 +3,7 @@
 from microllm.ui import shell
 from microllm.ui.parts import front
 
-shell.enter("pages/learn.py", "Learn", front.first_paint, has_sidebar=False)
+shell.enter("pages/learn.py", "Learn", front.first_paint, has_about=False, has_sidebar=False)
 
 from microllm.ui.parts import glossary, path_cards, twins
 from microllm.ui.state.view import look

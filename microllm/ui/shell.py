@@ -26,9 +26,16 @@ _is_inside = ContextVar("app.py runs the page", default=False)
 _is_ready = threading.Event()  # set when everything that a page needs is imported
 
 
-def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None, *, has_sidebar: bool = True) -> None:
-    """Show the heading of a page, and the open card of the path, if it is done on this page. Each page calls this
-    first, before its slow imports. One that `has_sidebar` has the sentence that says what MicroLLM is, too.
+def enter(
+    page: str,
+    heading: str,
+    first_paint: Callable[[], None] | None = None,
+    *,
+    has_about: bool = True,
+    has_sidebar: bool = True,
+) -> None:
+    """Show the heading of a page, which `has_about`: the sentence that says what MicroLLM is; and the open card of the
+    path, if it is done on this page. Each page calls this first, before its slow imports.
 
     On a fresh server it shows `first_paint` while torch is imported, unless the link names a run.
 
@@ -46,7 +53,7 @@ def enter(page: str, heading: str, first_paint: Callable[[], None] | None = None
         st.switch_page("app.py", query_params=query_params)  # so that a reload in between does not lose them
     # One element, so that style and heading are painted together: st.html would arrive half a second later and the
     # page would jump. Both strings are our own, so unsafe_allow_html is safe.
-    about = f"<p>{ABOUT}</p>" if has_sidebar else ""
+    about = f"<p>{ABOUT}</p>" if has_about else ""
     st.markdown(f'<style>{_STYLE}</style><div class="about"><h3>{heading}</h3>{about}</div>', unsafe_allow_html=True)
     if has_sidebar:
         st.sidebar.empty()  # the sidebar takes its room at once, also when one comes from a page that has none
