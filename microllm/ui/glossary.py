@@ -45,8 +45,7 @@ _TERMS = (
     ),
     Term(
         "causal mask",
-        "What hides the future: a character attends to itself and earlier ones only, so that the answer is not in "
-        "sight.",
+        "What hides the future: a character attends to itself and earlier ones only, so that it cannot see the answer.",
         "attention",
         "the empty half of the large map",
     ),
@@ -84,7 +83,7 @@ _TERMS = (
         "gradient",
         "For each weight, how fast the loss would rise if that weight grew; a step moves every weight against it.",
         "inside",
-        "the size of a step is set by the learning rate",
+        "Training step: the gradient of each part",
     ),
     Term(
         "held-out text",
