@@ -93,7 +93,7 @@ def _compared(*runs: tuple[str, int] | None) -> Background:
 
 
 def forget() -> None:
-    """Compare anew."""
+    """Forget all comparisons, so that each is made again when it is asked for."""
     _compared.cache_clear()
 
 
