@@ -15,7 +15,11 @@ from ..state import path
 from ..state.session import session
 from ..words import duration, literal
 
-ARTICLE = "https://duckduckgo.com/?q=%22Beyond+the+Black+Box%3A+Building+a+Micro-LLM+from+Scratch+in+Python%22"
+ARTICLE = (
+    "https://github.com/BastionAI/bastionai.github.io/blob/"
+    "076ceb4da1789125ae479c7495918594b25398cc/"
+    "_posts/2025-08-01-building-a-micro-llm-from-scratch.md"
+)
 ABOUT = (
     "Build a small language model, train it and look inside it, as in the article "
     f'<a href="{ARTICLE}" target="_blank" rel="noopener">Beyond the Black Box</a>.'
