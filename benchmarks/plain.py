@@ -1,8 +1,8 @@
 """What MicroLLM is measured against, each as short as it is usually written: the article's own code, with one head
 after another, and the common fused style, with one projection for all heads.
 
-Both are the same Transformer: learned positions, LayerNorm first, ReLU, AdamW at 1e-3, torch's start weights. The scores
-are divided by the square root of head_size; in the article's train.py, by that of n_embd.
+Both are the same Transformer: learned positions, LayerNorm first, ReLU, AdamW at 1e-3, torch's start weights. The
+scores are divided by the square root of head_size; in the article's train.py, by that of n_embd.
 """
 
 from __future__ import annotations
