@@ -12,6 +12,7 @@ from play import KEY, new_run, open_app
 
 from microllm.insight import anatomy
 from microllm.insight.lens import lens
+from microllm.insight.stages import STOPS, stages
 from microllm.insight.trace import trace
 from microllm.tokenizer import known_ids
 from microllm.ui import server
@@ -56,12 +57,12 @@ def traced(run, text: str):
     return model, trace(model, ids), ids
 
 
-@pytest.mark.parametrize(("text", "few"), [("a", anatomy.STOPS[::4]), ("abba ab", None)])  # block_size is 8
+@pytest.mark.parametrize(("text", "few"), [("a", STOPS[::4]), ("abba ab", None)])  # block_size is 8
 def test_every_part_is_sent_with_the_numbers_that_the_model_computes(text, few):
     run = trained(position="relative", lookback=1)
     at = look(run, text)
     model, there, ids = traced(run, text)
-    for name, stage in anatomy.stages(model.config, model.vocab_size).items():
+    for name, stage in stages(model.config, model.vocab_size).items():
         if few and name not in few:
             continue
         now = sent(choose(at, name, 1, 1))

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from test_one_window import in_view
 
 import microllm.environment
-from microllm.insight.anatomy import HEAD_STAGES, STOPS
+from microllm.insight.stages import HEAD_STAGES, STOPS
 from microllm.insight.trace import trace
 from microllm.runs.run import Run
 from microllm.tokenizer import known_ids

@@ -9,6 +9,7 @@ from making import draw_biases
 
 from microllm.config import ModelConfig
 from microllm.insight import anatomy
+from microllm.insight.stages import HEAD_STAGES, STOPS, stages
 from microllm.insight.trace import trace
 from microllm.model import RELATIVE_SCALE, Head, MicroLLM
 
@@ -121,7 +122,7 @@ def by_hand(model: MicroLLM, ids: list[int]) -> dict:
             pattern = softmax(scores)
             z = linear(pattern, [list(column) for column in zip(*v, strict=True)])
             mixes.append(z)
-            steps = zip(anatomy.HEAD_STAGES, (q, k, match, scores, pattern, v, z), strict=True)
+            steps = zip(HEAD_STAGES, (q, k, match, scores, pattern, v, z), strict=True)
             found |= {(name, layer, h): values for name, values in steps}
         together = [[value for row in rows for value in row] for rows in zip(*mixes, strict=True)]
         out = found["attn_out", layer, None] = linear(together, *weights_of(attention.proj))
@@ -141,7 +142,7 @@ def by_hand(model: MicroLLM, ids: list[int]) -> dict:
 def test_the_numbers_of_every_stage_are_those_of_plain_python(model):
     ids = context()
     traced, expected = trace(model, ids), by_hand(model, ids.tolist())
-    known = anatomy.stages(model.config, VOCABULARY)
+    known = stages(model.config, VOCABULARY)
     assert {name for name, _, _ in expected} == set(known)
     for (name, layer, head), rows in expected.items():
         found = anatomy.numbers(name, model, traced, ids, layer or 0, head or 0)
@@ -151,7 +152,7 @@ def test_the_numbers_of_every_stage_are_those_of_plain_python(model):
 def test_the_factors_of_a_stage_multiply_to_its_numbers(model):
     ids = context()
     traced, summed = trace(model, ids), set()
-    for name in anatomy.stages(model.config, VOCABULARY):
+    for name in stages(model.config, VOCABULARY):
         for layer, head in ((0, 0), (1, 1)):
             if (factors := anatomy.factors(name, model, traced, layer, head)) is None:
                 continue
@@ -168,14 +169,14 @@ def test_the_shape_that_a_stage_names_is_that_of_its_numbers(model):
     ids, config = context(), model.config
     sizes = {"N": LENGTH, "C": config.n_embd, "4C": 4 * config.n_embd, "D": config.head_size, "V": VOCABULARY}
     traced = trace(model, ids)
-    for name, stage in anatomy.stages(config, VOCABULARY).items():
+    for name, stage in stages(config, VOCABULARY).items():
         shape = [sizes[symbol] for symbol in stage.symbols.strip("(,)").split(", ")]
         found = list(anatomy.numbers(name, model, traced, ids, 1, 1).shape)
         assert found == (shape if len(shape) == 2 else [*shape, 1]), name
 
 
 def test_the_inputs_of_a_stage_come_before_it_and_every_stage_leads_to_the_prediction(model):
-    known = anatomy.stages(model.config, VOCABULARY)
+    known = stages(model.config, VOCABULARY)
     order, used = list(known), set()
     for name, stage in known.items():
         for layer in (0, 1):
@@ -186,15 +187,15 @@ def test_the_inputs_of_a_stage_come_before_it_and_every_stage_leads_to_the_predi
 
 
 def test_the_walk_has_twelve_stops_at_most_in_the_order_of_computation(model):
-    order = list(anatomy.stages(model.config, VOCABULARY))
-    assert len(anatomy.STOPS) <= 12
-    assert (anatomy.STOPS[0], anatomy.STOPS[-1]) == (order[0], order[-1])
-    places = [order.index(stop) for stop in anatomy.STOPS]
+    order = list(stages(model.config, VOCABULARY))
+    assert len(STOPS) <= 12
+    assert (STOPS[0], STOPS[-1]) == (order[0], order[-1])
+    places = [order.index(stop) for stop in STOPS]
     assert places == sorted(places)
 
 
 def test_the_source_of_every_stage_is_in_its_file_and_some_lines_of_it_are_marked(model):
-    for stage in anatomy.stages(model.config, VOCABULARY).values():
+    for stage in stages(model.config, VOCABULARY).values():
         found = anatomy.source(*stage.code)
         lines = (ROOT / found.file).read_text("utf-8").splitlines()[found.first - 1 :][: len(found.lines)]
         assert [line.strip() for line in lines] == [line.strip() for line in found.lines]

@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from microllm.__main__ import main
 from microllm.config import configs_from
 from microllm.insight import anatomy
+from microllm.insight.stages import stages
 from microllm.runs import all_runs
 from microllm.ui import shell
 from microllm.ui.state import link
@@ -39,7 +40,7 @@ assert main(["train", "--activation", "silu", *sizes.split()]) == 0
 model = run.model_at(3)
 x = torch.linspace(-3, 3, 7)
 assert torch.allclose(model.blocks[0].feed_forward.activate(x), torch.nn.functional.silu(x))
-stage = anatomy.stages(model.config, model.vocab_size)["mlp_post"]
+stage = stages(model.config, model.vocab_size)["mlp_post"]
 assert "x * x.sigmoid()" in "".join(anatomy.source(*stage.code).lines)
 """
 

@@ -10,8 +10,8 @@ import streamlit as st
 import torch
 
 from ...insight import anatomy
-from ...insight.anatomy import Stage
 from ...insight.lens import lens
+from ...insight.stages import HEAD_STAGES, STOPS, Stage, stages
 from ...insight.trace import Trace, trace
 from ...model import MicroLLM
 from ...plots.attention import packed_shares
@@ -92,7 +92,7 @@ def _picture(key: str, view: View, text: str, title: Callable[[int], str] | None
         characters=len(text),
         layers=config.n_layer,
         heads=config.n_head,
-        stages=set(anatomy.stages(config, model.vocab_size)),
+        stages=set(stages(config, model.vocab_size)),
         pick=lambda place: _pick(text, place),
         choose=_choose,
     )
@@ -110,7 +110,7 @@ def _choose(stage: str, layer: int, head: int) -> None:
 def _data(seen: _Seen, view: View, step: int, model: MicroLLM, text: str) -> dict[str, Any]:
     """All that the component shows (see inside.js)."""
     config, tokenizer, N = model.config, view.run.tokenizer, len(text)
-    known = anatomy.stages(config, model.vocab_size)
+    known = stages(config, model.vocab_size)
     layer, head = min(session().head[0], config.n_layer - 1), min(session().head[1], config.n_head - 1)
     stage = known.get(session().stage, known["characters"])
     followed = session().followed_character
@@ -134,7 +134,7 @@ def _data(seen: _Seen, view: View, step: int, model: MicroLLM, text: str) -> dic
         "strips": packed_shares(_strips(whole)),
         "patterns": thumbnails(traced.pattern[layer]),
         "lens": _lens(lens(model, whole), tokenizer, known_ids(tokenizer, text)),
-        "stops": [[known[name].name, known[name].title] for name in anatomy.STOPS],
+        "stops": [[known[name].name, known[name].title] for name in STOPS],
         "causal": config.causal,
         "stop": _nearest_stop(stage, list(known)),
         "open": _open(stage, known, model, traced, ids, tokenizer, layer, head),
@@ -143,10 +143,10 @@ def _data(seen: _Seen, view: View, step: int, model: MicroLLM, text: str) -> dic
 
 def _nearest_stop(stage: Stage, order: list[str]) -> float:
     """The index of a stage among the stops of the walk; halfway between two of them if it is not one."""
-    if stage.name in anatomy.STOPS:
-        return anatomy.STOPS.index(stage.name)
+    if stage.name in STOPS:
+        return STOPS.index(stage.name)
     place = order.index(stage.name)
-    return sum(order.index(stop) < place for stop in anatomy.STOPS) - 0.5
+    return sum(order.index(stop) < place for stop in STOPS) - 0.5
 
 
 def _rows(model: MicroLLM, layer: int, head: int) -> list[dict[str, Any]]:
@@ -253,14 +253,14 @@ def _open(
     values = {"N": len(ids), "C": config.n_embd, "4C": 4 * config.n_embd, "D": config.head_size, "V": model.vocab_size}
     shape = re.sub(r"\w+", lambda symbol: f"{values[symbol[0]]:,}", stage.symbols)
     scope = {"attention": f"Layer {layer + 1}", "feed_forward": f"Layer {layer + 1}"}.get(stage.group, "")
-    if stage.name in anatomy.HEAD_STAGES:
+    if stage.name in HEAD_STAGES:
         scope += f", head {head + 1}"
     code = anatomy.source(*stage.code)
     factors = anatomy.factors(stage.name, model, traced, layer, head)
     return {
         "name": stage.name,
         "group": f"{stage.group} {layer}" if scope else stage.group,
-        "head": head if stage.name in anatomy.HEAD_STAGES else None,
+        "head": head if stage.name in HEAD_STAGES else None,
         "layer": layer,
         "scope": scope,
         "title": stage.title,
@@ -272,7 +272,7 @@ def _open(
             {
                 "label": other.label,
                 "opens": f"{other.name} {layer} {head}",
-                "step": anatomy.HEAD_STAGES.index(other.name) + 1 if other.name in anatomy.HEAD_STAGES else None,
+                "step": HEAD_STAGES.index(other.name) + 1 if other.name in HEAD_STAGES else None,
             }
             for other in known.values()
             if other.group == stage.group

@@ -117,7 +117,7 @@ class Session:
     head: tuple[int, int] = (0, 0)
     """The displayed (layer, head)."""
     stage: str = "characters"
-    """The open part on the page Inside, a name of `insight.anatomy.stages`."""
+    """The open part on the page Inside, a name of `insight.stages.stages`."""
     followed_character: tuple[str, int] | None = None
     """(sentence, place in it) of the character whose prediction the page Inside follows; None for the last one."""
     has_taken_step: bool = False
