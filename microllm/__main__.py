@@ -339,9 +339,9 @@ def _generate(options: argparse.Namespace) -> int:
 
 def _runs(options: argparse.Namespace) -> int:
     from .runs.catalog import gallery_runs, runs_and_damaged
-    from .runs.history import summary
     from .runs.info import RunProblem, hash_key
     from .runs.run import Run
+    from .runs.summary import summary
 
     if options.new_key:
         run, owner_key = Run.open(options.new_key), secrets.token_urlsafe(16)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,15 +26,12 @@ from ..model import MicroLLM, parameter_count
 from ..runs.run import Run
 from ..sample import Sampling
 from ..tokenizer import known_ids
-from .background import Background, Cancelled, running
+from .results import Measured, Results, Work
 
 SAMPLE_CHARACTERS = 160
 SAMPLING = Sampling(temperature=0.8)
 """How both samples are written, with seed 0."""
 
-_NAME = "knock-out"
-_REST_FACTOR = 4.0  # beside training knock-outs take a fifth of one core
-_ABANDONED_SECONDS = 15.0  # after the last window has asked
 _CHARACTERS_BETWEEN_RESTS = 16  # of a sample
 _KEPT_NUMBERS = 64  # means and losses of whole models
 _MAX_KEPT = 64  # results of each kind
@@ -93,31 +88,16 @@ class Effect:
     nats: tuple[torch.Tensor, torch.Tensor] | None = None
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A result, None until there is one; how much is done (0 to 1), and what is known `so_far` of the next one."""
-
-    result: Any
-    share: float
-    so_far: Any = None
-
-    @property
-    def is_waiting(self) -> bool:
-        """True while the first result is being computed."""
-        return self.result is None and self.share < 1
-
-
 class Knockouts:
     """Everything about knock-outs that takes time, for all windows of this process.
 
-    `is_training` says whether a model trains here: then the work rests most of the time. Of a run that trains
-    (`is_live`) the result is the newest there is, of whatever step, until the next one is done. Work that nobody asks
-    about is given up.
+    Of a run that trains (`is_live`) the result is the newest there is, of whatever step, until the next one is done.
+    `is_training` says whether a model trains here: then the work rests most of the time.
     """
 
     def __init__(self, is_training: Callable[[], bool] = lambda: False) -> None:
-        self._models, self._maps = _Results(is_training), _Results(is_training)
-        self._effects, self._pairs = _Results(is_training), _Results(is_training)
+        self._models, self._maps = Results("knock-out", is_training), Results("knock-out", is_training)
+        self._effects, self._pairs = Results("knock-out", is_training), Results("knock-out", is_training)
         self._known: dict[tuple, Any] = {}  # means and losses of whole models, which several results need
 
     def model(
@@ -142,7 +122,7 @@ class Knockouts:
         """What each single knock-out costs: a KnockoutMap, and so far some of its changes. Raises TextProblem."""
         windows = run.load_corpus().validation_windows(model.config.block_size)
 
-        def compute(work: _Work) -> KnockoutMap:
+        def compute(work: Work) -> KnockoutMap:
             means = self._means(run, step, model, work.pause) if by == "mean" else None
             parts, work.so_far = parts_of(model.config), {}
             losses: dict[Part | None, torch.Tensor] = {None: self._losses(run, step, model, work.pause)}
@@ -159,7 +139,7 @@ class Knockouts:
         windows = run.load_corpus().validation_windows(singles.whole.config.block_size)
         others = [other for other in singles.changes if other != part]
 
-        def compute(work: _Work) -> list[Pair]:
+        def compute(work: Work) -> list[Pair]:
             whole, first, pairs = singles.losses[None], singles.losses[part], []
             for number, other in enumerate(others):
                 work.share = number / len(others)
@@ -188,7 +168,7 @@ class Knockouts:
         prompt = known_ids(run.tokenizer, sentence)
         both = changed.whole, changed.model
 
-        def compute(work: _Work) -> Effect:
+        def compute(work: Work) -> Effect:
             models = both if changed.parts else both[:1]
             samples = [run.tokenizer.decode(_written(model, prompt, work.pause)) for model in models]
             samples = samples[0], samples[-1]
@@ -253,103 +233,3 @@ def _surprisals(model: MicroLLM, passage: torch.Tensor, stride: int, rest: Calla
         return False
 
     return token_surprisals(model, passage, guesses=1, stride=stride, is_cancelled=go_on).nats
-
-
-class _Work(Background):
-    """Work on a knock-out. It rests beside training and beside other such work, and is given up when nobody asks."""
-
-    def __init__(self, work: Callable[[_Work], Any], is_training: Callable[[], bool]) -> None:
-        self.so_far: Any = None
-        self.asked = time.monotonic()
-        self._is_training = is_training
-        super().__init__(work, name=_NAME)
-
-    def pause(self) -> None:
-        """Rest. Called between the pieces of the work; raises Cancelled."""
-        if time.monotonic() - self.asked > _ABANDONED_SECONDS:
-            raise Cancelled
-        self.rest(self.rest_factor)
-
-    @property
-    def rest_factor(self) -> float:
-        """All such work together takes one core at most."""
-        return max(1, running(_NAME)) * (1 + _REST_FACTOR * self._is_training()) - 1
-
-
-class _Results:
-    """Results of slow work by key and step, each computed once; the newest are kept."""
-
-    def __init__(self, is_training: Callable[[], bool]) -> None:
-        self._is_training = is_training
-        self._lock = threading.Lock()
-        self._done: dict[tuple[Hashable, int], Any] = {}
-        self._newest: dict[Hashable, int] = {}
-        self._working: dict[Hashable, tuple[int, _Work, int, bool]] = {}
-        self._rests_until: dict[Hashable, float] = {}
-
-    def now(self, key: Hashable, step: int, compute: Callable[[Any], Any], keep: int) -> Any:
-        """The result for this step, computed by the caller if it is not there yet; the newest `keep` are kept."""
-        with self._lock:
-            if (key, step) in self._done:
-                return self._done[key, step]
-        result = compute(None)
-        with self._lock:
-            self._store(key, step, result, keep, is_live=False)
-        return result
-
-    def ask(
-        self, key: Hashable, step: int, compute: Callable[[_Work], Any], keep: int, *, is_live: bool, wait: float = 0.0
-    ) -> Measured:
-        """What is known now. Begins the work if it is due; the newest `keep` results are kept. Raises its error."""
-        with self._lock:
-            self._collect(key)
-            if (key, step) in self._done:
-                return Measured(self._done[key, step], 1.0)
-            at_work = self._working.get(key)
-            if at_work and at_work[0] != step and not is_live:
-                at_work[1].cancelled.set()
-                at_work = None
-            if at_work is None and not (is_live and time.monotonic() < self._rests_until.get(key, 0.0)):
-                at_work = self._begin(key, step, compute, keep, is_live)
-            newest = self._done.get((key, self._newest[key])) if is_live and key in self._newest else None
-        if at_work is None:
-            return Measured(newest, 1.0)
-        work = at_work[1]
-        work.asked = time.monotonic()
-        if wait and newest is None:
-            work.wait(wait)
-            with self._lock:
-                self._collect(key)
-                newest = self._done.get((key, at_work[0]))
-        return Measured(newest, work.share, work.so_far)
-
-    def _begin(self, key: Hashable, step: int, compute: Callable[[_Work], Any], keep: int, is_live: bool) -> tuple:
-        def compute_then_rest(work: _Work) -> Any:
-            try:
-                return compute(work)
-            finally:
-                self._rests_until[key] = time.monotonic() + work.owed(work.rest_factor)
-
-        self._working[key] = step, _Work(compute_then_rest, self._is_training), keep, is_live
-        return self._working[key]
-
-    def _collect(self, key: Hashable) -> None:
-        """Take the results of all work that has ended. Raises the error of the work for `key`."""
-        for other in [other for other, at_work in self._working.items() if not at_work[1].is_busy]:
-            step, work, keep, is_live = self._working.pop(other)
-            if work.result is not None:
-                self._store(other, step, work.result, keep, is_live)
-            elif work.error and other == key:
-                raise work.error
-
-    def _store(self, key: Hashable, step: int, result: Any, keep: int, is_live: bool) -> None:
-        if is_live and key in self._newest:  # nobody comes back to a step of a run that trains
-            self._done.pop((key, self._newest[key]), None)
-        while len(self._done) >= keep:
-            oldest = next(iter(self._done))
-            del self._done[oldest]
-            if self._newest.get(oldest[0]) == oldest[1]:
-                del self._newest[oldest[0]]
-                self._rests_until.pop(oldest[0], None)
-        self._done[key, step] = result
-        self._newest[key] = step

@@ -336,9 +336,8 @@ class TrainingJob:
         return self._grace is not None and not self._windows and time.monotonic() - self._last_window_left > self._grace
 
     def _beats_another_reference(self, val_loss: float | None) -> bool:
-        if val_loss is None:
-            return False
-        beaten = {name for name, loss in self.run.read_info().references.items() if val_loss < loss}
+        lines = self.run.read_info().references if val_loss is not None else {}
+        beaten = {name for name, loss in lines.items() if val_loss < loss}
         is_news = not beaten <= self._beaten
         self._beaten |= beaten
         return is_news

@@ -9,21 +9,13 @@ import threading
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import LIVE, ModelConfig, TrainConfig, knobs, problems
-from ..storage import open_file, parsed, read_file
-
-MAX_LINE_BYTES = 4096
-"""The maximum bytes of a line in metrics.jsonl or events.jsonl. Longer lines are skipped without being parsed."""
-
-MAX_METRICS_BYTES = 300 * 2**20
-"""The maximum bytes of a metrics.jsonl that are read: more than a row for each of 1,000,000 steps takes."""
-
-MAX_EVENTS_BYTES = 2**18
-"""The maximum bytes of an events.jsonl: thousands of live changes. A larger one is not read."""
+from ..config import LIVE, TrainConfig
+from ..storage import open_file, read_file
+from .lines import BLOCK_BYTES, COLUMNS, MAX_EVENTS_BYTES, MAX_METRICS_BYTES, change_in, is_row, rows_in
 
 AXES = {"log": "step (log)", "step": "step", "seconds": "seconds of training"}
 
@@ -31,23 +23,6 @@ _MIN_TIMED_STEPS = 40
 _POINTS_PER_DOUBLING = 64
 _MAX_EVEN_POINTS = 1_000
 _MAX_VALIDATION_POINTS = 256
-_LINES_PER_PARSE = 100
-_MAX_SUMMARIES = 10_000
-_BLOCK_BYTES = 2**20
-_LAST_STEP = knobs()["max_steps"].metadata["high"]
-_COLUMNS = (
-    "step",
-    "seconds",
-    "train_loss",
-    "smoothed",
-    "val_loss",
-    "old_val_loss",
-    "learning_rate",
-    "tokens_per_second",
-)
-
-_MAX_NUMBER = 2**53  # larger integers are not exact in JSON
-_NUMBERS = {int, float, type(None)}
 
 
 class Column(Sequence[float | None]):
@@ -97,7 +72,7 @@ class History:
         self._forget()
 
     def _forget(self) -> None:
-        self.rows = {name: Column("q" if name == "step" else "d") for name in _COLUMNS}
+        self.rows = {name: Column("q" if name == "step" else "d") for name in COLUMNS}
         self.val_losses: list[tuple[int, float]] = []
         self.old_val_losses: list[tuple[int, float]] = []
         self.best: float | None = None
@@ -122,14 +97,14 @@ class History:
                 self._inode = found.st_ino
             while self._offset < min(found.st_size, MAX_METRICS_BYTES):
                 file.seek(self._offset)
-                piece = file.read(_BLOCK_BYTES)
+                piece = file.read(BLOCK_BYTES)
                 whole = piece.rfind(b"\n") + 1
-                if not whole and len(piece) < _BLOCK_BYTES:
+                if not whole and len(piece) < BLOCK_BYTES:
                     break  # the last line is incomplete
                 self._offset += whole or len(piece)
                 lines = piece[:whole].splitlines()
-                for row in _rows_in(lines[1:] if self._is_in_long_line else lines):
-                    if _is_row(row) and row["step"] > self._last_step:
+                for row in rows_in(lines[1:] if self._is_in_long_line else lines):
+                    if is_row(row) and row["step"] > self._last_step:
                         self._append(row)
                 self._is_in_long_line = not whole
         return self
@@ -145,7 +120,7 @@ class History:
             share = 1 / min(50, 1 + len(self) / 20)
             self._mean += share * (loss - self._mean)
         row["smoothed"] = self._mean if loss is not None else None
-        for name in _COLUMNS:
+        for name in COLUMNS:
             self.rows[name].append(row.get(name))
         i = len(self) - 1
         self._choose(i, row["step"])
@@ -168,7 +143,7 @@ class History:
         except OSError:
             return []
         if data != self._events[0]:  # every tick of a page asks, and checking thousands takes long
-            changes = filter(None, map(_change_in, _rows_in(data.splitlines())))
+            changes = filter(None, map(change_in, rows_in(data.splitlines())))
             self._events = data, sorted(changes, key=lambda change: change["step"])
         return list(self._events[1])
 
@@ -232,119 +207,6 @@ class History:
         if len(self._on_even_axis) > _MAX_EVEN_POINTS:
             self._stride *= 2
             self._on_even_axis = self._on_even_axis[::2]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a list of runs says about a `metrics.jsonl`: the last step and the lowest validation loss, None without one.
-
-    `end` is the number of bytes read so far, of the file with this `inode`.
-    """
-
-    step: int | None = None
-    best: float | None = None
-    end: int = 0
-    inode: int | None = None
-
-
-_summaries: dict[str, Summary] = {}  # by path
-
-
-def summary(path: Path) -> Summary:
-    """The summary of a `metrics.jsonl`. It agrees with `History`, for files that the program wrote.
-
-    It is made for lists of runs: only the last lines and those with a validation loss are parsed, and a file is read
-    again only from where it has grown since. A file that cannot be read has an empty summary.
-    """
-    known = _summaries.get(str(path), Summary())
-    try:
-        with open_file(path) as file:
-            found = os.fstat(file.fileno())
-            if found.st_ino != known.inode or found.st_size < known.end:  # it was replaced or shortened
-                known = Summary(inode=found.st_ino)
-            file.seek(known.end)
-            while known.end < min(found.st_size, MAX_METRICS_BYTES):
-                piece = file.read(_BLOCK_BYTES)
-                whole = piece.rfind(b"\n") + 1
-                if not whole:  # an incomplete line, or one that is far too long
-                    break
-                known = _extended(known, piece[:whole])
-                file.seek(known.end)
-    except OSError:
-        return Summary()
-    if len(_summaries) >= _MAX_SUMMARIES:
-        _summaries.clear()
-    _summaries[str(path)] = known
-    return known
-
-
-def _extended(known: Summary, lines: bytes) -> Summary:
-    """The summary with some more whole lines."""
-    found, place = [], lines.find(b'"val_loss"')
-    while place >= 0:
-        end = lines.find(b"\n", place)
-        found.append(lines[lines.rfind(b"\n", 0, place) + 1 : end])
-        place = lines.find(b'"val_loss"', end)
-    losses = [row["val_loss"] for row in _rows_in(found) if _is_row(row) and row.get("val_loss") is not None]
-    last = filter(_is_row, _rows_in(lines.splitlines()[-_LINES_PER_PARSE:]))
-    steps = [row["step"] for row in last]
-    return replace(
-        known,
-        step=max(steps, default=known.step),
-        best=min([*losses, *([] if known.best is None else [known.best])], default=None),
-        end=known.end + len(lines),
-    )
-
-
-def whole_lines(path: Path) -> Iterator[bytes]:
-    """The complete lines of a file, with their line ends, without those above MAX_LINE_BYTES. Raises OSError."""
-    with open_file(path) as file:
-        is_inside = False  # a line that is too long
-        while line := file.readline(MAX_LINE_BYTES + 1):
-            has_end = line.endswith(b"\n")
-            if has_end and not is_inside:
-                yield line
-            is_inside = not has_end
-
-
-def _is_row(row: Any) -> bool:
-    """True for a valid row: a step, and numbers or None."""
-    if not isinstance(row, dict) or type(row.get("step")) is not int or not 0 <= row["step"] <= _LAST_STEP:
-        return False
-    seconds, *rest = [row.get(name) for name in _COLUMNS[1:]]
-    numbers = [seconds, *filter(None, rest)]
-    return (
-        {*map(type, rest)} <= _NUMBERS
-        and seconds is not None
-        and all(-_MAX_NUMBER < number < _MAX_NUMBER for number in numbers)
-    )
-
-
-def _change_in(row: Any) -> dict[str, Any] | None:
-    """The step and the settings in a line of events.jsonl; None if it is not a valid change."""
-    if not isinstance(row, dict) or type(row.get("step")) is not int or not 0 <= row["step"] <= _LAST_STEP:
-        return None
-    found = {name: row[name] for name in (*LIVE, "max_steps", "max_steps_before") if name in row}
-    after = {name: value for name, value in found.items() if name != "max_steps_before"}
-    before = {"max_steps": found["max_steps_before"]} if "max_steps_before" in found else {}
-    if any(problems(ModelConfig(), replace(TrainConfig(), **changes)) for changes in (after, before)):
-        return None
-    return {"step": row["step"]} | found
-
-
-def _rows_in(lines: list[bytes]) -> Iterator[Any]:
-    """The parsed lines, without those that are too long or not valid JSON, such as one that a crash truncated."""
-    for start in range(0, len(lines), _LINES_PER_PARSE):
-        some = [line for line in lines[start : start + _LINES_PER_PARSE] if len(line) <= MAX_LINE_BYTES]
-        rows = []
-        with contextlib.suppress(ValueError):
-            rows = parsed(b"[" + b",".join(some) + b"]")  # parsing many lines as one takes half the time
-        if len(rows) == len(some):
-            yield from rows
-            continue
-        for line in some:
-            with contextlib.suppress(ValueError):
-                yield parsed(line)
 
 
 def replayed(train: TrainConfig, changes: list[dict[str, Any]], step: int) -> TrainConfig:

@@ -25,9 +25,9 @@ from ..environment import runs_dir
 from ..storage import parsed
 from .catalog import free_name
 from .disk import check_disk
-from .history import MAX_EVENTS_BYTES, MAX_LINE_BYTES
 from .info import ACTIVE, RunInfo, RunProblem, hash_key, is_count, is_number
 from .json_files import MAX_JSON_BYTES, checked_vocab
+from .lines import MAX_EVENTS_BYTES, MAX_LINE_BYTES
 from .run import Run
 from .weights import WeightsProblem
 

@@ -287,3 +287,13 @@ def new_name() -> str:
 
 class RunProblem(ValueError):
     """A run that cannot be opened or used; the message is a sentence for the user."""
+
+
+def missing(run_id: str) -> RunProblem:
+    """The error for a run that is not here."""
+    return RunProblem(f"There is no run {run_id[:40]!r} here. It may have been deleted, or the link is incomplete.")
+
+
+def damaged(run_id: str, why: str) -> RunProblem:
+    """The error for a run whose folder cannot be used."""
+    return RunProblem(f"Run {run_id} is damaged: {why}.")

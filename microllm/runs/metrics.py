@@ -16,7 +16,8 @@ from typing import Any
 
 from ..storage import parsed, write_atomically
 from ..train import Progress
-from .history import MAX_EVENTS_BYTES, History, whole_lines
+from .history import History
+from .lines import MAX_EVENTS_BYTES, whole_lines
 
 _BLOCK_BYTES = 2**16  # read at once, from the end of a file
 

@@ -26,10 +26,10 @@ from ..storage import open_file, write_atomically
 from ..tokenizer import CharTokenizer
 from . import gallery
 from .checkpoint import TrainerState, checkpoint_steps, load_checkpoint, remove_partial_saves, save_checkpoint
-from .disk import bytes_in
-from .history import MAX_EVENTS_BYTES, MAX_METRICS_BYTES, History, replayed
-from .info import ACTIVE, NewerFormat, RunInfo, RunProblem
+from .history import History, replayed
+from .info import ACTIVE, NewerFormat, RunInfo, RunProblem, damaged, missing
 from .json_files import MAX_JSON_BYTES, checked_json, checked_vocab, read_json
+from .lines import MAX_EVENTS_BYTES, MAX_METRICS_BYTES
 from .metrics import Writer, cut_torn_line
 from .weights import SNAPSHOT_BUDGET, load_weights, save_weights, snapshot_steps, thin
 
@@ -78,7 +78,7 @@ class Run:
         elif ID_PATTERN.fullmatch(run_id):
             run = cls(runs_dir() / run_id)
         else:
-            raise _missing(run_id)
+            raise missing(run_id)
         run._check()
         return run
 
@@ -90,11 +90,11 @@ class Run:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise _damaged(self.id, f"its {name} cannot be read") from error
+                raise damaged(self.id, f"its {name} cannot be read") from error
             if not (stat.S_ISDIR if name in _FOLDERS else stat.S_ISREG)(found.st_mode):
-                raise _damaged(self.id, f"its {name} is not a {'folder' if name in _FOLDERS else 'file'}")
+                raise damaged(self.id, f"its {name} is not a {'folder' if name in _FOLDERS else 'file'}")
             if name in _MAX_BYTES and found.st_size > _MAX_BYTES[name]:
-                raise _damaged(self.id, f"its {name} is too large ({found.st_size / 1e6:,.1f} MB)")
+                raise damaged(self.id, f"its {name} is too large ({found.st_size / 1e6:,.1f} MB)")
         _ = self._vocab
 
     def read_info(self) -> RunInfo:
@@ -112,13 +112,13 @@ class Run:
         try:
             content = read_json(f"{self._path}/{name}", understand)
         except FileNotFoundError as error:
-            raise _missing(self.id) if name == "run.json" else _damaged(self.id, f"it has no {name}") from error
+            raise missing(self.id) if name == "run.json" else damaged(self.id, f"it has no {name}") from error
         except OSError as error:
-            raise _damaged(self.id, f"its {name} cannot be read") from error
+            raise damaged(self.id, f"its {name} cannot be read") from error
         if isinstance(content, NewerFormat):
             raise RunProblem(f"Run {self.id} cannot be opened: {content}.")
         if content is None:
-            raise _damaged(self.id, f"its {name} is not valid")
+            raise damaged(self.id, f"its {name} is not valid")
         return content
 
     def is_being_written(self) -> bool:
@@ -346,15 +346,3 @@ class Run:
         for other in self.list_snapshots():
             if other > step:
                 self._snapshot_path(other).unlink(missing_ok=True)
-
-    def disk_size(self) -> int:
-        """The size of the run's folder on disk in bytes."""
-        return bytes_in(self.folder)
-
-
-def _missing(run_id: str) -> RunProblem:
-    return RunProblem(f"There is no run {run_id[:40]!r} here. It may have been deleted, or the link is incomplete.")
-
-
-def _damaged(run_id: str, why: str) -> RunProblem:
-    return RunProblem(f"Run {run_id} is damaged: {why}.")

@@ -12,8 +12,12 @@ from making import new_run
 from patience import patience
 
 from microllm.runs import history
-from microllm.runs.history import MAX_EVENTS_BYTES, MAX_LINE_BYTES, History, Summary, summary
+from microllm.runs import lines as runs_lines
+from microllm.runs import summary as summaries
+from microllm.runs.history import History
+from microllm.runs.lines import MAX_EVENTS_BYTES, MAX_LINE_BYTES
 from microllm.runs.run import Run
+from microllm.runs.summary import Summary, summary
 from microllm.train import Progress
 
 
@@ -163,13 +167,13 @@ def with_names(step: int, names: int) -> str:
 
 
 def test_a_line_that_is_too_long_is_never_parsed(path, monkeypatch):
-    parsed, lengths = history.parsed, []
+    parsed, lengths = runs_lines.parsed, []
 
     def parse(text):
         lengths.append(len(text))
         return parsed(text)
 
-    monkeypatch.setattr(history, "parsed", parse)
+    monkeypatch.setattr(runs_lines, "parsed", parse)
     append(path, line(0) + with_names(1, 300_000) + line(2))
     assert History(path).read().rows["step"] == [0, 2]
     assert max(lengths) < MAX_LINE_BYTES
@@ -183,7 +187,7 @@ def test_a_line_of_the_longest_length_counts_and_one_byte_more_does_not(path):
 
 
 def test_a_long_line_in_pieces_is_skipped_to_its_end(path, monkeypatch):
-    monkeypatch.setattr(history, "_BLOCK_BYTES", 300)
+    monkeypatch.setattr(history, "BLOCK_BYTES", 300)
     long = json.dumps({"step": 1, "seconds": 1, "x": "}\\n" * 1_000})
     curve = History(path)
     for part in (line(0) + long[:1_000], long[1_000:], " " * 700, "\n" + line(2)):
@@ -197,7 +201,7 @@ def test_unknown_names_are_read_past_and_none_is_kept(path):
     append(path, "".join(with_names(step, 100) for step in range(50)))
     curve = History(path).read()
     assert curve.rows["step"] == list(range(50))
-    assert curve.last.keys() == curve.rows.keys() == set(history._COLUMNS)
+    assert curve.last.keys() == curve.rows.keys() == set(runs_lines.COLUMNS)
 
 
 def test_a_large_file_is_read_in_bounded_memory(path):
@@ -248,8 +252,8 @@ def test_the_summary_of_a_long_file_agrees_with_its_history_and_is_read_on_from_
     began = time.process_time()
     assert agrees() and summary(path).best == 2.0
     append(path, line(19_002)[30:] + line(19_003, val_loss=1.5) + line(19_004, train_loss=None, val_loss=None))
-    extended, parts = history._extended, []
-    monkeypatch.setattr(history, "_extended", lambda known, more: extended(known, parts.append(len(more)) or more))
+    extended, parts = summaries._extended, []
+    monkeypatch.setattr(summaries, "_extended", lambda known, more: extended(known, parts.append(len(more)) or more))
     assert agrees() and summary(path).best == 1.5
     assert sum(parts) < 1_000
     path.write_text("".join(rows[:4_000]))  # it was shortened

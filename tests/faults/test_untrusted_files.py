@@ -35,9 +35,9 @@ from microllm.runs import catalog, disk, fork, importing, json_files
 from microllm.runs.archive import folder_zip
 from microllm.runs.catalog import all_runs, runs_and_damaged
 from microllm.runs.export import curves_csv
-from microllm.runs.history import MAX_EVENTS_BYTES
 from microllm.runs.importing import import_run
 from microllm.runs.info import RunProblem
+from microllm.runs.lines import MAX_EVENTS_BYTES
 from microllm.runs.run import Run
 from microllm.runs.weights import WeightsProblem, read_tensors
 

@@ -1,6 +1,7 @@
 """Knock-outs of runs: what is computed in the background is what a slow computation gives, once for each step."""
 
 import threading
+import time
 
 import pytest
 import torch
@@ -15,8 +16,10 @@ from microllm.data.texts import load_corpus
 from microllm.insight.knockout import MEAN_CHARACTERS, Part, knock_out, mean_outputs, parts_of
 from microllm.insight.surprisal import token_surprisals
 from microllm.jobs import knockouts as module
+from microllm.jobs import results
 from microllm.jobs.background import running
 from microllm.jobs.knockouts import Knockouts
+from microllm.jobs.results import Work
 from microllm.model import parameter_count
 from microllm.train import validation_loss
 
@@ -165,7 +168,7 @@ def test_of_a_run_that_trains_the_newest_model_is_shown_until_the_next_is_there(
 def test_beside_training_the_work_rests_most_of_the_time(monkeypatch):
     wait_until(lambda: not running("knock-out"))
     rested, now, is_training = [], [0.0], [True]  # seconds of computing
-    monkeypatch.setattr(module.time, "thread_time", lambda: now[0])
+    monkeypatch.setattr(time, "thread_time", lambda: now[0])
 
     def compute(work):
         work.cancelled.wait = rested.append
@@ -176,12 +179,12 @@ def test_beside_training_the_work_rests_most_of_the_time(monkeypatch):
         now[0] += 0.1
         work.pause()
 
-    module._Work(compute, lambda: bool(is_training)).get(patience())
+    Work(compute, "knock-out", lambda: bool(is_training)).get(patience())
     assert rested == pytest.approx([0.4, 0.8, 2.0, 0])
 
 
 def test_work_that_nobody_asks_about_is_given_up(run, model, monkeypatch):
-    monkeypatch.setattr(module, "_ABANDONED_SECONDS", 0.05)
+    monkeypatch.setattr(results, "_ABANDONED_SECONDS", 0.05)
     real = module.window_losses
 
     def slowly(*arguments):

@@ -11,7 +11,8 @@ from ...data.decode import TextProblem
 from ...inference import next_logits
 from ...insight.knockout import Change, Part, parts_of
 from ...insight.memorization import after_a_cut_word
-from ...jobs.knockouts import KnockedOut, KnockoutMap, Measured
+from ...jobs.knockouts import KnockedOut, KnockoutMap
+from ...jobs.results import Measured
 from ...runs.fork import usual_changes
 from ...tokenizer import known_ids, visible
 from ..components.effect import effect

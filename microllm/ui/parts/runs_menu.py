@@ -11,10 +11,11 @@ from ...config import PRESETS, flat
 from ...environment import lists_all_runs, max_disk_bytes
 from ...runs.advice import distinction
 from ...runs.catalog import gallery_runs, runs_and_damaged
-from ...runs.history import summary
+from ...runs.disk import bytes_in
 from ...runs.importing import MAX_ZIP_BYTES
 from ...runs.info import ACTIVE, RunInfo, RunProblem
 from ...runs.run import Run
+from ...runs.summary import summary
 from .. import server
 from ..state import commands, navigation, ownership, uploads
 from ..state.session import session
@@ -189,6 +190,6 @@ def _import() -> None:
 
 def _delete(view: View) -> None:
     run, name = view.run, literal(view.info.name)
-    is_sure = st.checkbox(f"Permanently delete {name} ({run.disk_size() / 1e6:,.1f} MB)", key=f"sure-{run.id}")
+    is_sure = st.checkbox(f"Permanently delete {name} ({bytes_in(run.folder) / 1e6:,.1f} MB)", key=f"sure-{run.id}")
     if is_sure:
         st.button("Delete it now", key="delete", icon=":material/delete:", on_click=commands.delete, args=(run.id,))

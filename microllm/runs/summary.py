@@ -1,0 +1,74 @@
+"""What a list of runs says about a curve, without reading all of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..storage import open_file
+from .lines import BLOCK_BYTES, LINES_PER_PARSE, MAX_METRICS_BYTES, is_row, rows_in
+
+_MAX_SUMMARIES = 10_000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a list of runs says about a `metrics.jsonl`: the last step and the lowest validation loss, None without one.
+
+    `end` is the number of bytes read so far, of the file with this `inode`.
+    """
+
+    step: int | None = None
+    best: float | None = None
+    end: int = 0
+    inode: int | None = None
+
+
+_summaries: dict[str, Summary] = {}  # by path
+
+
+def summary(path: Path) -> Summary:
+    """The summary of a `metrics.jsonl`. It agrees with `History`, for files that the program wrote.
+
+    It is made for lists of runs: only the last lines and those with a validation loss are parsed, and a file is read
+    again only from where it has grown since. A file that cannot be read has an empty summary.
+    """
+    known = _summaries.get(str(path), Summary())
+    try:
+        with open_file(path) as file:
+            found = os.fstat(file.fileno())
+            if found.st_ino != known.inode or found.st_size < known.end:  # it was replaced or shortened
+                known = Summary(inode=found.st_ino)
+            file.seek(known.end)
+            while known.end < min(found.st_size, MAX_METRICS_BYTES):
+                piece = file.read(BLOCK_BYTES)
+                whole = piece.rfind(b"\n") + 1
+                if not whole:  # an incomplete line, or one that is far too long
+                    break
+                known = _extended(known, piece[:whole])
+                file.seek(known.end)
+    except OSError:
+        return Summary()
+    if len(_summaries) >= _MAX_SUMMARIES:
+        _summaries.clear()
+    _summaries[str(path)] = known
+    return known
+
+
+def _extended(known: Summary, lines: bytes) -> Summary:
+    """The summary with some more whole lines."""
+    found, place = [], lines.find(b'"val_loss"')
+    while place >= 0:
+        end = lines.find(b"\n", place)
+        found.append(lines[lines.rfind(b"\n", 0, place) + 1 : end])
+        place = lines.find(b'"val_loss"', end)
+    losses = [row["val_loss"] for row in rows_in(found) if is_row(row) and row.get("val_loss") is not None]
+    last = filter(is_row, rows_in(lines.splitlines()[-LINES_PER_PARSE:]))
+    steps = [row["step"] for row in last]
+    return replace(
+        known,
+        step=max(steps, default=known.step),
+        best=min([*losses, *([] if known.best is None else [known.best])], default=None),
+        end=known.end + len(lines),
+    )
