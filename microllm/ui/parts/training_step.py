@@ -248,9 +248,9 @@ def _about_gradient(step: TrainingStep) -> str:
     rest = f" In {without} parts it is zero so far, because weights after them are still zero." if without else ""
     weights = sum(part.weights for part in step.parts)
     return (
-        f"Backpropagation goes back from lm_head to the embedding. For each of the {weights:,} weights, the gradient "
-        f"says how fast the loss rises as that weight grows. Its norm is {step.gradient:.3g}, and {largest.name} has "
-        f"the largest share, {largest.gradient:.3g}.{rest}"
+        f"Backpropagation runs from lm_head back to the embedding. For each of the {weights:,} weights, the gradient "
+        f"says how fast the loss rises as that weight grows. Its norm is {step.gradient:.3g}; of the parts, that of "
+        f"{largest.name} is the largest, {largest.gradient:.3g}.{rest}"
     )
 
 
@@ -282,7 +282,7 @@ def _about(view: View, steps: TrainingSteps, done: Taken) -> str:
     """What kind of step this is, in Markdown: which model, which batch, which optimizer and learning rate."""
     train, step = steps.train, done.last.step if done.last else steps.first
     windows = insight.windows_of(steps.model, train)
-    words = [f"The steps change a copy of **{literal(view.info.name)}** from step {steps.first:,}, not the run itself."]
+    words = [f"The steps change a copy of **{literal(view.info.name)}** at step {steps.first:,}, not the run itself."]
     if view.is_live:
         words.append("Start again copies its newest weights.")
     if view.without:
@@ -291,7 +291,7 @@ def _about(view: View, steps: TrainingSteps, done: Taken) -> str:
     words.append(f"Batch of step {step:,}: {some} windows of {steps.model.config.block_size} characters.")
     rate = "the run's" if learning_rate_at(step, train) else "a tenth of the run's peak, as its own is zero here"
     factor = f"{steps.factor:g} times " if steps.factor != 1 else ""
-    words.append(f"Learning rate: {steps.rate_at(step):.3g}, {factor}{rate}.")
+    words.append(f"Learning rate: {steps.rate_at(step):.3g} ({factor}{rate}).")
     if steps.first > 0:
         words.append("The optimizer starts without its memory of earlier batches.")
     elif steps.factor == 1 and windows == train.batch_size:
