@@ -96,17 +96,14 @@ def training_step(
     for optimizer, state in zip(optimizers, memory or [], strict=bool(memory)):
         optimizer.load_state_dict(state)
 
-    windows = windows_of(model, train)
-    size, rng = model.config.block_size, torch.Generator()
-    rng.manual_seed(stream_seed(train.seed, step))
-    batch = corpus.get_batch("train", train.batch_size, size, rng, slice(windows))
-    rng.manual_seed(stream_seed(train.seed, "held-out batch"))
-    held_out = corpus.get_batch("val", windows, size, rng)
+    windows, batch = windows_of(model, train), step_batch(model, train, corpus, step)
+    rng = torch.Generator().manual_seed(stream_seed(train.seed, "held-out batch"))
+    held_out = corpus.get_batch("val", windows, model.config.block_size, rng)
 
     log_p, loss = _measure(changed, *batch)
     _, held_out_loss = _measure(changed, *held_out)
     _backward(changed, *batch, train.seed, step)
-    parts = _parts(changed)
+    parts = weights_by_part(changed)
     gradients = {name: _norm(p.grad for p in weights) for name, weights in parts.items()}
     starts = {name: [p.detach().clone() for p in weights] for name, weights in parts.items()}
     for optimizer in optimizers:
@@ -143,9 +140,25 @@ def windows_of(model: MicroLLM, train: TrainConfig) -> int:
     return max(1, min(train.batch_size, MAX_WORK // work))
 
 
+def step_batch(model: MicroLLM, train: TrainConfig, corpus: Corpus, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The batch of the run's own update after `step` updates, inputs and targets (B, T), as far as it is used."""
+    rng = torch.Generator().manual_seed(stream_seed(train.seed, step))
+    return corpus.get_batch("train", train.batch_size, model.config.block_size, rng, slice(windows_of(model, train)))
+
+
 def usable_learning_rate(step: int, train: TrainConfig) -> float:
     """The learning rate of the update after `step` updates; where that is zero, a share of the peak."""
     return learning_rate_at(step, train) or SHARE_AFTER_THE_END * train.learning_rate
+
+
+def weights_by_part(model: MicroLLM) -> dict[str, list[nn.Parameter]]:
+    """All weights of a model by part, in the order of the model."""
+    parts = {"embedding": [table for table in model.children() if isinstance(table, nn.Embedding)]}
+    for number, block in enumerate(model.blocks, 1):
+        parts[f"layer {number} attention"] = [block.ln1, block.attention]
+        parts[f"layer {number} feed-forward"] = [block.ln2, block.feed_forward]
+    parts["lm_head"] = [model.ln_f, model.lm_head]
+    return {name: [p for module in modules for p in module.parameters()] for name, modules in parts.items()}
 
 
 def _measure(model: MicroLLM, idx: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, float]:
@@ -160,16 +173,6 @@ def _backward(model: MicroLLM, idx: torch.Tensor, targets: torch.Tensor, seed: i
     model.train().use_generator(torch.Generator().manual_seed(stream_seed(seed, f"dropout {step} 0")))
     model(idx, targets)[1].backward()
     model.eval().use_generator(None)
-
-
-def _parts(model: MicroLLM) -> dict[str, list[nn.Parameter]]:
-    """All weights of a model by part."""
-    parts = {"embedding": [table for table in model.children() if isinstance(table, nn.Embedding)]}
-    for number, block in enumerate(model.blocks, 1):
-        parts[f"layer {number} attention"] = [block.ln1, block.attention]
-        parts[f"layer {number} feed-forward"] = [block.ln2, block.feed_forward]
-    parts["lm_head"] = [model.ln_f, model.lm_head]
-    return {name: [p for module in modules for p in module.parameters()] for name, modules in parts.items()}
 
 
 def _norm(tensors: Iterable[torch.Tensor]) -> float:

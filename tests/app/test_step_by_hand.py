@@ -1,6 +1,7 @@
 """A training step by hand: what its component is sent, and that a person's steps go on from each other."""
 
 import json
+import threading
 
 import pytest
 import torch
@@ -12,10 +13,12 @@ from streamlit.components.v2.bidi_component.main import _make_trigger_id
 from microllm.data.store import forget_text
 from microllm.data.texts import load_corpus
 from microllm.insight.training_step import training_step
+from microllm.jobs import training_steps
+from microllm.jobs.background import running
 from microllm.optim import learning_rate_at
 from microllm.train import Diverged
 from microllm.ui import server
-from microllm.ui.parts import training_step as part
+from microllm.ui.parts import path_cards
 
 
 @pytest.fixture
@@ -30,9 +33,28 @@ def component(at):
     return found.proto
 
 
-def sent(at) -> dict:
+def sent_now(at) -> dict:
     assert not at.exception
     return json.loads(component(at).json)
+
+
+def sent(at) -> dict:
+    """What the component is sent once the wanted steps are computed. Until then it asks again, as in a browser."""
+
+    def answer() -> dict | None:
+        now = sent_now(at)
+        if now["ended"] or now["number"] >= max(1, now["wanted"]):
+            return now
+        at.run()
+        return None
+
+    now = wait_until(answer)
+    return now | now["numbers"]
+
+
+def moment(now: dict) -> int:
+    """The training step that the steps start from."""
+    return int(now["about"].split(" ")[-1])
 
 
 def ask(at, number):
@@ -79,7 +101,9 @@ def test_the_first_step_is_shown_and_others_go_on_from_it(run):
         assert now["chances"][which] == pytest.approx(torch.exp(-first.losses[which]).tolist(), abs=1e-4)
     for place, guesses in enumerate(now["guesses"]):
         assert [p for _, p in guesses] == pytest.approx(first.log_p[0][place].exp().topk(3).values.tolist(), abs=1e-4)
-    assert [name for name, *_ in now["parts"]] == [part.name for part in first.parts]
+    assert now["names"] == [part.name for part in first.parts]
+    for found, part in zip(now["parts"], first.parts, strict=True):
+        assert found == pytest.approx([part.gradient, part.moved], rel=1e-4)
     assert len(now["sentences"]) == 5 and f"{first.loss[0]:.3f}" in now["sentences"][2]
     assert f"{first.loss[1]:.3f}" in now["sentences"][4]
 
@@ -122,8 +146,8 @@ def test_the_steps_stay_when_the_person_comes_back_to_the_page(run):
 
 def test_at_the_end_of_a_run_whose_rate_has_fallen_to_zero_a_step_still_changes_something(run):
     now = sent(opened(run))
-    assert now["step"] == "12" and now["loss"][0] != now["loss"][1]
-    assert all(moved for _, _, moved in now["parts"])
+    assert moment(now) == 12 and now["loss"][0] != now["loss"][1]
+    assert all(moved for _, moved in now["parts"])
 
 
 def test_a_rate_that_is_far_too_large_ends_with_a_sentence_and_the_steps_before_it_stay(run, monkeypatch):
@@ -132,17 +156,72 @@ def test_a_rate_that_is_far_too_large_ends_with_a_sentence_and_the_steps_before_
             raise Diverged(step, learning_rate)
         return training_step(model, train, corpus, step, learning_rate=learning_rate, memory=memory)
 
-    monkeypatch.setattr(part.insight, "training_step", diverges)
+    monkeypatch.setattr(training_steps, "training_step", diverges)
     at = ask(opened(run, step="8"), 5)
-    assert complaints(at) and sent(at)["ended"] and sent(at)["taken"] == 2
+    assert sent(at)["ended"] and sent(at)["taken"] == 2 and complaints(at)
     assert not complaints(ask(at, 0)) and sent(at)["taken"] == 0
+
+
+def test_the_text_is_there_at_once_and_the_last_step_stays_while_the_next_is_computed(run, monkeypatch):
+    may_go_on = threading.Event()
+
+    def slow(*given, **settings):
+        assert may_go_on.wait(patience())
+        return training_step(*given, **settings)
+
+    monkeypatch.setattr(training_steps, "training_step", slow)
+    at = opened(run, step="8")
+    now, first = sent_now(at), by_hand(run, 8, 1)[0]
+    assert (now["number"], now["numbers"]) == (0, None) and len(now["sentences"]) == 5
+    assert now["names"] == [one.name for one in first.parts]
+    may_go_on.set()
+    later = sent(at)
+    assert all(later[same] == now[same] for same in ("inputs", "targets", "names"))
+    assert later["sentences"][0] == now["sentences"][0]
+
+    may_go_on.clear()
+    now = sent_now(ask(at, 2))
+    assert (now["wanted"], now["taken"], now["number"]) == (2, 1, 1) and now["numbers"] == later["numbers"]
+    may_go_on.set()
+    assert sent(at)["taken"] == 2
+
+
+def test_steps_that_nobody_looks_at_any_more_end(run, monkeypatch):
+    begun, may_go_on = [], threading.Event()
+
+    def slow(*given, **settings):
+        begun.append(given)
+        assert may_go_on.wait(patience())
+        return training_step(*given, **settings)
+
+    at = opened(run, step="8")
+    sent(at)
+    monkeypatch.setattr(training_steps, "training_step", slow)
+    ask(at, 9)
+    wait_until(lambda: begun)
+    ask(at, 0)
+    may_go_on.set()
+    assert sent(at)["taken"] == 0
+    wait_until(lambda: not running("training steps"))
+    assert len(begun) == 2  # the one that was at work, and the first of the new ones
 
 
 def test_the_model_is_whole_whatever_is_knocked_out(run):
     at = opened(run, step="8")
     loss = sent(at)["loss"]
     at.session_state["session"].without = ("1.1",)
-    assert sent(at.run())["loss"] == loss and "whole model" in said(at)
+    assert sent(at.run())["loss"] == loss
+
+
+def test_the_card_of_the_path_shows_a_moment_at_which_a_step_changes_much_and_is_done_by_a_step(run, monkeypatch):
+    monkeypatch.setattr(path_cards, "_EARLY_STEP", 8)
+    at = open_app("learn", run=run.id)
+    at.session_state["session"].lesson = "step"
+    now = sent(at.run())
+    assert moment(now) == 8 and now["loss"] == pytest.approx(by_hand(run, 8, 1)[0].loss, abs=1e-6)
+    assert "step" not in at.session_state["session"].done_cards
+    ask(at, 1)
+    assert sent(at)["taken"] == 1 and "step" in at.session_state["session"].done_cards
 
 
 def test_a_run_with_a_silenced_head_takes_steps_too():
@@ -166,9 +245,9 @@ def test_a_run_that_trains_lends_a_copy_which_stays_the_same():
     wait_until(lambda: server.runner().model_now(run, 0.0, 1.0)[0] > 5)
     at.button_group(key="inside-mode").set_value("Training step").run()
     first = sent(at)
-    wait_until(lambda: server.runner().model_now(run, 0.0, 1.0)[0] > int(first["step"].replace(",", "")) + 5)
+    wait_until(lambda: server.runner().model_now(run, 0.0, 1.0)[0] > moment(first) + 5)
     assert sent(at.run())["loss"] == first["loss"]
     newer = sent(ask(ask(at, 1), 0))
-    assert int(newer["step"].replace(",", "")) > int(first["step"].replace(",", ""))
+    assert moment(newer) > moment(first)
     job.stop()
     job.join(patience())

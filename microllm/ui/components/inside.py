@@ -13,7 +13,7 @@ from .. import glossary
 from . import declare, reported
 
 HTML = f"""
-<div class="inside">
+<div class="inside panel">
   <div class="walk">
     <button class="back" type="button" aria-label="Back" title="Back (left arrow or p)">←</button>
     <span class="stop"></span>
@@ -44,7 +44,7 @@ HTML = f"""
   <p class="status" aria-live="polite"></p>
 </div>
 """
-SHARED = ("choice", "glow", "walk", "matrix")
+SHARED = ("choice", "glow", "walk", "matrix", "panel")
 _inside = declare("inside", HTML, SHARED)
 
 _THUMBNAIL_ROWS = 32

@@ -1,12 +1,14 @@
-// One training step in five stages. Everything of it is here from the start: a stage shows what belongs to it (data-from)
-// and the server is asked only for another step. `data` is made by ui/parts/training_step.py; `chosen` is the number of
-// steps that the person wants to have taken, 0 to start again.
+// One training step in five stages. All of a step is here once it is computed: a stage shows what belongs to it
+// (data-from), and the server is asked only for another step. `data` is made by ui/parts/training_step.py; before the
+// first step is computed, it has the text but no numbers. `chosen` is the number of steps that the person wants to have
+// taken, 0 to start again; `more` asks for what has been computed since.
 
 const STAGES = ["Text", "Prediction", "Loss", "Gradient", "Update"]
 const LAST = STAGES.length
 const STAGE_TIME = 6000 // milliseconds on a stage while it plays
+const ASK_TIME = 200 // milliseconds until the server is asked again for a step that it computes
 const REVEAL_TIME = 1600 // milliseconds in which what a stage shows appears, one after another
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [380, 96, 34, 16, 6] // of the curve, in its own units
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [380, 78, 34, 15, 5] // of the curve, in its own units
 
 const make = (tag, className, words) => {
   const made = document.createElement(tag)
@@ -43,6 +45,7 @@ const roundUp = (value) => {
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".step")
   const find = (name) => root.querySelector(name)
+  const { numbers } = data
   const state = (root.state ??= { stage: 1, timer: null, choice: new Choice() })
   const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches
   const speed = () => Number(find(".speed").value)
@@ -50,7 +53,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   for (const name of ["training", "validation", "positive"])
     root.style.setProperty(`--${name}`, data.colors[name][gray.isDark ? "dark" : "light"])
 
-  state.choice.update(data.taken, (value) => setTriggerValue("chosen", value))
+  state.choice.update(data.wanted, (value) => setTriggerValue("chosen", value))
 
   // ---- what is drawn, when there are other numbers
 
@@ -69,97 +72,111 @@ export default function ({ data, parentElement, setTriggerValue }) {
     return made
   }
 
+  // What stands at a place, one below the other; `fill(i)` has the content once there are numbers.
+  const cells = (className, fill) => data.inputs.map((_, i) => {
+    const made = cell(i, className)
+    if (numbers) made.append(...fill(i))
+    return made
+  })
+  const shares = (which, stage) =>
+    cells("", (i) => [from(stage, make("span", "", hundredths(numbers.chances[which][i])), i)])
+
   const drawWindow = () => {
-    const places = data.inputs.map((_, i) => i)
-    const top = roundUp(Math.max(...data.losses.flat(), data.blind, 0.1))
+    const top = numbers && roundUp(Math.max(...numbers.losses.flat(), numbers.blind, 0.1))
     const height = (value) => `${(100 * value) / top}%`
-    const [before, after] = data.losses
-    const guesses = places.map((i) => from(2, cell(i, ""), i))
-    guesses.forEach((made, i) =>
-      data.guesses[i].forEach(([glyph, chance]) => {
-        const guess = make("b", glyph === data.targets[i] ? "right" : "", glyph)
+    const guesses = cells("", (i) =>
+      numbers.guesses[i].map(([glyph, chance]) => {
+        const guess = from(2, make("b", glyph === data.targets[i] ? "right" : "", glyph), i)
         const shade = Math.round(255 * chance)
         guess.style.background = gray.css[shade]
         guess.style.color = gray.ink[shade]
-        made.append(guess)
+        return guess
       }),
     )
-    const bars = places.map((i) => {
-      const made = cell(i, "bar")
+    const bars = cells("bar", (i) => {
+      const [before, after] = numbers.losses
       const bar = from(3, make("i"), i)
       bar.style.setProperty("--height", height(before[i]))
       const mark = from(5, make("b"), i)
       mark.style.bottom = height(after[i])
-      made.append(bar, mark)
-      return made
+      return [bar, mark]
     })
-    const keys = [from(3, make("small", "mean", `mean ${nats(data.loss[0])}`)), from(5, make("small", "after", "after"))]
-    const plot = row("bars", "3", "Loss", bars, "−ln p, nats", ...keys)
-    const axis = make("span", "axis")
-    axis.append(...[top, top / 2, 0].map((tick) => make("i", "", String(Number(tick.toPrecision(2))))))
-    plot.firstChild.append(axis)
-    const mean = from(3, make("em"), places.length)
-    mean.style.bottom = height(data.loss[0])
-    const layer = make("span", "layer")
-    layer.style.gridColumn = "2 / -1"
-    layer.append(mean)
-    plot.append(layer)
-
-    root.style.setProperty("--places", places.length)
+    const plot = row("bars", "3", "Loss", bars, "−ln p, nats")
+    if (numbers) {
+      const [loss] = numbers.loss
+      const axis = make("span", "axis")
+      axis.append(...[top, top / 2, 0].map((tick) => make("i", "", String(Number(tick.toPrecision(2))))))
+      plot.firstChild.append(
+        from(3, make("small", "mean", `mean ${nats(loss)}`)), from(5, make("small", "after", "after")), axis,
+      )
+      const mean = from(3, make("em"), data.inputs.length)
+      mean.style.bottom = height(loss)
+      const layer = make("span", "layer")
+      layer.style.gridColumn = "2 / -1"
+      layer.append(mean)
+      plot.append(layer)
+    }
+    root.style.setProperty("--places", data.inputs.length)
     find(".window").replaceChildren(
-      row("inputs", "1", "Input", places.map((i) => cell(i, "", data.inputs[i]))),
-      row("targets", "1", "Target", places.map((i) => cell(i, "", data.targets[i])), "one later"),
+      row("inputs", "1", "Input", data.inputs.map((glyph, i) => cell(i, "", glyph))),
+      row("targets", "1", "Target", data.targets.map((glyph, i) => cell(i, "", glyph)), "one later"),
       row("tiles", "2", "Guesses", guesses, "likeliest", "on top"),
-      row("shares", "2", "Right one, %", places.map((i) => from(2, cell(i, "", hundredths(data.chances[0][i])), i))),
-      row("shares", "5", "after update, %", places.map((i) => from(5, cell(i, "", hundredths(data.chances[1][i])), i))),
+      row("shares", "2", "Right one, %", shares(0, 2)),
+      row("shares", "5", "after update, %", shares(1, 5)),
       plot,
     )
   }
 
   const drawParts = () => {
-    const largest = [1, 2].map((which) => Math.max(...data.parts.map((part) => part[which]), 1e-30))
-    const bar = (stage, i, value, most, words) => {
+    const largest = [0, 1].map((which) => numbers && Math.max(...numbers.parts.map((part) => part[which]), 1e-30))
+    const bar = (stage, part, i, words) => {
       const made = make("span", stage === 4 ? "gradient" : "moved")
+      if (!numbers) return made
+      const value = numbers.parts[part][stage - 4]
       const filled = from(stage, make("i"), i)
-      filled.style.setProperty("--part", value / most)
-      made.append(filled, from(stage, make("small", "", words), i))
+      filled.style.setProperty("--part", value / largest[stage - 4])
+      made.append(filled, from(stage, make("small", "", words(value)), i))
       return made
     }
-    const last = data.parts.length - 1
+    const last = data.names.length - 1
     find(".parts ol").replaceChildren(
-      ...data.parts.map(([name, gradient, moved], i) => {
+      ...data.names.map((name, i) => {
         const line = make("li")
         line.style.setProperty("--i", i)
         line.append(
           make("span", "name", name),
-          bar(4, last - i, gradient, largest[0], size(gradient)), // back from the last part
-          bar(5, last - i, moved, largest[1], `${size(100 * moved)} %`),
+          bar(4, i, last - i, size), // back from the last part
+          bar(5, i, last - i, (moved) => `${size(100 * moved)} %`),
         )
         return line
       }),
     )
-    root.style.setProperty("--parts", data.parts.length)
+    root.style.setProperty("--parts", data.names.length)
   }
 
   const drawResult = () => {
-    const entry = (name, words, [before, after], stage) => {
+    const entry = (name, words, losses, stage) => {
       const value = make("dd")
-      value.append(
-        from(stage, make("b", "", nats(before))),
-        from(5, make("span", "", " → ")),
-        from(5, make("b", "", nats(after))),
-        from(5, make("small", "", ` ${signed(after - before)}`)),
-      )
+      if (numbers) {
+        const [before, after] = losses
+        value.append(
+          from(stage, make("b", "", nats(before))),
+          from(5, make("span", "", " → ")),
+          from(5, make("b", "", nats(after))),
+          from(5, make("small", "", ` ${signed(after - before)}`)),
+        )
+      }
       return [make("dt", name, words), value]
     }
-    const count = data.taken === 1 ? "1 step" : `${data.taken} steps`
-    say(find("h4 small"), `(nats per character)${data.taken ? ` · ${count} taken` : ""}`)
     find("dl").replaceChildren(
-      ...entry("batch", "this batch", data.loss, 3),
-      ...entry("held-out", "held-out text", data.heldOut, 5),
+      ...entry("batch", "this batch", numbers?.loss, 3),
+      ...entry("held-out", "held-out text", numbers?.heldOut, 5),
     )
+    if (numbers) drawCurve(numbers.curve)
+    else find("svg").replaceChildren()
+  }
 
-    const { batch, heldOut } = data.curve
+  const drawCurve = ({ batch, heldOut }) => {
     const values = [...batch.flat(), ...heldOut]
     const margin = Math.max(0.02, (Math.max(...values) - Math.min(...values)) * 0.08)
     const [low, high] = [Math.min(...values) - margin, Math.max(...values) + margin]
@@ -190,19 +207,14 @@ export default function ({ data, parentElement, setTriggerValue }) {
     })
     if (batch.length > 1) delete marks.find((one) => one.matches("circle")).dataset.from
     const svg = find("svg")
-    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`)
     svg.ariaLabel = `Loss on held-out text after 0 to ${heldOut.length - 1} steps: ${heldOut.map(nats).join(", ")}`
     svg.replaceChildren(...marks)
-    find("figcaption").replaceChildren(
-      make("i", "batch"), "each step's batch, before and after ",
-      make("i", "held-out"), "held-out text · across: steps taken",
-    )
   }
 
-  const others = [data.about, data.number, data.taken, gray.key].join(" ")
-  const isAnother = state.about !== data.about || (data.taken === 0 && state.taken)
+  const others = [data.about, data.number, gray.key].join(" ")
+  const isAnother = state.about !== data.about || (data.wanted === 0 && state.wanted > 0)
   if (isAnother) {
-    state.stage = data.taken ? LAST : 1
+    state.stage = data.wanted ? LAST : 1
     clearTimeout(state.timer)
     state.timer = null
   }
@@ -214,7 +226,20 @@ export default function ({ data, parentElement, setTriggerValue }) {
     drawResult()
     find(".window").scrollLeft = scrollLeft
   }
-  Object.assign(state, { about: data.about, taken: data.taken, drawn: others })
+  Object.assign(state, { about: data.about, wanted: data.wanted, drawn: others })
+
+  // ---- a step that is being computed
+
+  clearTimeout(state.asking)
+  const offered = Math.max(1, data.number) // the number of the step on show
+  if (data.number < Math.max(1, data.wanted) && !data.ended) {
+    const ask = () => {
+      if (!root.isConnected) return
+      setTriggerValue("more", true)
+      state.asking = setTimeout(ask, ASK_TIME)
+    }
+    state.asking = setTimeout(ask, ASK_TIME)
+  }
 
   // ---- the stages
 
@@ -233,11 +258,12 @@ export default function ({ data, parentElement, setTriggerValue }) {
     find(".next").ariaDisabled = String(stage >= LAST)
     find(".play").textContent = state.timer === null ? "▶ Play" : "❚❚ Pause"
     find(".play").hidden = find(".speed").hidden = isStill()
-    const isEnd = data.ended || wanted() >= data.most
-    find(".take").ariaDisabled = String(isEnd)
-    const next = wanted() < data.number ? "Take this step" : "Take another step"
-    say(find(".take"), isEnd ? `${wanted()} steps taken` : next)
-    root.classList.toggle("waits", wanted() > data.number)
+    const isWaiting = wanted() > data.number && !data.ended
+    find(".take").ariaDisabled = String(data.ended || wanted() >= data.most)
+    say(find(".take"), wanted() < offered ? "Take this step" : "Take another step")
+    root.classList.toggle("waits", isWaiting)
+    const count = isWaiting ? `taking step ${wanted()} …` : data.taken === 1 ? "1 step taken" : `${data.taken} steps taken`
+    say(find("h4 small"), `(nats per character)${wanted() ? ` · ${count}` : ""}`)
     find(".again").ariaDisabled = String(wanted() === 0 && stage === 1)
     say(find(".sentence"), data.sentences[stage - 1])
   }
@@ -268,7 +294,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     const isNext = stage === state.stage + 1
     state.stage = stage
     show(isNext)
-    if (stage === LAST && wanted() < data.number) want(data.number) // now it is taken
+    if (stage === LAST && wanted() < offered) want(offered) // now it is taken
   }
   const pause = () => {
     clearTimeout(state.timer)
@@ -325,7 +351,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   find(".take").onclick = () => {
     pause()
     if (find(".take").ariaDisabled === "true") return
-    if (wanted() < data.number) goTo(LAST)
+    if (wanted() < offered) goTo(LAST)
     else want(wanted() + 1)
   }
   find(".again").onclick = () => {
@@ -350,13 +376,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   const describe = (target) => {
     const place = target?.closest?.("[data-place]")?.dataset.place
-    if (place === undefined || state.stage < 2)
+    if (place === undefined || state.stage < 2 || !numbers)
       return say(find(".note"), "Point at a place to read its numbers.")
     const i = Number(place)
-    const [before, after] = data.chances.map((each) => inPercent(each[i]))
-    const [loss, lossAfter] = data.losses.map((each) => nats(each[i]))
+    const [before, after] = numbers.chances.map((each) => inPercent(each[i]))
+    const [loss, lossAfter] = numbers.losses.map((each) => nats(each[i]))
     const quoted = (glyph) => `“${isolated(glyph)}”`
-    const list = data.guesses[i].map(([glyph, chance]) => `${quoted(glyph)} ${inPercent(chance)}`).join(", ")
+    const list = numbers.guesses[i].map(([glyph, chance]) => `${quoted(glyph)} ${inPercent(chance)}`).join(", ")
     const isTaken = state.stage === LAST
     say(
       find(".note"),

@@ -10,7 +10,7 @@ from . import declare, reported
 
 _KEY = "training-step"
 _HTML = """
-<div class="step">
+<div class="step panel">
   <div class="controls">
     <button class="back" type="button" aria-label="Back" title="Back (left arrow)">←</button>
     <button class="play" type="button"></button>
@@ -35,24 +35,24 @@ _HTML = """
     <h4>Loss <small>(nats per character)</small></h4>
     <dl></dl>
     <figure>
-      <svg role="img" preserveAspectRatio="none"></svg>
-      <figcaption></figcaption>
+      <svg role="img" viewBox="0 0 380 78"></svg>
+      <figcaption>Across: steps taken. Blue: each batch, before and after its step.</figcaption>
     </figure>
   </div>
 </div>
 """
-_step = declare("training_step", _HTML, shared=("glow", "choice", "walk"))
+_step = declare("training_step", _HTML, shared=("glow", "choice", "walk", "panel"))
 
 
-def training_step(data: dict[str, Any], *, taken: int, most: int, want: Callable[[int], None]) -> None:
-    """Show what `ui/parts/training_step.py` describes in `data`.
+def training_step(data: dict[str, Any], *, wanted: int, most: int, want: Callable[[int], None]) -> None:
+    """Show what `ui/parts/training_step.py` describes in `data`; while it is waiting, draw this part again and again.
 
-    `want` is called with the number of steps that the person wants to have taken: from the `taken` ones to `most`, or 0
-    to start again.
+    `want` is called with the number of steps that the person wants to have taken: from the `wanted` ones so far to
+    `most`, or 0 to start again.
     """
 
     def is_number(value: Any) -> bool:
-        return type(value) is int and (value == 0 or taken <= value <= most)
+        return type(value) is int and (value == 0 or wanted <= value <= most)
 
     def chosen() -> None:
         number = reported(_KEY, "chosen", is_number)
@@ -60,4 +60,9 @@ def training_step(data: dict[str, Any], *, taken: int, most: int, want: Callable
             want(number)
 
     colors = {name: in_both_modes(name) for name in ("text", "training", "validation", "positive")}
-    _step(key=_KEY, data=data | {"colors": colors}, on_chosen_change=chosen)
+    _step(
+        key=_KEY,
+        data=data | {"wanted": wanted, "most": most, "colors": colors},
+        on_chosen_change=chosen,
+        on_more_change=lambda: None,  # the answer is this part, drawn once more
+    )

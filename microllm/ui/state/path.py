@@ -67,9 +67,8 @@ CARDS = {
     "step": Card(
         "Training",
         "Take one training step",
-        "The model predicts a batch, the loss says how wrong it was, and the gradient says for every weight in which "
-        "direction the loss falls. One update moves all weights a little that way.",
-        "Play the five stages, then take the step.",
+        "The loss says how wrong the predictions are. One step changes every weight a little so that the loss falls.",
+        "Play the five stages of a step, then take it.",
     ),
     "train": Card(
         "Training",
