@@ -4,14 +4,19 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from making import TINY, new_run, train
 
 from benchmarks import experiments as benchmark
 from microllm.cost import Speed
 from microllm.data import texts
-from microllm.data.builtin import words_twice
+from microllm.data.builtin import drawing_room, words_twice
 from microllm.experiments.experiment import Check, Finding, Measured, Setup, check, is_over, measure
+from microllm.experiments.measurements import WRITTEN_CHARACTERS
+from microllm.experiments.measurements import real_words as measured_words
 from microllm.experiments.registry import EXPERIMENTS
+from microllm.insight.memorization import real_words
+from microllm.jobs.samples import prompt_for, write_sample
 from microllm.runs.archive import folder_zip
 from microllm.runs.importing import import_run
 from microllm.runs.info import ExperimentEntry, RunProblem
@@ -186,6 +191,16 @@ def test_a_run_that_was_changed_while_it_trained_does_not_count():
     train(run)
     with pytest.raises(RunProblem, match="changed"):
         measure(run, TWICE, lambda run, model: {})
+
+
+def test_real_words_are_counted_in_the_sample_of_the_train_page_continued():
+    run = new_run(drawing_room(3_000), max_steps=20)
+    train(run)
+    model, train_text = run.model_at(20), run.tokenizer.decode(run.load_corpus().train)
+    ids = torch.tensor([run.tokenizer.encode(prompt_for(run))])
+    sample = run.tokenizer.decode(model.generate(ids, WRITTEN_CHARACTERS, temperature=0.8, seed=0)[0])
+    assert sample.startswith(write_sample(run, 20, model).text)
+    assert measured_words(run, model) == {"real words": real_words(sample, train_text)}
 
 
 # ---- run.json
