@@ -21,7 +21,7 @@ from microllm.runs.archive import folder_zip
 from microllm.runs.importing import import_run
 from microllm.runs.info import ExperimentEntry, RunProblem
 from microllm.runs.run import Run
-from microllm.ui.state.experiments import link_of
+from microllm.ui.state.experiments import link_of, read_predictions
 from microllm.ui.state.link import read, written
 
 LINES = {"uniform": 4.5, "table_1": 3.1, "table_2": 2.4, "table_3": 1.9, "table_5": 1.5}
@@ -133,6 +133,17 @@ def test_an_experiment_takes_as_long_as_its_runs_one_after_another():
     slower = Speed(dict.fromkeys(("adamw", "muon"), (2e-3, 2e-12)))
     twice = EXPERIMENTS["shuffle-it"]
     assert twice.seconds(slower) == pytest.approx(2 * twice.seconds(speed))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [None, "x", 7, {"a-head-is-born": "end"}, [["a-head-is-born"]], [["a-head-is-born", "moon"]], [[{}, "end"]],
+     [["say-it-twice", "two"]], [["nothing", "end"]], ["x" * 10_000]],
+)  # fmt: skip
+def test_of_what_a_browser_says_only_predictions_about_a_run_that_ships_are_believed(told):
+    assert read_predictions(told) == {}
+    right = ["a-head-is-born", "end"]
+    assert read_predictions([*(told if isinstance(told, list) else []), right]) == dict([right])
 
 
 # ---- the benchmark

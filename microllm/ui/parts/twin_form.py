@@ -120,7 +120,10 @@ def _fields(kind: str, original: View, where: str) -> list[str]:
     if kind == "rename":
         old = _words("Word", name, keys[0], 180)
         keys[1] += f"-{len(old)}"  # another length has another suggestion
-        fitting = (new for new in _NEW_NAMES if len(new) == len(old) and new != old)
+        names = _NEW_NAMES if old[:1].isupper() else map(str.lower, _NEW_NAMES)
+        fitting = (
+            new for new in names if len(new) == len(old) and new != old and not original.run.tokenizer.unknown(new)
+        )
         _words("New word", next(fitting, ""), keys[1], 180)
     elif kind == "leave-out":
         numbers = list(range(1, len(chapters) + 1))
