@@ -72,7 +72,7 @@ SHUFFLE_IT = Experiment(
 
 SAY_IT_TWICE = Experiment(
     title="Say it twice",
-    question="A text of made-up words, each said twice. How many layers does it take to copy a word never seen before?",
+    question="A text of made-up words, each said twice. How many layers does it take to copy a new word?",
     predictions={
         "one": "One layer can do it: it only has to look back.",
         "half": "One layer can do it half: a second one helps a little.",

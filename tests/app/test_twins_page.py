@@ -92,11 +92,16 @@ def test_each_kind_of_edit_can_be_made_as_it_is_offered(original, kind):
 
 def test_a_twin_that_is_there_is_not_trained_again(original):
     at = open_twins(original)
-    trained(at)
+    older = trained(at)
     at.run()
     assert "twin-start" not in keys(at) and "twin-other" in keys(at)
     at.button_group(key="twin-kind").set_value("leave-out").run()
     assert "twin-start" in keys(at)
+    newer = trained(at)
+    at = compared(at, original, newer)
+    at.button_group(key="twin-kind").set_value("rename").run()
+    click(at, "twin-compare")  # the older one, which is in the form
+    assert at.session_state["twin-shown"] == older.id and "twin-compare" not in keys(at)
     trained(at, "twin-other")
     assert "twin-other" not in keys(at.run())
 

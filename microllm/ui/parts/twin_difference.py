@@ -69,6 +69,7 @@ def _show(edit: Edit, label: str, found: Comparison) -> None:
     st.markdown(f"**{words[0].upper()}{words[1:]}**: what is different at step {found.step:,}")
     numbers, words = st.columns([3, 2], gap="medium", vertical_alignment="center")
     numbers.markdown(_table(found))
+    numbers.caption(_measured_on(found))
     words.markdown(_verdict(edit, found))
     words.caption(_windows(found))
     st.caption("Boxed: the first character in which the samples differ. Both begin with the same prompt and seed.")
@@ -100,27 +101,23 @@ def _show(edit: Edit, label: str, found: Comparison) -> None:
 
 def _table(found: Comparison) -> str:
     """The losses of all models, and their differences, as Markdown."""
-    rows = [
-        "| Loss (nats per character) | original | twin | twin − original | another seed − original |",
-        "|---|--:|--:|--:|--:|",
-    ]
-    named = (
-        ("taken out", found.taken_out),
-        ("put in", found.put_in),
-        ("held-out text", found.held_out),
-    )
-    for name, losses in named:
-        noise = "not trained yet" if losses.noise is None else _signed(losses.noise)
-        rows.append(
-            f"| {name} ({_how_many(losses)}) | {losses.original:.3f} | {losses.twin:.3f} | "
-            f"**{_signed(losses.change)}** | {noise} |"
-        )
+    rows = ["| Loss on | original | twin | twin − original | other seed − original |", "|---|--:|--:|--:|--:|"]
+    for name, losses in (("taken out", found.taken_out), ("put in", found.put_in), ("held-out text", found.held_out)):
+        noise = "–" if losses.noise is None else _signed(losses.noise)
+        rows.append(f"| {name} | {losses.original:.3f} | {losses.twin:.3f} | **{_signed(losses.change)}** | {noise} |")
     return "\n".join(rows)
 
 
+def _measured_on(found: Comparison) -> str:
+    """The unit of the losses, and on how much text they were measured."""
+    return (
+        f"In nats per character, on {_how_many(found.taken_out)} that were taken out, {_how_many(found.put_in)} that "
+        f"were put in there, and {_how_many(found.held_out)} of held-out text."
+    )
+
+
 def _how_many(losses: Losses) -> str:
-    some = "" if losses.characters == losses.of else f"{losses.characters:,} of "
-    return f"{some}{losses.of:,} characters"
+    return f"{losses.characters:,}{'' if losses.characters == losses.of else f' of {losses.of:,}'} characters"
 
 
 def _signed(nats: float) -> str:

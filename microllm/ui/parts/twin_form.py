@@ -182,10 +182,20 @@ def _buttons(view: View, family: Family, kind: str, fields: list[str], edit: Edi
         )
         if is_full:
             st.caption("One run trains and one waits: start another when one has ended.", width="content")
-        elif trained and not trained.is_active:
-            st.caption(
-                f"{literal(trained.info.name)} is this twin. Change something to train another.", width="content"
-            )
+        elif trained in family.ready:
+            st.caption("This twin is trained already.", width="content")
+            if trained is not family.chosen:
+                st.button(
+                    f"Compare {literal(trained.info.name)}",
+                    key="twin-compare",
+                    type="tertiary",
+                    on_click=_compare,
+                    args=(trained.run.id,),
+                )
+
+
+def _compare(twin_id: str) -> None:
+    session().twin = twin_id
 
 
 def _is_there(one: View) -> bool:
