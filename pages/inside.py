@@ -6,7 +6,16 @@ from microllm.ui import shell
 
 shell.enter("pages/inside.py", "Inside")
 
-from microllm.ui.parts import character_map, inside, knockout, run_line, side_by_side, text_fields, training_step
+from microllm.ui.parts import (
+    character_map,
+    inside,
+    knockout_effect,
+    knockout_map,
+    run_line,
+    side_by_side,
+    text_fields,
+    training_step,
+)
 from microllm.ui.state.view import look
 
 view = look()
@@ -23,7 +32,7 @@ mode = st.segmented_control(
 with st.sidebar:
     sentence = text_fields.sentence(view) if mode in ("Parts", "Knock-out") else None
     if mode == "Knock-out":
-        knockout.panel(view)
+        knockout_map.knockout_map(view)
     elif mode == "Characters":
         character_map.panel(view)
     elif mode == "Training step":
@@ -35,6 +44,6 @@ if mode == "Characters":
 elif mode == "Training step":
     training_step.training_step(view)
 elif mode == "Knock-out":
-    knockout.knockout(view, sentence)
+    knockout_effect.knockout_effect(view, sentence)
 elif sentence:
     inside.parts(view, sentence)

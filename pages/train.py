@@ -19,6 +19,7 @@ from microllm.ui.parts import (
     settings,
     source,
     steer,
+    twins,
 )
 from microllm.ui.state.view import look
 
@@ -40,5 +41,6 @@ advice.overfitting(view)
 outcome.outcome(view)
 advice.next_steps(view)
 fork.fork_form(view)
+twins.link()
 guess_game.guess_form(view)
 outcome.page_links(view)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -34,7 +34,7 @@ _LONG_WORD = regex.compile(r"\b\p{L}{4,9}\b")
 _MAX_NAMED_CHARACTERS = 12
 
 _HEADING = regex.compile(
-    r"^[^\S\n]*((?:chapter|chapitre|kapitel|capítulo|capitolo|глава)[^\S\n]+(?:\d+|[ivxlcdm]+)\b)[^\n]{0,60}$",
+    r"^[^\S\n]*((?:chapter|chapitre|kapitel|capítulo|capitolo|глава)[^\S\n]+(?:\d{1,4}|[ivxlcdm]{1,15})\b)[^\n]{0,60}$",
     regex.MULTILINE | regex.IGNORECASE,
 )
 _SENTENCE_START = regex.compile(r"""(?:(?<!\b(?:Mrs?|Dr|St|Rev|Esq))[.!?]["'”’»_)]*\s+|\n\s*\n\s*|\A)(?=\S)""")
@@ -97,12 +97,13 @@ def changes(text: str, edit: Edit) -> list[Change]:
     return KINDS[edit.kind].find(text[: split_at(len(text))], text, edit)
 
 
-def label(edit: Edit) -> str:
-    """What is different in the edited text, in a few words."""
+def label(edit: Edit, chapters: Sequence[Chapter] = ()) -> str:
+    """What is different in the edited text, in a few words. A chapter has its heading if the `chapters` are given."""
     if edit.kind == "rename":
         return f"“{edit.words[0]}” renamed to “{edit.words[1]}”"
     if edit.kind == "leave-out":
-        return f"without part {edit.words[0]}"
+        headings = {str(number): chapter.heading for number, chapter in enumerate(chapters, 1)}
+        return f"without {headings.get(edit.words[0], f'part {edit.words[0]}')}"
     return f"“{edit.words[0]}” {'repeated' if edit.kind == 'repeat' else 'planted'} {edit.times:,} times"
 
 

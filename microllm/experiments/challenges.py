@@ -120,7 +120,7 @@ def _recite(attempts: list[Attempt]) -> Standing:
 
 
 def _largest_rate(attempts: list[Attempt]) -> Standing:
-    counted = [one for one in attempts if one.is_over and not one.was_changed and one.info.parent is None]
+    counted = [one for one in attempts if one.is_over and not one.was_changed and _is_fair(one)]
     trained = [one for one in counted if _trains(one)]
     failed = [one for one in counted if not _trains(one)]
     if not trained:
@@ -138,6 +138,11 @@ def _largest_rate(attempts: list[Attempt]) -> Standing:
     above = [_rate(one) for one in failed if _family(one) == _family(best) and _rate(one) > _rate(best)]
     rest = f"{min(above):g} does not" if above else "no run with the same settings and a larger rate has failed"
     return _of(best, False, f"{_rate(best):g} trains; {rest}")
+
+
+def _is_fair(one: Attempt) -> bool:
+    """True for a run that began at step 0 and cannot see the answer."""
+    return one.info.parent is None and one.info.model.causal
 
 
 def _rate(one: Attempt) -> float:
@@ -166,9 +171,9 @@ def _small_and_good(attempts: list[Attempt]) -> Standing:
 
 
 def _is_small_on_the_book(one: Attempt) -> bool:
-    text, model = one.info.text, one.info.model
+    text = one.info.text
     is_book = (text.source, text.how, text.first) == ("book", "none", None)
-    return is_book and model.causal and one.info.parent is None and one.parameters < MOST_PARAMETERS
+    return is_book and _is_fair(one) and one.parameters < MOST_PARAMETERS
 
 
 CHALLENGES: dict[str, Challenge] = {
@@ -187,8 +192,8 @@ CHALLENGES: dict[str, Challenge] = {
     ),
     "largest-rate": Challenge(
         "The largest learning rate that still trains",
-        "A run trains if its last validation loss is below the line of pairs of characters. Find a rate that trains "
-        "and, with the same other settings, one at most twice as large that does not.",
+        "With the causal mask, a run trains if its last validation loss is below the line of pairs of characters. Find "
+        "a rate that trains and, with the same other settings, one at most twice as large that does not.",
         _largest_rate,
     ),
     "small-and-good": Challenge(

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import contextlib
 
-import torch
-
 from ..corpus import Corpus
 from ..data.decode import TextProblem
-from ..inference import stream
 from ..insight.heads import HeadScore
 from ..insight.knockout import MEAN_CHARACTERS, Part, change, knock_out, mean_outputs, parts_of, window_losses
-from ..insight.memorization import longest_copy, parts, real_words
+from ..insight.memorization import longest_copy, parts
 from ..jobs.head_scores import measure as score_heads
 from ..jobs.head_scores import over_snapshots
-from ..jobs.samples import prompt_for
+from ..jobs.samples import prompt_for, share_of_real_words, write
 from ..model import MicroLLM
 from ..runs.run import Run
-from ..sample import Sampling
 
 WRITTEN_CHARACTERS = 600
-"""How much a model writes to be measured: after the prompt of the samples on the Train page, with seed 0."""
+"""How much a model writes to be measured: the sample on the Train page, continued."""
 
-_TEMPERATURE = 0.8
 _FAITHFUL_TEMPERATURE = 0.5
 """At which a model recites: it seldom leaves the most likely character."""
 
 
-def share_of_real_words(run: Run, model: MicroLLM) -> dict[str, float]:
-    """The share (0 to 1) of the words that the model writes which occur in its training text."""
-    share = real_words(_written(run, model, _TEMPERATURE), parts(run.read_info().text.sha256)[0])
+def real_words(run: Run, model: MicroLLM) -> dict[str, float]:
+    """The share (0 to 1) of real words, as on the Train page, but of a sample five times as long: the 20 words there
+    are too few to tell two models apart.
+    """
+    prompt = prompt_for(run)
+    share = share_of_real_words(run, prompt + write(run, model, prompt, WRITTEN_CHARACTERS))
     return {} if share is None else {"real words": share}
 
 
@@ -39,13 +37,8 @@ def longest_recitation(run: Run, model: MicroLLM) -> dict[str, float]:
     The prompt does not count.
     """
     train_text, _ = parts(run.read_info().text.sha256)
-    return {"recited": longest_copy(_written(run, model, _FAITHFUL_TEMPERATURE), train_text)[1]}
-
-
-def _written(run: Run, model: MicroLLM, temperature: float) -> str:
-    idx = torch.tensor([run.tokenizer.encode(prompt_for(run))])
-    characters = stream(model, idx, WRITTEN_CHARACTERS, Sampling(temperature=temperature), seed=0)
-    return run.tokenizer.decode(chosen for (chosen,) in characters)
+    written = write(run, model, prompt_for(run), WRITTEN_CHARACTERS, _FAITHFUL_TEMPERATURE)
+    return {"recited": longest_copy(written, train_text)[1]}
 
 
 def induction(run: Run, model: MicroLLM) -> dict[str, float]:

@@ -25,11 +25,11 @@ from .background import Background
 _T = TypeVar("_T")
 
 PROMPT = "It is a truth"
+TEMPERATURE = 0.8
 
 _OPENING_FACTOR = 10  # take 10 times the prompt's length, so that enough is left after a truncated word and blanks
-_SAMPLE_CHARACTERS = 120
+SAMPLE_CHARACTERS = 120
 _OPENING_CHARACTERS = 48
-_SAMPLING = Sampling(temperature=0.8)
 _SECONDS_BETWEEN_SAMPLES = 10.0  # of one run
 _REST_FACTOR = 4.0  # times the writing time: samples take a fifth of one core at most
 _MAX_REST_SECONDS = 2.0
@@ -40,10 +40,10 @@ _SEARCHED_CHARACTERS = 10_000_000  # longer than most texts
 def write_sample(run: Run, step: int, model: MicroLLM) -> ScoredSample:
     """Let `model`, that of `step`, write a sample, and score it. Takes about as long as a few training steps."""
     prompt, sha256 = prompt_for(run), run.read_info().text.sha256
-    written = write(run, model, prompt, _SAMPLE_CHARACTERS)
+    written = write(run, model, prompt, SAMPLE_CHARACTERS)
     score, known = top1_accuracy(model, run.load_corpus()), lines_of_list(sha256)
     if known is None:
-        share = real_words(prompt + written, _words_of(sha256))
+        share = share_of_real_words(run, prompt + written)
         return ScoredSample(step, prompt + written, score, real_words=share)
     return ScoredSample(step, prompt + written, score, new_lines=new_lines([(prompt, written)], known))
 
@@ -56,13 +56,24 @@ def snapshot_text(run: Run, step: int) -> str:
     if stored := run.stored_samples.get(step):
         return stored.text
     prompt = default_prompt(run)
-    return prompt + write(run, run.model_at(step), prompt, _SAMPLE_CHARACTERS)
+    return prompt + write(run, run.model_at(step), prompt, SAMPLE_CHARACTERS)
 
 
-def write(run: Run, model: MicroLLM, prompt: str, length: int) -> str:
-    """What the `model` of a run writes after `prompt`, `length` characters, always from the same seed."""
-    idx = torch.tensor(run.tokenizer.encode(prompt))
-    return run.tokenizer.decode(chosen for (chosen,) in stream(model, idx[None], length, _SAMPLING, seed=0))
+def write(run: Run, model: MicroLLM, prompt: str, length: int, temperature: float = TEMPERATURE) -> str:
+    """What the `model` of a run writes after `prompt`, `length` characters, always from the same seed.
+
+    A longer piece begins with all of a shorter one.
+    """
+    idx, sampling = torch.tensor(run.tokenizer.encode(prompt)), Sampling(temperature=temperature)
+    return run.tokenizer.decode(chosen for (chosen,) in stream(model, idx[None], length, sampling, seed=0))
+
+
+def share_of_real_words(run: Run, sample: str) -> float | None:
+    """The share (0 to 1) of the words of a sample, with its prompt, that occur in the training text of the run.
+
+    None if it has no whole word. Raises TextProblem.
+    """
+    return real_words(sample, _words_of(run.read_info().text.sha256))
 
 
 def prompt_for(run: Run, words: str = PROMPT) -> str:

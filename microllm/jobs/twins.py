@@ -41,11 +41,12 @@ class Passage:
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss on some characters, in nats per character: of the original, of the twin, and of the run with another
-    seed, if there is one.
+    """The loss on so many `characters` `of` all there are, in nats per character: of the original, of the twin, and of
+    the run with another seed, if there is one.
     """
 
     characters: int
+    of: int
     original: float
     twin: float
     other: float | None = None
@@ -102,11 +103,11 @@ def compare(original: Run, twin: Run, other: Run | None, work: Background) -> Co
     new, changes = edits.edited(text, edit), edits.changes(text, edit)
     models = [run.model_at(step) for run in runs]
 
-    some = _some(changes)
+    some, changed = _some(changes), sum(change.end - change.begin for change in changes)
 
     def losses_on(text: str) -> Losses:
         found = [_nats_of(model, text, some, tokenizer, work) for model in models]
-        return Losses(len(found[0]), *(nats.mean().item() for nats in found))
+        return Losses(len(found[0]), changed, *(nats.mean().item() for nats in found))
 
     first = [_nats(models[0], text, change.begin, change.begin + 1, tokenizer, work).item() for change in some]
     at = min(zip(first, some, strict=True), key=lambda pair: (pair[0] != pair[0], pair[0]))[1].begin
@@ -115,6 +116,7 @@ def compare(original: Run, twin: Run, other: Run | None, work: Background) -> Co
     both = models[:2]
     samples = tuple(write(run, model, prompt, SAMPLE_CHARACTERS) for run, model in zip(runs, both, strict=False))
     work.rest(_REST_FACTOR)
+    val_characters = len(original.load_corpus().val)
     held_out = [validation_loss(model, original.load_corpus(), before_each=lambda: work.rest(0)) for model in models]
     shared, differ_from = shared_windows(original, twin)
     return Comparison(
@@ -125,7 +127,7 @@ def compare(original: Run, twin: Run, other: Run | None, work: Background) -> Co
         *(_passage(both, its, at, tokenizer, work) for its in (text, new)),
         losses_on(text),
         losses_on(new),
-        Losses(min(EVAL_CHARACTERS, len(original.load_corpus().val)), *held_out),
+        Losses(min(EVAL_CHARACTERS, val_characters), val_characters, *held_out),
         min(COMPARED_STEPS, original.read_info().train.max_steps),
         shared,
         differ_from,

@@ -28,13 +28,16 @@ class Mark:
 
 @dataclass(frozen=True)
 class OtherRun:
-    """A run to compare with: its curve of validation losses from a step on, its name, and in what it differs."""
+    """A run to compare with: its curve of validation losses from a step on, its name, in what it differs, and the
+    number of its color, from 1.
+    """
 
     id: str
     name: str
     note: str
     history: History
     first_step: int = 0
+    color: int = 1
 
 
 def passed_references(val_losses: list[tuple[int, float]], references: dict[str, float]) -> list[Mark]:
@@ -85,7 +88,7 @@ def loss_data(
         "validation": _with_jump(_checks(points, axis, "val_loss"), jump, history, axis),
         "old": _checks(points, axis, "old_val_loss") if history.old_val_losses else None,
         "others": [
-            {"id": other.id, "name": other.name, "note": other.note}
+            {"id": other.id, "name": other.name, "note": other.note, "color": other.color}
             | _checks(other.history.points(axis), axis, "val_loss", other.first_step)
             for other in others
         ],

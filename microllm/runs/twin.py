@@ -33,8 +33,9 @@ def twin(original: Run, edit: Edit | None, owner_key: str | None = None) -> Run:
     original.load_corpus()  # a run of the gallery came without its text
     text, train = info.text, info.train
     if edit:
-        sha256 = keep_text(edits.edited(load_text(text.sha256), edit))
-        text = replace(text, name=f"{text.name}, {edits.label(edit)}", sha256=sha256)
+        whole = load_text(text.sha256)
+        label = edits.label(edit, edits.chapters(whole))
+        text = replace(text, name=f"{text.name}, {label}", sha256=keep_text(edits.edited(whole, edit)))
     else:
         meta = knobs()["seed"].metadata
         train = replace(train, seed=train.seed + 1 if train.seed < meta["high"] else meta["low"])

@@ -69,6 +69,28 @@ def test_a_menu_chooses_which(runs):
     assert not at.exception
 
 
+def test_a_run_keeps_its_color_as_long_as_it_is_on_the_plot(runs):
+    def colors() -> dict[str, int]:
+        return {other["id"]: other["color"] for other in plotted(at)["others"]}
+
+    first, second, third, fourth = (run.id for run in runs)
+    at = opened(runs)
+    before = colors()
+    assert sorted(before.values()) == [1, 2, 3]
+    unfold(at, "compare")
+    at.checkbox(key=f"compare-{fourth}").uncheck().run()
+    assert colors() == {third: before[third], second: before[second]}
+    unfold(at, "compare")
+    at.button(key=f"compare-open-{third}").click().run()  # another run is on show, and this one is beside it no longer
+    assert colors() == {second: before[second]}
+    unfold(at, "compare")
+    at.checkbox(key=f"compare-{first}").check().run()
+    unfold(at, "compare")
+    at.checkbox(key=f"compare-{fourth}").check().run()  # a newer one, so it is listed before the others
+    assert others(at)[0] == fourth
+    assert colors()[second] == before[second] and sorted(colors().values()) == [1, 2, 3]
+
+
 def test_another_persons_run_on_their_own_text_is_not_compared(runs):
     at = open_app("train", run=runs[0].id, stored={runs[0].id: KEY, runs[1].id: KEY})
     assert others(at) == [runs[1].id]

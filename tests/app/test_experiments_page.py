@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from making import wait_until
 from patience import patience
-from play import KEY, TINY, click, go_to, keys, open_app, said
+from play import KEY, TINY, answer, click, go_to, keys, open_app, said, said_to_browser
 
 from microllm.data.published import PUBLISHED_TEXTS
 from microllm.experiments.experiment import Check, Finding, Setup
@@ -136,6 +136,17 @@ def test_of_four_runs_a_click_starts_two_and_the_next_click_the_others(tiny):
     finish(others)
 
 
+def test_when_all_four_have_a_result_two_are_repeated_and_then_the_other_two(tiny):
+    tiny(4)
+    at = predict(open_card(), "two")
+    for seeds in ([0, 1], [2, 3], [0, 1], [2, 3], [0, 1]):
+        some = run(at)
+        assert [one.read_info().train.seed for one in some] == seeds
+        finish(some)
+        go_to(at, "experiments")
+    assert len(all_runs()) == 10
+
+
 def test_a_second_click_starts_nothing_while_the_first_runs_train(tiny):
     tiny(4, max_steps=1_000_000)
     at = predict(open_card(), "two")
@@ -190,6 +201,23 @@ def test_a_head_is_born_opens_the_run_that_ships_at_its_heads_over_training():
     experiments._checked(name, "pride-article").wait(patience())
     text = said(at.run())
     assert EXPERIMENTS[name].predictions["end"] in text and EXPERIMENTS[name].predictions["pairs"] in text
+
+
+def test_what_was_predicted_about_a_run_that_ships_is_kept_by_the_browser():
+    name = "a-head-is-born"
+    at = predict(open_card(name), "end", name)
+    assert said_to_browser(at)["predictions"] == []  # it is no prediction before the run is opened
+    click(at, f"run-{name}")
+    told = said_to_browser(at)["predictions"]
+    assert told == [[name, "end"]]
+
+    at = open_app(answers=False)
+    answer(at, predictions=told)
+    at = click(go_to(at.run(), "experiments"), f"question-{name}")
+    experiments._checked(name, "pride-article").wait(patience())
+    text = said(at.run())
+    assert EXPERIMENTS[name].predictions["end"] in text and EXPERIMENTS[name].why in text
+    assert not at.radio
 
 
 def test_a_challenge_shows_the_best_of_ones_own_runs_and_opens_it(finished_run):

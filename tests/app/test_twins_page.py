@@ -8,6 +8,7 @@ from patience import patience
 from play import click, complaints, keys, new_run, open_app, said
 
 from microllm.data.builtin import drawing_room
+from microllm.data.edits import chapters
 from microllm.data.store import load_text
 from microllm.runs import catalog
 from microllm.runs.catalog import all_runs
@@ -87,6 +88,47 @@ def test_each_kind_of_edit_can_be_made_as_it_is_offered(original, kind):
         assert load_text(twin.read_info().text.sha256).count(twin.read_info().edit.words[0]) == 3
     assert not compared(at, original, twin).exception
     assert shown(at)["passage"]
+
+
+def test_a_twin_that_is_there_is_not_trained_again(original):
+    at = open_twins(original)
+    older = trained(at)
+    at.run()
+    assert "twin-start" not in keys(at) and "twin-other" in keys(at)
+    at.button_group(key="twin-kind").set_value("leave-out").run()
+    assert "twin-start" in keys(at)
+    newer = trained(at)
+    at = compared(at, original, newer)
+    at.button_group(key="twin-kind").set_value("rename").run()
+    click(at, "twin-compare")  # the older one, which is in the form
+    assert at.session_state["twin-shown"] == older.id and "twin-compare" not in keys(at)
+    trained(at, "twin-other")
+    assert "twin-other" not in keys(at.run())
+
+
+def test_a_left_out_chapter_is_named_by_its_heading(original):
+    at = open_twins(original)
+    at.button_group(key="twin-kind").set_value("leave-out").run()
+    twin = trained(at)
+    heading = chapters(TEXT)[0].heading
+    assert heading in twin.read_info().text.name
+    assert heading in said(compared(at, original, twin))
+
+
+def test_the_twins_of_the_displayed_run_are_one_click_away_from_train(original):
+    at = click(open_app("train", run=original.id), "twins-link")
+    assert at.query_params["run"] == original.id and "twin-start" in keys(at)
+
+
+def test_a_run_that_ships_is_trained_here_by_one_click_for_an_exact_comparison():
+    shipped = Run.open("words-twice").read_info()
+    at = open_twins(Run.open("words-twice"))
+    click(at, "twin-original")
+    (own,) = all_runs()
+    info = own.read_info()
+    assert (info.model, info.train, info.text.sha256) == (shipped.model, shipped.train, shipped.text.sha256)
+    assert at.query_params["run"] == own.id
+    assert "twin-start" in keys(at) and "twin-original" not in keys(at)
 
 
 def test_an_edit_that_is_not_possible_is_refused_before_the_click(original):

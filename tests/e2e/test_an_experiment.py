@@ -8,6 +8,17 @@ pytestmark = pytest.mark.timeout(240)
 NAME = "a-head-is-born"
 
 
+def test_a_question_stays_at_its_place_when_its_card_opens(page, server):
+    visit(page, f"{server.url}/experiments")
+    question = at(page, f"question-{NAME}").locator("button p").first
+    before = question.bounding_box()
+    press(page, f"question-{NAME}")
+    expect(at(page, f"prediction-{NAME}")).to_be_visible()
+    settle(page)
+    after = question.bounding_box()
+    assert abs(after["x"] - before["x"]) <= 2 and abs(after["y"] - before["y"]) <= 2
+
+
 def test_a_person_predicts_looks_and_comes_back_to_the_result(page, server):
     page.set_viewport_size({"width": 390, "height": 844})
     visit(page, f"{server.url}/experiments")
@@ -20,5 +31,8 @@ def test_a_person_predicts_looks_and_comes_back_to_the_result(page, server):
     expect(at(page, "findings")).to_be_visible()
     settle(page)
     expect(at(page, "findings")).to_be_in_viewport()
+    page.reload()
+    expect(at(page, "findings")).to_be_visible()  # the browser has kept the prediction
+    expect(at(page, f"prediction-{NAME}")).to_have_count(0)
     expect(page.locator("[data-testid=stAlert]")).to_have_count(0)
     assert not page.errors

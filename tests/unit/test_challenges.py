@@ -78,6 +78,8 @@ def test_the_largest_rate_needs_the_same_other_settings_and_runs_that_are_over(t
         found = standings([works, other])["largest-rate"]
         assert not found.is_met and found.best.startswith("0.01 trains")
     assert not standings([fails])["largest-rate"].best
+    cheats = tried("cheats", 0.01, info={"model": replace(works.info.model, causal=False)})
+    assert not standings([cheats])["largest-rate"].best
     other_seed = replace(fails, info=replace(fails.info, train=replace(fails.info.train, seed=2)))
     assert standings([works, other_seed])["largest-rate"].is_met
 

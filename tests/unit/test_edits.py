@@ -7,7 +7,7 @@ import pytest
 from microllm.corpus import split_at
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.decode import TextProblem
-from microllm.data.edits import KINDS, Edit, changes, chapters, edited
+from microllm.data.edits import KINDS, Edit, changes, chapters, edited, label
 
 TEXT = drawing_room(20_000)
 TRAIN, HELD_OUT = TEXT[: split_at(len(TEXT))], TEXT[split_at(len(TEXT)) :]
@@ -51,6 +51,14 @@ def test_chapters_are_found_by_their_headings_and_the_last_that_goes_on_in_the_h
     found = chapters(CHAPTERS)
     assert [chapter.heading for chapter in found] == [f"CHAPTER {n}" for n in ("I", "II", "III", "IV", "V")]
     assert all(CHAPTERS[chapter.begin :].startswith(f"{chapter.heading}.") for chapter in found)
+
+
+def test_a_text_without_a_chapter_is_labeled_with_the_heading_of_that_chapter():
+    edit = Edit("leave-out", ("3",))
+    assert "CHAPTER III" in label(edit, chapters(CHAPTERS))
+    assert chapters(TEXT)[2].heading in label(edit, chapters(TEXT))
+    assert "3" in label(edit)  # where the text is not at hand
+    assert len(chapters(CHAPTERS.replace("CHAPTER IV.", f"CHAPTER {'I' * 40}."))) == 4  # that is no number
 
 
 def test_a_chapter_that_is_left_out_occurs_nowhere_and_what_follows_it_occurs_twice():

@@ -4,19 +4,24 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from making import TINY, new_run, train
 
 from benchmarks import experiments as benchmark
 from microllm.cost import Speed
 from microllm.data import texts
-from microllm.data.builtin import words_twice
+from microllm.data.builtin import drawing_room, words_twice
 from microllm.experiments.experiment import Check, Finding, Measured, Setup, check, is_over, measure
+from microllm.experiments.measurements import WRITTEN_CHARACTERS
+from microllm.experiments.measurements import real_words as measured_words
 from microllm.experiments.registry import EXPERIMENTS
+from microllm.insight.memorization import real_words
+from microllm.jobs.samples import prompt_for, write_sample
 from microllm.runs.archive import folder_zip
 from microllm.runs.importing import import_run
 from microllm.runs.info import ExperimentEntry, RunProblem
 from microllm.runs.run import Run
-from microllm.ui.state.experiments import link_of
+from microllm.ui.state.experiments import link_of, read_predictions
 from microllm.ui.state.link import read, written
 
 LINES = {"uniform": 4.5, "table_1": 3.1, "table_2": 2.4, "table_3": 1.9, "table_5": 1.5}
@@ -130,6 +135,17 @@ def test_an_experiment_takes_as_long_as_its_runs_one_after_another():
     assert twice.seconds(slower) == pytest.approx(2 * twice.seconds(speed))
 
 
+@pytest.mark.parametrize(
+    "told",
+    [None, "x", 7, {"a-head-is-born": "end"}, [["a-head-is-born"]], [["a-head-is-born", "moon"]], [[{}, "end"]],
+     [["say-it-twice", "two"]], [["nothing", "end"]], ["x" * 10_000]],
+)  # fmt: skip
+def test_of_what_a_browser_says_only_predictions_about_a_run_that_ships_are_believed(told):
+    assert read_predictions(told) == {}
+    right = ["a-head-is-born", "end"]
+    assert read_predictions([*(told if isinstance(told, list) else []), right]) == dict([right])
+
+
 # ---- the benchmark
 
 
@@ -186,6 +202,16 @@ def test_a_run_that_was_changed_while_it_trained_does_not_count():
     train(run)
     with pytest.raises(RunProblem, match="changed"):
         measure(run, TWICE, lambda run, model: {})
+
+
+def test_real_words_are_counted_in_the_sample_of_the_train_page_continued():
+    run = new_run(drawing_room(3_000), max_steps=20)
+    train(run)
+    model, train_text = run.model_at(20), run.tokenizer.decode(run.load_corpus().train)
+    ids = torch.tensor([run.tokenizer.encode(prompt_for(run))])
+    sample = run.tokenizer.decode(model.generate(ids, WRITTEN_CHARACTERS, temperature=0.8, seed=0)[0])
+    assert sample.startswith(write_sample(run, 20, model).text)
+    assert measured_words(run, model) == {"real words": real_words(sample, train_text)}
 
 
 # ---- run.json

@@ -153,8 +153,8 @@ class Plot {
   }
 
   #others() {
-    return this.data.others.flatMap((other, i) => {
-      const style = `--other: var(--other-${i + 1})`
+    return this.data.others.flatMap((other) => {
+      const style = `--other: var(--other-${other.color})`
       const line = this.#path("other", other.x, other.loss, { style })
       const wide = this.#path("hit", other.x, other.loss)
       wide.dataset.run = other.id
@@ -204,7 +204,7 @@ class Plot {
     const lines = data.references.map(({ name, loss }) => ({ text: `${name} · ${loss.toFixed(3)}`, y: this.y.at(loss) + 14 }))
     const ends = data.others
       .filter(({ loss }) => loss.length)
-      .map((other, i) => ({ text: this.#nameOf(other), y: highest, run: other.id, color: i + 1 }))
+      .map((other) => ({ text: this.#nameOf(other), y: highest, run: other.id, color: other.color }))
     ends.push(...data.marks.filter(({ kind }) => kind === "guess")
       .map(({ note, loss }) => ({ text: note, y: this.y.at(loss) + 4, indent: 16 })))
     const widest = (some) => Math.max(0, ...some.map(({ text }) => widthOf(text) + 20))

@@ -1,16 +1,18 @@
-// Keeps what belongs to a person in their own browser: the owner keys of their runs, which all tabs share, and the
-// draft of their next run, and the cards of the path that they have finished. Each of two tabs finds its own draft
-// again, and a new tab the newest.
+// Keeps what belongs to a person in their own browser: the owner keys of their runs, which all tabs share, the draft of
+// their next run, the cards of the path that they have finished, and what they predicted in experiments without a run of
+// their own. Each of two tabs finds its own draft again, and a new tab the newest.
 // `data`: asked (another word at each drawing until the server has an answer, then null), draft (what to keep), keep
-// (pairs of a run's id and its key), drop (ids of runs), done (ids of cards), forget (whether to remove everything and
-// start over).
+// (pairs of a run's id and its key), drop (ids of runs), done (ids of cards), predictions (pairs of an experiment and a
+// prediction), forget (whether to remove everything and start over).
 
 const KEYS = "microllm-keys"
 const DRAFT = "microllm-draft"
 const DONE = "microllm-done"
+const PREDICTIONS = "microllm-predictions"
 const PROBE = "microllm-probe"
 const MAX_KEYS = 200 // the newest are kept
 const MAX_DONE = 100
+const MAX_PREDICTIONS = 20
 const TAB = "sessionStorage"
 const BROWSER = "localStorage"
 
@@ -37,10 +39,10 @@ const isRefused = () =>
     return true
   }) === null
 
-const readKeys = () => attempt(() => new Map(JSON.parse(read(BROWSER, KEYS)))) ?? new Map() // null, or not ours
+const readPairs = (name) => attempt(() => new Map(JSON.parse(read(BROWSER, name)))) ?? new Map() // null, or not ours
 
 const changeKeys = (keep, drop) => {
-  const keys = readKeys()
+  const keys = readPairs(KEYS)
   for (const [run, key] of keep) {
     keys.delete(run) // to the end, where the newest are
     keys.set(run, key)
@@ -62,7 +64,7 @@ const cleanAddress = () => {
 
 const startOver = (state) => {
   state.hasLeft = true
-  for (const name of [DRAFT, KEYS, DONE]) for (const place of [TAB, BROWSER]) remove(place, name)
+  for (const name of [DRAFT, KEYS, DONE, PREDICTIONS]) for (const place of [TAB, BROWSER]) remove(place, name)
   location.replace(location.pathname)
 }
 
@@ -77,14 +79,19 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   if (keep.length || data.drop.length) changeKeys(keep, data.drop)
   for (const [run] of keep) state.kept.add(run)
   if (data.done.length) write(BROWSER, DONE, JSON.stringify([...new Set([...readDone(), ...data.done])].slice(0, MAX_DONE)))
+  if (data.predictions.length) {
+    const all = new Map([...readPairs(PREDICTIONS), ...data.predictions])
+    write(BROWSER, PREDICTIONS, JSON.stringify([...all].slice(-MAX_PREDICTIONS)))
+  }
   if (data.asked === null) {
     write(TAB, DRAFT, data.draft)
     write(BROWSER, DRAFT, data.draft)
   } else if (state.asked !== data.asked) {
     const mine = read(TAB, DRAFT)
     const draft = mine ?? read(BROWSER, DRAFT)
-    const keys = [...readKeys()].slice(-MAX_KEYS)
-    setTriggerValue("told", { keys, draft, mine: mine !== null, done: readDone(), refused: isRefused() })
+    const keys = [...readPairs(KEYS)].slice(-MAX_KEYS)
+    const predictions = [...readPairs(PREDICTIONS)]
+    setTriggerValue("told", { keys, draft, mine: mine !== null, done: readDone(), predictions, refused: isRefused() })
   }
   state.asked = data.asked
 }

@@ -1,4 +1,4 @@
-"""The storage of the browser, which keeps a person's owner keys, draft and finished cards. An invisible component."""
+"""The storage of the browser, which keeps a person's owner keys, draft, finished cards and predictions. Invisible."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def storage(
     keep: list[tuple[str, str]],
     drop: list[str],
     done: Sequence[str] = (),
+    predictions: Sequence[tuple[str, str]] = (),
     is_forgetting: bool = False,
 ) -> None:
-    """Let the browser keep `draft`, the pairs (id of a run, owner key) in `keep` and the ids of finished cards in
-    `done`, and drop the keys of other runs.
+    """Let the browser keep `draft`, the pairs (id of a run, owner key) in `keep`, the ids of finished cards in `done`
+    and the pairs (experiment, prediction) in `predictions`, and drop the keys of the runs in `drop`.
 
     While it is `asked`, with another word each time, it answers instead of keeping the draft: see `told`. If it
     `is_forgetting`, it removes everything and opens the page again.
@@ -40,6 +41,7 @@ def storage(
                 "keep": keep,
                 "drop": drop,
                 "done": list(done),
+                "predictions": list(predictions),
                 "forget": is_forgetting,
             },
             on_told_change=lambda: None,
@@ -58,7 +60,8 @@ def without_key(address: Mapping[str, str]) -> dict[str, str]:
 
 def told() -> Mapping[str, Any] | None:
     """What the browser has just answered: `keys` (pairs), `draft`, `mine` (whether this same tab kept the draft),
-    `done` (ids of cards) and `refused` (whether the browser keeps nothing). None without an answer.
+    `done` (ids of cards), `predictions` (pairs) and `refused` (whether the browser keeps nothing). None without an
+    answer.
 
     It is a trigger, so it arrives once and not with every click. Nothing in it is checked: anybody can send anything.
     """

@@ -61,15 +61,26 @@ def _row(view: View, info: RunInfo, chosen: list[str]) -> None:
 
 def others(view: View, ids: list[str]) -> list[OtherRun]:
     """These runs, to draw beside the displayed one, with what is new in their curves."""
-    found = []
+    found, colors = [], _colors(ids)
     for run_id in ids:
         with suppress(RunProblem):  # deleted since
             run = opened(run_id)
             info, first_step = run.read_info(), 0
             if (parent := view.info.parent) and parent.goes_on and parent.id == run_id:
                 first_step = parent.step  # until then its curve is that of the fork
-            found.append(OtherRun(run_id, info.name, _note(view.info, info), run.history.read(), first_step))
+            note, history = _note(view.info, info), run.history.read()
+            found.append(OtherRun(run_id, info.name, note, history, first_step, colors[run_id]))
     return found
+
+
+def _colors(ids: list[str]) -> dict[str, int]:
+    """The numbers of the colors of these runs: a run keeps its own as long as it is on the plot, and others take those
+    that are free.
+    """
+    kept = {run_id: color for run_id, color in session().colors.items() if run_id in ids}
+    free = (color for color in range(1, MAX_COMPARED + 1) if color not in kept.values())
+    session().colors = kept | {run_id: next(free) for run_id in ids if run_id not in kept}
+    return session().colors
 
 
 def is_growing(ids: list[str]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ...data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
-from ...experiments.experiment import Check, Experiment
+from ...experiments.experiment import Check, Experiment, Setup
 from ...experiments.registry import EXPERIMENTS
 from ...runs.info import ACTIVE
 from .. import server
@@ -135,24 +135,23 @@ def _prediction(name: str, experiment: Experiment, kept: str | None) -> str | No
 def _to_run(name: str, experiment: Experiment, parts: list[Part], chosen: str | None) -> None:
     """The runs of an experiment, and the button that starts them for a person who has chosen a prediction."""
     _runs(parts)
-    setups = own.next_setups(parts)
-    is_again = not setups and not any(part.is_active for part in parts)
+    setups, repeated = own.next_setups(parts), own.setups_to_repeat(parts)
     text = experiment.setups[0].text
     has_text = text not in PUBLISHED_TEXTS or source.is_here(text, f"experiment-{name}")
     jobs = ownership.jobs()
     stops = f"Stops {literal(jobs[0].run.read_info().name)} and keeps it." if jobs else None
-    if not setups and not is_again:
+    if not setups and not repeated:
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         if st.button(
-            _label(parts, len(setups), is_again),
+            _repeat_label(parts, repeated) if repeated else _label(parts, len(setups)),
             key=f"run-{name}",
-            type="secondary" if is_again else "primary",
-            icon=":material/replay:" if is_again else ":material/play_arrow:",
+            type="secondary" if repeated else "primary",
+            icon=":material/replay:" if repeated else ":material/play_arrow:",
             disabled=chosen is None or not has_text,
             help=stops,
         ):
-            own.start(name, chosen, again=is_again)
+            own.start(name, chosen)
             _go_to_train()
         if st.button(
             "Only set the controls",
@@ -172,11 +171,17 @@ def _go_to_train() -> None:
     st.switch_page("pages/train.py", query_params=st.query_params.to_dict())
 
 
-def _label(parts: list[Part], to_start: int, is_again: bool) -> str:
+def _repeat_label(parts: list[Part], repeated: list[Setup]) -> str:
+    """What the button says when all runs have a result: which of them it repeats."""
+    if len(repeated) == len(parts):
+        return "Run both again" if len(parts) > 1 else "Run it again"
+    places = (str(place) for place, part in enumerate(parts, 1) if part.setup in repeated)
+    return f"Repeat runs {' and '.join(places)}"
+
+
+def _label(parts: list[Part], to_start: int) -> str:
     """What the button says: how many of the runs it starts."""
     number = len(parts)
-    if is_again:
-        return "Run it again" if number <= 2 else "Run the first two again"
     if number == 1:
         return "Run"
     if to_start == number:

@@ -1,5 +1,5 @@
-"""What a person's own browser keeps for them: the owner keys of their runs, the draft of their next run, and which
-cards of the path they have finished.
+"""What a person's own browser keeps for them: the owner keys of their runs, the draft of their next run, which cards of
+the path they have finished, and what they predicted in experiments without a run of their own.
 
 The address never holds a key, so it can be copied. The whole way of a key:
 
@@ -23,7 +23,7 @@ import secrets
 import streamlit as st
 
 from ..components.storage import storage, told, without_key
-from . import navigation, ownership, path, saved_draft
+from . import experiments, navigation, ownership, path, saved_draft
 from .session import session
 
 
@@ -36,6 +36,7 @@ def receive() -> str | None:
         return None
     window.browser_keeps = answer.get("refused") is not True
     window.done_cards |= path.read_done(answer.get("done"))
+    window.predictions = experiments.read_predictions(answer.get("predictions")) | window.predictions
     newest = ownership.take_keys(answer.get("keys"))
     if newest and window.run_id is None and saved_draft.is_bare(window.arrived):
         navigation.show(newest)
@@ -54,6 +55,7 @@ def send() -> None:
         keep=new,
         drop=sorted(window.deleted_runs),
         done=sorted(window.done_cards),
+        predictions=sorted(window.predictions.items()),
         is_forgetting=window.is_forgetting,
     )
 
@@ -62,4 +64,5 @@ def forget() -> None:
     """Let the browser remove all that it keeps and open the page again, in all its tabs. The runs stay."""
     ownership.keys().clear()
     session().done_cards.clear()
+    session().predictions.clear()
     session().is_forgetting = True

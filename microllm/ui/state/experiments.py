@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import streamlit as st
 
@@ -98,6 +99,19 @@ def prediction(name: str, of: list[Part]) -> str | None:
     return key if key in EXPERIMENTS[name].predictions else None
 
 
+def read_predictions(told: Any) -> dict[str, str]:
+    """The predictions that a browser has told, which may be anything, by the name of an experiment without a run of its
+    own.
+    """
+    found = {}
+    for pair in told if isinstance(told, list) else ():
+        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair):
+            experiment = EXPERIMENTS.get(pair[0])
+            if experiment and experiment.shipped and pair[1] in experiment.predictions:
+                found[pair[0]] = pair[1]
+    return found
+
+
 def result(name: str, of: list[Part]) -> Background | None:
     """The check of what all runs of an experiment say, on its way; None before they are all over."""
     if shipped := EXPERIMENTS[name].shipped:
@@ -123,18 +137,26 @@ def next_setups(of: list[Part]) -> list[Setup]:
     return [part.setup for part in of if part.is_to_do][:_MAX_AT_ONCE]
 
 
-def start(name: str, key: str, *, again: bool = False) -> None:
+def setups_to_repeat(of: list[Part]) -> list[Setup]:
+    """The setups that a click repeats when all have a result: those with the oldest ones, at most two, in order."""
+    if any(part.state != "over" for part in of):
+        return []
+    oldest = sorted(of, key=lambda part: part.info.created)[:_MAX_AT_ONCE]
+    return [part.setup for part in of if part in oldest]
+
+
+def start(name: str, key: str) -> None:
     """Start the next runs of an experiment for a person who predicts `key`: one now, one when that has ended.
 
-    With `again`, start from the first, though all have a result. The controls of the Train page are set to the first
-    of them. If a run cannot start, `session().problem` says why.
+    When all have a result, these are repeated. The controls of the Train page are set to the first of them. If a run
+    cannot start, `session().problem` says why.
     """
     experiment = EXPERIMENTS.get(name)
     if experiment is None or key not in experiment.predictions:
         return
     found = parts(name)
-    setups = list(experiment.setups[:_MAX_AT_ONCE]) if again else next_setups(found)
-    if any(part.is_active for part in found) or not setups:
+    setups = next_setups(found) or setups_to_repeat(found)
+    if not setups:
         return
     for place, setup in enumerate(setups):
         draft.apply_link(link_of(setup))

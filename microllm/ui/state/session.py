@@ -60,6 +60,9 @@ class Session:
     compared: set[str] | None = None
     """The ids of the runs on the loss plot beside the displayed one; None for the newest on the same text."""
 
+    colors: dict[str, int] = field(default_factory=dict)
+    """By the ids of the runs on the loss plot beside the displayed one: the numbers of their colors, from 1."""
+
     # the page Learn, see path.py
     lesson: str | None = None
     """The open card of the path, which goes along to the page on which it is done; None for the film of a run."""
@@ -148,7 +151,9 @@ class Session:
     shown_experiment: str = ""
     """The name of an experiment that its page should scroll to."""
     predictions: dict[str, str] = field(default_factory=dict)
-    """By the name of an experiment without a run of its own, once it was opened: the key of the prediction."""
+    """By the name of an experiment without a run of its own, once it was opened: the key of the prediction. The browser
+    keeps them.
+    """
 
     # twins
     twin: str | None = None

@@ -18,7 +18,7 @@ from .. import server
 from . import ownership
 from .experiments import own_runs
 from .session import session
-from .view import View, look_at
+from .view import View, has_text, look_at
 
 _SHOWN_BEFORE, _SHOWN_AFTER = 60, 200  # characters of a place that is changed
 _one_at_a_time = threading.Lock()
@@ -117,6 +117,11 @@ def extent(sha256: str, edit: Edit) -> Extent:
     begin += after_a_cut_word(text[begin:at]) if begin else 0
     shown = slice(begin, at + _SHOWN_AFTER)
     return Extent(len(found), sum(change.end - change.begin for change in found), text[shown], new[shown])
+
+
+def label(original: View, edit: Edit) -> str:
+    """What is different in a twin of `original`, in a few words."""
+    return edits.label(edit, suggestions(original.info.text.sha256)[0] if has_text(original.run) else ())
 
 
 @lru_cache(maxsize=8)
