@@ -43,7 +43,7 @@ def badge(view: View, *, is_whole: bool = False) -> None:
     """What is knocked out, and the button that restores it; `is_whole` on a page that shows the whole model."""
     name, out = literal(view.info.name), f"**~~{named(view.without)}~~**"
     if is_whole:
-        words = f"This page shows the whole **{name}**; the other pages show it without {out}"
+        words = f"This page shows the whole **{name}**; Attention, Inside and Generate show it without {out}"
     else:
         words = f"**{name}** without {out} ({_instead(view)})"
     st.markdown(words, width="content")

@@ -27,19 +27,20 @@ from . import navigation, ownership, path, saved_draft
 from .session import session
 
 
-def receive() -> str | None:
-    """Take what the browser holds, once per session. Sentences about what of the saved draft was lost."""
+def receive() -> None:
+    """Take what the browser holds, once per session. What of the saved draft was lost is noted."""
     window = session()
     if window.arrived is None:
         window.arrived = without_key(st.query_params.to_dict())
     if window.browser_keeps is not None or (answer := told()) is None:
-        return None
+        return
     window.browser_keeps = answer.get("refused") is not True
     window.done_cards |= path.read_done(answer.get("done"))
     newest = ownership.take_keys(answer.get("keys"))
     if newest and window.run_id is None and saved_draft.is_bare(window.arrived):
         navigation.show(newest)
-    return saved_draft.restore(answer.get("draft"), answer.get("mine") is True)
+    if problem := saved_draft.restore(answer.get("draft"), answer.get("mine") is True):
+        window.notes["draft"] = [problem]
 
 
 def send() -> None:
