@@ -1,5 +1,5 @@
-"""What a person's own browser keeps for them: the owner keys of their runs, the draft of their next run, and which
-cards of the path they have finished.
+"""What a person's own browser keeps for them: the owner keys of their runs, the draft of their next run, which cards of
+the path they have finished, and their guessing games.
 
 The address never holds a key, so it can be copied. The whole way of a key:
 
@@ -23,7 +23,7 @@ import secrets
 import streamlit as st
 
 from ..components.storage import storage, told, without_key
-from . import navigation, ownership, path, saved_draft
+from . import games, navigation, ownership, path, saved_draft
 from .session import session
 
 
@@ -36,6 +36,7 @@ def receive() -> None:
         return
     window.browser_keeps = answer.get("refused") is not True
     window.done_cards |= path.read_done(answer.get("done"))
+    window.kept_games = games.read(answer.get("games"))
     newest = ownership.take_keys(answer.get("keys"))
     if newest and window.run_id is None and saved_draft.is_bare(window.arrived):
         navigation.show(newest)

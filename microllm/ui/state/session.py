@@ -158,7 +158,9 @@ class Session:
 
     # the guessing game
     plays: dict[Any, Any] = field(default_factory=dict)
-    """The game on each text that was played on."""
+    """The game on each text that was played on, see games.py."""
+    kept_games: dict[Any, Any] = field(default_factory=dict)
+    """By text: the games that the browser kept and that have not gone on in this window, unchecked."""
     guessed: tuple[int, str] | None = None
     """(turn, character) of a guess that was just made."""
     has_waited: bool = False
