@@ -62,7 +62,7 @@ def show(page: str, pace: float) -> None:
 
 def _note(about: str, problems: str) -> None:
     """What was wrong with the link or the saved draft. The person can dismiss it."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"note-{about}"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small", key=f"note-{about}"):
         st.warning(literal(problems), icon=_NOTE_ICONS[about])
         st.button(
             "Dismiss",

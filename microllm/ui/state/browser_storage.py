@@ -23,7 +23,7 @@ import secrets
 import streamlit as st
 
 from ..components.storage import storage, told, without_key
-from . import games, navigation, ownership, path, saved_draft
+from . import games, ownership, path, saved_draft
 from .session import session
 
 
@@ -39,7 +39,8 @@ def receive() -> None:
     window.kept_games = games.read(answer.get("games"))
     newest = ownership.take_keys(answer.get("keys"))
     if newest and window.run_id is None and saved_draft.is_bare(window.arrived):
-        navigation.show(newest)
+        window.run_id = newest  # `navigation.follow_link` comes next, and completes the address
+        window.met_runs.add(newest)
     if problem := saved_draft.restore(answer.get("draft"), answer.get("mine") is True):
         window.notes["draft"] = [problem]
 
