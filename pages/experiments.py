@@ -4,7 +4,9 @@ from microllm.ui import shell
 
 shell.enter("pages/experiments.py", "Experiments", has_sidebar=False)
 
-from microllm.ui.parts import experiments
+from microllm.ui.parts import experiments, run_line
 from microllm.ui.state.view import look
 
-experiments.experiments(look())
+view = look()
+run_line.knocked_out(view, is_whole=True)
+experiments.experiments(view)

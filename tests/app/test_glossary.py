@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from play import complaints, open_app
+from play import KEY, complaints, go_to, open_app
 
 from microllm.runs import gallery
 from microllm.runs.run import Run
@@ -49,6 +49,28 @@ def test_an_address_with_a_term_opens_the_glossary_with_that_term_first():
     at.text_input(key="glossary-search").set_value("Softmax").run()
     expected = {known.sentence for slug, known in TERMS.items() if "softmax" in known.sentence.lower() + slug}
     assert set(shown(at)[1:]) == expected
+
+
+def test_a_term_stays_in_the_address_until_the_glossary_is_left():
+    at = open_app("learn", term="loss")
+    at.query_params["run"] = gallery.FIRST
+    at.run()
+    assert at.query_params["term"] == "loss"
+    reloaded = open_app("learn", **{name: at.query_params[name] for name in ("run", "term")})
+    assert shown(reloaded)[0] == TERMS["loss"].sentence
+    go_to(at, "train")
+    assert "term" not in at.query_params
+    go_to(reloaded, "learn").button_group(key="learn-glossary").set_value("watch").run()
+    assert "term" not in reloaded.query_params
+    reloaded.button_group(key="learn-watch").set_value("glossary").run()
+    assert "term" not in reloaded.query_params and len(shown(reloaded)) == len(TERMS)
+
+
+def test_a_new_tab_of_a_person_with_runs_opens_the_term(finished_run):
+    at = open_app("learn", stored={finished_run.id: KEY}, term="loss")
+    at.run()
+    assert (at.query_params["run"], at.query_params["term"]) == (finished_run.id, "loss")
+    assert shown(at)[0] == TERMS["loss"].sentence
 
 
 def test_the_run_on_show_stands_beside_large_models_with_its_own_numbers():

@@ -7,7 +7,8 @@ import unicodedata
 import pytest
 from making import wait_until
 from patience import patience
-from play import click, go_to, keys, new_run, open_app, said
+from play import answer, click, go_to, keys, new_run, open_app, said
+from streamlit.testing.v1 import AppTest
 
 from microllm.data.texts import load_corpus
 from microllm.insight.guessing import chances_of_model, chances_of_tables
@@ -91,7 +92,8 @@ def test_the_answer_is_not_sent_to_the_browser_before_the_guess(at):
     passage = corpus.tokenizer.decode(corpus.val[play.game.passage])
     assert data["before"] + data["sight"] == [visible(c) for c in passage]
     assert data["last"] is None
-    assert set(data) == {"turn", "before", "sight", "spoken", "options", "notice", "refused", "last", "score", "over"}
+    others = {"turn", "spoken", "options", "notice", "refused", "score", "over", "kept"}
+    assert set(data) == {"before", "sight", "last"} | others
     assert data["spoken"].endswith(passage)
 
 
@@ -139,6 +141,69 @@ def test_a_rerun_keeps_the_place_and_the_score_and_another_page_too(at):
     go_to(at, "generate")
     unfold(go_to(at, "train"))
     assert shown(at) == before
+
+
+def reloaded(games: object, run) -> AppTest:
+    """The train page of a run with the game unfolded, in a browser that kept these games."""
+    at = open_app("train", answers=False, run=run.id)
+    answer(at, games=games)
+    return unfold(at.run())
+
+
+def test_a_reload_keeps_the_passage_the_place_and_the_score(at, finished_run):
+    for character in " e":
+        say(at, character)
+    click(at, "guess-next")
+    say(at, "t")
+    before = shown(at)
+    again = reloaded(before["kept"], finished_run)
+    assert shown(again) == before | {"refused": 0}
+    say(again, " ")
+    assert " of 4," in shown(again)["score"]
+
+
+def test_a_game_is_kept_before_its_first_guess_and_of_other_texts_too(at, finished_run):
+    before = shown(at)
+    other = new_run("a quite different text with letters " * 100, max_steps=5)
+    server.runner().start(other).join(patience())
+    there = reloaded(before["kept"], other)
+    assert {tuple(game["text"]) for game in json.loads(shown(there)["kept"])} == {
+        finished_run.text_and_vocab(),
+        other.text_and_vocab(),
+    }
+    assert shown(reloaded(shown(there)["kept"], finished_run))["sight"] == before["sight"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": -1},
+        {"seed": "7"},
+        {"at": 10**9},
+        {"at": True},
+        {"turns": 5},
+        {"turns": [[0, 0, 0, 0.5, 0.5]]},
+        {"turns": [[None, 10**9, 0, 0.5, 0.5]]},
+        {"turns": [[None, 0, 0, float("nan"), 0.5]]},
+        {"turns": [[None, 0, 0, 0.5, 0.5]] * 2},
+        {"predictor": ["<b>", 1]},
+        {"predictor": None},
+    ],
+)
+def test_a_game_that_cannot_be_one_is_not_taken_up(changed, at, finished_run):
+    say(at, " ")
+    (game,) = json.loads(shown(at)["kept"])
+    place = game["turns"][0][0]
+    if isinstance(turns := changed.get("turns"), list):
+        changed = {"turns": [[place if turn[0] is None else turn[0], *turn[1:]] for turn in turns]}
+    again = reloaded(json.dumps([game | changed]), finished_run)
+    assert not again.exception
+    assert shown(again)["score"] == "" and shown(again)["turn"] == 0
+
+
+@pytest.mark.parametrize("games", [None, 5, "", "[", "5", "{}", "[5]", '[{"text": 5}]', "[" * 100_000, "x" * 600_000])
+def test_of_games_that_are_none_nothing_is_taken(games, finished_run):
+    assert shown(reloaded(games, finished_run))["turn"] == 0
 
 
 def test_a_new_game_starts_at_zero_with_other_places(at):
@@ -197,7 +262,7 @@ def test_another_text_is_another_game_and_the_first_goes_on_when_one_comes_back(
     assert other.text_and_vocab() in at.session_state["session"].plays
     at.query_params["run"] = finished_run.id
     unfold(at)
-    assert shown(at) == before
+    assert shown(at) | {"kept": ""} == before | {"kept": ""}
 
 
 def test_all_places_of_a_short_text_can_be_guessed_and_then_the_game_is_over():

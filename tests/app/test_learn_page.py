@@ -68,7 +68,10 @@ def test_follow_the_six_steps_opens_the_first_card_that_is_not_done():
     click(at, "front-path")
     assert at.query_params["lesson"] == "text" and "path-passage" in keys(at)
     done(at).update(["text", "tokens"])
-    click(at.run(), "path-next")
+    go_to(at, "learn")
+    at.button_group(key="learn-path").set_value("watch").run()
+    assert "lesson" not in at.query_params
+    click(at, "front-path")
     assert at.query_params["lesson"] == "batch"
 
 
@@ -79,7 +82,7 @@ def test_follow_the_six_steps_opens_the_first_card_that_is_not_done():
 def test_every_card_opens_with_code_of_the_project_and_a_way_on_and_is_not_done_by_being_seen(card):
     at = open_card(card)
     assert not at.exception and not complaints(at)
-    assert CARDS[card].title in said(at) and CARDS[card].task in said(at)
+    assert CARDS[card].title in said(at) and CARDS[card].task in said(at) and CARDS[card].done not in said(at)
     assert any("def " in code.value for code in at.code)
     assert {"path-next-card", "path-previous-card"} & keys(at)
     assert done(at) == set()
@@ -95,6 +98,26 @@ def test_another_passage_ticks_the_text():
     click(at, "path-passage")
     assert done(at) == {"text"} and at.code[0].value != passage
     assert f"1 of {len(CARDS)}" in said(at)
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_a_card_that_is_done_says_so_instead_of_asking_again_and_has_one_way_on(card):
+    at = open_card(card)
+    done(at).update(CARDS)
+    at.run()
+    assert CARDS[card].done in said(at) and CARDS[card].task not in said(at)
+    (way_on,) = {"path-next-card", "path-end"} & keys(at)
+    assert (way_on == "path-end") == (card == [*CARDS][-1])
+
+
+def test_from_the_last_card_the_way_leads_to_those_that_were_left_out_and_then_to_experiments():
+    at = open_card("knockout")
+    done(at).update({*CARDS} - {"head"})
+    click(at.run(), "path-next-card")
+    assert at.query_params["lesson"] == "head"
+    done(at).add("head")
+    session_of(at).lesson = "knockout"
+    click(at.run(), "path-end")
 
 
 def test_another_text_ticks_the_text_and_is_that_of_the_next_run():
@@ -117,13 +140,16 @@ def test_a_typed_sentence_is_shown_as_ids_and_ticks_the_tokens():
     assert done(at) == {"tokens"}
 
 
-def test_the_targets_of_a_batch_are_its_inputs_one_place_later_and_another_batch_ticks_it():
+def test_the_targets_of_a_batch_are_its_inputs_one_place_later_and_pointing_at_another_batch_ticks_it():
     at = open_card("batch")
     (first,) = shown_by(at, "tokens")
     for inputs, targets in zip(first["rows"][::2], first["rows"][1::2], strict=True):
         assert inputs[1:] == targets[:-1]
     click(at, "path-batch")
     assert shown_by(at, "tokens") != [first]
+    assert done(at) == set()
+    session_of(at).has_pointed = True
+    at.run()
     assert done(at) == {"batch"}
 
 
@@ -186,6 +212,7 @@ def test_a_card_goes_along_to_its_page_ticks_there_and_comes_back(finished_run):
     click(at, "generate")
     at.run()
     assert done(at) == {"generate"}
+    assert CARDS["generate"].done in said(at) and CARDS["generate"].task not in said(at)
     assert "st-key-generate" not in said(at)
     click(at, "path-back")
     assert at.query_params["lesson"] == "generate" and CARDS["generate"].title in said(at)
@@ -218,6 +245,15 @@ def test_a_card_that_is_left_goes_along_no_more():
     at = open_app("attention", lesson="head", run=gallery.FIRST)
     click(at, "path-leave")
     assert "path-back" not in keys(at) and "lesson" not in at.query_params
+
+
+@pytest.mark.parametrize("page", ["learn", "experiments"])
+def test_what_is_knocked_out_can_be_restored_on_pages_that_show_no_run(page):
+    at = open_app(page, run=gallery.FIRST)
+    assert "restore" not in keys(at)
+    at = open_app(page, run=gallery.FIRST, without="1.1")
+    click(at, "restore")
+    assert session_of(at).without == () and "restore" not in keys(at)
 
 
 # ---- what the browser keeps

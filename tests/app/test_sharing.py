@@ -168,10 +168,9 @@ def test_the_bare_address_shows_the_newest_run_of_this_browser_and_one_that_trai
 def test_what_was_wrong_with_a_link_is_still_said_after_the_browser_has_answered(live_run):
     at = open_app("train", answers=False, run=live_run.id, key="guessed", n_layer="999")
     answer(at)
-    for _ in range(2):
+    for _ in range(3):
         assert "key" in complaints(at) and "999" in complaints(at)
         at.run()
-    assert not complaints(at)
 
 
 def test_the_browser_drops_the_key_of_a_run_that_its_owner_deletes_and_no_other(finished_run):
@@ -464,6 +463,23 @@ def test_bad_values_of_a_link_are_named_once_and_replaced():
     assert at.slider(key="knob-n_layer").value == 12
     assert not at.button(key="start").disabled
     at.select_slider(key="knob-n_embd").set_value(32).run()
+    assert len(at.warning) == 1
+    click(at, "dismiss-link")
+    assert not complaints(at)
+    go_to(at, "generate")
+    assert not complaints(at)
+
+
+@pytest.mark.parametrize("page", ["learn", "inside"])
+def test_a_run_that_is_not_here_is_named_until_the_window_shows_another_one(page, finished_run):
+    at = open_app(page, run="0" * 16)
+    for _ in range(2):
+        assert "0" * 16 in complaints(at) and "run" not in at.query_params
+        at.run()
+    go_to(at, "train")
+    assert "0" * 16 in complaints(at)
+    at.query_params["run"] = finished_run.id
+    at.run()
     assert not complaints(at)
 
 

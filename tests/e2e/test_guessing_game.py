@@ -98,6 +98,20 @@ def test_a_guess_is_answered_within_half_a_second_while_a_run_trains(page, serve
     assert guesses(page) == 15
 
 
+def test_a_reload_keeps_the_passage_and_the_score(page, server):
+    visit(page, f"{server.url}/learn?run=words-twice&lesson=guess")  # its text is made here
+    for n in (1, 2):
+        page.locator(".guess .options button").nth(n).click()
+        until(page, lambda n=n: guesses(page) == n, f"guess {n} on the score")
+    passage = page.locator(".guess .passage").inner_text()
+    page.reload()
+    until(page, lambda: guesses(page) == 2, "the score")
+    assert page.locator(".guess .passage").inner_text() == passage
+    page.locator(".guess .options button").first.click()
+    until(page, lambda: guesses(page) == 3, "another guess")
+    assert not page.errors
+
+
 def test_ticks_and_a_new_run_leave_the_game_as_it_is(page, server):
     visit(page, f"{server.url}/train?run=words-twice")  # its text is made here
     field = unfold(page)

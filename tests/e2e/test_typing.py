@@ -18,6 +18,7 @@ GAME = {
     "last": None,
     "score": "",
     "over": False,
+    "kept": "[]",
 }
 ANSWER = 60  # milliseconds that the server takes
 

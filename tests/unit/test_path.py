@@ -26,17 +26,15 @@ def test_the_cards_follow_the_article_s_six_steps_and_lead_to_pages_that_exist()
         assert bool(card.page) == bool(card.controls)
 
 
-def test_next_is_the_first_card_that_is_not_done_after_this_one_or_else_from_the_start():
+def test_each_card_leads_to_the_next_and_the_last_to_what_is_not_done():
     order = list(CARDS)
-    assert path.next_card(set()) == order[0]
-    assert path.next_card({order[0], order[2]}, order[1]) == order[3]
-    assert path.next_card({*order} - {order[1]}, order[-1]) == order[1]
-    assert path.next_card(order) is None
-    assert [path.neighbor(order[0], -1), path.neighbor(order[0], 1), path.neighbor(order[-1], 1)] == [
-        None,
-        order[1],
-        None,
-    ]
+    assert path.first_open(set()) == order[0]
+    assert path.first_open(order[:3]) == order[3]
+    assert path.first_open(order) is None
+    assert [path.card_before(card) for card in order] == [None, *order[:-1]]
+    assert [path.card_after(card, order) for card in order] == [*order[1:], None]
+    assert path.card_after(order[-1], {*order} - {order[1], order[4]}) == order[1]
+    assert path.card_after(order[-1], order[:-1]) is None  # only itself is left
 
 
 @pytest.mark.parametrize("told", [None, "text", 5, {"text": 1}, [["text"], {}, None, 3], ["no card", "x" * 10_000]])

@@ -1,7 +1,7 @@
 // A guess is one letter or one tap. Everything shown comes in `data`, as text:
 // turn: its number; before, sight: the passage, one glyph per character: what the model cannot see, then what it can;
 // spoken: the passage for a screen reader; options: [{character, shown, name}]; notice: why the last guess did not count;
-// refused: how many did not count; last: null or {tail, truth, spoken, yours, bet}; score; over.
+// refused: how many did not count; last: null or {tail, truth, spoken, yours, bet}; score; over; kept: the games, for the browser to keep over a reload.
 
 const RESEND = 3000 // milliseconds after which a guess without an answer is sent once more
 const COMPOSED = /\p{sc=Han}|\p{sc=Hangul}|\p{sc=Hiragana}|\p{sc=Katakana}/u
@@ -52,6 +52,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   else if (isAnswered) state.waiting.shift()
   if (isAnswered) state.sent = null
   state.data = data
+  keep(GAMES, data.kept)
 
   // What is typed before the answer comes waits for it. The server knows a guess by its turn, and takes it once.
   state.send = () => {

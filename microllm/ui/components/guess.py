@@ -24,7 +24,7 @@ HTML = """
   </div>
 </div>
 """
-SHARED = ("keyboard",)
+SHARED = ("keyboard", "keeping")
 _guess = declare("guess", HTML, SHARED)
 
 

@@ -1,6 +1,7 @@
 // Keeps what belongs to a person in their own browser: the owner keys of their runs, which all tabs share, the draft of
 // their next run, the cards of the path that they have finished, and what they predicted in experiments without a run of
-// their own. Each of two tabs finds its own draft again, and a new tab the newest.
+// their own. (guess.js keeps their guessing games.) Each of two tabs finds its own draft and games again, and a new tab
+// the newest.
 // `data`: asked (another word at each drawing until the server has an answer, then null), draft (what to keep), keep
 // (pairs of a run's id and its key), drop (ids of runs), done (ids of cards), predictions (pairs of an experiment and a
 // prediction), forget (whether to remove everything and start over).
@@ -13,22 +14,6 @@ const PROBE = "microllm-probe"
 const MAX_KEYS = 200 // the newest are kept
 const MAX_DONE = 100
 const MAX_PREDICTIONS = 20
-const TAB = "sessionStorage"
-const BROWSER = "localStorage"
-
-const attempt = (action) => {
-  try {
-    return action()
-  } catch {
-    return null // the browser may not allow it
-  }
-}
-
-const read = (place, name) => attempt(() => window[place].getItem(name))
-
-const write = (place, name, value) => {
-  if (read(place, name) !== value) attempt(() => window[place].setItem(name, value))
-}
 
 const remove = (place, name) => attempt(() => window[place].removeItem(name))
 
@@ -39,7 +24,7 @@ const isRefused = () =>
     return true
   }) === null
 
-const readPairs = (name) => attempt(() => new Map(JSON.parse(read(BROWSER, name)))) ?? new Map() // null, or not ours
+const readPairs = (name) => attempt(() => new Map(JSON.parse(stored(BROWSER, name)))) ?? new Map() // null, or not ours
 
 const changeKeys = (keep, drop) => {
   const keys = readPairs(KEYS)
@@ -48,10 +33,10 @@ const changeKeys = (keep, drop) => {
     keys.set(run, key)
   }
   for (const run of drop) keys.delete(run)
-  write(BROWSER, KEYS, JSON.stringify([...keys].slice(-MAX_KEYS)))
+  store(BROWSER, KEYS, JSON.stringify([...keys].slice(-MAX_KEYS)))
 }
 
-const readDone = () => attempt(() => [...JSON.parse(read(BROWSER, DONE))]) ?? [] // null, or not ours
+const readDone = () => attempt(() => [...JSON.parse(stored(BROWSER, DONE))]) ?? [] // null, or not ours
 
 // A link with a key came in. The server has the key now; Back must not bring it to the address again.
 const cleanAddress = () => {
@@ -62,36 +47,37 @@ const cleanAddress = () => {
   history.replaceState(history.state, "", location.pathname + query + location.hash)
 }
 
-const startOver = (state) => {
-  state.hasLeft = true
-  for (const name of [DRAFT, KEYS, DONE, PREDICTIONS]) for (const place of [TAB, BROWSER]) remove(place, name)
+const startOver = () => {
+  window.hasForgotten = true
+  for (const name of [DRAFT, KEYS, DONE, PREDICTIONS, GAMES]) for (const place of [TAB, BROWSER]) remove(place, name)
   location.replace(location.pathname)
 }
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const box = root.querySelector("i")
-  const state = (box.state ??= { kept: new Set(), hasLeft: false })
-  if (state.hasLeft) return
-  window.onstorage = ({ key, newValue }) => key === KEYS && newValue === null && startOver(state) // in another tab
-  if (data.forget) return startOver(state)
+  const state = (box.state ??= { kept: new Set() })
+  if (window.hasForgotten) return
+  window.onstorage = ({ key, newValue }) => key === KEYS && newValue === null && startOver() // in another tab
+  if (data.forget) return startOver()
   cleanAddress()
-  const keep = data.keep.filter(([run]) => !state.kept.has(run)) // once, so that another tab can drop it
-  if (keep.length || data.drop.length) changeKeys(keep, data.drop)
-  for (const [run] of keep) state.kept.add(run)
-  if (data.done.length) write(BROWSER, DONE, JSON.stringify([...new Set([...readDone(), ...data.done])].slice(0, MAX_DONE)))
+  const added = data.keep.filter(([run]) => !state.kept.has(run)) // once, so that another tab can drop it
+  if (added.length || data.drop.length) changeKeys(added, data.drop)
+  for (const [run] of added) state.kept.add(run)
+  if (data.done.length) store(BROWSER, DONE, JSON.stringify([...new Set([...readDone(), ...data.done])].slice(0, MAX_DONE)))
   if (data.predictions.length) {
     const all = new Map([...readPairs(PREDICTIONS), ...data.predictions])
-    write(BROWSER, PREDICTIONS, JSON.stringify([...all].slice(-MAX_PREDICTIONS)))
+    store(BROWSER, PREDICTIONS, JSON.stringify([...all].slice(-MAX_PREDICTIONS)))
   }
   if (data.asked === null) {
-    write(TAB, DRAFT, data.draft)
-    write(BROWSER, DRAFT, data.draft)
+    keep(DRAFT, data.draft)
   } else if (state.asked !== data.asked) {
-    const mine = read(TAB, DRAFT)
-    const draft = mine ?? read(BROWSER, DRAFT)
+    const mine = stored(TAB, DRAFT)
+    const draft = kept(DRAFT)
+    const games = kept(GAMES)
     const keys = [...readPairs(KEYS)].slice(-MAX_KEYS)
     const predictions = [...readPairs(PREDICTIONS)]
-    setTriggerValue("told", { keys, draft, mine: mine !== null, done: readDone(), predictions, refused: isRefused() })
+    const refused = isRefused()
+    setTriggerValue("told", { keys, draft, mine: mine !== null, games, done: readDone(), predictions, refused })
   }
   state.asked = data.asked
 }

@@ -13,7 +13,7 @@ KEY = "storage"
 _IN_ADDRESS = ("key", "also")
 """The owner's key in a link from the command line; addresses of earlier versions also had those of other runs."""
 
-_storage = declare(KEY, "<i></i>")
+_storage = declare(KEY, "<i></i>", shared=("keeping",))
 
 
 def storage(
@@ -60,8 +60,8 @@ def without_key(address: Mapping[str, str]) -> dict[str, str]:
 
 def told() -> Mapping[str, Any] | None:
     """What the browser has just answered: `keys` (pairs), `draft`, `mine` (whether this same tab kept the draft),
-    `done` (ids of cards), `predictions` (pairs) and `refused` (whether the browser keeps nothing). None without an
-    answer.
+    `games` (what `guess` let it keep), `done` (ids of cards), `predictions` (pairs) and `refused` (whether the browser
+    keeps nothing). None without an answer.
 
     It is a trigger, so it arrives once and not with every click. Nothing in it is checked: anybody can send anything.
     """

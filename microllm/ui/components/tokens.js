@@ -1,5 +1,6 @@
 // Characters above their ids; or windows of inputs and targets, one row each, where pointing at a place shows what is
 // to be predicted from what. `data`: kind ("ids" or "batch"), and glyphs and ids, or rows (inputs, targets, inputs, ...).
+// Reports once for each batch that somebody `pointed` at it.
 
 const FIRST = 7 // the place that is shown before anybody points
 
@@ -27,9 +28,11 @@ class Batch {
     this.at = [0, FIRST]
   }
 
-  show(rows) {
+  show(rows, tell) {
+    this.tell = tell
     if (JSON.stringify(rows) === this.drawn) return
     this.drawn = JSON.stringify(rows)
+    this.isNew = true
     this.rows = rows
     this.at = [0, Math.min(FIRST, rows[0].length - 1)]
     this.cells = rows.map((row) => row.map((glyph) => cell(alone(glyph), "cell")))
@@ -64,6 +67,8 @@ class Batch {
   }
 
   #goTo(at) {
+    if (this.isNew) this.tell()
+    this.isNew = false
     if (String(at) === String(this.at)) return
     this.at = at
     this.#mark()
@@ -87,10 +92,10 @@ class Batch {
   }
 }
 
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".tokens")
   const [shown] = data
   root.classList.toggle("batch", shown.kind === "batch")
   if (shown.kind === "ids") showIds(root.querySelector(".rows"), shown)
-  else (root.batch ??= new Batch(root)).show(shown.rows)
+  else (root.batch ??= new Batch(root)).show(shown.rows, () => setTriggerValue("pointed", true))
 }

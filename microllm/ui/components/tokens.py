@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import declare
 
 HTML = """<div class="tokens"><div class="rows"></div><p class="words" role="status"></p></div>"""
@@ -14,9 +16,10 @@ def ids(glyphs: list[str], numbers: list[int]) -> None:
     _tokens(key="token-ids", data=[{"kind": "ids", "glyphs": glyphs, "ids": numbers}])  # in a list: see loss_plot
 
 
-def batch(rows: list[list[str]]) -> None:
+def batch(rows: list[list[str]], pointed: Callable[[], None]) -> None:
     """Windows of text, one glyph per character: the inputs of the first, its targets, the inputs of the second, ...
 
-    Pointing at a place shows from which characters which one is to be predicted.
+    Pointing at a place shows from which characters which one is to be predicted. `pointed` is called when a person
+    points at a batch for the first time.
     """
-    _tokens(key="token-batch", data=[{"kind": "batch", "rows": rows}])
+    _tokens(key="token-batch", data=[{"kind": "batch", "rows": rows}], on_pointed_change=pointed)

@@ -10,7 +10,6 @@ import streamlit as st
 from ...plots import film_data
 from ...runs import gallery
 from ..components.film import film
-from ..glossary import TERMS
 from ..state import path
 from ..state.session import session
 from ..words import duration, literal
@@ -40,12 +39,7 @@ def first_paint() -> None:
 
 
 def sections() -> str:
-    """The sections of the page Learn, and how far one is on the path. Returns the chosen section.
-
-    An address with a term opens the glossary, once.
-    """
-    if (asked := st.query_params.get("term")) in TERMS and asked != session().asked_term:
-        session().asked_term, session().lesson, session().is_in_glossary = asked, None, True
+    """The sections of the page Learn, and how far one is on the path. Returns the chosen section."""
     others = {GLOSSARY: session().is_in_glossary, TWINS: session().is_with_twins}
     shown = PATH if session().lesson else next(filter(others.get, others), WATCH)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="learn-row"):
@@ -62,24 +56,8 @@ def sections() -> str:
             args=(shown,),
         )
         if session().browser_keeps is not None:  # before that it is not known
-            _progress()
+            st.markdown(f"**{len(session().done_cards)} of {len(path.CARDS)}** cards done", width="content")
     return shown
-
-
-def _progress() -> None:
-    done = session().done_cards
-    st.markdown(f"**{len(done)} of {len(path.CARDS)}** done", width="content")
-    following = path.next_card(done, session().lesson)
-    if following and following != session().lesson:
-        title = path.CARDS[following].title
-        st.button(
-            f"Next: {title}",
-            key="path-next",
-            type="tertiary",
-            icon=":material/arrow_forward:",
-            on_click=open_card,
-            args=(following,),
-        )
 
 
 def open_card(card: str) -> None:
@@ -88,12 +66,13 @@ def open_card(card: str) -> None:
 
 
 def _follow() -> None:
-    session().lesson = path.next_card(session().done_cards) or next(iter(path.CARDS))
+    session().lesson = path.first_open(session().done_cards) or next(iter(path.CARDS))
 
 
 def _choose(shown: str) -> None:
     section = st.session_state[f"learn-{shown}"]
-    session().lesson, session().is_in_glossary = None, section == GLOSSARY
+    session().lesson = session().asked_term = None
+    session().is_in_glossary = section == GLOSSARY
     session().is_with_twins = section == TWINS
     if section == PATH:
         _follow()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -17,6 +16,8 @@ from ...model import MicroLLM
 from ...tokenizer import visible, visible_alone
 from ..components.guess import guess
 from ..glossary import term
+from ..state import games
+from ..state.games import Play
 from ..state.session import session
 from ..state.view import View
 from ..words import isolated, literal, percent
@@ -29,19 +30,6 @@ _TICK_SECONDS = 0.5
 _WAITING_TICK_SECONDS = 2.0
 _NAMES = {" ": "space", "\n": "line end", "\t": "tab"}
 _END = "You have seen all of this text."
-
-
-@dataclass(frozen=True)
-class _Play:
-    """A game on one text (as load_corpus takes it), what predicted at each of its turns, how many guesses were refused,
-    and why the last one was.
-    """
-
-    text: tuple[str, str | None]
-    game: Game
-    predictors: tuple[str, ...] = ()
-    refused: int = 0
-    notice: str = ""
 
 
 def guess_form(view: View) -> None:
@@ -76,7 +64,7 @@ def against_untrained(view: View) -> int:
     return len(game.turns)
 
 
-def _as_this_model(model: MicroLLM, play: _Play) -> tuple[int, float]:
+def _as_this_model(model: MicroLLM, play: Play) -> tuple[int, float]:
     """(how many guesses would be right, the sum of the chances of the right characters) at the places of a game."""
     corpus, size = load_corpus(*play.text), model.config.block_size
     right, chance = 0, 0.0
@@ -95,34 +83,39 @@ def _table(rows: list[tuple[str, int, float | None]], turns: int) -> str:
     return "\n".join(lines)
 
 
-def _play(view: View) -> _Play | None:
-    """Draw the game, after a guess that was just made; None if the text is not on this server."""
+def _play(view: View) -> Play | None:
+    """Draw the game, after a guess that was just made. None if the text is not on this server, and until the browser
+    has told the game that it kept.
+    """
+    if session().browser_keeps is None:
+        st.caption("Loading …")
+        return None
     try:
         text = view.run.text_and_vocab()
         corpus = load_corpus(*text)
     except TextProblem as problem:
         st.caption(literal(str(problem)))
         return None
-    play = session().plays.get(text) or _Play(text, Game(len(corpus.val), secrets.randbits(32)))
+    play = games.play_on(text, corpus)
     made, session().guessed = session().guessed, None
     if made and made[0] == play.game.at and play.game.place is not None:
         play = _answer(view, play, corpus, made[1])
-    session().plays[text] = play
+    games.keep(play)
     _draw(view, play, corpus)
     return play
 
 
-def _predict(view: View, corpus: Corpus, passage: torch.Tensor) -> tuple[str, torch.Tensor]:
-    """(what predicts, chances (V,)): the model at the displayed moment, or a counting table where there is no model."""
+def _predict(view: View, corpus: Corpus, passage: torch.Tensor) -> tuple[tuple[str, int], torch.Tensor]:
+    """(Play.predictor, chances (V,)): the model at the displayed moment or, where there is none, a counting table."""
     now = view.model(max_age=2.0, wait=0.2, whole=True)
     if now is None:
         n, chances = chances_of_tables(corpus.tables, passage)
-        return f"No model yet, so a {n}-character table", chances
+        return ("table", n), chances
     step, model = now
-    return f"The model at step {step:,}", chances_of_model(model, passage)
+    return ("model", step), chances_of_model(model, passage)
 
 
-def _answer(view: View, play: _Play, corpus: Corpus, typed: str) -> _Play:
+def _answer(view: View, play: Play, corpus: Corpus, typed: str) -> Play:
     character = letter_of(corpus.tokenizer, typed)
     if character is None:
         notice = f"{_named(typed)} does not occur in this text. Guess again."
@@ -130,10 +123,10 @@ def _answer(view: View, play: _Play, corpus: Corpus, typed: str) -> _Play:
     predictor, chances = _predict(view, corpus, corpus.val[play.game.passage])
     (yours,) = corpus.tokenizer.encode(character)
     game = play.game.answered(int(corpus.val[play.game.place]), yours, chances)
-    return replace(play, game=game, predictors=(*play.predictors, predictor), notice="")
+    return replace(play, game=game, predictor=predictor, notice="")
 
 
-def _draw(view: View, play: _Play, corpus: Corpus) -> None:
+def _draw(view: View, play: Play, corpus: Corpus) -> None:
     game, decode = play.game, corpus.tokenizer.decode
     context = view.info.model.block_size
     place = game.place
@@ -148,9 +141,10 @@ def _draw(view: View, play: _Play, corpus: Corpus) -> None:
             "options": _options(*play.text),
             "notice": play.notice,
             "refused": play.refused,
-            "last": _last(game.turns[-1], play.predictors[-1], corpus) if game.turns else None,
+            "last": _last(game.turns[-1], play.predictor, corpus) if game.turns else None,
             "score": _score(game),
             "over": place is None,
+            "kept": games.written(),
         },
         _remember,
     )
@@ -172,8 +166,8 @@ def _remember(turn: int, character: str) -> None:
     session().guessed = turn, character
 
 
-def _skip(play: _Play) -> None:
-    session().plays[play.text] = replace(play, game=play.game.next_passage(), notice="")
+def _skip(play: Play) -> None:
+    games.keep(replace(play, game=play.game.next_passage(), notice=""))
 
 
 def _forget(text: tuple[str, str | None]) -> None:
@@ -188,15 +182,17 @@ def _options(sha256: str, vocab: str | None) -> list[dict[str, str]]:
     return [{"character": c, "shown": visible_alone(c), "name": _named(c)} for c in characters]
 
 
-def _last(turn: Turn, predictor: str, corpus: Corpus) -> dict[str, Any]:
+def _last(turn: Turn, predictor: tuple[str, int], corpus: Corpus) -> dict[str, Any]:
     decode = corpus.tokenizer.decode
     tail = decode(corpus.val[max(0, turn.place - _TAIL_CHARACTERS) : turn.place])
     truth, yours, bet = (_named(decode([i])) for i in (turn.truth, turn.yours, turn.bet))
+    kind, size = predictor
+    who = f"The model at step {size:,}" if kind == "model" else f"No model yet, so a {size}-character table"
     guessed = f"guessed {bet} ({percent(turn.chance_of_bet)})"
     if turn.bet == turn.truth:
-        model = f"✓ {predictor} {guessed}: right."
+        model = f"✓ {who} {guessed}: right."
     else:
-        model = f"✗ {predictor} {guessed}; it gave {truth} {percent(turn.chance_of_truth)}."
+        model = f"✗ {who} {guessed}; it gave {truth} {percent(turn.chance_of_truth)}."
     return {
         "tail": [visible(c) for c in tail],
         "truth": visible_alone(decode([turn.truth])),

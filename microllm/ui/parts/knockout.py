@@ -20,7 +20,7 @@ def badge(view: View, *, is_whole: bool = False) -> None:
     """What is knocked out, and the button that restores it; `is_whole` on a page that shows the whole model."""
     run, out = literal(view.info.name), f"**~~{named(view.without)}~~**"
     if is_whole:
-        words = f"This page shows the whole **{run}**; the other pages show it without {out}"
+        words = f"This page shows the whole **{run}**; Attention, Inside and Generate show it without {out}"
     else:
         words = f"**{run}** without {out} ({_instead(view)})"
     st.markdown(words, width="content")

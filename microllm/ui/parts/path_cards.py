@@ -76,17 +76,29 @@ def _card(view: View, card_id: str) -> bool:
     is_done = card_id in session().done_cards
     with st.container(key="path-card", gap="small"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="path-title"):
-            st.markdown(f"**{card.title}**")
+            st.markdown(f"**{card.title}**", width="content")
             st.caption(f"Step {path.STEPS.index(card.step) + 1} of {len(path.STEPS)}: {card.step}")
-            _step_to("Previous", path.neighbor(card_id, -1), ":material/arrow_back:")
-            _step_to("Next", path.neighbor(card_id, 1), ":material/arrow_forward:", is_primary=is_done)
         st.markdown(card.text)
-        mark = ":green[:material/check_circle:] **Done:**" if is_done else ":material/footprint: **Your task:**"
-        st.markdown(f"{mark} {card.task}")
+        _task_and_ways(card_id, is_done)
         body = _BODIES.get(card_id)
         has_done = body(view) if body else _way_to(view, card, is_done)
         _code(card_id)
     return has_done
+
+
+def _task_and_ways(card_id: str, is_done: bool) -> None:
+    """What to do, or that it is done, and the ways to the cards before and after; from the last one, onward."""
+    following = path.card_after(card_id, session().done_cards)
+    is_end = following is None and is_done
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small", key="path-task-row"):
+        st.markdown(path_task.words(card_id, is_done) + (_END if is_end else ""))
+        _step_to("Previous", path.card_before(card_id), ":material/arrow_back:")
+        _step_to("Next", following, ":material/arrow_forward:", is_primary=is_done)
+        if is_end and st.button("Experiments", key="path-end", icon=":material/science:", type="primary"):
+            st.switch_page("pages/experiments.py", query_params=st.query_params.to_dict())
+
+
+_END = f" All {len(path.CARDS)} cards are done. Experiments are questions that you answer by training."
 
 
 def _step_to(label: str, card: str | None, icon: str, is_primary: bool = False) -> None:
@@ -200,7 +212,7 @@ def _batch(_: View) -> bool:
     draws = session().draws.get("batch", 0)
     inputs, targets = corpus.get_batch("train", _BATCH_ROWS, width, torch.Generator().manual_seed(draws))
     rows = [row for pair in zip(inputs, targets, strict=True) for row in pair]
-    batch([[visible(character) for character in corpus.tokenizer.decode(row)] for row in rows])
+    batch([[visible(character) for character in corpus.tokenizer.decode(row)] for row in rows], _pointed)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Draw another", key="path-batch", icon=":material/casino:", on_click=_draw, args=("batch",))
         st.caption(
@@ -208,7 +220,12 @@ def _batch(_: View) -> bool:
             f"{model.block_size} at each step (batch_size, block_size).",
             width="content",
         )
-    return draws > 0
+    return session().has_pointed
+
+
+def _pointed() -> None:
+    """The person has pointed at a character of the batch; it counts for one that was drawn."""
+    session().has_pointed |= session().draws.get("batch", 0) > 0
 
 
 def _model(_: View) -> bool:

@@ -63,10 +63,9 @@ def _task(view: View, page: str, was_done: bool) -> None:
     if is_done and not was_done:
         st.rerun()  # the whole page: the browser keeps it, and nothing needs to tick
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="path-task-row"):
-        mark = ":green[:material/check_circle:] **Done:**" if is_done else ":material/footprint: **Your task:**"
         outline = "" if is_done else _outline(card.controls)
         # one element: a style of its own would leave a gap; both strings are our own
-        st.markdown(f"{mark} {card.task}{outline}", width="content", unsafe_allow_html=True)
+        st.markdown(f"{words(lesson, is_done)}{outline}", width="content", unsafe_allow_html=True)
         kind = "primary" if is_done else "secondary"
         if st.button("Back to the path", key="path-back", icon=":material/arrow_back:", type=kind):
             st.switch_page("pages/learn.py", query_params=st.query_params.to_dict())
@@ -75,6 +74,15 @@ def _task(view: View, page: str, was_done: bool) -> None:
             st.rerun()
 
 
+def words(card: str, is_done: bool) -> str:
+    """What a card asks for, or that it is done, as Markdown."""
+    if is_done:
+        return f":green[:material/check_circle:] **Done.** {path.CARDS[card].done}"
+    return f":material/footprint: **Your task:** {path.CARDS[card].task}"
+
+
 def _outline(controls: tuple[str, ...]) -> str:
+    """A style that outlines controls and, while they are in a closed sidebar, the button that opens it."""
     places = ", ".join(f".st-key-{key}" for key in controls)
-    return f"<style>:is({places}) {{outline: 2px solid var(--path-outline); outline-offset: 4px}}</style>"
+    opener = f"body:has([data-testid=stSidebar][aria-expanded=false] :is({places})) [data-testid=stExpandSidebarButton]"
+    return f"<style>:is({places}), {opener} {{outline: 2px solid var(--path-outline); outline-offset: 4px}}</style>"

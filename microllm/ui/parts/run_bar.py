@@ -24,6 +24,8 @@ from . import path_task, runs_menu
 from .live import live
 from .share import share
 
+_NOTE_ICONS = {"link": ":material/link_off:", "draft": ":material/history:"}
+
 
 def show(page: str, pace: float) -> None:
     """Show the run bar, and above the page what is wrong with the link or the saved draft.
@@ -31,8 +33,9 @@ def show(page: str, pace: float) -> None:
     While a run trains, the bar is drawn again every `pace` seconds.
     """
     window()  # from now on the window counts as open, and its memory is freed when it closes
-    draft_problem = browser_storage.receive()
-    link_problem, start_problem = navigation.follow_link(), take_problem()
+    browser_storage.receive()
+    navigation.follow_link(page)
+    start_problem = take_problem()
     view = look()
     path_task.notice(view, page)
     layout = _layout(view)
@@ -43,10 +46,8 @@ def show(page: str, pace: float) -> None:
         live(lambda now: _tick(now, layout, start_problem), pace, key="run-bar", when=is_alive)
         browser_storage.send()
         close_on_a_phone_after(f"{page} {shown_id()}")
-    if draft_problem:
-        st.warning(literal(draft_problem), icon=":material/history:")
-    if link_problem:
-        st.warning(literal(link_problem), icon=":material/link_off:")
+    for about, problems in session().notes.items():
+        _note(about, " ".join(problems))
     if session().browser_keeps is False:
         st.warning(
             "Your browser does not let this page store anything, so only this tab can control the runs that you start: "
@@ -56,6 +57,21 @@ def show(page: str, pace: float) -> None:
     if home_is_temporary():
         st.warning(
             f"Runs are saved only temporarily, in {literal(str(home()))}, because MICROLLM_HOME is not writable."
+        )
+
+
+def _note(about: str, problems: str) -> None:
+    """What was wrong with the link or the saved draft. The person can dismiss it."""
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small", key=f"note-{about}"):
+        st.warning(literal(problems), icon=_NOTE_ICONS[about])
+        st.button(
+            "Dismiss",
+            key=f"dismiss-{about}",
+            icon=":material/close:",
+            type="tertiary",
+            help="Dismiss",
+            on_click=session().notes.pop,
+            args=(about, None),
         )
 
 

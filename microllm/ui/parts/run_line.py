@@ -23,8 +23,7 @@ def run_line(view: View, *, is_whole: bool = False) -> None:
     `is_whole` on a page that shows the whole model in any case. Not for a part that ticks.
     """
     if view.without:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run-line"):
-            knockout.badge(view, is_whole=is_whole)
+        knocked_out(view, is_whole=is_whole)
         return
     if view.is_from_gallery:
         gallery_note(view.info.name, view.info.text.name, PRESETS[view.info.preset].title)
@@ -42,6 +41,13 @@ def run_line(view: View, *, is_whole: bool = False) -> None:
         )
         if ownership.knows_parent() and _exists(parent.id):
             st.button(f"Open {name}", key="parent", on_click=navigation.show, args=(parent.id,), type="tertiary")
+
+
+def knocked_out(view: View, *, is_whole: bool = False) -> None:
+    """Which parts of the displayed model are knocked out, if any; `is_whole` as in `run_line`."""
+    if view.without:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run-line"):
+            knockout.badge(view, is_whole=is_whole)
 
 
 def _settings(info: RunInfo) -> str:

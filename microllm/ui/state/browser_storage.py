@@ -1,5 +1,5 @@
 """What a person's own browser keeps for them: the owner keys of their runs, the draft of their next run, which cards of
-the path they have finished, and what they predicted in experiments without a run of their own.
+the path they have finished, what they predicted in experiments without a run of their own, and their guessing games.
 
 The address never holds a key, so it can be copied. The whole way of a key:
 
@@ -23,24 +23,27 @@ import secrets
 import streamlit as st
 
 from ..components.storage import storage, told, without_key
-from . import experiments, navigation, ownership, path, saved_draft
+from . import experiments, games, ownership, path, saved_draft
 from .session import session
 
 
-def receive() -> str | None:
-    """Take what the browser holds, once per session. Sentences about what of the saved draft was lost."""
+def receive() -> None:
+    """Take what the browser holds, once per session. What of the saved draft was lost is noted."""
     window = session()
     if window.arrived is None:
         window.arrived = without_key(st.query_params.to_dict())
     if window.browser_keeps is not None or (answer := told()) is None:
-        return None
+        return
     window.browser_keeps = answer.get("refused") is not True
     window.done_cards |= path.read_done(answer.get("done"))
     window.predictions = experiments.read_predictions(answer.get("predictions")) | window.predictions
+    window.kept_games = games.read(answer.get("games"))
     newest = ownership.take_keys(answer.get("keys"))
     if newest and window.run_id is None and saved_draft.is_bare(window.arrived):
-        navigation.show(newest)
-    return saved_draft.restore(answer.get("draft"), answer.get("mine") is True)
+        window.run_id = newest  # `navigation.follow_link` comes next, and completes the address
+        window.met_runs.add(newest)
+    if problem := saved_draft.restore(answer.get("draft"), answer.get("mine") is True):
+        window.notes["draft"] = [problem]
 
 
 def send() -> None:

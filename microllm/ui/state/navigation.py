@@ -10,6 +10,7 @@ import streamlit as st
 from ...insight.knockout import Part, parts_of
 from ...runs.info import RunProblem
 from ..components.storage import has_key, without_key
+from ..glossary import TERMS
 from ..server import opened
 from . import draft, link, ownership
 from .path import CARDS
@@ -18,7 +19,8 @@ from .view import is_gone, job, run, sentence_written
 from .view import run_id as shown_id
 from .window import window
 
-_VIEW_PARAMETERS = ("run", "step", "without", "replaced_by", "sentence", "lesson")
+_ON_LEARN = ("lesson", "term")
+_VIEW_PARAMETERS = ("run", "step", "without", "replaced_by", "sentence", *_ON_LEARN)
 _MAX_OTHER_RUNS = 6
 
 
@@ -36,6 +38,7 @@ def _show(new_id: str) -> None:
     opened(new_id)
     session().met_runs.add(new_id)
     session().run_id, session().moment = new_id, None
+    session().notes.pop("link", None)
 
 
 def forget() -> None:
@@ -46,18 +49,17 @@ def forget() -> None:
     _write_link()
 
 
-def follow_link() -> str | None:
-    """Make the link and the session agree: the link has priority, and what it lacks is added.
+def follow_link(page: str) -> None:
+    """Make the link to a page and the session agree: the link has priority, and what it lacks is added.
 
-    Its settings and its sentence are followed once, so that later changes by the user stay. Returns sentences about bad
-    values.
+    Its settings and its sentence are followed once, so that later changes by the user stay. What is wrong with it is
+    noted, until the window shows another run or the person dismisses it.
     """
     given = without_key(st.query_params.to_dict())
-    problems = session().link_problems + _take_keys(session().link_with_key or st.query_params.to_dict())
+    problems = _take_keys(session().link_with_key or st.query_params.to_dict())
     session().link_with_key = session().link_with_key and {}
     problems += _follow(given)
-    if given.get("lesson") != (session().written or {}).get("lesson") and given.get("lesson") in CARDS:
-        session().lesson = given["lesson"]  # of a reload, or the browser's back button
+    _follow_on_learn(page, given)
     settings = {name: value for name, value in given.items() if name not in _VIEW_PARAMETERS}
     if settings != session().followed:
         session().followed = settings
@@ -78,9 +80,22 @@ def follow_link() -> str | None:
                 window().hold(training)
     ownership.hold_abandoned()
     _write_link()
-    problems = list(dict.fromkeys(problems))
-    session().link_problems = problems if session().browser_keeps is None else []
-    return " ".join(problems) or None
+    if problems:
+        session().notes["link"] = list(dict.fromkeys([*session().notes.get("link", ()), *problems]))
+
+
+def _follow_on_learn(page: str, given: Mapping[str, str]) -> None:
+    """Open the card of the path, or the term of the glossary, that a reload or the browser's back button asks for. A
+    term stays in the address while the page Learn shows it.
+    """
+    written = session().written or {}
+    lesson, term = (given.get(name) if given.get(name) != written.get(name) else None for name in _ON_LEARN)
+    if lesson in CARDS:
+        session().lesson = lesson
+    if page != "learn":
+        session().asked_term = None
+    elif term in TERMS:
+        session().asked_term, session().lesson, session().is_in_glossary = term, None, True
 
 
 def _take_keys(given: Mapping[str, str]) -> list[str]:
@@ -117,7 +132,7 @@ def _follow_step(step: str | None) -> list[str]:
     session().moment = nearest = min(snapshots, key=lambda snapshot: abs(snapshot - int(step)))
     if nearest == int(step):
         return []
-    return [f"There is no snapshot of step {int(step):,}. Showing the nearest, step {nearest:,}."]
+    return [f"There is no snapshot of step {int(step):,}. The nearest is that of step {nearest:,}."]
 
 
 def _follow_without(given: Mapping[str, str]) -> list[str]:
@@ -149,7 +164,7 @@ def _write_link() -> None:
         return
     moment = session().moment if shown and session().moment in run().list_snapshots() else None
     values = {"run": shown, "step": moment, "without": None, "replaced_by": None}
-    values |= {"sentence": sentence_written(), "lesson": session().lesson}
+    values |= {"sentence": sentence_written(), "lesson": session().lesson, "term": session().asked_term}
     if shown and session().without and (without := _known_parts(session().without)):
         values["without"] = " ".join(without)
         values["replaced_by"] = "zero" if session().replaced_by == "zero" else None
@@ -165,7 +180,7 @@ def _write_link() -> None:
 
 
 def _place(values: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if name not in ("sentence", "lesson")}
+    return {name: value for name, value in values.items() if name not in ("sentence", *_ON_LEARN)}
 
 
 def choose_moment(step: int | None) -> None:

@@ -27,6 +27,8 @@ class Card:
     """What it is about, in two sentences."""
     task: str
     """What to do, in one sentence."""
+    done: str
+    """That it was done, in one sentence."""
     page: str | None = None
     """The page on which it is done; None for Learn itself."""
     controls: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ CARDS = {
         "A language model learns from text alone, such as a novel. The first 90 % of it are for training, and the last "
         "10 % are held out to test what was learned.",
         "Look at another passage, or choose another text.",
+        "You have looked at another passage or text.",
     ),
     "tokens": Card(
         "Tokens",
@@ -49,13 +52,15 @@ CARDS = {
         "Each different character gets an id: its place in the vocabulary of the text. The model sees only these ids, "
         "and they turn back into exactly the same characters.",
         "Type a sentence of your own.",
+        "You have turned a sentence of your own into ids.",
     ),
     "batch": Card(
         "Batches",
         "Draw a batch",
         "The model trains on random windows of the text, many at once. The target of each character is the one after "
         "it, so the targets are the same window, one place later.",
-        "Draw another batch, and point at a character to see what is to be predicted from what.",
+        "Draw another batch. Then point at a character in it, to see what is to be predicted from what.",
+        "You have drawn a batch and seen what is to be predicted from what.",
     ),
     "model": Card(
         "Model",
@@ -63,12 +68,14 @@ CARDS = {
         "The model is a Transformer: an embedding of each character, layers of attention and feed-forward networks, "
         "and a score for each possible next character. Four numbers set its size.",
         "Move a slider, and see which parts grow.",
+        "You have changed the size of the model.",
     ),
     "step": Card(
         "Training",
         "Take one training step",
         "The loss says how wrong the predictions are. One step changes every weight a little so that the loss falls.",
         "Play the five stages of a step, then take it.",
+        "You have taken a training step.",
     ),
     "train": Card(
         "Training",
@@ -76,6 +83,7 @@ CARDS = {
         "Each step predicts a batch, measures the loss, and changes every weight a little so that the loss falls. "
         "A few hundred steps, which take seconds, are enough to see words appear.",
         "Press Start, and wait until the loss on held-out text has been measured.",
+        "You have started a run, and its loss on held-out text has been measured.",
         page="train",
         controls=("start", "bar-start"),
     ),
@@ -83,8 +91,9 @@ CARDS = {
         "Result",
         "Let it write",
         "The model gives each possible next character a probability. One is drawn, appended, and the model is asked "
-        "again, character after character.",
-        "Press Generate, and look at the alternatives that the model had.",
+        "again. The alternatives to each character are shown too: any of them can be chosen instead.",
+        "Press Generate.",
+        "You have let the model write.",
         page="generate",
         controls=("generate",),
         prepare={"view": "Write"},
@@ -95,13 +104,15 @@ CARDS = {
         "The loss measures how surprised the model is by the next character of text that it has not seen. How well do "
         "you predict the same text, and how well does the model do it before and after training?",
         "Guess five characters.",
+        "You have guessed five characters.",
     ),
     "head": Card(
         "Result",
         "Find a head",
-        "Each attention head looks back at earlier characters for something else. What a head does is measured, and "
-        "written below its picture.",
+        "Each attention head looks back at earlier characters for something else. What it attends to is measured: the "
+        "menu above the pictures sorts all heads by it.",
         "Find a head that attends to the character two back, and choose it.",
+        "You have found a head that attends to the character two back.",
         page="attention",
         controls=("attention-heads", "heads-order"),
     ),
@@ -110,7 +121,8 @@ CARDS = {
         "Look inside",
         "Between your sentence and the next character there are only matrices of numbers. The page Inside shows each "
         "of them, with its formula and the code that computes it.",
-        "Open any part of the model, or press →.",
+        "Click any part of the picture, or the button →.",
+        "You have opened a part of the model.",
         page="inside",
         controls=("inside-parts",),
         prepare={"inside-mode": "Parts"},
@@ -120,6 +132,7 @@ CARDS = {
         "Switch a head off",
         "What is a part of the model good for? Switch it off, and see how the loss and what the model writes change.",
         "Switch off a head or a feed-forward network in the map.",
+        "You have switched off a part of the model.",
         page="inside",
         controls=("knockout-map",),
         prepare={"inside-mode": "Knock-out"},
@@ -136,18 +149,23 @@ def read_done(told: Any) -> set[str]:
     return {card for card in told if isinstance(card, str) and card in CARDS} if isinstance(told, list) else set()
 
 
-def next_card(done: Collection[str], after: str | None = None) -> str | None:
-    """The first card that is not done, after this one or, if none is left there, from the start; None if all are."""
-    order = list(CARDS)
-    start = order.index(after) + 1 if after in CARDS else 0
-    return next((card for card in order[start:] + order[:start] if card not in done), None)
+def first_open(done: Collection[str]) -> str | None:
+    """The first card that is not done; None if all are."""
+    return next((card for card in CARDS if card not in done), None)
 
 
-def neighbor(card: str, by: int) -> str | None:
-    """The card so many places later (before, if negative); None beyond the ends."""
+def card_before(card: str) -> str | None:
+    """The card before this one; None before the first."""
     order = list(CARDS)
-    place = order.index(card) + by
-    return order[place] if 0 <= place < len(order) else None
+    place = order.index(card)
+    return order[place - 1] if place else None
+
+
+def card_after(card: str, done: Collection[str]) -> str | None:
+    """The card after this one or, after the last, another one that is not done; None if there is none."""
+    order = list(CARDS)
+    rest = order[order.index(card) + 1 :] or [other for other in order[:-1] if other not in done]
+    return next(iter(rest), None)
 
 
 @dataclass(frozen=True)

@@ -71,13 +71,15 @@ class Session:
     is_with_twins: bool = False
     """True while the page Learn shows twins."""
     asked_term: str | None = None
-    """The term of the glossary that an address asked for last."""
+    """The term of the glossary that the address asks for; None once the person has left the glossary."""
     done_cards: set[str] = field(default_factory=set)
     """The ids of the cards that this person has finished. The browser keeps them."""
     first_shown: dict[str, Any] = field(default_factory=dict)
     """By card: the values of its controls when they were shown first."""
     draws: dict[str, int] = field(default_factory=dict)
     """By card: how often another passage or batch was drawn. It is the seed of the one on show."""
+    has_pointed: bool = False
+    """True once the person has pointed at a character of a batch that they have drawn."""
 
     # the browser, see browser_storage.py
     browser_keeps: bool | None = None
@@ -90,8 +92,8 @@ class Session:
     """The query parameters with which the window was opened, without a key."""
     link_with_key: dict[str, str] | None = None
     """The query parameters of a link with a key, whose address the browser cleaned before any page; {} once taken."""
-    link_problems: list[str] = field(default_factory=list)
-    """What was wrong with the link, until the browser has answered: its answer draws the page again."""
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    """Sentences about what was wrong with the "link" and with the saved "draft", until the person dismisses them."""
     followed: dict[str, str] | None = None
     """The query parameters about the next run that were last applied."""
     written: dict[str, str] | None = None
@@ -161,7 +163,9 @@ class Session:
 
     # the guessing game
     plays: dict[Any, Any] = field(default_factory=dict)
-    """The game on each text that was played on."""
+    """The game on each text that was played on, see games.py."""
+    kept_games: dict[Any, Any] = field(default_factory=dict)
+    """By text: the games that the browser kept and that have not gone on in this window, unchecked."""
     guessed: tuple[int, str] | None = None
     """(turn, character) of a guess that was just made."""
     has_waited: bool = False
