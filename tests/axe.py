@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
@@ -9,9 +10,9 @@ from driving import settle, until
 from playwright.sync_api import Page
 
 NOT_OURS = {
-    # st.code lets the keyboard focus the box around what scrolls. Browsers let it focus what scrolls too, without a
-    # tabindex, which is what axe and Streamlit would need.
-    "scrollable-region-focusable": "[data-testid=stCode] pre",
+    # The keyboard reaches what scrolls in st.code and st.text, as it does all that scrolls in Chromium and Firefox. For
+    # other browsers Streamlit would have to give it a tabindex.
+    "scrollable-region-focusable": "[data-testid=stCode] pre, [data-testid=stText]",
     # st.file_uploader names a section and says that it has no meaning. Streamlit would have to leave the role out.
     "presentation-role-conflict": "[data-testid=stFileUploaderDropzone]",
     # st.popover and tooltips are drawn outside the landmarks of the page. Streamlit would have to give them one.
@@ -35,6 +36,7 @@ async ([options, notOurs]) => {
 """
 _COLORS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 _BACKGROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(14, 17, 23)"}  # .streamlit/config.toml
+_FADING_SECONDS = 5.0  # after which what axe finds is no color that fades, and no component that is not drawn yet
 _BACKGROUND = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
 
 
@@ -48,10 +50,12 @@ def faults(page: Page, where: str) -> list[str]:
     other = "light" if page.evaluate(_BACKGROUND) == _BACKGROUNDS["dark"] else "dark"
     page.emulate_media(color_scheme=other)
     until(page, lambda: page.evaluate(_BACKGROUND) == _BACKGROUNDS[other], f"the {other} page")
-    page.wait_for_timeout(200)  # colors fade
     settle(page)
     return found + _faults(page, _COLORS, f"{where}, {other}")
 
 
 def _faults(page: Page, options: dict[str, Any], where: str) -> list[str]:
-    return [f"{where}: {fault}" for fault in page.evaluate(_RUN, [options, NOT_OURS])]
+    deadline = time.monotonic() + _FADING_SECONDS
+    while (found := page.evaluate(_RUN, [options, NOT_OURS])) and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+    return [f"{where}: {fault}" for fault in found]

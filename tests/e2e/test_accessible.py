@@ -1,7 +1,5 @@
 """axe finds nothing of ours in anything that a person can open, light and dark. (Other states: test_every_state.py.)"""
 
-import re
-
 import pytest
 from axe import faults
 from driving import at, button, finished_run, press, press_start, settle, until, visit
@@ -50,8 +48,6 @@ def test_learn(page, server):
     for card in CARDS:
         press(page, f"path-card-{card}")
         expect(at(page, "path-title")).to_contain_text(CARDS[card].title)
-        if card == "step":
-            expect(page.locator(".play")).to_have_text(re.compile("."))  # it is drawn
         settle(page)
         found += faults(page, f"card {card}")
     assert not found, "\n".join(found)
@@ -136,3 +132,35 @@ def test_experiments_also_on_a_phone(page, server):
     page.wait_for_timeout(250)  # for the new layout
     found += faults(page, "a card on a phone")
     assert not found, "\n".join(found)
+
+
+# The element with the keyboard focus: whether it was met before, and what the header or the run bar hides of it.
+FOCUS = """() => {
+    let one = document.activeElement
+    while (one.shadowRoot?.activeElement) one = one.shadowRoot.activeElement
+    if (one === document.body) return null
+    const met = (window.met ??= new Set()), isNew = !met.has(one)
+    met.add(one)
+    const isBetween = document.activeElement.closest("[data-testid=stMainBlockContainer]")
+    const [top, bottom] = ["stHeader", "stBottom"].map((id) => document.querySelector(`[data-testid=${id}]`))
+    const box = one.getBoundingClientRect()
+    const free = [top.getBoundingClientRect().bottom, bottom.getBoundingClientRect().top]
+    const fits = box.height < free[1] - free[0]
+    const isHidden = isBetween && fits && (box.top < free[0] || box.bottom > free[1])
+    return { name: (one.ariaLabel ?? one.innerText ?? one.tagName).slice(0, 40), isNew, isHidden }
+}"""
+
+
+def test_the_tab_key_goes_through_a_page_and_nothing_that_it_reaches_is_under_the_header_or_the_run_bar(page, server):
+    for address in (f"learn?{SHIPPED}&term=loss", f"train?{SHIPPED}"):
+        visit(page, f"{server.url}/{address}")
+        for key in ("Tab", "Shift+Tab"):
+            page.evaluate("window.met = null")
+            reached = []
+            while True:
+                page.keyboard.press(key)
+                if (focus := page.evaluate(FOCUS)) is None:
+                    break
+                assert focus["isNew"] and not focus["isHidden"], (address, key, focus)
+                reached.append(focus["name"])
+            assert len(reached) > 30, reached

@@ -374,9 +374,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     isList: open.columns === "id",
     followed: place - from,
   })
-  const canvas = find(".matrix canvas")
-  canvas.setAttribute("role", "img")
-  canvas.ariaLabel = `${open.title}: ${height} rows, ${width} columns. Arrow keys move from value to value.`
+  find(".matrix").ariaLabel = `${open.title}: ${height} rows, ${width} columns. Arrow keys move from value to value.`
 
   const legend = [kind, digits(largest), green.key, data.causal, open.name].join(" ")
   if (state.legend !== legend) {
