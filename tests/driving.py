@@ -426,28 +426,6 @@ def contrast(texts: Locator) -> float:
     return texts.evaluate_all(_CONTRAST)
 
 
-_NAMELESS = """() => {
-    const found = []
-    const pictures = "[role=img], [role=graphics-document], [role=graphics-symbol], canvas"
-    const walk = (root) => {
-        for (const one of root.querySelectorAll(pictures)) {
-            const isSeen = one.getClientRects().length && !one.closest("[aria-hidden=true]")
-            const isPart = one.tagName === "CANVAS" && one.closest("[role=img], [role=radio], [role=option]")
-            const name = one.getAttribute("aria-label") || one.querySelector(":scope > title")?.textContent
-            if (isSeen && !isPart && !name?.trim()) found.push(one.outerHTML.slice(0, 120))
-        }
-        for (const one of root.querySelectorAll("*")) if (one.shadowRoot) walk(one.shadowRoot)
-    }
-    walk(document)
-    return found
-}"""
-
-
-def nameless_pictures(page: Page) -> list[str]:
-    """The pictures, and parts of them that a screen reader visits, that have no name (axe calls it svg-img-alt)."""
-    return page.evaluate(_NAMELESS)
-
-
 # ---- one of our components alone, without a server
 
 _MOUNT = """

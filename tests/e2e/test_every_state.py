@@ -1,4 +1,4 @@
-"""Every state at two widths: nothing complains or sticks out, every control has a name, all text is legible.
+"""Every state at two widths: nothing complains or sticks out, all text is legible, and axe finds nothing on a phone.
 
 States that only the run bar shows (paused, waiting, failed) are checked on one page.
 
@@ -11,11 +11,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from axe import faults
 from driving import (
     Server,
     at,
     finished_run,
-    nameless_pictures,
     press,
     press_start,
     run_id,
@@ -31,19 +31,6 @@ pytestmark = pytest.mark.timeout(300)
 PAGES = ("train", "attention", "generate", "inside")
 WIDTHS = ((1280, 800), (390, 844))
 STATES = ("no run", "training", "paused", "waiting", "finished", "failed", "past")
-NAMED = {
-    "button",
-    "textbox",
-    "slider",
-    "combobox",
-    "checkbox",
-    "radio",
-    "switch",
-    "link",
-    "spinbutton",
-    "searchbox",
-    "tab",
-}
 
 # Text that is smaller than 12 pixels, also in our own components and in figures.
 _SMALL = """() => {
@@ -105,16 +92,6 @@ def go_into(state, server, page, new_page) -> str:
     return page.evaluate("location.search")
 
 
-def unnamed(page) -> list[str]:
-    """The controls for which a screen reader has no name."""
-    devtools = page.context.new_cdp_session(page)
-    nodes = devtools.send("Accessibility.getFullAXTree")["nodes"]
-    devtools.detach()
-    controls = [node for node in nodes if not node["ignored"] and node["role"]["value"] in NAMED]
-    assert controls
-    return [it["role"]["value"] for it in controls if not it["name"]["value"].strip()]
-
-
 def photograph(page, name: str) -> None:
     """Keep pictures, where the environment names a folder."""
     if folder := os.environ.get("MICROLLM_PICTURES"):
@@ -141,10 +118,9 @@ def test_every_page_is_in_order(state, crowded, new_page):
             settle(page)
             where = f"{address}, {state}, {width} pixels"
             assert page.evaluate("document.scrollingElement.scrollWidth") <= width, where
-            assert not unnamed(page), where
-            assert not (pictures := nameless_pictures(page)), (where, pictures)
             assert not (small := page.evaluate(_SMALL)), (where, small)
             photograph(page, f"{state}-{address}-{width}".replace(" ", "-"))
+        assert not (found := faults(page, f"{address}, {state}")), "\n".join(found)
         assert "exception" not in page.locator("[data-testid=stMain]").inner_text().lower()
         assert not page.locator("[data-testid=stException]").count()
     assert not page.errors

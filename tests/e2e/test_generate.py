@@ -8,7 +8,6 @@ from driving import (
     button,
     finished_run,
     mount,
-    nameless_pictures,
     press,
     press_start,
     settle,
@@ -130,7 +129,6 @@ def test_one_click_tells_why_a_character_is_there_beside_the_text(page, server):
     assert bars(page).count() == 0
     for part in (page.locator(".letters code"), page.locator(".letters .counts"), page.locator(".letters .layers")):
         expect(part).to_be_in_viewport()
-    assert not nameless_pictures(page)
     before = title(page)
     characters(page).nth(31).click()
     until(page, lambda: title(page) != before, "another character's")

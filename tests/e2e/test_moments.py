@@ -4,7 +4,7 @@ import base64
 
 import numpy
 import pytest
-from driving import at, contrast, finished_run, mount, nameless_pictures, settle, until, visit
+from driving import at, contrast, finished_run, mount, settle, until, visit
 from playwright.sync_api import Page, expect
 from test_one_window import covered
 
@@ -65,7 +65,6 @@ def test_the_map_of_characters_is_read_with_a_pointer_and_with_keys_and_moves_th
     assert a[0] < capital[0] == space[0] < b[0] and capital[1] < a[1] == b[1] < space[1]
     assert b[0] - a[0] == pytest.approx(space[1] - capital[1], abs=1)  # one scale: distances are true
     assert "60\u00a0%" in page.locator(".title").first.text_content()
-    assert not nameless_pictures(page)
 
     box = page.locator("svg").bounding_box()
     page.mouse.move(box["x"] + a[0] + 5, box["y"] + a[1] + 5)
@@ -164,7 +163,7 @@ def test_the_film_of_a_head_plays_through_the_snapshots_and_each_cell_can_be_rea
     page.keyboard.press("ArrowRight")
     page.mouse.move(box["x"] + page.evaluate(CELL, [3, 0])["x"], box["y"] + cell["y"])
     assert "“d” (4)" in page.locator(".words").inner_text() and "50\u00a0%" in page.locator(".words").inner_text()
-    assert not nameless_pictures(page) and not page.errors
+    assert not page.errors
 
     page.emulate_media(reduced_motion="reduce")
     mount(page, play, film())

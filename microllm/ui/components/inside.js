@@ -121,7 +121,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     name.append(element("span", "", row.label), element("small", "", row.size ?? ""))
     if (row.opens) label.append(name)
     const cells = element("div", "cells")
-    cells.setAttribute("role", "presentation")
+    cells.setAttribute("role", row.kind === "heads" ? "gridcell" : "presentation")
     cells.append(...cellsOf(row))
     line.append(label, cells)
     return line
@@ -136,7 +136,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     root.style.setProperty("--characters", N)
     root.style.setProperty("--heads", data.heads)
     rebuild(board, data.rows.map(lineOf))
-    state.lines = [...board.children].map((line) => ({ line, cells: [...line.querySelectorAll("[role=gridcell]")] }))
+    state.lines = [...board.children].map((line) => ({ line, cells: [...line.querySelectorAll("span[role=gridcell]")] }))
     state.lines[0].cells[place].tabIndex = 0
     picture.scrollTop = scrollTop
     picture.scrollLeft = isOther ? place * CELL - picture.clientWidth / 2 : scrollLeft
@@ -374,9 +374,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     isList: open.columns === "id",
     followed: place - from,
   })
-  const canvas = find(".matrix canvas")
-  canvas.setAttribute("role", "img")
-  canvas.ariaLabel = `${open.title}: ${height} rows, ${width} columns. Arrow keys move from value to value.`
+  find(".matrix").ariaLabel = `${open.title}: ${height} rows, ${width} columns. Arrow keys move from value to value.`
 
   const legend = [kind, digits(largest), green.key, data.causal, open.name].join(" ")
   if (state.legend !== legend) {

@@ -33,8 +33,8 @@ HTML = f"""
     <div class="tabs" role="group" aria-label="The steps of this part"></div>
     <p class="formula"></p>
     <p class="sentence"></p>
-    <div class="matrix" tabindex="0">
-      <canvas></canvas><i class="walked"></i><i class="row"></i><i class="column"></i>
+    <div class="matrix" tabindex="0" role="group">
+      <canvas aria-hidden="true"></canvas><i class="walked"></i><i class="row"></i><i class="column"></i>
     </div>
     <p class="axes"></p>
     <div class="legend" aria-hidden="true"></div>

@@ -26,8 +26,6 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     const given = document.createElement("span")
     given.className = "given"
     text.append(given)
-    text.tabIndex = 0
-    text.setAttribute("role", "listbox")
     box.append(title, text)
     const sample = { box, title, text, given, spans: [], characters: [], tints: "", at: -1 }
     text.onclick = (event) => {
@@ -86,7 +84,10 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     const isOther = (character, i) => i < characters.length && character !== characters[i]
     const firstOther = sample.shownGiven === given ? sample.characters.findIndex(isOther) : 0
     sample.title.textContent = title
-    sample.text.setAttribute("aria-label", `${title || "Text"}: arrow keys move between characters`)
+    const isEmpty = !characters.length // then there is only a prompt, and nothing to choose
+    sample.text.tabIndex = isEmpty ? -1 : 0
+    sample.text.setAttribute("role", isEmpty ? "group" : "listbox")
+    sample.text.setAttribute("aria-label", `${title || "Text"}${isEmpty ? "" : ": arrow keys move between characters"}`)
     if (sample.shownGiven !== given) showGiven(sample.given, (sample.shownGiven = given))
     const added = document.createDocumentFragment()
     characters.forEach((character, i) => {

@@ -77,7 +77,7 @@ def _differences(view: View) -> str:
         "Read in training": f"{read:,} characters, {read / view.info.text.characters:.1f} times its text",
         "Operations of training": _power_of_ten(operations),
     }
-    rows = [f"| | {literal(view.info.name)} | GPT-2 small (2019) | Llama 3.1 405B (2024) |", "|---|---|---|---|"]
+    rows = [f"| Model | {literal(view.info.name)} | GPT-2 small (2019) | Llama 3.1 405B (2024) |", "|---|---|---|---|"]
     rows += [f"| {name} | {ours[name]} | {_GPT2[name]} | {_LLAMA[name]} |" for name in ours]
     times = operations and _power_of_ten(_LLAMA_OPERATIONS / operations)
     ratio = f"Llama's training took {times} times as many operations. " if times else ""

@@ -76,7 +76,7 @@ def _as_this_model(model: MicroLLM, play: Play) -> tuple[int, float]:
 
 
 def _table(rows: list[tuple[str, int, float | None]], turns: int) -> str:
-    lines = ["| | right | probability of the right character, on average |", "|---|---|---|"]
+    lines = ["| who guesses | right | probability of the right character, on average |", "|---|---|---|"]
     for name, right, chance in rows:
         mean = percent(chance / turns) if chance is not None and turns else "–"
         lines.append(f"| {name} | {right} of {turns} | {mean} |")
