@@ -205,7 +205,7 @@ def test_a_forged_answer_of_the_browsers_storage_opens_no_run_and_costs_little(s
         {"keys": [[f"{number:016x}", "x"] for number in range(10_000)], "draft": "&" * 5_000_000},
         {"keys": [[private, "x" * 5_000_000]], "draft": f"run={private}&text=own", "mine": True},
         {"keys": [[private]] * 10_000, "draft": ["x"] * 10_000, "done": [["text"], "x" * 100_000] * 10, "refused": 5},
-        {"predictions": [["a-head-is-born", "x" * 100_000], [[], {}], 5] * 10_000},
+        {"predictions": [["a-head-is-born", "x" * 100_000], *([[], {}], 5) * 10_000]},
     ]
 
     async def attack() -> None:
