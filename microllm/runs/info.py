@@ -178,7 +178,7 @@ class RunInfo:
 
     @property
     def is_private(self) -> bool:
-        """True if it learned a person's own text or words, here or before it was forked: the app hides it from others."""
+        """True if it learned a person's own text or words, also before it was forked: the app hides it from others."""
         return self.text.is_own or self.edit is not None or self.has_private_parent
 
     @property

@@ -110,7 +110,7 @@ def who_sees_own_texts() -> str:
 
 
 def knows_parent() -> bool:
-    """True when this window may reveal the id of the run from which the displayed one was forked, or whose twin it is."""
+    """True when this window may reveal the id of the run whose fork or twin the displayed one is."""
     info = run().read_info()
     private = [info.parent if info.has_private_parent else None, info.twin if info.text.is_own else None]
     ids = [origin.id for origin in private if origin]
