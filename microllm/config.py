@@ -281,6 +281,7 @@ REFERENCE_NAMES = {
 """What the reference losses of a run are called: what counting reaches on its text, and the entropy if it is known."""
 
 _MAX_THREADS = 256
+_MAX_SILENCED_CHARACTERS = 2_000  # all heads of the largest model take 1,100
 _HEAD_NAME = re.compile(r"[1-9][0-9]?\.[1-9][0-9]?")
 
 LIVE = tuple(f.name for f in fields(TrainConfig) if f.metadata["live"])
@@ -388,7 +389,8 @@ def _silenced_beyond(model: ModelConfig) -> str:
 def _value_problem(knob: Field, value: Any) -> str | None:
     name, meta = knob.name, knob.metadata
     if name == "silenced":
-        is_a_list = isinstance(value, str) and all(map(_HEAD_NAME.fullmatch, value.split()))
+        is_short = isinstance(value, str) and len(value) <= _MAX_SILENCED_CHARACTERS
+        is_a_list = is_short and all(map(_HEAD_NAME.fullmatch, value.split()))
         return None if is_a_list else f"{name} is {_shown(value)}: write heads as in 2.3, with spaces between them."
     if choices := meta["choices"]:
         is_one = type(value) is type(choices[0]) and value in choices  # so that 1 is not taken for True

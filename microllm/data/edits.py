@@ -24,8 +24,12 @@ MAX_WORDS_CHARACTERS = 300
 
 MAX_TIMES = 1_000
 
+MAX_CHARACTERS = 5_000_000
+"""The length of a text that can be edited: in one without spaces or sentences an edit takes a second per million."""
+
 _MAX_SHARE = 0.1  # of the training part that sentences may take up
 _MIN_CHAPTER_CHARACTERS = 300  # shorter ones are lines of a table of contents
+_MAX_CHAPTERS = 2_000  # in a menu
 _TENTHS = 10
 _READ_CHARACTERS = 2_000_000  # for suggestions
 _SHORTEST, _LONGEST = 40, 90  # of a suggested sentence
@@ -37,7 +41,8 @@ _HEADING = regex.compile(
     r"^[^\S\n]*((?:chapter|chapitre|kapitel|capítulo|capitolo|глава)[^\S\n]+(?:\d{1,4}|[ivxlcdm]{1,15})\b)[^\n]{0,60}$",
     regex.MULTILINE | regex.IGNORECASE,
 )
-_SENTENCE_START = regex.compile(r"""(?:(?<!\b(?:Mrs?|Dr|St|Rev|Esq))[.!?]["'”’»_)]*\s+|\n\s*\n\s*|\A)(?=\S)""")
+# a run of empty lines matches as a whole, also at the end, or each of its line ends would read all of it again
+_SENTENCE_START = regex.compile(r"""(?<!\b(?:Mrs?|Dr|St|Rev|Esq))[.!?]["'”’»_)]*\s+(?=\S)|\n[^\S\n]*+\n\s*+|\A(?=\S)""")
 _PART_OF_WORD = r"[\p{L}\p{M}\p{N}]"
 _WORD_START = regex.compile(r"(?:\s|\A)(?=\S)")
 
@@ -75,8 +80,13 @@ class Chapter:
 
 def edited(text: str, edit: Edit) -> str:
     """The text with the edit, as long as before. Raises TextProblem as `changes` does."""
+    return changed(text, changes(text, edit))
+
+
+def changed(text: str, by: list[Change]) -> str:
+    """The text after some changes, which are in its order."""
     parts, at = [], 0
-    for change in changes(text, edit):
+    for change in by:
         parts += [text[at : change.begin], change.new]
         at = change.end
     return "".join([*parts, text[at:]])
@@ -87,14 +97,28 @@ def changes(text: str, edit: Edit) -> list[Change]:
 
     Raises TextProblem for an edit that is not possible in this text.
     """
+    if found := problem(edit) or too_long(len(text)):
+        raise TextProblem(found)
+    return KINDS[edit.kind].find(text[: split_at(len(text))], text, edit)
+
+
+def problem(edit: Edit) -> str:
+    """A sentence that says why there is no such edit of any text; "" if there is."""
     for words in edit.words:
         if not words.strip():
-            raise TextProblem("Write what to change: a field is empty.")
+            return "Write what to change: a field is empty."
         if len(words) > MAX_WORDS_CHARACTERS:
-            raise TextProblem(f"That is {len(words):,} characters long; the limit is {MAX_WORDS_CHARACTERS}.")
+            return f"That is {len(words):,} characters long; the limit is {MAX_WORDS_CHARACTERS}."
     if edit.kind not in KINDS or len(edit.words) != (2 if edit.kind == "rename" else 1):
-        raise TextProblem(f"There is no such edit: choose one of {', '.join(KINDS)}.")
-    return KINDS[edit.kind].find(text[: split_at(len(text))], text, edit)
+        return f"There is no such edit: choose one of {', '.join(KINDS)}."
+    return ""
+
+
+def too_long(characters: int) -> str:
+    """A sentence if a text of this length cannot be edited; "" if it can."""
+    if characters <= MAX_CHARACTERS:
+        return ""
+    return f"The text has {characters:,} characters; one of at most {MAX_CHARACTERS:,} can be edited for a twin."
 
 
 def label(edit: Edit, chapters: Sequence[Chapter] = ()) -> str:
@@ -124,7 +148,8 @@ def _renamed(train: str, text: str, edit: Edit) -> list[Change]:
     for match in _whole_word(old).finditer(train):
         is_as_given = match[0] == old
         other_case = new[0].upper() if match[0][0].isupper() else new[0].lower()
-        found.append(Change(match.start(), match.end(), new if is_as_given else other_case + new[1:]))
+        has_one = not is_as_given and len(other_case) == 1  # ß and İ become two characters
+        found.append(Change(match.start(), match.end(), other_case + new[1:] if has_one else new))
     _check_known("".join({change.new[0] for change in found}), text)
     if not found:
         raise TextProblem(f"“{old}” does not occur as a whole word in the part that the model trains on.")
@@ -148,7 +173,8 @@ def _check_known(words: str, text: str) -> None:
 
 
 def chapters(text: str) -> list[Chapter]:
-    """The chapters that lie in the training part as a whole, found by their headings; else ten parts of equal length.
+    """The chapters that lie in the training part as a whole, found by their headings; without any, or with more than
+    fit into a menu, ten parts of equal length.
 
     A heading is a line such as "Chapter 12" or "CHAPTER XII.".
     """
@@ -160,7 +186,7 @@ def chapters(text: str) -> list[Chapter]:
         for (begin, heading), end in zip(headings, ends, strict=False)
         if end - begin >= _MIN_CHAPTER_CHARACTERS
     ]
-    if len(found) > 1:
+    if 1 < len(found) <= _MAX_CHAPTERS:
         return found
     cuts = [len(train) * number // _TENTHS for number in range(_TENTHS + 1)]
     return [Chapter(f"Part {number} of {_TENTHS}", *cut) for number, cut in enumerate(pairwise(cuts), 1)]
@@ -210,8 +236,9 @@ def _spread(train: str, sentence: str, times: int, keep: tuple[int, int] = (0, 0
         )
     sentences = [match.end() for match in _SENTENCE_START.finditer(train)]
     words = [match.end() for match in _WORD_START.finditer(train)]
-    are_sentences, are_words = {*sentences, len(train)}, {*words, len(train)}
-    choices = [(sentences, are_sentences), (sentences, are_words), (words, are_words)]
+    for places in (sentences, words):
+        places.append(len(train))
+    choices = [(sentences, sentences), (sentences, words), (words, words)]
     cuts = [len(train) * number // times for number in range(times + 1)]
     found = []
     for low, high in pairwise(cuts):
@@ -219,7 +246,7 @@ def _spread(train: str, sentence: str, times: int, keep: tuple[int, int] = (0, 0
             begin
             for begins, ends in choices
             for begin in _between(begins, low, high - length)
-            if begin + length in ends and not (begin < keep[1] and keep[0] < begin + length)
+            if _between(ends, begin + length, begin + length) and not (begin < keep[1] and keep[0] < begin + length)
         )
         begin = next(fitting, low)
         found.append(Change(begin, begin + len(sentence), sentence))

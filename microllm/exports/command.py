@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -45,13 +47,17 @@ def export(options: argparse.Namespace) -> int:
     step = run.snapshot_called(options.step)
     _check_is_new(path, f"train.{kind.ending}" if kind.ending else "model")
     made = kind.make(run, step)
-    if isinstance(made, str):
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(made)
-    else:
-        path.mkdir()
-        for name, data in made.items():
-            (path / name).write_bytes(data)
+    with contextlib.ExitStack() as undo:  # half an export is none: the disk may be full
+        if isinstance(made, str):
+            with path.open("x", encoding="utf-8", newline="\n") as file:
+                undo.callback(path.unlink)
+                file.write(made)
+        else:
+            path.mkdir()
+            undo.callback(shutil.rmtree, path)
+            for name, data in made.items():
+                (path / name).write_bytes(data)
+        undo.pop_all()
     console.say(f"{path} is written. {origin(run, step).sentence}")
     return 0
 

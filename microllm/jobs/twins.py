@@ -100,7 +100,8 @@ def compare(original: Run, twin: Run, other: Run | None, work: Background) -> Co
     original.load_corpus()
     edit, tokenizer = twin.read_info().edit, original.tokenizer
     text = load_text(original.read_info().text.sha256)
-    new, changes = edits.edited(text, edit), edits.changes(text, edit)
+    changes = edits.changes(text, edit)
+    new = edits.changed(text, changes)
     models = [run.model_at(step) for run in runs]
 
     some, changed = _some(changes), sum(change.end - change.begin for change in changes)

@@ -43,12 +43,13 @@ def folder_bytes(run: Run) -> int:
 def folder_zip(run: Run, *, names_parent: bool = True) -> bytes:
     """The folder of a run with all snapshots, as a zip that another MicroLLM can open, without the owner's key hash.
 
-    Without `names_parent`, it also leaves out what gives access to the parent of a fork: its id, and the SHA-256 of a
-    person's own text. A run that is training can be packed as well.
+    Without `names_parent`, it also leaves out what gives access to the parent of a fork, or to the original of a twin:
+    its id, and the SHA-256 of a person's own text. A run that is training can be packed as well.
     """
     info = replace(run.read_info(), owner=None)
-    if info.parent and not names_parent:
-        info = replace(info, parent=_nameless(info.parent))
+    if not names_parent:
+        twin = info.twin and replace(info.twin, id="")
+        info = replace(info, parent=info.parent and _nameless(info.parent), twin=twin)
     file, sums = io.BytesIO(), {}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
 

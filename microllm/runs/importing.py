@@ -20,7 +20,7 @@ from typing import Any
 
 from ..config import problems
 from ..data.decode import TextProblem
-from ..data.texts import is_kept
+from ..data.texts import Text, is_kept
 from ..environment import runs_dir
 from ..storage import parsed
 from .catalog import free_name
@@ -36,6 +36,7 @@ MAX_ZIP_BYTES = 300 * 2**20
 
 _MAX_COMPRESSION, _SMALL_BYTES = 4, 2**16  # of snapshots: up to half of their weights may be zero
 _MAX_FILES = 1_000
+_MAX_TEXT_NAME = 1_000  # characters: the longest name of a file, and the words of an edit
 _MAX_ENTRIES = 5_000  # with folders, and with files that operating systems add
 _SNAPSHOT = re.compile(r"snapshots/step-(0|[1-9][0-9]{0,8})\.safetensors")
 _MAX_BYTES = {"run.json": MAX_JSON_BYTES, "vocab.json": MAX_JSON_BYTES}
@@ -157,11 +158,19 @@ def _info(files: dict[str, bytes], owner_key: str | None) -> RunInfo:
         id=secrets.token_hex(8),
         name=free_name(info.name[:60]),
         message=info.message[:500],
-        parent=info.parent and replace(info.parent, name=info.parent.name[:60]),
+        text=_short(info.text),
+        parent=info.parent
+        and replace(info.parent, name=info.parent.name[:60], text=info.parent.text and _short(info.parent.text)),
         twin=info.twin and replace(info.twin, name=info.twin.name[:60]),
         created=time.time(),
         owner=hash_key(owner_key) if owner_key else None,
     )
+
+
+def _short(text: Text) -> Text:
+    """The text without more of its name and its notice than a list of runs has room for."""
+    name, notice = text.name[:_MAX_TEXT_NAME], text.notice and text.notice[:_MAX_TEXT_NAME]
+    return replace(text, name=name, notice=notice)
 
 
 def _check_lines(name: str, files: dict[str, bytes], check: Callable[[dict[str, Any]], None]) -> list[int]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config import PRESETS, REFERENCE_NAMES, ModelConfig, TrainConfig, problems, threads_problem
+from ..data import edits
 from ..data.builtin import TRANSFORMS
-from ..data.edits import KINDS, MAX_TIMES, MAX_WORDS_CHARACTERS, Edit
+from ..data.edits import MAX_TIMES, Edit
 from ..data.texts import Text
 from ..tokenizer import MAX_CHARACTERS
 
@@ -28,6 +29,7 @@ _PARTS = {
 _MAX_COUNT = 10**9  # of steps or characters
 _MAX_FLOAT32 = 3.4028234663852886e38
 _KEY = re.compile("[a-z0-9][a-z0-9-]{0,39}")
+_VERSION = re.compile("[A-Za-z0-9.+_-]{1,60}")
 _MAX_TIME = 1e11  # seconds since 1970: the year 5138
 _ADJECTIVES = """
     amiable brave bright candid civil clever eager easy fond gentle glad grave happy keen kind lively merry modest
@@ -176,8 +178,8 @@ class RunInfo:
 
     @property
     def is_private(self) -> bool:
-        """True if it learned a person's own text, here or before it was forked: the app hides it from others."""
-        return self.text.is_own or self.has_private_parent
+        """True if it learned a person's own text or words, also before it was forked: the app hides it from others."""
+        return self.text.is_own or self.edit is not None or self.has_private_parent
 
     @property
     def has_private_parent(self) -> bool:
@@ -212,6 +214,8 @@ def _check_values(info: RunInfo) -> None:
         raise ValueError(f"preset is {info.preset[:20]!r}: there is no such preset.")
     if info.state not in STATES:
         raise ValueError(f"state is {info.state[:20]!r}: there is no such state.")
+    if not _VERSION.fullmatch(info.torch):
+        raise ValueError(f"torch is {info.torch[:20]!r}: it must be a version.")
     if problem := threads_problem(info.threads):
         raise ValueError(problem)
     if not 0 <= info.created < _MAX_TIME:
@@ -257,12 +261,14 @@ def _check_parent(parent: Parent) -> None:
 
 
 def _check_twin(twin: Twin) -> None:
-    edit = twin.edit
-    is_said = isinstance(twin.id, str) and isinstance(twin.name, str)
-    if not (is_said and (edit is None or (edit.kind in KINDS and is_count(edit.times) and edit.times <= MAX_TIMES))):
+    if not (isinstance(twin.id, str) and isinstance(twin.name, str) and isinstance(twin.edit, (Edit, type(None)))):
         raise TypeError("the description of its twin is not valid.")
-    if edit and not all(isinstance(words, str) and len(words) <= MAX_WORDS_CHARACTERS for words in edit.words):
+    if (edit := twin.edit) is None:
+        return
+    if not (all(isinstance(words, str) for words in edit.words) and is_count(edit.times) and edit.times <= MAX_TIMES):
         raise TypeError("the words of its edit are not valid.")
+    if problem := edits.problem(edit):
+        raise ValueError(problem)
 
 
 def _check_unicode(data: dict[str, Any]) -> None:

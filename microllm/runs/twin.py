@@ -60,7 +60,7 @@ def why_no_twin(original: Run) -> str:
         return f"{info.name} began with the weights of {info.parent.name}: choose a run that began at step 0."
     if original.history.read().changes():
         return f"A setting of {info.name} was changed while it trained, so a twin would not repeat it."
-    return ""
+    return edits.too_long(info.text.characters)
 
 
 def shared_windows(original: Run, other: Run) -> tuple[float, int | None]:

@@ -10,11 +10,13 @@ from play import KEY, click, complaints, keys, open_app, said
 
 from microllm.config import configs_from
 from microllm.data import texts
+from microllm.data.edits import Edit
 from microllm.runs import archive, catalog
 from microllm.runs.fork import fork
 from microllm.runs.importing import import_run
 from microllm.runs.info import RunInfo
 from microllm.runs.run import Run
+from microllm.runs.twin import twin
 from microllm.ui import server
 
 SECRET = "Nobody else may read what I wrote here about the neighbours. " * 40
@@ -188,6 +190,31 @@ def test_a_fork_of_a_public_run_names_its_parent_to_all():
     assert not child.read_info().is_private
     assert {parent.id, child.id} <= listed()
     assert "parent" in keys(open_app("train", run=child.id))
+
+
+# ---- a twin
+
+
+def test_a_twin_of_a_private_run_does_not_give_away_the_run_that_it_repeats(monkeypatch):
+    original, asked, pack = run_on(own()), [], archive.folder_zip
+    made = trained(twin(original, Edit("plant", ("may else",), 3), KEY))
+    monkeypatch.setattr(archive, "folder_zip", lambda run, names_parent: asked.append(names_parent) or b"zip")
+    for link in ({}, {"also": f"{original.id}.{KEY}"}):
+        click(open_app("train", run=made.id, **link), "take-away-button")
+        st.cache_resource.clear()  # all windows of these tests are one to Streamlit
+    assert asked == [False, True]
+    with zipfile.ZipFile(io.BytesIO(pack(made, names_parent=False))) as opened:
+        content = opened.read(f"{made.id}/run.json").decode()
+    assert original.id not in content
+    assert original.read_info().text.sha256 not in content
+
+
+def test_what_a_person_planted_in_a_public_text_is_listed_for_nobody_else():
+    original = run_on(public())
+    made = trained(twin(original, Edit("plant", ("the cat",), 3), KEY))
+    assert made.read_info().is_private and not original.read_info().is_private
+    assert made.id not in listed()
+    assert not trained(twin(original, None, KEY)).read_info().is_private
 
 
 # ---- the texts

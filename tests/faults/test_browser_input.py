@@ -116,6 +116,11 @@ _PLACES = [  # page, what is on it, what is unfolded there: key, value, and what
     ("attention", "sentence", []),
     ("inside", "inside-mode", []),
     ("inside", "inside-mode", [("inside-mode", "Training step", "training-step")]),
+    ("inside", "inside-mode", [("inside-mode", "Knock-out", "knockout-map")]),
+    ("inside", "inside-mode", [("inside-mode", "Characters", "character-map")]),
+    ("learn", "learn-row", [("learn-watch", "Glossary", "glossary-search")]),
+    ("learn", "learn-row", [("learn-glossary", "Twins", "twin-start")]),
+    ("learn", "learn-row", [("twin-kind", "Plant a sentence that is not true", "twin-start")]),
     ("generate", "generate", []),
     ("generate", "view", [("view", "Read", "reading-source"), ("reading-source", "Your text", "reading-own")]),
     ("experiments", "question-say-it-twice", [("question-say-it-twice", True, "prediction-say-it-twice")]),
@@ -170,6 +175,7 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
     } <= tried
     assert {"upload", "pasted", "import", "fork-start", "next-letter", "reading-own", "take-curves"} <= tried
     assert {"path-sentence", "prediction-say-it-twice"} <= tried
+    assert {"knockout-map", "character-map", "glossary-search", "twin-kind", "twin-start"} <= tried
     assert _SECRET[:20] not in server.log
 
 

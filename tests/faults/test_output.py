@@ -1,5 +1,6 @@
 """The command line where its output cannot be written, read or shown."""
 
+import argparse
 import contextlib
 import errno
 import fcntl
@@ -25,6 +26,7 @@ from microllm.__main__ import main
 from microllm.data.builtin import words_twice
 from microllm.data.texts import load_corpus
 from microllm.environment import texts_dir
+from microllm.exports.command import export
 from microllm.jobs.samples import prompt_for
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
@@ -473,3 +475,26 @@ def test_without_the_text_it_begins_with_a_letter_that_the_model_knows(run, caps
     load_corpus.cache_clear()
     assert main(["generate", f"--run={run.id}", "--length=5"]) == 0
     assert len(capsys.readouterr().out) == 1 + 5 + 1
+
+
+# ---- 72. half an export is none
+
+
+@pytest.mark.parametrize("kind", ["page", "folder"])
+def test_an_export_that_finds_no_room_halfway_leaves_nothing(kind, run, tmp_path):
+    path = tmp_path / "out"
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
+    code = f"{limit}; from microllm.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["export", f"--run={run.id}", f"--as={kind}", f"--out={path}"]
+    ended = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr.count("\n"), path.exists()) == (2, 1, False)
+
+
+def test_an_export_that_comes_second_leaves_the_first_as_it_is(run, tmp_path):
+    path = tmp_path / "out"
+    path.write_text("the first")
+    with pytest.raises(FileExistsError), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("microllm.exports.command._check_is_new", lambda *_: None)
+        options = argparse.Namespace(kind="script", out=path, run=run.id, step=None)
+        export(options)
+    assert path.read_text() == "the first"

@@ -8,15 +8,18 @@ import time
 import unicodedata
 
 import pytest
+import regex
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import patience
 
 from microllm import Corpus, MicroLLM, ModelConfig, Sampling, TrainConfig, Trainer, stream
 from microllm.__main__ import main
 from microllm.config import problems
-from microllm.data import files, texts
+from microllm.data import edits, files, texts
 from microllm.data.decode import ENCODINGS, TextProblem, encoding_called
+from microllm.data.edits import Edit
 from microllm.data.files import decode_text, read_text_file
 from microllm.runs import export
 from microllm.runs.catalog import all_runs
@@ -495,3 +498,40 @@ def test_an_encoding_that_there_is_not_or_that_does_not_fit_is_one_sentence(enco
     assert said.count("\n") == 1
     assert encoding in said
     assert all_runs() == []
+
+
+# ---- 71. an edit of any text takes seconds, and keeps its length
+
+
+@pytest.mark.parametrize("end", ["\n" * 200_000, "\n \t" * 70_000, " " * 200_000, '."' * 100_000, ". " * 100_000])
+def test_a_text_that_ends_in_blanks_or_marks_is_read_once(end):
+    text = "It was late. He said so. " * 20 + end
+    began = time.process_time()
+    edits.suggested_sentence(text)
+    edits.chapters(text)
+    assert len(edits.edited(text, Edit("plant", ("It was late.",), 100))) == len(text)
+    assert time.process_time() - began < patience(5.0)
+
+
+@given(st.text(st.sampled_from('ab. \n\t\x1f!"')))
+def test_a_sentence_begins_where_there_are_empty_lines_or_a_mark_before_it(text):
+    found = [match.end() for match in edits._SENTENCE_START.finditer(text)]
+    plain = regex.compile(r"""(?:[.!?]["]*\s+|\n\s*\n\s*|\A)(?=\S)""")
+    assert [place for place in found if place < len(text)] == [match.end() for match in plain.finditer(text)]
+
+
+def test_a_text_that_is_too_long_to_edit_is_refused_before_it_is_read(monkeypatch):
+    monkeypatch.setattr(edits, "MAX_CHARACTERS", 1_000)
+    with pytest.raises(TextProblem, match="1,001"):
+        edits.changes("a " * 500 + "a", Edit("rename", ("a", "b")))
+    assert "1,001" in edits.too_long(1_001) and not edits.too_long(1_000)
+
+
+def test_more_chapters_than_a_menu_holds_are_ten_parts():
+    assert len(edits.chapters(("Chapter 1\n" + "a" * 300 + "\n") * 2_500)) == 10
+
+
+@pytest.mark.parametrize(("old", "new"), [("Ada", "ßda"), ("ada", "İda"), ("Ada", "ŉda"), ("Ada", "ǰda")])
+def test_a_letter_whose_other_case_is_two_letters_stays_as_it_is(old, new):
+    text = f"ada Ada {new} " * 50
+    assert len(edits.edited(text, Edit("rename", (old, new)))) == len(text)

@@ -363,6 +363,27 @@ def test_a_config_out_of_range_is_refused_before_anything_is_allocated(name, val
                 "text": {"name": "x", "sha256": "../../x", "characters": 2_000},
             }
         },
+        *(
+            {"twin": {"id": "x", "name": "x", "edit": edit}}
+            for edit in (
+                {"kind": "rename", "words": ["a"]},
+                {"kind": "rename", "words": []},
+                {"kind": "plant", "words": []},
+                {"kind": "plant", "words": ["a", "b"]},
+                {"kind": "repeat", "words": [" "]},
+                {"kind": "repeat", "words": ["x" * 301]},
+                {"kind": "plant", "words": [5]},
+                {"kind": "plant", "words": ["a"], "times": 10**6},
+                {"kind": "best", "words": ["a"]},
+                {"kind": ["plant"], "words": ["a"]},
+                [],
+                0,
+            )
+        ),
+        {"twin": "x"},
+        {"twin": {"id": ["x"], "name": "x"}},
+        {"torch": "2.8\0"},
+        {"torch": "2.8\nimport os"},
         {"model": []},
         {"unknown": 1},
         {"experiment": "say-it-twice"},
@@ -442,6 +463,14 @@ def test_markup_in_a_name_is_kept_as_it_is_and_short(files):
     again = import_run(with_run_json(files, name=name, message=name * 10, parent=parent))
     assert again.read_info().name == again.read_info().parent.name == name[:60]
     assert again.read_info().message == (name * 10)[:500]
+
+
+def test_a_text_is_called_no_more_than_a_list_of_runs_has_room_for(files):
+    long = "x" * 30_000
+    text = json.loads(files["run.json"])["text"] | {"name": long, "notice": long}
+    parent = {"id": "x", "name": "x", "step": 1, "goes_on": False, "text": text}
+    info = import_run(with_run_json(files, text=text, parent=parent)).read_info()
+    assert all(len(said) == 1_000 for one in (info.text, info.old_text) for said in (one.name, one.notice))
 
 
 # ---- 47. limits before parsing

@@ -110,11 +110,11 @@ def who_sees_own_texts() -> str:
 
 
 def knows_parent() -> bool:
-    """True when this window may reveal the id of the run from which the displayed one was forked."""
+    """True when this window may reveal the id of the run whose fork or twin the displayed one is."""
     info = run().read_info()
-    if not (info.parent and info.has_private_parent):
-        return True
-    return lists_all_runs() or info.parent.id in session().met_runs or owns(info.parent.id)
+    private = [info.parent if info.has_private_parent else None, info.twin if info.text.is_own else None]
+    ids = [origin.id for origin in private if origin]
+    return lists_all_runs() or all(run_id in session().met_runs or owns(run_id) for run_id in ids)
 
 
 def owned_job() -> TrainingJob | None:

@@ -111,7 +111,8 @@ class Extent:
 def extent(sha256: str, edit: Edit) -> Extent:
     """How much an edit changes in a stored text. Raises TextProblem."""
     text = load_text(sha256)
-    found, new = edits.changes(text, edit), edits.edited(text, edit)
+    found = edits.changes(text, edit)
+    new = edits.changed(text, found)
     at = found[len(found) // 2].begin
     begin = max(0, at - _SHOWN_BEFORE)
     begin += after_a_cut_word(text[begin:at]) if begin else 0
