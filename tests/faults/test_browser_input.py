@@ -118,7 +118,7 @@ _PLACES = [  # page, what is on it, what is unfolded there: key, value, and what
     ("inside", "inside-mode", [("inside-mode", "Training step", "training-step")]),
     ("inside", "inside-mode", [("inside-mode", "Knock-out", "knockout-map")]),
     ("inside", "inside-mode", [("inside-mode", "Characters", "character-map")]),
-    ("learn", "learn-row", [("learn-watch", "Glossary", "glossary-search")]),
+    ("learn", "learn-row", [("learn-path", "Glossary", "glossary-search")]),
     ("learn", "learn-row", [("learn-glossary", "Twins", "twin-start")]),
     ("learn", "learn-row", [("twin-kind", "Plant a sentence that is not true", "twin-start")]),
     ("generate", "generate", []),
