@@ -152,7 +152,7 @@ def test_on_a_phone_nothing_overlaps_and_nothing_sticks_out(new_page, server):
     for address in ("train", "attention", "generate"):
         visit(page, f"{server.url}/{address}?run={run}")
         until(page, lambda: step(page) is not None, "a step in the run bar")
-        picture = {"train": CHART, "attention": ".main-svg", "generate": "[role=listbox]"}[address]
+        picture = {"train": CHART, "attention": ".main-svg", "generate": ".letters code"}[address]
         expect(page.locator(picture).first).to_be_visible()
         assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
         assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
