@@ -1,5 +1,7 @@
 """A newcomer comes through the front door and follows the path."""
 
+import re
+
 import pytest
 from driving import at, button, fill, mount, press, settle, until, visit
 from playwright.sync_api import expect
@@ -20,9 +22,7 @@ def progress(page) -> str:
 def test_a_newcomer_sees_the_film_follows_the_steps_and_finds_what_is_done_again(new_page, server):
     page = new_page(viewport={"width": 1280, "height": 800})
     visit(page, server.url)
-    sample = page.locator(".film .sample span")
-    noise = sample.inner_text()
-    until(page, lambda: sample.inner_text() != noise, "another sample")
+    expect(page.locator(".film button")).to_have_attribute("aria-label", re.compile("^Replay"))  # it has played
     press(page, "front-path")
     press(page, "path-passage")
     until(page, lambda: f"1 of {len(CARDS)}" in progress(page), "the first tick")
@@ -75,6 +75,14 @@ def test_on_a_phone_the_tick_and_the_way_on_stay_in_view(new_page, server):
     expect(button(page, "path-next-card")).to_be_in_viewport()
     button(page, "path-next-card").tap()
     expect(at(page, "path-sentence")).to_be_visible()
+
+    visit(page, f"{server.url}/learn?lesson=knockout")
+    button(page, "path-go").tap()
+    expect(at(page, "knockout-map")).to_be_attached()
+    opener = page.locator("[data-testid=stExpandSidebarButton]")  # what it asks for is in the closed sidebar
+    expect(opener).to_have_css("outline-style", "solid")
+    opener.tap()
+    expect(at(page, "knockout-map")).to_be_in_viewport()
     assert not page.errors
 
 

@@ -98,7 +98,7 @@ def _task_and_ways(card_id: str, is_done: bool) -> None:
             st.switch_page("pages/experiments.py", query_params=st.query_params.to_dict())
 
 
-_END = f" All {len(path.CARDS)} cards are done. Experiments are questions that you answer by training."
+_END = f" All {len(path.CARDS)} cards are done."
 
 
 def _step_to(label: str, card: str | None, icon: str, is_primary: bool = False) -> None:

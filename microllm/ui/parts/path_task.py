@@ -84,5 +84,5 @@ def words(card: str, is_done: bool) -> str:
 def _outline(controls: tuple[str, ...]) -> str:
     """A style that outlines controls and, while they are in a closed sidebar, the button that opens it."""
     places = ", ".join(f".st-key-{key}" for key in controls)
-    opener = f"body:has([data-testid=stSidebar][aria-expanded=false] :is({places})) [data-testid=stExpandSidebarButton]"
+    opener = f"body:has([data-collapsed=true] :is({places})) [data-testid=stExpandSidebarButton]"
     return f"<style>:is({places}), {opener} {{outline: 2px solid var(--path-outline); outline-offset: 4px}}</style>"
