@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..config import LIVE, TrainConfig
+from ..config import TrainConfig
 from ..data.builtin import BUILTIN_TEXTS
-from ..data.edits import label
+from ..data.edits import Edit
 from ..data.published import PUBLISHED_TEXTS
 from ..runs.export import is_pasted, sources
-from ..runs.history import replayed
-from ..runs.info import RunProblem
 from ..runs.run import Run
+from ..runs.weights import pack_tensors
+from .course import course
 from .origin import origin
 from .source import program
 
@@ -72,43 +73,63 @@ _ABOUT = {  # title: (what it is about, modules)
     "The text": (
         "The text is not in this file: it is read, made or downloaded, and prepared as it was for the run. Its SHA-256 "
         "shows whether it is the same.",
-        ("data.boilerplate", "data.builtin", "exports.programs.text"),
+        ("data.decode", "data.boilerplate", "data.builtin", "data.edits", "exports.programs.text"),
+    ),
+    "The first weights": (
+        "The run did not begin with random weights but with those of another run. They are read from a file in the "
+        "format safetensors: the length of its header, the header, and all numbers.",
+        ("exports.programs.weights",),
+    ),
+    "The run": (
+        "Read the text, train, and write a sample. Run it again: all is the same.",
+        ("exports.programs.train",),
     ),
 }
+
+
+class Weights(NamedTuple):
+    """The file of weights with which a fork begins: the step, the command that writes the file, and its SHA-256."""
+
+    step: int
+    command: str
+    sha256: str
+
+
+def first_weights(run: Run) -> Weights | None:
+    """The weights that a program needs to train as `run` did; None if it begins with random ones.
+
+    They are the first ones that a fork has itself: its parent may be deleted. Raises RunProblem as `course` does.
+    """
+    its = course(run)
+    if its.fork is None:
+        return None
+    is_named = its.fork.id == run.id or not run.read_info().has_private_parent  # else its id would give access to it
+    source, step = its.fork.id if is_named else "ID", its.fork.snapshot_called(its.first_step)
+    return Weights(
+        step,
+        f"python -m microllm export --run {source} --as folder --step {step} --out model",
+        hashlib.sha256(pack_tensors(its.fork.model_at(step).state_dict())).hexdigest(),
+    )
 
 
 def training_program(run: Run, step: int, roots: Iterable[str]) -> tuple[str, list[Section]]:
     """(the beginning of a program that trains as `run` did, its sections), with all that `roots` need.
 
     The beginning has the origin, the imports and the facts of the run. A last section "The run" has the code of
-    programs/train.py. Raises RunProblem for a fork and for a twin on an edited text.
+    programs/train.py. Raises RunProblem as `course` does.
     """
-    info = run.read_info()
-    if info.parent:
-        parent = info.parent
-        raise RunProblem(
-            f"{info.name} began with the weights of {parent.name} at step {parent.step:,}, which no script has: export "
-            f"{parent.name}."
-        )
-    if info.edit:
-        raise RunProblem(
-            f"{info.name} learned a text that was changed for it ({label(info.edit)}), which no script has: export "
-            f"{info.twin.name}."
-        )
-    changes = [
-        {name: value for name, value in change.items() if name in ("step", "max_steps", *LIVE)}
-        for change in run.history.changes()
-    ]
-    train = replayed(info.train, run.history.changes(), 0)
+    its, weights = course(run), first_weights(run)
+    is_foreign = its.edit or run.read_info().old_text
     facts = _facts_of_text(run) | {
-        "THREADS": info.threads,
-        "LIVE_CHANGES": [change for change in changes if change["step"] > 0],
+        "EDIT": asdict(its.edit) if its.edit else {},
+        "VOCAB": run.tokenizer.vocab if is_foreign else "",
+        "THREADS": run.read_info().threads,
+        "LIVE_CHANGES": its.changes,
+        "FIRST_STEP": its.first_step,
+        "WEIGHTS_COMMAND": weights.command if weights else "",
+        "WEIGHTS_SHA256": weights.sha256 if weights else "",
     }
-    about = _ABOUT | {"The run": ("Read the text, train, and write a sample. Run it again: all is the same.", _ENDS)}
-    return _sections(run, step, about, roots, train, facts)
-
-
-_ENDS = ("exports.programs.train",)
+    return _sections(run, step, _ABOUT, roots, its.train, facts, its.edit)
 
 
 def writing_program(run: Run, step: int) -> tuple[str, list[Section]]:
@@ -122,10 +143,16 @@ def writing_program(run: Run, step: int) -> tuple[str, list[Section]]:
 
 
 def _sections(
-    run: Run, step: int, about: dict[str, tuple[str, tuple[str, ...]]], roots: Iterable[str], train: TrainConfig, facts
+    run: Run,
+    step: int,
+    about: dict[str, tuple[str, tuple[str, ...]]],
+    roots: Iterable[str],
+    train: TrainConfig,
+    facts: dict[str, Any],
+    edit: Edit | None = None,
 ) -> tuple[str, list[Section]]:
     modules = [module for _, its in about.values() for module in its]
-    written = program(modules, roots, run.read_info().model, train, facts)
+    written = program(modules, roots, run.read_info().model, train, facts, {"edit": edit} if edit else {})
     found = [
         Section(title, sentences, "\n\n\n".join(filter(None, (written.code[module] for module in its))))
         for title, (sentences, its) in about.items()
