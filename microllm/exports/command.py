@@ -52,7 +52,7 @@ def export(options: argparse.Namespace) -> int:
         path.mkdir()
         for name, data in made.items():
             (path / name).write_bytes(data)
-    console.say(f"{path} is written. {origin(run, step).sentence}")
+    console.say(f"{path} is written. {origin(run, step).sentences()}")
     return 0
 
 

@@ -6,16 +6,14 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from .. import __version__
-from ..data.texts import Text
 from ..plots.palette import PALETTE
 from ..runs.run import Run
+from .origin import origin
 
 _FOLDER = Path(__file__).parent
 
@@ -64,28 +62,9 @@ def terms(rows: Sequence[tuple[str, str]]) -> str:
     return "".join(f"<dt>{escaped(term)}</dt><dd>{what}</dd>" for term, what in rows)
 
 
-def origin(run: Run, step: int) -> str:
-    """A sentence (HTML): which run, step, version and text a file came from.
-
-    The SHA-256 of the text that a private parent learned is left out, because it gives access to that text.
-    """
-    info = run.read_info()
-    name = named(info.name) + ("" if info.id == info.name else f" ({info.id})")
-    started = datetime.fromtimestamp(info.created, UTC)
-    texts = [f"Its text: {_text(info.text)}"]
-    if info.parent:
-        texts.append(f"It began with the weights of {named(info.parent.name)} at step {info.parent.step:,}")
-    if info.old_text:
-        texts[-1] += f", which had learned {_text(info.old_text, is_private=info.has_private_parent)}"
-    return (
-        f"From run {name}, started on {started:%Y-%m-%d}, at step {step:,}. {'. '.join(texts)}. No text that it "
-        f"learned is in this file. Made with MicroLLM {__version__}."
-    )
-
-
-def _text(text: Text, *, is_private: bool = False) -> str:
-    sha256 = "" if is_private else f", SHA-256 <code>{text.sha256}</code>"
-    return f"{named(text.name)}, {text.characters:,} characters{sha256}"
+def colophon(run: Run, step: int) -> str:
+    """Where a file comes from, as HTML."""
+    return origin(run, step).sentences(named, escaped)
 
 
 def _colors() -> str:

@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 from ..runs.run import Run
-from .program import first_weights, training_program
+from .program import training_program
 
 _ABOUT = """# A language model from scratch
 
 This notebook is a whole character-level Transformer: it reads a text, learns to predict the next character, and writes.
 Run the cells from top to bottom; it needs `torch` and, for the plot, `matplotlib`."""
 
-_CHOICES = """text_files = []  # such as ["my.txt"]; empty: the text of the run, if it can be made or downloaded
+_CHOICES = """text_files = []  # such as ["book.txt"]; empty: the text of the run, if it can be made or downloaded
 max_steps = last_step()  # fewer stop earlier; more need a larger TrainConfig.max_steps"""
 
 _WEIGHTS = """
@@ -48,11 +48,10 @@ plt.show()"""
 def notebook(run: Run, step: int) -> str:
     """The notebook as JSON, format 4.5. Raises RunProblem as `course` does."""
     roots, choices, start = ["new_trainer", "load_text", "write_sample", "last_step"], _CHOICES, _START
-    if weights := first_weights(run):
-        roots.append("load_weights")
-        choices += _WEIGHTS.format(command=weights.command)
+    beginning, sections, command = training_program(run, step, roots)
+    if command:
+        choices += _WEIGHTS.format(command=command)
         start += _START_WITH_WEIGHTS
-    beginning, sections = training_program(run, step, roots)
     cells = [("markdown", _ABOUT), ("code", beginning)]
     for number, section in enumerate(sections, 1):
         cells += [("markdown", f"## {number}. {section.title}\n\n{section.about}"), ("code", section.code)]

@@ -15,7 +15,7 @@ from ..runs.info import RunProblem
 from ..runs.run import Run
 from ..tokenizer import CharTokenizer, visible_alone
 from ..ui.words import choices
-from .document import data, document, escaped, named, origin, terms
+from .document import colophon, data, document, escaped, named, terms
 
 _ACTIVATIONS = ("relu", "relu2")  # that model.js knows
 
@@ -52,7 +52,7 @@ def page(run: Run, step: int) -> str:
         if info.model.causal
         else "This model has no causal mask: it sees later characters too.",
         example=escaped(json.dumps(prompt, ensure_ascii=False)),
-        origin=origin(run, step),
+        origin=colophon(run, step),
         data=data(about),
         weights=base64.b64encode(torch.cat(list(tensors.values())).numpy().astype("<f4").tobytes()).decode(),
     )

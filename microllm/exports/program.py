@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..config import TrainConfig
 from ..data.builtin import BUILTIN_TEXTS
@@ -16,7 +16,7 @@ from ..data.published import PUBLISHED_TEXTS
 from ..runs.export import is_pasted, sources
 from ..runs.run import Run
 from ..runs.weights import pack_tensors
-from .course import course
+from .course import Course, course
 from .origin import origin
 from .source import program
 
@@ -87,38 +87,15 @@ _ABOUT = {  # title: (what it is about, modules)
 }
 
 
-class Weights(NamedTuple):
-    """The file of weights with which a fork begins: the step, the command that writes the file, and its SHA-256."""
-
-    step: int
-    command: str
-    sha256: str
-
-
-def first_weights(run: Run) -> Weights | None:
-    """The weights that a program needs to train as `run` did; None if it begins with random ones.
-
-    They are the first ones that a fork has itself: its parent may be deleted. Raises RunProblem as `course` does.
-    """
-    its = course(run)
-    if its.fork is None:
-        return None
-    is_named = its.fork.id == run.id or not run.read_info().has_private_parent  # else its id would give access to it
-    source, step = its.fork.id if is_named else "ID", its.fork.snapshot_called(its.first_step)
-    return Weights(
-        step,
-        f"python -m microllm export --run {source} --as folder --step {step} --out model",
-        hashlib.sha256(pack_tensors(its.fork.model_at(step).state_dict())).hexdigest(),
-    )
-
-
-def training_program(run: Run, step: int, roots: Iterable[str]) -> tuple[str, list[Section]]:
-    """(the beginning of a program that trains as `run` did, its sections), with all that `roots` need.
+def training_program(run: Run, step: int, roots: list[str]) -> tuple[str, list[Section], str]:
+    """(the beginning of a program that trains as `run` did, its sections, the command that writes the file of weights
+    which the program needs; "" if it needs none), with all that `roots` need.
 
     The beginning has the origin, the imports and the facts of the run. A last section "The run" has the code of
-    programs/train.py. Raises RunProblem as `course` does.
+    programs/train.py. Raises RunProblem as `course` does, and weights.WeightsProblem.
     """
-    its, weights = course(run), first_weights(run)
+    its = course(run)
+    command, sha256 = _first_weights(run, its) if its.fork else ("", "")
     is_foreign = its.edit or run.read_info().old_text
     facts = _facts_of_text(run) | {
         "EDIT": asdict(its.edit) if its.edit else {},
@@ -126,10 +103,22 @@ def training_program(run: Run, step: int, roots: Iterable[str]) -> tuple[str, li
         "THREADS": run.read_info().threads,
         "LIVE_CHANGES": its.changes,
         "FIRST_STEP": its.first_step,
-        "WEIGHTS_COMMAND": weights.command if weights else "",
-        "WEIGHTS_SHA256": weights.sha256 if weights else "",
+        "WEIGHTS_COMMAND": command,
+        "WEIGHTS_SHA256": sha256,
     }
-    return _sections(run, step, _ABOUT, roots, its.train, facts, its.edit)
+    roots = [*roots, "load_weights"] if its.fork else roots
+    return *_sections(run, step, _ABOUT, roots, its.train, facts, its.edit), command
+
+
+def _first_weights(run: Run, its: Course) -> tuple[str, str]:
+    """(the command that writes the file of weights with which the course of a run begins, the SHA-256 of the file).
+
+    The weights are those that the fork has itself: its parent may be deleted, and may be another person's.
+    """
+    is_named = its.fork.id == run.id or not run.read_info().has_private_parent  # else the id would give access to it
+    fork, step = its.fork.id if is_named else "ID-OF-THE-FIRST-FORK", its.fork.snapshot_called(its.first_step)
+    sha256 = hashlib.sha256(pack_tensors(its.fork.model_at(step).state_dict())).hexdigest()
+    return f"python -m microllm export --run {fork} --as folder --step {step} --out model", sha256
 
 
 def writing_program(run: Run, step: int) -> tuple[str, list[Section]]:
@@ -157,7 +146,7 @@ def _sections(
         Section(title, sentences, "\n\n\n".join(filter(None, (written.code[module] for module in its))))
         for title, (sentences, its) in about.items()
     ]
-    beginning = f"{comment(origin(run, step).sentence)}\n\nfrom __future__ import annotations\n\n{written.imports}"
+    beginning = f"{comment(origin(run, step).sentences())}\n\nfrom __future__ import annotations\n\n{written.imports}"
     return beginning, [section for section in found if section.code]
 
 

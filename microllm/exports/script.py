@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..runs.run import Run
-from .program import Section, comment, first_weights, training_program
+from .program import Section, comment, training_program
 
 _ABOUT = (
     "A whole language model in one file: tokenizer, data, model, optimizer, training and writing, from the source of "
@@ -21,10 +21,10 @@ _HOW_TO_BEGIN = (
 
 def script(run: Run, step: int) -> str:
     """The source of `train.py`. Raises RunProblem as `course` does."""
-    beginning, sections = training_program(run, step, ["main"])
+    beginning, sections, command = training_program(run, step, ["main"])
     about = [_ABOUT, _HOW_TO_RUN.format(torch=run.read_info().torch.partition("+")[0])]
-    if weights := first_weights(run):
-        about.append(_HOW_TO_BEGIN.format(command=weights.command))
+    if command:
+        about.append(_HOW_TO_BEGIN.format(command=command))
     return as_file(about, beginning, sections)
 
 

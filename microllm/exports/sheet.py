@@ -13,7 +13,7 @@ from ..runs.export import caveats, command_line
 from ..runs.info import RunInfo
 from ..runs.run import Run
 from ..ui.words import choices
-from .document import document, escaped, origin
+from .document import colophon, document, escaped
 
 
 def sheet(run: Run, step: int) -> str:
@@ -22,6 +22,7 @@ def sheet(run: Run, step: int) -> str:
     Raises weights.WeightsProblem, and RunProblem.
     """
     info, history = run.read_info(), run.history.read()
+    names_parent = not info.has_private_parent
     count = parameter_count(info.model, run.tokenizer.vocab_size)
     question, prediction = _asked(info)
     return document(
@@ -38,9 +39,11 @@ def sheet(run: Run, step: int) -> str:
         sampling="From the same prompt and the same random seed, at temperature 0.8: only the model differs.",
         samples="".join(_sample(run, at) for at in _moments(run, step)),
         result=_result(run, step),
-        command=escaped(command_line(run, names_parent=not info.has_private_parent)),
-        caveats="".join(f'<p class="help">{escaped(sentence)}</p>' for sentence in caveats(run)),
-        origin=origin(run, step),
+        command=escaped(command_line(run, names_parent=names_parent)),
+        caveats="".join(
+            f'<p class="help">{escaped(sentence)}</p>' for sentence in caveats(run, names_parent=names_parent)
+        ),
+        origin=colophon(run, step),
     )
 
 

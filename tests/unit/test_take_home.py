@@ -189,12 +189,16 @@ def changed(run, **live):
     return run
 
 
-def weights_for(run, folder):
+def weights_for(run, folder, first_fork):
     """The file of weights that a script asks for, made with the command that it names; the script's flags."""
     (command,) = set(
-        re.findall(r"python -m microllm (export --run .+? --out model)", script(run, run.newest_snapshot()).replace("\n# ", " "))
+        re.findall(
+            r"python -m microllm (export --run .+? --out model)",
+            script(run, run.newest_snapshot()).replace("\n# ", " "),
+        )
     )
     out = folder / run.id
+    command = command.replace("ID-OF-THE-FIRST-FORK", first_fork.id)  # of which others must not know
     assert main([*command.split()[:-1], str(out)]) == 0
     return ["--weights", str(out / "model.safetensors")]
 
@@ -228,7 +232,7 @@ def test_the_script_of_a_fork_repeats_its_losses_from_its_first_step(tmp_path):
     texts_of = {"other text": "other.txt", "again": "other.txt"}
     flags = {name: ["--text", texts_of.get(name, "my.txt")] for name in with_weights | from_scratch}
     for name, child in with_weights.items():
-        flags[name] += weights_for(child, tmp_path)
+        flags[name] += weights_for(child, tmp_path, with_weights["other text"])
     check_losses(with_weights | from_scratch, flags, 50, tmp_path)
 
 
