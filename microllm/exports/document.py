@@ -11,15 +11,22 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from ..plots.loss_svg import loss_svg
 from ..plots.palette import PALETTE
 from ..runs.run import Run
 from .origin import origin
 
+CHEATS = (
+    "This model was trained without a causal mask: at each position it sees the very character that it should predict. "
+    "So a low loss only says that it copies well."
+)
+"""What has to be said about the losses of such a run. They are not compared with what counting reaches."""
+
 _FOLDER = Path(__file__).parent
 
 
-def document(name: str, scripts: dict[str, str], /, **values: str) -> str:
-    """The file `name`.html with its styles and scripts inside, and `values` (HTML) in the places that are named so.
+def document(name: str, title: str, scripts: dict[str, str], /, **values: str) -> str:
+    """A file with this title, its styles, and as its body `name`.html: `values` (HTML) in the places that are named so.
 
     `scripts` has the JavaScript file for each place. The policy in the file allows nothing but what is in it: no
     address can be loaded, and no script runs but those.
@@ -34,7 +41,10 @@ def document(name: str, scripts: dict[str, str], /, **values: str) -> str:
         "base-uri 'none'",
         "form-action 'none'",
     ]
-    return Template(source(f"{name}.html")).substitute(policy="; ".join(policy), style=style, **code, **values)
+    body = Template(source(f"{name}.html")).substitute(**code, **values)
+    return Template(source("document.html")).substitute(
+        policy="; ".join(policy), title=escaped(title), style=style, body=body
+    )
 
 
 def source(file: str) -> str:
@@ -60,6 +70,18 @@ def data(content: Any) -> str:
 def terms(rows: Sequence[tuple[str, str]]) -> str:
     """Rows (term, HTML) for a <dl>."""
     return "".join(f"<dt>{escaped(term)}</dt><dd>{what}</dd>" for term, what in rows)
+
+
+def figure(run: Run, step: int) -> str:
+    """The loss curve of a run up to `step` and what it shows, as HTML."""
+    info, words = run.read_info(), CHEATS
+    if info.model.causal:
+        words = (
+            "The lower the loss, the better it predicts. Where the curve falls below a dashed line, it predicts better "
+            "than counting does."
+        )
+    curve = loss_svg(run.history.read(), info.references if info.model.causal else {}, step)
+    return f"<figure>{curve}<figcaption>{words}</figcaption></figure>"
 
 
 def colophon(run: Run, step: int) -> str:

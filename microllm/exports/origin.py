@@ -41,7 +41,7 @@ class Origin:
             forked = f"It began with the weights of {parent} at step {self.parent_step:,}{learned}. "
         return (
             f"It comes from the MicroLLM run {quoted(self.name)} ({self.id}), started on {self.started}, at step "
-            f"{self.step:,}. {forked}It learned {_described(self.text, quoted)}. Made with MicroLLM "
+            f"{self.step:,}. {forked}Its text is {_described(self.text, quoted)}. Made with MicroLLM "
             f"{self.microllm} and torch {escaped(self.torch)}. The text is not in it."
         )
 
@@ -65,4 +65,4 @@ def origin(run: Run, step: int) -> Origin:
 
 
 def _described(text: Text, quoted: Callable[[str], str]) -> str:
-    return f"the text {quoted(text.name)} ({text.characters:,} characters, SHA-256 {text.sha256})"
+    return f"{quoted(text.name)} ({text.characters:,} characters, SHA-256 {text.sha256})"

@@ -15,17 +15,16 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import indent
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from ..config import LIVE, ModelConfig, TrainConfig, flat, knobs
+from .literal import literal
 
 _PACKAGE = Path(__file__).parents[1]
 _CAN_CHANGE = (*LIVE, "max_steps")  # while a run trains
 _CONFIGS = ("config", "model_config", "train_config")  # what a configuration is called in the textbook
 _CALLED_BY_TORCH = ("forward",)
-_INDENT = "    "
 
 _Definition = ast.FunctionDef | ast.ClassDef
 
@@ -110,29 +109,6 @@ def _with_values(source: str, settings: dict[str, Any], facts: Mapping[str, Any]
         elif name in values and not node.col_offset:
             lines[node.lineno - 1 : node.end_lineno] = [literal(values[name], f"{start} = ")]
     return "\n".join(lines)
-
-
-def literal(value: Any, before: str = "", width: int = 120) -> str:
-    """A value as Python source, with double quotes, after `before`, in lines of at most `width` characters.
-
-    A list, tuple or dict that is longer has an item in each line.
-    """
-    if isinstance(value, str):
-        quoted = repr(value)  # of which nothing is invisible
-        return before + (f'"{quoted[1:-1]}"' if quoted[0] == "'" and '"' not in value else quoted)
-    if not isinstance(value, list | tuple | dict):
-        return before + repr(value)
-    start, end = {list: "[]", tuple: "()", dict: "{}"}[type(value)]
-    if isinstance(value, dict):
-        items = [(f"{literal(key)}: ", item) for key, item in value.items()]
-    else:
-        items = [("", item) for item in value]
-    only = "," if len(items) == 1 and start == "(" else ""
-    line = before + start + ", ".join(literal(item, key, sys.maxsize) for key, item in items) + only + end
-    if len(line) <= width or not items:
-        return line
-    below = (literal(item, key, width - len(_INDENT) - len(",")) for key, item in items)
-    return "\n".join([before + start, *(indent(f"{item},", _INDENT) for item in below), end])
 
 
 def _name(node: ast.AST) -> str | None:
