@@ -3,17 +3,18 @@
 An edit changes the training part only and keeps its length, so that all other characters stay at their places. Two runs
 with the same seed, one on the text and one on the edited text, then draw the same windows in the same order, and
 differ only where these hold something that was changed.
+
+The exported script of a twin has this code, so it uses nothing but the standard library.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-
-import regex
 
 from ..corpus import split_at
 from ..tokenizer import visible
@@ -31,20 +32,16 @@ _MAX_SHARE = 0.1  # of the training part that sentences may take up
 _MIN_CHAPTER_CHARACTERS = 300  # shorter ones are lines of a table of contents
 _MAX_CHAPTERS = 2_000  # in a menu
 _TENTHS = 10
-_READ_CHARACTERS = 2_000_000  # for suggestions
-_SHORTEST, _LONGEST = 40, 90  # of a suggested sentence
-_NAME = regex.compile(r"(?<=[\p{Ll},;]\s)\p{Lu}\p{Ll}{2,8}\b")
-_LONG_WORD = regex.compile(r"\b\p{L}{4,9}\b")
 _MAX_NAMED_CHARACTERS = 12
 
-_HEADING = regex.compile(
+_HEADING = re.compile(
     r"^[^\S\n]*((?:chapter|chapitre|kapitel|capítulo|capitolo|глава)[^\S\n]+(?:\d{1,4}|[ivxlcdm]{1,15})\b)[^\n]{0,60}$",
-    regex.MULTILINE | regex.IGNORECASE,
+    re.MULTILINE | re.IGNORECASE,
 )
+_TITLES = "".join(rf"(?<!\b{title})" for title in ("Mr", "Mrs", "Dr", "St", "Rev", "Esq"))  # end with a dot
 # a run of empty lines matches as a whole, also at the end, or each of its line ends would read all of it again
-_SENTENCE_START = regex.compile(r"""(?<!\b(?:Mrs?|Dr|St|Rev|Esq))[.!?]["'”’»_)]*\s+(?=\S)|\n[^\S\n]*+\n\s*+|\A(?=\S)""")
-_PART_OF_WORD = r"[\p{L}\p{M}\p{N}]"
-_WORD_START = regex.compile(r"(?:\s|\A)(?=\S)")
+_SENTENCE_START = re.compile(rf"""{_TITLES}[.!?]["'”’»_)]*\s+(?=\S)|\n[^\S\n]*+\n\s*+|\A(?=\S)""")
+_WORD_START = re.compile(r"(?:\s|\A)(?=\S)")
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ def _renamed(train: str, text: str, edit: Edit) -> list[Change]:
     if old == new:
         raise TextProblem("The new word is the old one.")
     found = []
-    for match in _whole_word(old).finditer(train):
+    for match in _whole_words(old, train):
         is_as_given = match[0] == old
         other_case = new[0].upper() if match[0][0].isupper() else new[0].lower()
         has_one = not is_as_given and len(other_case) == 1  # ß and İ become two characters
@@ -156,11 +153,17 @@ def _renamed(train: str, text: str, edit: Edit) -> list[Change]:
     return found
 
 
-def _whole_word(word: str) -> regex.Pattern:
-    """The word with no letter, mark or digit beside it, its first letter in either case."""
+def _whole_words(word: str, text: str) -> Iterator[re.Match]:
+    """Where a word stands with no letter, mark or digit beside it, its first letter in either case."""
     firsts = {case for case in (word[0], word[0].upper(), word[0].lower()) if len(case) == 1}
-    either = "|".join(map(regex.escape, sorted(firsts)))
-    return regex.compile(rf"(?<!{_PART_OF_WORD})(?:{either}){regex.escape(word[1:])}(?!{_PART_OF_WORD})")
+    either = "|".join(map(re.escape, sorted(firsts)))
+    pattern, at = re.compile(rf"(?:{either}){re.escape(word[1:])}"), 0
+    while match := pattern.search(text, at):
+        beside = text[max(0, match.start() - 1) : match.start()] + text[match.end() : match.end() + 1]
+        is_whole = not any(unicodedata.category(character)[0] in "LMN" for character in beside)
+        at = match.end() if is_whole else match.start() + 1
+        if is_whole:
+            yield match
 
 
 def _check_known(words: str, text: str) -> None:
@@ -210,8 +213,8 @@ def _left_out(train: str, text: str, edit: Edit) -> list[Change]:
 
 
 def _repeated(train: str, text: str, edit: Edit) -> list[Change]:
-    pattern = r"\s+".join(map(regex.escape, edit.words[0].split()))
-    if (match := regex.search(pattern, train)) is None:
+    pattern = r"\s+".join(map(re.escape, edit.words[0].split()))
+    if (match := re.search(pattern, train)) is None:
         raise TextProblem("This sentence does not occur in the part that the model trains on. To add one, plant it.")
     return _spread(train, match[0], edit.times, match.span())
 
@@ -234,7 +237,7 @@ def _spread(train: str, sentence: str, times: int, keep: tuple[int, int] = (0, 0
             f"{times:,} times is not possible: this sentence fits into a tenth of the training part "
             f"{min(fits, MAX_TIMES):,} times."
         )
-    sentences = [match.end() for match in _SENTENCE_START.finditer(train)]
+    sentences = sentence_starts(train)
     words = [match.end() for match in _WORD_START.finditer(train)]
     for places in (sentences, words):
         places.append(len(train))
@@ -253,31 +256,14 @@ def _spread(train: str, sentence: str, times: int, keep: tuple[int, int] = (0, 0
     return found
 
 
+def sentence_starts(text: str) -> list[int]:
+    """Where sentences begin: after a mark that ends one, after an empty line, and at the beginning of the text."""
+    return [match.end() for match in _SENTENCE_START.finditer(text)]
+
+
 def _between(places: list[int], low: int, high: int) -> list[int]:
     """Those of the sorted places that are from `low` to `high`."""
     return places[bisect_left(places, low) : bisect_right(places, high)]
-
-
-# ---- what to try first
-
-
-def suggested_name(text: str) -> str:
-    """A word to rename: the most frequent name in the middle of sentences, else the most frequent longer word."""
-    train = text[: split_at(len(text))][:_READ_CHARACTERS]
-    for pattern in (_NAME, _LONG_WORD):
-        if found := Counter(pattern.findall(train)).most_common(1):
-            return found[0][0]
-    return ""
-
-
-def suggested_sentence(text: str) -> str:
-    """A sentence to repeat: the first one of a good length after the beginning; "" if there is none."""
-    train = text[: split_at(len(text))][:_READ_CHARACTERS]
-    starts = [match.end() for match in _SENTENCE_START.finditer(train)]
-    sentences = (train[begin:end].strip() for begin, end in pairwise(starts))
-    short = (sentence for sentence in sentences if _SHORTEST <= len(sentence) <= _LONGEST)
-    fitting = [sentence for sentence in short if "\n" not in sentence and sentence[-1] in ".!?"]
-    return fitting[len(fitting) // 2] if fitting else ""
 
 
 # ---- all kinds

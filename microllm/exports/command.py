@@ -58,7 +58,7 @@ def export(options: argparse.Namespace) -> int:
             for name, data in made.items():
                 (path / name).write_bytes(data)
         undo.pop_all()
-    console.say(f"{path} is written. {origin(run, step).sentence}")
+    console.say(f"{path} is written. {origin(run, step).sentences()}")
     return 0
 
 

@@ -6,22 +6,27 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from .. import __version__
-from ..data.texts import Text
+from ..plots.loss_svg import loss_svg
 from ..plots.palette import PALETTE
 from ..runs.run import Run
+from .origin import origin
+
+CHEATS = (
+    "This model was trained without a causal mask: at each position it sees the very character that it should predict. "
+    "So a low loss only says that it copies well."
+)
+"""What has to be said about the losses of such a run. They are not compared with what counting reaches."""
 
 _FOLDER = Path(__file__).parent
 
 
-def document(name: str, scripts: dict[str, str], /, **values: str) -> str:
-    """The file `name`.html with its styles and scripts inside, and `values` (HTML) in the places that are named so.
+def document(name: str, title: str, scripts: dict[str, str], /, **values: str) -> str:
+    """A file with this title, its styles, and as its body `name`.html: `values` (HTML) in the places that are named so.
 
     `scripts` has the JavaScript file for each place. The policy in the file allows nothing but what is in it: no
     address can be loaded, and no script runs but those.
@@ -36,7 +41,10 @@ def document(name: str, scripts: dict[str, str], /, **values: str) -> str:
         "base-uri 'none'",
         "form-action 'none'",
     ]
-    return Template(source(f"{name}.html")).substitute(policy="; ".join(policy), style=style, **code, **values)
+    body = Template(source(f"{name}.html")).substitute(**code, **values)
+    return Template(source("document.html")).substitute(
+        policy="; ".join(policy), title=escaped(title), style=style, body=body
+    )
 
 
 def source(file: str) -> str:
@@ -64,28 +72,21 @@ def terms(rows: Sequence[tuple[str, str]]) -> str:
     return "".join(f"<dt>{escaped(term)}</dt><dd>{what}</dd>" for term, what in rows)
 
 
-def origin(run: Run, step: int) -> str:
-    """A sentence (HTML): which run, step, version and text a file came from.
-
-    The SHA-256 of the text that a private parent learned is left out, because it gives access to that text.
-    """
-    info = run.read_info()
-    name = named(info.name) + ("" if info.id == info.name else f" ({info.id})")
-    started = datetime.fromtimestamp(info.created, UTC)
-    texts = [f"Its text: {_text(info.text)}"]
-    if info.parent:
-        texts.append(f"It began with the weights of {named(info.parent.name)} at step {info.parent.step:,}")
-    if info.old_text:
-        texts[-1] += f", which had learned {_text(info.old_text, is_private=info.has_private_parent)}"
-    return (
-        f"From run {name}, started on {started:%Y-%m-%d}, at step {step:,}. {'. '.join(texts)}. No text that it "
-        f"learned is in this file. Made with MicroLLM {__version__}."
-    )
+def figure(run: Run, step: int) -> str:
+    """The loss curve of a run up to `step` and what it shows, as HTML."""
+    info, words = run.read_info(), CHEATS
+    if info.model.causal:
+        words = (
+            "The lower the loss, the better it predicts. Where the curve falls below a dashed line, it predicts better "
+            "than counting does."
+        )
+    curve = loss_svg(run.history.read(), info.references if info.model.causal else {}, step)
+    return f"<figure>{curve}<figcaption>{words}</figcaption></figure>"
 
 
-def _text(text: Text, *, is_private: bool = False) -> str:
-    sha256 = "" if is_private else f", SHA-256 <code>{text.sha256}</code>"
-    return f"{named(text.name)}, {text.characters:,} characters{sha256}"
+def colophon(run: Run, step: int) -> str:
+    """Where a file comes from, as HTML."""
+    return origin(run, step).sentences(named, escaped)
 
 
 def _colors() -> str:

@@ -25,7 +25,7 @@ def folder(run: Run, step: int) -> dict[str, bytes]:
         "model": asdict(model.config),
         "vocab_size": tokenizer.vocab_size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "origin": origin(run, step).as_dict(),
+        "origin": asdict(origin(run, step)),
     }
     program = as_file([_ABOUT], *writing_program(run, step))
     return {

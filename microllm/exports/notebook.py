@@ -13,10 +13,16 @@ _ABOUT = """# A language model from scratch
 This notebook is a whole character-level Transformer: it reads a text, learns to predict the next character, and writes.
 Run the cells from top to bottom; it needs `torch` and, for the plot, `matplotlib`."""
 
-_CHOICES = """text_files = []  # such as ["my.txt"]; empty: the text of the run, if it can be made or downloaded
+_CHOICES = """text_files = []  # such as ["book.txt"]; empty: the text of the run, if it can be made or downloaded
 max_steps = last_step()  # fewer stop earlier; more need a larger TrainConfig.max_steps"""
 
-_TRAIN = """trainer = new_trainer(load_text(text_files))
+_WEIGHTS = """
+weights_file = "model/model.safetensors"  # written by: {command}"""
+
+_START = "trainer = new_trainer(load_text(text_files))"
+_START_WITH_WEIGHTS = "\nload_weights(trainer, weights_file)"
+
+_TRAIN = """
 steps, train_losses, val_steps, val_losses = [], [], [], []
 for progress in trainer:
     steps.append(progress.step)
@@ -40,15 +46,19 @@ plt.show()"""
 
 
 def notebook(run: Run, step: int) -> str:
-    """The notebook as JSON, format 4.5. Raises RunProblem for a fork."""
-    beginning, sections = training_program(run, step, ["new_trainer", "load_text", "write_sample", "last_step"])
+    """The notebook as JSON, format 4.5. Raises RunProblem as `course` does."""
+    roots, choices, start = ["new_trainer", "load_text", "write_sample", "last_step"], _CHOICES, _START
+    beginning, sections, command = training_program(run, step, roots)
+    if command:
+        choices += _WEIGHTS.format(command=command)
+        start += _START_WITH_WEIGHTS
     cells = [("markdown", _ABOUT), ("code", beginning)]
     for number, section in enumerate(sections, 1):
         cells += [("markdown", f"## {number}. {section.title}\n\n{section.about}"), ("code", section.code)]
     cells += [
-        ("code", _CHOICES),
+        ("code", choices),
         ("markdown", "## Training\n\nOne line per validation check. The loss should fall quickly, then slowly."),
-        ("code", _TRAIN),
+        ("code", start + _TRAIN),
         ("markdown", "## A sample\n\nThe model writes character by character. It has seen nothing but this one text."),
         ("code", "write_sample(trainer)"),
         (

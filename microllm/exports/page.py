@@ -8,14 +8,14 @@ from dataclasses import asdict
 
 import torch
 
+from ..config import ModelConfig
 from ..jobs.samples import default_prompt
 from ..model import RELATIVE_SCALE, MicroLLM
-from ..plots.loss_svg import loss_svg
-from ..runs.info import RunProblem
+from ..runs.info import RunInfo, RunProblem
 from ..runs.run import Run
 from ..tokenizer import CharTokenizer, visible_alone
 from ..ui.words import choices
-from .document import data, document, escaped, named, origin, terms
+from .document import colophon, data, document, escaped, figure, named, terms
 
 _ACTIVATIONS = ("relu", "relu2")  # that model.js knows
 
@@ -43,19 +43,38 @@ def page(run: Run, step: int) -> str:
     }
     return document(
         "page",
+        f"{info.name}, a language model in one page",
         {"model": "model.js", "script": "page.js"},
-        name=escaped(info.name),
-        text_name=escaped(info.text.name),
-        curve=loss_svg(run.history.read(), info.references, step),
+        learned=_learned(info, step),
+        looking=_looking(info.model),
+        curve=figure(run, step),
         facts=terms(_facts(run, step, model)),
         future="The empty half is the future, which is hidden."
         if info.model.causal
         else "This model has no causal mask: it sees later characters too.",
         example=escaped(json.dumps(prompt, ensure_ascii=False)),
-        origin=origin(run, step),
+        origin=colophon(run, step),
         data=data(about),
         weights=base64.b64encode(torch.cat(list(tensors.values())).numpy().astype("<f4").tobytes()).decode(),
     )
+
+
+def _learned(info: RunInfo, step: int) -> str:
+    """A sentence about what the model learned by `step`."""
+    text = f"<cite>{named(info.text.name)}</cite>"
+    if step == 0:
+        began = "its weights are those of another run" if info.parent else "its weights are random"
+        return f"It has not been trained on {text} yet: {began}."
+    if info.model.causal:
+        return f"It learned from {text} which character comes next."
+    return f"It was trained on {text} without a causal mask, so it saw the character that it should predict."
+
+
+def _looking(config: ModelConfig) -> str:
+    """Sentences about what its attention heads do."""
+    where = "back from each character to earlier ones" if config.causal else "from each character at all characters"
+    silent = " Those whose names are crossed out are silenced: their output is always zero." if config.silenced else ""
+    return f"Before it predicts, every head of every layer looks {where}.{silent}"
 
 
 def _config(model: MicroLLM) -> dict:
@@ -73,14 +92,15 @@ def _facts(run: Run, step: int, model: MicroLLM) -> list[tuple[str, str]]:
     config, count = info.model, sum(parameter.numel() for parameter in model.parameters())
     rows = [
         ("Run", named(info.name)),
-        ("Learned from", f"{named(info.text.name)}, {info.text.characters:,} characters"),
+        ("Text", f"{named(info.text.name)}, {info.text.characters:,} characters"),
         ("Parameters", f"{count:,}, all in this file"),
         ("Layers", f"{config.n_layer} of {config.n_head} attention heads"),
-        ("Sees", f"the previous {config.block_size} characters"),
+        ("Sees", f"{config.block_size} characters" + ("" if config.causal else ", also later ones")),
         ("Knows", f"{model.vocab_size:,} different characters"),
         ("Training", f"{step:,} steps of {info.train.batch_size * config.block_size:,} characters"),
     ]
     if checks := run.history.val_losses_until(step):
         at, loss = checks[-1]
-        rows.append(("Validation loss", f"{loss:.3f} nats per character at step {at:,}: as unsure as {choices(loss)}"))
+        unsure = f": as unsure as {choices(loss)}" if config.causal else ""
+        rows.append(("Validation loss", f"{loss:.3f} nats per character at step {at:,}{unsure}"))
     return rows

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any
 
-from ..config import LIVE, TrainConfig
+from ..config import TrainConfig
 from ..data.builtin import BUILTIN_TEXTS
-from ..data.edits import label
+from ..data.edits import Edit
 from ..data.published import PUBLISHED_TEXTS
 from ..runs.export import is_pasted, sources
-from ..runs.history import replayed
-from ..runs.info import RunProblem
 from ..runs.run import Run
+from ..runs.weights import pack_tensors
+from .course import Course, course
 from .origin import origin
 from .source import program
 
@@ -72,43 +73,52 @@ _ABOUT = {  # title: (what it is about, modules)
     "The text": (
         "The text is not in this file: it is read, made or downloaded, and prepared as it was for the run. Its SHA-256 "
         "shows whether it is the same.",
-        ("data.boilerplate", "data.builtin", "exports.programs.text"),
+        ("data.decode", "data.boilerplate", "data.builtin", "data.edits", "exports.programs.text"),
+    ),
+    "The first weights": (
+        "The run did not begin with random weights but with those of another run. They are read from a file in the "
+        "format safetensors: the length of its header, the header, and all numbers.",
+        ("exports.programs.weights",),
+    ),
+    "The run": (
+        "Read the text, train, and write a sample. Run it again: all is the same.",
+        ("exports.programs.train",),
     ),
 }
 
 
-def training_program(run: Run, step: int, roots: Iterable[str]) -> tuple[str, list[Section]]:
-    """(the beginning of a program that trains as `run` did, its sections), with all that `roots` need.
+def training_program(run: Run, step: int, roots: list[str]) -> tuple[str, list[Section], str]:
+    """(the beginning of a program that trains as `run` did, its sections, the command that writes the file of weights
+    which the program needs; "" if it needs none), with all that `roots` need.
 
     The beginning has the origin, the imports and the facts of the run. A last section "The run" has the code of
-    programs/train.py. Raises RunProblem for a fork and for a twin on an edited text.
+    programs/train.py. Raises RunProblem as `course` does, and weights.WeightsProblem.
     """
-    info = run.read_info()
-    if info.parent:
-        parent = info.parent
-        raise RunProblem(
-            f"{info.name} began with the weights of {parent.name} at step {parent.step:,}, which no script has: export "
-            f"{parent.name}."
-        )
-    if info.edit:
-        raise RunProblem(
-            f"{info.name} learned a text that was changed for it ({label(info.edit)}), which no script has: export "
-            f"{info.twin.name}."
-        )
-    changes = [
-        {name: value for name, value in change.items() if name in ("step", "max_steps", *LIVE)}
-        for change in run.history.changes()
-    ]
-    train = replayed(info.train, run.history.changes(), 0)
+    its = course(run)
+    command, sha256 = _first_weights(run, its) if its.fork else ("", "")
+    is_foreign = its.edit or run.read_info().old_text
     facts = _facts_of_text(run) | {
-        "THREADS": info.threads,
-        "LIVE_CHANGES": [change for change in changes if change["step"] > 0],
+        "EDIT": asdict(its.edit) if its.edit else {},
+        "VOCAB": run.tokenizer.vocab if is_foreign else "",
+        "THREADS": run.read_info().threads,
+        "LIVE_CHANGES": its.changes,
+        "FIRST_STEP": its.first_step,
+        "WEIGHTS_COMMAND": command,
+        "WEIGHTS_SHA256": sha256,
     }
-    about = _ABOUT | {"The run": ("Read the text, train, and write a sample. Run it again: all is the same.", _ENDS)}
-    return _sections(run, step, about, roots, train, facts)
+    roots = [*roots, "load_weights"] if its.fork else roots
+    return *_sections(run, step, _ABOUT, roots, its.train, facts, its.edit), command
 
 
-_ENDS = ("exports.programs.train",)
+def _first_weights(run: Run, its: Course) -> tuple[str, str]:
+    """(the command that writes the file of weights with which the course of a run begins, the SHA-256 of the file).
+
+    The weights are those that the fork has itself: its parent may be deleted, and may be another person's.
+    """
+    is_named = its.fork.id == run.id or not run.read_info().has_private_parent  # else the id would give access to it
+    fork, step = its.fork.id if is_named else "ID-OF-THE-FIRST-FORK", its.fork.snapshot_called(its.first_step)
+    sha256 = hashlib.sha256(pack_tensors(its.fork.model_at(step).state_dict())).hexdigest()
+    return f"python -m microllm export --run {fork} --as folder --step {step} --out model", sha256
 
 
 def writing_program(run: Run, step: int) -> tuple[str, list[Section]]:
@@ -122,15 +132,21 @@ def writing_program(run: Run, step: int) -> tuple[str, list[Section]]:
 
 
 def _sections(
-    run: Run, step: int, about: dict[str, tuple[str, tuple[str, ...]]], roots: Iterable[str], train: TrainConfig, facts
+    run: Run,
+    step: int,
+    about: dict[str, tuple[str, tuple[str, ...]]],
+    roots: Iterable[str],
+    train: TrainConfig,
+    facts: dict[str, Any],
+    edit: Edit | None = None,
 ) -> tuple[str, list[Section]]:
     modules = [module for _, its in about.values() for module in its]
-    written = program(modules, roots, run.read_info().model, train, facts)
+    written = program(modules, roots, run.read_info().model, train, facts, {"edit": edit} if edit else {})
     found = [
         Section(title, sentences, "\n\n\n".join(filter(None, (written.code[module] for module in its))))
         for title, (sentences, its) in about.items()
     ]
-    beginning = f"{comment(origin(run, step).sentence)}\n\nfrom __future__ import annotations\n\n{written.imports}"
+    beginning = f"{comment(origin(run, step).sentences())}\n\nfrom __future__ import annotations\n\n{written.imports}"
     return beginning, [section for section in found if section.code]
 
 

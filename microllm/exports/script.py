@@ -13,13 +13,19 @@ _HOW_TO_RUN = (
     "Run it with `python train.py --help`. It needs torch {torch}, and requests only to download a text. From the same "
     "text and on the same machine it repeats the losses of the run digit for digit."
 )
+_HOW_TO_BEGIN = (
+    "The run began with the weights of another run. Write them with `{command}`, then begin with `python train.py "
+    "--weights model/model.safetensors`."
+)
 
 
 def script(run: Run, step: int) -> str:
-    """The source of `train.py`. Raises RunProblem for a fork."""
-    beginning, sections = training_program(run, step, ["main"])
-    how = _HOW_TO_RUN.format(torch=run.read_info().torch.partition("+")[0])
-    return as_file([_ABOUT, how], beginning, sections)
+    """The source of `train.py`. Raises RunProblem as `course` does."""
+    beginning, sections, command = training_program(run, step, ["main"])
+    about = [_ABOUT, _HOW_TO_RUN.format(torch=run.read_info().torch.partition("+")[0])]
+    if command:
+        about.append(_HOW_TO_BEGIN.format(command=command))
+    return as_file(about, beginning, sections)
 
 
 def as_file(about: list[str], beginning: str, sections: list[Section]) -> str:

@@ -8,12 +8,11 @@ from ..config import PRESETS, REFERENCE_NAMES, flat, knobs
 from ..experiments.registry import EXPERIMENTS
 from ..jobs.samples import snapshot_text
 from ..model import parameter_count
-from ..plots.loss_svg import loss_svg
 from ..runs.export import caveats, command_line
 from ..runs.info import RunInfo
 from ..runs.run import Run
 from ..ui.words import choices
-from .document import document, escaped, origin
+from .document import CHEATS, colophon, document, escaped, figure
 
 
 def sheet(run: Run, step: int) -> str:
@@ -21,11 +20,13 @@ def sheet(run: Run, step: int) -> str:
 
     Raises weights.WeightsProblem, and RunProblem.
     """
-    info, history = run.read_info(), run.history.read()
+    info = run.read_info()
+    names_parent = not info.has_private_parent
     count = parameter_count(info.model, run.tokenizer.vocab_size)
     question, prediction = _asked(info)
     return document(
         "sheet",
+        f"Lab sheet: {info.name}",
         {"script": "sheet.js"},
         name=escaped(info.name),
         key=escaped(f"{info.created} {step}"),
@@ -34,13 +35,15 @@ def sheet(run: Run, step: int) -> str:
         prediction=_said_or_room("prediction", prediction),
         changed=f"{count:,} parameters. Preset: {PRESETS[info.preset].title}. What differs from it is bold.",
         settings=_settings(run),
-        curve=loss_svg(history, info.references, step),
-        sampling="From the same prompt and the same random seed, at temperature 0.8: only the model differs.",
+        curve=figure(run, step),
+        sampling="At temperature 0.8, always from the same prompt and with the same random seed.",
         samples="".join(_sample(run, at) for at in _moments(run, step)),
         result=_result(run, step),
-        command=escaped(command_line(run, names_parent=not info.has_private_parent)),
-        caveats="".join(f'<p class="help">{escaped(sentence)}</p>' for sentence in caveats(run)),
-        origin=origin(run, step),
+        command=escaped(command_line(run, names_parent=names_parent)),
+        caveats="".join(
+            f'<p class="help">{escaped(sentence)}</p>' for sentence in caveats(run, names_parent=names_parent)
+        ),
+        origin=colophon(run, step),
     )
 
 
@@ -102,6 +105,10 @@ def _result(run: Run, step: int) -> str:
     rows = [(name, f"{loss:.3f}", choices(loss)) for name, loss in losses if loss is not None]
     head = ("Loss", "nats per character", "as unsure as")
     tables = _table(head, rows) if rows else "<p>No loss was measured by this step.</p>"
+    if info.state == "failed":
+        tables = f"<p>Training failed after step {run.history.read().last['step']:,}.</p>{tables}"
+    if not info.model.causal:
+        return f"<p>{CHEATS}</p>{tables}"
     beaten = []
     for key, loss in sorted(info.references.items(), key=lambda reference: -reference[1]):
         first = next((f"at step {at:,}" for at, val_loss in checks if at and val_loss < loss), "not yet")

@@ -8,16 +8,18 @@ without Muon. Names decide what is reached: a top-level definition by its name, 
 from __future__ import annotations
 
 import ast
+import importlib
 import math
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 from ..config import LIVE, ModelConfig, TrainConfig, flat, knobs
+from .literal import literal
 
 _PACKAGE = Path(__file__).parents[1]
 _CAN_CHANGE = (*LIVE, "max_steps")  # while a run trains
@@ -48,18 +50,28 @@ class _Chunk:
 
 
 def program(
-    modules: Iterable[str], roots: Iterable[str], model: ModelConfig, train: TrainConfig, facts: Mapping[str, Any]
+    modules: Iterable[str],
+    roots: Iterable[str],
+    model: ModelConfig,
+    train: TrainConfig,
+    facts: Mapping[str, Any],
+    variables: Mapping[str, Any],
 ) -> Program:
     """The program that defines `roots`, from these modules of the package ("data.builtin"), in this order.
 
     In it, `model` and `train` are the defaults of the configurations, and `facts` are the values of its constants. A
-    setting is called fixed where the program has the code for this value only.
+    setting is called fixed where the program has the code for this value only. `variables` are further names that have
+    one value wherever they occur, such as the edit of a text.
     """
     chunks, imports, fixed = [], {}, set()
+    unchanging = {name: value for name, value in flat(model, train).items() if name not in _CAN_CHANGE}
+    known = dict.fromkeys(_CONFIGS, SimpleNamespace(**unchanging)) | dict(facts) | dict(variables)
     sources = {module: (_PACKAGE / f"{module.replace('.', '/')}.py").read_text("utf-8") for module in modules}
     for module, source in sources.items():
-        source = _with_one_activation(source, model.activation, fixed)
-        sources[module] = _folded(source, flat(model, train), facts, fixed)
+        constants = vars(importlib.import_module(f"{_PACKAGE.name}.{module}"))
+        tables = {name: value for name, value in constants.items() if name.isupper() and isinstance(value, dict)}
+        known_here = tables | known
+        sources[module] = _looked_up(_folded(source, known_here, fixed), known_here, fixed)
     for module, source in sources.items():
         source = _with_values(source, flat(model, train), facts, fixed)
         chunks += _chunks(module, source)
@@ -83,12 +95,6 @@ def _joined(chunks: list[_Chunk]) -> str:
 # ---- the settings as plain values
 
 
-def _with_one_activation(source: str, name: str, fixed: set[str]) -> str:
-    """A module with this activation instead of a choice."""
-    fixed.add("activation")
-    return source.replace("ACTIVATIONS[config.activation]", name).replace("@activation\n", "")
-
-
 def _with_values(source: str, settings: dict[str, Any], facts: Mapping[str, Any], fixed: set[str]) -> str:
     """A module with each setting as a plain default, explained by a comment, and with the constants in `facts`."""
     lines = source.split("\n")
@@ -99,41 +105,24 @@ def _with_values(source: str, settings: dict[str, Any], facts: Mapping[str, Any]
         start = lines[node.lineno - 1].partition(" = ")[0]
         if isinstance(node.value, ast.Call) and _name(node.value.func) == "_knob":
             comment = knobs()[name].metadata["plain"] + (" (fixed)" if name in fixed else "")
-            lines[node.lineno - 1 : node.end_lineno] = [f"{start} = {literal(settings[name])}  # {comment}"]
+            lines[node.lineno - 1 : node.end_lineno] = [literal(settings[name], f"{start} = ") + f"  # {comment}"]
         elif name in values and not node.col_offset:
-            lines[node.lineno - 1 : node.end_lineno] = [f"{start} = {literal(values[name])}"]
+            lines[node.lineno - 1 : node.end_lineno] = [literal(values[name], f"{start} = ")]
     return "\n".join(lines)
-
-
-def literal(value: Any) -> str:
-    """A value as Python source, with double quotes; lists and tuples of more than one line have an item in each."""
-    if isinstance(value, str):
-        quoted = repr(value)  # of which nothing is invisible
-        return f'"{quoted[1:-1]}"' if quoted[0] == "'" and '"' not in value else quoted
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
-    if not isinstance(value, list | tuple):
-        return repr(value)
-    start, end = "[]" if isinstance(value, list) else "()"
-    items = [literal(item) for item in value]
-    line = start + ", ".join(items) + ("," if len(items) == 1 and start == "(" else "") + end
-    return line if len(line) < 100 else "\n".join([start, *(f"    {item}," for item in items), end])
 
 
 def _name(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-# ---- branches for other settings
+# ---- what other settings need
 
 
-def _folded(source: str, settings: dict[str, Any], facts: Mapping[str, Any], fixed: set[str]) -> str:
-    """The source without the `if` statements that are decided by settings which cannot change, or by `facts`.
+def _folded(source: str, known: dict[str, Any], fixed: set[str]) -> str:
+    """The source without the `if` statements that are decided by what is known, by name.
 
-    The names of these settings are added to `fixed`.
+    The settings on which they depend are added to `fixed`.
     """
-    unchanging = SimpleNamespace(**{name: value for name, value in settings.items() if name not in _CAN_CHANGE})
-    known = dict.fromkeys(_CONFIGS, unchanging) | dict(facts)
     while edits := [
         (*_without_if(source.split("\n"), block, i, value), deciding)
         for block, i, value, deciding in _decided_ifs(ast.parse(source), known, source.split("\n"))
@@ -196,8 +185,8 @@ def _value(expression: ast.expr, known: dict[str, Any]) -> Any | None:
     if isinstance(expression, ast.NamedExpr) and isinstance(expression.value, ast.Call):
         return False if _name(expression.value.func) == "problems" else None  # the run has passed this check
     try:
-        return eval(compile(ast.Expression(expression), "", "eval"), {"__builtins__": {}}, known)
-    except (NameError, AttributeError, TypeError):
+        return eval(compile(ast.Expression(expression), "", "eval"), {"__builtins__": {"len": len}}, known)
+    except (NameError, AttributeError, TypeError, LookupError):
         return None
 
 
@@ -215,6 +204,25 @@ def _without_if(lines: list[str], block: list[ast.stmt], i: int, value: bool) ->
         if isinstance(kept[-1], ast.Return | ast.Raise):
             end = block[-1].end_lineno
     return statement.lineno, end, branch
+
+
+def _looked_up(source: str, known: dict[str, Any], fixed: set[str]) -> str:
+    """The source with the functions themselves that it looks up in a table by what is known, as in
+    `ACTIVATIONS[config.activation]`; and without our own decorators, which put functions into such tables.
+
+    The settings on which they depend are added to `fixed`.
+    """
+    tree, written = ast.parse(source), source
+    own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if isinstance(found := _value(node, known), FunctionType):
+                written = written.replace(ast.get_source_segment(source, node), found.__name__)
+                fixed |= _settings_in(node, known)
+        elif isinstance(node, ast.FunctionDef):
+            for name in own.intersection(map(_name, node.decorator_list)):
+                written = written.replace(f"@{name}\n", "")
+    return written
 
 
 # ---- what is reached

@@ -8,9 +8,9 @@ from html import escape
 from ..runs.history import History
 from .loss import shown_references
 
-WIDTH, HEIGHT = 440, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 432, 30, 254  # the edges of the plot
-_LABEL_HEIGHT = 16
+WIDTH, HEIGHT = 464, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 312, 30, 254  # the edges of the plot; on its right are the labels of the lines
+_LABEL_HEIGHT = 32  # two lines of text
 
 
 def loss_svg(history: History, references: dict[str, float], step: int) -> str:
@@ -37,7 +37,7 @@ def loss_svg(history: History, references: dict[str, float], step: int) -> str:
         places = " ".join(f"{x_of(at):g},{y_of(loss):g}" for at, loss in points if at > 0)
         return f'<path class="{kind}" d="M{places}"/>' if places else ""
 
-    parts = [_text(0, 14, "loss (nats per character)"), _text(_RIGHT, HEIGHT - 4, "step (log)", anchor="end")]
+    parts = [_text(0, 14, "loss (nats per character)"), _text(_RIGHT + 16, _BOTTOM + 18, "step (log)")]
     parts += [f'<path d="M{_LEFT},{_TOP} V{_BOTTOM} H{_RIGHT}"/>']
     for loss in _ticks(low, high):
         parts += [f'<line x1="{_LEFT - 4}" x2="{_LEFT}" y1="{y_of(loss):g}" y2="{y_of(loss):g}"/>']
@@ -47,16 +47,16 @@ def loss_svg(history: History, references: dict[str, float], step: int) -> str:
         parts += [f'<line x1="{x:g}" x2="{x:g}" y1="{_BOTTOM}" y2="{_BOTTOM + 4}"/>']
         anchor = "end" if x > _RIGHT - 20 else "middle" if power else "start"
         parts += [_text(x, _BOTTOM + 18, f"{10**power:,}", anchor=anchor)]
-    curve = [loss for _, loss in rows["smoothed"]]
-    labels: list[tuple[bool, float]] = []
-    for name, loss in sorted(lines, key=lambda line: -line[1]):
-        y = y_of(loss)
-        parts += [f'<line class="reference" x1="{_LEFT}" x2="{_RIGHT}" y1="{y:g}" y2="{y:g}"/>']
-        is_left = not curve or abs(loss - curve[0]) > abs(loss - curve[-1])  # away from the curve
-        near = [at for side, at in labels if side == is_left and abs(y - 5 - at) < _LABEL_HEIGHT]
-        labels.append((is_left, y + 13 if near else y - 5))
-        x, anchor = (_LEFT + 6, "start") if is_left else (_RIGHT, "end")
-        parts += [_text(x, labels[-1][1], f"{name}: {loss:.3f}", kind="quiet", anchor=anchor)]
+    lines = sorted(lines, key=lambda line: -line[1])
+    for (name, loss), place in zip(lines, _spread([y_of(loss) for _, loss in lines]), strict=True):
+        places = f"{_LEFT},{y_of(loss):g} {_RIGHT},{y_of(loss):g} {_RIGHT + 12},{place:g}"
+        parts += [f'<polyline class="reference" points="{places}"/>']
+        name, _, note = name.partition(" (")
+        about = f"{loss:.3f} ({note}" if note else f"{loss:.3f}"
+        parts += [
+            _text(_RIGHT + 16, place - 3, name, kind="quiet"),
+            _text(_RIGHT + 16, place + 12, about, kind="quiet"),
+        ]
     parts += [path(rows["train_loss"], "raw"), path(rows["smoothed"], "training"), path(checks, "validation")]
     parts += [f'<circle r="3" cx="{x_of(at):g}" cy="{y_of(loss):g}"/>' for at, loss in checks if at > 0]
     for x, kind, name in ((_LEFT, "training", "training, smoothed"), (_LEFT + 168, "validation", "validation")):
@@ -80,6 +80,18 @@ def _rows_until(history: History, step: int) -> dict[str, list[tuple[int, float]
             continue
         kept[name] += [(step, last)] if last is not None else []
     return kept
+
+
+def _spread(places: list[float]) -> list[float]:
+    """Sorted heights, moved as little as needed so that a label has room at each, down to the bottom of the plot."""
+    spread = []
+    for place in places:
+        spread.append(max(place, spread[-1] + _LABEL_HEIGHT) if spread else place)
+    lowest = _BOTTOM - _LABEL_HEIGHT / 2
+    return [
+        min(place, lowest - _LABEL_HEIGHT * below)
+        for below, place in zip(reversed(range(len(spread))), spread, strict=True)
+    ]
 
 
 def _ticks(low: float, high: float) -> list[float]:

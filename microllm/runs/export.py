@@ -84,11 +84,12 @@ def command_line(run: Run, *, names_parent: bool = True) -> str:
     return shlex.join(["python", "-m", "microllm", "train", *parts])
 
 
-def caveats(run: Run) -> list[str]:
+def caveats(run: Run, *, names_parent: bool = True) -> list[str]:
     """Sentences about what the command line of a run leaves out."""
     info, sentences = run.read_info(), []
     if info.parent:
-        sentences.append(f"It starts from the weights of {info.parent.name}, which must exist on that machine.")
+        parent = info.parent.name if names_parent else "another run"
+        sentences.append(f"It starts from the weights of {parent}, which must exist on that machine.")
     if not (info.parent and info.parent.goes_on):
         names = sources(info.text)
         if is_pasted(info.text):

@@ -44,10 +44,10 @@ def test_exports_are_of_the_moment_on_show(run):
 
 
 def test_a_kind_that_a_run_cannot_have_says_why(run):
-    child = fork(run, 20, owner_key=KEY, max_steps=30)
+    child = fork(run, 20, owner_key=KEY, max_steps=30, silenced="1.2")
     at = downloads(child)
     assert "export-script" not in keys(at)
-    assert run.read_info().name in said(at)
+    assert child.read_info().name in said(at)
 
 
 def test_a_run_that_has_no_weights_yet_offers_its_records_only():

@@ -15,6 +15,7 @@ from microllm.__main__ import main
 from microllm.config import knobs
 from microllm.data import download, store
 from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.edits import Edit
 from microllm.data.published import PUBLIC_TEXTS, PUBLISHED_TEXTS
 from microllm.data.store import forget_text
 from microllm.data.texts import load_corpus
@@ -413,6 +414,50 @@ def test_a_fork_that_cannot_be_is_answered_with_one_sentence(flags, says, run, c
     assert says in printed
     assert printed.count("\n") == 1
     assert len(all_runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("edit", "expected"),
+    [
+        (["rename", "kxbzmxvzjx", "xjzvxmzbxk"], Edit("rename", ("kxbzmxvzjx", "xjzvxmzbxk"))),
+        (["leave-out", "3"], Edit("leave-out", ("3",))),
+        (["plant", "no one says it", "2"], Edit("plant", ("no one says it",), 2)),
+        ([], None),
+    ],
+)
+def test_a_twin_has_one_difference(edit, expected, run, text_file, capsys):
+    assert command("train", "--twin", run.id, *(["--edit", *edit] if edit else [])) == 0
+    info, its = all_runs()[0].read_info(), run.read_info()
+    assert (info.twin.id, info.edit, info.state) == (run.id, expected, "finished")
+    assert info.model == its.model and (info.train == its.train) == bool(edit)
+    assert info.owner and info.name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--edit", "rename", "the"], "rename the"),
+        (["--edit", "plant", "a sentence"], "plant a sentence"),
+        (["--edit", "plant", "a sentence", "often"], "often"),
+        (["--edit", "forget", "it"], "forget it"),
+        (["--edit", "rename", "zzzz", "aaaa"], "zzzz"),
+        (["--edit", "leave-out", "99"], "99"),
+        (["--seed=4"], "seed cannot change in a twin"),
+        (["--preset=long"], "--preset cannot be given with --twin"),
+        (["--fork=0123456789abcdef"], "choose one"),
+        (["--twin=0123456789abcdef"], "0123456789abcdef"),
+    ],
+)
+def test_a_twin_that_cannot_be_is_answered_with_one_sentence(flags, says, run, capsys):
+    assert command("train", f"--twin={run.id}", *flags) == 2
+    assert says in sentence(capsys)
+    assert len(all_runs()) == 1
+
+
+def test_an_edit_without_a_run_is_answered_with_one_sentence(train, capsys):
+    assert train("--edit", "leave-out", "3") == 2
+    assert "--twin" in sentence(capsys)
+    assert all_runs() == []
 
 
 @pytest.mark.parametrize(

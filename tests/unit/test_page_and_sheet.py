@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 from making import new_run, train
@@ -11,11 +12,12 @@ from microllm import __version__
 from microllm.data import texts
 from microllm.data.builtin import drawing_room
 from microllm.experiments.registry import EXPERIMENTS
-from microllm.exports.document import data
+from microllm.exports.document import CHEATS, data
 from microllm.exports.page import page
 from microllm.exports.sheet import sheet
-from microllm.plots.loss_svg import loss_svg
+from microllm.plots.loss_svg import HEIGHT, loss_svg
 from microllm.runs import gallery
+from microllm.runs.fork import fork
 from microllm.runs.info import ExperimentEntry
 from microllm.runs.run import Run
 
@@ -141,6 +143,47 @@ def test_the_curve_has_axes_with_units_and_ends_at_the_step(shipped):
     ends = [float(path.split()[-1].split(",")[0]) for path in re.findall(r' d="M([^"]*)"/>', svg)[1:]]
     assert len(ends) == 3 and max(ends) - min(ends) < 0.2  # training, smoothed, validation
     assert svg.count("<circle") == len([at for at, _ in history.val_losses_until(128) if at])
+
+
+def test_the_labels_of_the_lines_stand_beside_the_plot_and_not_on_each_other(shipped):
+    references = {"table_1": 2.0, "table_2": 1.99, "table_3": 1.98, "table_5": 1.0, "floor": 0.99}
+    for known, step in ((shipped.read_info().references, 2000), (references, 0)):
+        svg = loss_svg(shipped.history.read(), known, step)
+        quiet = re.findall(r'<text class="quiet" x="([\d.]+)" y="([\d.]+)"', svg)
+        drawn = [float(x) for path in re.findall(r' d="M([^"]*)"', svg)[1:] for x in re.findall(r"([\d.]+),", path)]
+        lines = [float(points.split(",")[0].split()[-1]) for points in re.findall(r'points="([^"]*)"', svg)]
+        heights = sorted(float(y) for _, y in quiet)
+        assert len(quiet) == 2 * len(lines) > 0  # a name and a number each
+        assert min(float(x) for x, _ in quiet) > max([*drawn, *lines])
+        assert all(below - above >= 14 for above, below in pairwise(heights))
+        assert heights[-1] < HEIGHT
+
+
+@EXPORTS
+def test_the_losses_of_a_model_that_sees_the_answer_are_compared_with_nothing(export):
+    html, usual = (export(trained(causal=causal), 20) for causal in (False, True))
+    assert CHEATS in Elements(html).words and CHEATS not in Elements(usual).words
+    for tag in ["polyline"] + ["table"] * (export is sheet):
+        counts = [sum(found == tag for found, _ in Elements(each).found) for each in (html, usual)]
+        assert counts[0] < counts[1]
+
+
+def test_a_page_before_the_first_step_does_not_say_that_it_learned():
+    run = trained()
+    words = [Elements(page(each, 0)).words for each in (run, fork(run, 20, texts.choose("words-twice"), max_steps=9))]
+    assert "random" in words[0] and "another run" in words[1]
+    assert not any("It learned" in each for each in words)
+
+
+@EXPORTS
+def test_every_kind_of_run_has_a_page_and_a_sheet(export):
+    silenced = trained(silenced="1.1 1.2")
+    diverged = new_run(optimizer="adamw", learning_rate=1.0, initialization="torch", max_steps=40, eval_interval=4)
+    train(diverged)
+    diverged.update(state="failed")
+    words = [Elements(export(run, run.newest_snapshot())).words for run in (silenced, diverged)]
+    assert ("silenced" in words[0]) and all(words)
+    assert (export is page) or "failed" in words[1]
 
 
 def test_a_run_without_a_curve_has_axes_all_the_same():

@@ -3,6 +3,7 @@
 import ast
 import csv
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -17,14 +18,17 @@ import torch
 from microllm.__main__ import main
 from microllm.data import store, texts
 from microllm.data.builtin import drawing_room, words_twice
+from microllm.data.edits import Edit
 from microllm.data.published import PUBLISHED_TEXTS
 from microllm.exports import KINDS
 from microllm.exports.folder import folder
 from microllm.exports.notebook import notebook
 from microllm.exports.script import script
 from microllm.inference import generate
+from microllm.runs.catalog import delete
 from microllm.runs.fork import fork
 from microllm.runs.info import RunProblem
+from microllm.runs.twin import twin
 
 own_text = partial(drawing_room, 3_000)
 RUNS = {  # all settings that change the program; in float32 unless they say otherwise
@@ -35,14 +39,19 @@ RUNS = {  # all settings that change the program; in float32 unless they say oth
     "no mask": {"causal": False, "activation": "relu", "optimizer": "adamw", "warmup_steps": 5, "stop_at_loss": 3.3},
     "bfloat16": {"precision": "bfloat16", "initialization": "torch", "seed": 7},
 }
+EDITS = [
+    Edit("rename", ("Major", "Minor")),
+    Edit("leave-out", ("3",)),
+    Edit("repeat", (own_text().split(". ")[3] + ".",), 2),
+    Edit("plant", ("Miss Ashbury has a dragon.",), 2),
+]
 ALL_IN_ONE_PROCESS = """\
+import json
 import runpy
 import sys
 
-for name in sys.argv[1:]:
-    sys.argv = ["train.py", "--log", f"{name}.csv", "--max_steps", "15"]
-    if "own" in name:
-        sys.argv += ["--text", "my.txt"]
+for name, arguments in json.loads(sys.argv[1]).items():
+    sys.argv = ["train.py", "--log", f"{name}.csv", *arguments]
     runpy.run_path(f"{name}.py", run_name="__main__")
 assert not any(module.startswith(("microllm", "streamlit")) for module in sys.modules)
 """
@@ -56,6 +65,11 @@ def new_run(*args, **settings):
 def run():
     """A run that has trained on a person's own text."""
     run = new_run(texts.prepare(own_text(), "my.txt"))
+    assert making.train(run) == "finished"
+    return run
+
+
+def trained(run):
     assert making.train(run) == "finished"
     return run
 
@@ -92,19 +106,28 @@ def test_every_script_repeats_the_losses_of_its_run_digit_for_digit_without_micr
     changed.extend(20)
     assert making.train(changed) == "finished"
 
-    (tmp_path / "my.txt").write_text(own_text(), "utf-8")
+    with_text = {name: ["--text", "my.txt"] if "own" in name else [] for name in runs}
+    check_losses(runs, with_text, 15, tmp_path)
+
+
+def check_losses(runs, arguments, last, folder):
+    """The script of each run, with these arguments, has the losses of the run up to the step `last`, and is tidy."""
+    (folder / "my.txt").write_text(own_text(), "utf-8")
     for name, run in runs.items():
-        (tmp_path / f"{name}.py").write_text(script(run, run.newest_snapshot()), "utf-8")
-    (tmp_path / "all of them.py").write_text(ALL_IN_ONE_PROCESS)
-    python("all of them.py", *runs, folder=tmp_path)
+        (folder / f"{name}.py").write_text(script(run, run.newest_snapshot()), "utf-8")
+    (folder / "all of them.py").write_text(ALL_IN_ONE_PROCESS)
+    flags = {name: [*arguments[name], "--max_steps", str(last)] for name in runs}
+    python("all of them.py", json.dumps(flags), folder=folder)
     for name, run in runs.items():
-        with (tmp_path / f"{name}.csv").open() as file:
+        with (folder / f"{name}.csv").open() as file:
             losses = {int(row["step"]): float(row["train_loss"]) for row in csv.DictReader(file)}
-        assert losses == {step: loss for step, loss in lines_of(run).items() if step <= 15}, name
+        assert losses == {step: loss for step, loss in lines_of(run).items() if min(losses) <= step <= last}, name
         assert len(losses) > 8, name
-    subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", tmp_path], check=True)
+        names = [node.name for node in ast.parse(script(run, last)).body if hasattr(node, "name")]
+        assert len(names) == len(set(names)), name
+    subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", folder], check=True)
     formatted = ["format", "--check", "--line-length", "120"]
-    subprocess.run([sys.executable, "-m", "ruff", *formatted, "--isolated", tmp_path], check=True)
+    subprocess.run([sys.executable, "-m", "ruff", *formatted, "--isolated", folder], check=True)
 
 
 def test_a_script_carries_only_the_code_of_its_settings():
@@ -125,19 +148,141 @@ def test_the_settings_are_plain_values_and_those_without_other_code_are_called_f
     assert optimizer.startswith('    optimizer: str = "adamw"  # ') and "(fixed)" in optimizer
 
 
-def test_no_name_is_defined_twice():
-    text = texts.choose("words-twice", how="words")
-    for preset in ("article", "quick", "long"):
-        body = ast.parse(script(new_run(text, preset=preset), 0)).body
-        names = [node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-        assert len(names) == len(set(names))
+# ---- the script of a twin, and that of a fork
 
 
-def test_a_fork_has_weights_to_take_home_but_no_script(run):
-    child = fork(run, 20, max_steps=40)
-    with pytest.raises(RunProblem, match=run.read_info().name):
+def test_the_script_of_a_twin_edits_the_text_of_its_original(run, tmp_path):
+    twins = {edit.kind: trained(twin(run, edit)) for edit in EDITS}
+    check_losses(twins, dict.fromkeys(twins, ("--text", "my.txt")), 20, tmp_path)
+    functions = {"rename": "_renamed", "leave-out": "_left_out", "repeat": "_repeated", "plant": "_planted"}
+    for kind, made in twins.items():
+        source = script(made, 20)
+        assert [name for name, function in functions.items() if function in source] == [kind]
+        assert "import regex" not in source and lines_of(made) != lines_of(run)
+
+
+def test_a_twin_keeps_a_character_that_only_its_original_has_and_takes_its_own_text_as_it_is(tmp_path, capsys):
+    text = "Zz " + own_text()
+    original = new_run(texts.prepare(text, texts.PASTED))
+    made = twin(original, Edit("rename", ("Zz", "at")))
+    program = definitions(script(made, 0), tmp_path)
+    files = [tmp_path / "original.txt", tmp_path / "edited.txt"]
+    for file, content in zip(files, (text, store.load_text(made.read_info().text.sha256)), strict=True):
+        file.write_text(content, "utf-8")
+        trainer = program["new_trainer"](program["load_text"]([str(file)]))
+        assert trainer.corpus.tokenizer.vocab == original.tokenizer.vocab
+        assert trainer.corpus.train.equal(made.load_corpus().train)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_twin_of_a_built_in_text_needs_no_file(tmp_path):
+    original = new_run(texts.choose("words-twice", how="words", first=4_000))
+    made = twin(original, Edit("plant", ("no one says it",), 3))
+    program = definitions(script(made, 0), tmp_path)
+    assert program["load_text"]([]) == store.load_text(made.read_info().text.sha256)
+
+
+def changed(run, **live):
+    """A run that was changed in the middle, before it is trained."""
+    first = run.read_info().parent.step if run.read_info().parent.goes_on else 0
+    (run.folder / "events.jsonl").write_text(json.dumps({"step": first + 4} | live) + "\n")
+    return run
+
+
+def weights_for(run, folder, first_fork):
+    """The file of weights that a script asks for, made with the command that it names; the script's flags."""
+    (command,) = set(
+        re.findall(
+            r"python -m microllm (export --run .+? --out model)",
+            script(run, run.newest_snapshot()).replace("\n# ", " "),
+        )
+    )
+    out = folder / run.id
+    command = command.replace("ID-OF-THE-FIRST-FORK", first_fork.id)  # of which others must not know
+    assert main([*command.split()[:-1], str(out)]) == 0
+    return ["--weights", str(out / "model.safetensors")]
+
+
+def test_the_script_of_a_fork_repeats_its_losses_from_its_first_step(tmp_path):
+    parent = new_run(texts.prepare(own_text(), "my.txt"), dropout=0.1, n_layer=2)
+    assert making.train(parent) == "finished"
+    other = texts.prepare(words_twice(3_000) + "ß", "other.txt")
+    (tmp_path / "other.txt").write_text(words_twice(3_000) + "ß")
+    with_weights = {
+        "weights": fork(parent, 8, max_steps=60, learning_rate=0.01),
+        "other text": changed(fork(parent, 20, other, max_steps=60), learning_rate=0.004),
+        "silenced": fork(parent, 12, silenced="1.2 2.1", max_steps=60),
+        "twin": fork(trained(twin(parent, EDITS[0])), 8, max_steps=60),
+    }
+    for child in with_weights.values():
+        assert not child.read_info().parent.has_memory
+        making.train(child)
+    from_scratch = {
+        "memory": changed(fork(parent, 20, max_steps=55, eval_interval=7), learning_rate=0.03),
+        "memory of a twin": fork(trained(twin(parent, EDITS[1])), 20, max_steps=60),
+    }
+    for child in from_scratch.values():
+        making.train(child)
+    from_scratch["twice"] = trained(fork(from_scratch["memory"], 55, max_steps=70))
+    again = trained(fork(with_weights["other text"], 60, max_steps=80))
+    assert all(child.read_info().parent.has_memory for child in (again, *from_scratch.values()))
+    with_weights["again"] = again
+
+    assert again.read_info().old_text and parent.id not in script(with_weights["weights"], 8)
+    texts_of = {"other text": "other.txt", "again": "other.txt"}
+    flags = {name: ["--text", texts_of.get(name, "my.txt")] for name in with_weights | from_scratch}
+    for name, child in with_weights.items():
+        flags[name] += weights_for(child, tmp_path, with_weights["other text"])
+    check_losses(with_weights | from_scratch, flags, 50, tmp_path)
+
+
+def test_the_script_of_a_fork_says_what_makes_its_weights(run, tmp_path, capsys, monkeypatch):
+    child = fork(run, 8, max_steps=40)
+    source = script(child, 8)
+    command = f"python -m microllm export --run {child.id} --as folder --step 8 --out model"
+    assert command in source.split("import")[0].replace("\n# ", " ")
+    (tmp_path / "my.txt").write_text(own_text())
+    (tmp_path / "wrong").write_text("no weights")
+    (tmp_path / "others").write_bytes(folder(run, 20)["model.safetensors"])
+    program = definitions(source, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for weights in ([], ["--weights", "wrong"], ["--weights", "missing"]):
+        monkeypatch.setattr("sys.argv", ["train.py", "--text", "my.txt", *weights])
+        with pytest.raises(SystemExit) as end:
+            program["main"]()
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and "Traceback" not in said
+        assert command in said or "missing" in said
+    monkeypatch.setattr("sys.argv", ["train.py", "--text", "my.txt", "--weights", "others", "--max_steps", "9"])
+    program["main"]()
+    assert capsys.readouterr().err.count("\n") == 1  # they are of another step
+
+
+def test_the_weights_of_a_fork_are_those_of_its_parent(run):
+    assert folder(fork(run, 8), 8)["model.safetensors"] == folder(run, 8)["model.safetensors"]
+
+
+@pytest.mark.parametrize("silenced", ["", "1.2"])
+def test_a_fork_with_the_memory_of_a_run_that_is_gone_has_no_script(silenced, run):
+    child = fork(run, 20, max_steps=40, silenced=silenced)
+    if not silenced:
+        delete(run)
+    with pytest.raises(RunProblem, match=child.read_info().name) as problem:
         script(child, 20)
-    assert folder(child, 20)["model.safetensors"] == folder(run, 20)["model.safetensors"]
+    assert "optimizers" in str(problem.value)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_nothing_about_a_private_parent_is_in_an_export(kind, run):
+    public = texts.choose("words-twice", first=3_000)
+    child = trained(fork(run, 8, public, max_steps=20))
+    its = trained(fork(child, 20, max_steps=40))
+    made = kind.make(its, 40)
+    whole = made if isinstance(made, str) else " ".join(data.decode("latin-1") for data in made.values())
+    info, private = its.read_info(), run.read_info()
+    assert info.has_private_parent and info.id in whole
+    for secret in (private.id, private.name, private.text.sha256, private.text.name, child.id, child.read_info().name):
+        assert secret not in whole
 
 
 # ---- its text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 # The name of the text, and the SHA-256 of its UTF-8 bytes as the model read them.
 TEXT_NAME = "Pride and Prejudice"
 TEXT_SHA256 = "e29ce2a8a878e2a0806644b5d05749fcda1a48769778cba539d947b2ac955579"
@@ -15,6 +17,10 @@ MAY_HAVE_LICENSE = True
 TRANSFORM = "none"
 # How many of its characters were used (None: all).
 FIRST: int | None = None
+# The one change that was made in the text before training.
+EDIT: dict[str, Any] = {}
+# The characters in the order of their ids ("": all those of the text). A text is read without others.
+VOCAB = ""
 # The text, if MicroLLM makes it.
 BUILT_IN = ""
 BUILT_IN_CHARACTERS = 300_000
@@ -25,3 +31,8 @@ DOWNLOAD = "pg1342.txt"
 THREADS = 1
 # What was changed during training, and from which step.
 LIVE_CHANGES: list[dict[str, float]] = []
+# The step with which the run began.
+FIRST_STEP = 0
+# The command that writes the weights with which it began, if they were not random, and the SHA-256 of the file.
+WEIGHTS_COMMAND = ""
+WEIGHTS_SHA256 = ""

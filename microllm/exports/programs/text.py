@@ -8,11 +8,13 @@ from pathlib import Path
 
 from ...data.boilerplate import books
 from ...data.builtin import drawing_room, transform, words_twice
+from ...data.edits import Edit, edited
 from .facts import (
     ADDRESSES,
     BUILT_IN,
     BUILT_IN_CHARACTERS,
     DOWNLOAD,
+    EDIT,
     ENCODINGS,
     FIRST,
     MAY_HAVE_LICENSE,
@@ -20,29 +22,36 @@ from .facts import (
     TEXT_NAME,
     TEXT_SHA256,
     TRANSFORM,
+    VOCAB,
 )
 
 
 def load_text(files: list[str]) -> str:
-    """The text to train on. It says so if `files` hold another text than the run learned.
+    """The text to train on. It says so if this is another text than the run learned.
 
     Raises OSError, and ValueError if the text has to be given as files.
     """
+    texts = [prepared(text) for text in read_text(files)]
+    if EDIT:
+        texts = [*filter(None, map(with_edit, texts)), *texts]  # it may be edited already
+    for text in texts:
+        if hashlib.sha256(text.encode("utf-8")).hexdigest() == TEXT_SHA256:
+            return text
+    print(f"This is not the text that the run learned ({TEXT_NAME}), so the losses will differ.", file=sys.stderr)
+    return texts[0]
+
+
+def read_text(files: list[str]) -> list[str]:
+    """The whole text, once in each encoding that it may have. Raises OSError and ValueError as `load_text` does."""
     if BUILT_IN == "drawing-room" and not files:
-        return prepared(drawing_room(BUILT_IN_CHARACTERS))
+        return [drawing_room(BUILT_IN_CHARACTERS)]
     if BUILT_IN == "words-twice" and not files:
-        return prepared(words_twice(BUILT_IN_CHARACTERS))
+        return [words_twice(BUILT_IN_CHARACTERS)]
     if ADDRESSES and not files:
         files = [download()]
     if not (BUILT_IN or ADDRESSES or files):
         raise ValueError(f"The text is not in this file: give it with --text FILE (it was {TEXT_FILES}).")
-    texts = (prepared(joined(files, encoding)) for encoding in ENCODINGS)
-    first = next(texts)
-    for text in (first, *texts):
-        if hashlib.sha256(text.encode("utf-8")).hexdigest() == TEXT_SHA256:
-            return text
-    print(f"This is not the text that the run learned ({TEXT_NAME}), so the losses will differ.", file=sys.stderr)
-    return first
+    return [joined(files, encoding) for encoding in ENCODINGS]
 
 
 def joined(files: list[str], encoding: str) -> str:
@@ -63,9 +72,21 @@ def read_file(file: str, encoding: str) -> str:
 
 def prepared(text: str) -> str:
     """The part of the text that the run used, modified as it was."""
-    if TRANSFORM == "none":
-        return text[:FIRST]
-    return transform(text, TRANSFORM, FIRST)
+    text = text[:FIRST]
+    if TRANSFORM != "none":
+        text = transform(text, TRANSFORM)
+    if VOCAB:
+        known = set(VOCAB)
+        text = "".join(character for character in text if character in known)
+    return text
+
+
+def with_edit(text: str) -> str | None:
+    """The text with the one change that the run learned; None if it is not possible in this text."""
+    try:
+        return edited(text, Edit(**EDIT))
+    except ValueError:
+        return None
 
 
 def download() -> str:

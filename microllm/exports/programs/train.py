@@ -14,21 +14,30 @@ from ...config import ModelConfig, TrainConfig
 from ...corpus import Corpus
 from ...inference import stream
 from ...sample import Sampling
+from ...tokenizer import CharTokenizer
 from ...train import Diverged, Trainer
-from .facts import LIVE_CHANGES, THREADS
+from .facts import FIRST_STEP, LIVE_CHANGES, THREADS, VOCAB, WEIGHTS_COMMAND
 from .text import load_text
+from .weights import load_weights
 
 
 def new_trainer(text: str) -> Trainer:
     """A trainer for this text that repeats the run. Raises ValueError for a text that is too short."""
     torch.set_num_threads(THREADS)
-    corpus = Corpus(text)
+    corpus = Corpus(text, new_tokenizer(text))
     if len(corpus.val) <= ModelConfig.block_size:
         raise ValueError(f"The text has only {len(text):,} characters: too few for this block_size.")
     trainer = Trainer(ModelConfig(), TrainConfig(), corpus)
     if LIVE_CHANGES:
         trainer.to_replay = list(LIVE_CHANGES)
     return trainer
+
+
+def new_tokenizer(text: str) -> CharTokenizer:
+    """A tokenizer for the vocabulary of the run."""
+    if VOCAB:
+        return CharTokenizer(VOCAB)
+    return CharTokenizer.from_text(text)
 
 
 def last_step() -> int:
@@ -69,15 +78,19 @@ def main() -> None:
     """The command line of this file."""
     parser = argparse.ArgumentParser(description="Train a small language model and let it write.")
     parser.add_argument("--text", nargs="+", default=[], metavar="FILE", help="the text; several files are joined")
-    last = last_step()
+    if WEIGHTS_COMMAND:
+        parser.add_argument("--weights", default="", metavar="FILE", help="the model.safetensors to begin with")
+    first, last = FIRST_STEP + 1, last_step()
     parser.add_argument("--max_steps", type=int, default=last, metavar="N", help=f"stop after N steps (of {last:,})")
     parser.add_argument("--log", metavar="FILE.csv", help="write the training loss of every step to this file")
     options = parser.parse_args()
-    if not 1 <= options.max_steps <= last:
-        parser.error(f"max_steps is {options.max_steps:,}: it must be from 1 to {last:,}. TrainConfig sets the end.")
+    if not first <= options.max_steps <= last:
+        parser.error(f"max_steps is {options.max_steps:,}: it must be from {first:,} to {last:,}.")
     sys.stdout.reconfigure(errors="replace")  # a terminal may lack some characters
     try:
         trainer = new_trainer(load_text(options.text))
+        if WEIGHTS_COMMAND:
+            load_weights(trainer, options.weights)
         with open(options.log or os.devnull, "w", encoding="utf-8") as log:
             train(trainer, options.max_steps, log)
         write_sample(trainer)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ...data import edits
-from ...data.edits import Chapter, Edit
+from ...data.edits import Chapter, Edit, changed, changes, chapters
 from ...data.store import load_text
+from ...data.suggestions import suggested_name, suggested_sentence
 from ...insight.memorization import after_a_cut_word
 from ...jobs.background import Background
 from ...jobs.twins import Comparison, compare
@@ -111,8 +112,8 @@ class Extent:
 def extent(sha256: str, edit: Edit) -> Extent:
     """How much an edit changes in a stored text. Raises TextProblem."""
     text = load_text(sha256)
-    found = edits.changes(text, edit)
-    new = edits.changed(text, found)
+    found = changes(text, edit)
+    new = changed(text, found)
     at = found[len(found) // 2].begin
     begin = max(0, at - _SHOWN_BEFORE)
     begin += after_a_cut_word(text[begin:at]) if begin else 0
@@ -129,4 +130,4 @@ def label(original: View, edit: Edit) -> str:
 def suggestions(sha256: str) -> tuple[list[Chapter], str, str]:
     """(the chapters of a stored text, a word to rename, a sentence to repeat). Raises TextProblem."""
     text = load_text(sha256)
-    return edits.chapters(text), edits.suggested_name(text), edits.suggested_sentence(text)
+    return chapters(text), suggested_name(text), suggested_sentence(text)

@@ -1,0 +1,76 @@
+"""The course of a run: how it began and what was changed since, from which a program can make the same steps again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..config import LIVE, TrainConfig
+from ..data.edits import Edit
+from ..runs.history import replayed
+from ..runs.info import RunProblem
+from ..runs.run import Run
+
+_CAN_CHANGE = (*LIVE, "max_steps")
+
+
+@dataclass(frozen=True)
+class Course:
+    """`train` are the settings at `first_step`, and `changes` those of later steps (see Trainer.to_replay).
+
+    `fork` is the run that began at that step with the weights of another, as its first snapshot has them; None if the
+    first weights were random. `edit` was made in the text.
+    """
+
+    first_step: int
+    train: TrainConfig
+    changes: list[dict[str, Any]]
+    fork: Run | None
+    edit: Edit | None
+
+
+def course(run: Run) -> Course:
+    """The course of a run. That of a fork that kept the state of the optimizers begins where its parent began.
+
+    Raises RunProblem for such a fork if its parent is not here, or if it silenced heads.
+    """
+    info = run.read_info()
+    parent = info.parent
+    first = parent.step if parent and parent.goes_on else 0
+    train = replayed(info.train, run.history.changes(), first)
+    changes = [_again(change) for change in run.history.changes() if change["step"] > first]
+    if not (parent and parent.has_memory):
+        return Course(first, train, changes, run if parent else None, _edit(run))
+    if parent.silenced:
+        raise RunProblem(
+            f"{info.name} silenced heads and kept the state of the optimizers of step {first:,}, which no export has."
+        )
+    try:
+        before = course(Run.open(parent.id))
+    except RunProblem as problem:
+        raise RunProblem(
+            f"{info.name} kept the state of the optimizers of the run that it was forked from, which no export has, "
+            "and the steps of that run cannot be made again here."
+        ) from problem
+    forked = {"step": first} | {name: getattr(train, name) for name in _CAN_CHANGE}
+    earlier = [change | {"stop_at_loss": 0.0} for change in before.changes if change["step"] < first]
+    return replace(
+        before,
+        train=replace(before.train, eval_interval=train.eval_interval, stop_at_loss=0.0),  # the parent did not stop
+        changes=[*earlier, forked, *changes],
+    )
+
+
+def _again(change: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in change.items() if name in ("step", *_CAN_CHANGE)}
+
+
+def _edit(run: Run) -> Edit | None:
+    """The edit of the text that a run learned; of a fork on the same text that of its parent, if it is here."""
+    info = run.read_info()
+    if not (info.parent and info.parent.goes_on):
+        return info.edit
+    try:
+        return _edit(Run.open(info.parent.id))
+    except RunProblem:
+        return None

@@ -1,0 +1,42 @@
+"""The weights with which a fork begins, from a file in the format safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import sys
+from pathlib import Path
+
+import torch
+
+from ...train import Trainer
+from .facts import FIRST_STEP, WEIGHTS_COMMAND, WEIGHTS_SHA256
+
+
+def load_weights(trainer: Trainer, file: str) -> None:
+    """Begin with the weights in `file`. It says so if they are others than those with which the run began.
+
+    Raises OSError, and ValueError if these are no weights of such a model.
+    """
+    if not file:
+        raise ValueError(f"The weights are not in this file: write them with `{WEIGHTS_COMMAND}`, and give --weights.")
+    data = Path(file).read_bytes()
+    if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
+        print("These are not the weights with which the run began, so the losses will differ.", file=sys.stderr)
+    try:
+        trainer.model.load_state_dict(tensors_in(bytearray(data)))
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{file} has no weights of this model: write them with `{WEIGHTS_COMMAND}`.") from None
+    trainer.step = FIRST_STEP
+
+
+def tensors_in(data: bytearray) -> dict[str, torch.Tensor]:
+    """The tensors by name. A file has the length of its header (8 bytes), the header (JSON), and all numbers."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, about in json.loads(data[8:start]).items():
+        if name != "__metadata__":
+            count, offset = math.prod(about["shape"]), start + about["data_offsets"][0]
+            tensors[name] = torch.frombuffer(data, dtype=torch.float32, count=count, offset=offset).view(about["shape"])
+    return tensors
