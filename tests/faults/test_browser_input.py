@@ -136,6 +136,13 @@ async def _send(visitor: Visitor, states: list[WidgetState], fragment: str = "")
         await asyncio.wait_for(visitor._changed.wait_for(lambda: visitor._ended > runs), 60)
 
 
+async def _tell(visitor: Visitor, answer: dict) -> None:
+    """Say what the browser's storage has, as a browser does once."""
+    trigger = _make_trigger_id(visitor.shown["storage"].message.id, "events")
+    told = json.dumps([{"event": "told", "value": answer}])
+    await _send(visitor, [WidgetState(id=trigger, json_trigger_value=told)])
+
+
 @pytest.mark.timeout(300)
 def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_path):
     secret = tmp_path / "secret.txt"
@@ -145,6 +152,7 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
         tried = set()
         async with Visitor(server.url) as visitor:
             await visitor.open("train", until="storage")
+            await _tell(visitor, {})
             await visitor.press("more-button", lambda: "knob-max_steps" in visitor.shown)
             await visitor.set("knob-max_steps", 60)
             await visitor.press("start", lambda: visitor.run is not None)
@@ -212,16 +220,15 @@ def test_a_forged_answer_of_the_browsers_storage_opens_no_run_and_costs_little(s
         {"keys": [[private, "x" * 5_000_000]], "draft": f"run={private}&text=own", "mine": True},
         {"keys": [[private]] * 10_000, "draft": ["x"] * 10_000, "done": [["text"], "x" * 100_000] * 10, "refused": 5},
         {"predictions": [["a-head-is-born", "x" * 100_000], *([[], {}], 5) * 10_000]},
+        {"games": "[" * 5_000_000},
     ]
 
     async def attack() -> None:
         for answer in answers:
             async with Visitor(server.url) as visitor:
                 await visitor.open("train", until="storage")
-                trigger = _make_trigger_id(visitor.shown["storage"].message.id, "events")
-                told = json.dumps([{"event": "told", "value": answer}])
                 began = time.monotonic()
-                await _send(visitor, [WidgetState(id=trigger, json_trigger_value=told)])
+                await _tell(visitor, answer)
                 assert time.monotonic() - began < patience(3.0)
                 assert not visitor.problems
                 assert visitor.run is None
