@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import textwrap
+import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
@@ -22,6 +23,7 @@ from .source import program
 
 _ENCODINGS = ("utf-8", "utf-16", "utf-16-be", "cp1252", "latin-1", "utf-32")  # that are detected
 _COLUMNS = 120
+_one_at_a_time = threading.Lock()  # in Python 3.11 two threads that make syntax trees can make each other fail
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def _sections(
     edit: Edit | None = None,
 ) -> tuple[str, list[Section]]:
     modules = [module for _, its in about.values() for module in its]
-    written = program(modules, roots, run.read_info().model, train, facts, {"edit": edit} if edit else {})
+    with _one_at_a_time:
+        written = program(modules, roots, run.read_info().model, train, facts, {"edit": edit} if edit else {})
     found = [
         Section(title, sentences, "\n\n\n".join(filter(None, (written.code[module] for module in its))))
         for title, (sentences, its) in about.items()
