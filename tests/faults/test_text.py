@@ -2,13 +2,13 @@
 
 import codecs
 import gzip
+import re
 import shlex
 import signal
 import time
 import unicodedata
 
 import pytest
-import regex
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +21,7 @@ from microllm.data import edits, files, texts
 from microllm.data.decode import ENCODINGS, TextProblem, encoding_called
 from microllm.data.edits import Edit
 from microllm.data.files import decode_text, read_text_file
+from microllm.data.suggestions import suggested_sentence
 from microllm.runs import export
 from microllm.runs.catalog import all_runs
 from microllm.tokenizer import MAX_CHARACTERS, CharTokenizer, visible
@@ -507,7 +508,7 @@ def test_an_encoding_that_there_is_not_or_that_does_not_fit_is_one_sentence(enco
 def test_a_text_that_ends_in_blanks_or_marks_is_read_once(end):
     text = "It was late. He said so. " * 20 + end
     began = time.process_time()
-    edits.suggested_sentence(text)
+    suggested_sentence(text)
     edits.chapters(text)
     assert len(edits.edited(text, Edit("plant", ("It was late.",), 100))) == len(text)
     assert time.process_time() - began < patience(5.0)
@@ -516,7 +517,7 @@ def test_a_text_that_ends_in_blanks_or_marks_is_read_once(end):
 @given(st.text(st.sampled_from('ab. \n\t\x1f!"')))
 def test_a_sentence_begins_where_there_are_empty_lines_or_a_mark_before_it(text):
     found = [match.end() for match in edits._SENTENCE_START.finditer(text)]
-    plain = regex.compile(r"""(?:[.!?]["]*\s+|\n\s*\n\s*|\A)(?=\S)""")
+    plain = re.compile(r"""(?:[.!?]["]*\s+|\n\s*\n\s*|\A)(?=\S)""")
     assert [place for place in found if place < len(text)] == [match.end() for match in plain.finditer(text)]
 
 
