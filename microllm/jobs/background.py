@@ -16,7 +16,7 @@ from ..runs.weights import WeightsProblem
 from ..sample import NotFinite
 
 _EXPECTED = (TextProblem, RunProblem, WeightsProblem, NotFinite, OSError)
-_EXIT_SECONDS = 8.0
+_EXIT_SECONDS = 12.0
 _MAX_REST_SECONDS = 2.0
 
 _running: set[Background] = set()
@@ -31,7 +31,7 @@ class Background:
 
     `work` may set `share`, and should end soon after `cancelled` is set: `rest` then raises Cancelled. An error of a
     kind that can be explained to the user is kept in `error`; any other is kept and also printed. When the program
-    ends, it cancels all work and waits for it, 8 seconds at most: the interpreter aborts if it ends while a thread
+    ends, it cancels all work and waits for it, 12 seconds at most: the interpreter aborts if it ends while a thread
     still computes.
     """
 

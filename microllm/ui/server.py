@@ -26,7 +26,7 @@ from ..jobs.snapshots import OverSnapshots
 from ..runs import disk
 from ..runs.run import Run
 
-_EXIT_SECONDS = 4.0
+_EXIT_SECONDS = 8.0
 
 
 @st.cache_resource(on_release=Runner.close, show_spinner=False)

@@ -17,7 +17,7 @@ from streamlit.delta_generator_singletons import context_dg_stack, get_default_d
 
 from . import browser_input
 from .components.storage import has_key, storage, without_key
-from .parts.front import ABOUT
+from .parts.front import ABOUT, LOADING
 from .state.session import session
 
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
@@ -61,7 +61,7 @@ def enter(
         if first_paint and "run" not in st.query_params:
             first_paint()
         else:
-            st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
+            st.caption(LOADING)
         st.fragment(_complete_when_asked(), run_every=_PAINTING_SECONDS)()
         st.stop()
     from .parts import path_task

@@ -12,6 +12,7 @@ from ... import plots
 from ...runs import gallery
 from ..components.loss_plot import loss_plot
 from .around_the_plot import plot_axis, plot_caption, plot_row
+from .front import LOADING
 from .gallery_note import gallery_note
 from .shown_sample import show_sample
 
@@ -31,7 +32,7 @@ def first_paint() -> None:
     with st.sidebar:
         st.markdown("**Next run**")
         st.button("Start", key="start", type="primary", icon=":material/play_arrow:", disabled=True, width="stretch")
-        st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
+        st.caption(LOADING)
 
 
 def _nothing(_: object) -> None:

@@ -25,6 +25,9 @@ ABOUT = (
 )
 """What MicroLLM is, in HTML."""
 
+LOADING = "Loading PyTorch. This happens once after the server starts and takes a second or two."
+"""Said in place of what needs torch, until it is imported."""
+
 WATCH, PATH, TWINS, GLOSSARY = "watch", "path", "twins", "glossary"
 _SECTIONS = {WATCH: "Watch", PATH: "The six steps", TWINS: "Twins", GLOSSARY: "Glossary"}
 
@@ -32,7 +35,7 @@ _SECTIONS = {WATCH: "Watch", PATH: "The six steps", TWINS: "Twins", GLOSSARY: "G
 def first_paint() -> None:
     """What can be shown before torch is imported."""
     if st.query_params.get("lesson") in path.CARDS or "term" in st.query_params:
-        st.caption("Loading PyTorch. This happens once after the server starts and takes a second or two.")
+        st.caption(LOADING)
         return
     sections()
     front()

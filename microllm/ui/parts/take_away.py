@@ -133,7 +133,10 @@ def _downloads(run: Run, package: Package, packing: Background, was_busy: bool) 
         export.file_name(run, "zip"),
         key="take-folder",
     )
-    st.caption("None of these files contains the text.")
+    st.caption(
+        "None of these files contains the text. They name the run by its id, and whoever knows the id can open the run "
+        "on this server, as with its link."
+    )
 
 
 def _as_of(step: int | None) -> str:
