@@ -1,5 +1,7 @@
 """What a person takes home works without MicroLLM: the script and the notebook repeat the run, the weights write."""
 
+import __future__
+
 import ast
 import csv
 import json
@@ -391,6 +393,22 @@ def test_the_notebook_trains_to_the_losses_of_the_run_and_plots_them(tmp_path, m
     *_, plot, losses = book.cells
     assert json.loads(losses.outputs[0].text) == [loss for step, loss in lines_of(run).items() if step <= 12]
     assert any("image/png" in output.get("data", {}) for output in plot.outputs)
+
+
+def test_the_notebook_of_a_fork_begins_with_its_weights(run, tmp_path, monkeypatch):
+    child = trained(fork(run, 8, max_steps=24))
+    (tmp_path / "my.txt").write_text(own_text())
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_bytes(folder(child, 8)["model.safetensors"])
+    monkeypatch.chdir(tmp_path)
+    cells = [
+        cell.source for cell in nbformat.reads(notebook(child, 24), as_version=4).cells if cell.cell_type == "code"
+    ]
+    known = {"__name__": "__main__"}
+    for source in cells[:-1]:  # the last one plots
+        source = source.replace("text_files = []", 'text_files = ["my.txt"]')
+        exec(compile(source, "cell", "exec", __future__.annotations.compiler_flag), known)
+    assert known["train_losses"] == [loss for step, loss in lines_of(child).items() if step >= 8]
 
 
 # ---- the weights
