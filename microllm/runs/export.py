@@ -11,7 +11,6 @@ import shlex
 from ..config import PRESETS, configs_from, flat
 from ..cost import thread_count
 from ..data.decode import TextProblem
-from ..data.edits import label
 from ..data.published import PUBLIC_TEXTS
 from ..data.store import load_text
 from ..data.texts import PASTED, Text
@@ -56,10 +55,14 @@ def curves_csv(run: Run) -> str:
 def command_line(run: Run, *, names_parent: bool = True) -> str:
     """The command that repeats a run, quoted for a Unix shell, with the settings that differ from its preset.
 
-    The id of a fork's parent gives access to that run; without `names_parent` it is replaced by "ID".
+    The id of a fork's parent, and of an edited twin's original, gives access to that run; without `names_parent` it is
+    replaced by "ID".
     """
     info, parent = run.read_info(), run.read_info().parent
-    if parent:
+    if info.edit:
+        times = [str(info.edit.times)] if info.edit.kind in ("repeat", "plant") else []
+        flags = {"twin": info.twin.id if names_parent else "ID", "edit": [info.edit.kind, *info.edit.words, *times]}
+    elif parent:
         flags = {"fork": parent.id if names_parent else "ID", "step": parent.step}
         flags |= {name: getattr(info.train, name) for name in CHANGES}
         flags |= {"silenced": info.model.silenced} if info.model.silenced else {}
@@ -68,7 +71,7 @@ def command_line(run: Run, *, names_parent: bool = True) -> str:
         usual = flat(*configs_from({}, preset))
         flags = {"preset": preset}
         flags |= {name: value for name, value in flat(info.model, info.train).items() if value != usual[name]}
-    if not (parent and parent.goes_on):
+    if not (info.edit or (parent and parent.goes_on)):
         flags["text"] = sources(info.text)
         if info.text.encoding is not None:
             flags["encoding"] = info.text.encoding
@@ -76,7 +79,9 @@ def command_line(run: Run, *, names_parent: bool = True) -> str:
             flags["transform"] = info.text.how
         if info.text.first is not None and not is_pasted(info.text):
             flags["first"] = info.text.first
-    if not parent and (info.threads > 1 or thread_count(info.model, info.train, run.tokenizer.vocab_size) > 1):
+    if not (info.edit or parent) and (
+        info.threads > 1 or thread_count(info.model, info.train, run.tokenizer.vocab_size) > 1
+    ):
         flags["threads"] = info.threads  # another machine might choose a different one
     parts = []
     for name, value in flags.items():
@@ -90,7 +95,10 @@ def caveats(run: Run, *, names_parent: bool = True) -> list[str]:
     if info.parent:
         parent = info.parent.name if names_parent else "another run"
         sentences.append(f"It starts from the weights of {parent}, which must exist on that machine.")
-    if not (info.parent and info.parent.goes_on):
+    if info.edit:
+        original = info.twin.name if names_parent else "another run"
+        sentences.append(f"It repeats {original} on a changed text; that run must exist on that machine.")
+    elif not (info.parent and info.parent.goes_on):
         names = sources(info.text)
         if is_pasted(info.text):
             sentences.append(
@@ -100,8 +108,6 @@ def caveats(run: Run, *, names_parent: bool = True) -> list[str]:
             sentences.append("You used your own text: replace its name by the path of the file on that machine.")
         if "-" in names:
             sentences.append("You sent your own text to standard input: send it again.")
-    if info.edit:
-        sentences.append(f"It trains on the text as it is: this run learned it {label(info.edit)}.")
     if changes := run.history.changes():
         steps = ", ".join(f"{change['step']:,}" for change in changes[:3]) + (" …" if len(changes) > 3 else "")
         sentences.append(f"The command does not include settings that you changed during training (at step {steps}).")

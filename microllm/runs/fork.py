@@ -86,7 +86,7 @@ def fork(
         threads=info.threads,
         owner_key=owner_key,
         parent=origin,
-        vocab=parent.tokenizer.vocab if origin.text else None,
+        vocab=parent.tokenizer.vocab,  # that of the weights: another text, or an edited one, may have fewer characters
         fill=fill,
     )
 

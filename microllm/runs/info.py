@@ -183,9 +183,9 @@ class RunInfo:
 
     @property
     def has_private_parent(self) -> bool:
-        """True if the run that it was forked from is private."""
+        """True if the run that it was forked from, or of which it is a twin, is private."""
         if self.parent is None:
-            return False
+            return self.twin is not None and self.text.is_own
         learned = (self.parent.text, self.text if self.parent.goes_on else None)
         return self.parent.private or any(text.is_own for text in learned if text)
 

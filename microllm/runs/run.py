@@ -165,7 +165,7 @@ class Run:
     @property
     def _foreign_vocab(self) -> str | None:
         info = self.read_info()
-        return self._vocab if info.old_text or info.edit else None
+        return self._vocab if info.parent or info.edit else None
 
     def _loaded(self, text: Text, vocab: str | None, edit: Edit | None = None) -> Corpus:
         restore(text, edit)

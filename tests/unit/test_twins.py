@@ -1,6 +1,7 @@
 """Twins: a run that repeats another one with one difference, so that what differs comes from it."""
 
 import json
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from making import new_run, train
 from patience import patience
 
+from microllm.__main__ import main
 from microllm.data import store, texts
 from microllm.data.builtin import drawing_room
 from microllm.data.edits import Edit, changes, edited
@@ -17,7 +19,7 @@ from microllm.jobs.background import Background
 from microllm.jobs.twins import compare
 from microllm.runs import catalog
 from microllm.runs.archive import folder_zip
-from microllm.runs.export import caveats
+from microllm.runs.export import caveats, command_line
 from microllm.runs.fork import fork
 from microllm.runs.importing import import_run
 from microllm.runs.info import RunInfo, RunProblem
@@ -123,8 +125,25 @@ def test_who_has_no_twin_is_told_why(original):
         twin(original, PLANTED)
 
 
-def test_the_command_line_says_that_the_text_was_edited(original):
-    assert any(PLANTED.words[0] in sentence for sentence in caveats(twin(original, PLANTED)))
+@pytest.mark.parametrize("edit", [PLANTED, Edit("leave-out", ("2",))], ids=["planted", "left out"])
+def test_the_command_of_an_edited_twin_makes_it_again(original, edit):
+    made = twin(original, edit)
+    words = shlex.split(command_line(made))
+    assert main([*words[words.index("train") :]]) == 0
+    again = catalog.all_runs()[0]
+    assert again.id != made.id and again.read_info().edit == edit
+    assert again.read_info().text.sha256 == made.read_info().text.sha256
+    assert original.id not in command_line(made, names_parent=False)
+    assert not any(original.read_info().name in sentence for sentence in caveats(made, names_parent=False))
+
+
+def test_a_fork_of_a_twin_knows_the_characters_that_the_edit_removed():
+    original = new_run("the zebra ran. " + "the maid ran. " * 400, max_steps=20)
+    made = twin(original, Edit("rename", ("zebra", "hater")))
+    train(made)
+    child = fork(made, made.newest_snapshot(), max_steps=22)
+    assert "z" in child.tokenizer.vocab
+    assert train(child) == "finished"
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,10 @@ def who_sees_own_texts() -> str:
 def knows_parent() -> bool:
     """True when this window may reveal the id of the run whose fork or twin the displayed one is."""
     info = run().read_info()
-    private = [info.parent if info.has_private_parent else None, info.twin if info.text.is_own else None]
-    ids = [origin.id for origin in private if origin]
-    return lists_all_runs() or all(run_id in session().met_runs or owns(run_id) for run_id in ids)
+    if lists_all_runs() or not info.has_private_parent:
+        return True
+    run_id = (info.parent or info.twin).id
+    return run_id in session().met_runs or owns(run_id)
 
 
 def owned_job() -> TrainingJob | None:
