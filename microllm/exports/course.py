@@ -12,6 +12,7 @@ from ..runs.info import RunProblem
 from ..runs.run import Run
 
 _CAN_CHANGE = (*LIVE, "max_steps")
+_MAX_FORKS = 100  # one of the other; an imported run may also name itself as its parent
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,11 @@ class Course:
     edit: Edit | None
 
 
-def course(run: Run) -> Course:
+def course(run: Run, forks: int = 0) -> Course:
     """The course of a run. That of a fork that kept the state of the optimizers begins where its parent began.
 
-    Raises RunProblem for such a fork if its parent is not here, or if it silenced heads.
+    Raises RunProblem for such a fork if its parent is not here, or if it silenced heads. `forks` is the number of forks
+    of this run that are known.
     """
     info = run.read_info()
     parent = info.parent
@@ -40,13 +42,13 @@ def course(run: Run) -> Course:
     train = replayed(info.train, run.history.changes(), first)
     changes = [_again(change) for change in run.history.changes() if change["step"] > first]
     if not (parent and parent.has_memory):
-        return Course(first, train, changes, run if parent else None, _edit(run))
+        return Course(first, train, changes, run if parent else None, _edit(run, forks))
     if parent.silenced:
         raise RunProblem(
             f"{info.name} silenced heads and kept the state of the optimizers of step {first:,}, which no export has."
         )
     try:
-        before = course(Run.open(parent.id))
+        before = course(_parent(run, forks), forks + 1)
     except RunProblem as problem:
         raise RunProblem(
             f"{info.name} kept the state of the optimizers of the run that it was forked from, which no export has, "
@@ -65,12 +67,18 @@ def _again(change: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in change.items() if name in ("step", *_CAN_CHANGE)}
 
 
-def _edit(run: Run) -> Edit | None:
+def _parent(run: Run, forks: int) -> Run:
+    if forks >= _MAX_FORKS:
+        raise RunProblem(f"{run.read_info().name} comes after too many forks.")
+    return Run.open(run.read_info().parent.id)
+
+
+def _edit(run: Run, forks: int) -> Edit | None:
     """The edit of the text that a run learned; of a fork on the same text that of its parent, if it is here."""
     info = run.read_info()
     if not (info.parent and info.parent.goes_on):
         return info.edit
     try:
-        return _edit(Run.open(info.parent.id))
+        return _edit(_parent(run, forks), forks + 1)
     except RunProblem:
         return None

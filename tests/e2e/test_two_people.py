@@ -48,7 +48,7 @@ def test_curves_and_folder_are_downloaded_while_it_trains(page, server, tmp_path
     assert "python -m microllm train --preset article" in command
     press(page, "bar-stop")
     until(page, lambda: server.run(run)["state"] == "stopped", "the end of the run")
-    assert step(page)
+    until(page, lambda: step(page), "the step at which it was stopped")
     assert not page.errors
 
 

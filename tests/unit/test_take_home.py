@@ -9,6 +9,7 @@ import re
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 
 import making
@@ -498,3 +499,14 @@ def test_bad_input_is_one_sentence_and_writes_nothing(arguments, kind, run, tmp_
 def test_a_run_without_weights_has_nothing_to_take_home(capsys, tmp_path):
     assert main(["export", "--run", new_run().id, "--as", "script", "--out", str(tmp_path / "new")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("has_memory", [False, True])
+def test_a_fork_that_names_itself_as_its_parent_has_an_end(run, has_memory):
+    child = fork(run, run.newest_snapshot(), max_steps=30)
+    child.update(parent=replace(child.read_info().parent, id=child.id, has_memory=has_memory))
+    if has_memory:
+        with pytest.raises(RunProblem, match="cannot be made again"):
+            script(child, child.newest_snapshot())
+    else:
+        assert "--weights" in script(child, child.newest_snapshot())
