@@ -253,7 +253,7 @@ def test_a_tick_on_a_hundred_thousand_rows_costs_about_as_much_as_on_a_thousand(
             times.append(time.process_time() - begin)
         return min(times)
 
-    assert tick_seconds(100_000) < 4 * tick_seconds(1_000)
+    assert tick_seconds(100_000) < 10 * tick_seconds(1_000)  # it is 2; reading all rows again would be 100
 
 
 def test_on_the_log_axis_a_chosen_row_stays_chosen_as_the_curve_grows(drawn):
