@@ -256,6 +256,7 @@ def _download(source: str) -> None:
 
 
 def train(options: argparse.Namespace) -> int:
+    """Train the run that the flags ask for, and return the exit code of the program."""
     from . import foreground
     from .slots import Slots
     from .training import TrainingJob

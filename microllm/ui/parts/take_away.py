@@ -134,8 +134,8 @@ def _downloads(run: Run, package: Package, packing: Background, was_busy: bool) 
         key="take-folder",
     )
     st.caption(
-        "None of these files contains the text. They name the run by its id, and whoever knows the id can open the run "
-        "on this server, as with its link."
+        "None of these files contains the text. They name the run by its id, and anyone who knows the id can open the "
+        "run on this server, as with its link."
     )
 
 
