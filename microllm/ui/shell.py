@@ -107,8 +107,7 @@ def show(page) -> None:
     if _is_ready.is_set():
         from .parts import run_bar
 
-        # seconds; slower on the Train page, whose plot updates too: each tick costs the browser time
-        run_bar.show(page.url_path, pace=2.0 if page.url_path == "train" else 1.0)
+        run_bar.show(page.url_path)
     else:
         with st.bottom:
             st.caption("Loading …")

@@ -29,7 +29,7 @@ from .what_heads_do import Measured
 _T = TypeVar("_T")
 
 _MAP, _PLAY, _OVER_TRAINING = "Map", "Play", OVER_TRAINING
-_TICK_SECONDS = 1.5
+_TICK_SECONDS = 2.0
 _MAX_WAIT_SECONDS = 0.3  # for what the heads do, when the whole page is drawn
 _REDRAW_FACTOR = 1.5  # redraw the heatmap when the number of steps has grown by this factor
 
@@ -105,7 +105,7 @@ def measurements(view: View, text: str) -> None:
     is_measuring = bool(what_heads_do.measured(view, _MAX_WAIT_SECONDS).missing)
     live(
         lambda shown: _measured(shown, text),
-        _TICK_SECONDS,
+        _TICK_SECONDS if is_measuring else 2 * _TICK_SECONDS,
         key="attention-measured",
         when=view.is_active or is_measuring,
     )

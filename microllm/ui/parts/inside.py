@@ -24,7 +24,7 @@ from ..words import literal
 from . import side_by_side
 from .live import live
 
-_TICK_SECONDS = 1.5
+_TICK_SECONDS = 2.0
 _GUESSES = 5
 _MAX_FACTORS = 32_768
 _MAX_OPEN_LAYERS = 3

@@ -24,14 +24,16 @@ from . import path_task, runs_menu
 from .live import live
 from .share import share
 
+# Each tick makes the browser redraw the whole page's tree, some 50 ms that a training beside it may miss.
+_TICK_SECONDS = 2.0
+_WAITING_TICK_SECONDS = 1.0
+_FIRST_TICK_SECONDS = 0.2  # until there is a curve
+
 _NOTE_ICONS = {"link": ":material/link_off:", "draft": ":material/history:"}
 
 
-def show(page: str, pace: float) -> None:
-    """Show the run bar, and above the page what is wrong with the link or the saved draft.
-
-    While a run trains, the bar is drawn again every `pace` seconds.
-    """
+def show(page: str) -> None:
+    """Show the run bar, live while a run trains, and above the page what is wrong with the link or the saved draft."""
     window()  # from now on the window counts as open, and its memory is freed when it closes
     browser_storage.receive()
     navigation.follow_link(page)
@@ -41,9 +43,11 @@ def show(page: str, pace: float) -> None:
     layout = _layout(view)
     with st.bottom:
         is_alive = view.is_active or bool(ownership.jobs())
-        if not view.has_a_curve:
-            pace = 1.0 if view.waits else 0.2
-        live(lambda now: _tick(now, layout, start_problem), pace, key="run-bar", when=is_alive)
+        if view.has_a_curve:
+            every = _TICK_SECONDS
+        else:
+            every = _WAITING_TICK_SECONDS if view.waits else _FIRST_TICK_SECONDS
+        live(lambda now: _tick(now, layout, start_problem), every, key="run-bar", when=is_alive)
         browser_storage.send()
         close_on_a_phone_after(f"{page} {shown_id()}")
     for about, problems in session().notes.items():

@@ -30,7 +30,7 @@ from .live import live
 from .why import Place, nothing_chosen, why
 
 _MIN_BRANCH_CHARACTERS = 50  # written after another choice, even near the end of a text
-_TICK_SECONDS = 1.0
+_TICK_SECONDS = 2.0
 _WRITING_TICK_SECONDS = 0.25
 
 
