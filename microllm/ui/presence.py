@@ -12,9 +12,18 @@ import streamlit as st
 
 _FULL_SPEED_WINDOWS = 8
 _FEW_SWITCH_SECONDS, _MANY_SWITCH_SECONDS = 0.0001, 0.002  # for sys.setswitchinterval
+_M_ARENA_MAX = -8  # malloc.h
 _windows: set[str] = set()
 _slowdown = 1
 _free_memory_timer: threading.Timer | None = None
+
+
+def share_memory_pools() -> None:
+    """Let all threads allocate from two of the C library's pools (arenas). By default, threads that start later get
+    pools of their own, up to eight per core, and what one pool has freed another cannot use.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # a system with another C library
+        ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 2)
 
 
 def window_opened(window: str) -> None:

@@ -18,6 +18,7 @@ from streamlit.delta_generator_singletons import context_dg_stack, get_default_d
 from . import browser_input
 from .components.storage import has_key, storage, without_key
 from .parts.front import ABOUT, LOADING
+from .presence import share_memory_pools
 from .state.session import session
 
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
@@ -89,6 +90,7 @@ def import_everything() -> None:
     """Import all that any page needs."""
     # seconds; other threads go on answering, such as the one that sends the browser its scripts
     sys.setswitchinterval(0.0001)
+    share_memory_pools()
     from .parts import write  # noqa: F401
 
     gc.freeze()  # imported modules stay forever: a collection that scans them would delay every page each time

@@ -17,6 +17,8 @@ from ..words import duration, literal
 from .live import live
 
 _DURATIONS = {"15 s": 15, "1 min": 60, "5 min": 300}
+_BESIDE_A_PAGE = 1.2
+"""The time of a step relative to one on the command line: a browser on the same machine costs some of it."""
 
 
 def cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
@@ -38,14 +40,13 @@ def _cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) 
     if not (speed := server.speed()):
         st.markdown("Measuring the speed of this server …")
         return
-    step, source = speed.seconds_per_step(model, train, vocab_size), "At the speed measured when this server started."
-    if factor := slowness(view, speed):  # a real run corrects the estimate
-        step, source = step * factor, f"At the speed of {literal(view.info.name)}."
+    step = speed.seconds_per_step(model, train, vocab_size) * slowness(view, speed)
+    source = f"of {literal(view.info.name)}" if _has_trained_here(view) else "measured when this server started"
     tokens, held_out = train.batch_size * model.block_size, text.characters - split_at(text.characters)
     total = run_seconds(train, tokens, held_out, step)
     st.markdown(
         f"**{train.max_steps:,}** steps of {1000 * step:.0f} ms: **{duration(total)}**",
-        help=f"{source} With validation; without pauses and other people's turns.",
+        help=f"At the speed {source}. With validation; without pauses and other people's turns.",
     )
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="durations"):
         st.markdown("Train for", width="content")
@@ -57,11 +58,19 @@ def _cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) 
         st.rerun()  # other parts of the page show max_steps too
 
 
-def slowness(view: View, speed: Speed) -> float | None:
-    """How many times as long the displayed run takes for a step as expected; None if it was not trained here."""
-    if view.run.id not in server.runner().trained or not (measured := view.history.usual_step_seconds()):
-        return None
-    return measured / speed.seconds_per_step(view.info.model, view.info.train, len(view.run.tokenizer.vocab))
+def slowness(view: View, speed: Speed) -> float:
+    """How many times as long as alone on this machine a step takes: as measured in the displayed run, if it was trained
+    here.
+    """
+    if not _has_trained_here(view):
+        return _BESIDE_A_PAGE
+    return view.history.usual_step_seconds() / speed.seconds_per_step(
+        view.info.model, view.info.train, len(view.run.tokenizer.vocab)
+    )
+
+
+def _has_trained_here(view: View) -> bool:
+    return view.run.id in server.runner().trained and bool(view.history.usual_step_seconds())
 
 
 def _train_for(steps: int) -> None:

@@ -108,7 +108,7 @@ def _cost(view: View, experiment: Experiment) -> str:
     runs = f"{number} runs" if number > 1 else "1 run"
     if (speed := server.speed()) is None:
         return f"{runs}, measuring the speed of this server …"
-    return f"{runs}, about {duration(experiment.seconds(speed) * (slowness(view, speed) or 1.0))}"
+    return f"{runs}, about {duration(experiment.seconds(speed) * slowness(view, speed))}"
 
 
 def _progress(name: str, parts: list[Part]) -> str:

@@ -43,10 +43,7 @@ def show(page: str) -> None:
     layout = _layout(view)
     with st.bottom:
         is_alive = view.is_active or bool(ownership.jobs())
-        if view.has_a_curve:
-            every = _TICK_SECONDS
-        else:
-            every = _WAITING_TICK_SECONDS if view.waits else _FIRST_TICK_SECONDS
+        every = _TICK_SECONDS if view.has_a_curve else _WAITING_TICK_SECONDS if view.waits else _FIRST_TICK_SECONDS
         live(lambda now: _tick(now, layout, start_problem), every, key="run-bar", when=is_alive)
         browser_storage.send()
         close_on_a_phone_after(f"{page} {shown_id()}")

@@ -215,6 +215,6 @@ def _seconds(view: View, original: View) -> str:
         return ""
     info, characters = original.info, original.info.text.characters
     step = speed.seconds_per_step(info.model, info.train, len(original.run.tokenizer.vocab))
-    step *= slowness(view, speed) or 1.0
+    step *= slowness(view, speed)
     tokens = info.train.batch_size * info.model.block_size
     return f" · about {duration(run_seconds(info.train, tokens, characters - split_at(characters), step))}"
