@@ -77,10 +77,10 @@ class Sample:
 
 
 def write(samples: Sequence[Sample], length: int, cancelled: threading.Event) -> None:
-    """Append `length` characters to each of some samples, which share one model and sampling and are equally long.
+    """Append `length` characters to each of the samples, which have the same model, sampling and length.
 
-    Ends early when `cancelled` is set. All threads that generate share one lock, and each sleeps 2 ms per other such
-    thread after every character: a class that generates at the same moment must leave time for pages and training.
+    Ends early when `cancelled` is set. All generating threads share one lock, and after every character each sleeps
+    2 ms per other such thread, so that a whole class generating at once leaves time for pages and training.
     """
     first = samples[0]
     idx = torch.stack([_context_so_far(sample) for sample in samples])
@@ -113,7 +113,7 @@ def _context_so_far(sample: Sample) -> torch.Tensor:
 
 
 class Generation:
-    """The samples that one user sees side by side, and the work that is writing them."""
+    """The samples that one user sees side by side, and the background work that writes them."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Generation:
         seeds: Sequence[int] = (0,),
         step: int = 0,
     ) -> None:
-        """Begin one sample for each seed and sampling: for the first seed one with each sampling, and so on.
+        """Begin one sample for each seed and sampling: the first seed with each sampling, then the next seed.
 
         Characters of the prompt that the model does not know are left out.
 
