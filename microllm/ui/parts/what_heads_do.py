@@ -206,7 +206,7 @@ def number(score: HeadScore, layer: int, head: int) -> str:
     return f"{score.of(layer, head):.1f}" if score.name == "spread" else percent(round(score.of(layer, head), 2))
 
 
-# ---- over the training
+# ---- over training
 
 
 def over_training(view: View, known: Measured, name: str | None, layer: int, head: int) -> None:
