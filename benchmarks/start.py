@@ -1,4 +1,4 @@
-"""How fast it starts: the import, the first paint of a fresh server, and the first step after a click on Start.
+"""How fast the app starts: the import, the first paint of a fresh server, and the first step after a click on Start.
 
     python -m benchmarks.start
 
@@ -66,7 +66,7 @@ def painted(page: Page, name: str) -> float:
 
 
 def visit(browser: Browser, address: str) -> tuple[Page, float]:
-    """A new window on its way to a server that nobody has visited, and when it began."""
+    """A new window that is opening a server that nobody has visited, and when it began."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.add_init_script(_WATCH)
     began = time.time()
