@@ -19,7 +19,7 @@ from .report import parser, save
 from .server import ROOT, browse, idle, serve, start
 
 # Milestones: a name and the condition on the page. The first is that of the three-line app, all others are of ours.
-# Plots are in a shadow root. A run of one's own is in the address.
+# Plots are in a shadow root. The address names a run only once the visitor has started one.
 _FILM = """[...document.querySelectorAll('.st-key-film *')].map(node => node.shadowRoot?.querySelector('.film'))
     .find(Boolean)?"""
 _CURVE = """[...document.querySelectorAll('.st-key-loss-live *')]

@@ -84,7 +84,7 @@ def mirror() -> str | None:
 
 
 def lists_all_runs() -> bool:
-    """True if `MICROLLM_LIST` is "all": every window lists every run of this server, as on one's own machine."""
+    """True if `MICROLLM_LIST` is "all": every window lists every run of this server, as on your own machine."""
     return os.environ.get("MICROLLM_LIST") == "all"
 
 

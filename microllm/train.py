@@ -91,7 +91,7 @@ class Trainer:
         self.old_corpus: Corpus | None = None
         """The text that a fork learned before, in the same characters. Validation also scores its held-out part."""
         self.to_replay: list[dict[str, Any]] = []
-        """Live changes made before an interruption, to be made again at the same steps (see history.replayed)."""
+        """Live changes made before an interruption, to be repeated at the same steps (see history.replayed)."""
 
     def change(self, **live: float) -> None:
         """Change a live setting (`learning_rate`, `stop_at_loss`) from the next step on. Raises ValueError."""

@@ -85,7 +85,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Challenge:
-    """Something to achieve with runs of one's own."""
+    """Something for a person to achieve with their own runs."""
 
     title: str
     rule: str

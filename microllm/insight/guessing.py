@@ -86,7 +86,7 @@ class Game:
         return slice(self.place - self.at % self.asked - self.shown, self.place)
 
     def answered(self, truth: int, yours: int, chances: torch.Tensor) -> Game:
-        """The game after a guess, with the model's `chances` (V,) at this place. Raises ValueError after the end."""
+        """The game after a guess, with the model's probabilities, `chances` (V,). Raises ValueError after the end."""
         if self.place is None:
             raise ValueError("This game is over.")
         bet = int(chances.argmax())

@@ -178,8 +178,8 @@ def _ids(view: View, text: str) -> torch.Tensor:
 
 
 def _summary(place: Place, counts: list[Count], model: ModelEvidence | None) -> str:
-    """The chances in one sentence. `counts` has an entry for each table, n = 1, 2, ..."""
-    chance = f"The chance of {_quoted(place.character)} was"
+    """The probabilities in one sentence. `counts` has an entry for each table, n = 1, 2, ..."""
+    chance = f"The probability of {_quoted(place.character)} was"
     if isinstance(place.model, TableModel):
         own = counts[len(place.context)]
         few = "" if own.n == place.model.n else f". So early in the text it counts only {own.n}-character sequences"

@@ -287,7 +287,7 @@ def _after(text: str) -> str:
 
 def _rows(tokenizer: CharTokenizer, logits, written: str | None, sampling: Sampling) -> list[list[Any]]:
     also = tokenizer.encode(written)[0] if written else None
-    return [  # only an excluded character has a chance of 0
+    return [  # only an excluded character has probability 0
         [tokenizer.vocab[i], float(f"{own:.3g}"), float(f"{drawn:.3g}"), i == also]
         for i, own, drawn in likeliest(logits, sampling, also=also)
     ]
