@@ -86,7 +86,7 @@ def three_lines(browser: Browser) -> float:
 def one_server(browser: Browser, wait: float) -> dict[str, float]:
     """Seconds from the address to each part of the first page, and from a click on Start to the run.
 
-    "to three lines" is how many times as long the film of the front door takes as the bare app measured just before.
+    "to three lines" is the time to the film of the front door, divided by that of the bare app measured just before.
     """
     row = {"three lines": three_lines(browser)}
     with serve() as (address, *_):

@@ -413,7 +413,7 @@ def _shown(value: Any) -> str:
 
 
 def valid_heads(model: ModelConfig, near: int) -> list[int]:
-    """The nearest valid numbers of heads: one at or below `near` and one above, as far as they exist."""
+    """The nearest valid numbers of heads: one at or below `near` and one above, if they exist."""
     meta, size = knobs()["n_head"].metadata, 2 if model.position == "rotary" else 1
     valid = [n for n in range(meta["low"], meta["high"] + 1) if model.n_embd % (n * size) == 0]
     below = [n for n in valid if n <= near][-1:]

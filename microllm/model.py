@@ -49,8 +49,8 @@ RELATIVE_SCALE = 10.0
 attention have to change by several units before a head looks at one place only. Saved weights depend on it."""
 
 RELATIVE_START = 3.0
-"""What is added to scores before training: the first head's for the previous character, the second head's for the one
-before that, and so on, as far as there are distances. Without it most heads choose the previous character."""
+"""What is added to scores before training: in the first head for the previous character, in the second head for the one
+before that, and so on, while there are distances left. Without it most heads choose the previous character."""
 
 
 def by_distance(bias: torch.Tensor, queries: int, keys: int, *, causal: bool) -> torch.Tensor:

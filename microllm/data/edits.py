@@ -39,7 +39,7 @@ _HEADING = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _TITLES = "".join(rf"(?<!\b{title})" for title in ("Mr", "Mrs", "Dr", "St", "Rev", "Esq"))  # end with a dot
-# a run of empty lines matches as a whole, also at the end, or each of its line ends would read all of it again
+# a run of empty lines matches as a whole, even at the end; otherwise each of its line ends would scan all of it again
 _SENTENCE_START = re.compile(rf"""{_TITLES}[.!?]["'”’»_)]*\s+(?=\S)|\n[^\S\n]*+\n\s*+|\A(?=\S)""")
 _WORD_START = re.compile(r"(?:\s|\A)(?=\S)")
 

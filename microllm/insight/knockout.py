@@ -52,7 +52,7 @@ class Part:
         found = re.fullmatch(r"([1-9][0-9]{0,2})\.(ff|[1-9][0-9]{0,2})", text)
         if not found:
             raise ValueError(
-                f"{text[:40]!r} is no part of a model: write 2.3 for layer 2, head 3, and 2.ff for the feed-forward "
+                f"{text[:40]!r} is not a part of a model: write 2.3 for layer 2, head 3, and 2.ff for the feed-forward "
                 "network of layer 2."
             )
         return cls(int(found[1]) - 1, None if found[2] == "ff" else int(found[2]) - 1)

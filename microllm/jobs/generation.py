@@ -60,7 +60,7 @@ class Sample:
         Raises ValueError for a place that is not written yet and for a character that the model does not know.
         """
         if not 0 <= place < len(self.text):
-            raise ValueError(f"There is no character {place}: {len(self.text)} are written.")
+            raise ValueError(f"There is no character {place} yet: {len(self.text)} are written.")
         (chosen,) = self.tokenizer.encode(character)
         nats = -self.logits(place).log_softmax(-1)[chosen].item()
         return Sample(
@@ -162,7 +162,7 @@ class Generation:
         self.samples[number] = sample
         for samples, work in self._writing:
             if not any(sample is shown for sample in samples for shown in self.samples):
-                work.cancelled.set()  # nobody sees these samples any more
+                work.cancelled.set()  # these samples are no longer shown
 
     def _begin(self, samples: list[Sample], length: int) -> None:
         work = Background(lambda background: write(samples, length, background.cancelled), name="generation")

@@ -1,4 +1,4 @@
-"""Results of slow work on the steps of runs: computed beside training, and abandoned when no page asks any more."""
+"""Results of slow work on the steps of runs: computed beside training, and abandoned when no page asks for them."""
 
 from __future__ import annotations
 

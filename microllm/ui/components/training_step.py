@@ -64,5 +64,5 @@ def training_step(data: dict[str, Any], *, wanted: int, most: int, want: Callabl
         key=_KEY,
         data=data | {"wanted": wanted, "most": most, "colors": colors},
         on_chosen_change=chosen,
-        on_more_change=lambda: None,  # the answer is this part, drawn once more
+        on_more_change=lambda: None,  # the rerun of this part is the answer
     )

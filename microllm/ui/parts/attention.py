@@ -132,7 +132,7 @@ def _tick(view: View, text: str, drawn: tuple[int | None, tuple[int, int]], was_
         return
     step, model, pattern, known = now
     if was_measuring and not known.missing and not view.is_active:
-        st.rerun()  # nothing changes any more, so nothing needs to tick
+        st.rerun()  # nothing changes now, so nothing needs to tick
     config = model.config
     layer, head = _chosen(config.n_layer, config.n_head)
     sentence(pattern[layer, head], text, config.block_size, causal=config.causal)

@@ -133,7 +133,7 @@ def _one_map(
             "frequencies": vectors.frequencies,
             "dimensions": model.config.n_embd,
         },
-        ask=lambda: None,  # the answer is this part, drawn once more
+        ask=lambda: None,  # the rerun of this part is the answer
     )
     return dict(zip(characters, maps[-1].points, strict=True))
 

@@ -73,5 +73,5 @@ def film(view: View, text: str, layer: int, head: int) -> None:
         st.caption(f"{data['left_out']} snapshots are left out, to keep the animation below 2 MB.")
     play(
         data | {"run": view.run.id, "about": f"{layer} {head} {text}", "isComplete": is_complete},
-        ask=lambda: None,  # the answer is this part, drawn once more
+        ask=lambda: None,  # the rerun of this part is the answer
     )

@@ -135,7 +135,7 @@ def _knob(knob: Field, value):
     if knob.type == "str":
         return st.text_input(**common)
     now = st.session_state[knob_key(knob.name)]
-    if meta["values"]:  # and the present value, which a link may have set
+    if meta["values"]:  # and the current value, which a link may have set
         return st.select_slider(options=sorted({*meta["values"], now}), **common)
     limits = {"min_value": meta["low"], "max_value": meta["high"]}
     if knob.name in _MAIN or knob.name == "dropout":
