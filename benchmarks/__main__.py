@@ -1,4 +1,4 @@
-"""What can be measured: `python -m benchmarks` lists it."""
+"""`python -m benchmarks` lists the benchmarks."""
 
 import ast
 from pathlib import Path
@@ -10,7 +10,7 @@ def main() -> None:
         tree = ast.parse(path.read_text("utf-8"))
         if path.name != "__main__.py" and any(getattr(node, "name", "") == "main" for node in tree.body):
             print(f"python -m benchmarks.{path.stem:16}  {ast.get_docstring(tree).splitlines()[0]}")
-    print("Each takes --json FILE, and --help tells the rest.")
+    print("Each takes --json FILE; see --help for the rest.")
 
 
 if __name__ == "__main__":

@@ -68,11 +68,11 @@ def train(variant: str, seed: int, seconds: float) -> tuple[float, list[float]]:
 
 
 def main() -> None:
-    """Print a row a variant."""
+    """Print one row per variant."""
     flags = parser(__doc__)
     flags.add_argument("--seeds", type=int, default=3)
     flags.add_argument("--processes", type=int, default=1)
-    flags.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS), help="some variants")
+    flags.add_argument("--only", nargs="*", choices=VARIANTS, default=list(VARIANTS), help="only these variants")
     options = flags.parse_args()
     corpus()
     seconds = max(TIMES) + 1

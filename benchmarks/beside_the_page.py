@@ -28,7 +28,7 @@ _WARM_UP = 20
 
 
 def steps_per_second(metrics: Path, seconds: float) -> float:
-    """Steps a second of the wall clock over `seconds`, from the moment when step 20 is logged."""
+    """Steps per second of wall time over `seconds`, from the moment when step 20 is logged."""
     begin = None
     while True:
         time.sleep(0.05)
@@ -58,7 +58,7 @@ def on_the_command_line(preset: str, seconds: float) -> float:
 
 
 def in_the_app(preset: str, seconds: float, open_: str) -> float:
-    """The rate in a server one of whose pages is open in a browser."""
+    """The rate in a server with one of its pages open in a browser."""
     with serve() as (address, home, *_), browse() as browser:
         page = open_page(browser, address)
         page.locator(".st-key-preset button").nth(list(PRESETS).index(preset)).click()
@@ -69,14 +69,14 @@ def in_the_app(preset: str, seconds: float, open_: str) -> float:
 
 
 def main() -> None:
-    """Print a table, one row a round, and the median ratio of each page."""
+    """Print a table with one row per round, and the median ratio of each page."""
     flags = parser(__doc__)
     flags.add_argument("--preset", default="quick", choices=PRESETS)
     flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--seconds", type=float, default=15.0)
     flags.add_argument("--pages", nargs="+", default=PAGES, choices=PAGES)
     options = flags.parse_args()
-    print(f"{options.preset}: steps a second, {options.seconds:g} s each, and the ratio to the command line")
+    print(f"{options.preset}: steps per second, {options.seconds:g} s each, and the ratio to the command line")
     print("".join(f"{name:>16}" for name in ("command line", *options.pages)))
     ratios: dict[str, list[float]] = {page: [] for page in options.pages}
     for _ in range(options.rounds):

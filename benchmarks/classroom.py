@@ -40,7 +40,7 @@ _WIDTHS = ("24", "32", "48")
 
 
 async def attend(address: str, which: int, end: float, pause: float) -> dict[str, Any]:
-    """One visitor from the door to the end (a time of the wall clock): what became of it."""
+    """One visitor from arrival until `end` (wall-clock time). Returns what happened."""
     rng = random.Random(which)
     told: dict[str, Any] = {"visitor": which, "runs": []}
     async with Visitor(address) as visitor:
@@ -111,7 +111,7 @@ def _visit(address: str, visitors: int, arrive: float, end: float, pause: float,
 
 
 class Curves(threading.Thread):
-    """Looks at the folders of runs and notes when the curve of each has its first five points."""
+    """Watches the folders of runs and notes when the curve of each has its first five points."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(daemon=True)
@@ -126,9 +126,9 @@ class Curves(threading.Thread):
 
 
 def shares(told: list[dict[str, Any]], fifth: dict[str, float]) -> list[tuple[float, float]]:
-    """(seconds from Start to the fifth point, seconds of its share) of each run that was started.
+    """(seconds from Start to the fifth point, seconds of its fair share) of each run that was started.
 
-    Its share: what is left of the first turns of all that were started before it, and its own.
+    The fair share is what is left of the first turns of all runs that were started before it, plus its own.
     """
     found, first = [], Slots().first
     places = [0.0] * default_slots()  # when each is free for another first turn
@@ -140,7 +140,7 @@ def shares(told: list[dict[str, Any]], fifth: dict[str, float]) -> list[tuple[fl
 
 
 def hold_class(visitors: int, minutes: float, pause: float = 5.0, arrive: float = 10.0) -> dict[str, Any]:
-    """What was seen: visitors, waits, what the browser measured, shares, memory, the server's log, the runs."""
+    """What was observed: visitors, waits, what the browser measured, shares, memory, the server's log, the runs."""
     os.environ |= {"MICROLLM_GRACE": str(_GRACE), "no_proxy": "127.0.0.1"}
     seconds: list[float] = []
     with serve(log=True) as served, browse() as browser:
@@ -198,7 +198,7 @@ def hold_class(visitors: int, minutes: float, pause: float = 5.0, arrive: float 
 
 
 def is_whole(folder: Path) -> bool:
-    """True for a run with every step that it made, and a checkpoint to go on from."""
+    """True for a run without missing steps, and with a checkpoint to continue from."""
     rows = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines()) if folder.is_dir() else []
     steps = [row["step"] for row in rows]
     return bool(steps) and steps == list(range(len(steps))) and any(folder.glob("checkpoints/step-*"))

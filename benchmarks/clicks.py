@@ -52,7 +52,7 @@ def click(page: Page, css: str, condition: str) -> float:
     try:
         return page.evaluate(_MEASURE, [handle, condition])
     finally:
-        handle.dispose()  # else the browser keeps the element, and the page around it, for good
+        handle.dispose()  # otherwise the browser keeps the element, and the page around it, forever
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 
 class BackOffTable:
-    """Predicts a character from the n - 1 before it: by how often each followed there, and in shorter contexts.
+    """Predicts a character from the n - 1 before it: by how often each followed them, and shorter contexts.
 
     Witten-Bell smoothing (Witten & Bell 1991, method C): with count(c, x) for how often x followed the context c and
     kinds(c) for how many different characters did, p(x | c) = (count(c, x) + kinds(c) p(x | shorter c)) / (count(c) +
@@ -57,7 +57,7 @@ class BackOffTable:
         return p
 
     def loss(self, windows: torch.Tensor, targets: torch.Tensor, *, last_only: bool = False) -> float:
-        """The mean of -ln p of the targets (N, T) over all places of windows (N, T), or over the last places."""
+        """The mean of -ln p of the targets (N, T) over all positions of windows (N, T), or over the last positions."""
         T = windows.shape[1]
         places = [T - 1] if last_only else range(T)
         logs = [self.probabilities(windows[:, : t + 1], targets[:, t]).log() for t in places]

@@ -33,7 +33,7 @@ from .report import parser, save, table
 
 @dataclass(frozen=True)
 class Repeated:
-    """An experiment that was carried out: last validation loss and CPU seconds of each run, and what they say."""
+    """An experiment that was repeated: the last validation loss and CPU seconds of each run, and the check."""
 
     losses: list[float]
     seconds: list[float]
@@ -41,7 +41,7 @@ class Repeated:
 
 
 def trained(setup: Setup) -> Run:
-    """A run of an experiment, trained in this thread's process to its end."""
+    """A run of an experiment, trained to its end in this process."""
     model, settings = setup.configs
     text = texts.choose(setup.text, how=setup.how, first=setup.first)
     run = catalog.create(model, settings, text, preset=setup.preset, threads=1)
@@ -52,7 +52,7 @@ def trained(setup: Setup) -> Run:
 
 
 def repeat(experiment: Experiment) -> Repeated:
-    """Train all runs of an experiment, and check what they say."""
+    """Train all runs of an experiment, and check its statements."""
     if experiment.shipped:
         return Repeated([], [], check(experiment, [Run.open(experiment.shipped)]))
     runs, seconds = [], []
@@ -69,7 +69,7 @@ def print_findings(experiment: Experiment, found: Check) -> None:
     print(experiment.title)
     for finding in found.findings:
         print(f"  {'true ' if finding.is_true else 'FALSE'}  {finding.statement}\n         {finding.numbers}")
-    print(f"         What came true: {experiment.predictions.get(found.came_true, 'no prediction')}", flush=True)
+    print(f"         Came true: {experiment.predictions.get(found.came_true, 'no prediction')}", flush=True)
 
 
 def rows_of(experiment: Experiment, repeated: Repeated, expected: Sequence[float]) -> list[tuple[str, ...]]:
@@ -82,7 +82,7 @@ def rows_of(experiment: Experiment, repeated: Repeated, expected: Sequence[float
 
 
 def main() -> int:
-    """Print each statement with its numbers, then a table of all runs; 1 if a statement is not true."""
+    """Print each statement with its numbers, then a table of all runs. Returns 1 if a statement is not true."""
     arguments = parser(__doc__)
     arguments.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(EXPERIMENTS)} (default: all)")
     options = arguments.parse_args()

@@ -35,7 +35,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def peak(size: int = 8_192, rounds: int = 20) -> float:
-    """Operations a second of a product of two square bfloat16 matrices."""
+    """Operations per second of a product of two square bfloat16 matrices."""
     a, b = torch.randn(2, size, size, device="cuda", dtype=torch.bfloat16)
     return 2 * size**3 / min(seconds_of(lambda: a @ b) for _ in range(rounds))
 
@@ -57,7 +57,7 @@ def fused_training(settings, model, text: Corpus) -> tuple[Callable[[], None], t
 
 
 def main() -> None:
-    """Print steps, seconds, characters a second and the share of the peak of both."""
+    """Print steps, seconds, characters per second and the share of the peak for both."""
     flags = parser(__doc__)
     flags.add_argument("--text", default="book")
     flags.add_argument("--goal", type=float, default=1.47)
@@ -92,7 +92,7 @@ def main() -> None:
             "share": share,
         }
         rows.append([name, f"{made:,}", f"{loss:.4f}", f"{sum(times):.1f}", f"{rate:,.0f}", f"{share:.0%}"])
-    table(["", "steps", "loss", "seconds", "characters a second", "share of the peak"], rows)
+    table(["", "steps", "loss", "seconds", "characters per second", "share of the peak"], rows)
     save(options.json, {"gpu": numbers})
 
 

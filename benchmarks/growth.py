@@ -4,7 +4,7 @@
     python -m benchmarks.growth --text                files of 200 MB through the command line
     python -m benchmarks.growth --history             a tick of the live plot, on 1,000 and on 100,000 rows
 
-Reads the memory of processes from /proc, so it needs Linux. It measures the CPU, also where there is a GPU.
+Reads the memory of processes from /proc, so it needs Linux. It measures the CPU, even if there is a GPU.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from microllm.train import Trainer
 
 from .report import parser, save
 
-if TYPE_CHECKING:  # what draws is imported where it is used: the children that train should hold what training holds
+if TYPE_CHECKING:  # plotting is imported where it is used: child processes should only hold what training needs
     import pandas
     import plotly.graph_objects as go
 
@@ -62,13 +62,13 @@ KINDS = {  # line end, quotation mark, last words: Python strings then take 1, 2
 
 
 def memory(field: str, pid: int | str = "self") -> int:
-    """`VmRSS`, what a process has in memory now, or `VmHWM`, the most it ever had; in bytes."""
+    """`VmRSS`, the memory of a process now, or `VmHWM`, its peak; in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(rf"{field}:\s+(\d+) kB", status)[1]) * 1024
 
 
 def cpu_seconds(pid: int) -> float:
-    """The CPU time of a process, which depends less than wall time on what else the machine does."""
+    """The CPU time of a process, which depends less than wall time on other load."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -100,7 +100,7 @@ def measure(point: tuple[str, int]) -> dict[str, Any]:
 
 
 def of_the_model() -> list[dict[str, Any]]:
-    """Print a table for each setting; all rows."""
+    """Print a table for each setting. Returns all rows."""
     print(f"Around {', '.join(f'{knob} {value}' for knob, value in BASE.items())}. “training” is the rise of the peak.")
     rows = []
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as children:
@@ -147,7 +147,7 @@ def drawn(rows: list[dict[str, Any]]) -> go.Figure:
 
 
 def write_text(path: Path, kind: str, size: int = MAX_TEXT_BYTES) -> None:
-    """A file of exactly `size` bytes: sentences in ever new order."""
+    """Write a file of exactly `size` bytes: sentences in random order."""
     line_end, mark, end = KINDS[kind]
     sentences = drawing_room(1_000_000).replace('"', mark).splitlines()
     rng, left = random.Random(0), size - len(end.encode())
@@ -161,7 +161,7 @@ def write_text(path: Path, kind: str, size: int = MAX_TEXT_BYTES) -> None:
 
 
 def of_the_text() -> list[dict[str, Any]]:
-    """Print a row a kind of file: peak memory, seconds to the first step, seconds to the end after a Ctrl-C."""
+    """Print one row per kind of file: peak memory, seconds to the first step, seconds from Ctrl-C to the end."""
     print(f"{MAX_TEXT_BYTES / 1e6:g} MB on the command line")
     print("   peak: MB   first step after s   of processor time   ends after Ctrl-C in s")
     rows = []
@@ -220,7 +220,7 @@ def _lines(steps: range, checks_every: int) -> Iterator[str]:
 
 
 def of_the_history(ticks: int = 101, rows_a_tick: int = 5) -> list[dict[str, Any]]:
-    """Print a row a length and axis: the first read, a tick with some new rows, and what it sends to the browser."""
+    """Print one row per length and axis: the first read, a tick with new rows, and the bytes sent to the browser."""
     from microllm.plots import loss_data
 
     print("       rows checks     axis   first read: ms   tick: ms   points     kB     (CPU time, median of the ticks)")
@@ -261,7 +261,7 @@ def of_the_history(ticks: int = 101, rows_a_tick: int = 5) -> list[dict[str, Any
 
 
 def _arrow(frame: pandas.DataFrame) -> int:
-    """The bytes of a table on its way to the browser, as Streamlit sends it."""
+    """The bytes of a table as Streamlit sends it to the browser."""
     import pyarrow
 
     table, sink = pyarrow.Table.from_pandas(frame), pyarrow.BufferOutputStream()

@@ -1,11 +1,11 @@
-"""What the attention heads of a preset specialize in, and how much the model needs its best one.
+"""What the attention heads of a preset specialize in, and how much the model needs the most important one.
 
     python -m benchmarks.heads
 
 It trains the preset on the book with five seeds (`--seeds`), one thread each, and reports for each: the validation loss
 at the end, the CPU seconds of the steps, the largest share of attention that a head pays to the character 1, 2, 3 and 4
 back, which distances have a head with 0.7 or more (each head counts once), and how much the validation loss rises when
-the one head that the model needs most is replaced by its mean. The shares and means are over 2,000 held-out characters.
+the most important head is replaced by its mean output. The shares and means are over 2,000 held-out characters.
 `lookback=1` and the like change a setting.
 """
 
@@ -29,7 +29,7 @@ FARTHEST = 4
 
 
 def measure(preset: str, changes: dict, seed: int) -> dict:
-    """Train with one seed; what is reported about it."""
+    """Train with one seed. Returns what is reported about it."""
     torch.set_num_threads(1)
     text, clock = corpus(), Clock()
     model_config, train_config = configs_from(changes | {"seed": seed}, preset)

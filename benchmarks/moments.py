@@ -1,9 +1,9 @@
-"""How soon the picture of another moment of training is there, on Attention and Inside.
+"""How soon the picture of another moment of training appears, on Attention and Inside.
 
     python -m benchmarks.moments
 
-On the run that comes with MicroLLM, nothing else going on: a key is pressed on the timeline, as many times as asked for
-on each page. The browser measures the time from the key to the frame that shows another picture.
+On the run that comes with MicroLLM, with nothing else running: a key is pressed on the timeline, as many times as asked
+for on each page. The browser measures the time from the key to the frame that shows another picture.
 """
 
 from __future__ import annotations

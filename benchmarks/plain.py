@@ -1,7 +1,7 @@
 """What MicroLLM is measured against, each as short as it is usually written: the article's own code, with one head
 after another, and the common fused style, with one projection for all heads.
 
-Both are the same Transformer: learned positions, LayerNorm first, ReLU, AdamW at 1e-3, torch's start weights. The
+Both are the same Transformer: learned positions, LayerNorm first, ReLU, AdamW at 1e-3, torch's initialization. The
 scores are divided by the square root of head_size; in the article's train.py, by that of n_embd.
 """
 
@@ -59,7 +59,7 @@ class Fused(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """Attention and feed-forward, each added to what comes in."""
+    """Attention and feed-forward, each added to its input."""
 
     def __init__(self, config: ModelConfig, attention: type[nn.Module]) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class PlainModel(nn.Module):
         return logits, F.cross_entropy(logits.view(B * T, V), targets.reshape(B * T))
 
     def generate(self, idx: torch.Tensor, max_new_tokens: int) -> torch.Tensor:
-        """The article's way to write: the whole context again for each character."""
+        """The article's generation, which recomputes the whole context for each character."""
         for _ in range(max_new_tokens):
             logits, _ = self(idx[:, -self.block_size :])
             chosen = torch.multinomial(F.softmax(logits[:, -1, :], dim=-1), num_samples=1)
@@ -106,7 +106,7 @@ class PlainModel(nn.Module):
 
 
 class PlainTraining:
-    """The usual loop, a step at a time: the article's stacks its batch one window after another ("stacked")."""
+    """The usual loop, step by step. The article's stacks the windows of its batch one after another ("stacked")."""
 
     def __init__(
         self, config: ModelConfig, batch_size: int, ids: torch.Tensor, vocab_size: int, style: str, seed: int = 1337
@@ -117,14 +117,14 @@ class PlainTraining:
         self.ids, self.batch_size, self.block_size = ids.long(), batch_size, config.block_size
 
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Windows at random places, and the same one character later."""
+        """Random windows, and the same one character later."""
         T = self.block_size
         starts = torch.randint(len(self.ids) - T, (self.batch_size,))
         x = torch.stack([self.ids[i : i + T] for i in starts])
         return x, torch.stack([self.ids[i + 1 : i + T + 1] for i in starts])
 
     def step(self) -> float:
-        """One step; its loss in nats a character."""
+        """Take one step. Returns its loss in nats per character."""
         _, loss = self.model(*self.batch())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

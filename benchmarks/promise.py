@@ -1,9 +1,9 @@
-"""How right the time is that the Train page promises.
+"""How accurate the time estimate of the Train page is.
 
     python -m benchmarks.promise
 
 On a fresh server, each preset in turn: a click on "15 s", "1 min" (with `--long` also "5 min"), then Start. It compares
-the time that stood beside the cost at the click with the time from the first step to the last one, the page open.
+the time shown at the click with the time from the first step to the last one, with the page open.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
     """Print the promised and the real seconds of each run, and their ratio."""
     flags = parser(__doc__)
     flags.add_argument("--presets", nargs="+", default=("quick", "article", "long"))
-    flags.add_argument("--long", action="store_true", help='also "5 min", with the first preset')
+    flags.add_argument("--long", action="store_true", help='also measure "5 min", with the first preset')
     options = flags.parse_args()
     runs = [(preset, seconds) for preset in options.presets for seconds in (15, 60)]
     runs += [(options.presets[0], 300)] if options.long else []

@@ -30,7 +30,7 @@ CONTEXT = 8
 
 @dataclass
 class Contestant:
-    """`step` makes one step; `val_losses` are (step, seconds, CPU seconds, validation loss, loss at equal context)."""
+    """`step` takes one step; `val_losses` are (step, seconds, CPU seconds, validation loss, loss at equal context)."""
 
     name: str
     model: torch.nn.Module

@@ -77,7 +77,7 @@ def network(name: str, changes: dict, seed: int) -> Result:
 
 
 def _ready(name: str, changes: dict, seed: int, text: Corpus) -> tuple[torch.nn.Module, int, int, Callable]:
-    """(model, block_size, number of steps, a function that makes one step)."""
+    """(model, block_size, number of steps, a function that takes one step)."""
     if name == "article, its own code":
         article = PRESETS["article"]
         plain = PlainTraining(
@@ -135,7 +135,7 @@ def without_network(name: str) -> Result:
 
 
 def row(name: str, results: list[Result]) -> list[str]:
-    """The row of RECORDS.md: medians over the seeds, and how far the final losses spread."""
+    """The row of RECORDS.md: medians over the seeds, and the spread of the final losses."""
     ends = [result.curve[-1][1] for result in results]
     spread = f" ({min(ends):.3f} to {max(ends):.3f})" if len(ends) > 1 else ""
     at = [[result.at[context] for result in results if context in result.at] for context in CONTEXTS]
@@ -153,7 +153,7 @@ def row(name: str, results: list[Result]) -> list[str]:
 def picture(results: dict[str, list[Result]]) -> str:
     """All rows below MAX_LOSS as an SVG: networks as lines with a legend, the others as labeled points.
 
-    A line is of the seed with the median final loss.
+    A line is that of the seed with the median final loss.
     """
     import vl_convert  # for this option alone
 
@@ -215,7 +215,7 @@ def main() -> None:
     flags = parser(__doc__)
     flags.add_argument("--seeds", type=int, default=5)
     flags.add_argument("--processes", type=int, default=1)
-    flags.add_argument("--only", nargs="*", choices=[*NETWORKS, *TABLES, *COMPRESSORS], help="some rows")
+    flags.add_argument("--only", nargs="*", choices=[*NETWORKS, *TABLES, *COMPRESSORS], help="only these rows")
     flags.add_argument("--mine", metavar="NAME", help="a row for `quick` with other settings")
     flags.add_argument("--picture", type=Path, metavar="FILE", help="draw all rows as an SVG")
     flags.add_argument("changes", nargs="*", metavar="NAME=VALUE", help="with --mine: the settings that differ")

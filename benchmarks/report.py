@@ -69,7 +69,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 @dataclass
 class Clock:
-    """Seconds of the wall clock and of the processor, summed and one by one, over the blocks that it times."""
+    """Wall and CPU seconds of the blocks that it times, in total and one by one."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -88,5 +88,5 @@ class Clock:
 
 
 def corpus(source: str = "book") -> Corpus:
-    """A text by the name that the command line knows it by; the book unless another one is asked for."""
+    """A text by its name on the command line; the book by default."""
     return load_corpus(choose(source).sha256)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.sampling
 
-Untrained models of equal shape, one thread, one sequence, in turn; then characters per second of several samples at
-once. CPU time, medians of the rounds.
+Untrained models of equal shape take turns on one thread with one sequence; then characters per second of several
+samples at once. CPU time, medians of the rounds.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
                 *(f"{rate:,.0f}" for rate in batches.values()),
             ]
         )
-    print("characters a second of CPU time")
+    print("characters per second of CPU time")
     head = ["block_size, n_embd, n_head, n_layer", "article's way", "without gradients", "MicroLLM"]
     table([*head, "times", "times", "1 sample", "4 at once", "16 at once"], rows)
     save(options.json, {"sampling": numbers})

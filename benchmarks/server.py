@@ -23,7 +23,7 @@ _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 class Served(NamedTuple):
-    """A server: its address, its MICROLLM_HOME, the number of its process, and what it has printed, if that is kept."""
+    """A server: its address, its MICROLLM_HOME, its process id, and what it has printed, if that is kept."""
 
     address: str
     home: Path
@@ -37,7 +37,7 @@ def serve(
 ) -> Iterator[Served]:
     """A fresh server of `script` with an empty home; it is ended with Ctrl-C. With `log`, what it prints is kept.
 
-    `streamlit` is what Python is told to run; another program than Streamlit's gets the same arguments.
+    `streamlit` is the program for Python to run; one other than Streamlit's gets the same arguments.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -80,7 +80,7 @@ def browse() -> Iterator[Browser]:
 
 
 def open_page(browser: Browser, address: str, text: str = "Drawing-room sentences") -> Page:
-    """The train page with a text chosen that needs no network, ready for a click on Start."""
+    """The train page with a text that needs no network, ready for a click on Start."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto(f"{address}/train")
     page.locator(".st-key-text input").click(timeout=60_000)
@@ -96,7 +96,7 @@ def idle(page: Page) -> None:
 
 
 def start(page: Page) -> str:
-    """Click Start; the id of the new run."""
+    """Click Start. Returns the id of the new run."""
     before = page.url
     page.locator(".st-key-start button:visible").click()
     page.wait_for_function("before => location.href !== before && location.search.includes('run=')", arg=before)

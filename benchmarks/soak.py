@@ -72,7 +72,7 @@ class Watch:
         return seen
 
     def _renderer(self) -> int:
-        """The number of the process that draws the page: the renderer with the most CPU time."""
+        """The id of the process that draws the page: the renderer with the most CPU time."""
         processes = self._browser.send("SystemInfo.getProcessInfo")["processInfo"]
         return max((it for it in processes if it["type"] == "renderer"), key=lambda it: it["cpuTime"])["id"]
 
@@ -101,7 +101,7 @@ def move_a_slider(page: Page, key: str) -> float:
 
 
 def slope(looks: list[dict[str, float]], name: str) -> float:
-    """How much `name` grows in a minute: a linear fit without the first fifth."""
+    """How much `name` grows per minute: a linear fit without the first fifth."""
     settled = looks[len(looks) // 5 :]
     return statistics.linear_regression([it["minute"] for it in settled], [it[name] for it in settled]).slope
 
@@ -136,7 +136,7 @@ def soak(minutes: float) -> tuple[list[dict[str, float]], dict[str, list[float]]
                 for name in _TOUR:
                     do(page, name)
                 idle(page)
-                watch.mark()  # after a visit to other pages a new chart is no remount
+                watch.mark()  # a new chart after a visit to other pages is not a remount
             idle(page)
             page.wait_for_timeout(max(0.0, 1e3 * (next_look - time.monotonic())))
             looks.append(watch.look())
@@ -160,7 +160,7 @@ def main() -> None:
         [words, *(f"{it[name]:.1f}" for it in shown), f"{slope(looks, name):+.2f}"] for name, words in _MEMORY.items()
     ]
     rows.append(["received, KB/s", *(f"{it['received']:.1f}" for it in shown), f"{slope(looks, 'received'):+.2f}"])
-    table(["", *(f"{it['minute']:.1f} min" for it in shown), "a minute"], rows)
+    table(["", *(f"{it['minute']:.1f} min" for it in shown), "per minute"], rows)
     print(f"\nremounts of the loss chart: {remounts}")
     every = sorted(t for row in times.values() for t in row)
     print(

@@ -1,4 +1,4 @@
-"""How fast it starts: the import, the first paint of a fresh server, and the first step after a click on Start.
+"""How fast the app starts: the import, the first paint of a fresh server, and the first step after a click on Start.
 
     python -m benchmarks.start
 
@@ -19,7 +19,7 @@ from .report import parser, save
 from .server import ROOT, browse, idle, serve, start
 
 # Milestones: a name and the condition on the page. The first is that of the three-line app, all others are of ours.
-# Plots are in a shadow root. A run of one's own is in the address.
+# Plots are in a shadow root. The address names a run only once the visitor has started one.
 _FILM = """[...document.querySelectorAll('.st-key-film *')].map(node => node.shadowRoot?.querySelector('.film'))
     .find(Boolean)?"""
 _CURVE = """[...document.querySelectorAll('.st-key-loss-live *')]
@@ -66,7 +66,7 @@ def painted(page: Page, name: str) -> float:
 
 
 def visit(browser: Browser, address: str) -> tuple[Page, float]:
-    """A new window on its way to a server that nobody has visited, and when it began."""
+    """A new window that is opening a server that nobody has visited, and when it began."""
     page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
     page.add_init_script(_WATCH)
     began = time.time()
@@ -86,7 +86,7 @@ def three_lines(browser: Browser) -> float:
 def one_server(browser: Browser, wait: float) -> dict[str, float]:
     """Seconds from the address to each part of the first page, and from a click on Start to the run.
 
-    "to three lines" is how many times as long the film of the front door takes as the bare app measured just before.
+    "to three lines" is the time to the film of the front door, divided by that of the bare app measured just before.
     """
     row = {"three lines": three_lines(browser)}
     with serve() as (address, *_):

@@ -2,8 +2,8 @@
 
     python -m benchmarks.step
 
-The three take turns, one step each, so that a busy moment slows all of them; compared is the median of CPU time
-(one thread, so it equals the wall time of an idle machine). The peak is what the same thread reaches on products of
+The three take turns, one step each, so that a busy moment slows all of them. It compares medians of CPU time (one
+thread, so it equals the wall time of an idle machine). The peak is what the same thread reaches on products of
 1,024 x 1,024 matrices in the same run. The share of the peak counts only the model's matrix products: 6 operations per
 weight and character, and half of the attention square (Kaplan et al. 2020; a causal model needs no more).
 """
@@ -37,7 +37,7 @@ def operations(config: ModelConfig, batch_size: int, vocab_size: int) -> float:
 
 
 def peak(size: int = 1024, rounds: int = 12) -> float:
-    """Operations a second of a product of two square matrices: the best of some rounds."""
+    """Operations per second of a product of two square matrices: the best of some rounds."""
     a, b, clock = torch.randn(size, size), torch.randn(size, size), Clock()
     for _ in range(rounds):
         with clock:
@@ -67,7 +67,7 @@ def measure(shape: tuple[int, int, int, int, int], steps: int, warm_up: int = 5)
 
 
 def main() -> None:
-    """Print a row a shape: CPU milliseconds a step (medians), the two ratios, and the share of the peak."""
+    """Print one row per shape: CPU milliseconds per step (medians), the two ratios, and the share of the peak."""
     flags = parser(__doc__)
     flags.add_argument("--seconds", type=float, default=20.0, help="for each shape")
     options = flags.parse_args()

@@ -2,7 +2,7 @@
 
     python -m benchmarks.ticks
 
-A browser opens one page after the other. The server is the app's own, with a clock around each part that updates
+A browser opens one page after the other. The server is the app's own, with a clock around each part that updates by
 itself; what Streamlit does around the part, such as sending, is not included.
 """
 
@@ -30,7 +30,7 @@ _NOTES = "BENCHMARK_NOTES"  # the variable that names the file the server writes
 
 
 def serve_and_note() -> None:
-    """Streamlit's own program, with a clock around each part that updates itself."""
+    """Streamlit's own program, with a clock around each part that updates by itself."""
     plain, path = live.live, Path(os.environ[_NOTES])
 
     def noted(part: Callable[[View | None], None], every: float, *, key: str, when: bool = True) -> None:
@@ -49,7 +49,7 @@ def serve_and_note() -> None:
 def watch(page: Page, notes: Path, seconds: float) -> dict[str, list[float]]:
     """Milliseconds of each tick within `seconds`, by the key of the part."""
     idle(page)
-    page.wait_for_timeout(2_000)  # the first drawing of a page is no tick
+    page.wait_for_timeout(2_000)  # the first drawing of a page is not a tick
     before = notes.stat().st_size
     page.wait_for_timeout(1000 * seconds)
     times = defaultdict(list)

@@ -1,9 +1,9 @@
-"""A browser window without a browser: it speaks to the server as one does, and draws nothing.
+"""A browser window without a browser: it talks to the server like one, but draws nothing.
 
-Streamlit's protocol in a few words: the window sends a BackMsg that asks for a run of the script, with the values of
-widgets and, for a part of the page, its fragment. The server answers with ForwardMsgs: `new_session` when a run begins,
-`delta` for each element, `auto_rerun` for a part that wants to be run again every so many seconds, `page_info_changed`
-for the address, and `script_finished`.
+Streamlit's protocol in brief: the window sends a BackMsg that asks for a run of the script, with the values of widgets
+and, for a part of the page, its fragment. The server answers with ForwardMsgs: `new_session` when a run begins, `delta`
+for each element, `auto_rerun` for a part to rerun every so many seconds, `page_info_changed` for the address, and
+`script_finished`.
 """
 
 from __future__ import annotations
@@ -78,22 +78,22 @@ class Visitor:
     # ---- what a person does
 
     async def open(self, page: str, until: str) -> None:
-        """Go to a page by its address, until an element with this key is there, on the whole page."""
+        """Go to a page by its address, and wait until the page is complete and has an element with this key."""
         self._page, self._name = self._pages.get(page, ""), page
-        self._stop_timers()  # as a browser does: a tick on its way would ask for the page before
+        self._stop_timers()  # as a browser does: a late tick would ask for the previous page
         self._values.clear()  # a browser forgets the widgets of the page that it leaves
         await self._act({}, lambda: {until, "run-bar"} <= self.shown.keys())  # the first page of a server has no bar
 
     async def set(self, key: str, value: Any) -> None:
-        """Give a widget a value; the page has run with it then."""
+        """Give a widget a value, and wait until the page has run with it."""
         await self._act({key: value}, None)
 
     async def press(self, key: str, answered: Callable[[], bool]) -> None:
-        """Press a button, until what it is there for has come about."""
+        """Press a button, and wait until its effect is visible."""
         await self._act({key: True}, answered)
 
     async def upload(self, key: str, name: str, data: bytes) -> None:
-        """Choose a file in a field; the page has run with it then."""
+        """Choose a file in a field, and wait until the page has run with it."""
         self._places.clear()
         message = BackMsg()
         message.file_urls_request.file_names.append(name)
@@ -141,7 +141,7 @@ class Visitor:
         message = BackMsg()
         asked = message.rerun_script
         asked.query_string, asked.page_script_hash = self.query, self._page
-        asked.page_name = "" if self._page else self._name  # as long as the server has not told its pages
+        asked.page_name = "" if self._page else self._name  # until the server has sent its pages
         asked.fragment_id, asked.is_auto_rerun = fragment, is_timer
         asked.widget_states.widgets.extend([*self._values.values(), *(triggers or [])])
         with contextlib.suppress(websockets.ConnectionClosed):
@@ -242,5 +242,5 @@ def _state(element: Shown, value: Any) -> WidgetState:
     elif element.kind == "popover":
         state.bool_value = value
     else:
-        raise ValueError(f"a visitor has no hand for a {element.kind}")
+        raise ValueError(f"a visitor cannot operate a {element.kind}")
     return state

@@ -63,7 +63,7 @@ def _film(page: Page, address: str) -> None:
 
 
 def _fewer(frames: list[bytes], most: int = 48) -> list[bytes]:
-    """The first frames, in which most happens, and of the rest fewer and fewer."""
+    """At most `most` of the frames: closely spaced at first, where most happens, then further and further apart."""
     places = sorted({round((len(frames) - 1) * (i / (most - 1)) ** 2) for i in range(most)})
     return [frames[place] for place in places]
 

@@ -1,9 +1,9 @@
-"""Draws the three signs for characters that cannot be seen, ␠ ⏎ ⇥, as a font that .streamlit/config.toml carries.
+"""Draws the three symbols for invisible characters, ␠ ⏎ ⇥, as a font that is embedded in .streamlit/config.toml.
 
     pip install fonttools brotli && python docs/signs.py
 
-Prints the font as the address that stands in the config. Few phones have a font with ␠ in it, and where there is one
-the sign is wider than a letter. These are as wide as a letter of the code font, 600 of 1,000 units.
+Prints the font as the data URL for the config. Few phones have a font with ␠ in it, and if they do, the symbol is wider
+than a letter. These are as wide as a letter of the code font, 600 of 1,000 units.
 """
 
 from __future__ import annotations

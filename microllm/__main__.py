@@ -34,8 +34,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    0: success, also when the reader of the output has left, as `head` does. 1: training failed, or the output could not
-    be written. 2: bad input, explained in one sentence. 130: Ctrl-C.
+    0: success, also when the reader of the output exited early, as `head` does. 1: training failed, or the output could
+    not be written. 2: bad input, explained in one sentence. 130: Ctrl-C.
     """
     console.prepare()
     try:

@@ -278,7 +278,7 @@ REFERENCE_NAMES = {
     "table_5": "5-character table",
     "floor": "best possible (entropy)",
 }
-"""What the reference losses of a run are called: what counting reaches on its text, and the entropy if it is known."""
+"""The displayed names of a run's reference losses: those of simple counting, and the entropy of its text if known."""
 
 _MAX_THREADS = 256
 _MAX_SILENCED_CHARACTERS = 2_000  # all heads of the largest model take 1,100
@@ -391,7 +391,7 @@ def _value_problem(knob: Field, value: Any) -> str | None:
     if name == "silenced":
         is_short = isinstance(value, str) and len(value) <= _MAX_SILENCED_CHARACTERS
         is_a_list = is_short and all(map(_HEAD_NAME.fullmatch, value.split()))
-        return None if is_a_list else f"{name} is {_shown(value)}: write heads as in 2.3, with spaces between them."
+        return None if is_a_list else f"{name} is {_shown(value)}: write heads like 2.3, separated by spaces."
     if choices := meta["choices"]:
         is_one = type(value) is type(choices[0]) and value in choices  # so that 1 is not taken for True
         return None if is_one else f"{name} is {_shown(value)}: choose {' or '.join(map(str, choices))}."
@@ -413,7 +413,7 @@ def _shown(value: Any) -> str:
 
 
 def valid_heads(model: ModelConfig, near: int) -> list[int]:
-    """The nearest valid numbers of heads: one at or below `near` and one above, as far as they exist."""
+    """The nearest valid numbers of heads: one at or below `near` and one above, if they exist."""
     meta, size = knobs()["n_head"].metadata, 2 if model.position == "rotary" else 1
     valid = [n for n in range(meta["low"], meta["high"] + 1) if model.n_embd % (n * size) == 0]
     below = [n for n in valid if n <= near][-1:]

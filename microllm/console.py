@@ -22,7 +22,7 @@ _has_lost_output = False  # a `note` could not be written
 
 
 class OutputLost(Exception):
-    """The output could not be written. `reader_is_gone` is True if its reader has ended, as `head` does.
+    """The output could not be written. `reader_is_gone` is True if its reader exited early, as `head` does.
 
     It is not an OSError, which the command line reports as a problem with a file.
     """
@@ -33,7 +33,7 @@ class OutputLost(Exception):
 
 
 def prepare() -> None:
-    """Call this first. Characters that the encoding of the output lacks will be written as \\u03b1 and the like."""
+    """Call this first. Characters that the output's encoding cannot represent are then written as \\u03b1."""
     for standard in range(3):
         try:
             os.fstat(standard)
@@ -103,7 +103,7 @@ def show(*facts: str) -> None:
 
 
 def complain(sentence: str) -> None:
-    """Print one line to stderr that says what went wrong, if stderr can be written."""
+    """Print one line to stderr that says what went wrong. Does nothing if stderr cannot be written."""
     with contextlib.suppress(OutputLost):
         _print(f"{_end_of_row()}microllm: {printable(sentence)}\n", sys.stderr)
 

@@ -102,7 +102,7 @@ class Corpus:
         """The reference losses, computed without a network, in nats per character, on the validation windows.
 
         `uniform` guesses blindly: all V characters are equally likely, so the loss is ln V. `table_n` predicts from
-        the n - 1 characters before, or from fewer at the start of a window.
+        the previous n - 1 characters, or from fewer at the start of a window.
         """
         if block_size not in self._references:
             inputs, targets = self.validation_windows(block_size)

@@ -43,8 +43,9 @@ class Speed:
 
 
 def run_seconds(train: TrainConfig, tokens: int, held_out: int, step: float) -> float:
-    """The expected seconds of a whole run whose steps, of `tokens` characters, take `step` seconds each: with all
-    validation checks, and the last one on all `held_out` characters.
+    """The expected seconds of a whole run, including all validation checks, the last one on all `held_out` characters.
+
+    Each step trains on `tokens` characters and takes `step` seconds.
     """
     validated = eval_count(train) * min(EVAL_CHARACTERS, held_out) + held_out
     return step * (train.max_steps + _FORWARD_SHARE * validated / tokens)
@@ -56,7 +57,7 @@ def steps_for(seconds: float, train: TrainConfig, tokens: int, held_out: int, st
     def expected(max_steps: int) -> float:
         return run_seconds(replace(train, max_steps=max_steps), tokens, held_out, step)
 
-    # at most one validation check more or less keeps `expected` from rising everywhere: compare some neighbors
+    # the first one that takes at least `seconds`, and its neighbors: a smaller one may be nearer
     i = bisect_left(_ROUND_NUMBERS, seconds, key=expected)
     return min(_ROUND_NUMBERS[max(0, i - 3) : i + 3], key=lambda max_steps: abs(expected(max_steps) - seconds))
 

@@ -40,7 +40,7 @@ def requested_home() -> Path:
 
 @contextlib.contextmanager
 def only_read() -> Iterator[None]:
-    """Use the home as it is: do not create it, and do not replace it by a temporary folder."""
+    """Use the home as it is: do not create it, and do not fall back to a temporary folder."""
     global _is_only_read
     home.cache_clear()
     _is_only_read = True
@@ -79,12 +79,12 @@ def max_disk_bytes() -> float:
 
 
 def mirror() -> str | None:
-    """`MICROLLM_MIRROR`: the operator's folder or address, which has the published texts. It is tried first."""
+    """`MICROLLM_MIRROR`: a folder or address of the operator with the published texts. It is tried first."""
     return os.environ.get("MICROLLM_MIRROR") or None
 
 
 def lists_all_runs() -> bool:
-    """True if `MICROLLM_LIST` is "all": every window lists every run of this server, as on one's own machine."""
+    """True if `MICROLLM_LIST` is "all": every window lists every run of this server, as on your own machine."""
     return os.environ.get("MICROLLM_LIST") == "all"
 
 
@@ -94,7 +94,7 @@ def grace_seconds() -> float:
 
 
 def checkpoint_seconds() -> float:
-    """`MICROLLM_CHECKPOINT`, else 15: the seconds between checkpoints, so the most that a crash can cost."""
+    """`MICROLLM_CHECKPOINT`, else 15: the seconds between checkpoints, which is the most training a crash can cost."""
     return _seconds("MICROLLM_CHECKPOINT", 15.0)
 
 

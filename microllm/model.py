@@ -49,8 +49,8 @@ RELATIVE_SCALE = 10.0
 attention have to change by several units before a head looks at one place only. Saved weights depend on it."""
 
 RELATIVE_START = 3.0
-"""What is added to scores before training: the first head's for the previous character, the second head's for the one
-before that, and so on, as far as there are distances. Without it most heads choose the previous character."""
+"""What is added to scores before training: in the first head for the previous character, in the second head for the one
+before that, and so on, while there are distances left. Without it most heads choose the previous character."""
 
 
 def by_distance(bias: torch.Tensor, queries: int, keys: int, *, causal: bool) -> torch.Tensor:
@@ -69,8 +69,8 @@ def by_distance(bias: torch.Tensor, queries: int, keys: int, *, causal: bool) ->
 class Head:
     """One attention head, step by step as in the article: slow, and short enough to read.
 
-    Its three matrices (D, C) are slices of the weights that `MultiHeadAttention` trains, not copies. If positions are
-    relative, `bias` is added to the scores by distance (see `by_distance`).
+    Its three matrices (D, C) are slices of the weights that `MultiHeadAttention` trains, not copies. With relative
+    positions, `bias` is added to the scores by distance (see `by_distance`).
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class LayerCache:
 
 
 class Cache:
-    """The key-value cache: with it, one more token costs the work of one token (Pope et al. 2022).
+    """The key-value cache: with it, each new token costs the work of one token only (Pope et al. 2022).
 
     `idx` (B, length) are the tokens in it. Memory for block_size tokens is allocated once. For use without gradients.
     """
@@ -173,9 +173,9 @@ def attend(
 ) -> torch.Tensor:
     """The attention of all heads at once: (B, H, T, D) from queries (B, H, T, D), keys and values (B, H, S, D).
 
-    A `bias` (H, T, S) is added to the scores; it must hide the future too. Without one it is torch's fused attention,
-    which is slower with a bias that is trained. In float32 even under bfloat16, except fused on a GPU: a CPU's bfloat16
-    backward pass takes ten times as long.
+    A `bias` (H, T, S) is added to the scores; it must hide the future too. Without a bias this is torch's fused
+    attention, which is slower with a trained bias. It computes in float32 even under bfloat16, except when fused on a
+    GPU: a CPU's bfloat16 backward pass takes ten times as long.
     """
     if q.dtype == torch.bfloat16 and (bias is not None or q.device.type == "cpu"):
         with torch.autocast(q.device.type, enabled=False):
@@ -216,7 +216,7 @@ class MultiHeadAttention(nn.Module):
         return self.attend_and_project(q, k, v, cache.bias if cache else None)
 
     def project_qkv(self, x: torch.Tensor, start: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries, keys and values of all heads, each (B, H, T, D), of x (B, T, C), whose first is at `start`."""
+        """Queries, keys and values of all heads, each (B, H, T, D), of x (B, T, C), which starts at `start`."""
         B, T, C = x.shape
         qk, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4).split((2, 1))
         if self.rotary:
@@ -231,9 +231,9 @@ class MultiHeadAttention(nn.Module):
     def attend_and_project(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, laid_out: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The output of all heads through `proj`: (B, T, C), for every query or for that of the newest token alone.
+        """The output of all heads through `proj`: (B, T, C), for all queries or for that of the newest token only.
 
-        `laid_out` is what `bias_scores` returns for a whole context, if that is known.
+        `laid_out` is what `bias_scores` returns for a whole context, if it was already computed.
         """
         queries, keys = q.shape[2], k.shape[2]
         bias = self.bias_scores(queries, keys) if laid_out is None else laid_out[:, keys - queries : keys, :keys]
@@ -295,7 +295,7 @@ def _embedding(rows: int, width: int) -> nn.Embedding:
 class MicroLLM(nn.Module):
     """A character-level Transformer: embeddings, n_layer blocks, and a logit for every possible next character.
 
-    `generator` draws the initial weights (None: seed 0). `device="meta"` builds the shapes alone, to count them.
+    `generator` draws the initial weights (None: seed 0). `device="meta"` builds the shapes only, to count them.
     """
 
     def __init__(
@@ -359,7 +359,7 @@ class MicroLLM(nn.Module):
             raise ValueError(f"init_weights has no rule for {', '.join(missed)}: add a row to its table.")
 
     def use_generator(self, generator: torch.Generator | None) -> None:
-        """Let every dropout draw from `generator` (None: torch's own), which the trainer seeds again for each step."""
+        """Make every dropout draw from `generator` (None: torch's own), which the trainer reseeds for each step."""
         for module in self.modules():
             if isinstance(module, Dropout):
                 module.generator = generator

@@ -13,7 +13,7 @@ from .model import MicroLLM
 
 
 class StackedMuon(torch.optim.Muon):
-    """torch's Muon (Jordan et al. 2024), in under half the time: one product for all matrices of a shape, not one each.
+    """torch's Muon (Jordan et al. 2024) in under half the time: one product for all matrices of a shape, not one each.
 
     State and, up to rounding, updates are those of torch's Muon with Nesterov momentum, the original adjustment of the
     learning rate and no weight decay: other settings have no effect. Every parameter needs a gradient.
@@ -81,7 +81,7 @@ def make_optimizers(model: MicroLLM, config: TrainConfig) -> list[torch.optim.Op
 
 
 def check_groups(model: MicroLLM, optimizers: list[torch.optim.Optimizer]) -> None:
-    """Raises ValueError that names the parameters of `model` which are not in exactly one optimizer group."""
+    """Raises ValueError, naming the parameters of `model` that are not in exactly one optimizer group."""
     grouped = Counter(p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"])
     if wrong := [name for name, p in model.named_parameters() if grouped[p] != 1]:
         raise ValueError(f"Not in exactly one optimizer group: {', '.join(wrong)}.")

@@ -15,11 +15,11 @@ _SAFE_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLL
 
 
 def parsed(text: str | bytes) -> Any:
-    """Parse JSON. Raises ValueError, also if it is nested too deep."""
+    """Parse JSON. Raises ValueError, even if it is nested too deeply."""
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:

@@ -56,7 +56,7 @@ class CharTokenizer:
         return [c for c in dict.fromkeys(text) if c not in self._ids]
 
     def encode(self, text: str) -> list[int]:
-        """The id of each character. Raises ValueError that lists the unknown characters."""
+        """The id of each character. Raises ValueError, listing the unknown characters."""
         try:
             return [self._ids[character] for character in text]
         except KeyError:
@@ -78,7 +78,7 @@ class CharTokenizer:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text for some ids. Raises ValueError for an id outside 0 ... vocab_size - 1."""
+        """The text that the ids stand for. Raises ValueError for an id outside 0 ... vocab_size - 1."""
         ids = ids.tolist() if isinstance(ids, torch.Tensor) else list(ids)
         for i in ids:
             if not 0 <= i < self.vocab_size:

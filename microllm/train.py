@@ -17,7 +17,7 @@ from .model import MicroLLM, evaluating
 from .optim import learning_rate_at, make_optimizers
 
 EVAL_CHARACTERS_AT_ONCE = 1_024
-"""Validation runs on batches of that many characters: few enough to stay in the processor's cache."""
+"""Validation runs on batches of this many characters: few enough to stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Diverged(ArithmeticError):
 
 
 class Trainer:
-    """Trains a model. Iterate over it: it yields the Progress of step 0, 1, 2, ... to max_steps or the loss to stop at.
+    """Trains a model. Iterate over it: it yields the Progress of steps 0, 1, 2, ... up to max_steps or stop_at_loss.
 
-    Each step is taken when the next Progress is asked for: to pause, do not ask; to stop, leave the loop. All
+    Each step is taken when the next Progress is requested: to pause, do not request it; to stop, leave the loop. All
     randomness of step t comes from (seed, t) alone, so the same seed always gives the same run. Raises ValueError if
     the configuration has `problems`; iterating raises Diverged when the loss is not finite.
 
@@ -91,7 +91,7 @@ class Trainer:
         self.old_corpus: Corpus | None = None
         """The text that a fork learned before, in the same characters. Validation also scores its held-out part."""
         self.to_replay: list[dict[str, Any]] = []
-        """Live changes made before an interruption, to be made again at the same steps (see history.replayed)."""
+        """Live changes made before an interruption, to be repeated at the same steps (see history.replayed)."""
 
     def change(self, **live: float) -> None:
         """Change a live setting (`learning_rate`, `stop_at_loss`) from the next step on. Raises ValueError."""
@@ -165,13 +165,13 @@ class Trainer:
 
 
 def eval_is_due(step: int, config: TrainConfig) -> bool:
-    """At every eval_interval, at 8, 16, 32, ... before the first (the loss falls fastest there), and at the end."""
+    """True every eval_interval steps, at 8, 16, 32, ... before that (the loss falls fastest there), and at the end."""
     early = step < config.eval_interval and step.bit_count() == 1 and step >= 8
     return step % config.eval_interval == 0 or early or step == config.max_steps
 
 
 def eval_count(config: TrainConfig) -> int:
-    """At how many of the steps from 0 to max_steps `eval_is_due`."""
+    """The number of steps from 0 to max_steps at which `eval_is_due`."""
     last, interval = config.max_steps, config.eval_interval
     early = max(0, min(last, interval - 1).bit_length() - 3)
     last_is_extra = not eval_is_due(last, replace(config, max_steps=last + 1))

@@ -244,7 +244,7 @@ def _drawing_room_floor(held_out: str) -> float:
 
 @dataclass(frozen=True)
 class BuiltinText:
-    """A text that is made here, for any length and seed."""
+    """A text that is generated here, for any length and seed."""
 
     name: str
     purpose: str  # a sentence for the user who chooses

@@ -1,4 +1,4 @@
-"""Download published texts, check that they are whole, and keep them."""
+"""Download published texts, check that they are complete, and keep them."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ class _Transfer:
 
 
 def _checked(text: PublishedText, data: bytes) -> str:
-    """The text in a download, clean. Raises TextProblem if it is another one, or only a part."""
+    """The cleaned text in a download. Raises TextProblem if it is another text, or only part of this one."""
     if data.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<"):
         raise TextProblem("a web page instead of the text")
     if text.sha256:
@@ -227,7 +227,7 @@ def _first_answer(
     """The text from the first source that has it. `report` is called with the fraction done whenever bytes arrive.
 
     Another source is started when all earlier ones have failed or have been slow for `silence` / number of sources.
-    Slow ones continue. So all have been started by the time `silence` is over.
+    Slow ones continue, so all sources have been started when `silence` is over.
     """
     waiting = list(sources)
     transfers: list[_Transfer] = []
@@ -268,7 +268,7 @@ def _first_answer(
 
 
 def kept(text: PublishedText) -> str | None:
-    """The text as an earlier download has left it on disk; None if it is not there or damaged."""
+    """The text that an earlier download left on disk; None if it is missing or damaged."""
     try:
         data = (texts_dir() / text.file).read_bytes()
         content = data.decode("utf-8")
@@ -282,8 +282,8 @@ def kept(text: PublishedText) -> str | None:
 def _wait_for_lock(path: Path, silence: float, cancelled: threading.Event) -> contextlib.AbstractContextManager:
     """The lock on a text; waits while another process downloads it.
 
-    That process touches `path` whenever bytes arrive. Raises filelock.Timeout when it has not for `silence` seconds (it
-    may be suspended), and when `cancelled`.
+    That process touches `path` whenever bytes arrive. Raises filelock.Timeout if it has not done so for `silence`
+    seconds (it may be suspended), and when `cancelled` is set.
     """
     seen, seen_at = None, time.monotonic()
 

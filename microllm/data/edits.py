@@ -1,10 +1,10 @@
 """Edits of a text: one change to what a model reads, to see what that change causes.
 
-An edit changes the training part only and keeps its length, so that all other characters stay at their places. Two runs
+An edit changes the training part only and keeps its length, so that all other characters keep their positions. Two runs
 with the same seed, one on the text and one on the edited text, then draw the same windows in the same order, and
-differ only where these hold something that was changed.
+differ only where a window contains something that was changed.
 
-The exported script of a twin has this code, so it uses nothing but the standard library.
+The exported script of a twin includes this code, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HEADING = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _TITLES = "".join(rf"(?<!\b{title})" for title in ("Mr", "Mrs", "Dr", "St", "Rev", "Esq"))  # end with a dot
-# a run of empty lines matches as a whole, also at the end, or each of its line ends would read all of it again
+# a run of empty lines matches as a whole, even at the end; otherwise each of its line ends would scan all of it again
 _SENTENCE_START = re.compile(rf"""{_TITLES}[.!?]["'”’»_)]*\s+(?=\S)|\n[^\S\n]*+\n\s*+|\A(?=\S)""")
 _WORD_START = re.compile(r"(?:\s|\A)(?=\S)")
 
@@ -49,7 +49,7 @@ class Edit:
     """One change to a text: its `kind`, a key of KINDS, and what it is about.
 
     "rename": two words, the old one and the new one. "leave-out": the number of a chapter, from 1. "repeat" and
-    "plant": a sentence, which stands in the edited text `times` more often.
+    "plant": a sentence, which occurs `times` more often in the edited text.
     """
 
     kind: str
@@ -59,7 +59,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Change:
-    """The characters `begin` to `end` of a text become `new`, which is as long."""
+    """The characters `begin` to `end` of a text become `new`, which has the same length."""
 
     begin: int
     end: int
@@ -76,12 +76,12 @@ class Chapter:
 
 
 def edited(text: str, edit: Edit) -> str:
-    """The text with the edit, as long as before. Raises TextProblem as `changes` does."""
+    """The edited text, which has the same length. Raises TextProblem as `changes` does."""
     return changed(text, changes(text, edit))
 
 
 def changed(text: str, by: list[Change]) -> str:
-    """The text after some changes, which are in its order."""
+    """The text with some changes made, which are sorted by position."""
     parts, at = [], 0
     for change in by:
         parts += [text[at : change.begin], change.new]
@@ -90,7 +90,7 @@ def changed(text: str, by: list[Change]) -> str:
 
 
 def changes(text: str, edit: Edit) -> list[Change]:
-    """What the edit changes, in the order of the text, all of it in the training part.
+    """What the edit changes, sorted by position, all of it in the training part.
 
     Raises TextProblem for an edit that is not possible in this text.
     """
@@ -100,7 +100,7 @@ def changes(text: str, edit: Edit) -> list[Change]:
 
 
 def problem(edit: Edit) -> str:
-    """A sentence that says why there is no such edit of any text; "" if there is."""
+    """A sentence that says why this edit is impossible in any text; "" if it is possible in some."""
     for words in edit.words:
         if not words.strip():
             return "Write what to change: a field is empty."
@@ -137,10 +137,10 @@ def _renamed(train: str, text: str, edit: Edit) -> list[Change]:
     if len(old) != len(new):
         raise TextProblem(
             f"“{new}” has {len(new)} characters and “{old}” has {len(old)}: both need the same number, so that all "
-            "other text stays at its place."
+            "other text stays in place."
         )
     if old == new:
-        raise TextProblem("The new word is the old one.")
+        raise TextProblem("The new word is the same as the old one.")
     found = []
     for match in _whole_words(old, train):
         is_as_given = match[0] == old
@@ -154,7 +154,7 @@ def _renamed(train: str, text: str, edit: Edit) -> list[Change]:
 
 
 def _whole_words(word: str, text: str) -> Iterator[re.Match]:
-    """Where a word stands with no letter, mark or digit beside it, its first letter in either case."""
+    """Where a word occurs with no letter, mark or digit beside it, its first letter in either case."""
     firsts = {case for case in (word[0], word[0].upper(), word[0].lower()) if len(case) == 1}
     either = "|".join(map(re.escape, sorted(firsts)))
     pattern, at = re.compile(rf"(?:{either}){re.escape(word[1:])}"), 0
@@ -176,14 +176,14 @@ def _check_known(words: str, text: str) -> None:
 
 
 def chapters(text: str) -> list[Chapter]:
-    """The chapters that lie in the training part as a whole, found by their headings; without any, or with more than
-    fit into a menu, ten parts of equal length.
+    """The chapters that lie entirely in the training part, found by their headings.
 
-    A heading is a line such as "Chapter 12" or "CHAPTER XII.".
+    A heading is a line such as "Chapter 12" or "CHAPTER XII.". Without any, or with more than fit into a menu, the
+    chapters are ten parts of equal length.
     """
     train = text[: split_at(len(text))]
     headings = [(match.start(), match[1]) for match in _HEADING.finditer(train)]
-    ends = [begin for begin, _ in headings[1:]]  # the last one may go on in the held-out part
+    ends = [begin for begin, _ in headings[1:]]  # the last one may continue in the held-out part
     found = [
         Chapter(" ".join(heading.split()), begin, end)
         for (begin, heading), end in zip(headings, ends, strict=False)
@@ -205,7 +205,7 @@ def _left_out(train: str, text: str, edit: Edit) -> list[Change]:
     before, after = train[max(0, chapter.begin - length) : chapter.begin], train[chapter.end :][:length]
     instead = after if len(after) == length else before
     if len(instead) < length:
-        raise TextProblem(f"{chapter.heading} is too long to leave out: no other passage of its length lies beside it.")
+        raise TextProblem(f"{chapter.heading} cannot be left out: the text beside it is too short to fill the gap.")
     return [Change(chapter.begin, chapter.end, instead)]
 
 
@@ -225,12 +225,12 @@ def _planted(train: str, text: str, edit: Edit) -> list[Change]:
 
 
 def _spread(train: str, sentence: str, times: int, keep: tuple[int, int] = (0, 0)) -> list[Change]:
-    """The sentence once in each of so many equal parts of the training part, in place of what stands there.
+    """Put the sentence once into each of `times` equal parts of the training part, in place of other characters.
 
-    It takes the place of whole sentences where there are some of its length, else of words from the start of a
-    sentence, else of words. It does not take that of the characters to `keep`.
+    It replaces whole sentences where some have its length, else words from the start of a sentence, else any words. It
+    never replaces the characters `keep` (begin, end).
     """
-    length = len(sentence) + 1  # with the space after it, which stays as it is
+    length = len(sentence) + 1  # with the space after it, which stays
     fits = int(_MAX_SHARE * len(train)) // length
     if not 1 <= times <= min(fits, MAX_TIMES):
         raise TextProblem(
@@ -281,12 +281,12 @@ class Kind:
 KINDS = {
     "rename": Kind(
         "Rename a word everywhere",
-        "The new word has as many letters as the old one, so that all other text stays at its place.",
+        "The new word has as many letters as the old one, so that all other text stays in place.",
         _renamed,
     ),
     "leave-out": Kind(
         "Leave a chapter out",
-        "As much of what follows it stands there a second time, so that all other text stays at its place.",
+        "A copy of the text beside it fills the gap, so that all other text stays in place.",
         _left_out,
     ),
     "repeat": Kind(

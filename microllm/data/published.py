@@ -1,4 +1,4 @@
-"""The texts that everybody has: published ones, which are downloaded (see `download`), and built-in ones."""
+"""The public texts: published ones, which are downloaded (see `download`), and built-in ones."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .builtin import BUILTIN_TEXTS, BuiltinText
 class PublishedText:
     """A text that somebody else has published.
 
-    A download is accepted only if it has this `sha256`. Without one it is a book of Project Gutenberg, whose editions
-    change: then it must have Gutenberg's START and END lines.
+    A download is accepted only if it has this `sha256`. A text without one is a book of Project Gutenberg, whose
+    editions change: it must have Gutenberg's START and END lines.
     """
 
     name: str
@@ -60,4 +60,4 @@ PUBLISHED_TEXTS: dict[str, PublishedText] = {
 }
 
 PUBLIC_TEXTS: dict[str, PublishedText | BuiltinText] = PUBLISHED_TEXTS | BUILTIN_TEXTS
-"""All of them, by the key that a link and the command line use. Any other text is a person's own."""
+"""All of them, by the key used in links and on the command line. Any other text is a person's own."""

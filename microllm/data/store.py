@@ -34,7 +34,7 @@ def _encoded(text: str) -> bytes:
 
 
 def forget_text(sha256: str) -> None:
-    """Delete a stored text that no run uses any more."""
+    """Delete a stored text that no run needs."""
     (texts_dir() / f"{sha256}.txt").unlink(missing_ok=True)
 
 

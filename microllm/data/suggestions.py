@@ -1,4 +1,4 @@
-"""The edits of a text that a person is shown first: a word to rename, a sentence to repeat."""
+"""The suggested edits of a text: a word to rename, a sentence to repeat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def suggested_name(text: str) -> str:
 
 
 def suggested_sentence(text: str) -> str:
-    """A sentence to repeat: the first one of a good length after the beginning; "" if there is none."""
+    """A sentence to repeat: of those with a suitable length, the one in the middle; "" if there is none."""
     train = text[: split_at(len(text))][:_READ_CHARACTERS]
     sentences = (train[begin:end].strip() for begin, end in pairwise(sentence_starts(train)))
     short = (sentence for sentence in sentences if _SHORTEST <= len(sentence) <= _LONGEST)

@@ -103,7 +103,7 @@ def _floor(text: str, how: str, source: str | None) -> float | None:
     if source not in builtin.BUILTIN_TEXTS or how not in ("none", "reversed"):
         return None
     held_out = text[split_at(len(text)) :][:EVAL_CHARACTERS]
-    # the probability of a text, a product over its characters, is the same read from either end
+    # the probability of a text is a product over its characters, so it is the same backwards
     return builtin.BUILTIN_TEXTS[source].floor(held_out if how == "none" else held_out[::-1])
 
 
@@ -177,7 +177,7 @@ def is_kept(text: Text) -> bool:
 def restore(text: Text, edit: Edit | None = None) -> None:
     """Store a text that is missing here if it needs no download: a built-in text, or one that was downloaded before.
 
-    A run that came from elsewhere has such a text: one of the gallery, or an imported one. `edit` was made in it last.
+    Runs of the gallery and imported runs have such texts. `edit` is the last change that was made to it.
     """
     if is_kept(text) or not home().is_dir():
         return
@@ -192,18 +192,18 @@ def restore(text: Text, edit: Edit | None = None) -> None:
         return
     content = builtin.transform(content, text.how, text.first)
     if edit:
-        with contextlib.suppress(TextProblem):  # of another edition, in which the edit is not possible
+        with contextlib.suppress(TextProblem):  # another edition, in which the edit is not possible
             content = edits.edited(content, edit)
-    if store.sha256_of(content) == text.sha256:  # it may be of another edition
+    if store.sha256_of(content) == text.sha256:  # it may be another edition
         with contextlib.suppress(OSError):
             store.keep_text(content)
 
 
 def why_missing(text: Text) -> str:
-    """A sentence about a text that is not stored here and that `restore` could not make again."""
+    """A sentence about a text that is not stored here and that `restore` could not restore."""
     published = PUBLISHED_TEXTS.get(text.source)
     if published and kept(published):
-        return f"This needs the edition of {text.name} that the run learned; the one on this server is another."
+        return f"This needs the edition of {text.name} that the run was trained on; this server has another one."
     if published:
         return f"This needs {text.name}, which is not on this server yet: choose it on the Train page to download it."
     return f"This needs {text.name}, which is not stored here: choose the text again."

@@ -1,1 +1,1 @@
-"""Experiments and challenges: what can be found out by training, and whether a person's own runs say so."""
+"""Experiments and challenges: questions that are answered by training, checked on a person's own runs."""

@@ -1,4 +1,4 @@
-"""Four challenges that are met by what was measured on a person's own runs."""
+"""Four challenges, which are checked by what was measured on a person's own runs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .measurements import WRITTEN_CHARACTERS
 
 RECITED_CHARACTERS = 200
 MAX_RECITING_LOSS = 1.0
-"""Only models with a lower training loss are asked to recite: it takes a second, and others never come near."""
+"""Recitation is measured only below this training loss: it takes a second, and other models never come close."""
 MOST_PARAMETERS = 50_000
 MOST_SECONDS = 60.0
 MOST_RATIO = 2.0
-"""Between a learning rate that trains and one that does not, for the largest to be found."""
+"""The largest rate counts as found if another, at most this many times as large, does not train."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Attempt:
     in_a_minute: float | None
     """The lowest validation loss of the first 60 seconds of training."""
     is_over: bool
-    """True when the run has made all its steps, or its loss is no longer a number."""
+    """True when the run has completed all its steps, or its loss is no longer a number."""
     was_changed: bool
     """True if a setting was changed while it trained."""
     recited: int | None = None
@@ -52,7 +52,7 @@ class Attempt:
 
 
 def attempt(run: Run) -> Attempt:
-    """What the challenges look at in a run, without what it recites. Raises RunProblem."""
+    """What the challenges look at in a run, except its recitation. Raises RunProblem."""
     info, history = run.read_info(), run.history.read()
     checks, rows, last = tuple(history.val_losses), history.rows, history.last
     diverged = last is not None and last["train_loss"] is None
@@ -85,7 +85,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Challenge:
-    """Something to achieve with runs of one's own."""
+    """Something for a person to achieve with their own runs."""
 
     title: str
     rule: str
@@ -103,7 +103,7 @@ def _worse_than_blind(attempts: list[Attempt]) -> Standing:
         return Standing(False)
     best = max(found, key=lambda one: one.last - one.info.references["uniform"])
     blind = best.info.references["uniform"]
-    return _of(best, best.last > blind, f"validation loss {best.last:.3f}; guessing blindly has {blind:.3f}")
+    return _of(best, best.last > blind, f"validation loss {best.last:.3f}; guessing blindly gives {blind:.3f}")
 
 
 def _knows_its_text(one: Attempt) -> bool:
@@ -155,7 +155,7 @@ def _trains(one: Attempt) -> bool:
 
 
 def _family(one: Attempt) -> tuple:
-    """What two runs have in common that differ in their learning rate (and seed) only."""
+    """Equal for two runs that differ only in their learning rate (and seed)."""
     train = replace(one.info.train, learning_rate=TrainConfig.learning_rate, seed=TrainConfig.seed)
     return one.info.model, train, one.info.text.sha256
 
@@ -166,7 +166,7 @@ def _small_and_good(attempts: list[Attempt]) -> Standing:
         return Standing(False)
     best = min(found, key=lambda one: one.in_a_minute)
     line = best.info.references.get("table_5", 0.0)
-    numbers = f"{best.in_a_minute:.3f} with {best.parameters:,} parameters; the 5-character table has {line:.3f}"
+    numbers = f"{best.in_a_minute:.3f} with {best.parameters:,} parameters; the 5-character table gives {line:.3f}"
     return _of(best, best.in_a_minute < line, numbers)
 
 
@@ -193,7 +193,7 @@ CHALLENGES: dict[str, Challenge] = {
     "largest-rate": Challenge(
         "The largest learning rate that still trains",
         "With the causal mask, a run trains if its last validation loss is below the line of pairs of characters. Find "
-        "a rate that trains and, with the same other settings, one at most twice as large that does not.",
+        "a rate that trains and, with all other settings the same, one at most twice as large that does not.",
         _largest_rate,
     ),
     "small-and-good": Challenge(

@@ -20,7 +20,7 @@ def _first_true(**predictions: bool) -> str | None:
 
 
 def let_it_cheat(runs: Sequence[Measured]) -> Check:
-    """Of a run without the causal mask, and one with it."""
+    """Check a run without the causal mask, and one with it."""
     cheat, honest = runs
     counting = min(cheat.references[name] for name in _TABLES)
     passed = cheat.first_below(counting)
@@ -55,7 +55,7 @@ def let_it_cheat(runs: Sequence[Measured]) -> Check:
 
 
 def one_character(runs: Sequence[Measured]) -> Check:
-    """Of a run that sees one character, and one that sees two."""
+    """Check a run that sees one character, and one that sees two."""
     one, two = runs
     pairs, triples = (two.references[name] for name in ("table_2", "table_3"))
     gap = one.last - pairs
@@ -63,21 +63,21 @@ def one_character(runs: Sequence[Measured]) -> Check:
         _first_true(below=gap < -0.03, on_the_line=abs(gap) <= 0.03, above=gap > 0.03),
         (
             Finding(
-                "Seeing one character, the model ends on the line of pairs (within 0.03) and not below it.",
+                "With one character, the model ends on the line of pairs (within 0.03), not below it.",
                 -0.005 < gap <= 0.03,
-                f"{one.last:.3f}; a table of pairs has {pairs:.3f}",
+                f"{one.last:.3f}; a table of pairs gives {pairs:.3f}",
             ),
             Finding(
                 "With two characters, it ends at least 0.15 lower.",
                 two.last <= one.last - 0.15,
-                f"{two.last:.3f}; a table of three characters has {triples:.3f}",
+                f"{two.last:.3f}; a 3-character table gives {triples:.3f}",
             ),
         ),
     )
 
 
 def shuffle_it(runs: Sequence[Measured]) -> Check:
-    """Of runs on the book as it is, with shuffled words, with shuffled letters, and backwards."""
+    """Check runs on the book as it is, with shuffled words, with shuffled letters, and backwards."""
     whole, words, letters, backwards = runs
     return Check(
         _first_true(
@@ -89,10 +89,10 @@ def shuffle_it(runs: Sequence[Measured]) -> Check:
                 "From shuffled letters it learns how often each letter occurs and no more: it ends within 0.02 of that "
                 "line.",
                 abs(letters.last - letters.references["table_1"]) <= 0.02,
-                f"{letters.last:.3f}; letter frequencies have {letters.references['table_1']:.3f}",
+                f"{letters.last:.3f}; letter frequencies give {letters.references['table_1']:.3f}",
             ),
             Finding(
-                "From shuffled words it learns to spell: it loses at most 0.2 against the real text.",
+                "From shuffled words it learns to spell: its loss is at most 0.2 higher than on the real text.",
                 0.05 <= words.last - whole.last <= 0.2,
                 f"{words.last:.3f}, and {whole.last:.3f} on the real text",
             ),
@@ -106,7 +106,7 @@ def shuffle_it(runs: Sequence[Measured]) -> Check:
 
 
 def say_it_twice(runs: Sequence[Measured]) -> Check:
-    """Of a run with one layer, and one with two, on words that are each said twice."""
+    """Check a run with one layer, and one with two, on words that are each said twice."""
     one, two = runs
     shares = [run.more["induction"] if run.more else 0.0 for run in runs]
     chance = two.more.get("chance", 0.0)
@@ -135,7 +135,7 @@ def say_it_twice(runs: Sequence[Measured]) -> Check:
 
 
 def learn_by_heart(runs: Sequence[Measured]) -> Check:
-    """Of a run on very little text."""
+    """Check a run on very little text."""
     (run,) = runs
     step, lowest = run.lowest
     blind, recited = run.references["uniform"], run.more.get("recited", 0)
@@ -152,9 +152,9 @@ def learn_by_heart(runs: Sequence[Measured]) -> Check:
                 f"{run.train_loss:.3f}",
             ),
             Finding(
-                "The validation loss turns within 100 steps and ends worse than guessing blindly.",
+                "The validation loss starts to rise within 100 steps and ends worse than guessing blindly.",
                 step <= 100 and run.last > blind,
-                f"lowest {lowest:.3f} at step {step:,}, {run.last:.3f} at the end; guessing blindly has {blind:.3f}",
+                f"lowest {lowest:.3f} at step {step:,}, {run.last:.3f} at the end; guessing blindly gives {blind:.3f}",
             ),
             Finding(
                 "It recites at least 200 characters word for word.",
@@ -166,7 +166,7 @@ def learn_by_heart(runs: Sequence[Measured]) -> Check:
 
 
 def too_slow_too_fast(runs: Sequence[Measured]) -> Check:
-    """Of four runs, the learning rate of each larger than that of the one before."""
+    """Check four runs, each with a larger learning rate than the one before."""
     slow, small, good, fast = (run.last for run in runs)
     letters = runs[3].references["table_1"]
     return Check(
@@ -185,26 +185,26 @@ def too_slow_too_fast(runs: Sequence[Measured]) -> Check:
             Finding(
                 "The largest rate ends no better than letter frequencies (within 0.05).",
                 fast > letters - 0.05,
-                f"{fast:.3f}; letter frequencies have {letters:.3f}",
+                f"{fast:.3f}; letter frequencies give {letters:.3f}",
             ),
         ),
     )
 
 
 def where_am_i(runs: Sequence[Measured]) -> Check:
-    """Of runs with one layer, without and with positions, and with three layers, without and with positions."""
+    """Check runs with one layer, without and with positions, and with three layers, without and with positions."""
     blind_1, knows_1, blind_3, knows_3 = (run.last for run in runs)
     gap_1, gap_3 = blind_1 - knows_1, blind_3 - knows_3
     return Check(
         _first_true(nothing=gap_1 < 0.1, repaired=gap_3 < 0.1, partly=gap_3 < gap_1, more=True),
         (
             Finding(
-                "A single layer loses at least 0.3 if it is not told where its characters are.",
+                "Without positions, the loss of a single layer is at least 0.3 higher.",
                 gap_1 >= 0.3,
                 f"{blind_1:.3f} without positions, {knows_1:.3f} with them",
             ),
             Finding(
-                "Two more layers help a model without positions, and do not close the gap.",
+                "Two more layers help a model without positions, but do not close the gap.",
                 blind_3 < blind_1 and gap_3 > 0.1,
                 f"with three layers {blind_3:.3f} without positions, {knows_3:.3f} with them",
             ),
@@ -219,7 +219,7 @@ def _around(steps: list[int], step: int) -> list[int]:
 
 
 def a_head_is_born(runs: Sequence[Measured]) -> Check:
-    """Of the shipped run, with the scores of one head at each snapshot."""
+    """Check the shipped run, with the scores of one head at each snapshot."""
     (run,) = runs
     shares = {int(name.split()[1]): share for name, share in run.more.items() if name.startswith("share ")}
     chance, steps = run.more["chance"], sorted(shares)
@@ -230,14 +230,14 @@ def a_head_is_born(runs: Sequence[Measured]) -> Check:
     due = next((step for step in steps if step >= passed), 0)
     findings = [
         Finding(
-            "It begins at chance and ends with more than 0.9 of its attention on the previous character.",
+            "The head begins at chance and ends with more than 0.9 of its attention on the previous character.",
             shares[steps[0]] < 1.2 * chance and shares[steps[-1]] > 0.9,
             f"{where}: "
             + ", ".join(f"{shares[step]:.2f} at step {step:,}" for step in _around(steps, born))
             + f"; chance {chance:.2f}",
         ),
         Finding(
-            "It is twice chance at the first snapshot with a loss below the line of pairs.",
+            "It reaches twice chance at the first snapshot with a loss below the line of pairs.",
             born == due > 0,
             f"below {pairs:.3f} at step {passed:,}; twice chance at step {born:,}",
         ),

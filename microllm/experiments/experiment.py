@@ -1,4 +1,4 @@
-"""What an experiment is: runs with given settings, a question with predictions, and a check of what was measured."""
+"""An experiment: runs with given settings, a question with predictions, and a check of what was measured."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Setup:
         return configs_from(self.values, self.preset)
 
     def fits(self, info: RunInfo) -> bool:
-        """True for a run of exactly this text and these settings, also if it was trained longer afterwards."""
+        """True for a run of exactly this text and these settings, even if it was trained longer afterwards."""
         model, train = self.configs
         is_text = (info.text.source, info.text.how, info.text.first) == (self.text, self.how, self.first)
         longer = replace(train, max_steps=max(train.max_steps, info.train.max_steps))
@@ -56,7 +56,7 @@ class Setup:
 
 
 def _characters(text: str) -> int:
-    """About how long a public text is, without a download."""
+    """The approximate length of a public text, without downloading it."""
     return PUBLISHED_TEXTS[text].size if text in PUBLISHED_TEXTS else BUILTIN_TEXTS[text].length
 
 
@@ -69,9 +69,9 @@ class Measured:
     train_loss: float
     """The running average at the end; infinite for a run whose loss is no longer a number."""
     references: Mapping[str, float]
-    """The losses of counting, as in RunInfo."""
+    """The reference losses, as in RunInfo."""
     more: Mapping[str, float] = field(default_factory=dict)
-    """What this experiment measures besides. What could not be measured is missing."""
+    """Further measurements of this experiment. What could not be measured is missing."""
 
     @property
     def last(self) -> float:
@@ -90,7 +90,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Finding:
-    """A statement about what was measured, whether it is true, and the numbers that say so."""
+    """A statement about what was measured, whether it is true, and the numbers behind it."""
 
     statement: str
     is_true: bool
@@ -112,13 +112,13 @@ class Experiment:
     title: str
     question: str
     predictions: Mapping[str, str]
-    """What a person can expect, by key; they choose one before the run."""
+    """The predictions by key; the person chooses one before the run."""
     watch: str
     """What to look at during the run."""
     why: str
-    """Why it is so; for after the run, like the findings."""
+    """The explanation, shown after the run like the findings."""
     check: Callable[[Sequence[Measured]], Check]
-    """What the measurements of all its runs say, in the order of `setups`."""
+    """Checks the measurements of all its runs, which are in the order of `setups`."""
     setups: tuple[Setup, ...] = ()
     more: Callable[[Run, MicroLLM], dict[str, float]] = lambda run, model: {}
     """Further measurements of a run, with its last model (see Measured.more)."""
@@ -131,7 +131,7 @@ class Experiment:
 
 
 def is_over(run: Run, setup: Setup) -> bool:
-    """True when a run has made the steps of its setup, or its loss is no longer a number. Raises RunProblem."""
+    """True when a run has completed the steps of its setup, or its loss is no longer a number. Raises RunProblem."""
     last, (_, train) = run.history.read().last, setup.configs
     if last is None:
         return False
@@ -144,7 +144,7 @@ def is_over(run: Run, setup: Setup) -> bool:
 def measure(run: Run, setup: Setup | None, more: Callable[[Run, MicroLLM], dict[str, float]]) -> Measured:
     """Measure a run that `is_over`; without a setup, a run of the gallery. Takes seconds with some `more`.
 
-    Raises RunProblem for a run that was changed while it trained, and what `more` raises, such as TextProblem.
+    Raises RunProblem if a setting was changed while the run trained, and what `more` raises, such as TextProblem.
     """
     history, info = run.history.read(), run.read_info()
     end = setup.configs[1].max_steps if setup else info.train.max_steps

@@ -16,14 +16,14 @@ from ..model import MicroLLM
 from ..runs.run import Run
 
 WRITTEN_CHARACTERS = 600
-"""How much a model writes to be measured: the sample on the Train page, continued."""
+"""The length of the text that is measured: the sample on the Train page, continued."""
 
 _FAITHFUL_TEMPERATURE = 0.5
-"""At which a model recites: it seldom leaves the most likely character."""
+"""The temperature for reciting: the model nearly always writes the most likely character."""
 
 
 def real_words(run: Run, model: MicroLLM) -> dict[str, float]:
-    """The share (0 to 1) of real words, as on the Train page, but of a sample five times as long: the 20 words there
+    """The share (0 to 1) of real words, as on the Train page, but in a sample five times as long: the 20 words there
     are too few to tell two models apart.
     """
     prompt = prompt_for(run)
@@ -32,7 +32,7 @@ def real_words(run: Run, model: MicroLLM) -> dict[str, float]:
 
 
 def longest_recitation(run: Run, model: MicroLLM) -> dict[str, float]:
-    """The length of the longest piece that the model writes which occurs word for word in its training text.
+    """The length of the longest passage of the model's output that occurs word for word in its training text.
 
     The prompt does not count.
     """
@@ -42,7 +42,7 @@ def longest_recitation(run: Run, model: MicroLLM) -> dict[str, float]:
 
 
 def induction(run: Run, model: MicroLLM) -> dict[str, float]:
-    """How much the head that does it most attends to what followed this character last time; its layer, from 1."""
+    """The best induction head: its attention to what followed this character last time, and its layer (from 1)."""
     score = _score(score_heads(run, model), "induction")
     layer, _ = _best(score)
     return {"induction": score.shares.max().item(), "layer": layer + 1, "chance": score.chance}
@@ -52,7 +52,7 @@ def birth_of_a_head(run: Run, model: MicroLLM) -> dict[str, float]:
     """The head that ends with the largest share on the previous character: where it is, its share at each snapshot, and
     what it is worth.
 
-    The scores come with the runs of the gallery. What a head and the first feed-forward network are worth, in nats per
+    The scores come with the runs of the gallery. The worth of a head and of the first feed-forward network, in nats per
     character, is measured on the text of the run, and missing without it.
     """
     steps = run.list_snapshots()

@@ -7,7 +7,7 @@ from .experiment import Experiment, Setup
 
 LET_IT_CHEAT = Experiment(
     title="Let it cheat",
-    question="Without the causal mask, a model can see the very character that it should predict. Will it be better?",
+    question="Without the causal mask, a model can see the very character it should predict. Does that make it better?",
     predictions={
         "better": "Its loss is lower, and it writes better.",
         "worse": "Its loss is lower, but it writes worse.",
@@ -31,7 +31,7 @@ ONE_CHARACTER = Experiment(
     question="How low can the loss of a Transformer get if it sees only one character at a time?",
     predictions={
         "below": "Below the line of pairs: it is a neural network, not a table.",
-        "on-the-line": "To the line of pairs, and it stops there.",
+        "on-the-line": "To the line of pairs, where it stops.",
         "above": "It never reaches the line of pairs.",
     },
     setups=(
@@ -39,16 +39,16 @@ ONE_CHARACTER = Experiment(
         Setup("two characters", values={"block_size": 2, "batch_size": 256, "max_steps": 600}),
     ),
     watch="The dashed line “pairs of characters”. How close does the curve come, and does it cross?",
-    why="From one character, nothing can predict better than how often each character follows it: that is a table of "
-    "pairs. The network has 160,000 parameters and learned a table of 91 × 91 numbers. It can only win when it sees "
-    "more, because a table for longer contexts needs far more text than there is.",
+    why="Given one character, no model can predict better than by how often each character follows it, and that is a "
+    "table of pairs. The network has 160,000 parameters and learned a table of 91 × 91 numbers. It can only win when "
+    "it sees more, because a table for longer contexts needs far more text than there is.",
     check=checks.one_character,
 )
 
 
 SHUFFLE_IT = Experiment(
     title="Shuffle it",
-    question="A text is order: of words, and of letters in words. Which of the two does this model live on?",
+    question="A text has two kinds of order: of words, and of letters within words. Which does this model rely on?",
     predictions={
         "words": "On the order of letters: shuffled words cost it little.",
         "letters": "On the order of words: without it, most is lost.",
@@ -62,7 +62,7 @@ SHUFFLE_IT = Experiment(
             ("backwards", "reversed"),
         )
     ),
-    watch="Where each curve comes to rest, and what each of them writes.",
+    watch="Where each curve levels off, and what each model writes.",
     why="In 300 steps, this model learns mostly how words are spelled. Shuffled words are still spelled right, so it "
     "can learn nearly all of that. Shuffled letters follow no rule but their frequency. Backwards, everything that "
     "helps to predict is still there: only people find that hard.",
@@ -75,7 +75,7 @@ SAY_IT_TWICE = Experiment(
     question="A text of made-up words, each said twice. How many layers does it take to copy a new word?",
     predictions={
         "one": "One layer can do it: it only has to look back.",
-        "half": "One layer can do it half: a second one helps a little.",
+        "half": "One layer gets halfway: a second one helps a little.",
         "two": "It takes two.",
     },
     setups=tuple(
@@ -88,10 +88,10 @@ SAY_IT_TWICE = Experiment(
     ),
     watch="The cliff: with two layers, the loss suddenly falls. On the page Attention, “Over training” shows a head "
     "that is born at the same steps.",
-    why="To copy, a head has to find where this character stood last time and take the one after it. But attention "
+    why="To copy, a head has to find where this character last occurred and take the one after it. But attention "
     "compares characters one by one. It needs a first layer in which each character learns what came before it, and a "
-    "second one that looks for that: an induction circuit (Olsson et al. 2022). Both must be there before either pays, "
-    "so the loss falls off a cliff.",
+    "second one that looks for that: an induction circuit (Olsson et al. 2022). Neither pays off without the other, so "
+    "the loss falls suddenly once both are there.",
     check=checks.say_it_twice,
     more=measurements.induction,
 )
@@ -109,9 +109,9 @@ LEARN_BY_HEART = Experiment(
         Setup("3,000 characters", text="shakespeare", first=3_000, values={"max_steps": 500, "eval_interval": 50}),
     ),
     watch="The gap between the training loss (blue) and the validation loss (orange). When does it open?",
-    why="It has more than fifty parameters for each character, so it can store them all. It becomes certain of what it "
-    "has seen, and as certain where that is wrong: a confident error costs more than guessing blindly. More text, or "
-    "dropout, works against that.",
+    why="It has more than fifty parameters for each character, so it can store them all (overfitting). It becomes "
+    "certain of what it has seen, and just as certain where that is wrong: a confident error costs more than guessing "
+    "blindly. More text, or dropout, works against that.",
     check=checks.learn_by_heart,
     more=measurements.longest_recitation,
 )
@@ -138,9 +138,9 @@ TOO_SLOW_TOO_FAST = Experiment(
         )
         for rate in (3e-5, 3e-4, 3e-3, 0.3)
     ),
-    watch="How steeply each curve falls, and whether it trembles.",
-    why="The gradient says which way is down, but only for the place where the model stands. Steps that are too small "
-    "arrive late. Steps that are too large go past the low place and end higher on its other side.",
+    watch="How steeply each curve falls, and how jagged it is.",
+    why="The gradient says which way is down, but only at the point where the model is now. Steps that are too small "
+    "take too long to get down. Steps that are too large overshoot the low point and end higher on its other side.",
     check=checks.too_slow_too_fast,
 )
 
@@ -163,10 +163,10 @@ WHERE_AM_I = Experiment(
             (3, "relative", "three layers, positions"),
         )
     ),
-    watch="How far apart the curves with and without positions come to rest.",
-    why="Without positions, a layer sees the present character and a bag of the earlier ones: their order makes no "
+    watch="How far apart the curves with and without positions level off.",
+    why="Without positions, a layer sees the current character and a bag of the earlier ones: their order makes no "
     "difference to it. Only the causal mask gives something away, because each character sees one more than the one "
-    "before. Further layers can build a sense of order from that, slowly.",
+    "before it. Further layers can slowly build a sense of order from that.",
     check=checks.where_am_i,
 )
 
@@ -176,14 +176,14 @@ A_HEAD_IS_BORN = Experiment(
     question="One head of the article's model looks only at the previous character. When did it begin to?",
     predictions={
         "start": "From the start: attention prefers what is near.",
-        "pairs": "When the loss passes what pairs of characters can tell.",
-        "end": "Late, when everything else is learned.",
+        "pairs": "When the loss falls below the line of pairs.",
+        "end": "Late, when everything else has been learned.",
     },
     shipped="pride-article",
     watch="The line that rises above the others in “Over training”, and where the loss is at that step.",
     why="Pairs of characters need no attention: the character itself is enough. To do better, the model has to know "
-    "what came before, and a head that always looks one back brings it. Nobody told it to: it pays, so it grows. The "
-    "feed-forward networks turn what the head brings into a prediction.",
+    "what came before, and a head that always looks one character back supplies that. Nobody told it to: looking there "
+    "lowers the loss, so training strengthens it. The feed-forward networks turn what it supplies into a prediction.",
     check=checks.a_head_is_born,
     more=measurements.birth_of_a_head,
 )

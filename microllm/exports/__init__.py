@@ -1,4 +1,4 @@
-"""A run as something to take along: a kind of export is a module here with a function, both of its name."""
+"""Exports of a run: each kind is a module here, with a function of the same name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # torch, for which --help need not wait
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of export, such as a script. `ending` is that of its one file; a kind of several files has none."""
+    """A kind of export, such as a script. `ending` is that of its file; a kind with several files has none."""
 
     name: str
     ending: str
@@ -29,7 +29,7 @@ class Kind:
         return getattr(importlib.import_module(f".{self.name}", __name__), self.name)(run, step)
 
     def make_file(self, run: Run, step: int) -> bytes:
-        """As `make`, but several files are one zip."""
+        """Like `make`, but several files become one zip."""
         made = self.make(run, step)
         if isinstance(made, str):
             return made.encode("utf-8")
@@ -42,12 +42,12 @@ class Kind:
 
 _KINDS = (
     Kind(
-        "script", "py", "Script", "One Python file that trains this model again, with torch alone, to the same losses."
+        "script", "py", "Script", "One Python file that trains this model again, to the same losses, with torch only."
     ),
     Kind(
         "notebook", "ipynb", "Notebook", "The same as a Jupyter notebook, section by section, and a plot of the loss."
     ),
-    Kind("page", "html", "Web page", "One HTML file in which the model itself writes, offline, also on a phone."),
+    Kind("page", "html", "Web page", "One HTML file in which the model itself writes, offline, even on a phone."),
     Kind("folder", "", "Weights", "The model as safetensors and JSON, with a short program that writes text with it."),
     Kind("sheet", "html", "Lab sheet", "Question, settings, curve, samples and result, to fill in and print."),
 )

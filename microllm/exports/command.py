@@ -15,15 +15,15 @@ _EXAMPLE = "example: python -m microllm export --run pride-quick --as script --o
 
 
 def add_to(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
-    """Add the command to those of the program."""
+    """Add this command to the program."""
     kinds = "".join(
         textwrap.fill(f"{kind.sentence}", 100, initial_indent=f"  {name:<10}", subsequent_indent=" " * 12) + "\n"
         for name, kind in KINDS.items()
     )
     parser = commands.add_parser(
         "export",
-        help="write a run to a file to take along: a script, a notebook, a folder with the weights",
-        description="Write a run to a file, or a folder, to take along. The text of the run is in none of them.",
+        help="export a run as a script, a notebook, a web page, a folder with the weights or a lab sheet",
+        description="Export a run as a file or a folder. No export contains the text of the run.",
         epilog=f"kinds:\n{kinds}\n{_EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -38,7 +38,7 @@ def add_to(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write the export and say what it is. Raises ValueError and OSError for bad input."""
+    """Write the export and print where it comes from. Raises ValueError and OSError for bad input."""
     from ..runs.run import Run
     from .origin import origin
 
@@ -47,7 +47,7 @@ def export(options: argparse.Namespace) -> int:
     step = run.snapshot_called(options.step)
     _check_is_new(path, f"train.{kind.ending}" if kind.ending else "model")
     made = kind.make(run, step)
-    with contextlib.ExitStack() as undo:  # half an export is none: the disk may be full
+    with contextlib.ExitStack() as undo:  # leaves no half-written export, for example when the disk is full
         if isinstance(made, str):
             with path.open("x", encoding="utf-8", newline="\n") as file:
                 undo.callback(path.unlink)
@@ -58,17 +58,15 @@ def export(options: argparse.Namespace) -> int:
             for name, data in made.items():
                 (path / name).write_bytes(data)
         undo.pop_all()
-    console.say(f"{path} is written. {origin(run, step).sentences()}")
+    console.say(f"Wrote {path}. {origin(run, step).sentences()}")
     return 0
 
 
 def _check_is_new(path: Path, name: str) -> None:
-    """Raises ValueError if an export cannot be called that, before it is made. `name` is a better one."""
+    """Raises ValueError if the export cannot be written to `path`. `name` is a better one inside an existing folder."""
     if path.is_dir():
-        raise ValueError(f"{path} is a folder that exists: choose a new name in it, such as {path / name}.")
+        raise ValueError(f"{path} is an existing folder: choose a new name in it, such as {path / name}.")
     if path.exists() or path.is_symlink():
         raise ValueError(f"{path} exists: choose another name, or delete it first.")
     if not path.parent.is_dir():
-        raise ValueError(
-            f"{path.parent} is not a folder that exists: create it, or choose another place for {path.name}."
-        )
+        raise ValueError(f"There is no folder {path.parent}: create it, or choose another place for {path.name}.")

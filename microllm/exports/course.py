@@ -1,4 +1,4 @@
-"""The course of a run: how it began and what was changed since, from which a program can make the same steps again."""
+"""The course of a run: how it began and what was changed since, so that a program can repeat its steps."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..runs.info import RunProblem
 from ..runs.run import Run
 
 _CAN_CHANGE = (*LIVE, "max_steps")
-_MAX_FORKS = 100  # one of the other; an imported run may also name itself as its parent
+_MAX_FORKS = 100  # of forks; an imported run may even name itself as its parent
 
 
 @dataclass(frozen=True)
 class Course:
     """`train` are the settings at `first_step`, and `changes` those of later steps (see Trainer.to_replay).
 
-    `fork` is the run that began at that step with the weights of another, as its first snapshot has them; None if the
-    first weights were random. `edit` was made in the text.
+    `fork` is the run that began at that step with the weights of another run, which are in its first snapshot; None if
+    the first weights were random. `edit` is the change made to the text, if any.
     """
 
     first_step: int
@@ -31,10 +31,10 @@ class Course:
 
 
 def course(run: Run, forks: int = 0) -> Course:
-    """The course of a run. That of a fork that kept the state of the optimizers begins where its parent began.
+    """The course of a run. If a fork kept the state of the optimizers, its course begins where its parent began.
 
-    Raises RunProblem for such a fork if its parent is not here, or if it silenced heads. `forks` is the number of forks
-    of this run that are known.
+    Raises RunProblem for such a fork if its parent is not here, or if it silenced heads. `forks` counts the forks that
+    led here from the run that was asked for.
     """
     info = run.read_info()
     parent = info.parent
@@ -45,14 +45,14 @@ def course(run: Run, forks: int = 0) -> Course:
         return Course(first, train, changes, run if parent else None, _edit(run, forks))
     if parent.silenced:
         raise RunProblem(
-            f"{info.name} silenced heads and kept the state of the optimizers of step {first:,}, which no export has."
+            f"{info.name} silenced heads and kept the optimizers' state of step {first:,}, which is not exported."
         )
     try:
         before = course(_parent(run, forks), forks + 1)
     except RunProblem as problem:
         raise RunProblem(
-            f"{info.name} kept the state of the optimizers of the run that it was forked from, which no export has, "
-            "and the steps of that run cannot be made again here."
+            f"{info.name} kept the optimizers' state of the run that it was forked from, which is not exported, "
+            "and the steps of that run cannot be repeated here."
         ) from problem
     forked = {"step": first} | {name: getattr(train, name) for name in _CAN_CHANGE}
     earlier = [change | {"stop_at_loss": 0.0} for change in before.changes if change["step"] < first]
@@ -69,12 +69,12 @@ def _again(change: dict[str, Any]) -> dict[str, Any]:
 
 def _parent(run: Run, forks: int) -> Run:
     if forks >= _MAX_FORKS:
-        raise RunProblem(f"{run.read_info().name} comes after too many forks.")
+        raise RunProblem(f"{run.read_info().name} is at the end of too many forks.")
     return Run.open(run.read_info().parent.id)
 
 
 def _edit(run: Run, forks: int) -> Edit | None:
-    """The edit of the text that a run learned; of a fork on the same text that of its parent, if it is here."""
+    """The edit in the text that a run learned; for a fork on the same text, that of its parent, if it is here."""
     info = run.read_info()
     if not (info.parent and info.parent.goes_on):
         return info.edit

@@ -1,4 +1,4 @@
-"""What the exported HTML files share: one file that loads nothing, in which no text of a person is markup."""
+"""What the exported HTML files share: each is a single file that loads nothing else, and escapes all user text."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from .origin import origin
 
 CHEATS = (
     "This model was trained without a causal mask: at each position it sees the very character that it should predict. "
-    "So a low loss only says that it copies well."
+    "So a low loss only means that it copies well."
 )
-"""What has to be said about the losses of such a run. They are not compared with what counting reaches."""
+"""The note about the losses of such a run. They are not compared with those of simple counting."""
 
 _FOLDER = Path(__file__).parent
 
 
 def document(name: str, title: str, scripts: dict[str, str], /, **values: str) -> str:
-    """A file with this title, its styles, and as its body `name`.html: `values` (HTML) in the places that are named so.
+    """A file with this title, its styles, and `name`.html as its body, with `values` (HTML) in the places of that name.
 
-    `scripts` has the JavaScript file for each place. The policy in the file allows nothing but what is in it: no
-    address can be loaded, and no script runs but those.
+    `scripts` has the JavaScript file for each place. The content security policy allows only what is in the file: it
+    can load no address and run no other script.
     """
     style = _colors() + source("style.css") + source(f"{name}.css")
     code = {place: source(file) for place, file in scripts.items()}
     policy = [
         "default-src 'none'",
         f"script-src {' '.join(map(_hash, code.values()))} 'unsafe-eval'",  # browser tests that wait use eval
-        "style-src 'unsafe-inline'",  # a style attribute, which copies of a lab sheet have, is no danger
+        "style-src 'unsafe-inline'",  # copies of a lab sheet have style attributes, which are harmless
         "font-src data:",
         "base-uri 'none'",
         "form-action 'none'",
@@ -53,17 +53,17 @@ def source(file: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text of a person as HTML that shows it as it is."""
+    """User text as HTML that shows it unchanged."""
     return escape(text.encode("utf-8", "replace").decode())
 
 
 def named(text: str) -> str:
-    """A name in the middle of a sentence: letters that run from right to left do not reorder the words around it."""
+    """A name inside a sentence, isolated so that right-to-left letters do not reorder the words around it."""
     return f"<bdi>{escaped(text)}</bdi>"
 
 
 def data(content: Any) -> str:
-    """JSON for a <script> element: in ASCII and without <, so that nothing in it ends the element."""
+    """JSON for a <script> element, in ASCII and without <, so that nothing in it can end the element."""
     return json.dumps(content, sort_keys=True, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -73,7 +73,7 @@ def terms(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def figure(run: Run, step: int) -> str:
-    """The loss curve of a run up to `step` and what it shows, as HTML."""
+    """The loss curve of a run up to `step` with its caption, as HTML."""
     info, words = run.read_info(), CHEATS
     if info.model.causal:
         words = (

@@ -13,8 +13,7 @@ from .script import as_file
 
 _ABOUT = (
     "Write text with the model in this folder: run `python generate.py --prompt ...` (all options: --help). It needs "
-    "torch and safetensors. The code is from the source of MicroLLM. (A name in a comment that is not in this file is "
-    "there.)"
+    "torch and safetensors. The code is from the source of MicroLLM. (Comments may mention names that are only there.)"
 )
 
 

@@ -12,7 +12,7 @@ _INDENT = "    "
 def literal(value: Any, before: str = "", width: int = 120) -> str:
     """A value as Python source, with double quotes, after `before`, in lines of at most `width` characters.
 
-    A list, tuple or dict that is longer has an item in each line.
+    A longer list, tuple or dict gets one line per item.
     """
     if isinstance(value, str):
         quoted = repr(value)  # of which nothing is invisible

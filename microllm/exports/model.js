@@ -1,4 +1,4 @@
-// The model, from characters to the chances of the next one, and the writing itself: what microllm/model.py, sample.py and
+// The model, from characters to the probabilities of the next one, and generation: what microllm/model.py, sample.py and
 // inference.py do in PyTorch, in plain JavaScript and without any library.
 //
 // A vector is a Float32Array, and x has one vector for each character. The names are those of model.py: T characters,
@@ -17,7 +17,7 @@ function linear({ weight, bias }, x) {
   return y
 }
 
-// Layer normalization (Ba et al. 2016): mean 0 and variance 1, then a trained factor and summand for each number.
+// Layer normalization (Ba et al. 2016): mean 0 and variance 1, then a trained weight and bias for each number.
 function layerNorm({ weight, bias }, x, epsilon) {
   const mean = x.reduce((sum, number) => sum + number, 0) / x.length
   const variance = x.reduce((sum, number) => sum + (number - mean) ** 2, 0) / x.length
@@ -25,7 +25,7 @@ function layerNorm({ weight, bias }, x, epsilon) {
   return x.map((number, i) => (number - mean) * scale * weight[i] + bias[i])
 }
 
-// Shares that sum to one, in the proportion of e^score. The largest score is subtracted, so that nothing overflows.
+// Softmax: shares proportional to e^score that sum to one. The largest score is subtracted, so that nothing overflows.
 function softmax(scores) {
   const largest = scores.reduce((a, b) => Math.max(a, b), -Infinity)
   const shares = scores.map((score) => Math.exp(score - largest))
@@ -71,7 +71,7 @@ class MicroLLM {
     return Array.from(text, (character) => this.ids.get(character)).filter((id) => id !== undefined)
   }
 
-  // The characters of a text that the model never met, each once.
+  // The characters of a text that the model does not know, each once.
   unknown(text) {
     return [...new Set(text)].filter((character) => !this.ids.has(character))
   }
@@ -81,8 +81,8 @@ class MicroLLM {
   }
 
   // Read the characters `ids`, which follow those in `context`: [the logits of the next character, patterns].
-  // patterns[layer][head][query][key] is the share of its attention that a head at a query gives to a key; the queries
-  // are the characters just read, the keys all in the context. The context then holds them too.
+  // patterns[layer][head][query][key] is the share of its attention that a head at a query pays to a key; the queries
+  // are the characters just read, the keys all in the context, to which the characters are added.
   forward(ids, context = new Context(this)) {
     const { n_layer, layer_norm_eps } = this.config
     let x = this.embed(ids, context.ids)
@@ -148,7 +148,7 @@ class MicroLLM {
   }
 
   // Relative positions: what a head adds to the score of a key that is `distance` back (if negative: later, which only a
-  // model without a causal mask can see; their numbers stand at the end of the row).
+  // model without a causal mask can see; these numbers are at the end of the row).
   bias(name, head, distance) {
     const { position, n_head, relative_scale } = this.config
     if (position !== "relative") return 0
@@ -173,7 +173,7 @@ class MicroLLM {
 
 // ---- writing
 
-// The characters from which the model predicts the next one, and what each layer remembers of them: keys and values.
+// The characters from which the model predicts the next one, and the keys and values that each layer keeps for them.
 class Context {
   constructor(model) {
     this.model = model
@@ -198,8 +198,8 @@ class Context {
   }
 }
 
-// The chances with which the next character is drawn. A temperature below 1 prefers likely characters even more, and 0
-// takes the likeliest; top-k excludes all but the k likeliest (Fan et al. 2018), 0 none.
+// The probabilities with which the next character is drawn. A temperature below 1 favors likely characters even more, and
+// 0 always takes the most likely; top-k excludes all but the k most likely (Fan et al. 2018), 0 none.
 function probabilities(logits, temperature = 1, topK = 0) {
   const kept = temperature > 0 ? topK || logits.length : 1
   const order = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a])
@@ -208,7 +208,7 @@ function probabilities(logits, temperature = 1, topK = 0) {
   return softmax(scores)
 }
 
-// Draw an id: the first at which the sum of the chances so far exceeds a random number.
+// Draw an id: the first at which the cumulative probability exceeds a random number.
 function draw(chances, random = Math.random()) {
   let sum = 0
   for (let id = 0; id < chances.length; id++) {

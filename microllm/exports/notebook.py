@@ -14,7 +14,7 @@ This notebook is a whole character-level Transformer: it reads a text, learns to
 Run the cells from top to bottom; it needs `torch` and, for the plot, `matplotlib`."""
 
 _CHOICES = """text_files = []  # such as ["book.txt"]; empty: the text of the run, if it can be made or downloaded
-max_steps = last_step()  # fewer stop earlier; more need a larger TrainConfig.max_steps"""
+max_steps = last_step()  # a smaller number stops earlier; a larger one needs a larger TrainConfig.max_steps"""
 
 _WEIGHTS = """
 weights_file = "model/model.safetensors"  # written by: {command}"""
@@ -59,12 +59,12 @@ def notebook(run: Run, step: int) -> str:
         ("code", choices),
         ("markdown", "## Training\n\nOne line per validation check. The loss should fall quickly, then slowly."),
         ("code", start + _TRAIN),
-        ("markdown", "## A sample\n\nThe model writes character by character. It has seen nothing but this one text."),
+        ("markdown", "## A sample\n\nThe model writes character by character. It has seen only this one text."),
         ("code", "write_sample(trainer)"),
         (
             "markdown",
-            "## The loss\n\nThe loss is the mean surprise at the next character. Where the validation loss stops "
-            "falling while the training loss goes on, the model memorizes.",
+            "## The loss\n\nThe loss is the mean surprisal of the next character. Where the validation loss stops "
+            "falling while the training loss keeps falling, the model memorizes (overfitting).",
         ),
         ("code", _PLOT),
     ]

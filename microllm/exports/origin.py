@@ -15,8 +15,8 @@ from ..runs.run import Run
 class Origin:
     """What every export says about itself. Names and versions may come from a stranger: quote them.
 
-    `parent` is the name of the run that a fork began with, None if it is private, at `parent_step`, None without one.
-    `old_text` is what that run had learned, if it is another text.
+    `parent` is the name of the run that this one was forked from (None if it is private), at `parent_step` (None if it
+    is not a fork). `old_text` is what that run had learned, if it is another text.
     """
 
     name: str
@@ -31,8 +31,10 @@ class Origin:
     old_text: Text | None
 
     def sentences(self, quoted: Callable[[str], str] = repr, escaped: Callable[[str], str] = str) -> str:
-        """All of it in some sentences. `quoted` marks names, which by default have no line break or other control;
-        `escaped` is for versions.
+        """All of it in a few sentences.
+
+        `quoted` is applied to names; the default leaves no line breaks or other control characters in them. `escaped`
+        is applied to versions.
         """
         forked = ""
         if self.parent_step is not None:

@@ -1,17 +1,17 @@
-// The page around the model: it writes, shows the chances of the next character, and where the heads look.
+// The page around the model: it writes, and shows the probabilities of the next character and where the heads look.
 
 const element = (id) => document.getElementById(id)
 const { config, vocab, shown, prompt, sentence, weights: tensors } = JSON.parse(element("about-the-model").textContent)
 const model = new MicroLLM(config, vocab, unpacked(element("weights").textContent, tensors))
 const context = new Context(model)
 
-const CHARACTERS = 400 // that it writes at a time
+const CHARACTERS = 400 // written at a time
 const PACE = 80 // characters per second: fast, and one can still read along
 const FRAME = 12 // milliseconds of each frame for writing, so that the page stays responsive
 const BARS = 10
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)")
 
-// The weights by name: `tensors` lists [name, how many numbers], which stand one after another in the base64 text.
+// The weights by name: `tensors` lists [name, how many numbers], in the order of the base64 text.
 function unpacked(text, tensors) {
   const { buffer } = Uint8Array.from(atob(text), (character) => character.charCodeAt(0))
   let start = 0
@@ -26,13 +26,13 @@ const percent = (share) => {
   return share <= 0.005 ? "less than 1\u00a0%" : `${Math.round(100 * share)}\u00a0%`
 }
 
-// An unknown character, so that it can be read: by its number if it cannot be seen.
+// The name of an unknown character: its code point if it is invisible.
 const named = (character) => {
   const isSeen = /[^\p{C}\p{Z}\p{M}]/u.test(character)
   return isSeen ? `“${character}”` : `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`
 }
 
-// What a person has to know about a text before the model reads it.
+// What to tell a person about a text before the model reads it.
 function remarks(text) {
   const unknown = model.unknown(text)
   const more = unknown.length > 8 ? " and others" : ""
@@ -41,7 +41,7 @@ function remarks(text) {
     const cause = unknown.length ? `${names} did not occur in its text` : "There is nothing to read"
     return `${cause}: type at least one character that it knows, such as “${shown[model.encode(prompt)[0]]}”.`
   }
-  return unknown.length ? `It never met ${names} in its text, so it reads yours without.` : ""
+  return unknown.length ? `Skipped, not in its training text: ${names}` : ""
 }
 
 // ---- writing
@@ -49,7 +49,7 @@ function remarks(text) {
 let text = [] // the ids of the prompt and of all that was written
 let promptLength = 0
 let logits = null
-let goal = 0 // how long the text shall become; 0 while nothing is being written
+let goal = 0 // the length at which writing ends; 0 while nothing is being written
 let allowance = 0 // how many characters are due
 let lastFrame = 0
 
@@ -58,7 +58,7 @@ const settings = () => {
   return [temperature, topK === Number(element("top-k").max) ? 0 : topK]
 }
 
-// Begin again with the prompt.
+// Start over with the prompt.
 function restart() {
   const typed = element("prompt").value
   element("prompt-message").textContent = remarks(typed)
@@ -276,7 +276,7 @@ function showHead() {
 
 const inQuotes = (i) => `“${shown[seen[i]]}” (${i + 1})`
 
-// The sentence as the chosen head sees it from one character, and that in words.
+// The sentence as the chosen head sees it from one character, and the same in words.
 function showLooking(query) {
   const row = patterns[chosen[0]][chosen[1]][query]
   element("looking-shown").textContent = inQuotes(query)
@@ -321,7 +321,7 @@ new ResizeObserver(() => patterns.length && showHead()).observe(element("map").p
 
 function known(text) {
   const unknown = model.unknown(text)
-  if (unknown.length) throw new RangeError(`The model never met ${unknown.map(named).join(", ")}.`)
+  if (unknown.length) throw new RangeError(`The model does not know ${unknown.map(named).join(", ")}.`)
   if (!text) throw new RangeError("The text is empty: give at least one character.")
   return model.encode(text)
 }
@@ -330,7 +330,7 @@ window.microllm = {
   // The characters, in the order of their ids; and the model, to take apart.
   vocab,
   model,
-  // The logits of the character after `text`, in the order of `vocab`. Only the last block_size characters count.
+  // The logits of the character after `text`, in the order of `vocab`. Only the last block_size characters are used.
   logits: (text) => Array.from(new Context(model).read(known(text))),
   // `text` and `length` characters more.
   generate(text, length = CHARACTERS, { temperature = 0.8, topK = 0 } = {}) {

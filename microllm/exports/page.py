@@ -1,4 +1,4 @@
-"""A run as one HTML file in which the model itself runs, in JavaScript (model.js): to send to a friend."""
+"""A run as one HTML file in which the model itself runs, in JavaScript (model.js), for sending to a friend."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..tokenizer import CharTokenizer, visible_alone
 from ..ui.words import choices
 from .document import colophon, data, document, escaped, figure, named, terms
 
-_ACTIVATIONS = ("relu", "relu2")  # that model.js knows
+_ACTIVATIONS = ("relu", "relu2")  # those that model.js implements
 
 SENTENCE = "the cat and the dog and the cat"
-"""In it heads find repetitions. It is shown if the model knows its characters."""
+"""A sentence with repetitions for the heads to find. It is shown if the model knows its characters."""
 
 
 def page(run: Run, step: int) -> str:
@@ -30,7 +30,7 @@ def page(run: Run, step: int) -> str:
     """
     info, model = run.read_info(), run.model_at(step)
     if info.model.activation not in _ACTIVATIONS:
-        raise RunProblem(f"The web page does not know the activation {info.model.activation} (model.js).")
+        raise RunProblem(f"The web page does not support the activation {info.model.activation} (see model.js).")
     prompt, vocab = default_prompt(run), run.tokenizer.vocab
     tensors = {name: tensor.float().flatten() for name, tensor in model.state_dict().items()}
     about = {
@@ -64,9 +64,9 @@ def _learned(info: RunInfo, step: int) -> str:
     text = f"<cite>{named(info.text.name)}</cite>"
     if step == 0:
         began = "its weights are those of another run" if info.parent else "its weights are random"
-        return f"It has not been trained on {text} yet: {began}."
+        return f"It has not yet been trained on {text}: {began}."
     if info.model.causal:
-        return f"It learned from {text} which character comes next."
+        return f"It learned from {text} to predict the next character."
     return f"It was trained on {text} without a causal mask, so it saw the character that it should predict."
 
 
@@ -78,7 +78,7 @@ def _looking(config: ModelConfig) -> str:
 
 
 def _config(model: MicroLLM) -> dict:
-    """What model.js has to know: the settings, and two constants."""
+    """What model.js needs to know: the settings, and two constants."""
     return asdict(model.config) | {"relative_scale": RELATIVE_SCALE, "layer_norm_eps": model.ln_f.eps}
 
 
@@ -95,7 +95,7 @@ def _facts(run: Run, step: int, model: MicroLLM) -> list[tuple[str, str]]:
         ("Text", f"{named(info.text.name)}, {info.text.characters:,} characters"),
         ("Parameters", f"{count:,}, all in this file"),
         ("Layers", f"{config.n_layer} of {config.n_head} attention heads"),
-        ("Sees", f"{config.block_size} characters" + ("" if config.causal else ", also later ones")),
+        ("Sees", f"{config.block_size} characters" + ("" if config.causal else ", including later ones")),
         ("Knows", f"{model.vocab_size:,} different characters"),
         ("Training", f"{step:,} steps of {info.train.batch_size * config.block_size:,} characters"),
     ]

@@ -1,4 +1,4 @@
-"""A run as a program in sections, from which the script, the notebook and the program of the folder are written."""
+"""A run as a program in sections, from which the script, the notebook and the folder's program are written."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .course import Course, course
 from .origin import origin
 from .source import program
 
-_ENCODINGS = ("utf-8", "utf-16", "utf-16-be", "cp1252", "latin-1", "utf-32")  # that are detected
+_ENCODINGS = ("utf-8", "utf-16", "utf-16-be", "cp1252", "latin-1", "utf-32")  # those that are detected
 _COLUMNS = 120
-_one_at_a_time = threading.Lock()  # in Python 3.11 two threads that make syntax trees can make each other fail
+_one_at_a_time = threading.Lock()  # in Python 3.11, building syntax trees in two threads at once can fail
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Section:
 
 _ABOUT = {  # title: (what it is about, modules)
     "The settings": (
-        "Every setting of the run, as a plain value that you can change. Only what is called fixed has to stay: the "
-        "code for other values is left out.",
+        "Every setting of the run, as a plain value that you can change. Do not change those marked as fixed: the code "
+        "for other values is left out.",
         ("exports.programs.facts", "config"),
     ),
     "Characters and numbers": (
@@ -48,7 +48,7 @@ _ABOUT = {  # title: (what it is about, modules)
     ),
     "The data": (
         "The first 90 % of the text is for training; the rest is held out, to measure the loss on text that the model "
-        "never saw. A batch is some random windows of the text, and its targets are the same windows one character on.",
+        "never saw. A batch is some random windows of the text; its targets are the same windows one character later.",
         ("corpus",),
     ),
     "The model": (
@@ -59,7 +59,7 @@ _ABOUT = {  # title: (what it is about, modules)
     ),
     "The optimizer": (
         "The gradient says for every weight in which direction the loss falls. The optimizer decides how far to move "
-        "it; the learning rate is the scale of that step.",
+        "the weight; the learning rate is the scale of that step.",
         ("optim",),
     ),
     "The training loop": (
@@ -68,33 +68,33 @@ _ABOUT = {  # title: (what it is about, modules)
         ("train",),
     ),
     "Writing": (
-        "The model gives a probability for every next character. One is drawn, appended to the text, and the model is "
-        "asked again.",
+        "The model gives a probability for every next character. One is drawn and appended to the text, and the model "
+        "predicts again.",
         ("sample", "inference"),
     ),
     "The text": (
-        "The text is not in this file: it is read, made or downloaded, and prepared as it was for the run. Its SHA-256 "
-        "shows whether it is the same.",
+        "The text is not in this file: it is read, generated or downloaded, and prepared as it was for the run. Its "
+        "SHA-256 shows whether it is the same.",
         ("data.decode", "data.boilerplate", "data.builtin", "data.edits", "exports.programs.text"),
     ),
     "The first weights": (
-        "The run did not begin with random weights but with those of another run. They are read from a file in the "
-        "format safetensors: the length of its header, the header, and all numbers.",
+        "The run did not begin with random weights but with those of another run. They are read from a safetensors "
+        "file, which has the length of its header, the header, and all numbers.",
         ("exports.programs.weights",),
     ),
     "The run": (
-        "Read the text, train, and write a sample. Run it again: all is the same.",
+        "Read the text, train, and write a sample. Run it again: you get the same result.",
         ("exports.programs.train",),
     ),
 }
 
 
 def training_program(run: Run, step: int, roots: list[str]) -> tuple[str, list[Section], str]:
-    """(the beginning of a program that trains as `run` did, its sections, the command that writes the file of weights
-    which the program needs; "" if it needs none), with all that `roots` need.
+    """A program that trains as `run` did, with all that `roots` need: (its beginning, its sections, a command).
 
-    The beginning has the origin, the imports and the facts of the run. A last section "The run" has the code of
-    programs/train.py. Raises RunProblem as `course` does, and weights.WeightsProblem.
+    The beginning has the origin, the imports and the facts of the run. The last section, "The run", has the code of
+    programs/train.py. The command writes the file of weights that the program needs, "" if it needs none. Raises
+    RunProblem as `course` does, and weights.WeightsProblem.
     """
     its = course(run)
     command, sha256 = _first_weights(run, its) if its.fork else ("", "")
@@ -115,7 +115,7 @@ def training_program(run: Run, step: int, roots: list[str]) -> tuple[str, list[S
 def _first_weights(run: Run, its: Course) -> tuple[str, str]:
     """(the command that writes the file of weights with which the course of a run begins, the SHA-256 of the file).
 
-    The weights are those that the fork has itself: its parent may be deleted, and may be another person's.
+    The weights come from the fork itself, because its parent may be deleted or belong to another person.
     """
     is_named = its.fork.id == run.id or not run.read_info().has_private_parent  # else the id would give access to it
     fork, step = its.fork.id if is_named else "ID-OF-THE-FIRST-FORK", its.fork.snapshot_called(its.first_step)
@@ -126,7 +126,7 @@ def _first_weights(run: Run, its: Course) -> tuple[str, str]:
 def writing_program(run: Run, step: int) -> tuple[str, list[Section]]:
     """(the beginning of a program that writes with the weights of a folder, its sections)."""
     about = {
-        "The settings": ("The settings of the model. Those in config.json count, as the weights do.", ("config",)),
+        "The settings": ("The settings of the model. Those in config.json take precedence.", ("config",)),
         **{title: _ABOUT[title] for title in ("Characters and numbers", "The model", "Writing")},
         "The program": ("It reads the files beside it and writes text.", ("exports.programs.generate",)),
     }
@@ -154,7 +154,7 @@ def _sections(
 
 
 def comment(text: str) -> str:
-    """Some sentences as lines of comments."""
+    """Sentences as comment lines."""
     return textwrap.fill(text, _COLUMNS, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
 
 

@@ -6,12 +6,12 @@ from ..runs.run import Run
 from .program import Section, comment, training_program
 
 _ABOUT = (
-    "A whole language model in one file: tokenizer, data, model, optimizer, training and writing, from the source of "
-    "MicroLLM. (A name in a comment that is not in this file is there.)"
+    "A whole language model in one file: tokenizer, data, model, optimizer, training and generation, from the source "
+    "of MicroLLM. (Comments may mention names that are only there.)"
 )
 _HOW_TO_RUN = (
-    "Run it with `python train.py --help`. It needs torch {torch}, and requests only to download a text. From the same "
-    "text and on the same machine it repeats the losses of the run digit for digit."
+    "For its options, run `python train.py --help`. It needs torch {torch}, and requests only to download a text. With "
+    "the same text and on the same machine it repeats the losses of the run digit for digit."
 )
 _HOW_TO_BEGIN = (
     "The run began with the weights of another run. Write them with `{command}`, then begin with `python train.py "

@@ -4,7 +4,7 @@ const sheet = document.getElementById("sheet")
 const fields = [...document.querySelectorAll(".own")]
 const key = `MicroLLM lab sheet ${sheet.dataset.key} ${location.href}`
 
-// A browser without "plaintext-only" takes what is pasted as text, too.
+// Browsers without "plaintext-only" paste plain text too.
 for (const field of fields) {
   if (field.contentEditable !== "plaintext-only") {
     field.contentEditable = "true"
@@ -20,7 +20,7 @@ function keep() {
   try {
     localStorage.setItem(key, JSON.stringify(fields.map((field) => field.innerText)))
   } catch {
-    document.getElementById("kept").textContent = "This browser keeps nothing: save a copy before you close this page."
+    document.getElementById("kept").textContent = "This browser stores nothing: save a copy before you close this page."
   }
 }
 
@@ -28,7 +28,7 @@ try {
   const kept = JSON.parse(localStorage.getItem(key) ?? "[]")
   fields.forEach((field, i) => typeof kept[i] === "string" && (field.innerText = kept[i]))
 } catch {
-  // nothing that can be read was kept
+  // nothing readable was stored
 }
 
 document.getElementById("print").onclick = () => print()

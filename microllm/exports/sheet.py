@@ -16,7 +16,7 @@ from .document import CHEATS, colophon, document, escaped, figure
 
 
 def sheet(run: Run, step: int) -> str:
-    """The lab sheet of a run at a snapshot. Where there is no question or prediction it has room to write one.
+    """The lab sheet of a run at a snapshot. Where there is no question or prediction it has space to write one.
 
     Raises weights.WeightsProblem, and RunProblem.
     """
@@ -33,7 +33,7 @@ def sheet(run: Run, step: int) -> str:
         step=f"{step:,}",
         question=_said_or_room("question", question),
         prediction=_said_or_room("prediction", prediction),
-        changed=f"{count:,} parameters. Preset: {PRESETS[info.preset].title}. What differs from it is bold.",
+        changed=f"{count:,} parameters. Preset: {PRESETS[info.preset].title}. Settings that differ from it are bold.",
         settings=_settings(run),
         curve=figure(run, step),
         sampling="At temperature 0.8, always from the same prompt and with the same random seed.",
@@ -48,7 +48,7 @@ def sheet(run: Run, step: int) -> str:
 
 
 def _asked(info: RunInfo) -> tuple[str | None, str | None]:
-    """(question, prediction) of the experiment to which a run belongs; of another run, the person's guess."""
+    """(question, prediction) of the experiment to which a run belongs; for any other run, the person's guess."""
     experiment = EXPERIMENTS.get(info.experiment.name) if info.experiment else None
     if experiment:
         return experiment.question, experiment.predictions.get(info.experiment.prediction)
@@ -58,7 +58,7 @@ def _asked(info: RunInfo) -> tuple[str | None, str | None]:
 
 
 def _said_or_room(title: str, words: str | None) -> str:
-    """What was said; without it, room to write, named by the heading with the id `title`."""
+    """What was said; without it, space to write, labeled by the heading with the id `title`."""
     if words:
         return f'<p class="said" dir="auto">{escaped(words)}</p>'
     field = 'class="own some" contenteditable="plaintext-only" role="textbox" aria-multiline="true"'
@@ -83,7 +83,7 @@ def _shown(value: str | float | bool) -> str:
 
 
 def _moments(run: Run, step: int) -> list[int]:
-    """The first snapshot, one in the middle and that of `step`; fewer if there are not as many."""
+    """The first snapshot, one in the middle and that of `step`; fewer if there are not that many."""
     steps = [at for at in run.list_snapshots() if at < step]
     return sorted({*steps[:1], *steps[(len(steps) + 1) // 2 :][:1], step})
 

@@ -1,8 +1,8 @@
-"""Our own source as one program: the definitions that it needs, each as it is written, comments included.
+"""Our own source as one program: the definitions that it needs, each exactly as written, including comments.
 
-Modules are written one after another without the imports between them, so their names must not collide. What nothing
-reaches is left out, and so are branches for other settings than those of the run: a model trained with AdamW comes
-without Muon. Names decide what is reached: a top-level definition by its name, a method by any attribute of its name.
+Modules are written one after another without the imports between them, so their names must not collide. Unreachable
+code is left out, and so are branches for settings other than those of the run: a model trained with AdamW comes without
+Muon. Names decide what is reachable: a top-level definition by its name, a method by any attribute of its name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _Definition = ast.FunctionDef | ast.ClassDef
 
 @dataclass(frozen=True)
 class Program:
-    """A program in parts: its imports, and the code of each module by the module's name ("" if it needs none of it)."""
+    """A program in parts: its imports, and the code needed from each module, by module name ("" if none is needed)."""
 
     imports: str
     code: dict[str, str]
@@ -39,7 +39,7 @@ class Program:
 
 @dataclass(eq=False)
 class _Chunk:
-    """Some lines of a module that are written or left out together, with the blank lines and comments before them."""
+    """Lines of a module that are kept or left out together, with the blank lines and comments before them."""
 
     module: str
     code: str
@@ -60,8 +60,8 @@ def program(
     """The program that defines `roots`, from these modules of the package ("data.builtin"), in this order.
 
     In it, `model` and `train` are the defaults of the configurations, and `facts` are the values of its constants. A
-    setting is called fixed where the program has the code for this value only. `variables` are further names that have
-    one value wherever they occur, such as the edit of a text.
+    setting is marked as fixed if the program only has the code for its value. `variables` are further names that have
+    the same value wherever they occur, such as the edit of a text.
     """
     chunks, imports, fixed = [], {}, set()
     unchanging = {name: value for name, value in flat(model, train).items() if name not in _CAN_CHANGE}
@@ -119,7 +119,7 @@ def _name(node: ast.AST) -> str | None:
 
 
 def _folded(source: str, known: dict[str, Any], fixed: set[str]) -> str:
-    """The source without the `if` statements that are decided by what is known, by name.
+    """The source without the `if` statements whose outcome follows from `known`, the values by name.
 
     The settings on which they depend are added to `fixed`.
     """
@@ -181,7 +181,7 @@ def _attributes(node: ast.ClassDef, known: dict[str, Any]) -> SimpleNamespace:
 
 
 def _value(expression: ast.expr, known: dict[str, Any]) -> Any | None:
-    """The value of an expression of our source that uses nothing but what is known; None if it needs more."""
+    """The value of an expression that uses only what is known; None if it needs more."""
     if isinstance(expression, ast.NamedExpr) and isinstance(expression.value, ast.Call):
         return False if _name(expression.value.func) == "problems" else None  # the run has passed this check
     try:
@@ -207,8 +207,8 @@ def _without_if(lines: list[str], block: list[ast.stmt], i: int, value: bool) ->
 
 
 def _looked_up(source: str, known: dict[str, Any], fixed: set[str]) -> str:
-    """The source with the functions themselves that it looks up in a table by what is known, as in
-    `ACTIVATIONS[config.activation]`; and without our own decorators, which put functions into such tables.
+    """The source with each table lookup by a known value, as in `ACTIVATIONS[config.activation]`, replaced by what it
+    finds; and without our own decorators, which put functions into such tables.
 
     The settings on which they depend are added to `fixed`.
     """
@@ -243,7 +243,7 @@ def _chunks(module: str, source: str) -> list[_Chunk]:
 
 
 def _class_chunks(module: str, lines: list[str], node: ast.ClassDef) -> list[_Chunk]:
-    """The head of a class with its fields and special methods, and each other method."""
+    """The head of a class with its fields and special methods as one chunk, and each other method as its own."""
     before = node.end_lineno - len(lines)  # lines of the module before these
     methods = [
         part

@@ -1,1 +1,1 @@
-"""Trained runs that come with MicroLLM (see README.md here), and the command that made them."""
+"""The trained runs that come with MicroLLM (see README.md here), and the command that made them."""

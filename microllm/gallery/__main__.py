@@ -34,11 +34,11 @@ from ..runs.weights import save_weights
 from ..train import validation_loss
 
 MEASURED = "seconds"
-"""What the clock measured, in each row of metrics.jsonl. All else is the same each time, on the same machine."""
+"""The measured time in each row of metrics.jsonl. Everything else is the same each time, on the same machine."""
 
 _CREATED = 1_796_000_400.0  # 30 November 2026: the same each time; no list is sorted by it
 _DIGITS = {"step": 0, "seconds": 3, "train_loss": 5, "val_loss": 5, "learning_rate": 9}
-"""The columns that are kept, and how many digits after the point."""
+"""The columns that are kept, with their number of decimals."""
 
 _NEAR = 2**0.5
 
@@ -55,13 +55,13 @@ class Entry:
 ENTRIES = {
     "pride-quick": Entry("book"),
     "pride-article": Entry("book", preset="article"),
-    # two layers are the least that can copy a word; 128 characters hold many words with their copies
+    # copying a word takes at least two layers; 128 characters contain many words with their copies
     "words-twice": Entry("words-twice", settings={"n_layer": 2, "block_size": 128, "batch_size": 12}),
 }
 
 
 def make(run_id: str, folder: Path) -> None:
-    """Train a run of the gallery in `folder`, and leave there what ships: weights in float16, no text, no checkpoint.
+    """Train a run of the gallery and write to `folder` what ships: weights in float16, no text, no checkpoint.
 
     Raises TextProblem without the book.
     """
@@ -78,7 +78,7 @@ def make(run_id: str, folder: Path) -> None:
 
 @contextlib.contextmanager
 def runs_in(folder: str) -> Iterator[None]:
-    """Keep new runs in this folder for a while."""
+    """Inside: new runs are created in this folder."""
     name = "MICROLLM_RUNS_DIR"
     before = os.environ.get(name)
     os.environ[name] = folder
@@ -145,7 +145,7 @@ def _last(run: Run) -> tuple[int, float]:
 
 
 def differences(made: Path, here: Path) -> list[str]:
-    """The files that are not the same in two folders of a run, apart from what the clock measured."""
+    """The files that differ between two folders of a run, apart from measured times."""
     names = {path.relative_to(folder).as_posix() for folder in (made, here) for path in folder.rglob("*.*")}
     return sorted(name for name in names if _content(made / name) != _content(here / name))
 
@@ -161,7 +161,7 @@ def _content(path: Path) -> Any:
 
 
 def _remake(run_id: str, is_check: bool) -> list[str]:
-    """Train a run again, and put it into its place or, for a check, only list the files that differ."""
+    """Train a run again and replace the one here or, for a check, only list the files that differ."""
     here = gallery.FOLDER / run_id
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary) / run_id
@@ -174,7 +174,7 @@ def _remake(run_id: str, is_check: bool) -> list[str]:
 
 
 def main() -> int:
-    """Make the runs again, or compare them; 1 if some differ, 2 if one cannot be made."""
+    """Train the runs again, or compare them. Returns 1 if some differ, 2 if one cannot be trained."""
     parser = argparse.ArgumentParser(prog="python -m microllm.gallery", description=__doc__)
     parser.add_argument("runs", nargs="*", metavar="RUN", help=f"which: {', '.join(ENTRIES)} (default: all)")
     parser.add_argument("--check", action="store_true", help="change nothing, and say which files differ")

@@ -24,7 +24,7 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Source:
-    """A function as it is in its file: the path, the number of its first line, its lines, and which of them matter."""
+    """A function in its source file: the path, the number of its first line, its lines, and which of them to mark."""
 
     file: str
     first: int
@@ -34,9 +34,9 @@ class Source:
 
 
 def numbers(name: str, model: MicroLLM, traced: Trace, ids: torch.Tensor, layer: int, head: int) -> torch.Tensor:
-    """The matrix of a stage (N, columns), of the trace of one context `ids` (N,); layer and head count from 0.
+    """The matrix of a stage (N, columns), from the trace of one context `ids` (N,); layer and head count from 0.
 
-    Raises ValueError for a context that is longer than block_size: there its rows would not belong together.
+    Raises ValueError for more than block_size ids: their rows would come from different windows.
     """
     if len(ids) > model.config.block_size:
         raise ValueError(f"{len(ids)} characters do not fit: this model sees {model.config.block_size}.")
@@ -61,7 +61,7 @@ def factors(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None] | None:
     """(a (N, M), b (columns, M), bias (columns,) or None) of a stage whose numbers are a @ b.T + bias; else None.
 
-    Each value of such a stage is a sum of M products, of a row of `a` and a row of `b`.
+    Each value of such a stage is a dot product (M products) of a row of `a` and a row of `b`.
     """
     blocks, block = traced.blocks, model.blocks[layer]
     attention, mlp, mine = block.attention, block.feed_forward, block.attention.heads[head]
@@ -98,7 +98,7 @@ def inputs(stage: Stage, layer: int, n_layer: int) -> list[tuple[str, int]]:
 def source(function: Callable, names: tuple[str, ...]) -> Source:
     """The source of a function, read from its file.
 
-    Marked are the statements that assign to one of `names` or use an attribute of that name; "return" stands for the
+    It marks the statements that assign to one of `names` or use an attribute of that name; "return" stands for all
     return statements.
     """
     lines, first = inspect.getsourcelines(function)

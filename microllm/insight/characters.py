@@ -21,26 +21,26 @@ KINDS = {
 
 _VOWELS = frozenset("aeiouæœøαεηιουωаеёиоуыэюяіїє")
 _SHORT_I = "й"  # a consonant, which Unicode decomposes into a vowel and an accent
-_SCRIPTS = ("LATIN ", "GREEK ", "CYRILLIC ")  # of which _VOWELS has the vowels
+_SCRIPTS = ("LATIN ", "GREEK ", "CYRILLIC ")  # those whose vowels are in _VOWELS
 
 
 @dataclass(frozen=True)
 class CharacterMap:
-    """The place of each of V characters in a plane."""
+    """The positions of V characters in a plane."""
 
     points: torch.Tensor
     """(V, 2), around the origin, in the units of the embeddings."""
     shares: torch.Tensor
-    """(2,): the share of the embeddings' whole variance that lies along each axis."""
+    """(2,): the share of the embeddings' total variance along each axis."""
 
 
 def character_map(embeddings: torch.Tensor, reference: torch.Tensor | None = None) -> CharacterMap:
     """The vectors (V, C) in the plane in which they differ most: principal component analysis (Pearson 1901).
 
-    Every character counts the same, however rare it is. (With weights by frequency, the plane would be that of the
-    space and a few letters, and it would need the text, which a server may lack.) Without a `reference` the axes are
-    the first two components, and of each the character that is furthest out is on the positive side: a component has no
-    sign of its own. With the points (V, 2) of another moment as the reference, the plane is turned to fit them (see
+    Every character counts the same, however rare it is. (Weighted by frequency, the space and a few letters would
+    determine the plane, and it would need the text, which a server may lack.) Without a `reference` the axes are the
+    first two components. The sign of a component is arbitrary: it is chosen so that the character furthest out is on
+    the positive side. With the points (V, 2) of another moment as the reference, the plane is rotated to fit them (see
     `turn`).
     """
     centered = (embeddings - embeddings.mean(dim=0)).double()
@@ -71,9 +71,9 @@ def turn(points: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 
 def nearest(embeddings: torch.Tensor, count: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
-    """(ids, cosines), both (V, count): to each of the vectors (V, C) those at the smallest angle, nearest first.
+    """(ids, cosines), both (V, count): for each of the vectors (V, C) those at the smallest angle, nearest first.
 
-    The cosines are of all C numbers, not of the plane that a map shows. A vector of zeros has no angle: it is nobody's
+    The cosines use all C numbers, not only the plane that a map shows. A vector of zeros has no angle, so it is never a
     neighbor. Where there are fewer than `count` neighbors, the id is -1 and the cosine 0.
     """
     directions = functional.normalize(embeddings, dim=1)
@@ -90,8 +90,8 @@ def nearest(embeddings: torch.Tensor, count: int = 5) -> tuple[torch.Tensor, tor
 def kind(character: str) -> str:
     """The kind of a character, a key of KINDS, by its Unicode category.
 
-    Vowels are known in the Latin, Greek and Cyrillic scripts, with any accents; y is a consonant. Letters of scripts
-    without capitals, and lower-case letters of other scripts, are of the kind "other".
+    Vowels are recognized in the Latin, Greek and Cyrillic scripts, with any accents; y is a consonant. Letters of
+    scripts without capitals, and lower-case letters of other scripts, are of the kind "other".
     """
     category = unicodedata.category(character)
     if category in ("Lu", "Lt"):

@@ -1,5 +1,6 @@
-"""Evidence for one character: what simple counting says there, where the training text has the same context, whether it
-is part of a copied piece, and what the model did: its attention, and what each of its layers would have written.
+"""Evidence for one character: counting tables, the same context in the training text, copying, and the model itself.
+
+Of the model: its attention, and what each of its layers would have written.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .memorization import parts
 from .trace import trace
 
 MAX_OCCURRENCES = 1_000
-"""Occurrences of a context are counted up to this number: a text of one letter has a million."""
+"""Occurrences of a context are counted up to this number: a text of one repeated letter may have a million."""
 
 _SHOWN_PLACES = 5
 _BEST = 5
@@ -54,10 +55,10 @@ def table_counts(tables: CountingTables, before: torch.Tensor, character: int) -
 
 @dataclass(frozen=True)
 class Places:
-    """Where the training text has the end of a context. `places` are the first five: where `context` begins there.
+    """Where the training text has the end of a context. `places` are the starts of the first five occurrences.
 
-    `context` is the longest end that occurs with a character after it, `total` how often it does (up to
-    MAX_OCCURRENCES), and `hits` how often the character in question follows.
+    `context` is the longest suffix of the context that occurs with a character after it, `total` how often it does (up
+    to MAX_OCCURRENCES), and `hits` how often the character in question follows.
     """
 
     context: str
@@ -67,7 +68,7 @@ class Places:
 
 
 def find_places(train_text: str, context: str, character: str) -> Places | None:
-    """Where `train_text` has the longest end of `context` that something follows there; None if nothing follows any.
+    """Where `train_text` has the longest suffix of `context` that a character follows; None if there is none.
 
     Overlapping occurrences count. A novel takes a few milliseconds.
     """
@@ -131,7 +132,7 @@ def _largest(holds, low: int, high: int) -> int:
 
 @functools.lru_cache(maxsize=16)
 def usual_pieces(sha256: str) -> list[int]:
-    """How long such pieces are around characters of the held-out part, which no model can have copied; sorted.
+    """The sorted lengths of such pieces around characters of the held-out part, which no model can have copied.
 
     Empty for a short text. Raises TextProblem.
     """
@@ -148,7 +149,7 @@ def usual_pieces(sha256: str) -> list[int]:
 
 @dataclass(frozen=True)
 class TextEvidence:
-    """What the training text says about a character; `piece` is that of `longest_piece`, (start, length)."""
+    """What the training text says about a character; `piece` is (start, length) from `longest_piece`."""
 
     counts: list[Count]
     places: Places | None

@@ -27,7 +27,7 @@ ASKED = 25
 
 @dataclass(frozen=True)
 class Turn:
-    """One place of the held-out text and what was guessed there. Characters are ids, chances are from 0 to 1."""
+    """One position of the held-out text and what was guessed there. Characters are ids, chances are from 0 to 1."""
 
     place: int
     truth: int
@@ -40,12 +40,12 @@ class Turn:
 
 @dataclass(frozen=True)
 class Game:
-    """A game on a held-out text of `length` characters, at least two. The same seed asks for the same places.
+    """A game on a held-out text of `length` characters, at least two. The same seed gives the same positions.
 
-    From a random offset on, the text is cut into passages. They come in random order. Of each, all but the last few
-    characters are shown, and those are guessed one after another. So nearly every character with enough context before
-    it is asked for with the same probability. None has been seen before, because passages do not overlap. `at` is the
-    number of the next place, in the order of `places`.
+    The text is cut into passages from a random offset on, and they come in random order. All but the last few
+    characters of a passage are shown, and those last ones are guessed one after another. So nearly every character with
+    enough context before it is equally likely to be asked for. None has been seen before, because passages do not
+    overlap. `at` is the number of the next position, in the order of `places`.
     """
 
     length: int
@@ -86,7 +86,7 @@ class Game:
         return slice(self.place - self.at % self.asked - self.shown, self.place)
 
     def answered(self, truth: int, yours: int, chances: torch.Tensor) -> Game:
-        """The game after a guess, with the model's `chances` (V,) at this place. Raises ValueError after the end."""
+        """The game after a guess, with the model's probabilities, `chances` (V,). Raises ValueError after the end."""
         if self.place is None:
             raise ValueError("This game is over.")
         bet = int(chances.argmax())
@@ -114,23 +114,24 @@ class Game:
 
 
 def letter_of(tokenizer: CharTokenizer, typed: str) -> str | None:
-    """The character of the text that a typed letter means, however it is composed (NFC, NFD); None without one.
+    """The character of the text that a typed letter stands for, in NFC or NFD; None if the text has no such letter.
 
-    A letter that the text writes as several characters (e and a combining accent) means the first of them.
+    A letter that the text writes as several characters (e and a combining accent) stands for the first of them.
     """
     forms = (typed, unicodedata.normalize("NFC", typed), unicodedata.normalize("NFD", typed))
     return next((form[0] for form in sorted(forms, key=len) if form and not tokenizer.unknown(form)), None)
 
 
 def chances_of_model(model: MicroLLM, passage: torch.Tensor) -> torch.Tensor:
-    """The model's chances (V,) of the character after `passage` (N,): it sees at most the last block_size of it."""
+    """The model's probabilities (V,) of the character after `passage` (N,), of which it sees the last block_size."""
     return probabilities(next_logits(model, passage[None].long())[0], Sampling())
 
 
 def chances_of_tables(tables: CountingTables, passage: torch.Tensor) -> tuple[int, torch.Tensor]:
-    """(n, chances (V,)) of the character after `passage` (N,), from counts of n-character pieces of the text.
+    """(n, probabilities (V,)) of the character after `passage` (N,), from counts of n-character sequences.
 
-    n is the largest table that has seen the end of the passage before: after an unseen context, a table knows nothing.
+    n is that of the largest table with counts for the end of the passage: after an unseen context, a table knows
+    nothing.
     """
     sizes = [n for n in TABLE_SIZES if n <= len(passage) + 1]
     for n in reversed(sizes):

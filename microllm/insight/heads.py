@@ -37,7 +37,7 @@ _TOKENS_AT_ONCE = 1_024  # in one batch: tens of milliseconds for a model of the
 
 @dataclass(frozen=True)
 class HeadScore:
-    """One number for each head, and that of a head that spreads its attention evenly over what it can see.
+    """One number for each head, and the one of a head that spreads its attention evenly over what it can see.
 
     For a name in PLACES, `shares` (L, H) are the mean attention weights on that place and `chance` is the mean of
     1 / visible characters. For "spread" they are the effective number of characters that the head looks at,
@@ -61,7 +61,7 @@ class HeadScore:
 def head_scores(pattern: torch.Tensor, text: str, block_size: int, *, causal: bool = True) -> list[HeadScore]:
     """The scores of all heads of a `pattern` [layer, head, query, key] (L, H, N, N) of `text`, N characters.
 
-    A row counts for a score if its window contains that place and at least one other: a row without a choice says
+    A row counts for a score if its window contains that place and at least one other: without a choice, a row says
     nothing. A score for which no row counts is left out, such as last_space in a single word.
     """
     ids = torch.tensor([[ord(character) for character in text]])
@@ -76,7 +76,7 @@ def passage_scores(
     """The scores of all heads of `model` over windows (W, T) of token ids, such as `Corpus.validation_windows` gives.
 
     `space` is the id of the space, None if the vocabulary has none. `before_each` is called before each batch; it may
-    rest, or raise an exception to end early. Raises NotFinite if the attention weights are not numbers.
+    sleep, or raise an exception to end early. Raises NotFinite if the attention weights are not numbers.
     """
     T = windows.shape[1]
     first, last = attention_window(T, T, causal=model.config.causal)
@@ -146,7 +146,7 @@ class _Sums:
 
     @classmethod
     def of(cls, patterns: list[torch.Tensor], keys: torch.Tensor, first: torch.Tensor, last: torch.Tensor) -> _Sums:
-        """Those of the `patterns` (W, H, N, N) of all layers, at the `keys` (W, N, P)."""
+        """The sums for the `patterns` (W, H, N, N) of all layers, at the `keys` (W, N, P)."""
         visible = (last - first + 1).float()
         has_choice = (visible > 1)[:, None]
         counts = (keys >= 0) & has_choice
@@ -179,10 +179,10 @@ def taken_over(
     silenced: Collection[tuple[int, int]],
     silent_before: Collection[tuple[int, int]] = (),
 ) -> tuple[str, tuple[int, int], float, float] | None:
-    """Which head does more of what silenced heads did: (name of the score, (layer, head), its share before and after).
+    """The head that took over from silenced heads: (name of the score, (layer, head), its share before and after).
 
-    The score is the one by which a silenced head was furthest above chance in `before`; the head is the one, of those
-    that are not silenced, whose share has risen most. None if the silenced heads did nothing clear, or no share rose.
+    The score is the one in which a silenced head was furthest above chance in `before`; the head is the one that is not
+    silenced and whose share has risen most. None if no silenced head was clearly above chance, or no share rose.
     """
     found = [best for place in silenced if (best := strongest(before, *place))]
     if not found:
@@ -201,8 +201,8 @@ def taken_over(
 def distance_shares(pattern: torch.Tensor) -> torch.Tensor:
     """The mean attention that each head pays to each distance: (L, H, T) of `pattern` (L, B, H, T, T), causal.
 
-    For T > 1. The mean for a distance is over the positions that have a character that far back; the first position is
-    left out, because it has no choice.
+    T must be above 1. The mean for a distance is over the positions that have a character that far back; the first
+    position is left out, because it has no choice.
     """
     T = pattern.shape[-1]
     shares = [pattern.diagonal(-back, dim1=-2, dim2=-1)[..., int(back == 0) :] for back in range(T)]
@@ -212,8 +212,8 @@ def distance_shares(pattern: torch.Tensor) -> torch.Tensor:
 def bias_shares(model: MicroLLM) -> torch.Tensor | None:
     """How each head would divide its attention among the distances (L, H, block_size) if all keys matched equally.
 
-    That is the softmax of the bias of its relative positions, for the last place of a full context. None without them,
-    and without a causal mask: there attention is divided among later characters too.
+    That is the softmax of the bias of its relative positions, at the last position of a full context. None without
+    relative positions, and without a causal mask, where attention goes to later characters too.
     """
     if model.config.position != "relative" or not model.config.causal:
         return None
@@ -221,7 +221,7 @@ def bias_shares(model: MicroLLM) -> torch.Tensor | None:
 
 
 def strongest(scores: list[HeadScore], layer: int, head: int) -> HeadScore | None:
-    """The score by which a head is furthest above chance; None if that is below twice chance, or by less than 0.1."""
+    """The score in which a head is furthest above chance; None if it is not at least twice chance and 0.1 above it."""
     places = (score for score in scores if score.name != "spread")
     best = max(places, key=lambda score: score.of(layer, head) - score.chance, default=None)
     return best if best and best.is_clear(layer, head) else None
@@ -230,11 +230,11 @@ def strongest(scores: list[HeadScore], layer: int, head: int) -> HeadScore | Non
 def clear_since(
     over_time: Mapping[int, list[HeadScore]], name: str, layer: int, head: int
 ) -> tuple[int | None, int] | None:
-    """(before, since): `since` is the first step from which a head's score `name` is clear at every later step.
+    """(before, since): `since` is the first step from which on a head's score `name` is clearly above chance.
 
-    `over_time` has the scores at some steps. `before` is the last step at which it was not clear yet: the head
-    specialized between the two. It is None if the score is clear at every step. The result is None if the score is not
-    clear at the last step.
+    `over_time` has the scores at some steps. `before` is the last step at which the score was not clear: the head
+    specialized between the two. `before` is None if the score is clear at every step. The result is None if the score
+    is not clear at the last step.
     """
     since = None
     for step in sorted(over_time, reverse=True):

@@ -1,4 +1,4 @@
-"""Knock-out: a copy of a model in which some parts no longer tell anything about the text, and what that costs.
+"""Knock-out (ablation): a copy of a model in which some parts no longer depend on the text, and what that costs.
 
 Shapes: N windows of T characters, L layers, H heads, C = n_embd, D = C / H (head size).
 """
@@ -21,7 +21,7 @@ from ..train import EVAL_CHARACTERS_AT_ONCE
 from .trace import trace_blocks
 
 MEAN_CHARACTERS = 8_000
-"""A part's mean output is that over the first 8,000 held-out characters."""
+"""A part's mean output is taken over the first 8,000 held-out characters."""
 
 
 @functools.total_ordering
@@ -52,7 +52,7 @@ class Part:
         found = re.fullmatch(r"([1-9][0-9]{0,2})\.(ff|[1-9][0-9]{0,2})", text)
         if not found:
             raise ValueError(
-                f"{text[:40]!r} is no part of a model: write 2.3 for layer 2, head 3, and 2.ff for the feed-forward "
+                f"{text[:40]!r} is not a part of a model: write 2.3 for layer 2, head 3, and 2.ff for the feed-forward "
                 "network of layer 2."
             )
         return cls(int(found[1]) - 1, None if found[2] == "ff" else int(found[2]) - 1)
@@ -90,11 +90,11 @@ def _windows_at_once(windows: torch.Tensor) -> int:
 
 
 def knock_out(model: MicroLLM, parts: Iterable[Part], means: Means | None = None) -> MicroLLM:
-    """A copy of `model` in which each of the `parts` always says the same, whatever the text is.
+    """A copy of `model` in which each of the `parts` has a constant output, whatever the text is.
 
-    That is its mean output, from `mean_outputs`, so that the layers after it see what they are used to (mean ablation;
-    Wang et al. 2023, "Interpretability in the Wild", section 2.1). Without `means` it says nothing (zero ablation). The
-    copy is an ordinary model. Raises IndexError for a part that the model does not have.
+    That is its mean output, from `mean_outputs`, so that later layers get inputs in their usual range (mean ablation;
+    Wang et al. 2023, "Interpretability in the Wild", section 2.1), or zero without `means` (zero ablation). The copy is
+    an ordinary model. Raises IndexError for a part that the model does not have.
     """
     changed, offered = copy.deepcopy(model), set(parts_of(model.config))
     with torch.no_grad():
@@ -111,7 +111,7 @@ def knock_out(model: MicroLLM, parts: Iterable[Part], means: Means | None = None
                 proj.bias.copy_(means.feed_forward[part.layer] if means else torch.zeros_like(proj.bias))
             else:
                 proj = block.attention.proj
-                columns = proj.weight.unflatten(1, (model.config.n_head, -1))[:, part.head]  # that read this head
+                columns = proj.weight.unflatten(1, (model.config.n_head, -1))[:, part.head]  # those that read this head
                 if means:
                     proj.bias += columns @ means.heads[part.layer, part.head]
                 columns.zero_()
@@ -120,7 +120,7 @@ def knock_out(model: MicroLLM, parts: Iterable[Part], means: Means | None = None
 
 @dataclass(frozen=True)
 class Change:
-    """By how much a loss changes, in nats per character: the mean over some windows, and its standard error.
+    """How much a loss changes, in nats per character: the mean over some windows, and its standard error.
 
     The error is None for a single window, from which it cannot be estimated.
     """
@@ -151,7 +151,7 @@ def window_losses(
 def change(before: torch.Tensor, after: torch.Tensor) -> Change:
     """How the loss changes between two models, from their losses (N,) on the same windows.
 
-    The difference is taken window by window, so what makes a window hard for both does not count as noise.
+    The difference is taken window by window (paired), so a window that is hard for both models adds no noise.
     """
     difference = after - before
     error = difference.std().item() / len(difference) ** 0.5 if len(difference) > 1 else None
@@ -161,7 +161,7 @@ def change(before: torch.Tensor, after: torch.Tensor) -> Change:
 def standing_in(whole: torch.Tensor, first: torch.Tensor, second: torch.Tensor, both: torch.Tensor) -> Change:
     """The change from knocking out two parts, minus the sum of the changes from knocking out each of them alone.
 
-    From the losses (N,) of the whole model, without the first part, without the second, and without both. It is
-    positive when one part does the work of the other while that is out.
+    The losses (N,) are those of the whole model, without the first part, without the second, and without both. The
+    result is positive if each part backs up the other: it does some of its work while the other is out.
     """
     return change(first + second, both + whole)

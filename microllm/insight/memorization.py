@@ -1,4 +1,4 @@
-"""Memorization: how much of a sample is copied from the text, and how many of its words are real, or lines new."""
+"""Memorization: how much of a sample is copied from the text, and how many of its words are real or its lines new."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..data.store import load_text
 
 _MAX_WORD_LETTERS = 40  # anything longer is a DNA sequence, a key or a line without spaces
 
-# Word boundaries (UAX 29) and line breaks (UAX 14) as Unicode defines them. Some scripts put nothing between words:
-# Thai, Lao, Khmer, Burmese (SA), Chinese, Japanese (ID, CJ), Balinese, Javanese (AK, AS), Tibetan.
+# Word boundaries (UAX 29) and line breaks (UAX 14) as Unicode defines them. Some scripts do not separate words: Thai,
+# Lao, Khmer, Burmese (SA), Chinese, Japanese (ID, CJ), Balinese, Javanese (AK, AS), Tibetan.
 _WORD = regex.compile(r"(?V1w)\b\p{L}.*?\b")
 _UNSEPARATED = regex.compile(r"(?V1)[[\p{LB=SA}\p{LB=ID}\p{LB=CJ}\p{LB=AK}\p{LB=AS}\p{Tibetan}]&&\p{L}]")
 _MAY_BE_CUT = regex.compile(r"(?V1)^[\P{WB=Other}--\s]++|[\P{WB=Other}--\s]++$")
@@ -38,7 +38,7 @@ _PASSAGES_TO_COMPARE = 9
 
 
 def words(text: str) -> frozenset[str]:
-    """The different words of a text, in lower case. Scripts that do not separate their words have none."""
+    """The different words of a text, in lower case. Words of scripts that do not separate them are left out."""
     return frozenset(map(_folded, filter(_is_separated, set(_words_in(text)))))
 
 
@@ -51,7 +51,7 @@ def _is_separated(word: str) -> bool:
 
 
 def _folded(word: str) -> str:
-    """A word without differences of case, of composition (NFC) and of the Turkish i with or without a dot."""
+    """A word normalized in case, in composition (NFC), and in the Turkish i with or without a dot."""
     return unicodedata.normalize("NFC", word.casefold().replace("i\u0307", "i").replace("ı", "i"))
 
 
@@ -59,8 +59,8 @@ def real_words(sample: str, known: str | Collection[str]) -> float | None:
     """The share (0 to 1) of the words of `sample` that occur in the training text; None when it has no whole word.
 
     `known` is that text or its `words` (faster for many samples). Case is ignored. Words that touch either end of the
-    sample may be cut and are left out, and so are words of one or two letters, because noise is full of them. None,
-    too, where most letters belong to a script that does not separate words (Chinese, Thai).
+    sample may be cut off and are left out, and so are words of one or two letters, because noise is full of them. Also
+    None if most letters belong to a script that does not separate words (Chinese, Thai).
     """
     if isinstance(known, str):
         known = words(known)
@@ -73,9 +73,9 @@ def real_words(sample: str, known: str | Collection[str]) -> float | None:
 
 
 def after_a_cut_word(text: str) -> int:
-    """Where the first whole word or line begins in a text that may have been cut anywhere, even within a letter.
+    """Where the first whole word or line begins in a text that may have been cut anywhere, even inside a letter.
 
-    That is after a space or a line end in the first 20 characters; without one, at the first whole letter (usually 0).
+    That is after a space or line end in the first 20 characters; without one, at the first whole letter (usually 0).
     """
     return _CUT_BEGINNING.match(text).end()
 
@@ -86,7 +86,7 @@ def after_a_cut_word(text: str) -> int:
 def is_list(text: str) -> bool:
     """True for a list of names, places or words: 20 lines or more, of which at least 90 % are entries.
 
-    An entry has one to three words, and at most 30 characters; an empty line, as between paragraphs, is none.
+    An entry has one to three words, and at most 30 characters; an empty line, as between paragraphs, is not an entry.
     """
     lines = text.strip("\n").split("\n")
     return len(lines) >= _MIN_LIST_LINES and sum(map(_is_entry, lines)) >= _MIN_ENTRY_SHARE * len(lines)
@@ -98,7 +98,7 @@ def _is_entry(line: str) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def lines_of_list(sha256: str) -> frozenset[str] | None:
-    """All lines of a kept text, those of its held-out part included, if it is a list; else None.
+    """All lines of a stored text, including those of its held-out part, if it is a list; else None.
 
     Also None for a list of more than 10 million characters. Raises TextProblem.
     """
@@ -108,10 +108,10 @@ def lines_of_list(sha256: str) -> frozenset[str] | None:
 
 
 def new_lines(samples: Iterable[tuple[str, str]], known: Collection[str]) -> tuple[int, int]:
-    """How many different lines the samples have that are not `known`, and how many in all.
+    """The number of different lines in the samples that are not `known`, and of all different lines.
 
-    A sample is (prompt, what was written after it). The line that the prompt has begun counts. Its earlier lines do
-    not, nor does the last line of the sample, which may be cut.
+    A sample is (prompt, what was written after it). The line that the prompt began counts. Earlier lines of the prompt
+    do not, nor does the last line of the sample, which may be cut off.
     """
     found: set[str] = set()
     for prompt, written in samples:
@@ -125,7 +125,7 @@ def new_lines(samples: Iterable[tuple[str, str]], known: Collection[str]) -> tup
 
 
 def longest_copy(sample: str, text: str) -> tuple[int, int, int]:
-    """The longest piece of `sample` that occurs word for word in `text`: (start, length, place).
+    """The longest piece of `sample` that occurs verbatim in `text`: (start, length, place).
 
     sample[start : start + length] == text[place : place + length]; of equally long pieces, the first in `text`.
     (0, 0, 0) if they share no character. Exact; a novel takes 0.1 seconds, 50 million characters a few seconds.
@@ -192,7 +192,7 @@ class Copy:
 
 
 def find_copy(sha256: str, sample: str) -> Copy:
-    """What a sample copied from the training part of a kept text, and how much is to be expected by chance."""
+    """What a sample copied from the training part of a stored text, and how much to expect by chance."""
     train_text, _ = parts(sha256)
     start, length, _ = longest_copy(sample, train_text)
     return Copy(start, length, sample[start : start + length], _usual(sha256, len(sample)))
@@ -211,7 +211,7 @@ def _usual(sha256: str, length: int) -> list[int]:
 
 @functools.lru_cache(maxsize=2)
 def parts(sha256: str) -> tuple[str, str]:
-    """The training part and the held-out part of a kept text."""
+    """The training part and the held-out part of a stored text."""
     text = load_text(sha256)
     cut = split_at(len(text))
     return text[:cut], text[cut:]

@@ -22,7 +22,7 @@ class Stage:
     """One matrix of the forward pass, whose rows are the characters of the context."""
 
     name: str
-    """As in `Trace`, where it is recorded there."""
+    """As in `Trace`, if it is recorded there."""
     group: str
     """The part of the model that it belongs to: characters, embedding, attention, feed_forward or output."""
     label: str
@@ -33,8 +33,8 @@ class Stage:
     formula: str
     sentence: str
     origin: str
-    """What a value was computed from. {row} and {column} stand for those of the value, {place} for the number of the
-    row, {distance} for the distance of row and column."""
+    """What a value was computed from. {row} and {column} stand for the value's own, {place} for the number of the row,
+    {distance} for the distance between row and column."""
     inputs: tuple[str, ...]
     """The stages that it was computed from; "stream" is the residual stream that enters the block."""
     code: tuple[Callable, tuple[str, ...]]
@@ -50,13 +50,13 @@ HEAD_STAGES = ("q", "k", "match", "scores", "pattern", "v", "z")
 """The seven steps of one attention head, in order."""
 
 STOPS = ("characters", "embedding", *HEAD_STAGES, "mlp_out", "logits", "probabilities")
-"""The way of one prediction through the model, in twelve stops."""
+"""The path of one prediction through the model, in twelve stops."""
 
 
 def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
-    """The stages of a model of this shape, in the order of computation; those of one layer and one head stand for all.
+    """The stages of a model of this shape, in the order of computation; one layer and one head stand for all.
 
-    What the model does not have, such as an embedding of positions, is left out.
+    Stages that the model does not have, such as a position embedding, are left out.
     """
     C, H, D, V, k = config.n_embd, config.n_head, config.head_size, vocab_size, config.lookback
     terms = {"token_embed": "token"}
@@ -93,8 +93,8 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             "Characters become ids",
             "(N,)",
             "id = number of the character in the vocabulary",
-            f"Each of the N characters is replaced by its id: its number among the {V:,} different characters of the "
-            "text, counted from 0.",
+            f"Each of the N characters is replaced by its id: its number, from 0, among the {V:,} different characters "
+            "of the text.",
             "{row}, looked up in the vocabulary",
             (),
             (CharTokenizer.encode, ("_ids",)),
@@ -132,8 +132,8 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             "Position embedding",
             "(N, C)",
             "P[position]",
-            "Each position in the context has a trained vector of its own, whatever character is there.",
-            "the table of positions: row {place}, column {column}",
+            "Each position in the context has its own trained vector, whatever character is there.",
+            "the position embedding table: row {place}, column {column}",
             (),
             (MicroLLM.embed, ("position_embedding",)),
         ),
@@ -318,7 +318,7 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             ("resid_mid", "mlp_out"),
             (Block.forward, ("ln2",)),
         ),
-        normalized("ln_f", "output", "Final layer normalization", "a last time", "last", MicroLLM.forward),
+        normalized("ln_f", "output", "Final layer normalization", "one last time", "last", MicroLLM.forward),
         Stage(
             "logits",
             "output",
@@ -338,8 +338,8 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             "Probabilities of the next character",
             "(N, V)",
             "softmax(logits): e^logit / sum of the row",
-            "Softmax turns the scores into chances that add up to 100 % in each row; the last row is what the model "
-            "predicts next.",
+            "Softmax turns the scores into probabilities that add up to 100 % in each row; the last row is what the "
+            "model predicts next.",
             f"e^logit of {{column}} after {{row}}, divided by the sum over all {V:,} characters",
             ("logits",),
             (probabilities, ("softmax",)),

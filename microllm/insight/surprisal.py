@@ -12,7 +12,7 @@ from ..model import MicroLLM, evaluating
 from ..sample import NotFinite
 
 TOP1_CHARACTERS = 4_000
-"""The held-out characters that `top1_accuracy` asks for: enough for a share that is accurate to about 1 %."""
+"""The number of held-out characters that `top1_accuracy` scores: enough for an accuracy of about 1 %."""
 
 _MAX_WINDOWS = 64  # in one batch
 _MAX_TOKENS = 2_048  # in one batch: the largest model on offer takes about two seconds for them
@@ -22,9 +22,9 @@ _MAX_TOKENS = 2_048  # in one batch: the largest model on offer takes about two 
 class TokenSurprisals:
     """How surprising a text of N characters is to a model.
 
-    `nats` (N,) is the surprisal of each character, -ln of the chance that the model gave it; NaN for the first, which
-    has no context. `guesses` (N, k) are the ids that the model considered most likely there, the likeliest first, and
-    `chances` (N, k) their probabilities; row 0 of both is meaningless (0).
+    `nats` (N,) is the surprisal of each character, -ln of the probability that the model gave it; NaN for the first,
+    which has no context. `guesses` (N, k) are the ids that the model considered most likely there, most likely first,
+    and `chances` (N, k) their probabilities; row 0 of both is meaningless (0).
     """
 
     nats: torch.Tensor
@@ -44,12 +44,12 @@ def token_surprisals(
     stride: int = 1,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> TokenSurprisals | None:
-    """The surprisals of `ids` (N,) under `model`, without dropout: each character from those before it only.
+    """The surprisals of `ids` (N,) under `model`, without dropout: each character is predicted from earlier ones only.
 
-    With stride 1, each is predicted from its last block_size characters. A larger stride is about that many times
-    faster: windows begin `stride` characters apart, so each character is predicted from at least
-    block_size - stride + 1, where there are that many. A model that is not causal always gets stride 1, so that it
-    cannot see the answer. None once `is_cancelled`, which is called before each batch. Raises ValueError for an empty
+    With stride 1, it is predicted from the previous block_size characters. A larger stride is about that many times
+    faster: windows begin `stride` characters apart, so a character is predicted from at least block_size - stride + 1,
+    where there are that many. A model without a causal mask always gets stride 1, so that it cannot see the answer.
+    Returns None once `is_cancelled`, which is called before each batch, returns True. Raises ValueError for an empty
     text or a stride out of range, NotFinite if the model does not return numbers.
     """
     if not len(ids):
@@ -104,8 +104,8 @@ def _logits(model: MicroLLM, ids: torch.Tensor, stride: int) -> Iterator[torch.T
 def top1_accuracy(model: MicroLLM, corpus: Corpus) -> float:
     """The share (0 to 1) of held-out characters that the model's most likely guess gets right.
 
-    Always the same characters, the first TOP1_CHARACTERS in the windows of the validation loss, so the two are
-    comparable. Costs about as much as two training steps.
+    It always scores the same characters, the first TOP1_CHARACTERS in the windows of the validation loss, so the two
+    are comparable. It costs about as much as two training steps.
     """
     inputs, targets = corpus.validation_windows(model.config.block_size, TOP1_CHARACTERS)
     device = model.token_embedding.weight.device

@@ -1,4 +1,4 @@
-"""A counting table that is used like a model, so that all that reads or writes with a model works with it too."""
+"""A counting table with the interface of a model, so that all code that reads or writes with a model works with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..model import Cache
 
 
 class TableModel(nn.Module):
-    """The table of n-character sequences, with the call of `MicroLLM`. It has no weights, so training changes nothing.
+    """The table of n-character sequences, called like `MicroLLM`. It has no weights, so training changes nothing.
 
     Its logits are the logarithms of the table's probabilities, so its loss on the validation windows is the reference
     loss of this table. `config.block_size` is n - 1 (at least 1), the number of characters that it sees.
@@ -40,7 +40,7 @@ class TableModel(nn.Module):
         logits = self._log_chances(seen, seen.shape[1] - idx.shape[1]).float()
         if targets is None:
             return logits, None
-        # no cross-entropy, which would divide by their sum: after the very end of the text that is not exactly one
+        # not cross_entropy, which would normalize: after the very end of the text the sum is not exactly one
         return logits, functional.nll_loss(logits.flatten(0, 1), targets.flatten())
 
     def _log_chances(self, idx: torch.Tensor, start: int) -> torch.Tensor:

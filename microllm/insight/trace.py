@@ -17,7 +17,7 @@ _WINDOWS_PER_BATCH = 32
 
 @dataclass(frozen=True)
 class BlockTrace:
-    """What a block computes for each position: (B, N, C), or (B, H, N, D) per head, where no other shape is given."""
+    """What a block computes for each position: (B, N, C), or (B, H, N, D) per head, unless another shape is given."""
 
     resid_pre: torch.Tensor
     """The residual stream that enters the block."""
@@ -84,7 +84,7 @@ def trace(model: MicroLLM, idx: torch.Tensor) -> Trace:
     if not len(idx):
         raise ValueError("The sentence is empty: it needs at least one character.")
     windows = idx.unfold(0, min(len(idx), model.config.block_size), 1)
-    # each token after the first window is the end of its own window, of which only the last row is kept
+    # each token after the first window ends its own window, and only the last row of that window is kept
     first, *later = windows[:1], *windows[1:].split(_WINDOWS_PER_BATCH)
     with evaluating(model):
         parts = [_trace_windows(model, first, slice(None))]

@@ -1,4 +1,4 @@
-"""One training step, taken by hand: what a batch says about a model, and what the optimizer makes of it.
+"""One training step, taken by hand: predictions, losses, gradients and the update.
 
 Shapes: B windows of T = block_size characters, V characters in the vocabulary.
 """
@@ -21,7 +21,7 @@ from ..optim import learning_rate_at, make_optimizers
 from ..train import Diverged
 
 MAX_WORK = 2_000_000_000
-"""The most parameters times characters of a batch: about two seconds on one core. Beyond, it has fewer windows."""
+"""The limit for parameters times characters of a batch: about two seconds on one core. Larger ones are shortened."""
 
 SHARE_AFTER_THE_END = 0.1
 """The share of the peak learning rate that is used where a schedule has ended at zero."""
@@ -35,7 +35,7 @@ class PartStep:
     """Such as "embedding" or "layer 1 attention", whose layer norm belongs to it."""
     weights: int
     gradient: float
-    """The norm of the gradient of the loss by these weights; weights have no unit, so it is in nats per character."""
+    """The norm of the loss gradient with respect to these weights, in nats per character (weights have no unit)."""
     moved: float
     """The norm of their change, divided by their own norm before: 0.01 is one percent."""
 
@@ -62,7 +62,7 @@ class TrainingStep:
     held_out: tuple[float, float]
     """The same of a batch of held-out text, which is the same for all steps of a run."""
     gradient: float
-    """The norm of the gradient of the loss by all weights."""
+    """The norm of the loss gradient with respect to all weights."""
     parts: tuple[PartStep, ...]
     """In the order of the model, from the embedding to lm_head."""
     model: MicroLLM
@@ -85,11 +85,11 @@ def training_step(
     learning_rate: float,
     memory: list[dict[str, Any]] | None = None,
 ) -> TrainingStep:
-    """Take a step with a copy of `model`, on the batch and with the optimizers of its run. `model` stays as it is.
+    """Take a step with a copy of `model`, on the batch and with the optimizers of its run. `model` is not changed.
 
-    `train` are the settings of the run after `step` updates. Without the `memory` of a step before, the optimizers
-    start fresh, as at step 0: there this is the run's own step, in float32 and if the batch is not too large. Raises
-    Diverged if a loss is not finite.
+    `train` are the settings of the run after `step` updates. Without the `memory` of a previous step, the optimizers
+    start fresh, as at step 0; at step 0 this is exactly the run's own step, in float32 and if the batch is not too
+    large. Raises Diverged if a loss is not finite.
     """
     changed = copy.deepcopy(model).requires_grad_(True)
     optimizers = make_optimizers(changed, train)
@@ -135,13 +135,13 @@ def training_step(
 
 
 def windows_of(model: MicroLLM, train: TrainConfig) -> int:
-    """The windows of a batch that are used: all of the run's, as far as they take no more than MAX_WORK."""
+    """The number of windows of a batch that are used: all of the run's, within the limit of MAX_WORK."""
     work = parameter_count(model.config, model.vocab_size) * model.config.block_size
     return max(1, min(train.batch_size, MAX_WORK // work))
 
 
 def step_batch(model: MicroLLM, train: TrainConfig, corpus: Corpus, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The batch of the run's own update after `step` updates, inputs and targets (B, T), as far as it is used."""
+    """The batch of the run's own update after `step` updates: inputs and targets (B, T) of the windows in use."""
     rng = torch.Generator().manual_seed(stream_seed(train.seed, step))
     return corpus.get_batch("train", train.batch_size, model.config.block_size, rng, slice(windows_of(model, train)))
 

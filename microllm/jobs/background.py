@@ -72,7 +72,7 @@ class Background:
         return str(self.error) if isinstance(self.error, _EXPECTED) else None
 
     def rest(self, factor: float) -> None:
-        """Leave the core to training for `factor` times as long as `work` computed since its last rest, 2 s at most.
+        """Sleep for `factor` times as long as `work` computed since its last rest, 2 s at most: training can run then.
 
         Called by `work`, between its pieces. Raises Cancelled.
         """
@@ -81,7 +81,7 @@ class Background:
         self._rested_at = time.thread_time()
 
     def owed(self, factor: float) -> float:
-        """The seconds that `rest` would take, without their limit. Called by `work`."""
+        """The seconds that `rest` would sleep, without the limit. Called by `work`."""
         return factor * (time.thread_time() - self._rested_at)
 
     def wait(self, seconds: float) -> None:

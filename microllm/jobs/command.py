@@ -23,10 +23,10 @@ _EDITS = "rename OLD NEW, leave-out NUMBER (of a chapter), repeat SENTENCE TIMES
 
 
 def add_to(commands: argparse._SubParsersAction) -> None:
-    """Add the command to those of the program."""
+    """Add this command to the program."""
     parser = commands.add_parser("train", help="train a model and write a run folder")
     parser.set_defaults(command=train)
-    parser.add_argument("--resume", metavar="ID", help="continue this run; with --max_steps N also past its former end")
+    parser.add_argument("--resume", metavar="ID", help="resume this run; with --max_steps N, train it longer")
     parser.add_argument(
         "--fork",
         metavar="ID",
@@ -35,7 +35,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--twin",
         metavar="ID",
-        help="start this run again with one difference: that of --edit, or another random seed",
+        help="repeat this run with one difference: the change given by --edit, or another random seed",
     )
     parser.add_argument("--edit", nargs="+", metavar="WORD", help=f"with --twin, one change to the text: {_EDITS}")
     parser.add_argument("--step", type=int, help="with --fork: the step whose weights to use (default: the newest)")
@@ -58,7 +58,7 @@ def add_to(commands: argparse._SubParsersAction) -> None:
 
 
 def is_new_run(options: argparse.Namespace) -> bool:
-    """True if the options ask for a run that needs no other one."""
+    """True if the options ask for a run that does not start from another one."""
     return options.command is train and options.resume is options.fork is options.twin is None
 
 
@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> Run:
 
 
 def link(run: Run, owner_key: str | None) -> list[str]:
-    """Lines that say how to open the run in the app: as its owner with `owner_key`, as a spectator without."""
+    """Lines that say how to open the run in the app: as its owner with `owner_key`, as a viewer without."""
     key = f"&key={owner_key}" if owner_key else ""
     lines = [f"To look inside: streamlit run app.py, then open /train?run={run.id}{key}"]
     if key:
@@ -116,7 +116,7 @@ def _new_run(options: argparse.Namespace, owner_key: str) -> Run:
 
     if options.step is not None:
         raise ValueError("--step is the step to fork from: name the run with --fork.")
-    torch.set_num_threads(1)  # before training itself there are small products only, which more threads would slow down
+    torch.set_num_threads(1)  # until training starts there are only small products, which more threads would slow down
     given = {name: value for name, value in vars(options).items() if name in knobs()}
     preset = options.preset or "quick"
     model, train = configs_from(given, preset)
@@ -125,7 +125,7 @@ def _new_run(options: argparse.Namespace, owner_key: str) -> Run:
     _check_threads_and_processes(options, train)
     text = _chosen_text(options)
     if home_is_temporary():
-        console.note(f"{requested_home()} cannot be written. The run is kept in {home()}, a temporary folder.")
+        console.note(f"{requested_home()} cannot be written. The run is stored in {home()}, a temporary folder.")
     threads = options.threads or (1 if process_count() > 1 else None)
     run = catalog.create(model, train, text, preset=preset, threads=threads, owner_key=owner_key)
     console.note(f"{run.read_info().name} ({run.id}): {text.name}, {text.characters:,} characters, in {run.folder}")
@@ -153,13 +153,13 @@ def _check_threads_and_processes(options: argparse.Namespace, train: TrainConfig
 
 
 def _resumed_run(options: argparse.Namespace) -> Run:
-    """The run to continue. The only setting that may be given is max_steps."""
+    """The run to resume. The only setting that may be given is max_steps."""
     from ..runs.info import RunProblem
     from ..runs.run import Run
 
     given = sorted(name for name in vars(options) if name in knobs())
     if others := [name for name in given if name != "max_steps"]:
-        raise ValueError(f"{', '.join(others)} cannot change on --resume: only max_steps can, to extend the run.")
+        raise ValueError(f"{', '.join(others)} cannot change with --resume: only max_steps can, to extend the run.")
     run = Run.open(options.resume)
     _check_threads_and_processes(options, run.read_info().train)
     run.check_what_it_needs()
@@ -206,7 +206,7 @@ def _forked_run(options: argparse.Namespace, owner_key: str) -> Run:
 
 
 def _twin_run(options: argparse.Namespace, owner_key: str) -> Run:
-    """A run again with one difference. No setting may be given."""
+    """A run that repeats another with one difference. No setting may be given."""
     from ..data.edits import label
     from ..runs.run import Run
     from ..runs.twin import twin
@@ -226,17 +226,17 @@ def _twin_run(options: argparse.Namespace, owner_key: str) -> Run:
 
 
 def _edit(kind: str, *words: str) -> Edit:
-    """The edit that --edit describes. Raises ValueError if it is none; whether it is possible, `twin` checks."""
+    """The edit that --edit describes. Raises ValueError if it is not valid; `twin` checks whether it is possible."""
     from ..data.edits import KINDS, Edit
 
     *words, times = words if kind in ("repeat", "plant") else (*words, "1")
     if kind not in KINDS or len(words) != (2 if kind == "rename" else 1) or not times.isdecimal():
-        raise ValueError(f"{' '.join([kind, *words, times])[:60]!r} is no edit: --edit takes {_EDITS}.")
+        raise ValueError(f"{' '.join([kind, *words, times])[:60]!r} is not an edit: --edit takes {_EDITS}.")
     return Edit(kind, tuple(words), int(times))
 
 
 def _fetch_the_text_of(run: Run) -> None:
-    """Store the text of a run of the gallery, which came without it: it is made here or downloaded."""
+    """Store the text of a run of the gallery, which came without it: generate or download it."""
     from ..data import texts
 
     text = run.read_info().text
@@ -247,7 +247,7 @@ def _fetch_the_text_of(run: Run) -> None:
 
 
 def _download(source: str) -> None:
-    """Download a published text, if this is one and it is not stored yet, and show the progress."""
+    """Download `source` if it is a published text that is not stored yet, and show the progress."""
     from ..data.download import fetch
 
     if published := PUBLISHED_TEXTS.get(source):

@@ -33,11 +33,11 @@ from .training import TrainingJob
 
 
 class SharedTrainer(Trainer):
-    """The Trainer of one of several processes. Each step is made by all processes or by none.
+    """The Trainer of one of several processes. Each step is taken by all processes or by none.
 
-    A process that should stop appends its reason to `stop_requests`. At the next step all processes learn of it, and
-    `on_stop` is called in each with a reason before that step's Progress is yielded. No process may leave the loop
-    otherwise.
+    A process that should stop appends its reason to `stop_requests`. At the next step all processes are told, and
+    `on_stop` is called in each with a reason before that step's Progress is yielded. No process may leave the loop in
+    any other way.
     """
 
     def __init__(self, *settings_and_corpus, stop_requests: list[str], on_stop: Callable[[str], None]) -> None:
@@ -52,7 +52,7 @@ class SharedTrainer(Trainer):
         )
 
     def __iter__(self) -> Iterator[Progress]:
-        """All processes start from the state and settings of the first one, which may come from a checkpoint."""
+        """Start all processes from the state and settings of the first one, which may come from a checkpoint."""
         start = [state_dict(self), self.config, self.to_replay] if self.rank == 0 else [None] * 3
         dist.broadcast_object_list(start, src=0)
         if self.rank > 0:
@@ -92,10 +92,10 @@ class SharedTrainer(Trainer):
 def take_part(
     make_run: Callable[[], Run], stop_on_signals: Callable[[Callable[[str], None]], None]
 ) -> TrainingJob | None:
-    """Rank 0 returns the job, not yet started; the other processes train along and return None at the end.
+    """Rank 0 returns the job, not yet started; the other processes train with it and return None at the end.
 
-    The run comes from `make_run`, or after a restart by torchrun it is the same as before. If `make_run` raises, rank 0
-    raises, and the others end silently.
+    The run comes from `make_run`; after a restart by torchrun it is the same as before. If `make_run` raises, rank 0
+    raises the error, and the others end silently.
     """
     _join()
     stop_requests, parts = [], [None] * 3

@@ -55,7 +55,7 @@ def _print_progress(job: TrainingJob) -> None:
     while True:
         is_over = not job.is_alive()  # asked before reading the history, so that its last rows are printed too
         history = run.history.read()
-        if job.first_step is not None:  # until then the history may hold steps that will be made again
+        if job.first_step is not None:  # until then the history may have steps that will be repeated
             if console.is_terminal():
                 _show_now(run, history)
             else:

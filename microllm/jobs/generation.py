@@ -60,7 +60,7 @@ class Sample:
         Raises ValueError for a place that is not written yet and for a character that the model does not know.
         """
         if not 0 <= place < len(self.text):
-            raise ValueError(f"There is no character {place}: {len(self.text)} are written.")
+            raise ValueError(f"There is no character {place} yet: {len(self.text)} are written.")
         (chosen,) = self.tokenizer.encode(character)
         nats = -self.logits(place).log_softmax(-1)[chosen].item()
         return Sample(
@@ -77,10 +77,10 @@ class Sample:
 
 
 def write(samples: Sequence[Sample], length: int, cancelled: threading.Event) -> None:
-    """Append `length` characters to each of some samples, which share one model and sampling and are equally long.
+    """Append `length` characters to each of the samples, which have the same model, sampling and length.
 
-    Ends early when `cancelled` is set. All threads that generate share one lock, and each sleeps 2 ms per other such
-    thread after every character: a class that generates at the same moment must leave time for pages and training.
+    Ends early when `cancelled` is set. All generating threads share one lock, and after every character each sleeps
+    2 ms per other such thread, so that a whole class generating at once leaves time for pages and training.
     """
     first = samples[0]
     idx = torch.stack([_context_so_far(sample) for sample in samples])
@@ -113,7 +113,7 @@ def _context_so_far(sample: Sample) -> torch.Tensor:
 
 
 class Generation:
-    """The samples that one user sees side by side, and the work that is writing them."""
+    """The samples that one user sees side by side, and the background work that writes them."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Generation:
         seeds: Sequence[int] = (0,),
         step: int = 0,
     ) -> None:
-        """Begin one sample for each seed and sampling: for the first seed one with each sampling, and so on.
+        """Begin one sample for each seed and sampling: the first seed with each sampling, then the next seed.
 
         Characters of the prompt that the model does not know are left out.
 
@@ -162,7 +162,7 @@ class Generation:
         self.samples[number] = sample
         for samples, work in self._writing:
             if not any(sample is shown for sample in samples for shown in self.samples):
-                work.cancelled.set()  # nobody sees these samples any more
+                work.cancelled.set()  # these samples are no longer shown
 
     def _begin(self, samples: list[Sample], length: int) -> None:
         work = Background(lambda background: write(samples, length, background.cancelled), name="generation")

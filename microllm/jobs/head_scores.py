@@ -22,7 +22,7 @@ _one_at_a_time = threading.Lock()
 
 
 def over_snapshots(run: Run) -> OverSnapshots[list[HeadScore]]:
-    """The scores of all heads at each snapshot: those that came with a run of the gallery, or as `measure` finds them.
+    """The scores of all heads at each snapshot: stored with a run of the gallery, or found by `measure`.
 
     Without the text of the run, `want` raises TextProblem.
     """

@@ -1,4 +1,4 @@
-"""Knocked-out models and what a knock-out changes, computed in the background: neither pages nor training wait."""
+"""Knocked-out models and the effects of knock-outs, computed in the background so that nothing waits for them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .results import Measured, Results, Work
 
 SAMPLE_CHARACTERS = 160
 SAMPLING = Sampling(temperature=0.8)
-"""How both samples are written, with seed 0."""
+"""The sampling of both samples, which have seed 0."""
 
 _CHARACTERS_BETWEEN_RESTS = 16  # of a sample
 _KEPT_NUMBERS = 64  # means and losses of whole models
@@ -40,7 +40,7 @@ _KEPT_BYTES = 200_000_000  # of the models that they hold, which may have 42 MB 
 
 @dataclass(frozen=True)
 class KnockedOut:
-    """The model of training step `step` as it is, and without some `parts` (with their `means` instead, if any)."""
+    """The unchanged model of training step `step`, and one without some `parts`, replaced by their `means` if any."""
 
     step: int
     whole: MicroLLM
@@ -51,7 +51,7 @@ class KnockedOut:
 
 @dataclass(frozen=True)
 class KnockoutMap:
-    """What each single knock-out costs the model of `step`, whose validation loss is `loss`, in nats per character."""
+    """How much each single knock-out raises `loss`, the validation loss of the model at `step` (nats per character)."""
 
     step: int
     whole: MicroLLM
@@ -64,7 +64,7 @@ class KnockoutMap:
 
 @dataclass(frozen=True)
 class Pair:
-    """What is lost without `part` beside another one: without both, and how much of that is not the sum of the two."""
+    """Knocking out `part` and another part: alone, both, and by how much both differ from the sum (`extra`)."""
 
     part: Part
     alone: Change
@@ -74,11 +74,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Effect:
-    """What is different between the two models of `changed`.
+    """How the two models of `changed` differ.
 
-    `loss` is the validation loss before, and `change` by how much it rises. `samples` continue the same sentence with
-    the same seed, before and after. `nats` are the surprisals (N,) of a passage, before and after. Without the text of
-    the run, or if nothing is knocked out, there are only samples.
+    `loss` is the validation loss before, and `change` how much it rises. `samples` continue the same sentence with the
+    same seed, before and after. `nats` are the surprisals (N,) of a passage, before and after. Without the text of the
+    run, or if nothing is knocked out, there are only samples.
     """
 
     changed: KnockedOut
@@ -89,10 +89,10 @@ class Effect:
 
 
 class Knockouts:
-    """Everything about knock-outs that takes time, for all windows of this process.
+    """The slow computations about knock-outs, for all windows of this process.
 
-    Of a run that trains (`is_live`) the result is the newest there is, of whatever step, until the next one is done.
-    `is_training` says whether a model trains here: then the work rests most of the time.
+    For a run in training (`is_live`), the result is the newest available, whatever its step, until the next is done.
+    `is_training` says whether any model trains here: then the work sleeps most of the time.
     """
 
     def __init__(self, is_training: Callable[[], bool] = lambda: False) -> None:
@@ -105,11 +105,11 @@ class Knockouts:
     ) -> KnockedOut | None:
         """The `model` of `step` without some parts, replaced `by` their "mean" or by "zero".
 
-        Of a run that trains it comes within `wait` seconds or is an earlier one; otherwise it is always this one.
-        Raises TextProblem for "mean" when the text of the run is not on this server.
+        For a run in training, it is that of an earlier step if this one takes more than `wait` seconds. Raises
+        TextProblem for "mean" when the text of the run is not on this server.
         """
 
-        def compute(_) -> KnockedOut:  # it rests afterwards: somebody waits for it
+        def compute(_) -> KnockedOut:  # it rests afterwards, because a page is waiting
             means = self._means(run, step, model, lambda: None) if by == "mean" else None
             return KnockedOut(step, model, parts, means, knock_out(model, parts, means))
 
@@ -119,7 +119,7 @@ class Knockouts:
         return self._models.now(key, step, compute, keep)
 
     def map(self, run: Run, step: int, model: MicroLLM, by: str, *, is_live: bool, wait: float = 0.0) -> Measured:
-        """What each single knock-out costs: a KnockoutMap, and so far some of its changes. Raises TextProblem."""
+        """What each single knock-out costs: a KnockoutMap, or some of its changes so far. Raises TextProblem."""
         windows = run.load_corpus().validation_windows(model.config.block_size)
 
         def compute(work: Work) -> KnockoutMap:
@@ -202,7 +202,7 @@ class Knockouts:
         return self._once(("losses", run.id, step), compute)
 
     def _once(self, key: tuple, compute: Callable[[], Any]) -> Any:
-        """Two threads may compute the same at the same moment; both get the same numbers."""
+        """The result for `key`, computed if necessary. Two threads may compute it at once, with the same result."""
         found = self._known.get(key)
         if found is None:
             found = compute()

@@ -1,4 +1,4 @@
-"""The copy of a model in training that readers get: the model itself is never handed out."""
+"""Copies of a model in training, for reading: the model itself is never handed out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ModelCopy:
         return self._copy
 
     def make(self, trainer: Trainer) -> None:
-        """Copy the model, unless the copy is of this step already: a paused run is asked again and again."""
+        """Copy the model, unless there is a copy of this step already: pages keep asking, even in a paused run."""
         made = self._copy
         if made is None or made[0] != trainer.step:
             state = {name: tensor.to("cpu", copy=True) for name, tensor in trainer.model.state_dict().items()}
@@ -54,7 +54,7 @@ class ModelCopy:
         ordered.set_result(None)
 
     def close(self) -> None:
-        """Drop the copy, and wake up those who wait for another."""
+        """Drop the copy, and wake up the threads that wait for another."""
         with self._lock:
             self._is_closed, self._copy = True, None
             if self._ordered:

@@ -1,4 +1,4 @@
-"""Results of slow work about the steps of runs: computed beside training, and given up when nobody asks any more."""
+"""Results of slow work on the steps of runs: computed beside training, and abandoned when no page asks for them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Measured:
 
 
 class Work(Background):
-    """Work that rests beside training and beside other work of its name, and is given up when nobody asks."""
+    """Work that rests beside training and beside other work of its name, and is abandoned when no page asks for it."""
 
     def __init__(self, work: Callable[[Work], Any], name: str, is_training: Callable[[], bool]) -> None:
         self.so_far: Any = None
@@ -46,14 +46,14 @@ class Work(Background):
 
     @property
     def rest_factor(self) -> float:
-        """All such work together takes one core at most."""
+        """The factor with which all such work together takes at most one core."""
         return max(1, running(self.name)) * (1 + _REST_FACTOR * self._is_training()) - 1
 
 
 class Results:
     """Results of slow work of one `name`, by key and step, each computed once; the newest are kept.
 
-    `is_training` says whether a model trains here: then the work rests most of the time.
+    `is_training` says whether any model trains here: then the work sleeps most of the time.
     """
 
     def __init__(self, name: str, is_training: Callable[[], bool]) -> None:
@@ -77,9 +77,9 @@ class Results:
     def ask(
         self, key: Hashable, step: int, compute: Callable[[Work], Any], keep: int, *, is_live: bool, wait: float = 0.0
     ) -> Measured:
-        """What is known now. Begins the work if it is due; the newest `keep` results are kept. Raises its error.
+        """What is known now. Starts the work if it is due; the newest `keep` results are kept. Raises its error.
 
-        Of a run that trains (`is_live`) the result is the newest there is, of whatever step.
+        For a run in training (`is_live`), the result is the newest available, whatever its step.
         """
         with self._lock:
             self._collect(key)
@@ -123,7 +123,7 @@ class Results:
                 raise work.error
 
     def _store(self, key: Hashable, step: int, result: Any, keep: int, is_live: bool) -> None:
-        if is_live and key in self._newest:  # nobody comes back to a step of a run that trains
+        if is_live and key in self._newest:  # no page returns to an earlier step of a run in training
             self._done.pop((key, self._newest[key]), None)
         while len(self._done) >= keep:
             oldest = next(iter(self._done))

@@ -21,7 +21,7 @@ class Runner:
         self._jobs = WeakValueDictionary[str, TrainingJob]()  # a finished job is dropped with its last user
         self._lock = threading.Lock()
         self.trained: set[str] = set()
-        """The ids of all runs that have trained in this process, so at the speed of this machine."""
+        """The ids of all runs that have trained in this process, and so at the speed of this machine."""
         atexit.register(self.close)
 
     def start(self, run: Run, after: TrainingJob | None = None) -> TrainingJob:

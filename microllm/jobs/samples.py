@@ -38,7 +38,7 @@ _SEARCHED_CHARACTERS = 10_000_000  # longer than most texts
 
 
 def write_sample(run: Run, step: int, model: MicroLLM) -> ScoredSample:
-    """Let `model`, that of `step`, write a sample, and score it. Takes about as long as a few training steps."""
+    """Write a sample with `model`, which is that of `step`, and score it. Takes as long as a few training steps."""
     prompt, sha256 = prompt_for(run), run.read_info().text.sha256
     written = write(run, model, prompt, SAMPLE_CHARACTERS)
     score, known = top1_accuracy(model, run.load_corpus()), lines_of_list(sha256)
@@ -49,7 +49,7 @@ def write_sample(run: Run, step: int, model: MicroLLM) -> ScoredSample:
 
 
 def snapshot_text(run: Run, step: int) -> str:
-    """What the model of a snapshot writes, with the prompt, as `write_sample` does; it does not need the run's text.
+    """What the model of a snapshot writes, with the prompt, as in `write_sample`, but without needing the run's text.
 
     Raises weights.WeightsProblem.
     """
@@ -62,7 +62,7 @@ def snapshot_text(run: Run, step: int) -> str:
 def write(run: Run, model: MicroLLM, prompt: str, length: int, temperature: float = TEMPERATURE) -> str:
     """What the `model` of a run writes after `prompt`, `length` characters, always from the same seed.
 
-    A longer piece begins with all of a shorter one.
+    A shorter text is the beginning of a longer one.
     """
     idx, sampling = torch.tensor(run.tokenizer.encode(prompt)), Sampling(temperature=temperature)
     return run.tokenizer.decode(chosen for (chosen,) in stream(model, idx[None], length, sampling, seed=0))
@@ -119,7 +119,7 @@ def _words_of(sha256: str) -> frozenset[str]:
 
 
 class Samples:
-    """The samples of all runs in this process. Each is written once, one at a time, in the background.
+    """The samples of all runs in this process. Each is written once, in the background, one at a time.
 
     `model_now` returns (step, model) for a run that is training, or None before its first step.
     """
@@ -162,7 +162,7 @@ class Samples:
     def first_words(self, run: Run, step: int, wait: float = 0.0) -> str | None:
         """The first words of a snapshot's sample, without its scores; None if it takes more than `wait` seconds.
 
-        With `wait` 0, it starts only if not resting, so the caller should ask again at its next tick.
+        With `wait` 0, writing starts only if sampling is not resting, so the caller should ask again at its next tick.
         """
 
         if stored := run.stored_samples.get(step):

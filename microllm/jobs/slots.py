@@ -15,7 +15,7 @@ class Slots:
     """`count` slots, given to runs first come, first served, in rounds, with a longer first turn.
 
     A run asks `may_train` before every step. While others wait, a turn lasts `turn` seconds. New runs come first: their
-    first turn lasts `first` seconds, extended up to three times until they have begun (made a few steps). When more new
+    first turn lasts `first` seconds, extended up to three times until they have begun (taken some steps). When more new
     runs arrive, a run that has begun interrupts its first turn and gets the rest later, so that if a whole class starts
     at once, every curve starts early. `clock` returns seconds.
     """

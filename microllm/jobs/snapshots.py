@@ -14,7 +14,7 @@ from ..runs.weights import WeightsProblem
 from ..sample import NotFinite
 from .background import Background
 
-_RETRY_SECONDS = 5.0  # after which a text that was missing is looked for again
+_RETRY_SECONDS = 5.0  # after which to look for a missing text again
 _REST_FACTOR = 2.0  # beside training such work takes a third of one core
 _T = TypeVar("_T")
 _one_at_a_time = threading.Lock()
@@ -49,9 +49,9 @@ class OverSnapshots(Generic[_T]):
         self._lock = threading.Lock()
 
     def want(self, steps: list[int], wait: float = 0.0) -> dict[int, _T]:
-        """The values that are there, in the order of their steps; the others are computed in the order of `steps`.
+        """The values that are ready, in the order of their steps; the others are computed in the order of `steps`.
 
-        Waits until all are there, `wait` seconds at most. Raises TextProblem if `measure` did and some are missing.
+        Waits until all are ready, `wait` seconds at most. Raises TextProblem if `measure` did and some are missing.
         """
         with self._lock:
             missing = self._missing(steps)
@@ -71,7 +71,7 @@ class OverSnapshots(Generic[_T]):
         return not self._missing(steps)
 
     def stop(self) -> None:
-        """Compute no more than the value in progress."""
+        """Stop after the value in progress."""
         with self._lock:
             self._wanted = []
 

@@ -28,7 +28,7 @@ from .model_copy import ModelCopy
 from .slots import Slots
 
 _MIN_POLL_SECONDS, _MAX_POLL_SECONDS = 0.05, 0.5
-_FIRST_STEPS = 5  # a run "has begun" when it has made that many: then there is a curve to see
+_FIRST_STEPS = 5  # a run "has begun" when it has taken this many: then there is a curve to see
 _log = logging.getLogger(__name__)
 
 _setting_up = threading.Lock()  # one at a time: if a whole class starts at once, 30 trainers would block every page
@@ -61,7 +61,7 @@ class TrainingJob:
         self.config = replayed(run.read_info().train, run.history.changes(), run.read_info().train.max_steps)
         """The configuration with all live changes so far."""
         self.warning: str | None = None
-        """What the user should know while training goes on, such as a full disk."""
+        """What the user should know while training continues, such as a full disk."""
         self._after = after
         self._slots, self._grace, self._make_trainer = slots, grace, make_trainer
         self._commands: queue.SimpleQueue[Callable[[Trainer, Writer], None]] = queue.SimpleQueue()
@@ -272,7 +272,7 @@ class TrainingJob:
         self.run.save_checkpoint(state_dict(trainer), self._context)
 
     def _try_to_save(self, save: Callable[[], None]) -> None:
-        """Save, or warn: what was saved before is intact, so training goes on."""
+        """Save, or warn: what was saved before is intact, so training continues."""
         try:
             save()
         except OSError as error:
@@ -281,7 +281,9 @@ class TrainingJob:
             self.warning = None
 
     def _warn(self, why: str) -> None:
-        self.warning = f"Nothing can be saved now ({why}). Training goes on; free some space, or new work will be lost."
+        self.warning = (
+            f"Nothing can be saved now ({why}). Training continues; free some space, or new work will be lost."
+        )
 
     def _wait_for_turn(self, trainer: Trainer, writer: Writer) -> None:
         """Carry out all commands, and return when the next step may be made. Raises _Stop."""

@@ -14,24 +14,24 @@ from .background import Background, Cancelled
 
 @dataclass(frozen=True)
 class Taken:
-    """Steps in a row, at first none. Losses are in nats per character."""
+    """The steps taken so far. Losses are in nats per character."""
 
     last: TrainingStep | None = None
     losses: tuple[tuple[float, float], ...] = ()
-    """Of the batch of each step, before and after it."""
+    """The loss on the batch of each step, before and after it."""
     held_out: tuple[float, ...] = ()
-    """Before the first step, and after each."""
+    """The loss on held-out text, before the first step and after each."""
 
     @property
     def number(self) -> int:
-        """How many steps these are."""
+        """The number of steps."""
         return len(self.losses)
 
 
 class TrainingSteps:
-    """Steps from the `model` of a run after `first` updates, which stays as it is. `factor` scales the learning rate.
+    """Steps from the `model` of a run after `first` updates, which is not changed. `factor` scales the learning rate.
 
-    The first step is computed in any case: it is shown before the person takes it. Raises TextProblem.
+    The first step is always computed, because it is shown before the person takes it. Raises TextProblem.
     """
 
     def __init__(self, run: Run, first: int, model: MicroLLM, factor: float = 1.0) -> None:
@@ -55,14 +55,14 @@ class TrainingSteps:
         return self.factor * usable_learning_rate(step, self.train)
 
     def go_on(self, wait: float) -> None:
-        """See to it that the wanted steps are computed; wait for them, `wait` seconds at most. Raises their error."""
+        """Compute the requested steps in the background; wait `wait` seconds at most. Raises the error of a step."""
         if self.is_waiting and not (self._work and self._work.is_busy):
             self._work = Background(self._compute, name="training steps")
         if self.is_waiting:
             self._work.get(wait)
 
     def stop(self) -> None:
-        """Compute no further step. Does not wait for the present one."""
+        """Compute no further step. Does not wait for the current one."""
         if self._work:
             self._work.cancelled.set()
 

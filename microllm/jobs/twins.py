@@ -1,4 +1,4 @@
-"""What is different between a run and its twin, measured in the background."""
+"""How a run and its twin differ, measured in the background."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .samples import prompt_for, write
 SAMPLE_CHARACTERS = 160
 
 _BARS = 8
-_MAX_SPANS, _MAX_SPAN_CHARACTERS = 40, 4_000  # of the changes, evenly chosen: enough for a loss
+_MAX_SPANS, _MAX_SPAN_CHARACTERS = 40, 4_000  # of the changes, evenly chosen: enough to measure a loss
 _BEFORE, _AFTER = 100, 240  # characters of a passage around the start of a change
 _PROMPT_CHARACTERS = 24
 _REST_FACTOR = 1.0
@@ -41,8 +41,9 @@ class Passage:
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss on so many `characters` `of` all there are, in nats per character: of the original, of the twin, and of
-    the run with another seed, if there is one.
+    """The losses of the original, the twin and the run with another seed (if there is one), in nats per character.
+
+    They are measured on `characters` of the `of` characters that there are.
     """
 
     characters: int
@@ -64,13 +65,13 @@ class Losses:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is different between a run and its twin, at the newest `step` of which all have weights.
+    """How a run and its twin differ, at the newest `step` for which all have weights.
 
-    `samples` continue `prompt` with the same seed; `following` are the likeliest next characters: (character, its
-    probability to the original, and to the twin). `before` and `after` are the text around one change: the one whose
+    `samples` continue `prompt` with the same seed; `following` are the most likely next characters: (character, its
+    probability in the original, and in the twin). `before` and `after` are the text around one change: the one whose
     first character the original expected most. `taken_out` and `put_in` are the losses on the changed characters, each
-    in its own text. `shared` and `differ_from` are as in `shared_windows`, of `steps` steps, and `losses_differ_from`
-    is the first step with another training loss.
+    in its own text. `shared` and `differ_from` are as in `shared_windows`, over `steps` steps, and `losses_differ_from`
+    is the first step at which the training losses differ.
     """
 
     step: int
@@ -142,7 +143,7 @@ def _some(changes: list[Change]) -> list[Change]:
 
 
 def _prompt(original: Run, edit: Edit, before: str) -> str:
-    """Where the difference should show: what stands `before` a renamed word, or the first half of a sentence."""
+    """A prompt after which the difference should show: the text `before` a renamed word, or half of a sentence."""
     if edit.kind == "rename":
         words = before[-_PROMPT_CHARACTERS:]
         return words[after_a_cut_word(words) :] or words
@@ -156,7 +157,7 @@ def _prompt(original: Run, edit: Edit, before: str) -> str:
 def _following(
     original: MicroLLM, twin: MicroLLM, ids: torch.Tensor, tokenizer: CharTokenizer
 ) -> list[tuple[str, float, float]]:
-    """The likeliest characters after ids (N,) to either model: (character, both probabilities)."""
+    """The most likely characters after ids (N,) in either model: (character, both probabilities)."""
     before, after = (next_logits(model, ids[None])[0].softmax(dim=-1) for model in (original, twin))
     best = torch.maximum(before, after).topk(min(_BARS, len(before))).indices.tolist()
     best.sort(key=lambda i: -before[i].item())
@@ -173,7 +174,7 @@ def _passage(models: list[MicroLLM], text: str, at: int, tokenizer: CharTokenize
 def _nats_of(
     model: MicroLLM, text: str, changes: list[Change], tokenizer: CharTokenizer, work: Background
 ) -> torch.Tensor:
-    """The surprisals of the characters at the places of some changes."""
+    """The surprisals of the changed characters."""
     spans = [(change.begin, min(change.end, change.begin + _MAX_SPAN_CHARACTERS)) for change in changes]
     nats = torch.cat([_nats(model, text, *span, tokenizer, work) for span in spans])
     return nats[~nats.isnan()]  # nothing predicts the first character of a text

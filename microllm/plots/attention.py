@@ -1,4 +1,4 @@
-"""Attention as pictures: the heatmap of one head, its shares by distance, and the bytes that our components draw."""
+"""Attention in pictures: the heatmap of one head, its shares by distance, and the bytes that our components draw."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def distance_data(shares: torch.Tensor) -> pandas.DataFrame:
 def packed(pattern: torch.Tensor, *, causal: bool = True) -> str:
     """Patterns (..., N, N) as bytes in base64, 0-255 for a share of 0-1, for our components.
 
-    Of a causal model only the lower triangles: row q of each begins at q (q + 1) / 2.
+    For a causal model these are only the lower triangles: row q of each begins at q (q + 1) / 2.
     """
     if causal:
         rows, columns = torch.tril_indices(*pattern.shape[-2:])

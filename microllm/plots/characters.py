@@ -26,7 +26,7 @@ _EDGES = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9, 10)
 
 @dataclass(frozen=True)
 class Placed:
-    """The characters on a map at one moment."""
+    """The characters on a map at one snapshot."""
 
     map: CharacterMap
     neighbors: torch.Tensor
@@ -49,10 +49,10 @@ def on_the_map(counts: list[int] | None, vocab_size: int) -> list[int]:
 
 
 def held_still(maps: list[CharacterMap], *, newest_first: bool) -> list[CharacterMap]:
-    """Maps of one run in the order of time, each turned to fit its neighbor, so that the picture does not jump.
+    """Maps of one run in the order of time, each rotated to fit its neighbor, so that the picture does not jump.
 
-    The newest keeps its components as axes and the earlier ones follow. While a run trains it is the other way round
-    (not `newest_first`): what was drawn stays as it is when another moment comes.
+    The newest map keeps its components as axes, and the earlier ones are rotated. While a run trains it is the other
+    way round (not `newest_first`), so that a new snapshot does not move what is already drawn.
     """
     maps, order = [*maps], range(len(maps))
     for fixed, other in itertools.pairwise(order[::-1] if newest_first else order):
@@ -61,9 +61,10 @@ def held_still(maps: list[CharacterMap], *, newest_first: bool) -> list[Characte
 
 
 def beside(maps: list[CharacterMap], characters: str, places: dict[str, torch.Tensor]) -> list[CharacterMap]:
-    """Maps of one run, all turned alike, so that the last fits another map of the same `characters`.
+    """Maps of one run, all rotated alike, so that the last fits another map of the same `characters`.
 
-    `places` are those (2,) of the characters of the other map. With fewer than three in common nothing is turned.
+    `places` has the position (2,) of each character on the other map. With fewer than three in common, nothing is
+    rotated.
     """
     common = [i for i, character in enumerate(characters) if character in places]
     if len(common) < _FEWEST_COMMON:
@@ -79,7 +80,7 @@ def map_data(
     maps: list[CharacterMap],
     history: History,
 ) -> dict[str, Any]:
-    """What the component draws: `characters` at some `moments` (by step), placed by `maps`, in their order.
+    """What the component draws: `characters` at some `moments` (by step), placed by `maps`, in the same order.
 
     `counts` are those of the characters in the text, if known.
 
@@ -113,7 +114,7 @@ def _edge(value: float) -> float:
 
 
 def _sizes(counts: list[int] | None, number: int) -> list[int]:
-    """The height of each character in pixels: by the logarithm of its count, all alike without counts."""
+    """The height of each character in pixels: by the logarithm of its count, or all alike without counts."""
     if counts is None:
         return [(_SMALLEST + _LARGEST) // 2] * number
     logs = [math.log(max(count, 1)) for count in counts]

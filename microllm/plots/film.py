@@ -12,9 +12,7 @@ from ..runs.history import History
 from .loss import in_words
 
 _LINES = {"uniform": "", "table_5": "simple counting: "}
-"""The reference losses that are drawn: where every run begins, and what counting reaches at best; with a word before
-their names.
-"""
+"""The reference losses that are drawn, with a prefix for their names: where a run begins, and the best of counting."""
 
 
 def film_data(
@@ -25,10 +23,10 @@ def film_data(
     *,
     about: str,
 ) -> dict[str, Any]:
-    """What the component `film` shows of a trained run. `about` names it: for another one the film starts over.
+    """What the component `film` shows of a trained run. `about` identifies it: for another one the film starts over.
 
-    The curve is the training loss and its running average over log(step), one value for each of `step`, with the
-    seconds of training up to there. `frames` are the samples in order, without the `prompt`, with which all begin.
+    The curve is the training loss and its running average over log(step), with one value and the seconds of training so
+    far for each `step`. `frames` are the samples in order, without the `prompt` that they all begin with.
     """
     points = history.points("log")
     rows = [i for i, step in enumerate(points["step"]) if step]  # step 0 has no logarithm
@@ -56,7 +54,7 @@ def film_data(
 
 
 def _beginning(*texts: str) -> str:
-    """What all these texts begin with."""
+    """The common prefix of these texts."""
     same = (characters[0] for characters in takewhile(lambda some: len({*some}) == 1, zip(*texts, strict=False)))
     return "".join(same)
 

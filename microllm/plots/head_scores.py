@@ -25,8 +25,8 @@ def head_scores_data(
     """What the component `head_scores` draws of the score `name`, which `title` puts into words.
 
     `over_time` has the scores at the snapshots that have been measured, by step. The line of the `chosen` (layer, head)
-    is strong, with a mark at the step `since`. `moment` is the displayed snapshot, None for the newest. The x-axis has
-    room for the whole run from the start.
+    is highlighted, with a mark at the step `since`. `moment` is the displayed snapshot, None for the newest. The x-axis
+    spans the whole run from the start.
     """
     measured = {step: score for step in sorted(over_time) for score in over_time[step] if score.name == name}
     steps = list(measured)
@@ -60,7 +60,7 @@ def head_scores_data(
 
 
 def _clear(score: HeadScore) -> list[int]:
-    """The numbers of the heads that are clearly above chance, layer after layer, from the highest on."""
+    """The numbers of the heads that are clearly above chance, counted layer by layer; the highest score first."""
     shares = score.shares.flatten().tolist()
     return sorted(
         (i for i in range(len(shares)) if score.is_clear(*divmod(i, score.shares.shape[1]))), key=lambda i: -shares[i]
@@ -70,7 +70,7 @@ def _clear(score: HeadScore) -> list[int]:
 def _in_words(
     measured: Mapping[int, HeadScore], history: History, title: str, chosen: tuple[int, int], since: int | None
 ) -> str:
-    """The plot for people who do not see it."""
+    """The plot in words, for screen readers."""
     words = [f"{title} of each head against training steps, and the validation loss."]
     if measured:
         last = max(measured)

@@ -31,7 +31,7 @@ def learning_rate_spec(mode: str) -> dict[str, Any]:
 
 def learning_rate_data(train: TrainConfig) -> pandas.DataFrame:
     """The rows that `learning_rate_spec` draws: the rate at about 100 steps, including the end of the warm-up."""
-    import pandas  # neither is imported above: a fresh server shows its first plot before they are there
+    import pandas  # not at the top of the file: a fresh server shows its first plot before this import
 
     from ..optim import learning_rate_at
 

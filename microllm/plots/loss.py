@@ -28,9 +28,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class OtherRun:
-    """A run to compare with: its curve of validation losses from a step on, its name, in what it differs, and the
-    number of its color, from 1.
-    """
+    """A run to compare with: its validation losses from a step on, its name, what differs, and its color, from 1."""
 
     id: str
     name: str
@@ -67,10 +65,10 @@ def loss_data(
 ) -> dict[str, Any]:
     """What the component `loss_plot` draws over `axis` (see history.AXES).
 
-    The x-axis has room for the whole run from the start, so only the curve grows; that of seconds grows too. `about` is
-    what the plot shows: when it changes, a zoom ends. With `can_guess`, a click places a guess of the final loss.
-    With `peak_rate`, the learning rate now is shown beside it. A `jump` is (step, validation loss before, after): there
-    the model was changed by hand.
+    The x-axis spans the whole run from the start, so only the curve grows; an axis of seconds grows too. `about`
+    identifies what the plot shows: when it changes, the zoom is reset. With `can_guess`, a click places a guess of the
+    final loss. With `peak_rate`, the current learning rate is shown beside it. A `jump` is (step, validation loss
+    before, after) where the model was changed by hand.
     """
     points = history.points(axis)
     longest = max([max_steps, *(other.history.rows["step"][-1] for other in others if len(other.history))])
@@ -110,7 +108,7 @@ def _on_axis(points: dict[str, list[Any]], axis: str) -> list[float | None]:
 
 
 def _checks(points: dict[str, list[Any]], axis: str, name: str, first_step: int = 0) -> dict[str, list[float]]:
-    """The validation checks of a run from a step on: their places on the axis, and their losses."""
+    """The validation checks of a run from a step on: their positions on the axis, and their losses."""
     rows = zip(_on_axis(points, axis), points["step"], points[name], strict=True)
     kept = [(x, loss) for x, step, loss in rows if loss is not None and x is not None and step >= first_step]
     return {"x": [x for x, _ in kept], "loss": _rounded([loss for _, loss in kept])}
@@ -119,7 +117,7 @@ def _checks(points: dict[str, list[Any]], axis: str, name: str, first_step: int 
 def _with_jump(
     checks: dict[str, list[float]], jump: tuple[int, float, float] | None, history: History, axis: str
 ) -> dict[str, list[float]]:
-    """The validation checks, and what the loss was just before and after a change of the model by hand."""
+    """The validation checks, and the losses just before and after the model was changed by hand."""
     if jump is None:
         return checks
     step, *losses = jump
@@ -140,7 +138,7 @@ def _rate(history: History, peak: float | None) -> str:
 
 
 def in_words(history: History, references: dict[str, float]) -> str:
-    """The plot for people who do not see it."""
+    """The plot in words, for screen readers."""
     words = ["Loss against training steps."]
     if last := history.last:
         words.append(f"Training loss at step {last['step']:,}: {last['smoothed'] or math.nan:.3f}.")
@@ -151,7 +149,7 @@ def in_words(history: History, references: dict[str, float]) -> str:
 
 
 def _x_of(step: int, history: History, axis: str) -> float:
-    """The place of a step on an axis; on the axis of seconds, a future step is placed at the pace so far."""
+    """The position of a step on an axis; a future step on the axis of seconds is extrapolated at the pace so far."""
     if axis != "seconds":
         return max(1, step) if axis == "log" else step
     steps, seconds = history.rows["step"], history.rows["seconds"]
@@ -160,8 +158,10 @@ def _x_of(step: int, history: History, axis: str) -> float:
 
 
 def shown_references(references: dict[str, float], best: float | None) -> list[tuple[str, float]]:
-    """The reference losses to draw, (label, loss): of those that a validation loss of `best` has beaten the lowest, the
-    next one to beat, and the floor if it is known. All of them before the first validation check (None).
+    """The reference losses to draw, (label, loss), given the `best` validation loss.
+
+    These are the lowest one that it has beaten, the next one to beat, and the floor if it is known; before the first
+    validation check (None), all of them.
     """
     lines = sorted(((loss, key) for key, loss in references.items() if key != "floor"), reverse=True)
     floor = [(REFERENCE_NAMES["floor"], references["floor"])] if "floor" in references else []

@@ -1,4 +1,4 @@
-"""The loss curve as SVG, for files that stand alone; the style of the file that carries it has the colors."""
+"""The loss curve as SVG, for standalone files; the stylesheet of such a file has the colors."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LABEL_HEIGHT = 32  # two lines of text
 
 
 def loss_svg(history: History, references: dict[str, float], step: int) -> str:
-    """The curve of a run up to `step`, over log(step), with the reference losses that it beat last and has to beat.
+    """The curve of a run up to `step`, over log(step), with the reference losses that it beat last and must beat next.
 
-    The classes say what is drawn: raw, training, validation, reference, quiet. Its aria-label says it in words.
+    The CSS classes are raw, training, validation, reference and quiet. The aria-label describes the curve in words.
     """
     rows = _rows_until(history, step)
     checks = history.val_losses_until(step)
@@ -68,7 +68,7 @@ def loss_svg(history: History, references: dict[str, float], step: int) -> str:
 
 
 def _rows_until(history: History, step: int) -> dict[str, list[tuple[int, float]]]:
-    """(step, loss) of some rows up to `step`, always the same ones however much longer the run has become."""
+    """(step, loss) of some rows up to `step`, always the same ones, however long the run has become since."""
     points = history.points("log")
     kept = {}
     for name in ("train_loss", "smoothed"):
@@ -83,7 +83,7 @@ def _rows_until(history: History, step: int) -> dict[str, list[tuple[int, float]
 
 
 def _spread(places: list[float]) -> list[float]:
-    """Sorted heights, moved as little as needed so that a label has room at each, down to the bottom of the plot."""
+    """Sorted heights, moved as little as needed so that their labels do not overlap or leave the plot at the bottom."""
     spread = []
     for place in places:
         spread.append(max(place, spread[-1] + _LABEL_HEIGHT) if spread else place)

@@ -35,5 +35,5 @@ PALETTE = {
 
 
 def in_both_modes(name: str) -> dict[str, str]:
-    """A color in light and in dark mode, as our components take it."""
+    """A color in light and in dark mode, as our components expect it."""
     return {mode: palette[name] for mode, palette in PALETTE.items()}

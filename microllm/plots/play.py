@@ -1,4 +1,4 @@
-"""What the browser needs to play the snapshots of a run: one small map or a few points for each."""
+"""What the browser needs to play the snapshots of a run: for each, one small map or a few points."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..runs.weights import thin
 from ..tokenizer import visible
 
 MAX_BYTES = 2_000_000
-"""Bytes of base64 for all maps of a head that is played."""
+"""The limit for all maps of a head together, in bytes of base64."""
 
 
 def snapshot_notes(history: History, steps: list[int]) -> list[str]:
-    """For each step its validation loss, or that of the last check before it, with the step of that check."""
+    """For each step its validation loss, or that of the last check before it and the step of that check."""
     notes = []
     for step in steps:
         checks = [(at, loss) for at, loss in history.val_losses if at <= step]

@@ -1,4 +1,4 @@
-"""What the measurements of a run suggest to do next, and how the next run would differ."""
+"""Suggestions for the next run, from the measurements of a run, and how that next run would differ."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MAX_BUTTON_CHARACTERS = 40
 _MAX_DISTINCTIONS = 3
 _OTHER_TEXT = "other text"
 SAME = "same settings, same seed"
-"""What `what_changes` says of a run that would differ in nothing."""
+"""What `what_changes` returns if nothing would differ."""
 
 _USUAL_RATE = {preset.train.optimizer: preset.train.learning_rate for preset in PRESETS.values()}
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One thing to try: what was measured, what to do about it, and the settings in which it differs from the run.
+    """One thing to try: what was measured, what to do about it, and the settings to change.
 
     `situation` is one of diverged, stuck, overfitting, pairs, still falling, gap.
     """
@@ -42,7 +42,7 @@ class Suggestion:
 
 
 def next_steps(info: RunInfo, history: History) -> list[Suggestion]:
-    """At most three things to try after a run that is over, the most important first; each is a valid run."""
+    """At most three things to try after a run has ended, the most important first; each is a valid run."""
     values = asdict(info.model) | asdict(info.train)
     valid = []
     for suggestion in _suggestions(info, history.read()):
@@ -71,7 +71,7 @@ def _val_losses(history: History) -> list[tuple[int, float]]:
 
 
 def _training(history: History, step: float) -> float:
-    """The smoothed training loss at a step, from the last row until then that has one; NaN without one."""
+    """The smoothed training loss at a step, from the last row up to it that has one; NaN without one."""
     steps, losses = history.rows["step"], history.rows["smoothed"]
     for i in range(bisect_right(steps, step) - 1, -1, -1):
         if losses[i] is not None:
@@ -122,7 +122,7 @@ def _diverged(info: RunInfo, first: float, last: dict[str, Any]) -> Suggestion:
 
 
 def _stuck(info: RunInfo, val_losses: list[tuple[int, float]], drop: float) -> Suggestion | None:
-    """No better than letter frequencies, on a text that pairs of characters predict better."""
+    """For a run no better than letter frequencies, on a text that pairs of characters predict better."""
     letters, pairs = info.references.get("table_1"), info.references.get("table_2")
     best = min(loss for _, loss in val_losses)
     if letters is None or pairs is None or pairs > letters - 2 * _CLEAR or best < letters - 2 * _CLEAR:
@@ -161,14 +161,14 @@ def _against_overfitting(info: RunInfo, situation: str, measured: str) -> Iterat
 
 
 def _at_the_pairs(info: RunInfo, val_losses: list[tuple[int, float]]) -> Iterator[Suggestion]:
-    """As good as a table of pairs and no better, on a text that longer contexts predict better."""
+    """For a run just as good as a table of pairs, on a text that longer contexts predict better."""
     pairs, triples = info.references.get("table_2"), info.references.get("table_3")
     best, size = min(loss for _, loss in val_losses), info.model.block_size
     if pairs is None or triples is None or abs(best - pairs) > 2 * _CLEAR:
         return
     if size > 2 and triples > pairs - 2 * _CLEAR:  # (with a block_size of 1 or 2 the tables see no more either)
         return
-    measured = f"It stays at {best:.3f} nats, about what counting pairs of characters achieves ({pairs:.3f})."
+    measured = f"It levels off at {best:.3f} nats, about what counting pairs of characters achieves ({pairs:.3f})."
     if size < 16:
         yield Suggestion("pairs", measured, "Give it a longer context.", {"block_size": max(16, 2 * size)})
     if info.model.n_layer < 3:
@@ -190,7 +190,7 @@ def _still_falling(info: RunInfo, last_step: int, drop: float) -> Suggestion:
 
 
 def _gap(info: RunInfo, history: History, val_losses: list[tuple[int, float]]) -> Iterator[Suggestion]:
-    """Training loss falls faster than validation loss, which has not risen yet."""
+    """For a run whose training loss falls faster than its validation loss, which has not risen yet."""
     end = val_losses[-1][0]
     gaps = [_validation(val_losses, step) - _training(history, step) for step in (end / 2, end)]
     if not (gaps[1] > 2 * _CLEAR and gaps[1] > gaps[0] + _CLEAR):
@@ -232,7 +232,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 
 def distinction(info: RunInfo, other: RunInfo) -> str:
-    """In which settings `other` differs from a run, in a few words: "block_size 64, n_layer 2"."""
+    """The settings in which `other` differs from a run, in a few words: "block_size 64, n_layer 2"."""
     values = asdict(info.model) | asdict(info.train)
     changes = [
         f"{name} {_number(value)}"
@@ -250,13 +250,13 @@ def _number(value: Any) -> str:
 
 
 def _are_the_same(text: Text, other: Text) -> bool:
-    """True for the same text, also when the edition of the book has changed since a run of the gallery."""
+    """True for the same text, even if the edition of the book has changed since a gallery run was trained."""
     is_book = text.source == other.source == "book"
     return text.sha256 == other.sha256 or (is_book and (text.how, text.first) == (other.how, other.first))
 
 
 def all_changes(before: RunInfo, model: ModelConfig, train: TrainConfig, text: Text | None) -> list[str]:
-    """Everything in which a run with these settings would differ from the one before, in words."""
+    """All differences between a run with these settings and the one before, in words."""
     settings = differences(asdict(before.model) | asdict(before.train), asdict(model) | asdict(train))
     is_other_text = text is not None and not _are_the_same(text, before.text)
     return settings + [_OTHER_TEXT] * is_other_text

@@ -42,11 +42,11 @@ def create(
     vocab: str | None = None,
     fill: Callable[[Run], None] | None = None,
 ) -> Run:
-    """Create the folder of a new run, owned by whoever has `owner_key`. A fork has a `parent` (see fork.py), and
-    a twin another run of which it is the `twin` (see twin.py).
+    """Create the folder of a new run, owned by the holder of `owner_key`.
 
-    The vocabulary is that of its text, or `vocab`. `fill` writes further files; the run becomes visible after that. If
-    anything fails, no folder is left.
+    A fork has a `parent` (see fork.py), and a `twin` names the run that it repeats (see twin.py). The vocabulary is
+    that of its text, or `vocab`. `fill` writes further files; after that the run becomes visible. If anything fails,
+    no folder is left.
 
     Raises ValueError for a configuration with problems or one that does not fit into memory, RunProblem for other
     invalid values or when the disk limit is reached, and OSError.
@@ -106,7 +106,7 @@ def delete(run: Run) -> None:
 
 
 def forget_unused(texts: set[str]) -> None:
-    """Delete those of these texts that no run needs, counting those of the gallery."""
+    """Delete those of the texts that no run needs, including the runs of the gallery."""
     infos = [info for info, _ in _infos_and_damaged()[0]] + [run.read_info() for run in gallery_runs()]
     needed = {sha256 for info in infos for sha256 in info.texts}
     for sha256 in texts - needed:

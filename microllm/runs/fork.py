@@ -39,15 +39,15 @@ def fork(
     silenced: str = "",
     **changes: float,
 ) -> Run:
-    """A new run, owned by whoever has `owner_key`, that starts from the weights of the snapshot `step` of `parent`.
+    """A new run, owned by the holder of `owner_key`, that starts from the weights of the snapshot `step` of `parent`.
 
     On the parent's text it continues at that step, with a copy of the parent's curve. If there is a checkpoint of that
     step, the optimizers keep their state; otherwise only the weights were saved, and the optimizers restart. Another
     `text` is trained on from step 0, with its own learning-rate schedule and the parent's vocabulary: characters that
     the parent does not know are left out. `changes` are settings in CHANGES.
 
-    The heads named in `silenced` (see ModelConfig) are silent from then on, besides those that are already. The fork
-    starts with their average output in the bias of their layer, so that all other parts see what they are used to.
+    The heads named in `silenced` (see ModelConfig) are silent from then on, in addition to those that already were. The
+    fork starts with their mean output in the bias of their layer, so that the other parts get their usual inputs.
 
     Raises RunProblem if there is no such snapshot, ValueError for a setting, TextProblem, and OSError.
     """
@@ -94,9 +94,9 @@ def fork(
 def _silenced(
     parent: Run, step: int, names: str
 ) -> tuple[ModelConfig, dict[str, torch.Tensor], tuple[float, float] | None]:
-    """The model of a fork in which these heads are silenced too, its weights, and what Parent.losses tells.
+    """The model of a fork in which these heads are silenced too, its weights, and its Parent.losses.
 
-    Raises ValueError for a head that there is not, and TextProblem.
+    Raises ValueError for a head that does not exist, and TextProblem.
     """
     config, model = parent.read_info().model, parent.model_at(step)
     wanted = replace(config, silenced=f"{config.silenced} {names}".strip())
@@ -113,9 +113,9 @@ def _silenced(
 
 
 def recovered_after(parent: Parent, history: History) -> int | None:
-    """The number of steps after which a fork that silenced heads had the validation loss that it had had with them.
+    """The number of steps after which a fork that silenced heads was back at the validation loss it had with them.
 
-    None if it has not had that yet, or silenced no heads. `history` is that of the fork.
+    None if it is not back yet, or silenced no heads. `history` is that of the fork.
     """
     if parent.losses is None:
         return None
@@ -160,13 +160,13 @@ def settings(parent: Run, step: int, first_step: int, characters: int, **changes
         raise ValueError(" ".join(found.values()))
     if train.max_steps <= first_step:
         raise ValueError(
-            f"max_steps is {train.max_steps:,}: {info.name} has already made {first_step:,} steps by then."
+            f"max_steps is {train.max_steps:,}: {info.name} has already taken {first_step:,} steps by then."
         )
     return train
 
 
 def usual_changes(run: Run, step: int, first_step: int) -> dict[str, float]:
-    """The settings in CHANGES that a fork has unless a person changes them: those at `step`, with steps left to make.
+    """The default values of the settings in CHANGES for a fork: those at `step`, with max_steps raised if necessary.
 
     `first_step` is the step at which the fork begins.
     """

@@ -28,7 +28,7 @@ HEAD_SCORES = "heads.json"
 
 @dataclass(frozen=True)
 class ScoredSample:
-    """What the model of `step` writes. `text` includes the prompt.
+    """What the model of `step` wrote. `text` includes the prompt.
 
     `real_words` is the share of its words that occur in the training text (None without a whole word). If the text is a
     list, `new_lines` says instead how many of its different lines are not in the list, and how many it has.
@@ -71,7 +71,7 @@ class Preview:
 
     @property
     def sample(self) -> ScoredSample:
-        """What it writes at the end."""
+        """What it writes at the end of training."""
         return self.samples[-1]
 
 

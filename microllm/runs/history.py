@@ -89,7 +89,7 @@ class History:
         return len(self.rows["step"])
 
     def read(self) -> History:
-        """Add what is new, and return itself."""
+        """Read what was appended, and return self."""
         with self._lock, contextlib.suppress(OSError), open_file(self.path) as file:
             found = os.fstat(file.fileno())
             if found.st_size < self._offset or found.st_ino != self._inode:  # it was shortened or replaced
@@ -142,7 +142,7 @@ class History:
             data = read_file(self.path.with_name("events.jsonl"), MAX_EVENTS_BYTES)
         except OSError:
             return []
-        if data != self._events[0]:  # every tick of a page asks, and checking thousands takes long
+        if data != self._events[0]:  # pages ask at every tick, and checking thousands takes long
             changes = filter(None, map(change_in, rows_in(data.splitlines())))
             self._events = data, sorted(changes, key=lambda change: change["step"])
         return list(self._events[1])

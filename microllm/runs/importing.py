@@ -47,9 +47,9 @@ _ADDED = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt")
 
 
 def import_run(data: bytes, owner_key: str | None = None) -> Run:
-    """Store the run that `archive.folder_zip` packed, under a new id, owned by whoever has `owner_key`.
+    """Store the run that `archive.folder_zip` packed, under a new id, owned by the holder of `owner_key`.
 
-    The zip does not contain the text. The run can be looked at, and it can continue if its text is on this server too.
+    The zip does not contain the text. The run can be viewed, and it can continue if its text is on this server too.
     Raises RunProblem with the first problem found; then nothing is stored.
     """
     check_disk()
@@ -168,7 +168,7 @@ def _info(files: dict[str, bytes], owner_key: str | None) -> RunInfo:
 
 
 def _short(text: Text) -> Text:
-    """The text without more of its name and its notice than a list of runs has room for."""
+    """The text with its name and notice shortened to what a list of runs has room for."""
     name, notice = text.name[:_MAX_TEXT_NAME], text.notice and text.notice[:_MAX_TEXT_NAME]
     return replace(text, name=name, notice=notice)
 

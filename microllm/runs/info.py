@@ -42,9 +42,9 @@ _NAMES = """
 
 
 FORMAT = 4
-"""The version of run.json; it grows when older runs must be read differently, or newer ones cannot be. Format 1 has no
-`format` in run.json and other names for some weights (see weights._FORMER_NAMES); before format 3 no head was silenced,
-before format 4 no run belonged to an experiment."""
+"""The version of run.json. It increases when older runs must be read differently, or older versions cannot read newer
+runs. Format 1 has no `format` in run.json and other names for some weights (see weights._FORMER_NAMES); before format 3
+no head was silenced, before format 4 no run belonged to an experiment."""
 
 
 class NewerFormat(ValueError):
@@ -173,12 +173,12 @@ class RunInfo:
 
     @property
     def edit(self) -> Edit | None:
-        """What was changed in the text before training; None for a text as it is."""
+        """What was changed in the text before training; None if nothing was."""
         return self.twin and self.twin.edit
 
     @property
     def is_private(self) -> bool:
-        """True if it learned a person's own text or words, also before it was forked: the app hides it from others."""
+        """True if it learned a person's own text or words, even before a fork: the app hides it from others."""
         return self.text.is_own or self.edit is not None or self.has_private_parent
 
     @property

@@ -1,4 +1,4 @@
-"""The small JSON files of a run, run.json and vocab.json: what they may say, and reading them only when they change."""
+"""The small JSON files of a run, run.json and vocab.json: what they may contain, and a cache for reading them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _remembered: dict[str, tuple[tuple[int, int, int], Any]] = {}  # path: (stamp of
 
 
 def read_json(path: str, understand: Callable[[Any], Any]) -> Any:
-    """What `understand` makes of a JSON file, a NewerFormat, or None if it is not valid. Raises OSError.
+    """What `understand` returns for a JSON file, a NewerFormat error, or None if it is not valid. Raises OSError.
 
     A file that did not change is not read again: every page asks several times a second.
     """

@@ -45,7 +45,7 @@ _MAX_MESSAGE_CHARACTERS = 2_000
 
 
 class Run:
-    """The folder of one run. Anybody may read it; only the holder of `writing` may write."""
+    """The folder of one run. Any code may read it; only the holder of `writing` may write."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -223,8 +223,10 @@ class Run:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Writer]:
-        """Become the only writer of this folder. Raises RunProblem if it has one, or no usable lock, or if nothing in
-        it may change (see `is_from_gallery`).
+        """Become the only writer of this folder.
+
+        Raises RunProblem if it has a writer already, if its lock cannot be used, or if nothing in it may change (see
+        `is_from_gallery`).
         """
         self._check_may_change()
         name = self.read_info().name
@@ -304,8 +306,9 @@ class Run:
         return load_checkpoint(self._checkpoints, step)
 
     def check_what_it_needs(self) -> None:
-        """Raises TextProblem or RunProblem if the run cannot continue: a text or its weights are missing, or it is from
-        the gallery.
+        """Raises TextProblem or RunProblem if the run cannot continue.
+
+        That is if a text or its weights are missing, or it is from the gallery.
         """
         self._check_may_change()
         self.load_corpus()
@@ -320,16 +323,16 @@ class Run:
         return RunProblem(f"No checkpoint of {self.read_info().name} can be used: {cure}.")
 
     def extend(self, max_steps: int) -> None:
-        """Let a run continue to `max_steps`. It continues when it is trained again.
+        """Let a run continue to `max_steps`, when it is next trained.
 
-        Raises ValueError if it has already made that many steps, if this is out of range, or if it cannot continue.
+        Raises ValueError if it has already taken that many steps, if this is out of range, or if it cannot continue.
         """
         self.check_what_it_needs()
         with self.writing() as writer:
             info, last = self.read_info(), self.history.read().last
             made = last["step"] if last else 0
             if max_steps <= made:
-                raise ValueError(f"max_steps is {max_steps:,}: {info.name} has made {made:,} steps already.")
+                raise ValueError(f"max_steps is {max_steps:,}: {info.name} has already taken {made:,} steps.")
             longer = replace(info.train, max_steps=max_steps)
             change = {"max_steps": max_steps, "max_steps_before": info.train.max_steps}
             config = replayed(info.train, self.history.changes(), made)
@@ -341,7 +344,7 @@ class Run:
             self.update(train=longer, state="interrupted", message="", full_val_loss=None)
 
     def discard(self, step: int, writer: Writer) -> None:
-        """Remove metrics from `step` on and later snapshots: these steps will be made again."""
+        """Remove metrics from `step` on and later snapshots: these steps will be repeated."""
         writer.cut(step)
         for other in self.list_snapshots():
             if other > step:

@@ -1,4 +1,4 @@
-"""What a list of runs says about a curve, without reading all of it."""
+"""What a list of runs shows of a curve, without reading all of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_SUMMARIES = 10_000
 
 @dataclass(frozen=True)
 class Summary:
-    """What a list of runs says about a `metrics.jsonl`: the last step and the lowest validation loss, None without one.
+    """What a list of runs shows of a `metrics.jsonl`: the last step and the lowest validation loss, None without one.
 
     `end` is the number of bytes read so far, of the file with this `inode`.
     """
@@ -57,7 +57,7 @@ def summary(path: Path) -> Summary:
 
 
 def _extended(known: Summary, lines: bytes) -> Summary:
-    """The summary with some more whole lines."""
+    """The summary with more complete lines added."""
     found, place = [], lines.find(b'"val_loss"')
     while place >= 0:
         end = lines.find(b"\n", place)

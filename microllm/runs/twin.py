@@ -19,11 +19,11 @@ COMPARED_STEPS = 1_000
 
 
 def twin(original: Run, edit: Edit | None, owner_key: str | None = None) -> Run:
-    """A new run, owned by whoever has `owner_key`, with the settings of `original` and one difference.
+    """A new run, owned by the holder of `owner_key`, with the settings of `original` and one difference.
 
     With an `edit`, the text is edited and all else is the same: the seed, and so the initial weights and the windows
     of every batch; the held-out text and the vocabulary. Without one, the seed is the next one and all else is the
-    same: how much such a run differs is what an effect of an edit has to exceed.
+    same: how much such a run differs is the noise that the effect of an edit has to exceed.
 
     Raises RunProblem if `original` cannot have a twin, TextProblem for an edit that is not possible, and OSError.
     """
@@ -64,10 +64,10 @@ def why_no_twin(original: Run) -> str:
 
 
 def shared_windows(original: Run, other: Run) -> tuple[float, int | None]:
-    """(the share of training windows that both runs read letter for letter, the first step whose batches differ).
+    """(the share of training windows that are identical in both runs, the first step whose batches differ).
 
-    Of at most COMPARED_STEPS steps, which are drawn again from both texts; the step is None if all are the same. The
-    runs have the same settings. Raises TextProblem.
+    This covers at most COMPARED_STEPS steps, whose windows are drawn again from both texts; the step is None if all are
+    the same. The runs have the same settings. Raises TextProblem.
     """
     same = windows = 0
     first = None
@@ -81,7 +81,7 @@ def shared_windows(original: Run, other: Run) -> tuple[float, int | None]:
 
 
 def first_difference(original: Run, other: Run) -> int | None:
-    """The first step at which the training losses of two runs are not the same number; None if there is none."""
+    """The first step at which the training losses of two runs differ at all; None if there is none."""
     one, two = (run.history.read().rows for run in (original, other))
     losses = zip(one["step"], one["train_loss"], two["step"], two["train_loss"], strict=False)
     return next((step for step, loss, *its in losses if [step, loss] != its), None)

@@ -42,8 +42,8 @@ def save_weights(state: dict[str, torch.Tensor], path: Path) -> None:
 def load_weights(path: Path, config: ModelConfig, vocab_size: int) -> MicroLLM:
     """A model with the weights in `path`, in eval mode. Raises WeightsProblem.
 
-    It computes in float32, also where the file holds float16, as those of the gallery do. Weights and logits are
-    checked to be finite: pages could not plot or divide by others.
+    It computes in float32, even if the file has float16, as in the gallery. Weights and logits are checked to be
+    finite, because pages could not plot or divide by anything else.
     """
     state = read_tensors(path, 4 * parameter_count(config, vocab_size) + _MAX_HEADER_BYTES)
     if others := {str(tensor.dtype) for tensor in state.values()} - {"torch.float32", "torch.float16"}:

@@ -36,7 +36,7 @@ _NUMBERS = frozenset({"double_value", "int_value"})  # a number input may send e
 
 
 def guard() -> None:
-    """From now on, accept only input that was offered."""
+    """From now on, accept only input that our pages offered."""
     if getattr(AppSession.handle_backmsg, "is_guarded", False):  # app.py was run again
         return
     handle, set_widgets, register = (

@@ -45,13 +45,13 @@ _TERMS = (
     ),
     Term(
         "causal mask",
-        "What hides the future: a character attends to itself and earlier ones only, so that it cannot see the answer.",
+        "Hides the future: each character attends only to itself and earlier ones, so the model cannot see the answer.",
         "attention",
         "the empty half of the large map",
     ),
     Term(
         "checkpoint",
-        "Everything that training needs to go on exactly where it stopped: weights, optimizer and step.",
+        "Everything that training needs to continue exactly where it stopped: weights, optimizer and step.",
         "train",
         "Resume continues from one",
     ),
@@ -63,7 +63,7 @@ _TERMS = (
     ),
     Term(
         "embedding",
-        "The vector of n_embd numbers that stands for a character; characters that are used alike get similar ones.",
+        "The vector of n_embd numbers that represents a character; characters that are used alike get similar vectors.",
         "inside",
         "Characters: a map of all embeddings",
     ),
@@ -75,13 +75,13 @@ _TERMS = (
     ),
     Term(
         "fork",
-        "A new run that begins with the weights of another one, with other settings or on another text (fine-tuning).",
+        "A new run that starts from the weights of another one, with other settings or on another text (fine-tuning).",
         "train",
         "Fork, below the plot",
     ),
     Term(
         "gradient",
-        "For each weight, how fast the loss would rise if that weight grew; a step moves every weight against it.",
+        "For each weight, how fast the loss would rise if that weight grew; a step moves each weight the other way.",
         "inside",
         "Training step: the gradient of each part",
     ),
@@ -129,7 +129,7 @@ _TERMS = (
     ),
     Term(
         "loss",
-        "The average surprisal of the right next characters (cross-entropy): what training makes smaller.",
+        "The average surprisal of the right next characters (cross-entropy): what training minimizes.",
         "train",
         "the curve",
     ),
@@ -168,7 +168,7 @@ _TERMS = (
     ),
     Term(
         "residual stream",
-        "Each character's numbers on their way through the layers; every part reads them and adds to them.",
+        "Each character's vector on its way through the layers; every part reads it and adds to it.",
         "inside",
         "the line at the left of the picture",
     ),
@@ -186,7 +186,7 @@ _TERMS = (
     ),
     Term(
         "surprisal",
-        "Minus the logarithm of the probability that the model gave to the character that came: 0 if it was certain.",
+        "Minus the logarithm of the probability that the model gave to the actual next character: 0 if it was certain.",
         "generate",
         "the tint of a text",
     ),
@@ -198,13 +198,13 @@ _TERMS = (
     ),
     Term(
         "token",
-        "What a model reads and writes one at a time: here a character, in large models mostly a piece of a word.",
+        "What a model reads and writes one at a time: here a character, in large models usually a piece of a word.",
         "inside",
         "“characters become ids”",
     ),
     Term(
         "validation loss",
-        "The loss on the held-out text: how well the model does on what it has not seen.",
+        "The loss on the held-out text: how well the model predicts what it has not seen.",
         "train",
         "the dots on the plot",
     ),
@@ -215,7 +215,7 @@ TERMS = {term.slug: term for term in _TERMS}
 
 
 def term(slug: str, shown: str | None = None) -> str:
-    """A term as a Markdown link to the glossary, which opens in a tab of its own; pointing at it shows the sentence."""
+    """A term as a Markdown link to the glossary, which opens in a new tab; pointing at it shows the sentence."""
     known = TERMS[slug]
     return f'[{shown or known.name}](learn?term={slug} "{known.sentence}")'
 

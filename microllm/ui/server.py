@@ -37,7 +37,7 @@ def runner() -> Runner:
 
 @st.cache_resource(show_spinner=False)
 def published(key: str) -> Background:
-    """The published text with this key, from disk or being downloaded. `published.clear(key)` tries again."""
+    """The published text with this key, read from disk or downloaded. `published.clear(key)` tries again."""
     text = PUBLISHED_TEXTS[key]
     return Background(lambda work: fetch(text, lambda share: setattr(work, "share", share), cancelled=work.cancelled))
 
@@ -66,14 +66,15 @@ def head_scores(run_id: str) -> OverSnapshots[list[HeadScore]]:
 
 @st.cache_resource(show_spinner=False)
 def knockouts() -> Knockouts:
-    """Models without some of their parts, and what each part is worth, shared by all windows."""
+    """Models without some of their parts, and how much each part is worth, shared by all windows."""
     return Knockouts(lambda: runner().is_training())
 
 
 @atexit.register
 def _wait_for_scripts() -> None:
-    """Let pages that are being drawn come to an end: Streamlit's script threads are daemons, and the interpreter aborts
-    if it ends while one of them is inside torch.
+    """Wait for pages that are being drawn.
+
+    Streamlit's script threads are daemons, and the interpreter aborts if it ends while one of them is inside torch.
     """
     deadline = time.monotonic() + _EXIT_SECONDS
     for thread in threading.enumerate():
@@ -88,13 +89,15 @@ def disk_use() -> int:
 
 
 def use_one_thread() -> None:
-    """Limit torch to one thread in the calling thread. The small products of a page gain nothing from more, and would
-    take cores from training. Torch keeps this number per thread, and pages run in many threads.
+    """Limit torch to one thread in the calling thread.
+
+    More would not speed up the small products of a page, and would take cores from training. Torch keeps this number
+    per thread, and pages run in many threads.
     """
     torch.set_num_threads(1)
 
 
-@lru_cache(maxsize=64)  # a page asks about forty times: Streamlit's cache takes ten times as long
+@lru_cache(maxsize=64)  # a page calls it about forty times, and Streamlit's cache takes ten times as long
 def opened(run_id: str) -> Run:
     """The run with this id: one object for all windows, so that its curve is read once. Raises RunProblem."""
     return Run.open(run_id)

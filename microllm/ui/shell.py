@@ -35,13 +35,13 @@ def enter(
     has_about: bool = True,
     has_sidebar: bool = True,
 ) -> None:
-    """Show the heading of a page, which `has_about`: the sentence that says what MicroLLM is; and the open card of the
-    path, if it is done on this page. Each page calls this first, before its slow imports.
+    """Show the heading of a page, and the open card of the path if it is done on this page.
 
-    On a fresh server it shows `first_paint` while torch is imported, unless the link names a run.
+    Each page calls this first, before its slow imports. With `has_about` the sentence about MicroLLM is shown too. On a
+    fresh server it shows `first_paint` while torch is imported, unless the link names a run.
 
-    On a fresh server Streamlit runs the script of a deep link alone, without `app.py`. Then this switches to `app.py`,
-    which comes back here.
+    For a deep link on a fresh server, Streamlit runs the script of the page without `app.py`. Then this switches to
+    `app.py`, which comes back here.
     """
     if not _is_inside.get():
         query_params = st.query_params.to_dict()
@@ -57,7 +57,7 @@ def enter(
     about = f"<p>{ABOUT}</p>" if has_about else ""
     st.markdown(f'<style>{_STYLE}</style><div class="about"><h3>{heading}</h3>{about}</div>', unsafe_allow_html=True)
     if has_sidebar:
-        st.sidebar.empty()  # the sidebar takes its room at once, also when one comes from a page that has none
+        st.sidebar.empty()  # reserves the sidebar's space at once, even after a page without a sidebar
     if not _is_ready.is_set():
         if first_paint and "run" not in st.query_params:
             first_paint()
@@ -71,9 +71,9 @@ def enter(
 
 
 def _complete_when_asked() -> Callable[[], None]:
-    """A fragment that imports everything and draws the whole page, not at once but when the browser draws it again.
+    """A fragment that imports everything and draws the whole page, not at once but when the browser reruns it.
 
-    Importing takes most of the interpreter's time, and until the browser asks, it is busy painting the first page.
+    Importing takes most of the interpreter's time, and until that rerun the browser is busy painting the first page.
     """
     asked = []
 
@@ -88,18 +88,18 @@ def _complete_when_asked() -> Callable[[], None]:
 
 def import_everything() -> None:
     """Import all that any page needs."""
-    # seconds; other threads go on answering, such as the one that sends the browser its scripts
+    # seconds; other threads keep answering, such as the one that sends the browser its scripts
     sys.setswitchinterval(0.0001)
     share_memory_pools()
     from .parts import write  # noqa: F401
 
-    gc.freeze()  # imported modules stay forever: a collection that scans them would delay every page each time
+    gc.freeze()  # imported modules are never freed, and scanning them in each collection would delay every page
     _is_ready.set()
 
 
 def show(page) -> None:
     """Run the page that navigation chose, with the run bar below it."""
-    # Streamlit leaves the place of the last fragment as the present one, and may run the whole page next in that thread
+    # Streamlit leaves the last fragment's place set as the current one, and may run a whole page next in this thread
     context_dg_stack.set(get_default_dg_stack_value())
     browser_input.guard()
     if detour := session().detour:

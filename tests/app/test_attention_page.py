@@ -147,7 +147,7 @@ def measured(run) -> list:
 
 
 def drawn(at) -> dict:
-    """The data of the plot over the training; {} if it is not shown."""
+    """The data of the plot over training; {} if it is not shown."""
     plots = [e.proto for e in at.get("bidi_component") if e.proto.component_name == "microllm.head_scores"]
     return json.loads(plots[0].json)[0] if plots else {}
 

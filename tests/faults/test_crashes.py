@@ -490,7 +490,7 @@ def test_a_disk_that_refuses_a_save_leaves_the_old_one_whole_and_training_goes_o
         why = harm(for_now)
         training.start()
         training.join()
-    assert training.warning.startswith(f"Nothing can be saved now ({why}). Training goes on")
+    assert training.warning.startswith(f"Nothing can be saved now ({why})")
     assert run.read_info().state == "finished"
     assert run.list_checkpoints() == before
     assert not list(run.folder.glob("checkpoints/.*"))
@@ -757,7 +757,7 @@ def test_an_extension_survives_the_loss_of_the_newest_checkpoint(each_step):
 
 def test_an_extension_that_is_none_is_refused():
     run = unbroken(max_steps=10)
-    with pytest.raises(ValueError, match="has made 10 steps already"):
+    with pytest.raises(ValueError, match="10 steps"):
         run.extend(10)
     assert run.read_info().state == "finished"
 

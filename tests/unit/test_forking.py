@@ -150,7 +150,7 @@ def test_a_fork_whose_checkpoints_are_gone_does_not_begin_from_chance():
 
 def test_the_end_of_a_run_is_forked_into_a_longer_one():
     parent = train(new_run())
-    with pytest.raises(ValueError, match=r"max_steps is 20: .* has already made 20 "):
+    with pytest.raises(ValueError, match=r"max_steps is 20: "):
         fork(parent, 20)
     assert losses(train(fork(parent, 20, max_steps=25)))[:20] == losses(parent)[:20]
 

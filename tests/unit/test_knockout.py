@@ -136,7 +136,7 @@ def test_a_part_is_named_from_one_and_read_back():
     "text", ["", "2", "2.", "0.1", "1.0", "2.fff", "-1.2", "1.2.3", " 1.2", "1.2\n", "9999.1", "٢.1"]
 )
 def test_other_text_is_no_part(text):
-    with pytest.raises(ValueError, match="no part of a model"):
+    with pytest.raises(ValueError, match=r"2\.ff"):
         Part.parse(text)
 
 

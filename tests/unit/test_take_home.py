@@ -506,7 +506,7 @@ def test_a_fork_that_names_itself_as_its_parent_has_an_end(run, has_memory):
     child = fork(run, run.newest_snapshot(), max_steps=30)
     child.update(parent=replace(child.read_info().parent, id=child.id, has_memory=has_memory))
     if has_memory:
-        with pytest.raises(RunProblem, match="cannot be made again"):
+        with pytest.raises(RunProblem):
             script(child, child.newest_snapshot())
     else:
         assert "--weights" in script(child, child.newest_snapshot())

@@ -1,1 +1,1 @@
-"""The ends of the programs that are exported, as real modules: `program.py` writes them after the textbook."""
+"""The last sections of the exported programs, as real modules: `program.py` writes them after the textbook."""

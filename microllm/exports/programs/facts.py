@@ -1,4 +1,4 @@
-"""The constants of a program. Each program has those of its run; these are an example's."""
+"""The constants of a program. Each exported program has those of its run; these are an example."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MAY_HAVE_LICENSE = True
 TRANSFORM = "none"
 # How many of its characters were used (None: all).
 FIRST: int | None = None
-# The one change that was made in the text before training.
+# The change that was made to the text before training, if any.
 EDIT: dict[str, Any] = {}
-# The characters in the order of their ids ("": all those of the text). A text is read without others.
+# The characters in the order of their ids ("": all those of the text). Other characters of a text are skipped.
 VOCAB = ""
-# The text, if MicroLLM makes it.
+# The text, if MicroLLM generates it.
 BUILT_IN = ""
 BUILT_IN_CHARACTERS = 300_000
 # Where the text can be downloaded, and the file that keeps it.

@@ -1,4 +1,4 @@
-"""The end of `generate.py`: a model from the files beside it, and text from the model."""
+"""The last section of `generate.py`: load the model from the files beside it, and write text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load_tokenizer() -> CharTokenizer:
 
 
 def load_model() -> MicroLLM:
-    """The model with the weights of the named step, ready to write."""
+    """The model with the exported weights, ready to write."""
     config = json.loads((FOLDER / "config.json").read_text("utf-8"))
     model = MicroLLM(ModelConfig(**config["model"]), config["vocab_size"], device="meta")
     model.load_state_dict(load_file(FOLDER / "model.safetensors"), assign=True)
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     sys.stdout.reconfigure(errors="replace")  # a terminal may lack some characters
-    torch.set_num_threads(1)  # more only pay for large models
+    torch.set_num_threads(1)  # more threads only pay off for large models
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
     try:
         idx = torch.tensor([tokenizer.encode(options.prompt)], dtype=torch.long)

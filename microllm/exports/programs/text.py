@@ -1,4 +1,4 @@
-"""The text of a run again: from files, from a download, or made here; prepared as it was for the run."""
+"""The text of a run, from files, from a download or generated here, prepared as it was for the run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .facts import (
 
 
 def load_text(files: list[str]) -> str:
-    """The text to train on. It says so if this is another text than the run learned.
+    """The text to train on. Prints a note if it is not the text that the run learned.
 
     Raises OSError, and ValueError if the text has to be given as files.
     """
@@ -42,7 +42,7 @@ def load_text(files: list[str]) -> str:
 
 
 def read_text(files: list[str]) -> list[str]:
-    """The whole text, once in each encoding that it may have. Raises OSError and ValueError as `load_text` does."""
+    """The whole text, decoded in each encoding that it may have. Raises OSError and ValueError as `load_text` does."""
     if BUILT_IN == "drawing-room" and not files:
         return [drawing_room(BUILT_IN_CHARACTERS)]
     if BUILT_IN == "words-twice" and not files:
@@ -82,7 +82,7 @@ def prepared(text: str) -> str:
 
 
 def with_edit(text: str) -> str | None:
-    """The text with the one change that the run learned; None if it is not possible in this text."""
+    """The text with the change that was made for the run; None if it is not possible in this text."""
     try:
         return edited(text, Edit(**EDIT))
     except ValueError:

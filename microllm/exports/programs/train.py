@@ -1,4 +1,4 @@
-"""The end of `train.py`: read the text, train, write a sample."""
+"""The last section of `train.py`: read the text, train, write a sample."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def train(trainer: Trainer, max_steps: int, log: TextIO) -> None:
 
 def write_sample(trainer: Trainer, length: int = 400) -> None:
     """Print the beginning of the held-out text, and how the model continues it."""
-    print("\nThe held-out text begins as it does before the bar; then the model writes.\n")
+    print("\nBefore the bar is the beginning of the held-out text; after it, the model writes.\n")
     tokenizer = trainer.corpus.tokenizer
     prompt = trainer.corpus.val[: ModelConfig.block_size].long()
     print(tokenizer.decode(prompt), end="|")

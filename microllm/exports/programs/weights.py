@@ -1,4 +1,4 @@
-"""The weights with which a fork begins, from a file in the format safetensors."""
+"""The weights with which a fork begins, from a safetensors file."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .facts import FIRST_STEP, WEIGHTS_COMMAND, WEIGHTS_SHA256
 
 
 def load_weights(trainer: Trainer, file: str) -> None:
-    """Begin with the weights in `file`. It says so if they are others than those with which the run began.
+    """Begin with the weights in `file`. Prints a note if the run did not begin with these.
 
-    Raises OSError, and ValueError if these are no weights of such a model.
+    Raises OSError, and ValueError if the file does not have the weights of such a model.
     """
     if not file:
         raise ValueError(f"The weights are not in this file: write them with `{WEIGHTS_COMMAND}`, and give --weights.")
@@ -27,7 +27,7 @@ def load_weights(trainer: Trainer, file: str) -> None:
     try:
         trainer.model.load_state_dict(tensors_in(bytearray(data)))
     except (KeyError, TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{file} has no weights of this model: write them with `{WEIGHTS_COMMAND}`.") from None
+        raise ValueError(f"{file} does not fit this model: write its weights with `{WEIGHTS_COMMAND}`.") from None
     trainer.step = FIRST_STEP
 
 

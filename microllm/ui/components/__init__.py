@@ -14,8 +14,8 @@ _FOLDER = Path(__file__).parent
 def declare(name: str, html: str, shared: tuple[str, ...] = ()):
     """The component with the script `name`.js and the style `name`.css; call the result to show it.
 
-    What it has in common with others is `shared`: their scripts and styles go before its own. `html` is its content
-    before the script runs. It has a shadow root, so that no style leaks in or out; the theme's colors are there as
+    `shared` names scripts and styles that it has in common with others; they come before its own. `html` is its content
+    before the script runs. It has a shadow root, so that no style leaks in or out; the theme's colors are available as
     --st-... variables.
     """
     css, js = (source(name, shared, kind) for kind in ("css", "js"))
@@ -31,7 +31,7 @@ def source(name: str, shared: tuple[str, ...], kind: str) -> str:
 def reported(key: str, event: str, is_offered: Callable[[Any], bool]) -> Any | None:
     """What the component with this key reports, in the callback of `event`; None if it did not offer that.
 
-    Also None if the component has gone since, with a run that was deleted.
+    Also None if the component has since disappeared, with a run that was deleted.
     """
     try:
         value = st.session_state[key][event]

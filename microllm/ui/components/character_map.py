@@ -23,5 +23,5 @@ _character_map = declare("character_map", HTML, SHARED)
 
 
 def character_map(key: str, data: dict[str, Any], ask: Callable[[], None]) -> None:
-    """Show what `plots.characters.map_data` returns. `ask` is called now and then until all snapshots are there."""
+    """Show what `plots.characters.map_data` returns. `ask` is called from time to time until it has all snapshots."""
     _character_map(key=key, data=data, on_more_change=ask)

@@ -52,9 +52,9 @@ def effect(
     of: str = "A held-out passage",
     key: str = "knockout-effect",
 ) -> None:
-    """Show what is different `without` some parts of the model; that is their name, empty for the whole model alone.
+    """Show what changes `without` some parts of the model (their name; empty for the whole model alone).
 
-    Two models of another kind are compared too: these are then their `names`. `of` says what the passage is.
+    It also compares other pairs of models, whose names are then `names`. `of` says what the passage is.
 
     `rows` are (character, its probability before, and after), for what follows the text `after`. `samples` are two
     texts from one seed, and `passage` a text with the surprisals of its N characters before and after, in nats (NaN for
@@ -79,12 +79,12 @@ def effect(
 
 
 def change_colors() -> dict[str, dict[str, str]]:
-    """The colors of less and of more surprisal, in light and dark mode, as our components take them."""
+    """The colors of less and of more surprisal, in light and dark mode, as our components expect them."""
     return {"less": in_both_modes("less_surprisal"), "more": in_both_modes("surprisal")}
 
 
 def _parted(before: str, after: str) -> dict[str, Any]:
-    """Two texts: what they begin with in common, then for each its first other character and the rest."""
+    """Two texts: their common beginning, then for each its first different character and the rest."""
     pairs = zip(before, after, strict=False)
     same = next((i for i, (one, other) in enumerate(pairs) if one != other), min(len(before), len(after)))
     ends = [[_sign(text[same : same + 1]), visible(text[same + 1 :], keep=" \n\t")] for text in (before, after)]
@@ -92,7 +92,7 @@ def _parted(before: str, after: str) -> dict[str, Any]:
 
 
 def _sign(character: str) -> str:
-    """One character that is marked, so a space or a line end has to be seen."""
+    """One character that is marked, so that even a space or a line end must be visible."""
     return character and visible(character)
 
 

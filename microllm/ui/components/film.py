@@ -1,4 +1,4 @@
-"""A run as a film of six seconds: its loss curve draws while what it writes turns from noise into words."""
+"""A run as a film of six seconds: its loss curve is drawn while what it writes turns from noise into words."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _film = declare("film", HTML, SHARED)
 
 
 def film(data: dict[str, Any], *, key: str = "film-of-run") -> None:
-    """Play what `plots.film_data` returns, once; then it rests, with a button that replays it.
+    """Play what `plots.film_data` returns, once; then it stops, with a button that replays it.
 
-    With reduced motion it rests at the end from the start, and the slider shows the samples before.
+    With reduced motion it shows the end at once, and the slider shows the earlier samples.
     """
     _film(key=key, data=[data])  # in a list: see loss_plot

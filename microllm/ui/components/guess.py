@@ -31,7 +31,7 @@ _guess = declare("guess", HTML, SHARED)
 def guess(data: dict[str, Any], made: Callable[[int, str], None]) -> None:
     """Show `data` (see guess.js). `made` is called with the number of the turn and the guessed character.
 
-    The number is that of the displayed turn, so that a second key in the same turn is not taken for the next guess.
+    The number is that of the displayed turn, so that a second key in the same turn does not count as the next guess.
     """
 
     def report() -> None:

@@ -1,6 +1,6 @@
-"""The scores of all heads over the training, below the validation loss on the same axis of steps.
+"""The scores of all heads over training, below the validation loss on the same axis of steps.
 
-It is our own because no chart of Streamlit lets arrow keys and a click choose a moment and leaves a swipe to the page.
+It is our own because in no chart of Streamlit can arrow keys and clicks choose a moment while a swipe scrolls the page.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from . import declare, reported
 
 HTML = """
 <div class="plot">
-  <div class="box" role="slider" tabindex="0" aria-label="Scores of the heads over the training: choose a snapshot">
+  <div class="box" role="slider" tabindex="0" aria-label="Scores of the heads over training: choose a snapshot">
     <svg role="img"></svg>
     <div class="tip" hidden></div>
   </div>

@@ -37,7 +37,7 @@ def heads(
 ) -> None:
     """Show the patterns of all heads, (L, H, N, N), with a frame around the `chosen` (layer, head).
 
-    `notes` has a sentence and `labels` a word or two ("" for none) for each head, layer after layer. `order` has the
+    `notes` has a sentence and `labels` a word or two ("" for none) for each head, layer by layer. `order` has the
     numbers of the heads, counted in the same way, in the order in which they are shown; None is one row per layer.
     `choose` is called with another layer and head. `by_distance` (L, H, block_size) are shares of each distance, drawn
     below each picture for the nearest characters. Heads that are `out` are hatched.

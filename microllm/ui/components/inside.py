@@ -1,4 +1,4 @@
-"""The model as one picture of its parts, lit by a sentence, with the logit lens; one part is open beside it."""
+"""The model as one picture of its parts, lit up by a sentence, with the logit lens; one part is open beside it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HTML = f"""
     <p class="guess"></p>
     <p class="look">Look for the layer after which the predictions become right. Gray: what the model would write next
       if it ended there ({glossary.link("logit-lens")}), underlined where your sentence agrees. Violet: how much a part
-      adds to the {glossary.link("residual-stream")}, each character's numbers on their way through the layers.</p>
+      adds to the {glossary.link("residual-stream")}, each character's vector on its way through the layers.</p>
     <div class="source"><p class="file"></p><pre tabindex="0" aria-label="Source code"></pre></div>
   </div>
   <div class="open">

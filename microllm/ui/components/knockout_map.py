@@ -29,7 +29,7 @@ def knockout_map(
     *,
     silent: Collection[Part] = (),
 ) -> None:
-    """Show all `parts`, of which some are `out`, and some are `silent` in any case. `names` has a name for each.
+    """Show all `parts`, of which some are `out`, and some are always `silent`. `names` has a name for each.
 
     `changes` are the changes of the validation loss, in nats per character; a part may be missing from it. `choose` is
     called with all parts that are out after a click.

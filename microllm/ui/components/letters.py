@@ -10,10 +10,10 @@ from ...tokenizer import visible
 from . import declare, reported
 
 MAX_NATS = 6.0
-"""The surprisal of the strongest tint, in nats: e^6 is about one chance in 400."""
+"""The surprisal of the strongest tint, in nats: a probability of e^-6, about 1 in 400."""
 
 CLOSED, OPEN = -1, -2
-"""What `asked` is while the alternatives are shown, and while the page says why a character was predicted."""
+"""The values of `asked` while the alternatives are shown, and while the page says why a character was predicted."""
 
 _MAX_TINT = 15
 HTML = """
@@ -75,7 +75,7 @@ def writing(
 
     `place` has a `title`, `about`, `note` and `rows` of [character, the model's own probability, the probability after
     temperature, top-k and top-p, whether it is the one in the text]. `pick` is called with a place that the user
-    chooses, `choose` with the character whose bar they press. With `ask` they can ask why the character stands there:
+    chooses, `choose` with the character whose bar they press. With `ask` they can ask why the character was predicted:
     it is called with True, and with False for the bars. `why` is the answer, made by parts/why.py (None: the bars).
     """
 
@@ -125,8 +125,8 @@ def reading(
 
     For each character of the text, `guesses` has the same number of characters, the most likely first, `percents` the
     probability of each in percent, and `nats` its surprisal in hundredths of a nat (-1 for none). `marked` is a piece
-    (start, length) to underline. `who` predicted all that. With `ask` one can ask why: it is called with CLOSED, OPEN
-    before a character is chosen, or the place of one. `asked` is what it was called with last, `why` the answer.
+    (start, length) to underline. `who` is what predicted. With `ask` the user can ask why: it is called with CLOSED,
+    OPEN before a character is chosen, or the place of one. `asked` is its last argument, `why` the answer.
     """
 
     def is_place(value: Any) -> bool:

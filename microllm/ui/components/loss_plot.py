@@ -1,7 +1,7 @@
 """The plot of the loss, drawn while a run trains.
 
-It is our own because no chart of Streamlit leaves the wheel and the finger to the page, zooms to a range, shows the
-values wherever one points, and keeps all that while its data grow twice a second.
+It is our own because no chart of Streamlit lets the wheel and a swipe scroll the page, zooms to a range, shows the
+values under the pointer, and keeps all that while its data grow twice a second.
 """
 
 from __future__ import annotations

@@ -29,5 +29,5 @@ _play = declare("play", HTML, SHARED)
 
 
 def play(data: dict[str, Any], ask: Callable[[], None]) -> None:
-    """Play what `plots.play.play_data` returns. `ask` is called now and then until all snapshots are there."""
+    """Play what `plots.play.play_data` returns. `ask` is called from time to time until it has all snapshots."""
     _play(key="attention-play", data=data | {"colors": in_both_modes("attention")}, on_more_change=ask)

@@ -11,6 +11,6 @@ _scroll = declare(KEY, "<i></i>")
 
 
 def scroll_to(key: str) -> None:
-    """Bring the container with this key into view, once for each visit of the page. Called with "", do nothing."""
+    """Scroll the container with this key into view, once per visit of the page. With "", it does nothing."""
     with st.container(key=f"{KEY}-place"):
         _scroll(key=KEY, data={"to": key})

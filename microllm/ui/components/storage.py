@@ -26,11 +26,11 @@ def storage(
     predictions: Sequence[tuple[str, str]] = (),
     is_forgetting: bool = False,
 ) -> None:
-    """Let the browser keep `draft`, the pairs (id of a run, owner key) in `keep`, the ids of finished cards in `done`
-    and the pairs (experiment, prediction) in `predictions`, and drop the keys of the runs in `drop`.
+    """Make the browser keep some values, and drop the owner keys of the runs in `drop`.
 
-    While it is `asked`, with another word each time, it answers instead of keeping the draft: see `told`. If it
-    `is_forgetting`, it removes everything and opens the page again.
+    It keeps `draft`, the pairs (id of a run, owner key) in `keep`, the ids of finished cards in `done` and the pairs
+    (experiment, prediction) in `predictions`. While it is `asked`, with another word each time, it answers instead of
+    keeping the draft: see `told`. If it `is_forgetting`, it removes everything and reloads the page.
     """
     with st.container(key=f"{KEY}-place"):
         _storage(

@@ -29,7 +29,7 @@ _timeline = declare("timeline", HTML, SHARED)
 def timeline(data: dict[str, Any], moment: int | None, is_live: bool, choose: Callable[[int | None], None]) -> None:
     """A slider on the curve of `plots.timeline_data`. `choose` is called with a step, or None for the newest.
 
-    `moment` is the displayed step, None for the newest, which `is_live` while the run is active.
+    `moment` is the displayed step, None for the newest. The newest step `is_live` while the run is active.
     """
 
     def chosen() -> None:

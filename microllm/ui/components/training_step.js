@@ -120,7 +120,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
     find(".window").replaceChildren(
       row("inputs", "1", "Input", data.inputs.map((glyph, i) => cell(i, "", glyph))),
       row("targets", "1", "Target", data.targets.map((glyph, i) => cell(i, "", glyph)), "one later"),
-      row("tiles", "2", "Guesses", guesses, "likeliest", "on top"),
+      row("tiles", "2", "Guesses", guesses, "most likely", "on top"),
       row("shares", "2", "Right one, %", shares(0, 2)),
       row("shares", "5", "after update, %", shares(1, 5)),
       plot,
@@ -377,7 +377,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   const describe = (target) => {
     const place = target?.closest?.("[data-place]")?.dataset.place
     if (place === undefined || state.stage < 2 || !numbers)
-      return say(find(".note"), "Point at a place to read its numbers.")
+      return say(find(".note"), "Point at a position to read its numbers.")
     const i = Number(place)
     const [before, after] = numbers.chances.map((each) => inPercent(each[i]))
     const [loss, lossAfter] = numbers.losses.map((each) => nats(each[i]))

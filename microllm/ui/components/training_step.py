@@ -45,7 +45,7 @@ _step = declare("training_step", _HTML, shared=("glow", "choice", "walk", "panel
 
 
 def training_step(data: dict[str, Any], *, wanted: int, most: int, want: Callable[[int], None]) -> None:
-    """Show what `ui/parts/training_step.py` describes in `data`; while it is waiting, draw this part again and again.
+    """Show what `ui/parts/training_step.py` describes in `data`; while it is waiting, redraw this part repeatedly.
 
     `want` is called with the number of steps that the person wants to have taken: from the `wanted` ones so far to
     `most`, or 0 to start again.
@@ -64,5 +64,5 @@ def training_step(data: dict[str, Any], *, wanted: int, most: int, want: Callabl
         key=_KEY,
         data=data | {"wanted": wanted, "most": most, "colors": colors},
         on_chosen_change=chosen,
-        on_more_change=lambda: None,  # the answer is this part, drawn once more
+        on_more_change=lambda: None,  # the rerun of this part is the answer
     )

@@ -1,4 +1,4 @@
-"""What to do next with a run that is over: each suggestion from its own measurements is one click."""
+"""What to do after a run has ended: suggestions from its own measurements, one click each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OVERFITTING_TICK_SECONDS = 5.0
 
 
 def next_steps(view: View) -> None:
-    """Once the displayed run is over, what its measurements suggest, and more steps. A click starts that."""
+    """Once the displayed run is over: what its measurements suggest, and more steps. A click starts it."""
     if view.is_active:
         return
     info = view.info
@@ -57,7 +57,7 @@ def next_steps(view: View) -> None:
 
 
 def _keep_training(info: RunInfo) -> None:
-    """More of the same, for a finished run whose measurements do not ask for it."""
+    """The button for more steps, for a finished run whose measurements do not suggest them."""
     longer = 2 * info.train.max_steps
     if info.state == "finished" and longer <= knobs()["max_steps"].metadata["high"]:
         st.button(
@@ -81,7 +81,7 @@ def _start(info: RunInfo, suggestion: Suggestion) -> None:
 
 
 def start_label(view: View, model: ModelConfig, train: TrainConfig, text: Text | None) -> tuple[str, str]:
-    """(the label of the start button, which says how the next run differs from the displayed one; all differences)."""
+    """(the label of the start button, with how the next run differs from the displayed one; all differences)."""
     preset, _, _ = draft.draft()
     changes = what_changes(view.info, model, train, preset, text)
     label = "Start" if view.is_from_gallery and changes == SAME else f"Start: {literal(changes)}"

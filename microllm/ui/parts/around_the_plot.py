@@ -1,4 +1,4 @@
-"""What stands around the loss plot. A fresh server shows it before torch is imported."""
+"""The elements around the loss plot. A fresh server shows them before torch is imported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def plot_row() -> DeltaGenerator:
 
 
 def plot_axis() -> str:
-    """The control of the x-axis of the loss plot: the chosen one of AXES."""
+    """The control of the x-axis of the loss plot. Returns a key of AXES."""
     return st.segmented_control(
         "Axis",
         list(AXES),

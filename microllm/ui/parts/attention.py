@@ -30,12 +30,12 @@ _T = TypeVar("_T")
 
 _MAP, _PLAY, _OVER_TRAINING = "Map", "Play", OVER_TRAINING
 _TICK_SECONDS = 2.0
-_MAX_WAIT_SECONDS = 0.3  # for what the heads do, when the whole page is drawn
+_MAX_WAIT_SECONDS = 0.3  # for the scores of the heads, when the whole page is drawn
 _REDRAW_FACTOR = 1.5  # redraw the heatmap when the number of steps has grown by this factor
 
 
 class _Drawn:
-    """What this window was shown last: the patterns, so that choosing a head computes nothing, and the heatmap.
+    """What this window last showed: the patterns, so that choosing a head computes nothing, and the heatmap.
 
     A Plotly figure flashes when it is redrawn, so while the model trains the heatmap stays for a while.
     """
@@ -53,13 +53,13 @@ class _Drawn:
         return self._traced[1]
 
     def described(self, what: tuple, describe: Callable[[], _T]) -> _T:
-        """The words about all heads, as `describe` made them of `what`: with many heads they take a while."""
+        """The words about all heads that `describe` returns, cached for the same `what`: many heads take a while."""
         if self._described[0] != what:
             self._described = what, describe()
         return self._described[1]
 
     def heatmap(self, what: tuple, step: int, is_training: bool, draw) -> tuple[int, go.Figure]:
-        """(step, figure) of `what` at this step; while `is_training`, the previous one until it is out of date."""
+        """(step, figure) of `what` at this step; while `is_training`, the previous one until it is outdated."""
         drawn, at = self._drawn[:2]
         is_outdated = step != at and not (is_training and at <= step < _REDRAW_FACTOR * at)
         if drawn != what or is_outdated:
@@ -101,7 +101,7 @@ def attention(view: View, text: str) -> None:
 
 
 def measurements(view: View, text: str) -> None:
-    """What is measured about the chosen head, for the sidebar; live while the run trains."""
+    """The measurements of the chosen head, for the sidebar; live while the run trains."""
     is_measuring = bool(what_heads_do.measured(view, _MAX_WAIT_SECONDS).missing)
     live(
         lambda shown: _measured(shown, text),
@@ -132,7 +132,7 @@ def _tick(view: View, text: str, drawn: tuple[int | None, tuple[int, int]], was_
         return
     step, model, pattern, known = now
     if was_measuring and not known.missing and not view.is_active:
-        st.rerun()  # nothing changes any more, so nothing needs to tick
+        st.rerun()  # nothing changes now, so nothing needs to tick
     config = model.config
     layer, head = _chosen(config.n_layer, config.n_head)
     sentence(pattern[layer, head], text, config.block_size, causal=config.causal)
@@ -295,6 +295,6 @@ def _distance_chart(shares: torch.Tensor) -> None:
         alt="Share of attention at each distance, if all characters matched equally",
     )
     st.caption(
-        "Its shares of attention if all characters matched equally (relative position bias). One high bar is a head "
-        "that has specialized. The bars below the small pictures show the same for every head."
+        "Its shares of attention if all characters matched equally (relative position bias). A single high bar means "
+        "that the head has specialized. The bars below the small pictures show the same for every head."
     )

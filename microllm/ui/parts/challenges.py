@@ -12,13 +12,13 @@ from ..words import literal
 
 
 def challenges() -> None:
-    """The challenges; each ticks itself when a run of this person meets it."""
+    """The challenges; each is ticked when a run of this person meets it."""
     with st.container(key="challenges", gap="small"):
-        st.markdown("**Challenges.** Each ticks itself by what is measured on your runs.")
+        st.markdown("**Challenges.** Each is ticked when one of your runs meets it.")
         for key, standing in attempts.standings().items():
             _challenge(key, standing)
         if is_measuring():
-            st.caption("Asking your runs to recite …")
+            st.caption("Measuring what your runs recite …")
 
 
 def is_measuring() -> bool:

@@ -1,4 +1,4 @@
-"""The map of characters: what the model's embeddings of them have in common, through time."""
+"""The map of characters: which of them have similar embeddings, over the course of training."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _explanation(view: View, counts: list[int] | None) -> str:
     if _is_learned():
         shown = f"The map shows what training has added to these vectors since the first snapshot, {start}."
     else:
-        shown = "The map shows these vectors as they are, with the random numbers with which they began."
+        shown = "The map shows these vectors as they are, including the random numbers that they started from."
     sizes = "the larger, the more frequent in the text" if counts else "all of one size: its text is not on this server"
     few, vocab_size = "", view.run.tokenizer.vocab_size
     if vocab_size > MAX_CHARACTERS:
@@ -61,8 +61,8 @@ def _explanation(view: View, counts: list[int] | None) -> str:
     return (
         f"The model has a vector of numbers for each character (its {term('embedding')}). {shown} Look for characters "
         "of one kind that gather as the model learns. The plane is the one in which they differ most (the first two "
-        "principal components, PCA), turned so that it does not jump between snapshots; each axis shows its share "
-        f"of all their variance. Characters: {sizes}{few}."
+        "principal components, PCA), rotated so that it does not jump between snapshots; each axis shows its share "
+        f"of the total variance. Characters: {sizes}{few}."
     )
 
 
@@ -103,8 +103,9 @@ def _one_map(
     *,
     is_beside: bool = False,
 ) -> dict[str, torch.Tensor] | None:
-    """Draw one map. Returns the place (2,) of each of its characters at the newest moment; `places` are those of
-    another map, for this one to be turned to.
+    """Draw one map, rotated to fit the `places` of another map if given.
+
+    Returns the position (2,) of each of its characters at the newest moment.
     """
     if (now := view.model(max_age=1.0, wait=0.1, whole=True)) is None:
         st.caption("Waiting for the first weights …")
@@ -132,14 +133,15 @@ def _one_map(
             "frequencies": vectors.frequencies,
             "dimensions": model.config.n_embd,
         },
-        ask=lambda: None,  # the answer is this part, drawn once more
+        ask=lambda: None,  # the rerun of this part is the answer
     )
     return dict(zip(characters, maps[-1].points, strict=True))
 
 
 class _Vectors:
-    """The characters of a run that are on its map, and where they are at each snapshot: by what training has added
-    (True) and by the whole vectors (False).
+    """The characters of a run that are on its map, and where they are at each snapshot.
+
+    There are two maps: of what training has added (True), and of the whole vectors (False).
     """
 
     def __init__(self, run: Run, counts: list[int] | None) -> None:

@@ -18,7 +18,7 @@ from ..state.window import window
 from ..words import literal
 
 MAX_COMPARED = 4
-"""As many as the plot has colors for."""
+"""The number of colors that the plot has for them."""
 
 _MAX_LISTED = 40  # of other people's runs; the menu scrolls
 _AT_FIRST = 3
@@ -60,7 +60,7 @@ def _row(view: View, info: RunInfo, chosen: list[str]) -> None:
 
 
 def others(view: View, ids: list[str]) -> list[OtherRun]:
-    """These runs, to draw beside the displayed one, with what is new in their curves."""
+    """These runs, to draw beside the displayed one, with their curves up to date."""
     found, colors = [], _colors(ids)
     for run_id in ids:
         with suppress(RunProblem):  # deleted since
@@ -74,9 +74,7 @@ def others(view: View, ids: list[str]) -> list[OtherRun]:
 
 
 def _colors(ids: list[str]) -> dict[str, int]:
-    """The numbers of the colors of these runs: a run keeps its own as long as it is on the plot, and others take those
-    that are free.
-    """
+    """The numbers of the colors of these runs: a run keeps its color while it is on the plot, others get free ones."""
     kept = {run_id: color for run_id, color in session().colors.items() if run_id in ids}
     free = (color for color in range(1, MAX_COMPARED + 1) if color not in kept.values())
     session().colors = kept | {run_id: next(free) for run_id in ids if run_id not in kept}
@@ -89,9 +87,7 @@ def is_growing(ids: list[str]) -> bool:
 
 
 def candidates(view: View) -> list[RunInfo]:
-    """The runs that can be compared, the newest first; before them the parent of a fork, which goes on, and after them
-    those that came with MicroLLM.
-    """
+    """The runs that can be compared: the parent of a fork, the others (newest first), those that came with MicroLLM."""
     info, parent = view.info, view.info.parent
     ids = [parent.id] if parent and parent.goes_on and ownership.knows_parent() else []
     ids += [*session().met_runs, *_runs_on(info.text.sha256), *gallery.IDS]
@@ -109,7 +105,7 @@ def candidates(view: View) -> list[RunInfo]:
 
 
 def _chosen(view: View, found: list[RunInfo]) -> list[str]:
-    """The ids of the runs on the plot: at first the person's newest and those that were shown, and a fork's parent."""
+    """The ids of the runs on the plot: by default the person's newest, those that were shown, and a fork's parent."""
     ids, parent = [info.id for info in found], view.info.parent
     if session().compared is None:
         mine = (session().met_runs | ownership.keys().keys()) - {*gallery.IDS}

@@ -9,9 +9,9 @@ from streamlit.delta_generator import DeltaGenerator
 def disclosure(label: str, *, key: str) -> DeltaGenerator | None:
     """A button that opens and closes the container below it: that container, or None while it is closed.
 
-    `st.session_state[key]` is True while it is open, also after a visit to another page. It is not an `st.expander`: if
+    `st.session_state[key]` is True while it is open, even after a visit to another page. It is not an `st.expander`: if
     one is removed during its fade, the browser keeps the whole page around it in memory, because React Aria's table of
-    running transitions is told of the end of only one of its four border transitions.
+    running transitions learns of the end of only one of its four border transitions.
     """
     is_open = st.session_state.setdefault(key, False)
     place = st.container(key=key, gap="small")

@@ -1,4 +1,4 @@
-"""What to watch while a run of an experiment is on show, and the way back to the experiment."""
+"""What to watch while a run of an experiment is displayed, and the button back to the experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The experiments as a list of cards, of which one is open: question, prediction, run, and what one found out."""
+"""The experiments as a list of cards, of which one is open: question, prediction, run, and result."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _ICONS = {
 def experiments(view: View) -> None:
     """All experiments with what this window has found out, and the challenges beside them."""
     st.caption(
-        "Say what you expect, run it, and compare. Each experiment sets all controls of the Train page. What is said "
-        "afterwards is measured on your own runs."
+        "Say what you expect, run it, and compare. Each experiment sets all controls of the Train page. The results "
+        "are measured on your own runs."
     )
     drawn = _state()  # before anything is drawn, so that no change is missed
     left, right = st.columns([3, 2], gap="large")
@@ -157,7 +157,7 @@ def _to_run(name: str, experiment: Experiment, parts: list[Part], chosen: str | 
             "Only set the controls",
             key=f"set-{name}",
             type="tertiary",
-            help="Opens the Train page with every control as in the first run, for you to change something.",
+            help="Opens the Train page with every control as in the first run, so that you can change something.",
         ):
             own.set_controls((setups or experiment.setups)[0])
             _go_to_train()
@@ -172,7 +172,7 @@ def _go_to_train() -> None:
 
 
 def _repeat_label(parts: list[Part], repeated: list[Setup]) -> str:
-    """What the button says when all runs have a result: which of them it repeats."""
+    """The label of the button when all runs have a result: which of them it repeats."""
     if len(repeated) == len(parts):
         return "Run both again" if len(parts) > 1 else "Run it again"
     places = (str(place) for place, part in enumerate(parts, 1) if part.setup in repeated)
@@ -180,7 +180,7 @@ def _repeat_label(parts: list[Part], repeated: list[Setup]) -> str:
 
 
 def _label(parts: list[Part], to_start: int) -> str:
-    """What the button says: how many of the runs it starts."""
+    """The label of the button: how many of the runs it starts."""
     number = len(parts)
     if number == 1:
         return "Run"
@@ -238,7 +238,7 @@ def _to_open(name: str, experiment: Experiment, chosen: str | None) -> None:
 
 
 def _result(name: str, experiment: Experiment, parts: list[Part]) -> None:
-    """What the runs say, beside the prediction."""
+    """The result of the runs, beside the prediction."""
     found = own.result(name, parts)
     found.wait(_WAIT_SECONDS)
     if found.is_busy:

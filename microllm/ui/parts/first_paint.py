@@ -1,7 +1,7 @@
 """What the Train page of a fresh server shows before torch is imported: the curve and a sample of a gallery run.
 
-Everything has the key and the place that it has on the whole page (pages/train.py), so that the browser keeps it when
-that follows. This module and all that it imports must not import torch.
+Everything has the same key and place as on the complete page (pages/train.py), so that the browser keeps it when that
+page follows. This module and everything it imports must not import torch.
 """
 
 from __future__ import annotations
@@ -36,4 +36,4 @@ def first_paint() -> None:
 
 
 def _nothing(_: object) -> None:
-    """There is nothing to guess or to open yet."""
+    """Does nothing: there is nothing to guess or open yet."""

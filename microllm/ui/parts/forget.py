@@ -1,4 +1,4 @@
-"""Forget this person on a shared computer: remove what the browser keeps of them."""
+"""For shared computers: remove what the browser keeps for this person."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def forget() -> None:
     if not is_sure:
         return
     st.caption(
-        "Your runs stay on this server. You can no longer control them, and no list shows those on your own texts. "
-        "Copy the links of those that you want to see again. A run that is training stops soon."
+        "Your runs stay on this server. You can no longer control them, and those on your own texts disappear from the "
+        "lists. Copy the links of those that you want to see again. A run that is training stops soon."
     )
     if st.button("Forget them now", key="forget", icon=":material/logout:"):
         browser_storage.forget()

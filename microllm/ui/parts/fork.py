@@ -77,7 +77,7 @@ def _form(view: View) -> None:
 
 
 def _start(parent: str, moment: int | None, text: texts.Text | None, where: str) -> None:
-    """Fork with the values in the fields at the click, which may be newer than the button, and close the form."""
+    """Fork with the values in the fields at the time of the click, which may have changed, and close the form."""
     st.session_state["fork"] = False
     commands.fork(
         parent,
@@ -88,10 +88,10 @@ def _start(parent: str, moment: int | None, text: texts.Text | None, where: str)
 
 
 def _text_to_learn(view: View) -> tuple[texts.Text | None, int] | None:
-    """(the text that the fork is to train on, how many of its characters the model knows).
+    """(the text for the fork to train on, how many of its characters the model knows).
 
-    The text is None for the run's own. The whole is None for a text that is not on this server yet: then the page says
-    so. Raises TextProblem if the model knows too little of a text.
+    The text is None for the run's own. Returns None for a text that is not on this server yet, which the page then
+    says. Raises TextProblem if the model knows too little of a text.
     """
     others = _other_texts(view)
     names = {"same": f"{view.info.text.name} (as before)"} | others
@@ -115,7 +115,7 @@ def _text_to_learn(view: View) -> tuple[texts.Text | None, int] | None:
 
 
 def _other_texts(view: View) -> dict[str, str]:
-    """All texts but the run's own, by name: that of the next run, those that everybody has, the user's own."""
+    """The names of all texts but the run's own: that of the next run, the public ones, the user's own."""
     learned, own = view.info.text, session().own.text
     try:
         chosen = draft.text()
@@ -132,7 +132,7 @@ def _other_texts(view: View) -> dict[str, str]:
 
 
 def _fields(run: Run, step: int, first_step: int, where: str) -> dict[str, float]:
-    """The fields of what a fork may change. `where` is in their keys, so that another situation has other defaults."""
+    """The fields of what a fork may change. `where` is in their keys, so that each situation has its own defaults."""
     values = fork.usual_changes(run, step, first_step)
     with st.container(horizontal=True):
         return {name: _field(name, value, f"fork-{name}-{where}") for name, value in values.items()}

@@ -26,7 +26,7 @@ ABOUT = (
 """What MicroLLM is, in HTML."""
 
 LOADING = "Loading PyTorch. This happens once after the server starts and takes a second or two."
-"""Said in place of what needs torch, until it is imported."""
+"""Shown in place of everything that needs torch, until it is imported."""
 
 WATCH, PATH, TWINS, GLOSSARY = "watch", "path", "twins", "glossary"
 _SECTIONS = {WATCH: "Watch", PATH: "The six steps", TWINS: "Twins", GLOSSARY: "Glossary"}
@@ -42,11 +42,11 @@ def first_paint() -> None:
 
 
 def sections() -> str:
-    """The sections of the page Learn, and how far one is on the path. Returns the chosen section."""
+    """The sections of the page Learn, and the progress on the path. Returns the chosen section."""
     others = {GLOSSARY: session().is_in_glossary, TWINS: session().is_with_twins}
     shown = PATH if session().lesson else next(filter(others.get, others), WATCH)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="learn-row"):
-        # another key for each section: a late tick could overwrite the value of a widget that stays
+        # a key of its own for each section: a late tick could overwrite the value of a widget that stays
         st.segmented_control(
             "Section",
             list(_SECTIONS),

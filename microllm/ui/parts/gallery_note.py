@@ -8,7 +8,7 @@ from ..words import literal
 
 
 def gallery_note(name: str, text: str, preset: str) -> None:
-    """Say that the displayed run, of this text and preset, is not the visitor's own: in the place of `run_line`."""
+    """A line in place of `run_line`, which says that the displayed run came with MicroLLM."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run-line"):
         st.caption(
             f"**{literal(name)}** ({literal(text)}, {preset}) came with MicroLLM, already trained. "

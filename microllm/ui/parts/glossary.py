@@ -40,7 +40,7 @@ _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def glossary(view: View) -> None:
-    """Thirty terms, first the one that the address asked for."""
+    """Thirty terms, with the one that the address asks for at the top."""
     if asked := TERMS.get(session().asked_term):
         with st.container(border=True, key="glossary-asked-term"):
             _show(asked, key="asked")
@@ -63,7 +63,7 @@ def _show(term: Term, key: str) -> None:
 
 
 def _differences(view: View) -> str:
-    """A table of sizes, the displayed run beside two published models, and what else differs, as Markdown."""
+    """A table of sizes, with the displayed run beside two published models, and what else differs, as Markdown."""
     model, train, vocab_size = view.info.model, view.info.train, view.run.tokenizer.vocab_size
     steps = view.history.last["step"] if view.history.last else 0
     read = steps * train.batch_size * model.block_size
@@ -85,9 +85,9 @@ def _differences(view: View) -> str:
         f"\n\n{ratio}The parts are the same: embeddings, attention heads, feed-forward networks, a residual stream, "
         "logits, and training on the next token. What differs besides size: a large model reads pieces of words "
         "instead of characters, sees each text about once, so that it can hardly overfit, and is trained on many "
-        "processors at once. After that it is trained again on conversations and on what people prefer, which is what "
-        "makes it answer instead of continue. This model was trained on one text, so it knows spelling and names "
-        "but no facts."
+        "processors at once. After that it is trained further on conversations and human preferences, which makes it "
+        "answer questions instead of just continuing the text. This model was trained on one text, so it knows "
+        "spelling and names but no facts."
     )
 
 

@@ -1,4 +1,4 @@
-"""A game to play while a model trains: guess the next letter, and compare with what the model would have guessed."""
+"""A game to play while a model trains: guess the next letter, and compare your guesses with the model's."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _fold(view: View) -> None:
 
 
 def against_untrained(view: View) -> int:
-    """The game, and how the model of the run's first snapshot does at the same places. How many guesses were made."""
+    """The game, and how the model of the first snapshot does at the same places. Returns the number of guesses."""
     above = st.container(key="guess-table")
     if (play := _play(view)) is None:
         return 0
@@ -65,7 +65,7 @@ def against_untrained(view: View) -> int:
 
 
 def _as_this_model(model: MicroLLM, play: Play) -> tuple[int, float]:
-    """(how many guesses would be right, the sum of the chances of the right characters) at the places of a game."""
+    """(how many guesses would be right, the sum of the probabilities of the right characters) in a game."""
     corpus, size = load_corpus(*play.text), model.config.block_size
     right, chance = 0, 0.0
     for turn in play.game.turns:
@@ -84,8 +84,9 @@ def _table(rows: list[tuple[str, int, float | None]], turns: int) -> str:
 
 
 def _play(view: View) -> Play | None:
-    """Draw the game, after a guess that was just made. None if the text is not on this server, and until the browser
-    has told the game that it kept.
+    """Draw the game, after a guess if one was just made.
+
+    None if the text is not on this server, and until the browser has sent the game that it kept.
     """
     if session().browser_keeps is None:
         st.caption("Loading …")
@@ -106,7 +107,7 @@ def _play(view: View) -> Play | None:
 
 
 def _predict(view: View, corpus: Corpus, passage: torch.Tensor) -> tuple[tuple[str, int], torch.Tensor]:
-    """(Play.predictor, chances (V,)): the model at the displayed moment or, where there is none, a counting table."""
+    """(Play.predictor, chances (V,)): the model at the displayed moment or, if there is none, a counting table."""
     now = view.model(max_age=2.0, wait=0.2, whole=True)
     if now is None:
         n, chances = chances_of_tables(corpus.tables, passage)

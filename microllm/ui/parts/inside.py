@@ -32,8 +32,9 @@ _MAX_OPEN_LAYERS = 3
 
 
 class _Seen:
-    """What was traced last for this window, so that opening a part computes nothing: the whole sentence and one context
-    of it, which is the same if it fits into block_size.
+    """The latest traces of this window, so that opening a part computes nothing.
+
+    They are of the whole sentence and of one context in it, which is the same if it fits into block_size.
     """
 
     def __init__(self) -> None:
@@ -56,8 +57,9 @@ def _seen(key: str) -> _Seen:
 
 
 def parts(view: View, text: str) -> None:
-    """The parts of the displayed run's model on `text`, the user's sentence, and beside them those of the other run or
-    moment, if one was chosen; live while one of them trains.
+    """The parts of the displayed run's model on `text`, the user's sentence; live while it trains.
+
+    Beside them are those of another run or moment, if one was chosen.
     """
     live(lambda shown: _tick(shown, text), _TICK_SECONDS, key="inside-live", when=side_by_side.is_active(view))
 
@@ -108,14 +110,14 @@ def _choose(stage: str, layer: int, head: int) -> None:
 
 
 def _data(seen: _Seen, view: View, step: int, model: MicroLLM, text: str) -> dict[str, Any]:
-    """All that the component shows (see inside.js)."""
+    """Everything that the component shows (see inside.js)."""
     config, tokenizer, N = model.config, view.run.tokenizer, len(text)
     known = stages(config, model.vocab_size)
     layer, head = min(session().head[0], config.n_layer - 1), min(session().head[1], config.n_head - 1)
     stage = known.get(session().stage, known["characters"])
     followed = session().followed_character
     place = followed[1] if followed and followed[0] == text else N - 1
-    # each character is predicted from its own context, of which one at a time is shown
+    # each character is predicted from its own context; one context is shown at a time
     size = min(N, config.block_size)
     start = max(0, place + 1 - size)
     context = text[start : start + size]
@@ -180,10 +182,10 @@ def _rows(model: MicroLLM, layer: int, head: int) -> list[dict[str, Any]]:
 
 
 def _strips(traced: Trace) -> torch.Tensor:
-    """What the embedding, and each layer's attention and feed-forward network, add to each character: (1 + 2 L, N).
+    """How much the embedding and each layer's attention and feed-forward network add to each character: (1 + 2 L, N).
 
-    It is the length of the vector that they add, divided by the sum of its length and that of the stream before: 1 for
-    the embedding, with which the stream begins.
+    It is the length of the added vector, divided by the sum of its length and that of the stream before it: 1 for the
+    embedding, with which the stream begins.
     """
     blocks = traced.blocks
     shares = []
@@ -195,7 +197,7 @@ def _strips(traced: Trace) -> torch.Tensor:
 
 
 def _lens(log_p: torch.Tensor, tokenizer: CharTokenizer, ids: torch.Tensor) -> dict[str, Any]:
-    """The likeliest characters at each level and place: their numbers in `glyphs`, their chances, which are right."""
+    """The most likely characters at each level and place: indices into `glyphs`, probabilities, which are right."""
     top = log_p.topk(min(_GUESSES, log_p.shape[-1]))
     used, numbers = top.indices.unique(return_inverse=True)
     is_right = top.indices[:, :-1, 0] == ids[1:]
@@ -226,7 +228,7 @@ def _factors(stage: Stage, factors: tuple | None) -> dict[str, Any] | None:
 
 
 def _layers_between(layer: int, layers: int) -> str:
-    """A sentence for the step from a layer (from 0) to the logits, which passes over the layers after it."""
+    """A sentence for the step from a layer (from 0) to the logits, which skips the layers after it."""
     others = list(range(layer + 2, layers + 1))  # on screen they count from 1
     if not others:
         return ""
@@ -247,7 +249,7 @@ def _open(
     layer: int,
     head: int,
 ) -> dict[str, Any]:
-    """The open part: its numbers and what is said about them."""
+    """The open part: its numbers and the text about them."""
     matrix = anatomy.numbers(stage.name, model, traced, ids, layer, head)
     config = model.config
     values = {"N": len(ids), "C": config.n_embd, "4C": 4 * config.n_embd, "D": config.head_size, "V": model.vocab_size}

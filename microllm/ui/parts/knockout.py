@@ -1,4 +1,4 @@
-"""Knock-out on every page: what is switched off, the way back, and a fork that trains on without it."""
+"""Knock-out on every page: what is switched off, how to restore it, and a fork that keeps training without it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..state.session import session
 from ..state.view import View, has_text
 from ..words import literal
 
-_FORK_EVAL_INTERVAL = 50  # steps: one wants to see how soon the loss is back
+_FORK_EVAL_INTERVAL = 50  # steps: often enough to see how soon the loss recovers
 
 
 def badge(view: View, *, is_whole: bool = False) -> None:
-    """What is knocked out, and the button that restores it; `is_whole` on a page that shows the whole model."""
+    """The knocked-out parts, and the button that restores them; `is_whole` on a page that shows the whole model."""
     run, out = literal(view.info.name), f"**~~{named(view.without)}~~**"
     if is_whole:
         words = f"This page shows the whole **{run}**; Attention, Inside and Generate show it without {out}"
@@ -31,16 +31,16 @@ def badge(view: View, *, is_whole: bool = False) -> None:
 
 
 def _train_on(view: View) -> None:
-    """A button that forks the run into one in which what is knocked out stays silent, and goes to its curve."""
+    """A button that forks the run into one in which the knocked-out heads stay silent, and goes to its curve."""
     if any(part.head is None for part in view.without):
-        st.caption("Training on without it works for heads only.", width="content")
+        st.caption("Only attention heads can be left out of further training.", width="content")
         return
     if not has_text(view.run):
-        st.caption("Training on without it needs the text of the run, which is not on this server.", width="content")
+        st.caption("To keep training without it, the text of the run must be on this server.", width="content")
         return
     is_one = len(view.without) == 1
     if st.button(
-        f"Train on without {'it' if is_one else 'them'}",
+        f"Keep training without {'it' if is_one else 'them'}",
         key="train-without",
         icon=":material/fork_right:",
         type="tertiary",
@@ -86,14 +86,14 @@ def name(part: Part) -> str:
 
 
 def named(parts: Sequence[Part]) -> str:
-    """The names of some parts; of more than two their number and short names."""
+    """The names of some parts; for more than two, their number and short names."""
     if len(parts) <= 2:
         return " and ".join(map(name, parts))
     return f"{len(parts)} parts: {' '.join(map(str, parts[:8]))}{' …' if len(parts) > 8 else ''}"
 
 
 def capitalized(words: str) -> str:
-    """These words with a capital at the beginning."""
+    """These words, beginning with a capital."""
     return words[0].upper() + words[1:]
 
 

@@ -1,4 +1,4 @@
-"""What is different without the parts that are knocked out, and which other parts stand in for them."""
+"""What changes without the knocked-out parts, and which other parts back them up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TAIL_CHARACTERS = 16  # of the sentence, before its next character
 
 
 def knockout_effect(view: View, sentence: str) -> None:
-    """What is different without the parts that are knocked out, on the user's `sentence` and on held-out text."""
+    """What changes without the knocked-out parts, on the user's `sentence` and on held-out text."""
     if not sentence:
         return
     if not has_text(view.run):
@@ -58,7 +58,7 @@ def knockout_effect(view: View, sentence: str) -> None:
 
 
 def _nothing_is_out(view: View, sentence: str) -> None:
-    """What to do, the parts that the model needs most and least, and what the whole model predicts."""
+    """What to do, the most and the least important part, and what the whole model predicts."""
     is_waiting = each_alone(view)[0].is_waiting or _whole(view, sentence)[1].is_waiting
     live(
         lambda shown: _invitation(shown, sentence, is_waiting),
@@ -131,7 +131,7 @@ def _next_passage() -> None:
 
 
 def _effect(view: View, sentence: str, passage: torch.Tensor | None) -> tuple[KnockedOut, Measured] | None:
-    """(The models with and without the parts; what is different, as far as it is measured). None without weights."""
+    """(The models with and without the parts; how they differ, if already measured). None without weights."""
     changed = view.knocked_out(max_age=2.0, wait=0.5)
     if changed is None:
         return None
@@ -190,7 +190,7 @@ def _show(
 
 
 def _next_characters(changed: KnockedOut, ids: torch.Tensor, vocab: str) -> list[tuple[str, float, float]]:
-    """The likeliest characters after ids (N,) before or after the knock-out: (character, both probabilities)."""
+    """The most likely characters after ids (N,) before or after the knock-out: (character, both probabilities)."""
     before, after = (next_logits(model, ids[None])[0].softmax(dim=-1) for model in (changed.whole, changed.model))
     best = torch.maximum(before, after).topk(min(_BARS, len(before))).indices.tolist()
     best.sort(key=lambda i: -before[i].item())
@@ -207,8 +207,8 @@ def _signed(change: Change) -> str:
 
 
 def _pairs_form(view: View) -> None:
-    """Collapsed: which other parts stand in for one that is knocked out."""
-    place = disclosure("Which parts stand in for each other?", key="knockout-pairs")
+    """Collapsed: which other parts back up a knocked-out one."""
+    place = disclosure("Which parts back each other up?", key="knockout-pairs")
     if place is None:
         return
     with place:
@@ -249,5 +249,5 @@ def _pairs_tick(view: View, part: Part, was_waiting: bool) -> None:
     st.caption(
         f"Changes of the validation loss in nats per character, ± standard error, beside {name(part)}. A positive "
         "number in the last column, of more than twice its ±, means that one part does some of the other's work while "
-        "that is out."
+        "the other is out."
     )

@@ -1,4 +1,4 @@
-"""The map of all parts of the model, in the sidebar: a click knocks one out, and each says what it is worth."""
+"""The map of all parts of the model, in the sidebar: a click knocks one out, and a number shows its worth."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def knockout_map(view: View) -> None:
             required=True,
             persist_state="session",
             on_change=_choose_way,
-            help="Its average over held-out text is what the rest of the model is used to (mean ablation). Zero is "
-            "something that it has never seen, so this exaggerates what a part is worth (zero ablation).",
+            help="With its average over held-out text, the rest of the model gets inputs in their usual range (mean "
+            "ablation). Zero is an input that it has never seen, so this exaggerates a part's worth (zero ablation).",
         )
     else:
         st.caption("What it computes is replaced by zero: its average needs the text of the run.")
@@ -52,7 +52,7 @@ def _choose_way() -> None:
 
 
 def each_alone(view: View) -> tuple[Measured, str]:
-    """(The map, as far as it is measured; a sentence about it)."""
+    """(The map, or as much of it as is measured; a sentence about it)."""
     now = view.model(max_age=2.0, wait=0.2, whole=True)
     if now is None:
         return Measured(None, 0.0 if view.is_active else 1.0), "The model has no weights yet."

@@ -15,7 +15,7 @@ from ..words import literal
 
 
 def live(part: Callable[[View], None], every: float, *, key: str, when: bool = True) -> None:
-    """Draw `part` with the present View, and again every `every` seconds if `when`.
+    """Draw `part` with the current View, and again every `every` seconds if `when`.
 
     With many open windows it ticks more slowly, so that clicks and training are not delayed. It has its own container,
     because a click during a tick removes the element after a ticking fragment (streamlit #16708).

@@ -47,7 +47,7 @@ def loss(view: View) -> None:
 
 def _tick(view: View, axis: str, drawn_guess: float | None, compared: list[str], was_growing: bool) -> None:
     if draft.guess() != drawn_guess:
-        st.rerun()  # a click on the plot placed it, and the menu shows it too
+        st.rerun()  # a click on the plot placed the guess, which the menu shows too
     if was_growing and not compare.is_growing(compared):
         st.rerun()  # to end the ticks
     info, history = view.info, view.history

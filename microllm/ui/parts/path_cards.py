@@ -50,7 +50,7 @@ def path_cards(view: View) -> None:
 
 
 def _contents(shown: str) -> None:
-    """All cards by steps: which are done, and which is open."""
+    """All cards by step: which are done, and which is open."""
     with st.container(key="path-contents", gap=None):
         step = None
         for card_id, card in path.CARDS.items():
@@ -87,7 +87,7 @@ def _card(view: View, card_id: str) -> bool:
 
 
 def _task_and_ways(card_id: str, is_done: bool) -> None:
-    """What to do, or that it is done, and the ways to the cards before and after; from the last one, onward."""
+    """The task, or that it is done, and buttons to the previous and next card; at the end, one to Experiments."""
     following = path.card_after(card_id, session().done_cards)
     is_end = following is None and is_done
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small", key="path-task-row"):
@@ -115,7 +115,7 @@ def _step_to(label: str, card: str | None, icon: str, is_primary: bool = False) 
 
 
 def _way_to(view: View, card: path.Card, is_done: bool) -> bool:
-    """The way to the page on which a card is done; it ticks there."""
+    """The button to the page on which a card is done, and ticked."""
     title = card.page.capitalize()
     kind = "secondary" if is_done else "primary"
     if st.button(f"Go to {title}", key="path-go", type=kind, icon=":material/arrow_outward:"):
@@ -145,8 +145,8 @@ _CODE_HEIGHT = 250  # pixels
 
 
 def _is_changed(card: str, value: Any) -> bool:
-    """True if the controls of a card no longer have the value that they had first."""
-    if session().browser_keeps is None:  # what it keeps may still change them
+    """True if the controls of a card no longer have their first value."""
+    if session().browser_keeps is None:  # its answer may still change them
         return False
     return session().first_shown.setdefault(card, value) != value
 
@@ -224,7 +224,7 @@ def _batch(_: View) -> bool:
 
 
 def _pointed() -> None:
-    """The person has pointed at a character of the batch; it counts for one that was drawn."""
+    """The person has pointed at a character of the batch. It counts only after another one was drawn."""
     session().has_pointed |= session().draws.get("batch", 0) > 0
 
 
@@ -268,7 +268,7 @@ _BODIES: dict[str, Callable[[View], bool]] = {
     "step": _step,
     "guess": _guess,
 }
-"""What one does in a card on this page, by card; each returns True once it is done."""
+"""The bodies of the cards that are done on this page; each returns True once it is done."""
 
 _CODE: dict[str, tuple[Callable, ...]] = {
     "text": (Corpus.__init__,),

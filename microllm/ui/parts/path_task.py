@@ -17,7 +17,7 @@ _TWO_BACK = "two_back"
 
 
 def notice(view: View, page: str) -> None:
-    """Remember which cards are done by what the window shows and has made, on whichever page."""
+    """Remember which cards are done by what the window shows and has done, on any page."""
     facts = path.Facts(
         owns_run=ownership.owns(view.run.id),
         checks=sum(step > 0 for step, _ in view.history.val_losses),
@@ -46,7 +46,7 @@ def _looks_two_back(view: View) -> bool:
 
 
 def task(page: str) -> None:
-    """What the open card asks for, if it is done on this page, with the way back; its controls get an outline."""
+    """The task of the open card, if it is done on this page, with a button back; its controls get an outline."""
     card = path.CARDS.get(session().lesson)
     if card is None or card.page != page:
         return
@@ -75,7 +75,7 @@ def _task(view: View, page: str, was_done: bool) -> None:
 
 
 def words(card: str, is_done: bool) -> str:
-    """What a card asks for, or that it is done, as Markdown."""
+    """The task of a card, or that it is done, as Markdown."""
     if is_done:
         return f":green[:material/check_circle:] **Done.** {path.CARDS[card].done}"
     return f":material/footprint: **Your task:** {path.CARDS[card].task}"

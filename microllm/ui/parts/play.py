@@ -16,7 +16,7 @@ from ..components.play import play
 from ..state.view import View
 from ..words import literal
 
-_FIRST_WAIT_SECONDS = 0.3  # most runs are small: then all is there at once
+_FIRST_WAIT_SECONDS = 0.3  # enough for all maps of most runs, which are small
 
 
 class _Film:
@@ -70,8 +70,8 @@ def film(view: View, text: str, layer: int, head: int) -> None:
         name=f"Layer {layer + 1}, head {head + 1}",
     )
     if data["left_out"]:
-        st.caption(f"{data['left_out']} snapshots are left out, to keep the film below 2 MB.")
+        st.caption(f"{data['left_out']} snapshots are left out, to keep the animation below 2 MB.")
     play(
         data | {"run": view.run.id, "about": f"{layer} {head} {text}", "isComplete": is_complete},
-        ask=lambda: None,  # the answer is this part, drawn once more
+        ask=lambda: None,  # the rerun of this part is the answer
     )

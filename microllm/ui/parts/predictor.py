@@ -19,7 +19,7 @@ from ..words import literal
 
 MODEL = "model"
 TABLES = {f"table_{n}": n for n in TABLE_SIZES}
-"""The counting tables by the names of their reference losses, with the length of their sequences."""
+"""The length of the sequences of each counting table, by the name of its reference loss."""
 
 _KEY = "predict-with"
 _COUNTING_SECONDS = 1.0  # worth waiting for: a novel is counted in a quarter of a second
@@ -39,7 +39,7 @@ class Predictor:
 
 
 def name_of(model: MicroLLM | TableModel) -> str:
-    """What kind of predictor this is, within a sentence: the model, the 5-character table."""
+    """What kind of predictor this is, for use in a sentence: the model, the 5-character table."""
     if not isinstance(model, TableModel):
         return "the model"
     name = REFERENCE_NAMES[f"table_{model.n}"]
@@ -49,13 +49,13 @@ def name_of(model: MicroLLM | TableModel) -> str:
 def context_of(model: TableModel) -> str:
     """A sentence that says what a table sees."""
     if model.n == 1:
-        return "It sees no context: it predicts the same whatever comes before."
+        return "It sees no context: it always predicts the same."
     previous = "the previous character" if model.n == 2 else f"the previous {model.n - 1} characters"
-    return f"It sees only {previous}. Where the training text never has them, all characters get the same chance."
+    return f"It sees only {previous}. If the training text never has these, all characters are equally likely."
 
 
 def choose(view: View) -> None:
-    """Choose what predicts; `chosen` is the answer. Says so if the text that a table needs is not on this server."""
+    """The choice of what predicts, which `chosen` returns. Says so if the text for a table is not on this server."""
     st.selectbox(
         "Predict with",
         [MODEL, *TABLES],
@@ -79,7 +79,7 @@ def chosen() -> str:
 
 
 def key(view: View, who: str | None = None) -> tuple:
-    """What tells predictors of the displayed run apart, whatever their step. `who` is as `chosen`, by default that."""
+    """Identifies a predictor of the displayed run, whatever its step. `who` is as in `chosen`, which is the default."""
     who = who or chosen()
     return (*view.model_key, who) if who == MODEL else (view.run.id, who)
 
@@ -97,7 +97,7 @@ def predictor(view: View, max_age: float = 0.5) -> Predictor | None:
 
 
 def why_none(view: View) -> str:
-    """A sentence for when there is no predictor."""
+    """A sentence that says why there is no predictor."""
     if chosen() == MODEL:
         return "The model has no weights yet: try again in a second."
     return why_no_text(view.run) or "The training text is still being counted: try again in a second."
@@ -118,7 +118,7 @@ def tables_of(corpus: Corpus, wait: float = _COUNTING_SECONDS) -> CountingTables
 
 @st.cache_resource(show_spinner=False)
 def _counting() -> weakref.WeakKeyDictionary[Corpus, Background]:
-    """The work that counts each text."""
+    """The background work that counts each text."""
     return weakref.WeakKeyDictionary()
 
 

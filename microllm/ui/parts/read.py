@@ -54,7 +54,7 @@ class Passage:
 
 
 def panel(view: View) -> Passage:
-    """What predicts, and which text it reads."""
+    """The controls of what predicts and which text it reads."""
     predictor.choose(view)
     source = st.segmented_control(
         "Text to read",
@@ -133,7 +133,7 @@ def _sample(view: View) -> Sample | None:
         st.info("This model has not written anything in this window yet: choose Write.", icon=":material/edit_note:")
         return None
     if generation.is_writing:
-        st.caption("The model is still writing; this is what there is so far.")
+        st.caption("The model is still writing; this is what it has written so far.")
     number = 0
     if len(generation.samples) > 1:
         number = st.segmented_control(
@@ -162,7 +162,7 @@ class _Reader:
         self._step: int | None = -1
 
     def refresh(self, run: Run, now: Predictor) -> tuple[Predictor, TokenSurprisals] | None:
-        """(predictor, surprisals), the newest there are; starts to compute them again when the model has changed."""
+        """The newest (predictor, surprisals); starts to compute new ones when the model has changed."""
         self._collect()
         if self._next is None and now.step != self._step:
             self._step = now.step
@@ -247,7 +247,7 @@ def _ask(text: str, asked: int) -> None:
 
 
 def _why(view: View, text: str, now: Predictor) -> tuple[int, dict[str, Any] | None]:
-    """What was asked about this text, and the answer, as the component takes them."""
+    """What was asked about this text, and the answer, in the component's format."""
     if not session().is_asking_why:
         return letters.CLOSED, None
     about, at = session().read_character or (None, 0)

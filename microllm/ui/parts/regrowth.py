@@ -1,4 +1,4 @@
-"""Does the model recover? What became of a fork that trains on without some heads."""
+"""Does the model recover? How a fork does that keeps training without some heads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WAIT_SECONDS = 0.3
 
 
 def regrowth(view: View) -> None:
-    """For a fork that silenced heads: how soon its loss was back, and which head does their work now. For ticks."""
+    """For a fork that silenced heads: how soon its loss recovered, and which head took over. For a part that ticks."""
     (before, without), step = view.info.parent.losses, view.info.parent.step
     parts = [Part.parse(name) for name in view.info.parent.silenced.split()]
     heads, named = [(part.layer, part.head) for part in parts], knockout.named(parts)
@@ -37,23 +37,23 @@ def _recovery(view: View) -> str:
         return f"It was back at {parent.losses[0]:.3f} **after {steps:,} steps**."
     checks = [check for check in view.history.val_losses if check[0] > parent.step]
     if not checks:
-        return "The next validation check will say how far it has come back."
+        return "The next validation check will show how far it has recovered."
     step, loss = checks[-1]
-    return f"It is not back yet: {loss:.3f} after {step - parent.step:,} steps."
+    return f"It has not recovered yet: {loss:.3f} after {step - parent.step:,} steps."
 
 
 def _successor(view: View, heads: list[tuple[int, int]]) -> str:
-    """Which other head does more of what the silenced ones did, by the newest snapshot."""
+    """Which other head took over from the silenced ones, by the newest snapshot."""
     first, newest = view.info.parent.step, view.snapshots[-1]
     try:
         known = server.head_scores(view.run.id).want([newest, first], 0.0 if view.is_active else _WAIT_SECONDS)
     except TextProblem as problem:
         return str(problem)
     if newest == first or not {first, newest} <= known.keys():
-        return "Which other head does more of its work is measured at each snapshot."
+        return "Each snapshot is measured to see whether another head takes over."
     found = taken_over(known[first], known[newest], heads, view.info.model.silenced_heads)
     if found is None:
-        return "No other head does more of what it did."
+        return "No other head has taken over."
     name, (layer, head), then, now = found
     what, who = what_heads_do.phrase_of(name), f"layer {layer + 1}, head {head + 1}"
     when = f"At step {newest:,}" if view.is_active else "At the end"

@@ -33,7 +33,7 @@ _NOTE_ICONS = {"link": ":material/link_off:", "draft": ":material/history:"}
 
 
 def show(page: str) -> None:
-    """Show the run bar, live while a run trains, and above the page what is wrong with the link or the saved draft."""
+    """Show the run bar, live while a run trains, and above the page any errors in the link or the saved draft."""
     window()  # from now on the window counts as open, and its memory is freed when it closes
     browser_storage.receive()
     navigation.follow_link(page)
@@ -62,7 +62,7 @@ def show(page: str) -> None:
 
 
 def _note(about: str, problems: str) -> None:
-    """What was wrong with the link or the saved draft. The person can dismiss it."""
+    """Errors in the link or the saved draft. The person can dismiss them."""
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small", key=f"note-{about}"):
         st.warning(literal(problems), icon=_NOTE_ICONS[about])
         st.button(
@@ -129,8 +129,9 @@ def _numbers(view: View) -> str:
 
 
 def _buttons(view: View) -> None:
-    """The buttons of the displayed run. While its owner is unknown they are the owner's, disabled: nothing moves when
-    the browser answers.
+    """The buttons of the displayed run.
+
+    While its owner is unknown, the owner's buttons are shown disabled, so that nothing moves when the browser answers.
     """
     is_unknown = ownership.is_unknown()
     is_owner = is_unknown or ownership.owns()
@@ -155,7 +156,7 @@ def _buttons(view: View) -> None:
             help="Start a new run with the settings of the Train page" if can_resume else None,
         )
         return
-    # one button that changes: of two that alternate, the browser sometimes shows both until the next click
+    # one button that changes: if two alternated, the browser would sometimes show both until the next click
     if view.state == "paused":
         _icon("bar-pause", "Resume", ":material/play_arrow:", _resume, is_unknown)
     else:
@@ -165,7 +166,7 @@ def _buttons(view: View) -> None:
 
 
 def _has_diverged(view: View) -> bool:
-    """True when the last loss is not a number: resumed, the run would diverge again."""
+    """True when the last loss is not a number: if resumed, the run would diverge again."""
     last = view.history.last
     return last is not None and last["train_loss"] is None
 

@@ -1,4 +1,4 @@
-"""The run on show in one line: its text, its settings, and the run that it was forked from."""
+"""The displayed run in one line: its text, its settings, and the run that it was forked from."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ALWAYS = ("block_size", "n_embd", "n_head", "n_layer", "max_steps")
 
 
 def run_line(view: View, *, is_whole: bool = False) -> None:
-    """The settings of the displayed run, on one line; while parts of its model are knocked out, which ones instead.
+    """The settings of the displayed run, on one line; if parts of its model are knocked out, these instead.
 
-    `is_whole` on a page that shows the whole model in any case. Not for a part that ticks.
+    `is_whole` on a page that always shows the whole model. Not for a part that ticks.
     """
     if view.without:
         knocked_out(view, is_whole=is_whole)
@@ -51,7 +51,7 @@ def knocked_out(view: View, *, is_whole: bool = False) -> None:
 
 
 def _settings(info: RunInfo) -> str:
-    """The text, the four sizes and max_steps, and where the rest differs from the preset."""
+    """The text, the four sizes and max_steps, and other settings that differ from the preset."""
     values, preset = flat(info.model, info.train), PRESETS[info.preset]
     usual = flat(preset.model, preset.train)
     others = {name: value for name, value in values.items() if name not in _ALWAYS}

@@ -81,7 +81,7 @@ def _listed(runs: Iterable[Run]) -> list[Listed]:
 
 
 def _search(listed: list[Listed]) -> list[Listed]:
-    """The runs that match what is written into the search field, which is there when they are many."""
+    """The runs that match the search field, which is shown if there are many runs."""
     if sum(not run.is_from_gallery for run, _ in listed) <= _MANY:
         return listed
     query = st.text_input(
@@ -95,7 +95,7 @@ def _search(listed: list[Listed]) -> list[Listed]:
 
 
 def _runs(view: View, found: list[Listed]) -> None:
-    """A button for each run, by group; first a page of them, then more."""
+    """A button for each run, by group, one page at a time."""
     left = shown = st.session_state.setdefault("runs-shown", _PAGE)
     for title, group in _groups(found).items():
         if group and left > 0:
@@ -157,7 +157,7 @@ def _difference(view: View, run: Run, info: RunInfo) -> str:
 
 
 def _damaged(damaged: list[str]) -> None:
-    """Name damaged runs, as far as that reveals nothing."""
+    """Name damaged runs, unless that would reveal something."""
     own = ownership.keys()
     named = [run_id for run_id in damaged if lists_all_runs() or run_id in own][:_MAX_DAMAGED]
     for run_id in named:

@@ -28,7 +28,7 @@ def prepare_sampling() -> None:
 
 
 def samplings() -> list[Sampling]:
-    """One sampling, or one for each of two temperatures, as the controls say."""
+    """One sampling, or one for each of two temperatures, from the controls."""
     values = st.session_state
     temperatures = [values["temperature"]] + [values["second-temperature"]] * values["two-temperatures"]
     return [Sampling(temperature, values["top_k"], values["top_p"]) for temperature in temperatures]
@@ -55,7 +55,7 @@ def sampling() -> None:
     """Length, seed, number of samples, top-k and top-p."""
     st.slider("length · characters", 50, 2_000, step=50, key="length", persist_state="session")
     with st.container(horizontal=True, wrap=False, vertical_alignment="bottom", gap="xsmall"):
-        st.number_input("seed of the random numbers", 0, _MAX_SEED, key="sampling-seed", persist_state="session")
+        st.number_input("random seed", 0, _MAX_SEED, key="sampling-seed", persist_state="session")
         st.button("New seed", key="new-seed", icon=":material/casino:", help="New seed", on_click=_new_seed)
     st.slider(
         "samples side by side",
@@ -63,7 +63,7 @@ def sampling() -> None:
         4,
         key="samples",
         persist_state="session",
-        help="Each has a seed of its own: the next number.",
+        help="Each has its own random seed: the next number.",
     )
     st.slider(
         "top-k · only the k most likely",
@@ -74,7 +74,7 @@ def sampling() -> None:
         help="Sample only from the k most likely characters. 0: all of them.",
     )
     st.slider(
-        "top-p · only the likeliest, up to p",
+        "top-p · only the most likely, up to p",
         0.05,
         1.0,
         step=0.05,

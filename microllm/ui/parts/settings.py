@@ -89,7 +89,7 @@ def settings(text_length: int | None) -> tuple[ModelConfig, TrainConfig, dict[st
 
 
 def sizes(text_length: int | None) -> tuple[ModelConfig, bool]:
-    """The four sizes alone, of the same draft: (model, whether it can be built)."""
+    """Only the four sizes, of the same draft: (model, whether it can be built)."""
     preset, model, train = draft.draft()
     values, places = flat(model, train), {}
     for pair in (_MAIN[:2], _MAIN[2:]):
@@ -111,7 +111,7 @@ def _problems(
     model: ModelConfig,
     text_length: int | None,
 ) -> None:
-    """What is wrong, below each knob; below all of them if a knob is not shown."""
+    """The errors, each below its knob; those of knobs that are not shown, below all of them."""
     for name, sentence in found.items():
         if name in knobs():
             with places.get(name, below):
@@ -135,7 +135,7 @@ def _knob(knob: Field, value):
     if knob.type == "str":
         return st.text_input(**common)
     now = st.session_state[knob_key(knob.name)]
-    if meta["values"]:  # and the present value, which a link may have set
+    if meta["values"]:  # and the current value, which a link may have set
         return st.select_slider(options=sorted({*meta["values"], now}), **common)
     limits = {"min_value": meta["low"], "max_value": meta["high"]}
     if knob.name in _MAIN or knob.name == "dropout":

@@ -25,7 +25,7 @@ def share_link(view: View) -> str:
     """The address of this page with everything another person needs to see the same, but not the owner's key."""
     values = {"run": view.run.id, "step": view.moment}
     values = {name: str(value) for name, value in values.items() if value is not None}
-    page = (st.context.url or "").removesuffix("learn")  # which shows another run, as a film: Train shows this one
+    page = (st.context.url or "").removesuffix("learn")  # Learn shows the film of another run; Train shows this one
     return f"{page}?{urlencode(values | written(_next_run()))}"
 
 

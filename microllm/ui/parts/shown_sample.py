@@ -9,7 +9,7 @@ from ..words import lines_in_words, percent
 
 
 def show_sample(sample: ScoredSample | None, text: str, *, is_now: bool) -> None:
-    """Show a sample, of which `text` is what can be seen; None is one that is still being written."""
+    """Show a sample, with `text` as its visible text; None is one that is still being written."""
     heading = "**What it writes**" + (" now" if is_now else "")
     with st.container(key="sample-live", gap="xsmall"):
         st.markdown(f"{heading} · {_scores(sample) if sample else 'waiting for the first sample'}")

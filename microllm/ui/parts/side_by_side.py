@@ -1,4 +1,4 @@
-"""Another moment of the displayed run, or another run, beside the present view."""
+"""Another moment of the displayed run, or another run, beside the current view."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOTHING, _NEWEST = "", -1  # the values of the menus; a menu needs one for "non
 
 
 def menus(view: View, *, has_heads: bool = False) -> None:
-    """What is shown beside the displayed run: nothing, another moment of it, or another run; and of which head."""
+    """The menus of what to show beside the displayed run: nothing, another moment or another run; and which head."""
     infos = {info.id: info for info in _candidates(view)}
     if session().beside not in infos and session().beside != view.run.id:  # deleted since, or of another text
         session().beside = None
@@ -50,7 +50,7 @@ def beside(view: View) -> View | None:
 
 
 def is_active(view: View) -> bool:
-    """True while one of the two trains, so that what shows both has to tick."""
+    """True while one of the two trains, so that parts that show both have to tick."""
     other = beside(view)
     return view.is_active or (other is not None and other.is_active)
 
@@ -87,8 +87,9 @@ def _note(shown: RunInfo, other: RunInfo) -> str:
 
 
 def _menu(label: str, key: str, labels: dict, value: object, choose: Callable[[object], None]) -> None:
-    """A select box over the keys of `labels`. What is chosen is kept in the session, not in the widget: the options
-    change as runs and snapshots come and go.
+    """A select box over the keys of `labels`.
+
+    The choice is kept in the session, not in the widget, because the options change as runs and snapshots come and go.
     """
     st.session_state[key] = value
 
@@ -103,7 +104,7 @@ def _choose(view: View, run_id: str) -> None:
     session().beside, session().beside_moment, session().beside_head = run_id or None, None, None
     if run_id == view.run.id and view.without:  # the same moment of the whole model
         session().beside_moment = view.moment
-    elif run_id == view.run.id and view.moment is None:  # the newest moment is on show already
+    elif run_id == view.run.id and view.moment is None:  # the newest moment is displayed already
         session().beside_moment = next(iter(view.snapshots), None)
 
 

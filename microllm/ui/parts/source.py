@@ -33,7 +33,7 @@ def text() -> texts.Text | None:
         format_func=_label,
         key="text",
         persist_state="session",
-        help="The last 10 % of a text are held out for validation.",
+        help="The last 10 % of a text is held out for validation.",
     )
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="xsmall", key="text-row"):
         size = st.container(width="stretch")
@@ -88,8 +88,10 @@ def _published(key: str) -> None:
 
 
 def is_here(key: str, place: str, meanwhile: Callable[[], str] = str) -> bool:
-    """True when a published text is on this server. Otherwise show its download, or why that failed and what to do
-    `meanwhile`. The keys of the buttons begin with `place`.
+    """True when a published text is on this server.
+
+    Otherwise it shows the download, or why that failed and what to do `meanwhile`. The keys of the buttons begin with
+    `place`.
     """
     download = server.published(key)
     download.wait(0.3)  # enough to read a stored text
@@ -104,7 +106,7 @@ def is_here(key: str, place: str, meanwhile: Callable[[], str] = str) -> bool:
 
 
 def bring(view: View, place: str) -> None:
-    """Where a page lacks the text of the displayed run: its download, or why there is none."""
+    """For a page that needs the text of the displayed run: its download, or why there is none."""
     text = view.info.text
     if text.source not in PUBLISHED_TEXTS or kept(PUBLISHED_TEXTS[text.source]):
         st.caption(literal(why_no_text(view.run)))
@@ -160,7 +162,7 @@ def _forget_removed_file() -> None:
 
 
 def _encoding(own: texts.Text) -> None:
-    """The beginning of a file whose encoding had to be assumed, and a choice of others."""
+    """The beginning of a file whose encoding had to be assumed, and a choice of other encodings."""
     corpus = texts.load_corpus(own.sha256)
     st.code(corpus.tokenizer.decode(corpus.train[:_PREVIEW_CHARACTERS].tolist()), language=None, wrap_lines=True)
     st.selectbox(

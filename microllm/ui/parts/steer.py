@@ -14,7 +14,7 @@ from ..words import literal
 def start_buttons(label: str, differences: str, can_start: bool) -> None:
     """The button that starts a run. While a run of this window trains, also a button that queues the new one.
 
-    `differences` is a sentence that the label abbreviates.
+    The label abbreviates the sentence `differences`.
     """
     shared = {"width": "stretch", "on_click": commands.start, "disabled": not can_start}
     jobs = ownership.jobs()

@@ -39,7 +39,7 @@ class Package:
 
 
 def pack(run: Run, package: Package, moment: int | None = None, *, names_parent: bool = True) -> None:
-    """Put the downloads of a run as it is now into `package`, exported at the snapshot `moment` (None: the newest).
+    """Put the downloads of a run in its current state into `package`, exported at the snapshot `moment` (None: newest).
 
     Raises OSError and RunProblem.
     """
@@ -100,7 +100,7 @@ def take_away(view: View) -> None:
 
 
 def _downloads(run: Run, package: Package, packing: Background, was_busy: bool) -> None:
-    """The files, and buttons that wait for theirs."""
+    """The files, with disabled buttons for those that are not ready."""
     if was_busy and not packing.is_busy:
         st.rerun()  # ends the timer
     if packing.error:
@@ -117,7 +117,7 @@ def _downloads(run: Run, package: Package, packing: Background, was_busy: bool) 
             export.file_name(run, ending, name),
             key=f"export-{name}",
         )
-    st.markdown(f"**The records of the run**{_as_of(package.step)}")
+    st.markdown(f"**The data of the run**{_as_of(package.step)}")
     _file(
         "Curves (.csv)",
         package.curves,
@@ -144,7 +144,7 @@ def _as_of(step: int | None) -> str:
 
 
 def _file(label: str, data: bytes | None, sentence: str, file_name: str, *, key: str) -> None:
-    """A download and a sentence about it; it waits while there is no data."""
+    """A download and a sentence about it; disabled while there is no data."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):  # on a phone the sentence is below
         st.download_button(
             label,

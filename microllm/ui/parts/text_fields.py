@@ -14,7 +14,7 @@ from ..state.session import session
 from ..state.view import SENTENCE, View
 
 MAX_PROMPT_CHARACTERS = 200
-_TWO_LINES = 96  # pixels, with the label: the least that Streamlit allows
+_TWO_LINES = 96  # pixels, with the label: the minimum that Streamlit allows
 
 
 def sentence(view: View, *, is_for_model: bool = True) -> str:
@@ -27,7 +27,7 @@ def sentence(view: View, *, is_for_model: bool = True) -> str:
 
 
 def prompt(view: View, *, is_for_model: bool = True) -> str:
-    """The prompt, as `sentence` returns that."""
+    """The prompt, in the same way as `sentence`."""
     _set_default(view, prompt_key(), PROMPT)
     return _field(view, "Prompt", prompt_key(), MAX_PROMPT_CHARACTERS, is_for_model)
 
@@ -38,7 +38,7 @@ def typed_prompt() -> str:
 
 
 def prompt_key() -> str:
-    """The key of the prompt's field. Each `set_prompt` makes a new one: a tick under way has the old value."""
+    """The key of the prompt's field. Each `set_prompt` makes a new one: a tick in progress has the old value."""
     return f"prompt-{version}" if (version := session().prompt_version) else "prompt"
 
 
@@ -49,7 +49,7 @@ def set_prompt(text: str) -> None:
 
 
 def _set_default(view: View, key: str, words: str) -> None:
-    """Put `words` into a field that nobody has edited; where the run's text lacks them, a piece of that text."""
+    """Put `words` into a field that nobody has edited; if the run's text lacks them, a piece of that text."""
     defaults = session().offered  # everything that a field has had as its default
     if st.session_state.get(key) in (None, *defaults):
         with contextlib.suppress(TextProblem):  # the text is not on this server

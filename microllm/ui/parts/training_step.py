@@ -27,7 +27,7 @@ _FACTORS = {0.1: "× 0.1", 1.0: "the run's", 10.0: "× 10"}
 _MOST_STEPS = 100
 _MOST_AT_ONCE = 10
 _SHOWN = slice(-32, None)
-"""The places of a window that are shown: its last ones, which have the longest contexts."""
+"""The positions of a window that are shown: its last ones, which have the longest contexts."""
 _CONTEXT = 6
 _GUESSES = 3
 _WAITING_TICK_SECONDS = 1.0
@@ -38,7 +38,7 @@ _OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon and AdamW"}
 
 
 class _Present:
-    """The steps that this window takes, until it takes others."""
+    """The steps that this window is taking."""
 
     def __init__(self) -> None:
         self.about: tuple | None = None
@@ -48,7 +48,7 @@ class _Present:
         """True when this was the first step of the window: the page may want to know."""
 
     def begin(self, about: tuple, steps: TrainingSteps) -> None:
-        """Take these steps from now on, and no others."""
+        """Take these steps from now on, instead of any others."""
         self.stop()
         self.about, self.steps = about, steps
 
@@ -73,7 +73,7 @@ def _present() -> _Present:
 
 
 def panel(view: View) -> None:
-    """How large the steps are, and the way to a moment at which the loss falls fast."""
+    """How large the steps are, and a button to a moment at which the loss falls fast."""
     if not has_text(view.run):
         return
     st.segmented_control(
@@ -117,7 +117,7 @@ def training_step(view: View) -> bool:
 def _draw(view: View, was_waiting: bool) -> None:
     present = _present()
     about = view.run.id, view.moment, st.session_state.get("step-rate", 1.0)
-    if about != present.about:  # of a run that trains, the copy stays the same until the person starts again
+    if about != present.about:  # in a run that trains, the copy stays the same until the person starts again
         if (now := view.model(max_age=0.5, wait=1.0, whole=True)) is None:
             st.caption("Waiting for the first weights …")
             return
@@ -142,7 +142,7 @@ def _draw(view: View, was_waiting: bool) -> None:
 
 
 def _data(steps: TrainingSteps, done: Taken, tokenizer: CharTokenizer) -> dict[str, Any]:
-    """All that the component shows (see training_step.js): the text at once, the `numbers` once a step is computed."""
+    """What the component shows (see training_step.js): the text at once, the `numbers` once a step is computed."""
     if done.last:
         inputs, targets = done.last.inputs, done.last.targets
     else:
@@ -182,13 +182,13 @@ def _numbers(done: Taken, tokenizer: CharTokenizer) -> dict[str, Any]:
 
 
 def _sentences(steps: TrainingSteps, done: Taken, tokenizer: CharTokenizer) -> list[str]:
-    """For each stage after the text what to look for, with the numbers of the last step."""
+    """For each stage after the text, what to look for, with the numbers of the last step."""
     step = done.last
     return [
         _about_prediction(step, tokenizer),
         _about_loss(step, tokenizer),
         _about_gradient(step),
-        _about_update(step, _OPTIMIZERS[steps.train.optimizer], starts_anew=done.number == 1 and steps.first > 0),
+        _about_update(step, _OPTIMIZERS[steps.train.optimizer], is_restarted=done.number == 1 and steps.first > 0),
     ]
 
 
@@ -212,16 +212,16 @@ def _about_prediction(step: TrainingStep, tokenizer: CharTokenizer) -> str:
     places = range(len(step.inputs))[_SHOWN]
     if (before.max() - before.min()).item() < 1e-6:
         return (
-            f"At every place, all {size} characters get the same chance, {percent(1 / size)}: with its initial weights "
-            "the model guesses blindly, so which ones are shown is arbitrary. Look again after a step."
+            f"At every position, all {size} characters are equally likely, {percent(1 / size)}: with its initial "
+            "weights the model guesses blindly, so which ones are shown is arbitrary. Look again after a step."
         )
     right = [before[t, step.targets[t]].item() for t in places]
     hits = sum(int(before[t].argmax()) == int(step.targets[t]) for t in places)
     best = places[right.index(max(right))]
     context = tokenizer.decode(step.inputs[max(0, best + 1 - _CONTEXT) : best + 1].tolist())
     return (
-        f"The likeliest characters at each place; the right one is framed. The first guess is right at {hits} of "
-        f"{len(places)} places. The model does best after “{isolated(visible(context))}”: there it gives "
+        f"The most likely characters at each position; the right one is framed. The first guess is right at {hits} of "
+        f"{len(places)} positions. The model does best after “{isolated(visible(context))}”: there it gives "
         f"{_quoted(tokenizer, step.targets[best])} {percent(max(right))}. Guessing blindly gives {percent(1 / size)}."
     )
 
@@ -236,9 +236,9 @@ def _about_loss(step: TrainingStep, tokenizer: CharTokenizer) -> str:
 
     bars = "all are equally high" if losses[high] - losses[low] < 1e-3 else f"{said(low)}, {said(high)}"
     return (
-        f"Each bar is −ln p, where p is the chance of the right character: {bars}. The mean over all "
-        f"{step.windows * len(losses):,} places of the batch is the loss: {step.loss[0]:.3f} nats per character, as "
-        f"unsure as {choices(step.loss[0])}."
+        f"Each bar is −ln p, where p is the probability of the right character: {bars}. The mean over all "
+        f"{step.windows * len(losses):,} positions of the batch is the loss: {step.loss[0]:.3f} nats per character, "
+        f"as unsure as {choices(step.loss[0])}."
     )
 
 
@@ -254,8 +254,8 @@ def _about_gradient(step: TrainingStep) -> str:
     )
 
 
-def _about_update(step: TrainingStep, optimizer: str, *, starts_anew: bool) -> str:
-    """`starts_anew` is True for a step of an optimizer that has forgotten the steps before."""
+def _about_update(step: TrainingStep, optimizer: str, *, is_restarted: bool) -> str:
+    """`is_restarted` is True if the optimizer has no memory of earlier steps."""
     most = max(step.parts, key=lambda part: part.moved)
     words = (
         f"{optimizer} moved the weights against the gradient, {most.name} the most: by {100 * most.moved:.2g}\u00a0% "
@@ -266,7 +266,7 @@ def _about_update(step: TrainingStep, optimizer: str, *, starts_anew: bool) -> s
     words += f". On held-out text it {_went(*step.held_out)}"
     if step.held_out[1] <= step.held_out[0]:
         return f"{words}."
-    if starts_anew:
+    if is_restarted:
         return f"{words}: without its memory of earlier batches, the optimizer follows this one alone."
     return f"{words}: one batch is a small piece of the text, so a single step can go the wrong way."
 

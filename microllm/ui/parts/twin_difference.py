@@ -1,4 +1,4 @@
-"""What is different between a run and its twin: losses, the next character, samples, and the text around a change."""
+"""How a run and its twin differ: losses, the next character, samples, and the text around a change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PASSAGES = {"before": "As it was", "after": "As the twin read it"}
 
 
 def twin_difference(family: Family) -> None:
-    """What is different in the chosen twin, and a menu of all of them; nothing while there is none to compare."""
+    """How the chosen twin differs, and a menu of all twins; nothing while there is none to compare."""
     if (twin := family.chosen) is None:
         return
     if len(family.ready) > 1:
@@ -40,7 +40,7 @@ def twin_difference(family: Family) -> None:
 
 
 def _comparison(family: Family) -> Background | None:
-    """What is different in the chosen twin, on its way; None while there is nothing to compare."""
+    """The comparison with the chosen twin, which may still be computing; None while there is nothing to compare."""
     original, twin, other = family.original, family.chosen, family.other
     if twin is None or original.is_active or not original.snapshots or not has_text(original.run):
         return None
@@ -48,7 +48,7 @@ def _comparison(family: Family) -> Background | None:
 
 
 def is_comparing(family: Family) -> bool:
-    """True while what is different in the chosen twin is being measured."""
+    """True while the comparison with the chosen twin is being computed."""
     found = _comparison(family)
     return found is not None and found.is_busy
 
@@ -66,7 +66,7 @@ def _menu(family: Family) -> None:
 
 def _show(edit: Edit, label: str, found: Comparison) -> None:
     words = literal(label)
-    st.markdown(f"**{words[0].upper()}{words[1:]}**: what is different at step {found.step:,}")
+    st.markdown(f"**{words[0].upper()}{words[1:]}**: the differences at step {found.step:,}")
     numbers, words = st.columns([3, 2], gap="medium", vertical_alignment="center")
     numbers.markdown(_table(found))
     numbers.caption(_measured_on(found))
@@ -112,7 +112,7 @@ def _measured_on(found: Comparison) -> str:
     """The unit of the losses, and on how much text they were measured."""
     return (
         f"In nats per character, on {_how_many(found.taken_out)} that were taken out, {_how_many(found.put_in)} that "
-        f"were put in there, and {_how_many(found.held_out)} of held-out text."
+        f"were put in their place, and {_how_many(found.held_out)} of held-out text."
     )
 
 
@@ -140,10 +140,7 @@ def _verdict(edit: Edit, found: Comparison) -> str:
 
 def _windows(found: Comparison) -> str:
     """How exact the comparison is, in measured numbers."""
-    read = (
-        f"Of the windows of the first {found.steps:,} steps, {_exact(found.shared)} are letter for "
-        "letter the same in both."
-    )
+    read = f"Of the windows of the first {found.steps:,} steps, {_exact(found.shared)} are identical in both runs."
     first, losses = found.differ_from, found.losses_differ_from
     if first is None or losses is None:
         return read

@@ -34,7 +34,7 @@ def twin_form(view: View, family: Family) -> None:
     original = family.original
     is_exact = not original.is_from_gallery
     st.markdown(
-        f"**Change the book, see the cause.** A twin of **{literal(original.info.name)}** learns the same text with "
+        f"**Change the book, see the effect.** A twin of **{literal(original.info.name)}** learns the same text with "
         "one change. It has the same seed: the same initial weights and the same windows of text in the same order."
         + (" Nothing else is different, so the change is the cause of all that differs." if is_exact else "")
     )

@@ -1,4 +1,4 @@
-"""Change the book, see the cause: a twin of the displayed run on an edited text, and what is different in it."""
+"""Twins: repeat the displayed run on an edited text, and see what the edit changes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _TICK_SECONDS = 1.0
 
 
 def twins(view: View) -> None:
-    """What to change in the text of the displayed run, the buttons that train its twins, and what is different."""
+    """What to change in the text of the displayed run, the buttons that train its twins, and how these differ."""
     family = own.family(view)
     if family.original is None:
-        st.caption(f"{literal(view.info.twin.name)}, of which this run is a twin, is not here any more.")
+        st.caption(f"{literal(view.info.twin.name)}, of which this run is a twin, no longer exists.")
         return
     drawn = _state(family)  # before anything is drawn, so that no change is missed
     twin_form(view, family)

@@ -1,4 +1,4 @@
-"""What the heads of the displayed run attend to on held-out text: in words, in order, and over the training."""
+"""What the heads of the displayed run attend to on held-out text: in words, sorted, and over training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..words import literal, percent
 
 
 class _Words(NamedTuple):
-    """What a score is called."""
+    """The names of a score."""
 
     label: str
     """On a small picture: one word."""
@@ -61,7 +61,7 @@ class Measured:
     missing: tuple[int, ...] = ()
     """The snapshots that are still being measured."""
     problem: str | None = None
-    """Why nothing can be measured on held-out text: a sentence for the user. Then the scores are of their sentence."""
+    """Why nothing can be measured on held-out text: a sentence for the user. The scores are then of their sentence."""
 
     @property
     def scores(self) -> list[HeadScore]:
@@ -73,8 +73,9 @@ class Measured:
         return next((score for score in self.scores if score.name == name), None)
 
     def since(self, name: str, layer: int, head: int, *, is_whole: bool = False) -> tuple[int | None, int] | None:
-        """As `clear_since`, up to the displayed snapshot or, if `is_whole`, over all. None until all of them have been
-        measured.
+        """As `clear_since`, up to the displayed snapshot or, if `is_whole`, over all snapshots.
+
+        None until all of them have been measured.
         """
         if self.problem or self.step is None:
             return None
@@ -105,7 +106,7 @@ def measured(view: View, wait: float = 0.0) -> Measured:
 
 
 def on_the_sentence(problem: str, step: int, scores: list[HeadScore]) -> Measured:
-    """What the user's sentence tells, where held-out text is missing because of this problem."""
+    """The scores on the user's sentence, if held-out text is missing because of this problem."""
     return Measured(step, {step: scores}, problem=problem)
 
 
@@ -113,7 +114,7 @@ def on_the_sentence(problem: str, step: int, scores: list[HeadScore]) -> Measure
 
 
 def phrase_of(name: str) -> str:
-    """What the attention of a score is on, within a sentence."""
+    """What a score says a head attends to, for use in a sentence."""
     return _WORDS[name].phrase
 
 
@@ -180,7 +181,7 @@ def _why_empty(view: View, known: Measured) -> str:
 
 
 def sorted_by(view: View) -> str | None:
-    """A menu: the name of the score by which the heads are shown in order; None for layer after layer."""
+    """A menu of the order of the heads. Returns the name of the score to sort by; None for layer by layer."""
     names = [_BY_LAYER, *(name for name in _WORDS if name != "next_token" or not view.info.model.causal)]
     name = st.selectbox(
         "Order of the heads",
@@ -195,21 +196,21 @@ def sorted_by(view: View) -> str | None:
 
 
 def in_order(score: HeadScore) -> list[int]:
-    """The numbers of the heads, layer after layer, from the highest share on; of the spread, from the lowest on."""
+    """The numbers of the heads (counted layer by layer), the highest share first; for the spread, the lowest first."""
     numbers = score.shares.flatten().tolist()
     return sorted(range(len(numbers)), key=lambda i: numbers[i] if score.name == "spread" else -numbers[i])
 
 
 def number(score: HeadScore, layer: int, head: int) -> str:
-    """A score of one head, short."""
+    """A score of one head, as a short text."""
     return f"{score.of(layer, head):.1f}" if score.name == "spread" else percent(round(score.of(layer, head), 2))
 
 
-# ---- over the training
+# ---- over training
 
 
 def over_training(view: View, known: Measured, name: str | None, layer: int, head: int) -> None:
-    """One score of every head against the step: that by which they are in order, or what the chosen one does most."""
+    """One score of every head against the step: the one they are sorted by, or the highest of the chosen head."""
     if known.problem:
         st.info(literal(known.problem), icon=":material/info:")
         return
@@ -232,7 +233,7 @@ def over_training(view: View, known: Measured, name: str | None, layer: int, hea
         max_steps=view.info.train.max_steps,
     )
     head_scores(data, navigation.choose_moment)
-    event = "falls, because the head concentrates on few characters" if name == "spread" else "leaves chance"
+    event = "falls, because the head concentrates on few characters" if name == "spread" else "rises above chance"
     st.caption(
         f"Look for the step where a line {event}, and for what the loss does there. Thick: the chosen head, "
         f"{layer + 1}.{head + 1}. A click goes to that step."

@@ -1,4 +1,4 @@
-"""Why a character stands where it does: the evidence for the generate page, as its component shows it."""
+"""Why a character was predicted: the evidence for the generate page, in the format of its component."""
 
 from __future__ import annotations
 
@@ -47,8 +47,10 @@ _Work = Callable[[threading.Event], Any]
 
 @dataclass(frozen=True)
 class Place:
-    """A character that was written or read: where it is in its `text`, and the last `seen` characters before it, from
-    which `model` (of training step `step`) predicted it. A text may still grow unless it `is_final`.
+    """A character that was written or read, at some place in its `text`.
+
+    The `model` (of training step `step`) predicted it from the last `seen` characters before it. A text may still grow
+    unless it `is_final`.
     """
 
     text: str
@@ -65,7 +67,7 @@ class Place:
 
     @property
     def context(self) -> str:
-        """What the model saw. A table of n-character sequences uses n - 1 characters: that of letters, none."""
+        """What the model saw. A table of n-character sequences uses n - 1 characters (letter frequencies: none)."""
         seen = min(self.seen, self.model.n - 1) if isinstance(self.model, TableModel) else self.seen
         return self.text[self.at - seen : self.at]
 
@@ -93,12 +95,12 @@ def why(view: View, place: Place) -> dict[str, Any]:
 
 
 def nothing_chosen() -> dict[str, Any]:
-    """What stands there before a character is chosen."""
+    """The content before a character is chosen."""
     return _shown("Why this character?", "Click a character, tap it, or press Enter on it.")
 
 
 def _shown(title: str, summary: str, **parts: dict[str, Any]) -> dict[str, Any]:
-    """A part that is not known is None."""
+    """The data for the component. A part that is not known is None."""
     colors = in_both_modes("attention")
     return {"title": title, "summary": summary, "colors": colors} | dict.fromkeys(_PARTS) | parts
 
@@ -107,7 +109,7 @@ def _shown(title: str, summary: str, **parts: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Latest:
-    """What was found out last for this window, each kind about one place: a tick computes nothing again."""
+    """The latest findings of this window, one of each kind, so that a tick computes nothing again."""
 
     def __init__(self) -> None:
         self._works: dict[str, tuple[Hashable, Background]] = {}
@@ -147,7 +149,7 @@ def _of_model(view: View, place: Place) -> ModelEvidence | None:
 
 
 def _of_text(view: View, place: Place) -> tuple[TextEvidence | None, list[int] | None]:
-    """The evidence, and what is usual for the length of a piece. Raises TextProblem."""
+    """The evidence, and the usual lengths of such a piece. Raises TextProblem."""
     corpus, sha256 = view.run.load_corpus(), view.info.text.sha256
     if (tables := predictor.tables_of(corpus, _seconds(view))) is None:
         return None, None
@@ -176,15 +178,15 @@ def _ids(view: View, text: str) -> torch.Tensor:
 
 
 def _summary(place: Place, counts: list[Count], model: ModelEvidence | None) -> str:
-    """The chances in one sentence. `counts` has an entry for each table, n = 1, 2, ..."""
-    chance = f"The chance of {_quoted(place.character)} was"
+    """The probabilities in one sentence. `counts` has an entry for each table, n = 1, 2, ..."""
+    chance = f"The probability of {_quoted(place.character)} was"
     if isinstance(place.model, TableModel):
         own = counts[len(place.context)]
         few = "" if own.n == place.model.n else f". So early in the text it counts only {own.n}-character sequences"
         return f"{chance} {percent(own.chance)} according to {predictor.name_of(place.model)}{few}."
     largest = counts[-1]
     own = "" if model is None else f"{percent(model.chance)} according to the model at step {place.step:,}, and "
-    return f"{chance} {own}{percent(largest.chance)} according to a table of {largest.n}-character sequences."
+    return f"{chance} {own}{percent(largest.chance)} according to a {largest.n}-character table."
 
 
 def _counts(view: View, place: Place, counts: list[Count], model: ModelEvidence | None) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _WRITING_TICK_SECONDS = 0.25
 
 
 def panel(view: View) -> str:
-    """What predicts, the prompt, which is returned, and how to sample."""
+    """The controls of what predicts, the prompt and the sampling. Returns the prompt."""
     sampling.prepare_sampling()
     predictor.choose(view)
     prompt = text_fields.prompt(view, is_for_model=predictor.chosen() == predictor.MODEL)
@@ -50,7 +50,7 @@ def writing(view: View, prompt: str, row: DeltaGenerator) -> None:
     is_writing = generation is not None and generation.is_writing
     with row:
         st.button("Generate", key="generate", type="primary", icon=":material/edit_note:", on_click=_start)
-        # both are always there: when one replaces another, the browser sometimes shows both until the next click
+        # both are always there: if one replaced the other, the browser would sometimes show both until the next click
         st.button(
             "Stop writing",
             key="stop-writing",
@@ -95,7 +95,7 @@ def _generation(view: View, prompt: str) -> Generation | None:
 
 
 def _sampling_of(generation: Generation | None, number: int) -> Sampling:
-    """How the next character of sample `number` is sampled, as the controls say now."""
+    """How the next character of sample `number` is sampled, from the current controls."""
     samplings = sampling.samplings()
     if generation is None:
         return samplings[0]
@@ -111,7 +111,7 @@ def new_lines_of(view: View, samples: Sequence[Sample]) -> None:
         return
     if known is not None:
         counts = new_lines(((sample.prompt, sample.text) for sample in samples), known)
-        st.markdown(f"{lines_in_words(*counts)}. Each different line counts once; the list has its held-out part too.")
+        st.markdown(f"{lines_in_words(*counts)}. Each different line counts once; the list includes its held-out part.")
 
 
 # ---- what the user does
@@ -157,8 +157,9 @@ def _picked(generation: Generation) -> tuple[int, int]:
 
 
 def _choose(prompt: str, character: str) -> None:
-    """Put another character at the displayed place and continue from there; before anything is written, add it to the
-    prompt.
+    """Put another character at the displayed place and continue from there.
+
+    Before anything is written, add it to the prompt.
     """
     session().generation_problem = None
     typed = text_fields.typed_prompt()
@@ -240,7 +241,7 @@ def _whole_place(sample: Sample, place: int, generation: Generation) -> Place | 
 
 
 def _name(generation: Generation, sample: Sample) -> str:
-    """What predicted a sample, if not the model, and in what it differs from the others."""
+    """What predicted a sample, if not the model, and how it differs from the others."""
     is_from_table = isinstance(sample.model, TableModel)
     parts = [predictor.name_of(sample.model).removeprefix("the ").capitalize()] if is_from_table else []
     parts += [f"temperature {sample.sampling.temperature:g}"] if generation.width > 1 else []
@@ -286,7 +287,7 @@ def _after(text: str) -> str:
 
 def _rows(tokenizer: CharTokenizer, logits, written: str | None, sampling: Sampling) -> list[list[Any]]:
     also = tokenizer.encode(written)[0] if written else None
-    return [  # only an excluded character has a chance of 0
+    return [  # only an excluded character has probability 0
         [tokenizer.vocab[i], float(f"{own:.3g}"), float(f"{drawn:.3g}"), i == also]
         for i, own, drawn in likeliest(logits, sampling, also=also)
     ]

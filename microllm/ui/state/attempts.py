@@ -1,4 +1,4 @@
-"""What the challenges look at in the runs of a window, and what these recite, measured in the background."""
+"""What the challenges look at in the runs of a window, including what they recite, measured in the background."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def standings() -> dict[str, Standing]:
 
 
 def is_measuring() -> bool:
-    """True while it is not known yet what all runs recite."""
+    """True until it is known what all runs recite."""
     return any((asked := _asked(run, info)) and asked.is_busy for run, info in own_runs())
 
 
@@ -38,7 +38,7 @@ def _attempt(run: Run, info: RunInfo) -> Attempt:
 
 
 def _asked(run: Run, info: RunInfo) -> Background | None:
-    """What a run recites, on its way; None while it trains, and for a model that is asked nothing."""
+    """The measurement of what a run recites; None while it trains, and for a model that is not measured."""
     found = _losses(run.id, len(run.history.read()), info.state, info.train.max_steps)
     steps = run.list_snapshots()
     if info.state in ACTIVE or not steps or found.train_loss is None or found.train_loss >= MAX_RECITING_LOSS:
@@ -48,7 +48,7 @@ def _asked(run: Run, info: RunInfo) -> Background | None:
 
 @lru_cache(maxsize=_MAX_KEPT)
 def _losses(run_id: str, rows: int, state: str, max_steps: int) -> Attempt:
-    """The attempt of a run that has logged so many rows, and is in this state."""
+    """The attempt of a run that has logged this many rows and is in this state."""
     return challenges.attempt(opened(run_id))
 
 

@@ -1,19 +1,19 @@
 """What a person's own browser keeps for them: the owner keys of their runs, the draft of their next run, which cards of
 the path they have finished, what they predicted in experiments without a run of their own, and their guessing games.
 
-The address never holds a key, so it can be copied. The whole way of a key:
+The address never holds a key, so it can be copied. The life of a key:
 
 1. A new run gets a key, which this window holds (`Session.owner_keys`); the run keeps only its hash. `send` hands it to
    the browser's storage (components/storage.js), which all tabs of the browser share.
 2. A new page load knows nothing yet. Its first script run asks the browser, which answers once, with all keys and the
    draft that it has. That costs one rerun per page load; until then `ownership.is_unknown` is true for a run that may
    be the person's own.
-3. `receive` takes the answer and checks it as all that comes from a browser. With a bare address it then shows the
-   person's own newest run.
+3. `receive` takes the answer and checks it like everything that comes from a browser. With a bare address it then shows
+   the person's own newest run.
 4. A link from the command line has its key in the address. `navigation` takes it, the component removes it from the
    address without an entry in the browser's history, and from then on it is a key like the others.
 
-If the browser refuses to keep anything, the session alone holds the keys, and the page says so.
+If the browser refuses to store anything, only the session holds the keys, and the page says so.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .session import session
 
 
 def receive() -> None:
-    """Take what the browser holds, once per session. What of the saved draft was lost is noted."""
+    """Take what the browser holds, once per session. Notes what could not be restored of the saved draft."""
     window = session()
     if window.arrived is None:
         window.arrived = without_key(st.query_params.to_dict())
@@ -47,7 +47,7 @@ def receive() -> None:
 
 
 def send() -> None:
-    """Let the browser keep what is chosen and owned now. Once per page, in no part that ticks."""
+    """Make the browser keep what is chosen and owned now. Call it once per page, in no part that ticks."""
     window = session()
     if window.browser_keeps is None:
         saved_draft.remember_first()
@@ -64,7 +64,7 @@ def send() -> None:
 
 
 def forget() -> None:
-    """Let the browser remove all that it keeps and open the page again, in all its tabs. The runs stay."""
+    """Make the browser remove all that it keeps and reload the page, in all its tabs. The runs stay."""
     ownership.keys().clear()
     session().done_cards.clear()
     session().predictions.clear()

@@ -35,8 +35,8 @@ _SAME_CLICK_SECONDS = 3.0
 
 @contextlib.contextmanager
 def _command() -> Iterator[bool]:
-    """Run a command of this window. True if it comes less than 3 s after the end of the previous one: then it is an
-    accidental double click.
+    """Run a command of this window. Yields True less than 3 s after the end of the previous one: an accidental double
+    click.
     """
     this_window = window.window()
     try:
@@ -46,10 +46,9 @@ def _command() -> Iterator[bool]:
 
 
 def start(is_queued: bool = False, experiment: ExperimentEntry | None = None) -> None:
-    """Start a run of the draft, as part of an `experiment` if given, own it and show it. The window's run that trains
-    now is stopped.
+    """Start a run of the draft, as part of an `experiment` if given, own it and show it; stop the window's current run.
 
-    If the new run `is_queued`, it starts when the present one ends, and the page keeps showing that one. If it cannot
+    If the new run `is_queued`, it starts when the current one ends, and the page keeps showing that one. If it cannot
     start, `session().problem` says why.
     """
     session().problem = None
@@ -80,7 +79,7 @@ def start(is_queued: bool = False, experiment: ExperimentEntry | None = None) ->
         session().problem = str(error)
         return
     if not is_queued:
-        session().without = ()  # what was knocked out belongs to the run before
+        session().without = ()  # the knocked-out parts belong to the previous run
         navigation.show(new.id)
 
 
@@ -159,8 +158,9 @@ def _is_child(job: TrainingJob, parent: Run) -> bool:
 
 
 def twin(run_id: str, edit: Edit | None) -> None:
-    """Start a twin of the run with this id (see runs/twin.py) and own it: now, and show it; or when the run that this
-    window trains has ended. If it cannot start, `session().problem` says why.
+    """Start a twin of the run with this id (see runs/twin.py), own it and show it.
+
+    If this window trains a run, the twin is queued after it instead. If it cannot start, `session().problem` says why.
     """
     session().problem = None
     keys = ownership.keys()
@@ -204,7 +204,7 @@ def _train(run: Run, jobs: list[TrainingJob], is_queued: bool = False) -> None:
 
 
 def import_run(packed: bytes) -> str | None:
-    """Import a zipped run, own it and show it. Returns a sentence if it is refused, else None."""
+    """Import a zipped run, own it and show it. Returns a sentence if the zip is refused, else None."""
     keys, owner_key = ownership.keys(), secrets.token_urlsafe(16)
     try:
         new = importing.import_run(packed, owner_key)
@@ -216,7 +216,7 @@ def import_run(packed: bytes) -> str | None:
 
 
 def delete(run_id: str) -> None:
-    """Delete the run with this id for good, if this window shows and owns it and it does not train."""
+    """Delete the run with this id permanently, if this window shows and owns it and it is not training."""
     if run_id != view.run_id() or not ownership.owns() or view.job():
         return
     try:

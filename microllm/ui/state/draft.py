@@ -1,4 +1,4 @@
-"""The draft: settings, text and guess of the next run, as the controls of the Train page have them, on every page."""
+"""The draft: settings, text and guess of the next run, as set by the controls of the Train page, on every page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def remember_draft(preset: str, values: dict) -> None:
 
 
 def adopt(info: RunInfo, **changes) -> None:
-    """Make the settings and the text of a run, with some changes, the draft."""
+    """Use the settings and the text of a run, with some changes, as the draft."""
     set_draft(info.preset, flat(info.model, info.train) | changes)
     source = info.text.source
     if source in PUBLIC_TEXTS:
@@ -75,7 +75,7 @@ def to_link() -> Link:
 
 
 def apply_link(link: Link) -> list[str]:
-    """Set the controls to what a link says. Sentences about what in it could not be used."""
+    """Set the controls to what a link says. Returns sentences about what could not be used."""
     problems = list(link.wrong)
     if link.preset or link.values:
         preset = link.preset or "quick"
@@ -90,7 +90,7 @@ def apply_link(link: Link) -> list[str]:
 
 
 def set_draft(preset: str, values: dict) -> None:
-    """Set the preset and the knobs, from whichever page."""
+    """Set the preset and the knobs, from any page."""
     remember_draft(preset, values)
     set_knobs(values)
     st.session_state["preset"] = preset
@@ -131,7 +131,7 @@ def text() -> texts.Text | None:
 
 
 def source_in_use() -> str | None:
-    """The source of the chosen text. None while it is downloading. If that failed, the last one that could be used."""
+    """The source of the chosen text; None while it is downloading. If that failed, the last source that worked."""
     source = text_choice()["source"]
     if source in PUBLISHED_TEXTS and published(source).is_busy:
         return None
@@ -141,7 +141,7 @@ def source_in_use() -> str | None:
 
 
 def has_no_own_text() -> bool:
-    """True while the user's own text is chosen and none was given yet, which is no mistake."""
+    """True while the user's own text is chosen but none was given yet, which is not an error."""
     own = session().own
     return text_choice()["source"] == "own" and own.text is None and own.problem is None
 
@@ -158,12 +158,12 @@ def _own(source: str, how: str, first: int | None) -> texts.Text:
 
 
 def whole_text(source: str) -> texts.Text:
-    """A text that everybody has, whole, or the user's own, if there is one. Raises TextProblem."""
+    """The whole of a public text or of the user's own, if there is one. Raises TextProblem."""
     return session().own.text if source == "own" else _kept(source, "none", None)
 
 
 def _stored(source: str, how: str, first: int | None, *own: str) -> texts.Text:
-    """The chosen text, stored on disk. A window keeps only one modified text, besides those that runs use."""
+    """The chosen text, stored on disk. A window keeps only one modified text, in addition to those that runs use."""
     is_modified = how != "none" or first is not None
     before = session().modified_text
     prepared = _kept(source, how, first, *own)
@@ -204,7 +204,7 @@ def forget_texts() -> None:
 
 
 def read_own_fields() -> None:
-    """Use what is new in the paste box or the file field as the user's own text."""
+    """Use new contents of the paste box or the file field as the user's own text."""
     _forget_deleted()
     pasted, before = st.session_state.get("pasted"), session().own.pasted
     if pasted is not None and pasted != (before or ""):
@@ -245,8 +245,9 @@ def _use_upload() -> None:
 
 
 def _use(field: str, data: bytes, name: str, encoding: str | None = None) -> texts.Text | None:
-    """Use the contents of a field as the user's own text. If that fails, `own.problem` says why and the previous text
-    stays.
+    """Use the contents of a field as the user's own text.
+
+    If that fails, `own.problem` says why, and the previous text stays.
     """
     session().own.problem = None
     try:
@@ -269,7 +270,7 @@ def is_from(field: str) -> bool:
 
 
 def field_emptied(field: str) -> None:
-    """Stop using the text of a field that was emptied. What is still in the other field is read again."""
+    """Stop using the text of a field that was emptied. The other field is read again."""
     session().own.problem = None
     if is_from(field):
         # the browser removes a file before it replaces it: if the new file cannot be used, this text comes back
@@ -282,7 +283,7 @@ def field_emptied(field: str) -> None:
 
 
 def _forget_deleted() -> None:
-    """Forget the user's own text if it was deleted with its last run. What is in its field is read again."""
+    """Forget the user's own text if it was deleted with its last run. Its field is read again."""
     own = session().own
     if own.text is None or texts.is_kept(own.text):
         return
@@ -294,12 +295,12 @@ def _forget_deleted() -> None:
 
 
 def is_at_hand(text: texts.Text) -> bool:
-    """True when `adopt` can choose this text: it can be made again, or is stored on this server."""
+    """True when `adopt` can choose this text: it can be generated again, or is stored on this server."""
     return text.source in PUBLIC_TEXTS or texts.is_kept(text)
 
 
 def _load_own(sha256: str, name: str, encoding: str | None) -> str | None:
-    """Use a text that is stored on this server as the user's own; or a sentence that says why not."""
+    """Use a text that is stored on this server as the user's own. Returns a sentence if that is not possible."""
     if (own := session().own.text) and own.sha256 == sha256:
         return None
     try:
@@ -320,7 +321,7 @@ def _load_own(sha256: str, name: str, encoding: str | None) -> str | None:
 
 
 def guess() -> float | None:
-    """The person's guess of the last validation loss of the next run, in nats per character."""
+    """The person's guess of the final validation loss of the next run, in nats per character."""
     return st.session_state.get("guess")
 
 

@@ -1,4 +1,4 @@
-"""Experiments in a window: which of its runs belong to them, what these say, and the command that starts them."""
+"""Experiments in a window: which of its runs belong to them, their results, and the command that starts them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OVER_TRAINING = "Over training"
 """What the page Attention shows when a shipped run is opened: a score of every head against the step."""
 
 _MAX_AT_ONCE = 2  # a window trains one run and queues one
-_MAX_RUNS = 48  # that are looked at; fewer than `server.opened` keeps open
+_MAX_RUNS = 48  # the newest, which are searched; fewer than `server.opened` keeps open
 _one_at_a_time = threading.Lock()
 
 
@@ -54,7 +54,7 @@ class Part:
             return "to do"
         if experiments.is_over(self.run, self.setup):
             return "over"
-        job = server.runner().job(self.run.id)  # the folder of a run that has just been started says nothing yet
+        job = server.runner().job(self.run.id)  # the folder of a run that has just been started does not say yet
         return job.state if job else self.info.state
 
     @property
@@ -69,7 +69,7 @@ class Part:
 
 
 def parts(name: str) -> list[Part]:
-    """The runs of an experiment, as far as this window owns some."""
+    """The runs of an experiment, with those that this window owns."""
     own = [(run, info) for run, info in own_runs() if info.experiment and info.experiment.name == name]
     found = []
     for setup in EXPERIMENTS[name].setups:
@@ -91,7 +91,7 @@ def own_runs() -> list[tuple[Run, RunInfo]]:
 
 
 def prediction(name: str, of: list[Part]) -> str | None:
-    """The key of what the person predicted: it is kept with the newest run. None without one."""
+    """The key of what the person predicted, from the newest run; None if there is none."""
     if EXPERIMENTS[name].shipped:
         return session().predictions.get(name)
     entries = [part.info for part in of if part.info]
@@ -100,9 +100,7 @@ def prediction(name: str, of: list[Part]) -> str | None:
 
 
 def read_predictions(told: Any) -> dict[str, str]:
-    """The predictions that a browser has told, which may be anything, by the name of an experiment without a run of its
-    own.
-    """
+    """The predictions that a browser sent (it may send anything), by the name of an experiment without own runs."""
     found = {}
     for pair in told if isinstance(told, list) else ():
         if isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair):
@@ -113,7 +111,7 @@ def read_predictions(told: Any) -> dict[str, str]:
 
 
 def result(name: str, of: list[Part]) -> Background | None:
-    """The check of what all runs of an experiment say, on its way; None before they are all over."""
+    """The check of all runs of an experiment, which may still be computing; None until all have ended."""
     if shipped := EXPERIMENTS[name].shipped:
         return _checked(name, shipped) if name in session().predictions else None
     if all(part.state == "over" for part in of):
@@ -146,9 +144,9 @@ def setups_to_repeat(of: list[Part]) -> list[Setup]:
 
 
 def start(name: str, key: str) -> None:
-    """Start the next runs of an experiment for a person who predicts `key`: one now, one when that has ended.
+    """Start the next runs of an experiment for a person who predicts `key`: one now, the other when that has ended.
 
-    When all have a result, these are repeated. The controls of the Train page are set to the first of them. If a run
+    When all have a result, runs are repeated. The controls of the Train page are set to the first of them. If a run
     cannot start, `session().problem` says why.
     """
     experiment = EXPERIMENTS.get(name)
@@ -167,7 +165,7 @@ def start(name: str, key: str) -> None:
 
 
 def set_controls(setup: Setup) -> None:
-    """Set the controls of the Train page to a run of an experiment, and start nothing."""
+    """Set the controls of the Train page to a run of an experiment, without starting it."""
     draft.apply_link(link_of(setup))
 
 

@@ -1,7 +1,7 @@
-"""The guessing games of a window, one for each text that was played on. The browser keeps the newest over a reload.
+"""The guessing games of a window, one for each text that was played on. The browser keeps the newest across a reload.
 
-components/guess.js stores what `written` gives after each guess. After a reload the browser's answer brings it back. It
-may be anything, so `play_on` checks it against the text when the game goes on.
+components/guess.js stores what `written` returns after each guess. After a reload the browser sends it back. It may
+send anything, so `play_on` checks it against the text when the game continues.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TextKey = tuple[str, str | None]
 
 @dataclass(frozen=True)
 class Play:
-    """A game on one text, what predicted at its last turn, how many guesses were refused, and why the last one was."""
+    """A game on one text, the predictor of its last turn, how many guesses were refused, and why the last one was."""
 
     text: TextKey
     game: Game
@@ -41,7 +41,7 @@ class Play:
 
 
 def play_on(text: TextKey, corpus: Corpus) -> Play:
-    """The game on this text: that of the window, else the one that the browser kept, else a new one."""
+    """The game on this text: the window's, else the one that the browser kept, else a new one."""
     told = session().kept_games.pop(text, None)
     if play := session().plays.get(text):
         return play
@@ -64,7 +64,7 @@ def written() -> str:
 
 
 def read(told: Any) -> dict[TextKey, Any]:
-    """The games that a browser has told, by text, unchecked."""
+    """The games that a browser sent, by text, unchecked."""
     if not isinstance(told, str) or len(told) > _MAX_CHARACTERS:
         return {}
     try:

@@ -26,10 +26,10 @@ from ...data.decode import ENCODINGS
 from ...data.published import PUBLIC_TEXTS
 
 SENTENCE_LENGTH = 128
-"""The most characters of the sentence that all pages show. Beyond block_size each one needs its own forward pass."""
+"""The maximum length of the sentence on all pages. Each character beyond block_size needs its own forward pass."""
 
 MAX_GUESS_NATS = 10.0
-"""The highest loss that can be guessed, in nats per character. Guessing blindly among 6,000 characters has 8.7."""
+"""The highest loss that can be guessed, in nats per character. Guessing blindly among 6,000 characters gives 8.7."""
 
 _MAX_NAME_CHARACTERS = 255
 _MAX_TEXT_CHARACTERS = 10**9  # a browser cannot represent whole numbers beyond 2**53
@@ -68,9 +68,10 @@ def written(link: Link) -> dict[str, str]:
 
 
 def read(given: Mapping[str, str], *, is_draft: bool = False) -> Link:
-    """The link with these query parameters. Unknown names are ignored. A bad value is replaced by the nearest good one,
-    or ignored if there is none. Nothing raises, because anybody can write a link. `own` and `guess` are read only if it
-    `is_draft`.
+    """The link with these query parameters. Unknown names are ignored.
+
+    A bad value is replaced by the nearest good one, or ignored if there is none. It raises nothing, because anybody can
+    write a link. `own` and `guess` are read only if it `is_draft`.
     """
     wrong: list[str] = []
 
@@ -133,7 +134,7 @@ def _parsed(knob: Field, value: str) -> Any:
 
 
 def _nearest(name: str, model: ModelConfig, train: TrainConfig) -> Any | None:
-    """The valid value of this setting that is nearest to the present one and fits the others; None if there is none."""
+    """The valid value of this setting that is nearest to the current one and fits the others; None if there is none."""
     meta, config = knobs()[name].metadata, model if hasattr(model, name) else train
     value = getattr(config, name)
     if meta["low"] is None or value != value:  # NaN

@@ -25,7 +25,7 @@ _MAX_OTHER_RUNS = 6
 
 
 def show(new_id: str) -> None:
-    """Show another run, on every page. If it is gone, report that and stay on the present one."""
+    """Show another run, on every page. If it is gone, report that and stay on the current one."""
     try:
         _show(new_id)
     except RunProblem as problem:
@@ -52,8 +52,8 @@ def forget() -> None:
 def follow_link(page: str) -> None:
     """Make the link to a page and the session agree: the link has priority, and what it lacks is added.
 
-    Its settings and its sentence are followed once, so that later changes by the user stay. What is wrong with it is
-    noted, until the window shows another run or the person dismisses it.
+    Its settings and its sentence are applied once, so that later changes by the user stay. Errors in it are noted until
+    the window shows another run or the person dismisses them.
     """
     given = without_key(st.query_params.to_dict())
     problems = _take_keys(session().link_with_key or st.query_params.to_dict())
@@ -85,8 +85,9 @@ def follow_link(page: str) -> None:
 
 
 def _follow_on_learn(page: str, given: Mapping[str, str]) -> None:
-    """Open the card of the path, or the term of the glossary, that a reload or the browser's back button asks for. A
-    term stays in the address while the page Learn shows it.
+    """Open the card of the path, or the term of the glossary, that a reload or the browser's back button asks for.
+
+    A term stays in the address while the page Learn shows it.
     """
     written = session().written or {}
     lesson, term = (given.get(name) if given.get(name) != written.get(name) else None for name in _ON_LEARN)
@@ -99,7 +100,7 @@ def _follow_on_learn(page: str, given: Mapping[str, str]) -> None:
 
 
 def _take_keys(given: Mapping[str, str]) -> list[str]:
-    """Own the runs whose keys a link has. Sentences about what is wrong with it."""
+    """Own the runs whose keys a link has. Returns sentences about errors in it."""
     parts = given.get("also", "").split(".")[: 2 * _MAX_OTHER_RUNS]
     for run_id, key in zip(parts[::2], parts[1::2], strict=False):
         with contextlib.suppress(RunProblem):  # deleted since
@@ -111,7 +112,7 @@ def _take_keys(given: Mapping[str, str]) -> list[str]:
 
 
 def _follow(given: Mapping[str, str]) -> list[str]:
-    """Show the run, the moment and the parts of a link. Sentences about what is wrong with it."""
+    """Show the run, the moment and the parts of a link. Returns sentences about errors in it."""
     linked = given.get("run")
     try:
         if linked and linked != session().run_id:
@@ -136,7 +137,7 @@ def _follow_step(step: str | None) -> list[str]:
 
 
 def _follow_without(given: Mapping[str, str]) -> list[str]:
-    """Knock out the parts that a link leaves out of the displayed model; it may say that they are replaced by zero."""
+    """Knock out the parts that a link names, replaced by their mean, or by zero if the link says so."""
     if "without" not in given:
         return []
     named = given["without"].split()
@@ -156,8 +157,8 @@ def _known_parts(names: Iterable[str]) -> tuple[str, ...]:
 def _write_link() -> None:
     """Write what is shown to the address bar, if that differs: each change is an entry in the browser's history.
 
-    Other query parameters stay for a reload, until the window shows another run than the link. With a key in the
-    address nothing is written before the browser has removed it, because the present entry would keep the key.
+    Other query parameters stay for a reload, until the window shows a different run from the link's. With a key in the
+    address nothing is written before the browser has removed it, because the current entry would keep the key.
     """
     given, shown = st.query_params.to_dict(), session().run_id
     if session().browser_keeps is None and has_key(given):
@@ -184,8 +185,9 @@ def _place(values: dict[str, str]) -> dict[str, str]:
 
 
 def choose_moment(step: int | None) -> None:
-    """Show the snapshot of `step` on all pages; None is live. The link follows: it names a run of the gallery too, once
-    a person has chosen a moment or parts of it.
+    """Show the snapshot of `step` on all pages; None is live.
+
+    The link follows: it even names a run of the gallery, once a person has chosen a moment or parts of it.
     """
     if is_gone():  # the page reports that when it is drawn
         return
@@ -206,6 +208,6 @@ def knock_out(parts: Sequence[Part]) -> None:
 
 
 def replace_by(way: str) -> None:
-    """Replace what is knocked out by its "mean" or by "zero"."""
+    """Replace knocked-out parts by their "mean" or by "zero"."""
     session().replaced_by = way
     _write_link()

@@ -14,7 +14,7 @@ from .view import job, run
 from .view import run_id as shown_id
 from .window import window
 
-_MAX_KEYS = 200  # that are taken from a browser; as in components/storage.js
+_MAX_KEYS = 200  # taken from a browser; the same number is in components/storage.js
 _MAX_KEY_CHARACTERS = 100
 
 
@@ -24,7 +24,7 @@ def keys() -> dict[str, str]:
 
 
 def take_key(run_id: str, owner_key: str) -> bool:
-    """Own this run, if this is its key. True if so. Raises RunProblem if there is no such run, or if it is damaged."""
+    """Own this run if this is its key, and return whether it is. Raises RunProblem if the run is missing or damaged."""
     is_right = opened(run_id).read_info().is_owned_with(owner_key)
     if is_right:
         keys()[run_id] = owner_key
@@ -32,12 +32,12 @@ def take_key(run_id: str, owner_key: str) -> bool:
 
 
 def take_keys(told: Any) -> str | None:
-    """Own the runs whose keys the browser has told: pairs of id and key, the newest last.
+    """Own the runs whose keys the browser sent: pairs of id and key, the newest last.
 
-    A key of no run here stays in the browser: another folder of runs may be used at the same address, and a damaged run
-    may be repaired.
+    A key that fits no run here stays in the browser: another folder of runs may be used at the same address, and a
+    damaged run may be repaired.
 
-    Returns the id of the run to show to a person who comes back: one that trains, else one that waits, else the newest.
+    Returns the id of the run to show to a returning person: one that trains, else one that waits, else the newest.
     """
     found: list[tuple[str, RunInfo]] = []
     for run_id, owner_key in filter(_is_pair, told[-_MAX_KEYS:] if isinstance(told, list) else []):
@@ -56,7 +56,7 @@ def take_keys(told: Any) -> str | None:
 
 
 def _is_pair(told: Any) -> bool:
-    """True for what may be a run's id and its key. The id reveals nothing: only the right key counts."""
+    """True for a possible run id and key. The id reveals nothing: only the right key counts."""
     if not (isinstance(told, list) and len(told) == 2 and all(isinstance(part, str) for part in told)):
         return False
     return ID_PATTERN.fullmatch(told[0]) is not None and len(told[1]) <= _MAX_KEY_CHARACTERS
@@ -69,7 +69,7 @@ def _rank(found: tuple[str, RunInfo]) -> tuple:
 
 
 def drop_key(run_id: str) -> None:
-    """Own this run no longer, in this window and in its browser: it was deleted."""
+    """Stop owning a deleted run, in this window and in its browser."""
     keys().pop(run_id, None)
     session().deleted_runs.add(run_id)
 
@@ -84,7 +84,7 @@ def owns(run_id: str | None = None) -> bool:
 
 
 def is_unknown() -> bool:
-    """True while the displayed run may be this person's own, because the browser has not told its keys yet."""
+    """True while the displayed run may be this person's own, because the browser has not sent its keys yet."""
     try:
         return session().browser_keeps is None and not owns() and bool(run().read_info().owner)
     except RunProblem:  # deleted or damaged
@@ -110,7 +110,7 @@ def who_sees_own_texts() -> str:
 
 
 def knows_parent() -> bool:
-    """True when this window may reveal the id of the run whose fork or twin the displayed one is."""
+    """True when this window may reveal the id of the parent or original of the displayed fork or twin."""
     info = run().read_info()
     if lists_all_runs() or not info.has_private_parent:
         return True
@@ -137,7 +137,7 @@ def jobs() -> list[TrainingJob]:
 
 
 def hold_abandoned() -> None:
-    """Keep this person's training jobs alive that no window holds, because theirs was closed or reloaded."""
+    """Keep this person's training jobs alive if no window holds them, because theirs was closed or reloaded."""
     for training in filter(None, map(runner().job, keys())):
         if not training.has_windows and owns(training.run.id):
             window().hold(training)

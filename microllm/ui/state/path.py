@@ -1,4 +1,4 @@
-"""The path: what a newcomer does, one card at a time, along the article's six steps; and what counts as done.
+"""The path: what a newcomer does, card by card, along the article's six steps; and what counts as done.
 
 The front door needs it before torch is imported, so this module must not import torch.
 
@@ -28,11 +28,11 @@ class Card:
     task: str
     """What to do, in one sentence."""
     done: str
-    """That it was done, in one sentence."""
+    """The sentence shown once it is done."""
     page: str | None = None
     """The page on which it is done; None for Learn itself."""
     controls: tuple[str, ...] = ()
-    """The keys of the controls of that page with which it is done: they get an outline."""
+    """The keys of the controls of that page to use: they get an outline."""
     prepare: Mapping[str, str] = field(default_factory=dict)
     """What to choose on that page on the way there: values of widgets by key."""
 
@@ -41,8 +41,8 @@ CARDS = {
     "text": Card(
         "Text",
         "Start with a text",
-        "A language model learns from text alone, such as a novel. The first 90 % of it are for training, and the last "
-        "10 % are held out to test what was learned.",
+        "A language model learns from text alone, such as a novel. The first 90 % is for training, and the last 10 % "
+        "is held out to test what was learned.",
         "Look at another passage, or choose another text.",
         "You have looked at another passage or text.",
     ),
@@ -58,9 +58,9 @@ CARDS = {
         "Batches",
         "Draw a batch",
         "The model trains on random windows of the text, many at once. The target of each character is the one after "
-        "it, so the targets are the same window, one place later.",
-        "Draw another batch. Then point at a character in it, to see what is to be predicted from what.",
-        "You have drawn a batch and seen what is to be predicted from what.",
+        "it, so the targets are the same window, one character later.",
+        "Draw another batch. Then point at a character in it, to see what the model has to predict from what.",
+        "You have drawn a batch and seen what the model has to predict from what.",
     ),
     "model": Card(
         "Model",
@@ -90,8 +90,8 @@ CARDS = {
     "generate": Card(
         "Result",
         "Let it write",
-        "The model gives each possible next character a probability. One is drawn, appended, and the model is asked "
-        "again. The alternatives to each character are shown too: any of them can be chosen instead.",
+        "The model gives each possible next character a probability. One is drawn and appended, and the model predicts "
+        "again. The alternatives to each character are shown too: you can choose any of them instead.",
         "Press Generate.",
         "You have let the model write.",
         page="generate",
@@ -102,15 +102,15 @@ CARDS = {
         "Result",
         "Guess against it",
         "The loss measures how surprised the model is by the next character of text that it has not seen. How well do "
-        "you predict the same text, and how well does the model do it before and after training?",
+        "you predict the same text, and how well does the model, before and after training?",
         "Guess five characters.",
         "You have guessed five characters.",
     ),
     "head": Card(
         "Result",
         "Find a head",
-        "Each attention head looks back at earlier characters for something else. What it attends to is measured: the "
-        "menu above the pictures sorts all heads by it.",
+        "Each attention head looks for something different in earlier characters. What it attends to is measured, and "
+        "the menu above the pictures sorts all heads by it.",
         "Find a head that attends to the character two back, and choose it.",
         "You have found a head that attends to the character two back.",
         page="attention",
@@ -145,7 +145,7 @@ GUESSES = 5
 
 
 def read_done(told: Any) -> set[str]:
-    """The ids of finished cards that a browser has told, which may be anything."""
+    """The ids of finished cards, from what a browser sent, which may be anything."""
     return {card for card in told if isinstance(card, str) and card in CARDS} if isinstance(told, list) else set()
 
 
@@ -170,7 +170,7 @@ def card_after(card: str, done: Collection[str]) -> str | None:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a window shows and has made, as far as it finishes cards on other pages than Learn."""
+    """What a window shows and has done that finishes cards on pages other than Learn."""
 
     owns_run: bool = False
     """True if the displayed run is this person's own."""

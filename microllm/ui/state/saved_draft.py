@@ -28,12 +28,12 @@ def written() -> str:
 
 
 def remember_first() -> None:
-    """Remember what the controls say before the browser has answered: what a person changes meanwhile stays."""
+    """Remember the controls before the browser has answered, so that what a person changes meanwhile stays."""
     session().first_draft = session().first_draft or _chosen()
 
 
 def restore(saved: Any, is_of_this_tab: bool) -> str | None:
-    """Restore the draft that the browser has saved, if any. Sentences about what was lost.
+    """Restore the draft that the browser has saved, if any. Returns sentences about what was lost.
 
     The address has priority, unless the draft was made later, at this same address.
     """
@@ -57,7 +57,7 @@ def is_bare(address: Mapping[str, str]) -> bool:
 
 
 def _chosen() -> link.Link:
-    """What the controls say, without the fields that a reloading browser fills in by itself."""
+    """The values of the controls, without the fields that a reloading browser fills in by itself."""
     return replace(draft.to_link(), own=None, guess=None)
 
 

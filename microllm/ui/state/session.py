@@ -46,13 +46,13 @@ class Session:
     without: tuple[str, ...] = ()
     """The parts of the model that are knocked out on all pages, such as "2.3" and "2.ff" (see insight/knockout.py)."""
     replaced_by: str = "mean"
-    """What a part that is knocked out says instead: its "mean" or "zero"."""
+    """What the output of a knocked-out part is replaced by: its "mean" or "zero"."""
     problem: str | None = None
     """Why the last command failed, for the page to show once."""
     owner_keys: dict[str, str] = field(default_factory=dict)
     """By run id. A run stores only a hash of its key."""
     stored_keys: set[str] = field(default_factory=set)
-    """The ids of the runs whose keys the browser told."""
+    """The ids of the runs whose keys the browser sent."""
     deleted_runs: set[str] = field(default_factory=set)
     """The ids of the runs that this window deleted: the browser drops their keys."""
     met_runs: set[str] = field(default_factory=set)
@@ -65,7 +65,7 @@ class Session:
 
     # the page Learn, see path.py
     lesson: str | None = None
-    """The open card of the path, which goes along to the page on which it is done; None for the film of a run."""
+    """The open card of the path, which follows to the page on which it is done; None for the film of a run."""
     is_in_glossary: bool = False
     """True while the page Learn shows the glossary."""
     is_with_twins: bool = False
@@ -75,9 +75,9 @@ class Session:
     done_cards: set[str] = field(default_factory=set)
     """The ids of the cards that this person has finished. The browser keeps them."""
     first_shown: dict[str, Any] = field(default_factory=dict)
-    """By card: the values of its controls when they were shown first."""
+    """By card: the values of its controls when they were first shown."""
     draws: dict[str, int] = field(default_factory=dict)
-    """By card: how often another passage or batch was drawn. It is the seed of the one on show."""
+    """By card: how often another passage or batch was drawn. It is the seed of the one shown."""
     has_pointed: bool = False
     """True once the person has pointed at a character of a batch that they have drawn."""
 
@@ -93,7 +93,7 @@ class Session:
     link_with_key: dict[str, str] | None = None
     """The query parameters of a link with a key, whose address the browser cleaned before any page; {} once taken."""
     notes: dict[str, list[str]] = field(default_factory=dict)
-    """Sentences about what was wrong with the "link" and with the saved "draft", until the person dismisses them."""
+    """Sentences about errors in the "link" and in the saved "draft", until the person dismisses them."""
     followed: dict[str, str] | None = None
     """The query parameters about the next run that were last applied."""
     written: dict[str, str] | None = None
@@ -107,10 +107,10 @@ class Session:
     """Values of the knobs; None until a person or a link has set any."""
     text_choice: dict[str, Any] = field(default_factory=lambda: {"source": "book", "how": "none", "first": None})
     usable_source: str = "drawing-room"
-    """The last source that was chosen and could be used: it replaces one that cannot be downloaded."""
+    """The last chosen source that worked: it replaces one that cannot be downloaded."""
     own: OwnText = field(default_factory=OwnText)
     modified_text: str | None = None
-    """The SHA-256 of the newest text that was cut or modified in this window."""
+    """The SHA-256 of the newest text that was shortened or modified in this window."""
     is_duration_chosen: bool = False
     """True when a duration button has just set max_steps."""
     first_draft: Any = None
@@ -145,7 +145,7 @@ class Session:
     is_asking_why: bool = False
     """True while the page shows why a character was predicted instead of its alternatives."""
     read_character: tuple[str, int] | None = None
-    """(text, position in it) of the character of a text that was read for which the page shows that."""
+    """(text, position in it) of the character of a read text for which the page shows why it was predicted."""
 
     # experiments
     experiment: str | None = None
@@ -165,7 +165,7 @@ class Session:
     plays: dict[Any, Any] = field(default_factory=dict)
     """The game on each text that was played on, see games.py."""
     kept_games: dict[Any, Any] = field(default_factory=dict)
-    """By text: the games that the browser kept and that have not gone on in this window, unchecked."""
+    """By text: the games that the browser kept and that this window has not continued, unchecked."""
     guessed: tuple[int, str] | None = None
     """(turn, character) of a guess that was just made."""
     has_waited: bool = False
@@ -173,7 +173,7 @@ class Session:
 
 
 def take_problem() -> str | None:
-    """Why the last command failed; it is reported once."""
+    """Why the last command failed. It is reported only once."""
     problem, session().problem = session().problem, None
     return problem
 

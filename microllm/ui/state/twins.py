@@ -1,4 +1,4 @@
-"""Twins in a window: the run that is repeated, those of its twins that this window may show, and what is different."""
+"""Twins in a window: the run that is repeated, those of its twins that this window may show, and how they differ."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ _one_at_a_time = threading.Lock()
 
 @dataclass(frozen=True)
 class Family:
-    """A run, its twins on edited texts, and those from other seeds; the newest first. `original` is None if the
-    original was deleted, or if this window may not show it.
+    """A run, its twins on edited texts, and those from other seeds; the newest first.
+
+    `original` is None if the original was deleted, or if this window may not show it.
     """
 
     original: View | None
@@ -79,7 +80,7 @@ def _opened(run_id: str) -> View | None:
 
 
 def comparison(original: Run, twin: Run, other: Run | None) -> Background:
-    """What is different between a run and its twin, on its way: a Comparison."""
+    """The Comparison of a run and its twin, which may still be computing."""
     runs = tuple(run and (run.id, run.newest_snapshot()) for run in (original, twin, other))
     return _compared(*runs)
 
@@ -94,7 +95,7 @@ def _compared(*runs: tuple[str, int] | None) -> Background:
 
 
 def forget() -> None:
-    """Forget all comparisons, so that each is made again when it is asked for."""
+    """Forget all comparisons, so that each is computed again when it is next requested."""
     _compared.cache_clear()
 
 

@@ -29,8 +29,10 @@ SENTENCE = "It is a truth universally ack"
 
 @dataclass(frozen=True)
 class View:
-    """What the parts of a page show: a run at a moment. `look` makes one per script run and per tick, so that the disk
-    is read once and all parts agree. Parts take it as an argument, so that two of them can be shown side by side.
+    """What the parts of a page show: a run at a moment.
+
+    `look` makes one per script run and per tick, so that the disk is read once and all parts agree. Parts take it as an
+    argument, so that two views can be shown side by side.
     """
 
     run: Run
@@ -47,11 +49,11 @@ class View:
     without: tuple[Part, ...] = ()
     """The parts of the model that are knocked out, in order."""
     replaced_by: str = "mean"
-    """What these say instead: their "mean" over the held-out text, or "zero" where that text is not on this server."""
+    """What they are replaced by: their "mean" over the held-out text, or "zero" if that text is not on this server."""
 
     @property
     def model_key(self) -> tuple:
-        """What tells the models of one step apart, for caches: the run, and what is knocked out of it."""
+        """Distinguishes the models of one step, for caches: the run, and what is knocked out of it."""
         return self.run.id, self.without, self.without and self.replaced_by
 
     @property
@@ -76,7 +78,7 @@ class View:
 
     @property
     def waits(self) -> bool:
-        """True while the run waits for its first turn and that is not soon, so that there is little to show."""
+        """True while the run waits for a first turn that is not soon, so that there is little to show."""
         if self.job is None or self.has_a_curve:
             return False
         is_queued = self.job.waits_for is not None
@@ -85,8 +87,8 @@ class View:
     def model(self, max_age: float = 0.5, wait: float = 2.0, *, whole: bool = False) -> tuple[int, MicroLLM] | None:
         """(step, model) at this moment, to read from. None without weights; if they are damaged, the page says so.
 
-        A live model is a copy at most `max_age` seconds old, if it arrives within `wait` seconds. What is knocked out
-        is left out of it, unless the `whole` model is asked for.
+        A live model is a copy at most `max_age` seconds old, if it arrives within `wait` seconds. It is without the
+        knocked-out parts, unless the `whole` model is requested.
         """
         if self.without and not whole:
             changed = self.knocked_out(max_age, wait)
@@ -103,7 +105,7 @@ class View:
     def knocked_out(self, max_age: float = 0.5, wait: float = 2.0) -> KnockedOut | None:
         """The model at this moment with and without the parts that are knocked out, both of one step; as `model`.
 
-        Of a run that trains, it may be a little older: means take a moment to compute.
+        For a run in training it may be a little older, because means take a moment to compute.
         """
         if (now := self.model(max_age, wait, whole=True)) is None:
             return None
@@ -127,8 +129,9 @@ def look() -> View:
 
 
 def look_at(shown_id: str, moment: int | None) -> View:
-    """A run at a moment, with all its parts, such as one to show beside the displayed one. Raises RunProblem if it was
-    deleted.
+    """A run at a moment, with nothing knocked out, such as one to show beside the displayed one.
+
+    Raises RunProblem if it was deleted.
     """
     shown = opened(shown_id)
     training = runner().job(shown_id)  # first: a run that ends during this call must not appear active elsewhere
@@ -151,7 +154,7 @@ def why_no_text(run: Run) -> str:
 
 
 def run_id() -> str:
-    """The id of the run that all pages of this window show: until a person has chosen one, the first of the gallery."""
+    """The id of the run that all pages of this window show: the first of the gallery until a person has chosen one."""
     return session().run_id or gallery.FIRST
 
 

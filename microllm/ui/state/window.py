@@ -31,7 +31,7 @@ class Window:
         presence.window_opened(self.id)
 
     def keep(self, key: tuple, generation: Generation) -> None:
-        """Remember the newest generation with a predictor, and of others only the latest few: each holds a model."""
+        """Remember the newest generation with each predictor, but only of the latest few: each holds a model."""
         self.generations.pop(key, None)
         while len(self.generations) >= _MAX_GENERATIONS:
             self.generations.pop(next(iter(self.generations))).stop()
