@@ -25,6 +25,7 @@ from ..runs.run import Run
 from ..runs.weights import snapshot_is_due
 from ..train import Diverged, Trainer
 from .model_copy import ModelCopy
+from .open_windows import OpenWindows
 from .slots import Slots
 
 _MIN_POLL_SECONDS, _MAX_POLL_SECONDS = 0.05, 0.5
@@ -63,7 +64,8 @@ class TrainingJob:
         self.warning: str | None = None
         """What the user should know while training continues, such as a full disk."""
         self._after = after
-        self._slots, self._grace, self._make_trainer = slots, grace, make_trainer
+        self._slots, self._make_trainer = slots, make_trainer
+        self.windows = OpenWindows(grace)
         self._commands: queue.SimpleQueue[Callable[[Trainer, Writer], None]] = queue.SimpleQueue()
         self._stop_reason, self._end_state = "", "stopped"
         self._paused, self._steps_granted = False, 0
@@ -71,8 +73,6 @@ class TrainingJob:
         """The last step that was logged."""
         self.first_step: int | None = None
         """The first step that this job logs: that of its checkpoint. None until training begins."""
-        self._windows: set[str] = set()
-        self._last_window_left = time.monotonic()
         self._is_finite = True  # the newest weights are finite numbers
         self._copy = ModelCopy(self._commands)
 
@@ -138,20 +138,6 @@ class TrainingJob:
         with contextlib.suppress(TimeoutError):
             return done.result(timeout=wait)
         return None
-
-    @property
-    def has_windows(self) -> bool:
-        """True while at least one window keeps the run alive."""
-        return bool(self._windows)
-
-    def attach_window(self, window: str) -> None:
-        """Count `window` among those that keep the run alive."""
-        self._windows.add(window)
-
-    def detach_window(self, window: str) -> None:
-        """Stop counting `window`; after the last one the grace time begins."""
-        self._windows.discard(window)
-        self._last_window_left = time.monotonic()
 
     def wait_briefly(self, condition: Callable[[], bool], seconds: float = 0.3) -> None:
         """Wait until `condition` holds or the run is over, `seconds` at most: commands usually take effect by then."""
@@ -292,7 +278,7 @@ class TrainingJob:
                 self._commands.get()(trainer, writer)
             if self._stop_reason:
                 raise _Stop(self._stop_reason)
-            if self._is_abandoned():
+            if self.windows.is_abandoned():
                 raise _Stop("Stopped because its last window was closed.")
             if self._paused and not self._steps_granted:
                 self._slots.leave(self.run.id)
@@ -333,9 +319,6 @@ class TrainingJob:
             return
         trainer.to_replay = [change for change in trainer.to_replay if change not in lost]
         trainer.change(**live)
-
-    def _is_abandoned(self) -> bool:
-        return self._grace is not None and not self._windows and time.monotonic() - self._last_window_left > self._grace
 
     def _beats_another_reference(self, val_loss: float | None) -> bool:
         lines = self.run.read_info().references if val_loss is not None else {}

@@ -306,9 +306,8 @@ class Run:
         return load_checkpoint(self._checkpoints, step)
 
     def check_what_it_needs(self) -> None:
-        """Raises TextProblem or RunProblem if the run cannot continue.
-
-        That is if a text or its weights are missing, or it is from the gallery.
+        """Raises TextProblem or RunProblem if the run cannot continue: a text or its weights are missing, or it is from
+        the gallery.
         """
         self._check_may_change()
         self.load_corpus()

@@ -89,11 +89,11 @@ def test_a_reload_keeps_what_the_window_had_set_going_besides_the_run_on_show():
 def test_a_start_in_one_tab_does_not_stop_the_run_of_another():
     run = new_run()
     training = server.runner().start(run)
-    training.attach_window("another tab of this browser")
+    training.windows.add("another tab of this browser")
     training.pause()
     at = open_app("train", stored={run.id: KEY}, run=new_run().id)
     assert f"way-to-{run.id}" not in keys(at)
-    training.detach_window("another tab of this browser")
+    training.windows.remove("another tab of this browser")
     at.run()
     assert f"way-to-{run.id}" in keys(at)  # its tab was closed
 

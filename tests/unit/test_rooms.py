@@ -67,7 +67,7 @@ def test_streamlit_is_imported_by_the_pages_alone_and_the_textbook_stands_on_tor
             assert {room(name) for name in imports(module) & MODULES.keys()} <= set(TEXTBOOK.split())
 
 
-def test_the_map_in_the_readme_names_every_room():
+def test_the_map_in_the_readme_names_every_room_and_every_module():
     house = re.search(r"^microllm/.*?^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)[0]
     there = {
         path.name for path in (ROOT / "microllm").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
@@ -75,3 +75,7 @@ def test_the_map_in_the_readme_names_every_room():
     assert set(re.findall(r"^  (\w+(?:\.py|/))", house, re.MULTILINE)) == {
         name if name.endswith(".py") else f"{name}/" for name in there
     }
+    modules = {
+        path.stem for path in (ROOT / "microllm").rglob("*.py") if path.parent.name not in ("parts", "components")
+    }
+    assert {name for name in modules if not name.startswith("_")} <= set(re.findall(r"\w+", house))

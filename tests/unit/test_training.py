@@ -19,6 +19,7 @@ from making import ENDLESS, wait_until
 from patience import patience
 
 import microllm.jobs.model_copy
+import microllm.jobs.open_windows
 import microllm.jobs.training
 import microllm.runs.run
 import microllm.train
@@ -52,7 +53,7 @@ def runner():
 def clock(monkeypatch):
     """The clock of windows and grace, which only the test moves."""
     clock = SimpleNamespace(now=0.0)
-    for module in (microllm.jobs.training, microllm.jobs.model_copy):
+    for module in (microllm.jobs.open_windows, microllm.jobs.model_copy):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
@@ -604,13 +605,13 @@ def test_a_run_without_a_window_stops_after_the_grace(runner, clock):
 
 def test_one_window_of_two_keeps_the_run_alive(runner, clock):
     training = TrainingJob(new_run(max_steps=ENDLESS), runner.slots, grace=60)
-    training.attach_window("laptop")
-    training.attach_window("telephone")
+    training.windows.add("laptop")
+    training.windows.add("telephone")
     training.start()
-    training.detach_window("telephone")
+    training.windows.remove("telephone")
     clock.now += 1_000
     assert goes_on(training)
-    training.detach_window("laptop")
+    training.windows.remove("laptop")
     clock.now += 59
     assert goes_on(training)
     clock.now += 2
@@ -620,12 +621,12 @@ def test_one_window_of_two_keeps_the_run_alive(runner, clock):
 
 def test_a_reloaded_page_keeps_its_run(runner, clock):
     training = TrainingJob(new_run(max_steps=ENDLESS), runner.slots, grace=60)
-    training.attach_window("before")
+    training.windows.add("before")
     training.start()
     goes_on(training)
-    training.detach_window("before")
+    training.windows.remove("before")
     clock.now += 50
-    training.attach_window("after")
+    training.windows.add("after")
     clock.now += 1_000
     assert goes_on(training)
     finish(training)

@@ -139,5 +139,5 @@ def jobs() -> list[TrainingJob]:
 def hold_abandoned() -> None:
     """Keep this person's training jobs alive if no window holds them, because theirs was closed or reloaded."""
     for training in filter(None, map(runner().job, keys())):
-        if not training.has_windows and owns(training.run.id):
+        if not training.windows and owns(training.run.id):
             window().hold(training)

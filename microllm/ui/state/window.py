@@ -41,7 +41,7 @@ class Window:
         """Keep a training job alive until this window closes."""
         if self._held.get(job.run.id) is not job:
             self._held[job.run.id] = job
-            job.attach_window(self.id)
+            job.windows.add(self.id)
 
     def holds(self, run_id: str) -> bool:
         """True for a run that this window has shown while it trained."""
@@ -51,7 +51,7 @@ class Window:
         """Release everything: the window was closed, reloaded, or lost its connection."""
         presence.window_closed(self.id)
         for job in self._held.values():
-            job.detach_window(self.id)
+            job.windows.remove(self.id)
         for generation in self.generations.values():
             generation.stop()
         for reader in self.readers.values():
