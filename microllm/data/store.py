@@ -19,7 +19,9 @@ def keep_text(text: str) -> str:
     data = _encoded(text)
     sha256 = hashlib.sha256(data).hexdigest()
     path = texts_dir() / f"{sha256}.txt"
-    if not (path.is_file() and _sha256_of_file(path) == sha256):  # else also replaces a damaged copy
+    if path.is_file() and _sha256_of_file(path) == sha256:
+        path.touch()  # the oldest texts that no run needs are deleted first
+    else:
         write_atomically(path, data)
     return sha256
 

@@ -18,13 +18,15 @@ from ..cost import memory_problem, thread_count
 from ..data.decode import TextProblem
 from ..data.store import forget_text
 from ..data.texts import Text, is_kept, load_corpus
-from ..environment import runs_dir
+from ..environment import max_disk_bytes, runs_dir, texts_dir
 from ..storage import write_atomically
 from . import gallery
 from .disk import check_disk
 from .info import ExperimentEntry, Parent, RunInfo, RunProblem, Twin, hash_key, new_name
 from .json_files import checked_json
 from .run import ID_PATTERN, Run
+
+_UNUSED_SHARE = 0.1
 
 
 def create(
@@ -106,11 +108,31 @@ def delete(run: Run) -> None:
 
 
 def forget_unused(texts: set[str]) -> None:
-    """Delete those of the texts that no run needs, including the runs of the gallery."""
-    infos = [info for info, _ in _infos_and_damaged()[0]] + [run.read_info() for run in gallery_runs()]
-    needed = {sha256 for info in infos for sha256 in info.texts}
-    for sha256 in texts - needed:
+    """Delete those of the texts that no run needs."""
+    for sha256 in texts - _needed_texts():
         forget_text(sha256)
+
+
+def limit_unused_texts() -> None:
+    """Delete texts that no run needs, the oldest first, until those left take at most a tenth of the disk limit.
+
+    So texts that nobody trains on cannot crowd out runs. The newest text always stays.
+    """
+    needed, unused = _needed_texts(), []
+    for path in texts_dir().glob("*.txt"):
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            if path.stem not in needed:
+                unused.append((path.stat().st_mtime_ns, path.stat().st_size, path.stem))
+    unused.sort(reverse=True)
+    for number, used in enumerate(itertools.accumulate(size for _, size, _ in unused)):
+        if number and used > _UNUSED_SHARE * max_disk_bytes():
+            forget_text(unused[number][2])
+
+
+def _needed_texts() -> set[str]:
+    """The SHA-256 of every text of a run, including the runs of the gallery."""
+    infos = [info for info, _ in _infos_and_damaged()[0]] + [run.read_info() for run in gallery_runs()]
+    return {sha256 for info in infos for sha256 in info.texts}
 
 
 def gallery_runs() -> list[Run]:

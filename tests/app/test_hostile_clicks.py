@@ -15,12 +15,18 @@ def kept_texts() -> int:
     return len(list(texts_dir().glob("*.txt")))
 
 
-def test_of_a_text_that_is_cut_here_and_there_a_window_keeps_one():
+def test_texts_that_are_cut_here_and_there_or_pasted_leave_the_disk_to_runs(monkeypatch):
+    monkeypatch.setenv("MICROLLM_DISK", "0.2")
     at = open_app("train")
     for first in range(5_000, 5_012):
         at.number_input(key="text-first").set_value(first).run()
         assert not at.exception
-    assert kept_texts() <= 3  # the book as it was fetched, whole, and cut
+    assert kept_texts() <= 0.1 * 200_000 / 5_000
+    at.selectbox(key="text").select("own").run()
+    for letter in "abcdefgh":
+        at.text_area(key="pasted").set_value(f"{letter} word or two. " * 400).run()
+        assert not at.exception and not complaints(at)
+    assert kept_texts() <= 0.1 * 200_000 / 5_000
 
 
 def test_a_cut_text_that_a_run_has_learned_stays():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -470,6 +471,19 @@ def test_runs_begin_up_to_the_very_byte_that_the_disk_limit_allows(run, text, mo
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     monkeypatch.delenv("MICROLLM_DISK")
     assert environment.max_disk_bytes() == 20e9
+
+
+def test_texts_that_no_run_needs_take_a_tenth_of_the_disk_limit_at_most_and_the_oldest_go_first(run, text, monkeypatch):
+    unused = [store.keep_text(letter * 1_000) for letter in "abcdef"]
+    for age, sha256 in enumerate(reversed(unused), start=1):
+        os.utime(texts_dir() / f"{sha256}.txt", (time.time() - age, time.time() - age))
+    store.keep_text("b" * 1_000)  # chosen again, so it is the newest
+    monkeypatch.setenv("MICROLLM_DISK", f"{0.030 + 1e-6}")
+    catalog.limit_unused_texts()
+    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256, unused[1], unused[5], unused[4]}
+    monkeypatch.setenv("MICROLLM_DISK", "0")
+    catalog.limit_unused_texts()
+    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256, unused[1]}
 
 
 def test_a_run_is_not_made_of_a_text_that_is_deleted_though_its_ids_are_in_memory(run, text):

@@ -125,7 +125,7 @@ def text() -> texts.Text | None:
     source = source_in_use()
     if source is None:
         return None
-    chosen = (_own if source == "own" else _stored)(source, choice["how"], choice["first"])
+    chosen = (_own if source == "own" else _kept)(source, choice["how"], choice["first"])
     session().usable_source = source
     return chosen
 
@@ -153,24 +153,13 @@ def _own(source: str, how: str, first: int | None) -> texts.Text:
         raise TextProblem("No text yet: upload a file or paste some text.")
     if how == "none" and first is None:
         return own
-    made = _stored(source, how, first, own.sha256, own.name)
+    made = _kept(source, how, first, own.sha256, own.name)
     return replace(made, notice=own.notice, source=own.source, encoding=own.encoding)
 
 
 def whole_text(source: str) -> texts.Text:
     """The whole of a public text or of the user's own, if there is one. Raises TextProblem."""
     return session().own.text if source == "own" else _kept(source, "none", None)
-
-
-def _stored(source: str, how: str, first: int | None, *own: str) -> texts.Text:
-    """The chosen text, stored on disk. A window keeps only one modified text, in addition to those that runs use."""
-    is_modified = how != "none" or first is not None
-    before = session().modified_text
-    prepared = _kept(source, how, first, *own)
-    if before not in (None, prepared.sha256):
-        catalog.forget_unused({before})
-    session().modified_text = prepared.sha256 if is_modified else None
-    return prepared
 
 
 def _kept(*choice) -> texts.Text:
@@ -189,10 +178,13 @@ def _prepared(source: str, how: str, first: int | None, sha256: str = "", name: 
         raise TextProblem(str(problem)) from problem
     if source in PUBLISHED_TEXTS:
         content = published(source).get(0)
-        return texts.prepare(content, PUBLISHED_TEXTS[source].name, how=how, first=first, source=source)
-    if source == "own":
-        return texts.prepare(load_text(sha256), name, how=how, first=first)
-    return texts.made_here(source, how=how, first=first)
+        prepared = texts.prepare(content, PUBLISHED_TEXTS[source].name, how=how, first=first, source=source)
+    elif source == "own":
+        prepared = texts.prepare(load_text(sha256), name, how=how, first=first)
+    else:
+        prepared = texts.made_here(source, how=how, first=first)
+    catalog.limit_unused_texts()
+    return prepared
 
 
 def forget_texts() -> None:
@@ -254,6 +246,7 @@ def _use(field: str, data: bytes, name: str, encoding: str | None = None) -> tex
         check_disk()
         content, notice = decode_text(data, name, encoding)
         own = texts.prepare(content, name, notice=notice, encoding=encoding)
+        catalog.limit_unused_texts()
     except (TextProblem, RunProblem, OSError) as problem:
         session().own.problem = str(problem)
         if session().own.text is None and (before := session().own.removed):

@@ -109,8 +109,6 @@ class Session:
     usable_source: str = "drawing-room"
     """The last chosen source that worked: it replaces one that cannot be downloaded."""
     own: OwnText = field(default_factory=OwnText)
-    modified_text: str | None = None
-    """The SHA-256 of the newest text that was shortened or modified in this window."""
     is_duration_chosen: bool = False
     """True when a duration button has just set max_steps."""
     first_draft: Any = None
