@@ -18,7 +18,7 @@ COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 
 class BackOffTable:
-    """Predicts a character from the n - 1 before it: by how often each followed them, and shorter contexts.
+    """Predicts from the n - 1 characters before: by how often each character followed them, and shorter contexts.
 
     Witten-Bell smoothing (Witten & Bell 1991, method C): with count(c, x) for how often x followed the context c and
     kinds(c) for how many different characters did, p(x | c) = (count(c, x) + kinds(c) p(x | shorter c)) / (count(c) +

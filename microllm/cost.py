@@ -57,9 +57,8 @@ def steps_for(seconds: float, train: TrainConfig, tokens: int, held_out: int, st
     def expected(max_steps: int) -> float:
         return run_seconds(replace(train, max_steps=max_steps), tokens, held_out, step)
 
-    # the first one that takes at least `seconds`, and its neighbors: a smaller one may be nearer
-    i = bisect_left(_ROUND_NUMBERS, seconds, key=expected)
-    return min(_ROUND_NUMBERS[max(0, i - 3) : i + 3], key=lambda max_steps: abs(expected(max_steps) - seconds))
+    i = bisect_left(_ROUND_NUMBERS, seconds, key=expected)  # the first that takes at least `seconds`
+    return min(_ROUND_NUMBERS[max(0, i - 1) : i + 1], key=lambda max_steps: abs(expected(max_steps) - seconds))
 
 
 def operations_per_step(model: ModelConfig, train: TrainConfig, vocab_size: int) -> float:

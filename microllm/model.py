@@ -216,7 +216,7 @@ class MultiHeadAttention(nn.Module):
         return self.attend_and_project(q, k, v, cache.bias if cache else None)
 
     def project_qkv(self, x: torch.Tensor, start: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Queries, keys and values of all heads, each (B, H, T, D), of x (B, T, C), which starts at `start`."""
+        """Queries, keys and values of all heads, each (B, H, T, D), of x (B, T, C), whose first token is at `start`."""
         B, T, C = x.shape
         qk, v = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4).split((2, 1))
         if self.rotary:

@@ -165,7 +165,7 @@ class Trainer:
 
 
 def eval_is_due(step: int, config: TrainConfig) -> bool:
-    """True every eval_interval steps, at 8, 16, 32, ... before that (the loss falls fastest there), and at the end."""
+    """True every eval_interval steps, before the first of them at 8, 16, 32, ... (fast progress), and at the end."""
     early = step < config.eval_interval and step.bit_count() == 1 and step >= 8
     return step % config.eval_interval == 0 or early or step == config.max_steps
 

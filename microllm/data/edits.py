@@ -291,12 +291,12 @@ KINDS = {
     ),
     "repeat": Kind(
         "Repeat a sentence",
-        "It is spread evenly, each time in the place of as many other characters.",
+        "Its copies are spread evenly, and each replaces the same number of other characters.",
         _repeated,
     ),
     "plant": Kind(
         "Plant a sentence that is not true",
-        "It is spread evenly, each time in the place of as many other characters.",
+        "Its copies are spread evenly, and each replaces the same number of other characters.",
         _planted,
     ),
 }

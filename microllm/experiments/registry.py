@@ -109,7 +109,7 @@ LEARN_BY_HEART = Experiment(
         Setup("3,000 characters", text="shakespeare", first=3_000, values={"max_steps": 500, "eval_interval": 50}),
     ),
     watch="The gap between the training loss (blue) and the validation loss (orange). When does it open?",
-    why="It has more than fifty parameters for each character, so it can store them all (overfitting). It becomes "
+    why="It has more than fifty parameters for each character, so it can memorize them all (overfitting). It becomes "
     "certain of what it has seen, and just as certain where that is wrong: a confident error costs more than guessing "
     "blindly. More text, or dropout, works against that.",
     check=checks.learn_by_heart,

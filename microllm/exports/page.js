@@ -38,7 +38,7 @@ function remarks(text) {
   const more = unknown.length > 8 ? " and others" : ""
   const names = unknown.slice(0, 8).map(named).join(", ") + more
   if (!model.encode(text).length) {
-    const cause = unknown.length ? `${names} did not occur in its text` : "There is nothing to read"
+    const cause = unknown.length ? `${names} did not occur in its training text` : "There is nothing to read"
     return `${cause}: type at least one character that it knows, such as “${shown[model.encode(prompt)[0]]}”.`
   }
   return unknown.length ? `Skipped, not in its training text: ${names}` : ""

@@ -179,7 +179,7 @@ def taken_over(
     silenced: Collection[tuple[int, int]],
     silent_before: Collection[tuple[int, int]] = (),
 ) -> tuple[str, tuple[int, int], float, float] | None:
-    """The head that took over from silenced heads: (name of the score, (layer, head), its share before and after).
+    """Who does more of what silenced heads did: (name of the score, (layer, head), its share before and after).
 
     The score is the one in which a silenced head was furthest above chance in `before`; the head is the one that is not
     silenced and whose share has risen most. None if no silenced head was clearly above chance, or no share rose.
@@ -230,7 +230,7 @@ def strongest(scores: list[HeadScore], layer: int, head: int) -> HeadScore | Non
 def clear_since(
     over_time: Mapping[int, list[HeadScore]], name: str, layer: int, head: int
 ) -> tuple[int | None, int] | None:
-    """(before, since): `since` is the first step from which on a head's score `name` is clearly above chance.
+    """(before, since): `since` is the first step from which a head's score `name` stays clearly above chance.
 
     `over_time` has the scores at some steps. `before` is the last step at which the score was not clear: the head
     specialized between the two. `before` is None if the score is clear at every step. The result is None if the score

@@ -72,7 +72,7 @@ class Background:
         return str(self.error) if isinstance(self.error, _EXPECTED) else None
 
     def rest(self, factor: float) -> None:
-        """Sleep for `factor` times as long as `work` computed since its last rest, 2 s at most: training can run then.
+        """Sleep `factor` times as long as `work` computed since its last rest, 2 s at most, so that training can run.
 
         Called by `work`, between its pieces. Raises Cancelled.
         """

@@ -64,7 +64,7 @@ class KnockoutMap:
 
 @dataclass(frozen=True)
 class Pair:
-    """Knocking out `part` and another part: alone, both, and by how much both differ from the sum (`extra`)."""
+    """What knocking out `part` costs: alone, with another part, and how much more than the sum of the two that is."""
 
     part: Part
     alone: Change

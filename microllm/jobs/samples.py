@@ -62,7 +62,7 @@ def snapshot_text(run: Run, step: int) -> str:
 def write(run: Run, model: MicroLLM, prompt: str, length: int, temperature: float = TEMPERATURE) -> str:
     """What the `model` of a run writes after `prompt`, `length` characters, always from the same seed.
 
-    A shorter text is the beginning of a longer one.
+    A larger `length` only appends to the text.
     """
     idx, sampling = torch.tensor(run.tokenizer.encode(prompt)), Sampling(temperature=temperature)
     return run.tokenizer.decode(chosen for (chosen,) in stream(model, idx[None], length, sampling, seed=0))

@@ -143,7 +143,7 @@ def _some(changes: list[Change]) -> list[Change]:
 
 
 def _prompt(original: Run, edit: Edit, before: str) -> str:
-    """A prompt after which the difference should show: the text `before` a renamed word, or half of a sentence."""
+    """A prompt after which the difference should show: what comes `before` a renamed word, or half a sentence."""
     if edit.kind == "rename":
         words = before[-_PROMPT_CHARACTERS:]
         return words[after_a_cut_word(words) :] or words

@@ -45,7 +45,8 @@ _TERMS = (
     ),
     Term(
         "causal mask",
-        "Hides the future: each character attends only to itself and earlier ones, so the model cannot see the answer.",
+        "What hides the future from each character: it attends only to itself and earlier ones, so it cannot see the "
+        "answer.",
         "attention",
         "the empty half of the large map",
     ),

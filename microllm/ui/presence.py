@@ -19,8 +19,10 @@ _free_memory_timer: threading.Timer | None = None
 
 
 def share_memory_pools() -> None:
-    """Let all threads allocate from two of the C library's pools (arenas). By default, threads that start later get
-    pools of their own, up to eight per core, and what one pool has freed another cannot use.
+    """Make all threads allocate from two memory pools (arenas) of the C library.
+
+    By default, new threads get pools of their own, up to eight per core, and memory freed in one pool is of no use to
+    another.
     """
     with contextlib.suppress(OSError, AttributeError):  # a system with another C library
         ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 2)

@@ -1,4 +1,4 @@
-"""Change the book, see the cause: a twin of the displayed run is trained by one click and compared with it."""
+"""Change the book, see the effect: a twin of the displayed run is trained by one click and compared with it."""
 
 import json
 

@@ -245,7 +245,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/{path}"
 
     def handle_error(self, *_):
-        pass  # whoever fetches may hang up
+        pass  # the client may hang up
 
 
 @pytest.fixture

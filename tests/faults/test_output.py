@@ -106,7 +106,7 @@ class Terminal:
         self.process, self.master = pty.fork()
         if self.process == 0:
             signal.signal(signal.SIGHUP, hang_up)
-            signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell that runs the tests may ignore it
             time.sleep(0.1)  # until it has its size
             run_here(arguments)
         self.resize(columns)
@@ -403,7 +403,7 @@ def test_a_written_text_is_exact_in_a_file_and_harmless_on_a_terminal(program, t
 
 @pytest.fixture
 def read_only_home(run, monkeypatch, tmp_path):
-    """A home with a run in which nothing can be made: root may write anywhere, so whoever tries is refused here."""
+    """A home with a run in which nothing can be made: root may write anywhere, so here every attempt is refused."""
     real, home = os.open, str(tmp_path / "home")
 
     def refuse(path, flags, *more, **named):

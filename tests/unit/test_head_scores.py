@@ -1,4 +1,4 @@
-"""What the heads of a run attend to at its snapshots: measured once, in the background, and drawn over the training."""
+"""What the heads of a run attend to at its snapshots: measured once, in the background, and drawn over training."""
 
 import json
 import threading

@@ -64,7 +64,7 @@ def test_who_only_reads_has_the_home_that_was_asked_for_and_makes_nothing(parent
         assert home() == wished
         assert not home_is_temporary()
     assert not wished.exists()
-    assert home_is_temporary() == (parent == "file")  # whoever writes needs one that can be written
+    assert home_is_temporary() == (parent == "file")  # a command that writes needs one that can be written
     assert home().is_dir()
     if home_is_temporary():
         home().rmdir()

@@ -44,7 +44,7 @@ def test_the_book_is_fetched_once(mirror):
     assert choose("book") == before
 
 
-def test_whoever_waits_for_the_book_is_told_how_far_it_is(mirror):
+def test_the_progress_of_a_download_is_reported(mirror):
     shares = []
     assert fetch(PUBLISHED_TEXTS["book"], shares.append) == MADE_BOOK
     assert shares[-1] == 1.0

@@ -299,7 +299,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     } else {
       const surprisal = nats[place] / 100
       const odds = Math.exp(surprisal)
-      const words = `Surprisal ${surprisal.toFixed(2)} nats: ${who} gave this character 1 chance in ${odds < 10 ? odds.toFixed(1) : Math.round(odds)}.`
+      const words = `Surprisal ${surprisal.toFixed(2)} nats: ${who} gave it a probability of 1 in ${odds < 10 ? odds.toFixed(1) : Math.round(odds)}.`
       say(`${character}  after …${isolated(before)}`, words, note)
       const k = percents.length / characters.length
       const all = Array.from(guesses).slice(place * k, (place + 1) * k)

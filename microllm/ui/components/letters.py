@@ -125,7 +125,7 @@ def reading(
 
     For each character of the text, `guesses` has the same number of characters, the most likely first, `percents` the
     probability of each in percent, and `nats` its surprisal in hundredths of a nat (-1 for none). `marked` is a piece
-    (start, length) to underline. `who` is what predicted. With `ask` the user can ask why: it is called with CLOSED,
+    (start, length) to underline. `who` names the predictor. With `ask` the user can ask why: it is called with CLOSED,
     OPEN before a character is chosen, or the place of one. `asked` is its last argument, `why` the answer.
     """
 

@@ -87,7 +87,7 @@ class Batch {
     const seen = this.rows[2 * window].slice(0, t + 1).map(alone).join("")
     const target = this.rows[2 * window + 1][t]
     this.words.replaceChildren(
-      "After ", cell(isolated(seen), "quoted"), " the model is to predict ", cell(isolated(alone(target)), "quoted"), ".",
+      "After ", cell(isolated(seen), "quoted"), " the model has to predict ", cell(isolated(alone(target)), "quoted"), ".",
     )
   }
 }

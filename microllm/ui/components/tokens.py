@@ -19,7 +19,7 @@ def ids(glyphs: list[str], numbers: list[int]) -> None:
 def batch(rows: list[list[str]], pointed: Callable[[], None]) -> None:
     """Windows of text, one glyph per character: the inputs of the first, its targets, the inputs of the second, ...
 
-    Pointing at a character shows what is predicted from it and those before it. `pointed` is called when a person
+    Pointing at a position shows its target and the inputs from which it is predicted. `pointed` is called when a person
     points at a batch for the first time.
     """
     _tokens(key="token-batch", data=[{"kind": "batch", "rows": rows}], on_pointed_change=pointed)

@@ -89,7 +89,7 @@ function drawWhy(textBox, modelBox, why) {
       "layers",
       row("layer", rows.map((_, i) => head(String(i + 1), "col"))),
       row("would write", rows.map(([glyph, best]) => make("td", "", make("b", "context", glyph), inPercent(best)))),
-      row(`chance of ${character}`, rows.map(([, , ours]) => cell(inPercent(ours)))),
+      row(`probability of ${character}`, rows.map(([, , ours]) => cell(inPercent(ours)))),
     )
     return [note(words), make("div", "scroll", table)]
   }

@@ -87,7 +87,7 @@ def is_growing(ids: list[str]) -> bool:
 
 
 def candidates(view: View) -> list[RunInfo]:
-    """The runs that can be compared: the parent of a fork, the others (newest first), those that came with MicroLLM."""
+    """The runs on the same text that can be compared: a fork's parent, the others (newest first), the gallery's."""
     info, parent = view.info, view.info.parent
     ids = [parent.id] if parent and parent.goes_on and ownership.knows_parent() else []
     ids += [*session().met_runs, *_runs_on(info.text.sha256), *gallery.IDS]

@@ -90,8 +90,8 @@ def _start(parent: str, moment: int | None, text: texts.Text | None, where: str)
 def _text_to_learn(view: View) -> tuple[texts.Text | None, int] | None:
     """(the text for the fork to train on, how many of its characters the model knows).
 
-    The text is None for the run's own. Returns None for a text that is not on this server yet, which the page then
-    says. Raises TextProblem if the model knows too little of a text.
+    The text is None for the run's own. Returns None, and shows the download, if the text is not on this server yet.
+    Raises TextProblem if the model knows too little of a text.
     """
     others = _other_texts(view)
     names = {"same": f"{view.info.text.name} (as before)"} | others

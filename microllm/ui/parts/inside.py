@@ -57,9 +57,9 @@ def _seen(key: str) -> _Seen:
 
 
 def parts(view: View, text: str) -> None:
-    """The parts of the displayed run's model on `text`, the user's sentence; live while it trains.
+    """The parts of the displayed run's model on `text`, the user's sentence.
 
-    Beside them are those of another run or moment, if one was chosen.
+    Beside them are those of another run or moment, if one was chosen. Both are live while one of them trains.
     """
     live(lambda shown: _tick(shown, text), _TICK_SECONDS, key="inside-live", when=side_by_side.is_active(view))
 

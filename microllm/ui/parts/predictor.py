@@ -51,7 +51,7 @@ def context_of(model: TableModel) -> str:
     if model.n == 1:
         return "It sees no context: it always predicts the same."
     previous = "the previous character" if model.n == 2 else f"the previous {model.n - 1} characters"
-    return f"It sees only {previous}. If the training text never has these, all characters are equally likely."
+    return f"It sees only {previous}. If these never occur in the training text, all characters are equally likely."
 
 
 def choose(view: View) -> None:

@@ -1,4 +1,4 @@
-"""Does the model recover? How a fork does that keeps training without some heads."""
+"""Does the model recover? How a fork that keeps training without some heads makes up for them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _successor(view: View, heads: list[tuple[int, int]]) -> str:
         return "Each snapshot is measured to see whether another head takes over."
     found = taken_over(known[first], known[newest], heads, view.info.model.silenced_heads)
     if found is None:
-        return "No other head has taken over."
+        return "No other head has clearly taken over."
     name, (layer, head), then, now = found
     what, who = what_heads_do.phrase_of(name), f"layer {layer + 1}, head {head + 1}"
     when = f"At step {newest:,}" if view.is_active else "At the end"

@@ -24,7 +24,7 @@ from . import path_task, runs_menu
 from .live import live
 from .share import share
 
-# Each tick makes the browser redraw the whole page's tree, some 50 ms that a training beside it may miss.
+# Each tick makes the browser redraw the whole page's tree, which may cost a run beside it some 50 ms.
 _TICK_SECONDS = 2.0
 _WAITING_TICK_SECONDS = 1.0
 _FIRST_TICK_SECONDS = 0.2  # until there is a curve

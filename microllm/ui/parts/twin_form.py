@@ -68,8 +68,8 @@ def twin_form(view: View, family: Family) -> None:
         st.caption(
             f"Changes {extent.characters:,} characters at {extent.places:,} "
             f"{'place' if extent.places == 1 else 'places'}, "
-            f"{_share(share)} of the part that the model trains on. {KINDS[kind].about} The held-out text stays as it "
-            "is."
+            f"{_share(share)} of the part that the model trains on. {KINDS[kind].about} "
+            "The held-out text is unchanged."
         )
     except TextProblem as problem:
         st.caption(f":material/error: {literal(str(problem))}")
@@ -92,7 +92,7 @@ def _train_it_here(view: View, original: View) -> None:
             icon=":material/play_arrow:",
             type="tertiary",
             disabled=not has_text(original.run),
-            help="The run that trains now stops and is kept." if ownership.jobs() else None,
+            help="The run that is training now is stopped and kept." if ownership.jobs() else None,
             on_click=_train_again,
             args=(original.info,),
         )
@@ -181,9 +181,9 @@ def _buttons(view: View, family: Family, kind: str, fields: list[str], edit: Edi
             args=(original.run.id, None),
         )
         if is_full:
-            st.caption("One run trains and one waits: start another when one has ended.", width="content")
+            st.caption("One run is training and one is queued: start another when one has ended.", width="content")
         elif trained in family.ready:
-            st.caption("This twin is trained already.", width="content")
+            st.caption("This twin has already been trained.", width="content")
             if trained is not family.chosen:
                 st.button(
                     f"Compare {literal(trained.info.name)}",

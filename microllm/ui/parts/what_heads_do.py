@@ -138,7 +138,7 @@ def _since(known: Measured, name: str, layer: int, head: int) -> str:
         return ""
     before, since = found
     if before is None:
-        return f", at its first snapshot already (step {since:,})"
+        return f", since its first snapshot (step {since:,})"
     return f", since step {since:,} (not yet at step {before:,})"
 
 

@@ -69,7 +69,7 @@ class Part:
 
 
 def parts(name: str) -> list[Part]:
-    """The runs of an experiment, with those that this window owns."""
+    """The parts of an experiment, each with the newest run of this window that fits it, if there is one."""
     own = [(run, info) for run, info in own_runs() if info.experiment and info.experiment.name == name]
     found = []
     for setup in EXPERIMENTS[name].setups:
@@ -100,7 +100,7 @@ def prediction(name: str, of: list[Part]) -> str | None:
 
 
 def read_predictions(told: Any) -> dict[str, str]:
-    """The predictions that a browser sent (it may send anything), by the name of an experiment without own runs."""
+    """The predictions that a browser sent, which may be anything, by the name of an experiment with a shipped run."""
     found = {}
     for pair in told if isinstance(told, list) else ():
         if isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair):
@@ -146,8 +146,8 @@ def setups_to_repeat(of: list[Part]) -> list[Setup]:
 def start(name: str, key: str) -> None:
     """Start the next runs of an experiment for a person who predicts `key`: one now, the other when that has ended.
 
-    When all have a result, runs are repeated. The controls of the Train page are set to the first of them. If a run
-    cannot start, `session().problem` says why.
+    When all have a result, the oldest are repeated. The controls of the Train page are set to the first that starts. If
+    one cannot start, `session().problem` says why.
     """
     experiment = EXPERIMENTS.get(name)
     if experiment is None or key not in experiment.predictions:

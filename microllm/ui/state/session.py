@@ -65,7 +65,7 @@ class Session:
 
     # the page Learn, see path.py
     lesson: str | None = None
-    """The open card of the path, which follows to the page on which it is done; None for the film of a run."""
+    """The open card of the path, which is also shown on the page on which it is done; None for the film of a run."""
     is_in_glossary: bool = False
     """True while the page Learn shows the glossary."""
     is_with_twins: bool = False

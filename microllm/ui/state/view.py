@@ -49,7 +49,7 @@ class View:
     without: tuple[Part, ...] = ()
     """The parts of the model that are knocked out, in order."""
     replaced_by: str = "mean"
-    """What they are replaced by: their "mean" over the held-out text, or "zero" if that text is not on this server."""
+    """What they are replaced by: their "mean" over the held-out text, or "zero", also if that text is not here."""
 
     @property
     def model_key(self) -> tuple:
