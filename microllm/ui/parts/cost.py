@@ -59,9 +59,7 @@ def _cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) 
 
 
 def slowness(view: View, speed: Speed) -> float:
-    """How many times as long as alone on this machine a step takes: as measured in the displayed run, if it was trained
-    here.
-    """
+    """How many times the expected time a step takes beside a page: measured in the displayed run if it trained here."""
     if not _has_trained_here(view):
         return _BESIDE_A_PAGE
     return view.history.usual_step_seconds() / speed.seconds_per_step(
