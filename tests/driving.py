@@ -86,14 +86,17 @@ class Server:
             self._process.wait(seconds)
 
     def end(self) -> int:
-        """Press Ctrl-C; the exit code. A server that is not gone in 15 seconds is killed and fails the test."""
+        """Press Ctrl-C; the exit code. A server that is not gone in 25 seconds is killed and fails the test.
+
+        It may wait 8 seconds for its pages and 12 for its background work.
+        """
         self._process.send_signal(signal.SIGINT)
         try:
-            return self._process.wait(15)
+            return self._process.wait(25)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            raise AssertionError(f"The server did not end within 15 seconds.\n{self.log}") from None
+            raise AssertionError(f"The server did not end within 25 seconds.\n{self.log}") from None
 
     @property
     def process(self) -> int:
