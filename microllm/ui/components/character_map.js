@@ -191,7 +191,7 @@ class Characters {
     this.root.querySelector("h4").textContent = i === null ? "Nearest neighbors" : `“${isolated(characters[i])}”`
     this.root.querySelector(".about p").textContent =
       i === null
-        ? "Point at a character, or move with the arrow keys."
+        ? "Point at a character, tap it, or use the arrow keys."
         : `${kind_names[kinds[i]]}${frequency}. ` +
           (near.length ? `Nearest in all ${dimensions} dimensions (cosine similarity):` : "Training has not changed it.")
     this.root.querySelector("ol").replaceChildren(

@@ -73,7 +73,7 @@ export default function ({ data, parentElement: root }) {
   const named = (i) => `“${isolated(alone(passage.text[i]))}”`
 
   const words = (i) => {
-    if (i === null) return "Point at a character, or move with the arrow keys."
+    if (i === null) return "Point at a character, tap it, or use the arrow keys."
     if (passage.before[i] < 0) return `${named(i)} begins the passage, so nothing predicts it.`
     const before = passage.text.slice(Math.max(0, i - 12), i).join("")
     const [p, q] = [passage.before, passage.after].map((values) => inPercent(Math.exp(-nats(values, i))))

@@ -2,13 +2,14 @@
 // Pointing shows the values at the nearest snapshot; a click, or arrow keys and Enter, choose it as the moment.
 // `data`: see `head_scores_data` in plots/head_scores.py.
 
-const MARGIN = { top: 26, right: 34, bottom: 38, left: 46 }
+const MARGIN = { top: 26, right: 38, bottom: 38, left: 46 }
 const LOSS_SHARE = 0.36 // of the height of both panels
 const BETWEEN = 42 // pixels from one panel to the other, with the title of the lower one
 const PADDING = 8 // pixels between an edge and the highest and the lowest loss
 const CHANCE_WIDTH = 90 // pixels of the label of chance
 const SINCE_WIDTH = 110 // pixels of the label "since step ..."
 const LINE = 14 // pixels from one name to the next
+const LEADER = 8 // pixels from the end of a line to its name, for the stroke that joins them
 const MOST_NAMES = 8 // of heads, at the ends of their lines: the chosen one, and the highest that are clearly above chance
 const ZERO_GAP = 20 // pixels between the "0" of the axis and its next label
 
@@ -134,7 +135,9 @@ class Plot {
     const named = [chosen, ...clear.filter((i) => i !== chosen).slice(0, MOST_NAMES - 1)]
     const places = spread(named.map((i) => this.score.at(ends[i]) + 4), this.score.pixels[1], this.bottom, LINE)
     named.forEach((i, n) => {
-      const place = { x: this.#at(steps.at(-1)) + 6, y: places[n] }
+      const end = this.#at(steps.at(-1)) + 3
+      marks.push(make("path", { class: "leader", d: `M${end},${this.score.at(ends[i])}L${end + LEADER},${places[n] - 4}` }))
+      const place = { x: end + LEADER + 2, y: places[n] }
       marks.push(make("text", { class: `label name ${i === chosen ? "chosen" : ""}`, ...place }, names[i]))
     })
     const i = steps.indexOf(since)

@@ -39,7 +39,7 @@ export default function ({ data, parentElement: root }) {
     root.querySelector(".words").textContent = words(q)
     root.querySelector(".hint").textContent =
       state.pinned === null
-        ? "Point at a character, or move with the arrow keys. Click or press Enter to pin it."
+        ? "Point at a character, tap it, or use the arrow keys. Click or press Enter to pin it."
         : "Pinned. Click again or press Escape to unpin."
   }
 

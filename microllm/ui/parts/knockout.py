@@ -12,6 +12,7 @@ from ..state import commands, navigation
 from ..state.session import session
 from ..state.view import View, has_text
 from ..words import literal
+from . import source
 
 _FORK_EVAL_INTERVAL = 50  # steps: often enough to see how soon the loss recovers
 
@@ -36,7 +37,7 @@ def _train_on(view: View) -> None:
         st.caption("Only attention heads can be left out of further training.", width="content")
         return
     if not has_text(view.run):
-        st.caption("To keep training without it, the text of the run must be on this server.", width="content")
+        source.bring(view, "knockout-text")
         return
     is_one = len(view.without) == 1
     if st.button(
@@ -61,7 +62,10 @@ def switch(view: View, layer: int, head: int) -> None:
     """A button that knocks out a head or restores it; for a part that is drawn again when another head is chosen."""
     part = Part(layer, head)
     if (layer, head) in view.info.model.silenced_heads:
-        st.caption("This head is silent in this run: you see what it attends to, but its output is always zero.")
+        parent = view.info.parent
+        is_new = parent is not None and str(part) in parent.silenced.split()
+        where = ", and its average until then is part of the layer's bias" if is_new else ""
+        st.caption(f"This head is silent in this run: you see what it attends to, but its output is zero{where}.")
         return
     is_out = part in view.without
     others = [other for other in view.without if other != part]
@@ -76,7 +80,9 @@ def switch(view: View, layer: int, head: int) -> None:
     if is_out:
         instead = "its average, whatever the text is" if view.replaced_by == "mean" else "zero"
         st.caption(f"Knocked out (ablation): you see what it attends to, but its output is {instead}.")
-        st.page_link("pages/inside.py", label="See what changes", icon=":material/account_tree:")
+        if st.button("See what changes", key="see-knockout", icon=":material/account_tree:", type="tertiary"):
+            st.session_state["inside-mode"] = "Knock-out"
+            st.switch_page("pages/inside.py", query_params=st.query_params.to_dict())
 
 
 def name(part: Part) -> str:

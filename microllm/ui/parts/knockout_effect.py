@@ -36,9 +36,9 @@ def knockout_effect(view: View, sentence: str) -> None:
     """What changes without the knocked-out parts, on the user's `sentence` and on held-out text."""
     if not sentence:
         return
-    if not has_text(view.run):
-        source.bring(view, "knockout-text")
     if not view.without:
+        if not has_text(view.run):
+            source.bring(view, "knockout-text")
         _nothing_is_out(view, sentence)
         return
     passage = _passage(view)

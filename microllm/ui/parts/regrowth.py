@@ -43,13 +43,15 @@ def _recovery(view: View) -> str:
 
 
 def _successor(view: View, heads: list[tuple[int, int]]) -> str:
-    """Which other head took over from the silenced ones, by the newest snapshot."""
-    first, newest = view.info.parent.step, view.snapshots[-1]
+    """Which other head took over from the silenced ones, by the newest snapshot that has been measured."""
+    first, scores = view.info.parent.step, server.head_scores(view.run.id)
     try:
-        known = server.head_scores(view.run.id).want([newest, first], 0.0 if view.is_active else _WAIT_SECONDS)
+        scores.want([view.snapshots[-1], first], 0.0 if view.is_active else _WAIT_SECONDS)
     except TextProblem as problem:
         return str(problem)
-    if newest == first or not {first, newest} <= known.keys():
+    known = dict(scores.values)
+    newest = max(known, default=first)
+    if newest <= first or first not in known:
         return "Each snapshot is measured to see whether another head takes over."
     found = taken_over(known[first], known[newest], heads, view.info.model.silenced_heads)
     if found is None:

@@ -138,7 +138,7 @@ def _since(known: Measured, name: str, layer: int, head: int) -> str:
         return ""
     before, since = found
     if before is None:
-        return f", since its first snapshot (step {since:,})"
+        return f", already at its first snapshot (step {since:,})"
     return f", since step {since:,} (not yet at step {before:,})"
 
 
@@ -153,7 +153,10 @@ def describe(view: View, known: Measured, layer: int, head: int) -> None:
     whole = ", nothing knocked out" if view.without and not known.problem else ""
     lines = [f"Attends to: {does}"]
     if best and view.info.model.position == "relative" and known.since(best.name, layer, head) == (None, 0):
-        lines.append("Each head starts with a preference for one distance (relative positions): it did not learn this.")
+        then = next(score for score in known.over_time[0] if score.name == best.name).of(layer, head)
+        lines.append(
+            f"Each head starts with a preference for one distance (relative positions): here {percent(then)} at step 0."
+        )
     even = "chance: if it looked at all visible characters equally"
     lines.append(f"Its attention on {passage} at step {known.step:,}{whole} ({even}):")
     for score in known.scores:
@@ -233,8 +236,9 @@ def over_training(view: View, known: Measured, name: str | None, layer: int, hea
         max_steps=view.info.train.max_steps,
     )
     head_scores(data, navigation.choose_moment)
+    rule = " From the diamond on it stays at twice chance or more." if data["since"] >= 0 else ""
     event = "falls, because the head concentrates on few characters" if name == "spread" else "rises above chance"
     st.caption(
-        f"Look for the step where a line {event}, and for what the loss does there. Thick: the chosen head, "
-        f"{layer + 1}.{head + 1}. A click goes to that step."
+        f"Look for the step where a line {event}, and for what the loss does there. Thick: the chosen one, layer "
+        f"{layer + 1}, head {head + 1}.{rule} A click goes to that step."
     )
