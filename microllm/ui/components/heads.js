@@ -9,7 +9,7 @@
 const HEIGHT = 350 // pixels, so that all heads are in view
 const BARS = 34 // pixels, with the gaps around them
 const MAX_LAYERS_WITH_BARS = 5
-const LABEL_WIDTH = 58 // pixels of a picture that has room for a label; a narrower one has only its name, if sorted
+const LABEL_WIDTH = 56 // pixels of a picture that has room for a label; a narrower one has only its name, if sorted
 
 export default function ({ data, parentElement: root, setTriggerValue }) {
   const grid = root.querySelector(".grid")
