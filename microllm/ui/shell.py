@@ -15,7 +15,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator_singletons import context_dg_stack, get_default_dg_stack_value
 
-from . import browser_input
+from . import browser_input, late_ticks
 from .components.storage import has_key, storage, without_key
 from .parts.front import ABOUT, LOADING
 from .presence import share_memory_pools
@@ -102,6 +102,7 @@ def show(page) -> None:
     # Streamlit leaves the last fragment's place set as the current one, and may run a whole page next in this thread
     context_dg_stack.set(get_default_dg_stack_value())
     browser_input.guard()
+    late_ticks.guard()
     if detour := session().detour:
         session().detour = None
         target, query_params = detour
