@@ -1,8 +1,9 @@
 """Keep a window on its page when a tick arrives late.
 
 A browser asks for each tick in the name of the page that it shows. When a script goes to another page
-(`st.switch_page`), a tick for the page before may already be on its way. Streamlit would run it as that page: the browser
-would then clear the new one, and stay blank. So a part of a page always runs as part of the page that the window is on.
+(`st.switch_page`), a tick for the page before may already be on its way. Streamlit would run it as that page: the
+browser would then clear the new one, and stay blank. So a part of a page always runs as part of the page that the
+window is on.
 """
 
 from __future__ import annotations
