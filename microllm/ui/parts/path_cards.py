@@ -138,10 +138,11 @@ def _code(card_id: str) -> None:
     found = [anatomy.source(function, ()) for function in _CODE[card_id]]
     places = " and ".join(f"line {one.first} of `{one.file}`" for one in found)
     st.caption(f"The code of this project that does it: {places}")
-    st.code("\n\n".join("\n".join(one.lines) for one in found), language="python", height=_CODE_HEIGHT)
+    lines = "\n\n".join("\n".join(one.lines) for one in found)
+    st.code(lines, language="python", height="content" if lines.count("\n") < _MAX_LINES else _MAX_CODE_HEIGHT)
 
 
-_CODE_HEIGHT = 250  # pixels
+_MAX_LINES, _MAX_CODE_HEIGHT = 30, 700  # pixels for code that has more lines
 
 
 def _is_changed(card: str, value: Any) -> bool:

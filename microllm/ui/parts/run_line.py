@@ -29,7 +29,7 @@ def run_line(view: View, *, is_whole: bool = False) -> None:
         gallery_note(view.info.name, view.info.text.name, PRESETS[view.info.preset].title)
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="run-line"):
-        st.caption(f"**{literal(view.info.name)}** · {_settings(view.info)}", width="content")
+        st.caption(f"**{literal(view.info.name)}** · {settings(view.info)}", width="content")
         if (parent := view.info.parent) is None:
             return
         name = literal(parent.name)
@@ -50,8 +50,8 @@ def knocked_out(view: View, *, is_whole: bool = False) -> None:
             knockout.badge(view, is_whole=is_whole)
 
 
-def _settings(info: RunInfo) -> str:
-    """The text, the four sizes and max_steps, and other settings that differ from the preset."""
+def settings(info: RunInfo) -> str:
+    """A run in one line: its text, the four sizes and max_steps, and other settings that differ from the preset."""
     values, preset = flat(info.model, info.train), PRESETS[info.preset]
     usual = flat(preset.model, preset.train)
     others = {name: value for name, value in values.items() if name not in _ALWAYS}

@@ -1,4 +1,4 @@
-"""The link to what this window shows, for other people."""
+"""The link to what this window shows, for other people, and the way to the downloads."""
 
 from __future__ import annotations
 
@@ -15,10 +15,19 @@ from ..state.view import View, sentence_written
 
 def share(view: View) -> None:
     """A button that opens the link for others, and says what they can and cannot do with it."""
-    with st.popover("Share", icon=":material/share:", help="Share", key="share"):
+    with st.popover("Share", icon=":material/share:", help="Share", key="share", on_change="rerun"):
         # never empty: the browser positions a popover by its size before it opens
         st.code(share_link(view), language=None, wrap_lines=True)
         st.caption(" ".join(_what_it_gives(view)))
+        if st.button(
+            "Download this run",
+            key="share-download",
+            icon=":material/download:",
+            type="tertiary",
+            on_click=st.session_state.update,
+            args=({"share": False, "take-away": True},),  # close this, and open the downloads
+        ):
+            st.switch_page("pages/train.py", query_params=st.query_params.to_dict())
 
 
 def share_link(view: View) -> str:

@@ -13,6 +13,7 @@ from ...runs import archive, export
 from ...runs.info import RunProblem
 from ...runs.run import Run
 from ...runs.weights import WeightsProblem
+from ..components.scroll import scroll_to
 from ..state import ownership, window
 from ..state.view import View
 from ..words import literal
@@ -63,8 +64,10 @@ def take_away(view: View) -> None:
     """
     run, moment, packages = view.run, view.moment, window.window().packages
     place = disclosure("Download", key="take-away")
+    is_new = not packages
     if place is None:
         packages.clear()
+        scroll_to("")
         return
     knows_parent = ownership.knows_parent()
     if (run.id, moment) not in packages:
@@ -97,6 +100,7 @@ def take_away(view: View) -> None:
             )
         for sentence in caveats:
             st.caption(literal(sentence))
+    scroll_to("take-away" if is_new else "")
 
 
 def _downloads(run: Run, package: Package, packing: Background, was_busy: bool) -> None:

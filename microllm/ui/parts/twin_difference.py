@@ -149,7 +149,8 @@ def _windows(found: Comparison) -> str:
             f"{read} The first that differs is in step {first:,}, but the training losses differ from step {losses:,}: "
             "the two were trained on different machines or versions of torch, which round differently."
         )
-    return f"{read} The first that differs is in step {first:,}; before it, both have exactly the same losses."
+    until_then = "; before it, both have exactly the same losses" if first > 1 else ""
+    return f"{read} The first that differs is in step {first:,}{until_then}."
 
 
 def _exact(share: float) -> str:

@@ -18,7 +18,7 @@ from ..state.session import session
 from ..state.twins import Extent, Family
 from ..state.view import View, has_text
 from ..words import duration, literal, percent
-from . import source
+from . import run_line, source
 from .cost import slowness
 
 _TIMES = 50
@@ -38,6 +38,7 @@ def twin_form(view: View, family: Family) -> None:
         "one change. It has the same seed: the same initial weights and the same windows of text in the same order."
         + (" Nothing else is different, so the change is the cause of all that differs." if is_exact else "")
     )
+    st.caption(run_line.settings(original.info))
     if not is_exact:
         _train_it_here(view, original)
     if problem := why_no_twin(original.run):
