@@ -41,6 +41,13 @@ class Speed:
         work = operations_per_step(model, train, vocab_size) / thread_count(model, train, vocab_size)
         return (model.n_layer + 1) * per_layer + work * per_operation
 
+    def seconds_per_check(self, model: ModelConfig, train: TrainConfig, vocab_size: int) -> float:
+        """The expected seconds for one validation check."""
+        _, per_operation = self.seconds[train.optimizer]
+        windows = replace(train, batch_size=max(1, EVAL_CHARACTERS // model.block_size))
+        work = operations_per_step(model, windows, vocab_size) / thread_count(model, train, vocab_size)
+        return _FORWARD_SHARE * work * per_operation
+
 
 def run_seconds(train: TrainConfig, tokens: int, held_out: int, step: float) -> float:
     """The expected seconds of a whole run, including all validation checks, the last one on all `held_out` characters.

@@ -14,7 +14,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from ..corpus import split_at
 from ..tokenizer import visible
@@ -41,6 +41,7 @@ _HEADING = re.compile(
 _TITLES = "".join(rf"(?<!\b{title})" for title in ("Mr", "Mrs", "Dr", "St", "Rev", "Esq"))  # end with a dot
 # a run of empty lines matches as a whole, even at the end; otherwise each of its line ends would scan all of it again
 _SENTENCE_START = re.compile(rf"""{_TITLES}[.!?]["'”’»_)]*\s+(?=\S)|\n[^\S\n]*+\n\s*+|\A(?=\S)""")
+_WORD = re.compile(r"\S+")
 _WORD_START = re.compile(r"(?:\s|\A)(?=\S)")
 
 
@@ -142,28 +143,31 @@ def _renamed(train: str, text: str, edit: Edit) -> list[Change]:
     if old == new:
         raise TextProblem("The new word is the same as the old one.")
     found = []
-    for match in _whole_words(old, train):
-        is_as_given = match[0] == old
-        other_case = new[0].upper() if match[0][0].isupper() else new[0].lower()
+    for begin, end in _whole_words(old, train):
+        is_as_given = train[begin:end] == old
+        other_case = new[0].upper() if train[begin].isupper() else new[0].lower()
         has_one = not is_as_given and len(other_case) == 1  # ß and İ become two characters
-        found.append(Change(match.start(), match.end(), other_case + new[1:] if has_one else new))
+        found.append(Change(begin, end, other_case + new[1:] if has_one else new))
     _check_known("".join({change.new[0] for change in found}), text)
     if not found:
         raise TextProblem(f"“{old}” does not occur as a whole word in the part that the model trains on.")
     return found
 
 
-def _whole_words(word: str, text: str) -> Iterator[re.Match]:
-    """Where a word occurs with no letter, mark or digit beside it, its first letter in either case."""
+def _whole_words(word: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where a word begins and ends, with no letter, mark or digit beside it, its first letter in either case."""
     firsts = {case for case in (word[0], word[0].upper(), word[0].lower()) if len(case) == 1}
-    either = "|".join(map(re.escape, sorted(firsts)))
-    pattern, at = re.compile(rf"(?:{either}){re.escape(word[1:])}"), 0
-    while match := pattern.search(text, at):
-        beside = text[max(0, match.start() - 1) : match.start()] + text[match.end() : match.end() + 1]
+    # str.find is linear; a regular expression can take seconds, in which every other thread waits
+    begins = {either: text.find(either) for either in (first + word[1:] for first in sorted(firsts))}
+    while begins := {either: begin for either, begin in begins.items() if begin >= 0}:
+        begin = min(begins.values())
+        end = begin + len(word)
+        beside = text[max(0, begin - 1) : begin] + text[end : end + 1]
         is_whole = not any(unicodedata.category(character)[0] in "LMN" for character in beside)
-        at = match.end() if is_whole else match.start() + 1
         if is_whole:
-            yield match
+            yield begin, end
+        at = end if is_whole else begin + 1
+        begins = {either: text.find(either, at) if found < at else found for either, found in begins.items()}
 
 
 def _check_known(words: str, text: str) -> None:
@@ -213,10 +217,27 @@ def _left_out(train: str, text: str, edit: Edit) -> list[Change]:
 
 
 def _repeated(train: str, text: str, edit: Edit) -> list[Change]:
-    pattern = r"\s+".join(map(re.escape, edit.words[0].split()))
-    if (match := re.search(pattern, train)) is None:
+    if (found := _sentence(edit.words[0], train)) is None:
         raise TextProblem("This sentence does not occur in the part that the model trains on. To add one, plant it.")
-    return _spread(train, match[0], edit.times, match.span())
+    begin, end = found
+    return _spread(train, train[begin:end], edit.times, found)
+
+
+def _sentence(sentence: str, text: str) -> tuple[int, int] | None:
+    """Where a sentence begins and ends first, with any white space between its words; None if it does not occur.
+
+    It is found in the text with single spaces, by str.find, and then by counting words.
+    """
+    wanted, flat = " ".join(sentence.split()), " ".join(text.split())
+    if (at := flat.find(wanted)) < 0:
+        return None
+    last = at + len(wanted) - 1
+    (first_word, first_letter), (last_word, last_letter) = (
+        (flat.count(" ", 0, place), place - flat.rfind(" ", 0, place) - 1) for place in (at, last)
+    )
+    words = islice(_WORD.finditer(text), first_word, last_word + 1)
+    starts = [word.start() for word in words]
+    return starts[0] + first_letter, starts[-1] + last_letter + 1
 
 
 def _planted(train: str, text: str, edit: Edit) -> list[Change]:

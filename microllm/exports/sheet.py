@@ -106,7 +106,9 @@ def _result(run: Run, step: int) -> str:
     head = ("Loss", "nats per character", "as unsure as")
     tables = _table(head, rows) if rows else "<p>No loss was measured by this step.</p>"
     if info.state == "failed":
-        tables = f"<p>Training failed after step {run.history.read().last['step']:,}.</p>{tables}"
+        last = run.history.read().last
+        when = f"after step {last['step']:,}" if last else "before its first step"
+        tables = f"<p>Training failed {when}.</p>{tables}"
     if not info.model.causal:
         return f"<p>{CHEATS}</p>{tables}"
     beaten = []

@@ -194,7 +194,11 @@ class TrainingJob:
                 if now is None:
                     self._save(trainer, writer)
                     self._set_pause(False, steps=0)  # no step is left to pause at
-                    return trainer.evaluate(None, lambda: self._wait_for_turn(trainer, writer))
+                    loss = trainer.evaluate(None, lambda: self._wait_for_turn(trainer, writer))
+                    if self.warning:  # try once more: without its last weights a run is not finished
+                        self.run.save_snapshot(trainer.step, trainer.model.state_dict())
+                        self._save_checkpoint(trainer, writer)
+                    return loss
                 writer.log(now)
                 if writer.problem:
                     self._warn(writer.problem)

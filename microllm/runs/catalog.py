@@ -6,8 +6,10 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable
 
@@ -27,6 +29,8 @@ from .json_files import checked_json
 from .run import ID_PATTERN, Run
 
 _UNUSED_SHARE = 0.1
+_SHA256 = re.compile(rb"[0-9a-f]{64}")
+_texts_lock = threading.Lock()  # a text is not deleted between the check that it is stored and the run that needs it
 
 
 def create(
@@ -62,8 +66,6 @@ def create(
     references = corpus.reference_losses(model.block_size)
     if text.floor is not None:
         references["floor"] = text.floor
-    if not is_kept(text):  # deleted meanwhile, though its ids are still in memory: the run could not continue
-        raise TextProblem(f"{text.name} is no longer stored: choose the text again.")
     run = Run(runs_dir() / secrets.token_hex(8))
     content = checked_json(
         RunInfo(
@@ -91,7 +93,10 @@ def create(
         write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
         if fill:
             fill(run)
-        write_atomically(run.folder / "run.json", content)  # makes the run visible
+        with _texts_lock:
+            if not is_kept(text):  # deleted meanwhile, though its ids are still in memory: the run could not continue
+                raise TextProblem(f"{text.name} is no longer stored: choose the text again.")
+            write_atomically(run.folder / "run.json", content)  # makes the run visible
     except BaseException:
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
@@ -109,30 +114,38 @@ def delete(run: Run) -> None:
 
 def forget_unused(texts: set[str]) -> None:
     """Delete those of the texts that no run needs."""
-    for sha256 in texts - _needed_texts():
-        forget_text(sha256)
+    with _texts_lock:
+        for sha256 in texts - _needed_texts():
+            forget_text(sha256)
 
 
 def limit_unused_texts() -> None:
     """Delete texts that no run needs, the oldest first, until those left take at most a tenth of the disk limit.
 
-    So texts that nobody trains on cannot crowd out runs. The newest text always stays.
+    So texts that nobody trains on cannot crowd out runs. The newest text always stays, and does not count.
     """
-    needed, unused = _needed_texts(), []
-    for path in texts_dir().glob("*.txt"):
-        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-            if path.stem not in needed:
-                unused.append((path.stat().st_mtime_ns, path.stat().st_size, path.stem))
-    unused.sort(reverse=True)
-    for number, used in enumerate(itertools.accumulate(size for _, size, _ in unused)):
-        if number and used > _UNUSED_SHARE * max_disk_bytes():
-            forget_text(unused[number][2])
+    with _texts_lock:
+        needed, unused = _needed_texts(), []
+        for path in texts_dir().glob("*.txt"):
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                if path.stem not in needed:
+                    unused.append((path.stat().st_mtime_ns, path.stat().st_size, path.stem))
+        older = sorted(unused, reverse=True)[1:]
+        for (_, _, sha256), used in zip(older, itertools.accumulate(size for _, size, _ in older), strict=True):
+            if used > _UNUSED_SHARE * max_disk_bytes():
+                forget_text(sha256)
 
 
 def _needed_texts() -> set[str]:
-    """The SHA-256 of every text of a run, including the runs of the gallery."""
-    infos = [info for info, _ in _infos_and_damaged()[0]] + [run.read_info() for run in gallery_runs()]
-    return {sha256 for info in infos for sha256 in info.texts}
+    """The SHA-256 of every text of a run, including the gallery's. Raises OSError if a run is unreadable.
+
+    They are looked for in the bytes of run.json, so that a damaged or newer run keeps its texts, too.
+    """
+    needed = {sha256 for run in gallery_runs() for sha256 in run.read_info().texts}
+    for path in runs_dir().glob("*/run.json"):
+        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+            needed |= {found.decode() for found in _SHA256.findall(path.read_bytes())}
+    return needed
 
 
 def gallery_runs() -> list[Run]:

@@ -25,7 +25,7 @@ from ..environment import runs_dir
 from ..storage import parsed
 from .catalog import free_name
 from .disk import check_disk
-from .info import ACTIVE, RunInfo, RunProblem, hash_key, is_count, is_number
+from .info import ACTIVE, ENDED, RunInfo, RunProblem, hash_key, is_count, is_number
 from .json_files import MAX_JSON_BYTES, checked_vocab
 from .lines import MAX_EVENTS_BYTES, MAX_LINE_BYTES
 from .run import Run
@@ -49,7 +49,7 @@ _ADDED = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt")
 def import_run(data: bytes, owner_key: str | None = None) -> Run:
     """Store the run that `archive.folder_zip` packed, under a new id, owned by the holder of `owner_key`.
 
-    The zip does not contain the text. The run can be viewed, and it can continue if its text is on this server too.
+    The zip does not contain the text. The run can be viewed, and forked if its text is on this server too.
     Raises RunProblem with the first problem found; then nothing is stored.
     """
     check_disk()
@@ -63,6 +63,8 @@ def import_run(data: bytes, owner_key: str | None = None) -> Run:
     steps = _check_lines("metrics.jsonl", files, _check_row)
     _check_lines("events.jsonl", files, lambda change: _check_change(change, info))
     _check_steps(files, info, steps)
+    if info.state not in ENDED:
+        info = replace(info, state="stopped")  # it came without checkpoints, so it cannot be resumed
     runs_dir().mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=runs_dir(), prefix=".importing-"))
     try:

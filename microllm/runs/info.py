@@ -18,7 +18,8 @@ from ..data.texts import Text
 from ..tokenizer import MAX_CHARACTERS
 
 ACTIVE = ("waiting", "training", "paused")
-STATES = (*ACTIVE, "stopped", "interrupted", "failed", "finished")
+ENDED = ("stopped", "failed", "finished")
+STATES = (*ACTIVE, "interrupted", *ENDED)
 
 _PARTS = {
     **dict.fromkeys(("id", "name", "state", "message", "preset", "torch"), str),
@@ -256,6 +257,8 @@ def _check_parent(parent: Parent) -> None:
         raise TypeError("goes_on, has_memory and private of its parent must be true or false.")
     if parent.losses is not None and not (len(parent.losses) == 2 and all(map(is_number, parent.losses))):
         raise TypeError("the losses of its parent must be two numbers.")
+    if (parent.losses is None) != (not parent.silenced.split()):
+        raise TypeError("the losses of its parent belong to the heads that it silenced.")
     if parent.text:
         _check_text(parent.text)
 

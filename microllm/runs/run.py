@@ -27,7 +27,7 @@ from ..tokenizer import CharTokenizer
 from . import gallery
 from .checkpoint import TrainerState, checkpoint_steps, load_checkpoint, remove_partial_saves, save_checkpoint
 from .history import History, replayed
-from .info import ACTIVE, NewerFormat, RunInfo, RunProblem, damaged, missing
+from .info import ACTIVE, ENDED, NewerFormat, RunInfo, RunProblem, damaged, missing
 from .json_files import MAX_JSON_BYTES, checked_json, checked_vocab, read_json
 from .lines import MAX_EVENTS_BYTES, MAX_METRICS_BYTES
 from .metrics import Writer, cut_torn_line
@@ -312,14 +312,22 @@ class Run:
         self._check_may_change()
         self.load_corpus()
         self.load_old_corpus()
-        if self.read_info().parent and not self.list_checkpoints():
+        if not self.can_continue():
             raise self.lost_beginning()
 
+    def can_continue(self) -> bool:
+        """False if no checkpoint is left, and starting again at step 0 would lose what the run has learned: that of a
+        fork, or of a run that has ended, such as an imported one.
+        """
+        info = self.read_info()
+        has_ended = info.state in ENDED and self.history.read().last is not None
+        return bool(self.list_checkpoints()) or not (info.parent or has_ended)
+
     def lost_beginning(self) -> RunProblem:
-        """The error for a run without a usable checkpoint: starting again at step 0 would lose what it learned."""
-        parent = self.read_info().parent
-        cure = f"fork {parent.name} again" if parent else "start a new run; this one keeps its curve and snapshots"
-        return RunProblem(f"No checkpoint of {self.read_info().name} can be used: {cure}.")
+        """The error for a run without a usable checkpoint."""
+        info = self.read_info()
+        cure = f"fork {info.parent.name} again" if info.parent else "fork it from a snapshot; it keeps its own curve"
+        return RunProblem(f"No checkpoint of {info.name} can be used: {cure}.")
 
     def extend(self, max_steps: int) -> None:
         """Let a run continue to `max_steps`, when it is next trained.

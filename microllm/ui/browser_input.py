@@ -5,7 +5,8 @@ slider. Streamlit checks numbers against their bounds and ignores clicks on disa
 that was never offered. All input passes through one of these four functions, which `guard` wraps:
 
 - `AppSession.handle_backmsg` gets each message. Message types that our pages do not need are dropped: for example,
-  `clear_cache` would close everybody's windows and stop everybody's runs.
+  `clear_cache` would close everybody's windows and stop everybody's runs. So are messages with longer lists than a
+  browser sends: Streamlit works through them in its event loop, where everybody waits.
 - `SessionState.set_widgets_from_proto` gets the values of widgets before any callback or script does.
 - `SessionState.register_widget` gets a value whose widget was not yet known when it arrived, as after a restart.
 - `MemoryUploadedFileManager.add_file` gets each uploaded file. Beyond MAX_UPLOADED_BYTES, a window loses its oldest.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
@@ -31,6 +33,8 @@ MAX_UPLOADED_BYTES = 520_000_000
 """Bytes of uploaded files that a window may hold in memory. Beyond that the oldest are dropped."""
 
 _ACCEPTED_MESSAGES = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_request"})
+
+_MAX_FILES, _MAX_HASHES, _MAX_ID_CHARACTERS = 100, 10_000, 200
 
 _NUMBERS = frozenset({"double_value", "int_value"})  # a number input may send either type
 
@@ -46,7 +50,7 @@ def guard() -> None:
     )
 
     def handle_needed(session, message) -> None:
-        if message.WhichOneof("type") in _ACCEPTED_MESSAGES:
+        if is_needed(message):
             handle(session, message)
 
     def set_offered(state, sent) -> None:
@@ -80,6 +84,18 @@ def guard() -> None:
     AppSession.handle_backmsg = handle_needed
     SessionState.set_widgets_from_proto = set_offered
     SessionState.register_widget = register_offered
+
+
+def is_needed(message: BackMsg) -> bool:
+    """True for a message of a type and a size that our pages send."""
+    asked = message.rerun_script
+    return (
+        message.WhichOneof("type") in _ACCEPTED_MESSAGES
+        and len(message.file_urls_request.file_names) <= _MAX_FILES
+        and len(asked.cached_message_hashes) <= _MAX_HASHES
+        and len(asked.fragment_id) <= _MAX_ID_CHARACTERS
+        and asked.fragment_id.isprintable()
+    )
 
 
 def is_offered(metadata: WidgetMetadata, sent: WidgetState) -> bool:

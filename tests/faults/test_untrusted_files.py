@@ -448,8 +448,13 @@ def test_a_deeply_nested_json_does_not_break_the_stack(name, files):
     assert name in refused(packed(files | {name: b"[" * 100_000}))
 
 
-def test_a_run_that_was_packed_while_it_trained_is_one_that_was_interrupted(files):
-    assert import_run(with_run_json(files, state="training")).read_info().state == "interrupted"
+@pytest.mark.parametrize("state", ["training", "interrupted", "stopped", "finished"])
+def test_an_imported_run_is_over_and_cannot_be_resumed_because_it_came_without_checkpoints(files, state):
+    run = import_run(with_run_json(files, state=state))
+    assert run.read_info().state == ("finished" if state == "finished" else "stopped")
+    with pytest.raises(RunProblem):
+        run.check_what_it_needs()
+    assert run.list_snapshots()[-1] == run.history.read().last["step"]
 
 
 def test_beyond_the_limit_of_the_disk_nothing_is_taken_in(files, monkeypatch):

@@ -2,7 +2,7 @@
 // their next run, the cards of the path that they have finished, and what they predicted in experiments without a run of
 // their own. (guess.js keeps their guessing games.) Each of two tabs finds its own draft and games again, and a new tab
 // the newest.
-// `data`: asked (another word at each drawing until the server has an answer, then null), draft (what to keep), keep
+// `data`: asked (another word at each drawing until the server has an answer, then null), draft (what to keep; null: what it has), keep
 // (pairs of a run's id and its key), drop (ids of runs), done (ids of cards), predictions (pairs of an experiment and a
 // prediction), forget (whether to remove everything and start over).
 
@@ -69,7 +69,7 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
     store(BROWSER, PREDICTIONS, JSON.stringify([...all].slice(-MAX_PREDICTIONS)))
   }
   if (data.asked === null) {
-    keep(DRAFT, data.draft)
+    if (data.draft !== null) keep(DRAFT, data.draft)
   } else if (state.asked !== data.asked) {
     const mine = stored(TAB, DRAFT)
     const draft = kept(DRAFT)

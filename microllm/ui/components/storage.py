@@ -19,7 +19,7 @@ _storage = declare(KEY, "<i></i>", shared=("keeping",))
 def storage(
     *,
     asked: str | None,
-    draft: str,
+    draft: str | None,
     keep: list[tuple[str, str]],
     drop: list[str],
     done: Sequence[str] = (),
@@ -28,9 +28,10 @@ def storage(
 ) -> None:
     """Make the browser keep some values, and drop the owner keys of the runs in `drop`.
 
-    It keeps `draft`, the pairs (id of a run, owner key) in `keep`, the ids of finished cards in `done` and the pairs
-    (experiment, prediction) in `predictions`. While it is `asked`, with another word each time, it answers instead of
-    keeping the draft: see `told`. If it `is_forgetting`, it removes everything and reloads the page.
+    It keeps `draft` (None: the one that it has), the pairs (id of a run, owner key) in `keep`, the ids of finished
+    cards in `done` and the pairs (experiment, prediction) in `predictions`. While it is `asked`, with another word each
+    time, it answers instead of keeping the draft: see `told`. If it `is_forgetting`, it removes everything and reloads
+    the page.
     """
     with st.container(key=f"{KEY}-place"):
         _storage(

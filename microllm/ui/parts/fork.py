@@ -79,12 +79,9 @@ def _form(view: View) -> None:
 def _start(parent: str, moment: int | None, text: texts.Text | None, where: str) -> None:
     """Fork with the values in the fields at the time of the click, which may have changed, and close the form."""
     st.session_state["fork"] = False
-    commands.fork(
-        parent,
-        moment,
-        text,
-        {name: st.session_state[f"fork-{name}-{where}"] for name in fork.CHANGES},
-    )
+    values = {name: st.session_state.get(f"fork-{name}-{where}") for name in fork.CHANGES}
+    if None not in values.values():  # else the form has gone, with a run that was deleted
+        commands.fork(parent, moment, text, values)
 
 
 def _text_to_learn(view: View) -> tuple[texts.Text | None, int] | None:

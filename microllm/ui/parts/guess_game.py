@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +56,8 @@ def against_untrained(view: View) -> int:
     game, steps = play.game, view.snapshots
     rows = [("you", game.yours, None)]
     if steps and (first := replace(view, moment=steps[0]).model(whole=True)):
-        rows.append((f"untrained model (step {steps[0]:,})", *_as_this_model(first[1], play)))
+        if found := _as_this_model(first[1], play):
+            rows.append((f"untrained model (step {steps[0]:,})", *found))
         shown = steps[-1] if view.moment is None else view.moment
         chances = sum(turn.chance_of_truth for turn in game.turns)
         rows.append((f"trained model (step {shown:,})", game.models, chances))
@@ -64,11 +66,16 @@ def against_untrained(view: View) -> int:
     return len(game.turns)
 
 
-def _as_this_model(model: MicroLLM, play: Play) -> tuple[int, float]:
-    """(how many guesses would be right, the sum of the probabilities of the right characters) in a game."""
+def _as_this_model(model: MicroLLM, play: Play) -> tuple[int, float] | None:
+    """(how many guesses would be right, the sum of the probabilities of the right characters) in a game.
+
+    None if that takes more than a second, for a large model in a long game.
+    """
     corpus, size = load_corpus(*play.text), model.config.block_size
-    right, chance = 0, 0.0
+    right, chance, deadline = 0, 0.0, time.monotonic() + 1.0
     for turn in play.game.turns:
+        if time.monotonic() > deadline:
+            return None
         chances = chances_of_model(model, corpus.val[max(0, turn.place - size) : turn.place])
         right += int(chances.argmax()) == turn.truth
         chance += chances[turn.truth].item()

@@ -136,7 +136,8 @@ def _buttons(view: View) -> None:
     is_unknown = ownership.is_unknown()
     is_owner = is_unknown or ownership.owns()
     if not (is_owner and view.job):
-        can_resume = is_owner and view.state in ("stopped", "interrupted", "failed") and not _has_diverged(view)
+        is_over = view.state in ("stopped", "interrupted", "failed") and not _has_diverged(view)
+        can_resume = is_owner and is_over and view.run.can_continue()
         if can_resume:
             st.button(
                 "Resume",

@@ -137,11 +137,12 @@ def _knob(knob: Field, value):
     now = st.session_state[knob_key(knob.name)]
     if meta["values"]:  # and the current value, which a link may have set
         return st.select_slider(options=sorted({*meta["values"], now}), **common)
-    limits = {"min_value": meta["low"], "max_value": meta["high"]}
     if knob.name in _MAIN or knob.name == "dropout":
-        return st.slider(**limits, step=meta["step"], **common)
+        return st.slider(min_value=meta["low"], max_value=meta["high"], step=meta["step"], **common)
     style = "%g" if knob.type == "float" else None
-    return st.number_input(**limits, step=step_near(knob.name, now), format=style, **common)
+    # without limits: the browser would keep a number out of range to itself, and Start would use the one before
+    step = step_near(knob.name, min(max(now, meta["low"]), meta["high"]))
+    return st.number_input(step=step, format=style, **common)
 
 
 def _learning_rate(train: TrainConfig) -> None:

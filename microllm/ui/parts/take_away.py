@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -21,6 +22,7 @@ from .disclosure import disclosure
 from .live import live
 
 _BUTTON_PIXELS = 220
+_one_at_a_time = threading.Lock()
 
 
 @dataclass
@@ -39,21 +41,34 @@ class Package:
     """Why there is no file of some kinds: a sentence for each."""
 
 
-def pack(run: Run, package: Package, moment: int | None = None, *, names_parent: bool = True) -> None:
+def pack(
+    run: Run,
+    package: Package,
+    moment: int | None = None,
+    *,
+    names_parent: bool = True,
+    cancelled: threading.Event | None = None,
+) -> None:
     """Put the downloads of a run in its current state into `package`, exported at the snapshot `moment` (None: newest).
 
-    Raises OSError and RunProblem.
+    One run at a time is packed, because a large one takes much memory. Ends early once `cancelled` is set. Raises
+    OSError and RunProblem.
     """
-    last = run.history.read().last
-    package.step = last["step"] if last else 0
-    package.curves = export.curves_csv(run).encode("utf-8")
-    package.folder = archive.folder_zip(run, names_parent=names_parent)
-    for name, kind in KINDS.items():
-        try:
-            package.exported = run.snapshot_called(moment)
-            package.exports[name] = kind.make_file(run, package.exported)
-        except (RunProblem, WeightsProblem) as problem:
-            package.problems[name] = str(problem)
+    with _one_at_a_time:
+        if cancelled and cancelled.is_set():
+            return
+        last = run.history.read().last
+        package.step = last["step"] if last else 0
+        package.curves = export.curves_csv(run).encode("utf-8")
+        package.folder = archive.folder_zip(run, names_parent=names_parent)
+        for name, kind in KINDS.items():
+            if cancelled and cancelled.is_set():
+                return
+            try:
+                package.exported = run.snapshot_called(moment)
+                package.exports[name] = kind.make_file(run, package.exported)
+            except (RunProblem, WeightsProblem) as problem:
+                package.problems[name] = str(problem)
 
 
 def take_away(view: View) -> None:
@@ -66,14 +81,14 @@ def take_away(view: View) -> None:
     place = disclosure("Download", key="take-away")
     is_new = not packages
     if place is None:
-        packages.clear()
+        window.window().forget_packages()
         scroll_to("")
         return
     knows_parent = ownership.knows_parent()
     if (run.id, moment) not in packages:
-        packages.clear()
+        window.window().forget_packages()
         package = Package()
-        work = Background(lambda _: pack(run, package, moment, names_parent=knows_parent))
+        work = Background(lambda work: pack(run, package, moment, names_parent=knows_parent, cancelled=work.cancelled))
         packages[run.id, moment] = package, work
     package, packing = packages[run.id, moment]
     packing.wait(0.2)  # seconds: most are packed by then

@@ -84,9 +84,17 @@ def start(is_queued: bool = False, experiment: ExperimentEntry | None = None) ->
 
 
 def _check_step_time(model: ModelConfig, train: TrainConfig, vocab_size: int) -> None:
-    """Raises ValueError if a step would take over 10 s: runs take turns only between steps, so others would wait."""
-    speed = server.speed()
-    if speed and (seconds := speed.seconds_per_step(model, train, vocab_size)) > _MAX_STEP_SECONDS:
+    """Raises ValueError if a step or a validation check would take over 10 s: other people's runs would wait for it."""
+    if (speed := server.speed()) is None:
+        return
+    seconds = speed.seconds_per_step(model, train, vocab_size)
+    if (check := speed.seconds_per_check(model, train, vocab_size)) > _MAX_STEP_SECONDS:
+        raise ValueError(
+            f"One validation check of this model would take about {duration(check)} on this server. The limit is "
+            f"{duration(_MAX_STEP_SECONDS)}, because other people's runs wait during it. Choose a smaller n_embd, "
+            "n_layer or block_size."
+        )
+    if seconds > _MAX_STEP_SECONDS:
         fits = int(train.batch_size * _MAX_STEP_SECONDS / seconds)
         remedy = f"batch_size {fits} would fit." if fits else "Choose a smaller n_embd, n_layer or block_size."
         raise ValueError(

@@ -19,7 +19,7 @@ from ..browser_input import number
 from .session import session
 
 _MAX_GAMES = 5
-_MAX_TURNS = 2_000
+_MAX_TURNS = 200
 _MAX_CHARACTERS = 500_000
 _MAX_SEED = 2**32 - 1
 _MAX_STEP = 10**9

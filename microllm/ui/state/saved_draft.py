@@ -13,15 +13,22 @@ from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
+from ...config import knobs
 from . import draft, link
 from .session import session
 
 _MAX_CHARACTERS = 4_000
-_NOT_SETTINGS = ("step", "without", "replaced_by", "sentence", "lesson", "term", "key", "also")
+_SETTINGS = ("run", "preset", "text", "transform", "first", *knobs())
 
 
-def written() -> str:
-    """What is chosen now, for the browser to keep."""
+def written() -> str | None:
+    """What is chosen now, for the browser to keep. None while it should go on keeping another draft: a link was opened,
+    and nothing has been changed since.
+    """
+    if session().linked_draft is not None:
+        if _chosen() == session().linked_draft:
+            return None
+        session().linked_draft = None
     if draft.text_choice()["source"] == "own":
         draft.read_own_fields()
     return urlencode(link.written(draft.to_link()) | {"address": _about_next_run(st.query_params.to_dict())})
@@ -44,9 +51,10 @@ def restore(saved: Any, is_of_this_tab: bool) -> str | None:
     except ValueError:
         return None
     arrived = session().arrived
-    address, names_only_a_run = _about_next_run(arrived), not arrived.keys() - {"run", *_NOT_SETTINGS}
+    address, names_only_a_run = _about_next_run(arrived), arrived.keys() & {*_SETTINGS} <= {"run"}
     is_of_here = values.pop("address", None) == address and (is_of_this_tab or names_only_a_run)
     if address and not is_of_here:
+        session().linked_draft = _chosen()
         return None
     return " ".join(draft.apply_link(link.read(values, is_draft=True))) or None
 
@@ -63,4 +71,4 @@ def _chosen() -> link.Link:
 
 def _about_next_run(address: Mapping[str, str]) -> str:
     """The part of an address that concerns the next run, and the displayed run."""
-    return urlencode(sorted((name, value) for name, value in address.items() if name not in _NOT_SETTINGS))
+    return urlencode(sorted((name, value) for name, value in address.items() if name in _SETTINGS))

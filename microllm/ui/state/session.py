@@ -113,6 +113,8 @@ class Session:
     """True when a duration button has just set max_steps."""
     first_draft: Any = None
     """The settings before the browser answered."""
+    linked_draft: Any = None
+    """The settings of a link that was opened, while the browser keeps another draft and nothing has been changed."""
     imported: tuple[str | None, str | None] = (None, None)
     """(id of the file that was imported last, what was wrong with it)."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ...data import edits
+from ...data.decode import TextProblem
 from ...data.edits import Chapter, Edit, changed, changes, chapters
 from ...data.store import load_text
 from ...data.suggestions import suggested_name, suggested_sentence
@@ -109,11 +110,22 @@ class Extent:
     after: str
 
 
-@lru_cache(maxsize=32)
 def extent(sha256: str, edit: Edit) -> Extent:
     """How much an edit changes in a stored text. Raises TextProblem."""
+    found = _extent_or_problem(sha256, edit)
+    if isinstance(found, TextProblem):
+        raise found
+    return found
+
+
+@lru_cache(maxsize=32)
+def _extent_or_problem(sha256: str, edit: Edit) -> Extent | TextProblem:
+    """A problem is remembered like an extent: in a long text it takes seconds to find."""
     text = load_text(sha256)
-    found = changes(text, edit)
+    try:
+        found = changes(text, edit)
+    except TextProblem as problem:
+        return problem
     new = changed(text, found)
     at = found[len(found) // 2].begin
     begin = max(0, at - _SHOWN_BEFORE)

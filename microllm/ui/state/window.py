@@ -37,6 +37,12 @@ class Window:
             self.generations.pop(next(iter(self.generations))).stop()
         self.generations[key] = generation
 
+    def forget_packages(self) -> None:
+        """Let go of what was packed for download, and stop packing."""
+        for _, work in self.packages.values():
+            work.cancelled.set()
+        self.packages.clear()
+
     def hold(self, job: TrainingJob) -> None:
         """Keep a training job alive until this window closes."""
         if self._held.get(job.run.id) is not job:
@@ -56,6 +62,7 @@ class Window:
             generation.stop()
         for reader in self.readers.values():
             reader.stop()
+        self.forget_packages()
         if st.runtime.exists():  # Streamlit would keep the window's downloads, such as a packed run, for minutes
             downloads = st.runtime.get_instance().media_file_mgr
             downloads.clear_session_refs(self._session)
