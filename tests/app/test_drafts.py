@@ -3,7 +3,7 @@
 from urllib.parse import urlencode
 
 import pytest
-from play import KEY, TINY, answer, click, complaints, go_to, keys, new_run, open_app, said
+from play import KEY, TINY, answer, click, complaints, go_to, keys, new_run, open_app, said, said_to_browser
 
 from microllm.data import store, texts
 from microllm.runs.run import Run
@@ -148,3 +148,32 @@ def test_a_guess_of_before_is_in_no_link_for_others():
     (link,) = [code.value for code in at.code if "?" in code.value and "=" in code.value]
     assert "n_layer=5" in link
     assert not any(word in link for word in ("sha256", "notes", "guess", "own", "address"))
+
+
+@pytest.mark.parametrize("address", [{"n_embd": "48"}, {"run": "zzz"}, {"n_embd": "abc"}])
+def test_a_link_does_not_replace_the_draft_until_something_is_changed(address):
+    saved = own() | {"block_size": "16"}
+    at = come_back(saved, **address)
+    assert said_to_browser(at)["draft"] is None
+    at = go_to(at, "attention")
+    assert said_to_browser(at)["draft"] is None
+    at = go_to(at, "train")
+    at.select_slider(key="knob-block_size").set_value(8).run()
+    assert "block_size=8" in said_to_browser(at)["draft"]
+
+
+@pytest.mark.parametrize("address", [{"utm_source": "mail"}, {"x": "1"}])
+def test_an_address_that_says_nothing_about_settings_leaves_the_draft(address):
+    at = come_back(own() | {"block_size": "16"}, **address)
+    assert store.load_text(started(at).read_info().text.sha256) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_steps", 0), ("max_steps", 10**12), ("eval_interval", 0), ("learning_rate", -1.0), ("seed", -1)],
+)
+def test_a_number_out_of_range_is_named_and_nothing_starts(name, value):
+    at = open_app("train")
+    at.number_input(key=f"knob-{name}").set_value(value).run()
+    assert not at.exception
+    assert name in complaints(at) and at.button(key="start").disabled and at.button(key="bar-start").disabled

@@ -5,6 +5,7 @@ import pytest
 from play import KEY, keys, new_run, open_app, said
 
 from microllm.exports import KINDS
+from microllm.jobs.background import Background
 from microllm.runs.fork import fork
 from microllm.ui.parts import take_away
 
@@ -55,3 +56,18 @@ def test_a_run_that_has_no_weights_yet_offers_its_records_only():
     assert package.exports == {}
     assert package.problems.keys() == KINDS.keys()
     assert package.folder
+
+
+def test_what_waits_to_be_packed_is_not_packed_after_its_window_has_closed_it(run, monkeypatch):
+    packed = []
+    monkeypatch.setattr(take_away.archive, "folder_zip", lambda *_, **__: packed.append(run.id) or b"")
+    with take_away._one_at_a_time:  # another run is being packed
+        waiting = [
+            Background(lambda work: take_away.pack(run, take_away.Package(), cancelled=work.cancelled))
+            for _ in range(9)
+        ]
+        for work in waiting:
+            work.cancelled.set()
+    for work in waiting:
+        work.wait(10)
+    assert not packed and not any(work.is_busy for work in waiting)

@@ -17,6 +17,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from benchmarks.visitor import Visitor
 from microllm.data.published import PUBLIC_TEXTS
+from microllm.ui import browser_input
 
 # ---- 46. values that were never offered
 
@@ -257,3 +258,19 @@ def test_a_stranger_can_clear_no_caches_and_so_stop_nobody(server):
             assert not owner.problems and not stranger.problems
 
     _play(attack)
+
+
+@pytest.mark.parametrize("size", [1, 100, 101, 100_000])
+def test_a_message_with_a_longer_list_than_a_browser_sends_is_dropped(size):
+    files, run = BackMsg(), BackMsg()
+    files.file_urls_request.file_names.extend(["a.txt"] * size)
+    run.rerun_script.cached_message_hashes.extend(["0" * 32] * size)
+    assert browser_input.is_needed(files) == (size <= 100)
+    assert browser_input.is_needed(run) == (size <= 10_000)
+
+
+@pytest.mark.parametrize("fragment", ["x" * 201, "a\nb", "\x1b[2J"])
+def test_a_fragment_that_would_fill_or_forge_the_log_is_dropped(fragment):
+    message = BackMsg()
+    message.rerun_script.fragment_id = fragment
+    assert not browser_input.is_needed(message)

@@ -491,11 +491,15 @@ def test_a_disk_that_refuses_a_save_leaves_the_old_one_whole_and_training_goes_o
         training.start()
         training.join()
     assert training.warning.startswith(f"Nothing can be saved now ({why})")
-    assert run.read_info().state == "finished"
+    info = run.read_info()
+    assert (info.state, info.full_val_loss, why in info.message) == ("failed", None, True)  # not without its weights
     assert run.list_checkpoints() == before
     assert not list(run.folder.glob("checkpoints/.*"))
     assert load_checkpoint(run.folder / "checkpoints")[0].step == before[-1]
-    assert outcome(run)[1] == outcome(unbroken(max_steps=6))[1]
+    again = TrainingJob(run, Slots(1))
+    again.start()
+    again.join()
+    assert outcome(run) == outcome(unbroken(max_steps=6))
 
 
 def test_lines_that_a_full_disk_refused_are_written_when_there_is_room(monkeypatch):

@@ -528,6 +528,37 @@ def test_a_text_that_is_too_long_to_edit_is_refused_before_it_is_read(monkeypatc
     assert "1,001" in edits.too_long(1_001) and not edits.too_long(1_000)
 
 
+@given(
+    st.text(st.sampled_from("ab \n\t"), min_size=1, max_size=60),
+    st.text(st.sampled_from("ab \n"), min_size=1, max_size=6).filter(str.strip),
+)
+def test_a_sentence_is_found_whatever_white_space_is_between_its_words(text, sentence):
+    pattern = r"\s+".join(map(re.escape, sentence.split()))
+    found = re.search(pattern, text)
+    assert edits._sentence(sentence, text) == (found.span() if found else None)
+
+
+@given(st.text(st.sampled_from("aAbß. "), max_size=60), st.text(st.sampled_from("aAbß"), min_size=1, max_size=3))
+def test_a_word_is_found_where_no_letter_is_beside_it(text, word):
+    firsts = {case for case in (word[0], word[0].upper(), word[0].lower()) if len(case) == 1}
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, firsts))}){re.escape(word[1:])}(?!\w)")
+    assert list(edits._whole_words(word, text)) == [match.span() for match in pattern.finditer(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "edit"),
+    [
+        ("a " * 500_000, Edit("repeat", ("a " * 148 + "c",))),
+        ("a" * 1_000_000, Edit("rename", ("a" * 299 + "b", "b" * 300))),
+    ],
+)
+def test_what_does_not_occur_is_not_found_in_little_time(text, edit):
+    began = time.process_time()
+    with pytest.raises(TextProblem):
+        edits.changes(text + "b" + " it was late." * 9_000, edit)
+    assert time.process_time() - began < patience(0.5)
+
+
 def test_more_chapters_than_a_menu_holds_are_ten_parts():
     assert len(edits.chapters(("Chapter 1\n" + "a" * 300 + "\n") * 2_500)) == 10
 

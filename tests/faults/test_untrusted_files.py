@@ -354,6 +354,7 @@ def test_a_config_out_of_range_is_refused_before_anything_is_allocated(name, val
             )
         ),
         {"parent": {"id": "x", "name": "x", "step": 10**400, "goes_on": True, "text": None}},
+        {"parent": {"id": "x", "name": "x", "step": 1, "goes_on": True, "text": None, "losses": [0, 0]}},
         {
             "parent": {
                 "id": "x",

@@ -186,6 +186,12 @@ def test_every_kind_of_run_has_a_page_and_a_sheet(export):
     assert (export is page) or "failed" in words[1]
 
 
+def test_a_run_that_failed_before_its_first_step_has_a_sheet():
+    run = fork(trained(), 20, texts.choose("words-twice"), max_steps=9)
+    run.update(state="failed")
+    assert "before its first step" in sheet(run, run.newest_snapshot())
+
+
 def test_a_run_without_a_curve_has_axes_all_the_same():
     run = new_run()
     assert "nats per character" in loss_svg(run.history.read(), {}, 0)
