@@ -6,6 +6,7 @@ Of the model: its attention, and what each of its layers would have written.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -89,10 +90,13 @@ def find_places(train_text: str, context: str, character: str) -> Places | None:
     return Places(end, places[:_SHOWN_PLACES], len(places), hits)
 
 
-def longest_piece(sample: str, place: int, train_text: str) -> tuple[int, int]:
+def longest_piece(
+    sample: str, place: int, train_text: str, before_each: Callable[[], None] = lambda: None
+) -> tuple[int, int]:
     """The longest piece of `sample` that contains character `place` and occurs in `train_text`: (start, length).
 
-    Of equally long pieces, the first in `sample`; (place, 0) if the text lacks the character. Exact.
+    Of equally long pieces, the first in `sample`; (place, 0) if the text lacks the character. Exact. `before_each` is
+    called before each search of the text, and may raise an exception to end early.
     """
     end = place + 1
 
@@ -103,11 +107,13 @@ def longest_piece(sample: str, place: int, train_text: str) -> tuple[int, int]:
         return place, 0
     best = 0, 0
     for start in range(end - _largest(occurs, 1, end), end):
+        before_each()
         until = max(end, start + best[1] + 1)  # only a longer piece is of interest
         if until > len(sample):
             break
         at = train_text.find(sample[start:until])
         while at >= 0:
+            before_each()
             while until < len(sample) and train_text[at + until - start : at + until - start + 1] == sample[until]:
                 until += 1
             best = start, until - start

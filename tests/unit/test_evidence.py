@@ -158,3 +158,16 @@ def test_the_counts_agree_with_the_reference_losses():
                 total[n] -= math.log(counts[min(n, len(counts)) - 1].chance)
     for n, nats in total.items():
         assert nats / 48 == pytest.approx(corpus.tables.loss(inputs[:6], targets[:6], n), abs=1e-6)
+
+
+def test_the_search_for_a_copied_piece_can_be_ended_between_two_searches():
+    searches = []
+
+    def stop_at_the_third() -> None:
+        searches.append(len(searches))
+        if len(searches) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        longest_piece("a" * 50 + "b" * 50, 40, "a" * 10_000, stop_at_the_third)
+    assert len(searches) == 3

@@ -254,10 +254,13 @@ class Plot {
       x = this.x.at(training.x[i])
       rows.push(["", `step ${count(training.step[i])}`])
       if (known(training.smoothed[i])) rows.push(["training", training.smoothed[i].toFixed(3)])
-      const check = (curve) => curve.loss[before(curve.x, training.x[i])]
-      for (const [name, curve] of [["validation", validation], ["old text", old], ...others.map((one) => [one.name, one])])
-        if (curve && known(check(curve))) rows.push([name, check(curve).toFixed(3)])
-      const now = check(validation) ?? training.smoothed[i]
+      const curves = [["validation", validation], ["old text", old]].filter(([, curve]) => curve)
+      const ongoing = others.filter((one) => one.x.at(-1) >= training.x[i]).map((one) => [one.name, one])
+      for (const [name, curve] of [...curves, ...ongoing]) {
+        const [loss, isMeasured] = this.#drawn(curve, training.x[i])
+        if (known(loss)) rows.push([name, `${isMeasured ? "" : "≈ "}${loss.toFixed(3)}`])
+      }
+      const now = this.#drawn(validation, training.x[i])[0] ?? training.smoothed[i]
       if (known(now)) rows.push(["as unsure as", `${choices(now)} equal choices`])
       const notes = this.data.marks.filter((mark) => mark.note && mark.kind !== "guess" && Math.abs(this.x.at(mark.x) - x) < 8)
       rows.push(...notes.map(({ note }) => ["", note]))
@@ -271,6 +274,15 @@ class Plot {
     showTip(this.tip, rows, x, this.right)
     const high = this.tip.offsetHeight
     this.tip.style.top = `${Math.max(this.top, Math.min(at.y - high / 2, this.bottom - high))}px`
+  }
+
+  // [the loss of a curve as drawn at `x`, whether it was measured there]: between two checks it is on a straight line.
+  #drawn(curve, x) {
+    const i = before(curve.x, x)
+    const [low, high] = [curve.loss[i], curve.loss[i + 1]]
+    if (curve.x[i] === x || !known(low) || !known(high)) return [low, true]
+    const [from, to] = [this.x.at(curve.x[i]), this.x.at(curve.x[i + 1])]
+    return [low + ((this.x.at(x) - from) / (to - from)) * (high - low), false]
   }
 
   #key(event) {

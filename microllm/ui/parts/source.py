@@ -65,8 +65,9 @@ def text() -> texts.Text | None:
     try:
         chosen = draft.text()
     except TextProblem as problem:
-        show = st.info if draft.has_no_own_text() else st.error
-        show(literal(str(problem)), icon=":material/description:")
+        if choice["source"] != _OWN or not session().own.problem:  # else it is shown below its field
+            show = st.info if draft.has_no_own_text() else st.error
+            show(literal(str(problem)), icon=":material/description:")
         return None
     if chosen:
         vocab_size = texts.load_corpus(chosen.sha256).vocab_size

@@ -26,7 +26,7 @@ from ...insight.evidence import (
     usual_pieces,
 )
 from ...insight.table_model import TableModel
-from ...jobs.background import Background
+from ...jobs.background import Background, Cancelled
 from ...model import MicroLLM
 from ...plots.attention import packed_shares
 from ...plots.palette import in_both_modes
@@ -131,8 +131,13 @@ class _Latest:
         subject, found = self._found.get(kind, (None, None))
         return found if subject == about else None
 
+    def stop(self) -> None:
+        """Cancel what is being computed: the window has closed."""
+        for _, background in self._works.values():
+            background.cancelled.set()
 
-@st.cache_resource(scope="session", show_spinner=False)
+
+@st.cache_resource(scope="session", on_release=_Latest.stop, show_spinner=False)
 def _latest() -> _Latest:
     return _Latest()
 
@@ -155,12 +160,16 @@ def _of_text(view: View, place: Place) -> tuple[TextEvidence | None, list[int] |
         return None, None
     before, (character,) = _ids(view, place.text[: place.at]), view.run.tokenizer.encode(place.character)
 
-    def look(_: threading.Event) -> TextEvidence:
+    def look(cancelled: threading.Event) -> TextEvidence:
+        def end_if_cancelled() -> None:
+            if cancelled.is_set():
+                raise Cancelled
+
         train_text, _val_text = memorization.parts(sha256)
         return TextEvidence(
             table_counts(tables, before, character),
             find_places(train_text, place.context, place.character),
-            longest_piece(place.text, place.at, train_text),
+            longest_piece(place.text, place.at, train_text, end_if_cancelled),
         )
 
     about = sha256, place.text[: place.at + 1], len(place.context)

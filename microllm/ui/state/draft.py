@@ -150,7 +150,7 @@ def _own(source: str, how: str, first: int | None) -> texts.Text:
     read_own_fields()
     own = session().own.text
     if own is None:
-        raise TextProblem("No text yet: upload a file or paste some text.")
+        raise TextProblem(session().own.problem or "No text yet: upload a file or paste some text.")
     if how == "none" and first is None:
         return own
     made = _kept(source, how, first, own.sha256, own.name)

@@ -91,8 +91,8 @@ CARDS = {
     "generate": Card(
         "Result",
         "Let it write",
-        "The model gives each possible next character a probability. One is drawn and appended, and the model predicts "
-        "again. The alternatives to each character are shown too: you can choose any of them instead.",
+        "The model gives each possible next character a probability; one is drawn and appended, and the model predicts "
+        "again. Point at a character to see the alternatives, and choose any of them instead.",
         "Press Generate.",
         "You have let the model write.",
         page="generate",
