@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -21,14 +22,16 @@ from ..data.decode import TextProblem
 from ..data.store import forget_text
 from ..data.texts import Text, is_kept, load_corpus
 from ..environment import max_disk_bytes, runs_dir, texts_dir
-from ..storage import write_atomically
+from ..storage import read_file, write_atomically
 from . import gallery
 from .disk import check_disk
 from .info import ExperimentEntry, Parent, RunInfo, RunProblem, Twin, hash_key, new_name
-from .json_files import checked_json
+from .json_files import MAX_JSON_BYTES, checked_json
 from .run import ID_PATTERN, Run
 
 _UNUSED_SHARE = 0.1
+# there is no run.json, or it is no regular file of a usual size
+_NOT_A_RUN = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENXIO, errno.EFBIG}
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
 _texts_lock = threading.Lock()  # a text is not deleted between the check that it is stored and the run that needs it
 
@@ -113,8 +116,8 @@ def delete(run: Run) -> None:
 
 
 def forget_unused(texts: set[str]) -> None:
-    """Delete those of the texts that no run needs."""
-    with _texts_lock:
+    """Delete those of the texts that no run needs; none while a run cannot be read, which may need any of them."""
+    with _texts_lock, contextlib.suppress(_Unreadable):
         for sha256 in texts - _needed_texts():
             forget_text(sha256)
 
@@ -124,7 +127,7 @@ def limit_unused_texts() -> None:
 
     So texts that nobody trains on cannot crowd out runs. The newest text always stays, and does not count.
     """
-    with _texts_lock:
+    with _texts_lock, contextlib.suppress(_Unreadable):
         needed, unused = _needed_texts(), []
         for path in texts_dir().glob("*.txt"):
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
@@ -136,15 +139,27 @@ def limit_unused_texts() -> None:
                 forget_text(sha256)
 
 
+class _Unreadable(Exception):
+    """A run, or the list of all, cannot be read now."""
+
+
 def _needed_texts() -> set[str]:
-    """The SHA-256 of every text of a run, including the gallery's. Raises OSError if a run is unreadable.
+    """The SHA-256 of every text of a run, including the gallery's. Raises _Unreadable.
 
     They are looked for in the bytes of run.json, so that a damaged or newer run keeps its texts, too.
     """
     needed = {sha256 for run in gallery_runs() for sha256 in run.read_info().texts}
-    for path in runs_dir().glob("*/run.json"):
-        with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-            needed |= {found.decode() for found in _SHA256.findall(path.read_bytes())}
+    try:
+        for name in os.listdir(runs_dir()) if runs_dir().exists() else ():
+            try:
+                content = read_file(runs_dir() / name / "run.json", MAX_JSON_BYTES)
+            except OSError as error:
+                if error.errno not in _NOT_A_RUN:
+                    raise
+            else:
+                needed |= {found.decode() for found in _SHA256.findall(content)}
+    except OSError as error:
+        raise _Unreadable from error
     return needed
 
 

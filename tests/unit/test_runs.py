@@ -511,3 +511,17 @@ def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkey
     with pytest.raises(TextProblem, match="is no longer stored"):
         catalog.create(MODEL, TRAIN, text, preset="quick")
     assert all_runs() == []
+
+
+def test_while_a_run_cannot_be_read_no_text_is_deleted(run, text, monkeypatch):
+    other = store.keep_text("z" * 1_000)
+
+    def refuse(*_):
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as for_now:
+        for_now.setattr(catalog, "read_file", refuse)
+        catalog.forget_unused({text.sha256, other})
+    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256, other}
+    catalog.forget_unused({text.sha256, other})
+    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256}
