@@ -73,8 +73,8 @@ CARDS = {
     "step": Card(
         "Training",
         "Take one training step",
-        "The loss says how wrong the predictions are. One step, here with a copy of an early model, changes every "
-        "weight a little so that the loss of its batch falls.",
+        "The loss says how wrong the predictions are. One step, here of an early model, changes every weight to "
+        "lower it.",
         "Play the five stages of a step, then take it.",
         "You have taken a training step.",
     ),
