@@ -33,11 +33,11 @@ def badge(view: View, *, is_whole: bool = False) -> None:
 
 def _train_on(view: View) -> None:
     """A button that forks the run into one in which the knocked-out heads stay silent, and goes to its curve."""
-    if any(part.head is None for part in view.without):
-        st.caption("Only attention heads can be left out of further training.", width="content")
-        return
     if not has_text(view.run):
         source.bring(view, "knockout-text")
+        return
+    if any(part.head is None for part in view.without):
+        st.caption("Only attention heads can be left out of further training.", width="content")
         return
     is_one = len(view.without) == 1
     if st.button(
