@@ -35,5 +35,6 @@ def relu2(x: torch.Tensor) -> torch.Tensor:
 
 
 def explained() -> str:
-    """One sentence about each."""
-    return " ".join(f"{name}: {does.__doc__[0].lower()}{does.__doc__[1:]}" for name, does in ACTIVATIONS.items())
+    """One sentence about each: its docstring, which `python -OO` leaves out."""
+    explained = ((name, does.__doc__) for name, does in ACTIVATIONS.items() if does.__doc__)
+    return " ".join(f"{name}: {sentence[0].lower()}{sentence[1:]}" for name, sentence in explained)

@@ -72,10 +72,7 @@ def texts_dir() -> Path:
 
 def max_disk_bytes() -> float:
     """The disk limit in bytes: `MICROLLM_DISK` (in MB), else 20 GB. Above it, new runs and uploads are refused."""
-    with contextlib.suppress(KeyError, ValueError):
-        if (requested := 1e6 * float(os.environ["MICROLLM_DISK"])) >= 0:  # False for NaN
-            return requested
-    return 20e9
+    return 1e6 * _number("MICROLLM_DISK", 20_000.0)
 
 
 def mirror() -> str | None:
@@ -90,27 +87,33 @@ def lists_all_runs() -> bool:
 
 def grace_seconds() -> float:
     """`MICROLLM_GRACE`, else 60: how many seconds a run continues after its last window was closed."""
-    return _seconds("MICROLLM_GRACE", 60.0)
+    return _number("MICROLLM_GRACE", 60.0)
 
 
 def checkpoint_seconds() -> float:
     """`MICROLLM_CHECKPOINT`, else 15: the seconds between checkpoints, which is the most training a crash can cost."""
-    return _seconds("MICROLLM_CHECKPOINT", 15.0)
-
-
-def _seconds(name: str, default: float) -> float:
-    try:
-        return float(os.environ[name])
-    except (KeyError, ValueError):
-        return default
+    return _number("MICROLLM_CHECKPOINT", 15.0)
 
 
 def process_count() -> int:
     """`WORLD_SIZE`, which torchrun sets: the number of processes that train one model together; else 1."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
+    return _count("WORLD_SIZE", 1)
 
 
 def default_slots() -> int:
     """`MICROLLM_SLOTS`, else the number of cores minus one for the server; at least one."""
-    requested = os.environ.get("MICROLLM_SLOTS", "")
-    return max(1, int(requested)) if requested.isdecimal() else max(1, (os.cpu_count() or 1) - 1)
+    return _count("MICROLLM_SLOTS", (os.cpu_count() or 1) - 1)
+
+
+def _number(name: str, default: float) -> float:
+    """The number in a variable if it is zero or more, else `default`."""
+    with contextlib.suppress(KeyError, ValueError):
+        if (requested := float(os.environ[name])) >= 0:  # False for NaN
+            return requested
+    return default
+
+
+def _count(name: str, default: int) -> int:
+    """The whole number in a variable, else `default`; at least one."""
+    requested = os.environ.get(name, "")
+    return max(1, int(requested) if requested.isdecimal() else default)

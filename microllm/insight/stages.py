@@ -289,7 +289,7 @@ def stages(config: ModelConfig, vocab_size: int) -> dict[str, Stage]:
             "Feed-forward: the hidden layer after its activation",
             "(N, 4C)",
             f"{config.activation}(expanded)",
-            f"{activate.__doc__} A neuron at zero adds nothing.",
+            f"{activate.__doc__ or ''} A neuron at zero adds nothing.",
             "{row}: the activation of neuron {column}",
             ("mlp_pre",),
             (activate, ("return",)),

@@ -38,6 +38,7 @@ _MAX_COMPRESSION, _SMALL_BYTES = 4, 2**16  # of snapshots: up to half of their w
 _MAX_FILES = 1_000
 _MAX_TEXT_NAME = 1_000  # characters: the longest name of a file, and the words of an edit
 _MAX_ENTRIES = 5_000  # with folders, and with files that operating systems add
+_MAX_SECONDS = 1e9  # of training: 30 years
 _SNAPSHOT = re.compile(r"snapshots/step-(0|[1-9][0-9]{0,8})\.safetensors")
 _MAX_BYTES = {"run.json": MAX_JSON_BYTES, "vocab.json": MAX_JSON_BYTES}
 _MAX_BYTES |= {"events.jsonl": MAX_EVENTS_BYTES, "manifest.json": 2**18}
@@ -229,8 +230,10 @@ def _check_row(row: dict[str, Any]) -> None:
     not_finite = row.pop("not_finite", [])
     if not (isinstance(not_finite, list) and all(isinstance(name, str) for name in not_finite)):
         raise TypeError("not_finite must be a list of names")
-    if not (is_number(row["seconds"]) and all(value is None or is_number(value) for value in row.values())):
+    if not all(value is None or is_number(value) for value in row.values()):
         raise TypeError("it must contain numbers only")
+    if row["seconds"] is None or not 0 <= row["seconds"] <= _MAX_SECONDS:
+        raise ValueError("its seconds are not valid")
 
 
 def _check_change(change: dict[str, Any], info: RunInfo) -> None:

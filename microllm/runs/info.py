@@ -13,6 +13,7 @@ from typing import Any
 from ..config import PRESETS, REFERENCE_NAMES, ModelConfig, TrainConfig, problems, threads_problem
 from ..data import edits
 from ..data.builtin import TRANSFORMS
+from ..data.decode import ENCODINGS
 from ..data.edits import MAX_TIMES, Edit
 from ..data.texts import Text
 from ..tokenizer import MAX_CHARACTERS
@@ -202,12 +203,12 @@ class RunInfo:
 
 def is_number(value: Any) -> bool:
     """True for a finite float32. JSON files may also contain NaN, and integers of a thousand digits."""
-    return isinstance(value, (int, float)) and abs(value) <= _MAX_FLOAT32
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MAX_FLOAT32
 
 
 def is_count(value: Any) -> bool:
     """True for a valid number of steps or characters."""
-    return isinstance(value, int) and 0 <= value <= _MAX_COUNT
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
 
 
 def _check_values(info: RunInfo) -> None:
@@ -240,7 +241,7 @@ def _check_text(text: Text) -> None:
         "name": isinstance(text.name, str),
         "notice": isinstance(text.notice, (str, type(None))),
         "source": isinstance(text.source, (str, type(None))),
-        "encoding": isinstance(text.encoding, (str, type(None))),
+        "encoding": text.encoding in (None, *ENCODINGS),
         "how": text.how in TRANSFORMS,
         "first": text.first is None or is_count(text.first),
         "floor": text.floor is None or is_number(text.floor),

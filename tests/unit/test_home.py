@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from microllm.environment import home, home_is_temporary, only_read, runs_dir, texts_dir
+from microllm.environment import (
+    checkpoint_seconds,
+    grace_seconds,
+    home,
+    home_is_temporary,
+    max_disk_bytes,
+    only_read,
+    process_count,
+    runs_dir,
+    texts_dir,
+)
 from microllm.storage import write_atomically
 
 
@@ -30,6 +40,27 @@ def test_a_home_that_cannot_be_written_is_replaced_by_a_temporary_one(tmp_path, 
     assert home().is_dir()
     assert home() == home()  # one for the whole process
     home().rmdir()
+
+
+NUMBERS = {
+    "MICROLLM_DISK": lambda: max_disk_bytes() / 1e6,
+    "MICROLLM_GRACE": grace_seconds,
+    "MICROLLM_CHECKPOINT": checkpoint_seconds,
+    "WORLD_SIZE": process_count,
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_that_makes_no_sense_leaves_the_default(name, monkeypatch):
+    monkeypatch.delenv(name, raising=False)
+    default = NUMBERS[name]()
+    monkeypatch.setenv(name, "3")
+    assert NUMBERS[name]() == 3 != default > 0
+    for unusable in ("", "nan", "-1", "-inf", "many"):
+        monkeypatch.setenv(name, unusable)
+        assert NUMBERS[name]() == default
+    monkeypatch.setenv(name, "0")
+    assert NUMBERS[name]() == (1 if name == "WORLD_SIZE" else 0)
 
 
 def test_runs_may_be_kept_elsewhere_than_texts(tmp_path, monkeypatch):

@@ -238,7 +238,7 @@ def test_the_number_of_places_can_be_wished_for(wish, places, monkeypatch):
 
 
 @pytest.mark.parametrize(("cores", "places"), [(8, 7), (2, 1), (1, 1), (None, 1)])
-@pytest.mark.parametrize("wish", [None, "", "many", "-3"])
+@pytest.mark.parametrize("wish", [None, "", "many", "-3", "nan"])
 def test_without_a_usable_wish_one_core_is_left_to_the_server(wish, cores, places, monkeypatch):
     monkeypatch.delenv("MICROLLM_SLOTS", raising=False)
     if wish is not None:
