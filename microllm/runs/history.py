@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import statistics
 import threading
 from array import array
 from bisect import bisect_left
@@ -176,14 +177,16 @@ class History:
         return (steps[-1] - steps[start]) / spent if spent > 0 else None
 
     def usual_step_seconds(self) -> float | None:
-        """The mean duration of the last 200 steps without the slowest tenth, such as those after a pause, which begin
-        with a cold cache. None before 40 steps.
+        """The mean duration of the last 500 steps, without those that took over five times the median, such as steps
+        after a pause, which begin with a cold cache. None before 40 steps.
         """
-        first = max(0, len(self) - 201)
+        first = max(0, len(self) - 501)
         steps, seconds = self.rows["step"][first:], self.rows["seconds"][first:]
-        times = sorted((b - a) / (j - i) for i, j, a, b in zip(steps, steps[1:], seconds, seconds[1:], strict=False))
-        kept = times[: len(times) - len(times) // 10]
-        return sum(kept) / len(kept) if len(times) >= _MIN_TIMED_STEPS else None
+        times = [(b - a) / (j - i) for i, j, a, b in zip(steps, steps[1:], seconds, seconds[1:], strict=False)]
+        if len(times) < _MIN_TIMED_STEPS:
+            return None
+        usual = 5 * statistics.median(times)
+        return statistics.fmean(time for time in times if time <= usual)
 
     def points(self, axis: str = "log") -> dict[str, list[Any]]:
         """Some of the rows, at most about 1,000, as columns to plot. They include the newest row and validation losses.
