@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -21,7 +22,7 @@ from ..cost import memory_problem, thread_count
 from ..data.decode import TextProblem
 from ..data.store import forget_text
 from ..data.texts import Text, is_kept, load_corpus
-from ..environment import max_disk_bytes, runs_dir, texts_dir
+from ..environment import home, max_disk_bytes, runs_dir, texts_dir
 from ..storage import read_file, write_atomically
 from . import gallery
 from .disk import check_disk
@@ -93,6 +94,7 @@ def create(
     )
     try:
         run.folder.mkdir(parents=True)
+        note_folder()
         write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
         if fill:
             fill(run)
@@ -143,23 +145,50 @@ class _Unreadable(Exception):
     """A run, or the list of all, cannot be read now."""
 
 
+def note_folder() -> None:
+    """Note in the home that `runs_dir()` is elsewhere, if it is: its runs need texts of this home, too."""
+    folder = str(runs_dir())
+    if runs_dir() != _home_runs() and folder not in _noted_folders():
+        with _notes().open("a") as file:
+            file.write(f"{json.dumps(folder)}\n")
+
+
+def _noted_folders() -> list[str]:
+    return [json.loads(line) for line in _notes().read_text().splitlines()] if _notes().exists() else []
+
+
+def _notes() -> Path:
+    return home() / "folders-of-runs"
+
+
+def _home_runs() -> Path:
+    return home() / "runs"
+
+
 def _needed_texts() -> set[str]:
-    """The SHA-256 of every text of a run, including the gallery's. Raises _Unreadable.
+    """The SHA-256 of every text of a run, including the gallery's and runs in other folders. Raises _Unreadable.
 
     They are looked for in the bytes of run.json, so that a damaged or newer run keeps its texts, too.
     """
     needed = {sha256 for run in gallery_runs() for sha256 in run.read_info().texts}
     try:
-        for name in os.listdir(runs_dir()) if runs_dir().exists() else ():
-            try:
-                content = read_file(runs_dir() / name / "run.json", MAX_JSON_BYTES)
-            except OSError as error:
-                if error.errno not in _NOT_A_RUN:
-                    raise
-            else:
-                needed |= {found.decode() for found in _SHA256.findall(content)}
-    except OSError as error:
+        for folder in {_home_runs(), runs_dir(), *map(Path, _noted_folders())}:
+            needed |= _texts_of_runs(folder)
+    except (OSError, ValueError, TypeError) as error:
         raise _Unreadable from error
+    return needed
+
+
+def _texts_of_runs(folder: Path) -> set[str]:
+    needed = set()
+    for name in os.listdir(folder) if folder.exists() else ():
+        try:
+            content = read_file(folder / name / "run.json", MAX_JSON_BYTES)
+        except OSError as error:
+            if error.errno not in _NOT_A_RUN:
+                raise
+        else:
+            needed |= {found.decode() for found in _SHA256.findall(content)}
     return needed
 
 

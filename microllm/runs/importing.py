@@ -23,7 +23,7 @@ from ..data.decode import TextProblem
 from ..data.texts import Text, is_kept
 from ..environment import runs_dir
 from ..storage import parsed
-from .catalog import free_name
+from .catalog import free_name, note_folder
 from .disk import check_disk
 from .info import ACTIVE, ENDED, RunInfo, RunProblem, hash_key, is_count, is_number
 from .json_files import MAX_JSON_BYTES, checked_vocab
@@ -67,6 +67,7 @@ def import_run(data: bytes, owner_key: str | None = None) -> Run:
     if info.state not in ENDED:
         info = replace(info, state="stopped")  # it came without checkpoints, so it cannot be resumed
     runs_dir().mkdir(parents=True, exist_ok=True)
+    note_folder()
     temporary = Path(tempfile.mkdtemp(dir=runs_dir(), prefix=".importing-"))
     try:
         for name, content in (files | {"run.json": json.dumps(asdict(info), indent=1).encode()}).items():

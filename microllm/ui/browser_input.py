@@ -34,7 +34,8 @@ MAX_UPLOADED_BYTES = 520_000_000
 
 _ACCEPTED_MESSAGES = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_request"})
 
-_MAX_FILES, _MAX_HASHES, _MAX_ID_CHARACTERS = 100, 10_000, 200
+_MAX_FILES, _MAX_HASHES, _MAX_WIDGETS, _MAX_ID_CHARACTERS = 100, 10_000, 1_000, 200
+_MAX_JSON_CHARACTERS = 2_000_000  # from all components of a window; parsing it holds everybody up for half a second
 
 _NUMBERS = frozenset({"double_value", "int_value"})  # a number input may send either type
 
@@ -88,13 +89,15 @@ def guard() -> None:
 
 def is_needed(message: BackMsg) -> bool:
     """True for a message of a type and a size that our pages send."""
-    asked = message.rerun_script
+    asked, widgets = message.rerun_script, message.rerun_script.widget_states.widgets
     return (
         message.WhichOneof("type") in _ACCEPTED_MESSAGES
         and len(message.file_urls_request.file_names) <= _MAX_FILES
         and len(asked.cached_message_hashes) <= _MAX_HASHES
         and len(asked.fragment_id) <= _MAX_ID_CHARACTERS
         and asked.fragment_id.isprintable()
+        and len(widgets) <= _MAX_WIDGETS
+        and sum(len(one.json_value) + len(one.json_trigger_value) for one in widgets) <= _MAX_JSON_CHARACTERS
     )
 
 

@@ -4,8 +4,10 @@ import asyncio
 import json
 import math
 import time
+import tomllib
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,9 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from benchmarks.visitor import Visitor
 from microllm.data.published import PUBLIC_TEXTS
 from microllm.ui import browser_input
+from microllm.ui.state.draft import MAX_PASTED_CHARACTERS
+
+ROOT = Path(__file__).parents[2]
 
 # ---- 46. values that were never offered
 
@@ -267,6 +272,29 @@ def test_a_message_with_a_longer_list_than_a_browser_sends_is_dropped(size):
     run.rerun_script.cached_message_hashes.extend(["0" * 32] * size)
     assert browser_input.is_needed(files) == (size <= 100)
     assert browser_input.is_needed(run) == (size <= 10_000)
+
+
+def test_a_message_with_more_widgets_or_json_than_a_window_has_is_dropped():
+    asked = BackMsg()
+    widgets = asked.rerun_script.widget_states.widgets
+    widgets.extend(WidgetState(id=str(i), string_value="x" * 1_000) for i in range(1_000))
+    assert browser_input.is_needed(asked)
+    widgets.add()
+    assert not browser_input.is_needed(asked)
+    del widgets[100:]
+    for kind in ("json_value", "json_trigger_value"):
+        for widget in widgets:
+            setattr(widget, kind, "[" * 20_000)
+        assert browser_input.is_needed(asked)
+        setattr(widgets[0], kind, "[" * 20_001)
+        assert not browser_input.is_needed(asked)
+
+
+def test_a_message_may_be_as_large_as_two_pastes_and_hardly_larger():
+    limits = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))["server"]
+    pastes = 2 * len("😀".encode()) * MAX_PASTED_CHARACTERS / 1e6  # on Train, and on Generate > Read
+    assert pastes < limits["maxWidgetStateSize"] < 1.5 * pastes
+    assert limits["maxWidgetStateSize"] <= limits["maxMessageSize"] < 4 * pastes
 
 
 @pytest.mark.parametrize("fragment", ["x" * 201, "a\nb", "\x1b[2J"])

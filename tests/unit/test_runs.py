@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +21,10 @@ from microllm.data import store, texts
 from microllm.data.builtin import drawing_room, words_twice
 from microllm.data.decode import TextProblem
 from microllm.environment import runs_dir, texts_dir
-from microllm.runs import catalog, disk, metrics
+from microllm.runs import archive, catalog, disk, metrics
 from microllm.runs import run as run_module
 from microllm.runs.catalog import all_runs
+from microllm.runs.importing import import_run
 from microllm.runs.info import RunProblem, new_name
 from microllm.runs.run import Run
 from microllm.runs.weights import WeightsProblem
@@ -484,6 +486,20 @@ def test_texts_that_no_run_needs_take_a_tenth_of_the_disk_limit_at_most_and_the_
     monkeypatch.setenv("MICROLLM_DISK", "0")
     catalog.limit_unused_texts()
     assert {path.stem for path in texts_dir().iterdir()} == {text.sha256, unused[1]}
+
+
+@pytest.mark.parametrize("how", ["made", "imported"])
+def test_a_run_in_another_folder_keeps_its_text_in_the_home(run, text, how, tmp_path, monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("MICROLLM_RUNS_DIR", str(tmp_path / "else\nwhere"))
+        packed = archive.folder_zip(run) if how == "imported" else None
+        import_run(packed) if packed else catalog.create(MODEL, TRAIN, text, preset="quick")
+    catalog.delete(run)
+    catalog.limit_unused_texts()
+    assert (texts_dir() / f"{text.sha256}.txt").exists()
+    shutil.rmtree(tmp_path / "else\nwhere")
+    catalog.forget_unused({text.sha256})
+    assert not (texts_dir() / f"{text.sha256}.txt").exists()
 
 
 @pytest.mark.parametrize("content", ['{"format": 99, "text": {"sha256": "%s"}}', "%s, half of a run.json"])
