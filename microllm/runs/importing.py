@@ -41,8 +41,8 @@ _MAX_ENTRIES = 5_000  # with folders, and with files that operating systems add
 _MAX_SECONDS = 1e9  # of training: 30 years
 _SNAPSHOT = re.compile(r"snapshots/step-(0|[1-9][0-9]{0,8})\.safetensors")
 _MAX_BYTES = {"run.json": MAX_JSON_BYTES, "vocab.json": MAX_JSON_BYTES}
-_MAX_BYTES |= {"events.jsonl": MAX_EVENTS_BYTES, "manifest.json": 2**18}
-_NAMES = {*_MAX_BYTES, "metrics.jsonl"}
+_MAX_BYTES |= {"metrics.jsonl": 2**26, "events.jsonl": MAX_EVENTS_BYTES, "manifest.json": 2**18}
+_NAMES = {*_MAX_BYTES}
 # added by operating systems and archive.folder_zip
 _ADDED = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ..storage import open_file
 from .lines import BLOCK_BYTES, LINES_PER_PARSE, MAX_METRICS_BYTES, is_row, rows_in
 
 _MAX_SUMMARIES = 10_000
+_VAL_LOSS = re.compile(rb'"val_loss"\s*:\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)[,}\s]')
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ _summaries: dict[str, Summary] = {}  # by path
 def summary(path: Path) -> Summary:
     """The summary of a `metrics.jsonl`. It agrees with `History`, for files that the program wrote.
 
-    It is made for lists of runs: only the last lines and those with a validation loss are parsed, and a file is read
-    again only from where it has grown since. A file that cannot be read has an empty summary.
+    It is made for lists of runs: only the last lines are parsed, validation losses are searched for in the bytes, and a
+    file is read again only from where it has grown since. A file that cannot be read has an empty summary.
     """
     known = _summaries.get(str(path), Summary())
     try:
@@ -58,12 +60,7 @@ def summary(path: Path) -> Summary:
 
 def _extended(known: Summary, lines: bytes) -> Summary:
     """The summary with more complete lines added."""
-    found, place = [], lines.find(b'"val_loss"')
-    while place >= 0:
-        end = lines.find(b"\n", place)
-        found.append(lines[lines.rfind(b"\n", 0, place) + 1 : end])
-        place = lines.find(b'"val_loss"', end)
-    losses = [row["val_loss"] for row in rows_in(found) if is_row(row) and row.get("val_loss") is not None]
+    losses = map(float, _VAL_LOSS.findall(lines))
     last = filter(is_row, rows_in(lines.splitlines()[-LINES_PER_PARSE:]))
     steps = [row["step"] for row in last]
     return replace(

@@ -10,7 +10,7 @@ import threading
 
 import streamlit as st
 
-_FULL_SPEED_WINDOWS = 8
+_FULL_SPEED_WINDOWS, _MAX_SLOWDOWN = 8, 8
 _FEW_SWITCH_SECONDS, _MANY_SWITCH_SECONDS = 0.0001, 0.002  # for sys.setswitchinterval
 _M_ARENA_MAX = -8  # malloc.h
 _windows: set[str] = set()
@@ -26,6 +26,15 @@ def share_memory_pools() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):  # a system with another C library
         ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 2)
+
+
+def allow_connections() -> None:
+    """Raise the limit of open files as far as this account may: each connection is one, and 1,024 is a usual limit."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # a system without such limits, or with another rule
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def window_opened(window: str) -> None:
@@ -79,12 +88,12 @@ def _expire_sessions() -> None:
 
 
 def refresh_slowdown() -> int:
-    """How many times slower all timers run: 1 for up to 8 windows, then 2, 4, 8, ... at 9, 17, 33, ... windows."""
+    """How many times slower all timers run: 1 for up to 8 windows, then 2, 4, and 8 from 9, 17 and 33 windows on."""
     return _slowdown
 
 
 def _slowdown_for(windows: int) -> int:
-    return 1 << (max(0, windows - 1) // _FULL_SPEED_WINDOWS).bit_length()
+    return min(_MAX_SLOWDOWN, 1 << (max(0, windows - 1) // _FULL_SPEED_WINDOWS).bit_length())
 
 
 def _update() -> None:

@@ -18,7 +18,7 @@ from streamlit.delta_generator_singletons import context_dg_stack, get_default_d
 from . import browser_input, late_ticks
 from .components.storage import has_key, storage, without_key
 from .parts.front import ABOUT, LOADING
-from .presence import share_memory_pools
+from .presence import allow_connections, share_memory_pools
 from .state.session import session
 
 _STYLE = Path(__file__).with_suffix(".css").read_text("utf-8")
@@ -91,6 +91,7 @@ def import_everything() -> None:
     # seconds; other threads keep answering, such as the one that sends the browser its scripts
     sys.setswitchinterval(0.0001)
     share_memory_pools()
+    allow_connections()
     from .parts import write  # noqa: F401
 
     gc.freeze()  # imported modules are never freed, and scanning them in each collection would delay every page

@@ -84,6 +84,7 @@ def test_in_a_crowd_everything_ticks_slower_and_one_who_reloads_changes_nothing_
 
     try:
         assert coming() == [1] * 8 + [2] * 8 + [4] * 14
+        assert presence._slowdown_for(10_000) == 8  # windows that do nothing cannot bring the others to a halt
         told = going()
         assert told == sorted(told, reverse=True) and told[-1] == 1
         for few in (9, 17):  # a window more than it takes

@@ -217,6 +217,21 @@ def test_a_large_file_is_read_in_bounded_memory(path):
     assert peak < 8 * 2**20 < path.stat().st_size
 
 
+def test_the_summary_of_a_file_full_of_validation_losses_is_made_in_a_fraction_of_the_time_to_read_it(path):
+    append(path, "".join(line(step, val_loss=9 - step / 1e4, old_val_loss=0.5) for step in range(30_000)))
+    began = time.perf_counter()
+    whole = History(path).read()
+    read = time.perf_counter()
+    assert (summary(path).step, summary(path).best) == (whole.last["step"], whole.best)
+    assert time.perf_counter() - read < (read - began) / 5
+
+
+@pytest.mark.parametrize("loss", ["null", '"low"', "1.5.2", "NaN", "1e", "[1]"])
+def test_the_summary_takes_no_loss_that_is_no_number(loss, path):
+    append(path, line(0, val_loss=3.0) + f'{{"step": 1, "seconds": 1, "val_loss": {loss}}}\n')
+    assert summary(path).best == 3.0
+
+
 def test_steps_that_do_not_go_up_or_go_beyond_the_longest_run_are_no_rows(path):
     append(path, "".join(line(step) for step in (0, 3, 3, 1, 4, 10**6 + 1, 10**15, 5)))
     assert History(path).read().rows["step"] == [0, 3, 4, 5]
