@@ -150,14 +150,14 @@ class Samples:
             if model and (shown is None or model[0] != shown.step):
                 self._began[run.id] = now
                 self._rests_until = math.inf
-                self._next[run.id] = self._begin(lambda: self._then_rest(lambda: write_sample(run, *model)))
+                self._next[run.id] = self._begin(lambda: write_sample(run, *model), then_rests=True)
             return shown
 
     def at(self, run: Run, step: int, wait: float = 0.0) -> ScoredSample | None:
         """The sample of a snapshot; None if it takes more than `wait` seconds. Raises weights.WeightsProblem."""
         if stored := run.stored_samples.get(step):
             return stored
-        return self._once(self._past, run, step, lambda: write_sample(run, step, run.model_at(step)), wait)
+        return self._once(self._past, run, step, lambda: write_sample(run, step, run.model_at(step)), wait=wait)
 
     def first_words(self, run: Run, step: int, wait: float = 0.0) -> str | None:
         """The first words of a snapshot's sample, without its scores; None if it takes more than `wait` seconds.
@@ -170,38 +170,46 @@ class Samples:
 
         def write_words() -> str:
             prompt = prompt_for(run)
-            return prompt + self._then_rest(lambda: write(run, run.model_at(step), prompt, _OPENING_CHARACTERS))
+            return prompt + write(run, run.model_at(step), prompt, _OPENING_CHARACTERS)
 
         with self._lock:
             if not wait and (run.id, step) not in self._first_words:
                 if time.monotonic() < self._rests_until:
                     return None
                 self._rests_until = math.inf
-        return self._once(self._first_words, run, step, write_words, wait)
-
-    def _then_rest(self, write: Callable[[], _T]) -> _T:
-        """Write, then rest four times as long: samples of many runs must not take much time from training."""
-        began = time.monotonic()
-        try:
-            return write()
-        finally:
-            now = time.monotonic()
-            self._rests_until = now + min(_MAX_REST_SECONDS, _REST_FACTOR * (now - began))
+        return self._once(self._first_words, run, step, write_words, then_rests=True, wait=wait)
 
     def _once(
-        self, done: dict[tuple[str, int], Background], run: Run, step: int, write: Callable[[], _T], wait: float
+        self,
+        done: dict[tuple[str, int], Background],
+        run: Run,
+        step: int,
+        write: Callable[[], _T],
+        *,
+        then_rests: bool = False,
+        wait: float,
     ) -> _T | None:
         with self._lock:
             if (run.id, step) not in done:
                 while len(done) >= _MAX_KEPT_SAMPLES:
                     del done[next(iter(done))]
-                done[run.id, step] = self._begin(write)
+                done[run.id, step] = self._begin(write, then_rests)
             writing = done[run.id, step]
         return writing.get(wait)
 
-    def _begin(self, write: Callable[[], _T]) -> Background:
+    def _begin(self, write: Callable[[], _T], then_rests: bool = False) -> Background:
+        """Write when nothing else is written. If it `then_rests`, however it ends, nothing is due for four times as
+        long: samples of many runs must not take much time from training.
+        """
+
         def work(background: Background) -> _T | None:
             with self._one_at_a_time:
-                return None if background.cancelled.is_set() else write()
+                began = time.monotonic()
+                try:
+                    return None if background.cancelled.is_set() else write()
+                finally:
+                    if then_rests:
+                        now = time.monotonic()
+                        self._rests_until = now + min(_MAX_REST_SECONDS, _REST_FACTOR * (now - began))
 
         return Background(work, name="sample")

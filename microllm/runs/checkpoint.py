@@ -133,7 +133,7 @@ def save_checkpoint(folder: Path, state: TrainerState, context: dict[str, Any]) 
 def load_checkpoint(folder: Path, at: int | None = None) -> tuple[TrainerState, dict[str, Any], list[str]] | None:
     """The newest intact checkpoint, or that `at` a step: (state, determinism context, a sentence for each damaged one).
 
-    None if there is none.
+    None if there is none. Raises OSError when the folder cannot be read.
     """
     damaged = []
     for step in reversed(checkpoint_steps(folder)):
@@ -154,7 +154,7 @@ def load_checkpoint(folder: Path, at: int | None = None) -> tuple[TrainerState, 
 
 
 def checkpoint_steps(folder: Path) -> list[int]:
-    """The steps that have a checkpoint, intact or not, in order."""
+    """The steps that have a checkpoint, intact or not, in order. Raises OSError when the folder cannot be read."""
     return steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})"), os.DirEntry.is_dir)
 
 

@@ -19,6 +19,7 @@ from .history import History
 from .run import Run
 
 _BITS_PER_NAT = 1 / math.log(2)
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # but line ends
 _COLUMNS = {  # column of the CSV: (column of the history, factor)
     "step": ("step", 1),
     "seconds": ("seconds", 1),
@@ -86,7 +87,15 @@ def command_line(run: Run, *, names_parent: bool = True) -> str:
     parts = []
     for name, value in flags.items():
         parts += [f"--{name}", *(value if isinstance(value, list) else [str(value)])]
-    return shlex.join(["python", "-m", "microllm", "train", *parts])
+    return " ".join(map(_quoted, ["python", "-m", "microllm", "train", *parts]))
+
+
+def _quoted(part: str) -> str:
+    """Quoted for a shell. Control characters are written as escapes, because a terminal would obey them in a paste."""
+    if not _CONTROL.search(part):
+        return shlex.quote(part)
+    escaped = part.replace("\\", r"\\").replace("'", r"\'")
+    return "$'" + _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", escaped) + "'"
 
 
 def caveats(run: Run, *, names_parent: bool = True) -> list[str]:
@@ -119,7 +128,8 @@ def caveats(run: Run, *, names_parent: bool = True) -> list[str]:
 def sources(text: Text) -> list[str]:
     """The names of this text on the command line. Runs of earlier versions only have `name`."""
     names = {text.name: key for key, text in PUBLIC_TEXTS.items()}
-    return text.sources or [names.get(text.name) or f"./{text.name}"]
+    found = text.sources or [names.get(text.name) or f"./{text.name}"]
+    return [f"./{name}" if name.startswith("-") and name != "-" else name for name in found]
 
 
 def is_pasted(text: Text) -> bool:

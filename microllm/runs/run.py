@@ -294,15 +294,17 @@ class Run:
         return self.folder / "checkpoints"
 
     def list_checkpoints(self) -> list[int]:
-        """The steps that have a checkpoint, in order."""
-        return checkpoint_steps(self._checkpoints)
+        """The steps that have a checkpoint, in order; none while the folder cannot be read."""
+        with contextlib.suppress(OSError):
+            return checkpoint_steps(self._checkpoints)
+        return []
 
     def save_checkpoint(self, state: TrainerState, context: dict[str, Any]) -> None:
         """Save all that training needs to continue. Raises OSError."""
         save_checkpoint(self._checkpoints, state, context)
 
     def load_checkpoint(self, step: int | None = None) -> tuple[TrainerState, dict[str, Any], list[str]] | None:
-        """The newest intact checkpoint, or that of `step`: see checkpoint.load_checkpoint."""
+        """The newest intact checkpoint, or that of `step`: see checkpoint.load_checkpoint. Raises OSError."""
         return load_checkpoint(self._checkpoints, step)
 
     def check_what_it_needs(self) -> None:
@@ -312,6 +314,10 @@ class Run:
         self._check_may_change()
         self.load_corpus()
         self.load_old_corpus()
+        try:
+            checkpoint_steps(self._checkpoints)
+        except OSError as error:  # with "there is none" it would start again and delete what it has learned
+            raise RunProblem(f"The checkpoints of {self.read_info().name} cannot be read: {error.strerror}.") from error
         if not self.can_continue():
             raise self.lost_beginning()
 

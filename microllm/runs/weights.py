@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -145,15 +146,20 @@ def _current_name(name: str) -> str:
 
 
 def snapshot_steps(folder: Path) -> list[int]:
-    """The steps that have a snapshot, in order."""
-    return steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})\.safetensors"), os.DirEntry.is_file)
+    """The steps that have a snapshot, in order; none while the folder cannot be read."""
+    with contextlib.suppress(OSError):
+        return steps_in(folder, re.compile(r"step-(0|[1-9][0-9]{0,8})\.safetensors"), os.DirEntry.is_file)
+    return []
 
 
 def steps_in(folder: Path, name: re.Pattern[str], is_kind: Callable[..., bool]) -> list[int]:
-    """The steps in the names of files that match exactly: copies, links and other files are ignored."""
+    """The steps in the names of files that match exactly: copies, links and other files are ignored.
+
+    Without a folder there are none. Raises OSError when it cannot be read: that does not mean that it is empty.
+    """
     try:
         with os.scandir(folder) as entries:
             found = [name.fullmatch(entry.name) for entry in entries if is_kind(entry, follow_symlinks=False)]
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(int(match[1]) for match in found if match)

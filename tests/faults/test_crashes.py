@@ -1,6 +1,7 @@
 """Checkpoints and crashes: whatever ends a run, it goes on to what an unbroken one would have become, bit for bit."""
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -379,6 +380,28 @@ def test_a_live_change_after_the_last_checkpoint_is_made_again():
     assert [change["step"] for change in run.history.changes()] == [12]
     assert train(run) == "finished"
     assert outcome(run) == outcome(whole)
+
+
+def test_checkpoints_that_cannot_be_listed_just_now_are_not_taken_for_none(monkeypatch):
+    run = new_run()
+    monkeypatch.setenv("MICROLLM_CHECKPOINT", "0")
+    assert in_a_child(lambda: train_with_a_change(run, at=12, end=16)) == -signal.SIGKILL
+    assert run.list_checkpoints()
+    rows, snapshots = (run.folder / "metrics.jsonl").read_bytes(), run.list_snapshots()
+    scan = os.scandir
+
+    def refuse(folder):
+        if Path(folder).name == "checkpoints":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scan(folder)
+
+    with monkeypatch.context() as just_now:
+        just_now.setattr(os, "scandir", refuse)
+        with pytest.raises(RunProblem, match="cannot be read"):
+            run.check_what_it_needs()
+        assert train(run) == "failed"
+    assert (run.folder / "metrics.jsonl").read_bytes() == rows and run.list_snapshots() == snapshots
+    assert train(run) == "finished"
 
 
 def test_a_change_that_is_made_after_a_crash_stands_instead_of_those_in_the_steps_that_it_cost():

@@ -1,10 +1,13 @@
 """What is taken along can be used elsewhere: by a spreadsheet, by another MicroLLM, by a shell."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
 import shlex
+import shutil
+import subprocess
 import zipfile
 from functools import partial
 
@@ -180,6 +183,21 @@ def test_an_own_text_is_a_file_however_it_is_called(name):
     options, _ = understood(export.command_line(run))
     assert options["text"] == [f"./{name}"]
     assert any("own" in sentence for sentence in export.caveats(run))
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+def test_a_terminal_obeys_nothing_in_the_command(monkeypatch):
+    name = "a\x03\ntouch pwned\n#\x1b[201~\x9b31m\r'\\x.txt"
+    line = export.command_line(new_run(texts.prepare(drawing_room(2_000), name)))
+    assert all(letter.isprintable() or letter == "\n" for letter in line)
+    program = line.replace("python -m microllm train", "printf '%s\\0'")
+    parts = subprocess.run(["bash", "-c", program], capture_output=True, env={"LC_ALL": "C.UTF-8"}).stdout.decode()
+    assert parts.split("\0")[-2] == f"./{name}"
+
+
+def test_a_file_that_looks_like_a_flag_is_none():
+    text = dataclasses.replace(texts.choose("words-twice", first=3_000), source="--max_steps=1\0-\0book")
+    assert export.sources(text) == ["./--max_steps=1", "-", "book"]
 
 
 def test_several_files_and_standard_input_are_named_in_their_order_with_the_encoding_of_all(tmp_path, monkeypatch):

@@ -182,6 +182,16 @@ def test_while_it_rests_first_words_are_begun_only_for_those_who_wait(run, monke
     assert samples.first_words(run, 12, wait=30)
 
 
+def test_words_that_cannot_be_written_stop_no_other_sample(run):
+    unreadable = new_run("0123456789" * 50)
+    (texts_dir() / f"{unreadable.read_info().text.sha256}.txt").unlink()
+    texts.load_corpus.cache_clear()
+    samples = Samples(lambda run: (8, run.model_at(8)))
+    with pytest.raises(TextProblem):
+        wait_until(lambda: samples.first_words(unreadable, 0))
+    assert wait_until(lambda: samples.newest(run)).step == 8
+
+
 def test_many_runs_together_take_a_fifth_of_the_time_for_samples(run, monkeypatch):
     monkeypatch.setattr(microllm.jobs.samples, "_SECONDS_BETWEEN_SAMPLES", 0.0)
     monkeypatch.setattr(microllm.jobs.samples, "_MAX_REST_SECONDS", 60.0)
