@@ -55,9 +55,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run_command(arguments: list[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    if options.runs_dir:
-        os.environ["MICROLLM_RUNS_DIR"] = options.runs_dir
     try:
+        if options.runs_dir is not None:
+            os.environ["MICROLLM_RUNS_DIR"] = options.runs_dir
+            if not options.runs_dir or (runs_dir().exists() and not runs_dir().is_dir()):
+                raise ValueError(f"runs_dir is {options.runs_dir!r}: name a folder.")
         with contextlib.nullcontext() if train_command.is_new_run(options) else only_read():
             return options.command(options)
     except ValueError as error:  # all problems with texts, runs, weights and settings
@@ -134,9 +136,10 @@ def _runs(options: argparse.Namespace) -> int:
     from .runs.run import Run
     from .runs.summary import summary
 
-    if options.new_key:
+    if options.new_key is not None:
         run, owner_key = Run.open(options.new_key), secrets.token_urlsafe(16)
-        run.update(owner=hash_key(owner_key))
+        with run.writing():  # not while it trains: both would write run.json
+            run.update(owner=hash_key(owner_key))
         for line in train_command.link(run, owner_key):
             console.say(line)
         return 0

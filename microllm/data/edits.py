@@ -97,7 +97,10 @@ def changes(text: str, edit: Edit) -> list[Change]:
     """
     if found := problem(edit) or too_long(len(text)):
         raise TextProblem(found)
-    return KINDS[edit.kind].find(text[: split_at(len(text))], text, edit)
+    found = KINDS[edit.kind].find(text[: split_at(len(text))], text, edit)
+    if all(text[change.begin : change.end] == change.new for change in found):
+        raise TextProblem("This changes nothing in the text: it would be the same afterwards.")
+    return found
 
 
 def problem(edit: Edit) -> str:

@@ -101,6 +101,10 @@ def read_text_file(path: str | os.PathLike[str], encoding: str | None = None) ->
         if path.is_dir():
             raise TextProblem(f"{path} is a folder: name a text file in it.")
         if not path.is_file():
+            if path.exists():
+                raise TextProblem(
+                    f"{path} is no regular file: copy it into one, or send it to standard input (--text -)."
+                )
             raise TextProblem(f"There is no file {path}: check its name and folder.")
         refuse_too_large(path.stat().st_size, path.name)
         data = path.read_bytes()

@@ -229,8 +229,9 @@ def _edit(kind: str, *words: str) -> Edit:
     """The edit that --edit describes. Raises ValueError if it is not valid; `twin` checks whether it is possible."""
     from ..data.edits import KINDS, Edit
 
-    *words, times = words if kind in ("repeat", "plant") else (*words, "1")
-    if kind not in KINDS or len(words) != (2 if kind == "rename" else 1) or not times.isdecimal():
+    *words, times = words if words and kind in ("repeat", "plant") else (*words, "1")
+    is_count = times.isdecimal() and len(times) < 10
+    if kind not in KINDS or len(words) != (2 if kind == "rename" else 1) or not is_count:
         raise ValueError(f"{' '.join([kind, *words, times])[:60]!r} is not an edit: --edit takes {_EDITS}.")
     return Edit(kind, tuple(words), int(times))
 

@@ -182,7 +182,8 @@ class History:
         """
         first = max(0, len(self) - 501)
         steps, seconds = self.rows["step"][first:], self.rows["seconds"][first:]
-        times = [(b - a) / (j - i) for i, j, a, b in zip(steps, steps[1:], seconds, seconds[1:], strict=False)]
+        pairs = zip(steps, steps[1:], seconds, seconds[1:], strict=False)
+        times = [(b - a) / (j - i) for i, j, a, b in pairs if b >= a]
         if len(times) < _MIN_TIMED_STEPS:
             return None
         usual = 5 * statistics.median(times)

@@ -27,7 +27,7 @@ from .catalog import free_name, note_folder
 from .disk import check_disk
 from .info import ACTIVE, ENDED, RunInfo, RunProblem, hash_key, is_count, is_number
 from .json_files import MAX_JSON_BYTES, checked_vocab
-from .lines import MAX_EVENTS_BYTES, MAX_LINE_BYTES
+from .lines import MAX_EVENTS_BYTES, MAX_LINE_BYTES, is_row
 from .run import Run
 from .weights import WeightsProblem
 
@@ -61,7 +61,7 @@ def import_run(data: bytes, owner_key: str | None = None) -> Run:
         checked_vocab(parsed(files["vocab.json"]))
     except (ValueError, TypeError) as error:
         raise RunProblem(f"vocab.json of this run is not valid: {error}.") from error
-    steps = _check_lines("metrics.jsonl", files, _check_row)
+    steps = _check_lines("metrics.jsonl", files, _RowCheck())
     _check_lines("events.jsonl", files, lambda change: _check_change(change, info))
     _check_steps(files, info, steps)
     if info.state not in ENDED:
@@ -227,14 +227,21 @@ def _check_whole(run: Run) -> None:
         raise RunProblem(str(error)) from error
 
 
-def _check_row(row: dict[str, Any]) -> None:
-    not_finite = row.pop("not_finite", [])
-    if not (isinstance(not_finite, list) and all(isinstance(name, str) for name in not_finite)):
-        raise TypeError("not_finite must be a list of names")
-    if not all(value is None or is_number(value) for value in row.values()):
-        raise TypeError("it must contain numbers only")
-    if row["seconds"] is None or not 0 <= row["seconds"] <= _MAX_SECONDS:
-        raise ValueError("its seconds are not valid")
+class _RowCheck:
+    """Checks the rows of metrics.jsonl one after another."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def __call__(self, row: dict[str, Any]) -> None:
+        not_finite = row.pop("not_finite", [])
+        if not (isinstance(not_finite, list) and all(isinstance(name, str) for name in not_finite)):
+            raise TypeError("not_finite must be a list of names")
+        if not is_row({"step": 0} | row) or not all(value is None or is_number(value) for value in row.values()):
+            raise TypeError("it must contain numbers only")
+        if not self._seconds <= row["seconds"] <= _MAX_SECONDS:
+            raise ValueError("its seconds do not increase, or are no time of training")
+        self._seconds = row["seconds"]
 
 
 def _check_change(change: dict[str, Any], info: RunInfo) -> None:

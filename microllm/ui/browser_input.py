@@ -6,7 +6,8 @@ that was never offered. All input passes through one of these four functions, wh
 
 - `AppSession.handle_backmsg` gets each message. Message types that our pages do not need are dropped: for example,
   `clear_cache` would close everybody's windows and stop everybody's runs. So are messages with longer lists than a
-  browser sends: Streamlit works through them in its event loop, where everybody waits.
+  browser sends: Streamlit works through them in its event loop, where everybody waits. A connection that sends far more
+  messages than a browser can is closed.
 - `SessionState.set_widgets_from_proto` gets the values of widgets before any callback or script does.
 - `SessionState.register_widget` gets a value whose widget was not yet known when it arrived, as after a restart.
 - `MemoryUploadedFileManager.add_file` gets each uploaded file. Beyond MAX_UPLOADED_BYTES, a window loses its oldest.
@@ -18,8 +19,11 @@ sends is JSON; `components.reported` and `number` check it against what was show
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from starlette.websockets import WebSocketDisconnect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.app_session import AppSession
@@ -37,6 +41,9 @@ _ACCEPTED_MESSAGES = frozenset({"rerun_script", "stop_script", "app_heartbeat", 
 _MAX_FILES, _MAX_HASHES, _MAX_WIDGETS, _MAX_ID_CHARACTERS = 100, 10_000, 1_000, 200
 _MAX_JSON_CHARACTERS = 2_000_000  # from all components of a window; parsing it holds everybody up for half a second
 
+_FLOOD_MESSAGES, _FLOOD_SECONDS = 300, 3.0
+_messages: WeakKeyDictionary[AppSession, tuple[float, int]] = WeakKeyDictionary()  # since when, and how many
+
 _NUMBERS = frozenset({"double_value", "int_value"})  # a number input may send either type
 
 
@@ -51,6 +58,8 @@ def guard() -> None:
     )
 
     def handle_needed(session, message) -> None:
+        if is_flood(session):
+            raise WebSocketDisconnect(1008)  # Streamlit then ends the connection
         if is_needed(message):
             handle(session, message)
 
@@ -85,6 +94,16 @@ def guard() -> None:
     AppSession.handle_backmsg = handle_needed
     SessionState.set_widgets_from_proto = set_offered
     SessionState.register_widget = register_offered
+
+
+def is_flood(session: AppSession) -> bool:
+    """True if this message of a window is one of far too many in a short time. Counts it."""
+    now = time.monotonic()
+    began, count = _messages.get(session, (now, 0))
+    if now - began > _FLOOD_SECONDS:
+        began, count = now, 0
+    _messages[session] = began, count + 1
+    return count >= _FLOOD_MESSAGES
 
 
 def is_needed(message: BackMsg) -> bool:

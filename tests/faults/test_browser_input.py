@@ -16,6 +16,7 @@ from patience import patience
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.exceptions import ConnectionClosed
 
 from benchmarks.visitor import Visitor
 from microllm.data.published import PUBLIC_TEXTS
@@ -288,6 +289,21 @@ def test_a_message_with_more_widgets_or_json_than_a_window_has_is_dropped():
         assert browser_input.is_needed(asked)
         setattr(widgets[0], kind, "[" * 20_001)
         assert not browser_input.is_needed(asked)
+
+
+def test_a_connection_that_sends_far_more_messages_than_a_browser_can_is_closed(server):
+    async def attack() -> None:
+        async with Visitor(server.url) as flood, Visitor(server.url) as other:
+            await flood.open("train", until="storage")
+            await other.open("train", until="storage")
+            message = BackMsg(app_heartbeat=True).SerializeToString()
+            with pytest.raises(ConnectionClosed):
+                for _ in range(20_000):
+                    await flood._socket.send(message)
+            await other.open("attention", until="sentence")
+            assert not other.problems
+
+    _play(attack)
 
 
 def test_a_message_may_be_as_large_as_two_pastes_and_hardly_larger():

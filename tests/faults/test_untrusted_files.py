@@ -418,6 +418,8 @@ HUGE = b"1" + b"0" * 400
         b'{"step": 99, "seconds": true}',
         b'{"step": 99, "seconds": -1}',
         b'{"step": 99, "seconds": 1e30}',
+        b'{"step": 99, "seconds": 1e9}\n{"step": 100, "seconds": 1}',
+        b'{"step": 99, "seconds": 1, "val_loss": 1e16}',
         b'{"step": %s, "seconds": 1}' % HUGE,
         b'{"step": 99, "train_loss": 1}',
         b'{"step": 99, "seconds": null, "train_loss": 1}',

@@ -439,6 +439,8 @@ def test_a_twin_has_one_difference(edit, expected, run, text_file, capsys):
         (["--edit", "rename", "the"], "rename the"),
         (["--edit", "plant", "a sentence"], "plant a sentence"),
         (["--edit", "plant", "a sentence", "often"], "often"),
+        (["--edit", "plant"], "plant"),
+        (["--edit", "repeat", "it", "9" * 5_000], "repeat it"),
         (["--edit", "forget", "it"], "forget it"),
         (["--edit", "rename", "zzzz", "aaaa"], "zzzz"),
         (["--edit", "leave-out", "99"], "99"),
@@ -452,6 +454,17 @@ def test_a_twin_that_cannot_be_is_answered_with_one_sentence(flags, says, run, c
     assert command("train", f"--twin={run.id}", *flags) == 2
     assert says in sentence(capsys)
     assert len(all_runs()) == 1
+
+
+@pytest.mark.parametrize("folder", ["", "/dev/null", __file__])
+def test_a_folder_of_runs_that_is_none_is_named(folder, capsys):
+    assert command("runs", "--runs_dir", folder) == 2
+    assert repr(folder) in sentence(capsys)
+
+
+def test_an_empty_id_is_no_run(capsys):
+    assert command("runs", "--new_key", "") == 2
+    assert sentence(capsys)
 
 
 def test_an_edit_without_a_run_is_answered_with_one_sentence(train, capsys):

@@ -118,3 +118,9 @@ def test_a_repeated_sentence_is_taken_from_the_text_also_across_a_line_break():
 def test_an_edit_that_is_not_possible_is_refused_with_the_value_that_is_wrong(edit, named):
     with pytest.raises(TextProblem, match=re.escape(named)):
         edited(TEXT, edit)
+
+
+@pytest.mark.parametrize("edit", [Edit("rename", ("the", "The")), Edit("plant", ("The cat sat.",), 3)])
+def test_an_edit_after_which_the_text_is_the_same_is_refused(edit):
+    with pytest.raises(TextProblem, match="nothing"):
+        edited("The cat sat. " * 200, edit)

@@ -182,6 +182,11 @@ def test_the_usual_step_is_not_that_after_a_pause(path):
     assert History(path).read().usual_step_seconds() == pytest.approx(0.1)
 
 
+def test_steps_that_took_less_than_no_time_do_not_count(path):
+    append(path, "".join(json.dumps({"step": step, "seconds": 100 - step}) + "\n" for step in range(100)))
+    assert History(path).read().usual_step_seconds() is None
+
+
 # Points to draw
 
 
