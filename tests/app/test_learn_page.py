@@ -282,6 +282,23 @@ def test_the_browser_keeps_what_is_done_and_tells_it_after_a_reload():
     assert f"1 of {len(CARDS)}" in said(again)
 
 
+def test_the_sentence_and_the_batch_of_before_a_reload_are_there_again():
+    at = open_card("tokens")
+    at.text_input(key="path-sentence").set_value("abba").run()
+    click(at, "path-next-card")
+    click(at, "path-batch")
+    drawn = shown_by(at, "tokens")
+    kept = said_to_browser(go_to(at, "generate"))["path"]
+
+    again = open_app("learn", answers=False, lesson="batch")
+    answer(again, path=kept, mine=True)
+    again.run()
+    assert shown_by(again, "tokens") == drawn
+    click(again, "path-previous-card")
+    assert again.text_input(key="path-sentence").value == "abba"
+    assert said_to_browser(again)["path"] == kept
+
+
 def test_nothing_is_said_about_progress_before_the_browser_has_told_it():
     at = open_app("learn", answers=False)
     assert not at.exception
