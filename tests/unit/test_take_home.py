@@ -5,6 +5,7 @@ import __future__
 import ast
 import csv
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -376,6 +377,20 @@ def test_a_script_says_in_one_sentence_what_is_wrong(arguments, run, tmp_path, m
         program["main"]()
     assert end.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_program_ends_quietly_when_the_reader_of_its_output_has_ended(run, tmp_path):
+    (tmp_path / "my.txt").write_text(own_text())
+    (tmp_path / "train.py").write_text(script(run, 20), "utf-8")
+    for name, data in folder(run, 20).items():
+        (tmp_path / name).write_bytes(data)
+    for arguments in (["train.py", "--text", "my.txt", "--max_steps", "9"], ["generate.py", "--length", "9"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-I", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 # ---- the notebook
