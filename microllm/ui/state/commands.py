@@ -193,6 +193,7 @@ def twin(run_id: str, edit: Edit | None) -> None:
     except (ValueError, OSError) as error:
         session().problem = str(error)
         return
+    session().awaited_twins = {new.id, *(job.run.id for job in jobs)}
     if not jobs:
         navigation.show(new.id)
 
