@@ -12,6 +12,10 @@ from ..runs.info import RunProblem
 from ..runs.run import Run
 
 _CAN_CHANGE = (*LIVE, "max_steps")
+_INSTEAD = (
+    "Export its weights instead, or fork it at an earlier moment: such a fork begins with the weights alone, and has a "
+    "script."
+)
 _MAX_FORKS = 100  # of forks; an imported run may even name itself as its parent
 
 
@@ -20,7 +24,9 @@ class Course:
     """`train` are the settings at `first_step`, and `changes` those of later steps (see Trainer.to_replay).
 
     `fork` is the run that began at that step with the weights of another run, which are in its first snapshot; None if
-    the first weights were random. `edit` is the change made to the text, if any.
+    the first weights were random. If that fork silenced heads and kept the state of the optimizers, the course begins
+    at step 0 nevertheless, with the heads in `silent_before` silent (as in ModelConfig) until `first_step`. `edit` is
+    the change made to the text, if any.
     """
 
     first_step: int
@@ -28,13 +34,15 @@ class Course:
     changes: list[dict[str, Any]]
     fork: Run | None
     edit: Edit | None
+    silent_before: str | None = None
 
 
 def course(run: Run, forks: int = 0) -> Course:
     """The course of a run. If a fork kept the state of the optimizers, its course begins where its parent began.
 
-    Raises RunProblem for such a fork if its parent is not here, or if it silenced heads. `forks` counts the forks that
-    led here from the run that was asked for.
+    Raises RunProblem for such a fork if its parent is not here, or if it silenced heads and its parent's course begins
+    with the weights of a fork, too: a course has one file of weights. `forks` counts the forks that led here from the
+    run that was asked for.
     """
     info = run.read_info()
     parent = info.parent
@@ -43,19 +51,20 @@ def course(run: Run, forks: int = 0) -> Course:
     changes = [_again(change) for change in run.history.changes() if change["step"] > first]
     if not (parent and parent.has_memory):
         return Course(first, train, changes, run if parent else None, _edit(run, forks))
-    if parent.silenced:
-        raise RunProblem(
-            f"{info.name} silenced heads and kept the optimizers' state of step {first:,}, which is not exported."
-        )
     try:
-        before = course(_parent(run, forks), forks + 1)
+        original = _parent(run, forks)
+        before = course(original, forks + 1)
+        if parent.silenced and before.fork:
+            raise RunProblem(f"{info.name} silenced heads of a fork.")
     except RunProblem as problem:
         raise RunProblem(
-            f"{info.name} kept the optimizers' state of the run that it was forked from, which is not exported, "
-            "and the steps of that run cannot be repeated here."
+            f"{info.name} kept the optimizers' state of the run that it was forked from. That state is not exported, "
+            f"and here the steps that led to it cannot be repeated. {_INSTEAD}"
         ) from problem
     forked = {"step": first} | {name: getattr(train, name) for name in _CAN_CHANGE}
     earlier = [change | {"stop_at_loss": 0.0} for change in before.changes if change["step"] < first]
+    if parent.silenced:
+        before = replace(before, first_step=first, fork=run, silent_before=original.read_info().model.silenced)
     return replace(
         before,
         train=replace(before.train, eval_interval=train.eval_interval, stop_at_loss=0.0),  # the parent did not stop

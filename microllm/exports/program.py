@@ -105,6 +105,7 @@ def training_program(run: Run, step: int, roots: list[str]) -> tuple[str, list[S
         "THREADS": run.read_info().threads,
         "LIVE_CHANGES": its.changes,
         "FIRST_STEP": its.first_step,
+        "SILENT_BEFORE": its.silent_before,
         "WEIGHTS_COMMAND": command,
         "WEIGHTS_SHA256": sha256,
     }

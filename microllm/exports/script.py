@@ -10,17 +10,17 @@ _ABOUT = (
     "of MicroLLM. (Comments may mention names that are only there.)"
 )
 _HOW_TO_RUN = (
-    "For its options, run `python train.py --help`. It needs torch {torch}, and requests only to download a text. With "
-    "the same text and on the same machine it repeats the losses of the run digit for digit."
+    "Run this file with Python: `--help` lists its options. It needs torch {torch}, and requests only to download a "
+    "text. With the same text and on the same machine it repeats the losses of the run digit for digit."
 )
 _HOW_TO_BEGIN = (
-    "The run began with the weights of another run. Write them with `{command}`, then begin with `python train.py "
-    "--weights model/model.safetensors`."
+    "The run began with the weights of another run. Write them with `{command}`, then run this file with `--weights "
+    "model/model.safetensors`."
 )
 
 
 def script(run: Run, step: int) -> str:
-    """The source of `train.py`. Raises RunProblem as `course` does."""
+    """The source of the file, which may have any name. Raises RunProblem as `course` does."""
     beginning, sections, command = training_program(run, step, ["main"])
     about = [_ABOUT, _HOW_TO_RUN.format(torch=run.read_info().torch.partition("+")[0])]
     if command:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from making import wait_until
 from patience import patience
-from play import KEY, TINY, answer, click, go_to, keys, open_app, said, said_to_browser
+from play import KEY, TINY, answer, click, go_to, keys, number, open_app, said, said_to_browser
 
 from microllm.data.published import PUBLISHED_TEXTS
 from microllm.experiments.experiment import Check, Finding, Setup
@@ -83,17 +83,34 @@ def test_a_prediction_comes_before_the_run(tiny):
     assert not predict(at, "two").button(key=f"run-{NAME}").disabled
 
 
-def test_one_click_sets_all_controls_runs_both_and_says_what_to_watch(tiny):
+def test_one_click_runs_both_and_says_what_to_watch(tiny):
     tiny()
     first, second = run(at := predict(open_card(), "one"))
     assert at.query_params["run"] == first.id and "start" in keys(at)  # the Train page
-    assert at.session_state["knob-n_embd"] == TINY["n_embd"] and at.session_state["knob-max_steps"] == STEPS
-    assert at.session_state["text"] == "words-twice" and at.session_state["text-first"] == 2_000
+    for one in (first, second):
+        info = one.read_info()
+        assert (info.model.n_embd, info.train.max_steps) == (TINY["n_embd"], STEPS)
+        assert (info.text.source, info.text.first) == ("words-twice", 2_000)
     assert first.read_info().train.seed == 0 and second.read_info().train.seed == 1
     for one in (first, second):
         assert one.read_info().experiment == ExperimentEntry(NAME, "one")
     assert EXPERIMENTS[NAME].watch in said(at)
     finish([first, second])
+
+
+@pytest.mark.parametrize("chosen", [None, 3])
+def test_the_settings_of_the_next_run_stay_when_an_experiment_is_run(tiny, chosen):
+    tiny()
+    at = open_app("train")
+    if chosen:
+        at.slider(key="knob-n_layer").set_value(chosen).run()
+        at.selectbox(key="text").set_value("drawing-room").run()
+    before = number(at, "n_layer").value, number(at, "max_steps").value, at.selectbox(key="text").value
+    runs = run(predict(click(go_to(at, "experiments"), f"question-{NAME}"), "one"))
+    finish(runs)
+    go_to(at, "train")
+    assert (number(at, "n_layer").value, number(at, "max_steps").value, at.selectbox(key="text").value) == before
+    assert before[1] != STEPS
 
 
 def test_afterwards_the_result_stands_beside_the_prediction(tiny):

@@ -1,6 +1,7 @@
 """The page Learn: the front door, and the cards of the path, which tick when the thing was done."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from making import wait_until
@@ -10,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from microllm.config import configs_from
 from microllm.data.builtin import words_twice
+from microllm.insight.guessing import chances_of_model
 from microllm.model import parameter_count
 from microllm.runs import gallery
 from microllm.ui import server
@@ -175,12 +177,21 @@ def test_guesses_are_compared_with_the_untrained_and_the_trained_model_and_five_
     at = open_card("guess", run=finished_run.id)
     for turn in range(GUESSES):
         assert done(at) == set()
-        at.session_state["next-letter"] = {"made": {"turn": turn, "character": "e"}}
-        at.run()
+        if turn == GUESSES - 1:
+            session_of(at).moment = first_step = finished_run.list_snapshots()[0]
         session_of(at).guessed = turn, "e"
         at.run()
+    assert f"step {first_step}" in shown_by(at, "guess")["last"]["bet"]
+    session_of(at).moment = None  # what was predicted at an earlier step is now that of the last one, too
+    at.run()
     assert not at.exception
-    assert f"of {GUESSES}" in said(at) and "step 0" in said(at)
+    game, (table,) = shown_by(at, "guess"), [one.value for one in at.markdown if "|---" in one.value]
+    corpus, (step, model) = finished_run.load_corpus(), server.runner().model_now(finished_run)
+    (play,) = session_of(at).plays.values()
+    asked = [replace(play.game, at=place).passage for place in range(GUESSES)]
+    right = sum(int(chances_of_model(model, corpus.val[it]).argmax()) == int(corpus.val[it.stop]) for it in asked)
+    assert "step 0" in table and f"step {step}) | {right} of {GUESSES} |" in table
+    assert f"step {step}" in game["last"]["bet"] and f"{right} of {GUESSES}" in game["score"]
     assert done(at) == {"guess"}
 
 
@@ -269,6 +280,23 @@ def test_the_browser_keeps_what_is_done_and_tells_it_after_a_reload():
     go_to(again, "learn")
     assert done(again) == {"text"}
     assert f"1 of {len(CARDS)}" in said(again)
+
+
+def test_the_sentence_and_the_batch_of_before_a_reload_are_there_again():
+    at = open_card("tokens")
+    at.text_input(key="path-sentence").set_value("abba").run()
+    click(at, "path-next-card")
+    click(at, "path-batch")
+    drawn = shown_by(at, "tokens")
+    kept = said_to_browser(go_to(at, "generate"))["path"]
+
+    again = open_app("learn", answers=False, lesson="batch")
+    answer(again, path=kept, mine=True)
+    again.run()
+    assert shown_by(again, "tokens") == drawn
+    click(again, "path-previous-card")
+    assert again.text_input(key="path-sentence").value == "abba"
+    assert said_to_browser(again)["path"] == kept
 
 
 def test_nothing_is_said_about_progress_before_the_browser_has_told_it():

@@ -6,6 +6,7 @@ from play import KEY, keys, new_run, open_app, said
 
 from microllm.exports import KINDS
 from microllm.jobs.background import Background
+from microllm.runs.catalog import delete
 from microllm.runs.fork import fork
 from microllm.ui.parts import take_away
 
@@ -45,7 +46,8 @@ def test_exports_are_of_the_moment_on_show(run):
 
 
 def test_a_kind_that_a_run_cannot_have_says_why(run):
-    child = fork(run, 20, owner_key=KEY, max_steps=30, silenced="1.2")
+    child = fork(run, 20, owner_key=KEY, max_steps=30)
+    delete(run)
     at = downloads(child)
     assert "export-script" not in keys(at)
     assert child.read_info().name in said(at)

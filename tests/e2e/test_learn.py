@@ -42,6 +42,7 @@ def test_a_newcomer_sees_the_film_follows_the_steps_and_finds_what_is_done_again
     assert f"2 of {len(CARDS)}" in progress(page)
     cells.nth(5).hover()
     until(page, lambda: f"3 of {len(CARDS)}" in progress(page), "the third tick")
+    drawn = cells.all_inner_texts()
     assert button(page, "path-next-card").bounding_box()["y"] > 60  # below the header
 
     press(page, "path-card-head")
@@ -63,6 +64,10 @@ def test_a_newcomer_sees_the_film_follows_the_steps_and_finds_what_is_done_again
     settle(page)
     assert "lesson=head" in page.url
     expect(button(page, "path-go")).to_be_visible()  # the card that was open
+    press(page, "path-card-batch")
+    until(page, lambda: cells.all_inner_texts() == drawn, "the batch that was drawn")
+    press(page, "path-card-tokens")
+    expect(page.locator(".tokens .id")).to_have_count(len("the cat"))
     assert not page.errors
 
 

@@ -43,6 +43,20 @@ def test_of_what_a_browser_says_only_cards_are_believed(told):
     assert path.read_done(["text", "text", "no card", 1]) == {"text"}
 
 
+@pytest.mark.parametrize(
+    "told", [None, 5, ["sentence=x"], {}, "x" * 10_000, "batch=-1&text=1e9", "text=9999999", "=&&%ff", "batch=½"]
+)
+def test_of_what_a_browser_kept_of_the_cards_only_what_can_be_used_is_believed(told):
+    assert path.read_written(told) == ("", {})
+
+
+@pytest.mark.parametrize("sentence", ["the cat & 1 = 1 ☕", "", "x" * 1_000])
+def test_what_was_made_on_the_cards_is_read_as_it_was_written(sentence):
+    found = path.read_written(path.written(sentence, {"text": 3, "batch": 12}))
+    assert found == (sentence[: path.SENTENCE_LENGTH], {"text": 3, "batch": 12})
+    assert path.read_written("sentence=\ud800") == ("?", {})  # half of a character, which could not be sent back
+
+
 def test_a_card_of_another_page_is_done_by_doing_it_and_not_before():
     assert path.done_elsewhere(Facts()) == set()
     assert path.done_elsewhere(Facts(owns_run=True)) == set()

@@ -5,6 +5,7 @@ import __future__
 import ast
 import csv
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -228,14 +229,16 @@ def test_the_script_of_a_fork_repeats_its_losses_from_its_first_step(tmp_path):
         making.train(child)
     from_scratch["twice"] = trained(fork(from_scratch["memory"], 55, max_steps=70))
     again = trained(fork(with_weights["other text"], 60, max_steps=80))
-    assert all(child.read_info().parent.has_memory for child in (again, *from_scratch.values()))
-    with_weights["again"] = again
+    silenced = trained(fork(parent, 20, silenced="1.2 2.1", max_steps=30, learning_rate=0.01))
+    longer = trained(fork(silenced, 30, max_steps=60))
+    assert all(one.read_info().parent.has_memory for one in (again, silenced, longer, *from_scratch.values()))
+    with_weights |= {"again": again, "silenced with memory, then longer": longer}
 
     assert again.read_info().old_text and parent.id not in script(with_weights["weights"], 8)
     texts_of = {"other text": "other.txt", "again": "other.txt"}
     flags = {name: ["--text", texts_of.get(name, "my.txt")] for name in with_weights | from_scratch}
     for name, child in with_weights.items():
-        flags[name] += weights_for(child, tmp_path, with_weights["other text"])
+        flags[name] += weights_for(child, tmp_path, silenced if child is longer else with_weights["other text"])
     check_losses(with_weights | from_scratch, flags, 50, tmp_path)
 
 
@@ -243,7 +246,8 @@ def test_the_script_of_a_fork_says_what_makes_its_weights(run, tmp_path, capsys,
     child = fork(run, 8, max_steps=40)
     source = script(child, 8)
     command = f"python -m microllm export --run {child.id} --as folder --step 8 --out model"
-    assert command in source.split("import")[0].replace("\n# ", " ")
+    head = source.split("import")[0].replace("\n# ", " ")
+    assert command in head and ".py" not in head  # the file has another name in the app than on the command line
     (tmp_path / "my.txt").write_text(own_text())
     (tmp_path / "wrong").write_text("no weights")
     (tmp_path / "others").write_bytes(folder(run, 20)["model.safetensors"])
@@ -265,14 +269,17 @@ def test_the_weights_of_a_fork_are_those_of_its_parent(run):
     assert folder(fork(run, 8), 8)["model.safetensors"] == folder(run, 8)["model.safetensors"]
 
 
-@pytest.mark.parametrize("silenced", ["", "1.2"])
-def test_a_fork_with_the_memory_of_a_run_that_is_gone_has_no_script(silenced, run):
-    child = fork(run, 20, max_steps=40, silenced=silenced)
-    if not silenced:
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_fork_with_a_memory_that_cannot_be_made_again_has_no_script_but_its_fork_from_weights_has(is_gone, run):
+    parent = run if is_gone else trained(fork(run, 8, max_steps=20))
+    child = trained(fork(parent, 20, max_steps=140, silenced="1.2"))
+    if is_gone:
         delete(run)
     with pytest.raises(RunProblem, match=child.read_info().name) as problem:
         script(child, 20)
     assert "optimizers" in str(problem.value)
+    earlier = child.list_snapshots()[1]  # without a checkpoint
+    assert "--weights" in script(fork(child, earlier), earlier)
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -376,6 +383,20 @@ def test_a_script_says_in_one_sentence_what_is_wrong(arguments, run, tmp_path, m
         program["main"]()
     assert end.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_program_ends_quietly_when_the_reader_of_its_output_has_ended(run, tmp_path):
+    (tmp_path / "my.txt").write_text(own_text())
+    (tmp_path / "train.py").write_text(script(run, 20), "utf-8")
+    for name, data in folder(run, 20).items():
+        (tmp_path / name).write_bytes(data)
+    for arguments in (["train.py", "--text", "my.txt", "--max_steps", "9"], ["generate.py", "--length", "9"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-I", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 # ---- the notebook

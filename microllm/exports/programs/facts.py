@@ -33,6 +33,8 @@ THREADS = 1
 LIVE_CHANGES: list[dict[str, float]] = []
 # The step with which the run began.
 FIRST_STEP = 0
+# The heads that were silent until then, if the steps before it are repeated too (None: they are not).
+SILENT_BEFORE: str | None = None
 # The command that writes the weights with which it began, if they were not random, and the SHA-256 of the file.
 WEIGHTS_COMMAND = ""
 WEIGHTS_SHA256 = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -53,9 +54,11 @@ def main() -> None:
         print(options.prompt, end="")
         for chosen in written:
             print(tokenizer.decode(chosen), end="", flush=True)
+        print(flush=True)
+    except BrokenPipeError:  # the reader of the output has ended, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
     except ValueError as error:
         parser.error(str(error))
-    print()
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ def train(trainer: Trainer, max_steps: int, log: TextIO) -> None:
         if progress.val_loss is not None:
             print(
                 f"step {progress.step:>6,}   training loss {progress.train_loss:.3f}   "
-                f"validation loss {progress.val_loss:.3f} nats per character   {progress.seconds:.1f} s"
+                f"validation loss {progress.val_loss:.3f} nats per character   {progress.seconds:.1f} s",
+                flush=True,
             )
         if progress.step >= max_steps:
             break
@@ -71,7 +72,7 @@ def write_sample(trainer: Trainer, length: int = 400) -> None:
     print(tokenizer.decode(prompt), end="|")
     for chosen in stream(trainer.model, prompt[None], length, Sampling(temperature=0.8), TrainConfig.seed):
         print(tokenizer.decode(chosen), end="", flush=True)
-    print()
+    print(flush=True)
 
 
 def main() -> None:
@@ -94,6 +95,8 @@ def main() -> None:
         with open(options.log or os.devnull, "w", encoding="utf-8") as log:
             train(trainer, options.max_steps, log)
         write_sample(trainer)
+    except BrokenPipeError:  # the reader of the output has ended, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
     except OSError as error:
         parser.error(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
     except (ValueError, Diverged) as error:

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import torch
 
+from ...config import ModelConfig
 from ...train import Trainer
-from .facts import FIRST_STEP, WEIGHTS_COMMAND, WEIGHTS_SHA256
+from .facts import FIRST_STEP, SILENT_BEFORE, WEIGHTS_COMMAND, WEIGHTS_SHA256
 
 
 def load_weights(trainer: Trainer, file: str) -> None:
     """Begin with the weights in `file`. Prints a note if the run did not begin with these.
 
-    Raises OSError, and ValueError if the file does not have the weights of such a model.
+    If the run kept the state of the optimizers, the steps before it come first. Raises OSError, ValueError if the file
+    does not have the weights of such a model, and Diverged.
     """
     if not file:
         raise ValueError(f"The weights are not in this file: write them with `{WEIGHTS_COMMAND}`, and give --weights.")
@@ -25,10 +27,28 @@ def load_weights(trainer: Trainer, file: str) -> None:
     if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
         print("These are not the weights with which the run began, so the losses will differ.", file=sys.stderr)
     try:
-        trainer.model.load_state_dict(tensors_in(bytearray(data)))
+        tensors = tensors_in(bytearray(data))
+        if SILENT_BEFORE is not None:
+            train_before(trainer)
+        trainer.model.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError):
         raise ValueError(f"{file} does not fit this model: write its weights with `{WEIGHTS_COMMAND}`.") from None
     trainer.step = FIRST_STEP
+
+
+def train_before(trainer: Trainer) -> None:
+    """Take the steps before the run, with the heads that were silent then. Raises Diverged."""
+    print(f"Repeating the first {FIRST_STEP:,} steps, which led to the state of the optimizers.", flush=True)
+    layers = [block.attention for block in trainer.model.blocks]
+    silenced = [layer.silenced for layer in layers]
+    before = ModelConfig(silenced=SILENT_BEFORE).silenced_heads
+    for number, layer in enumerate(layers):
+        layer.silenced = sorted(head for at, head in before if at == number)
+    for progress in trainer:
+        if progress.step >= FIRST_STEP:
+            break
+    for layer, heads in zip(layers, silenced, strict=True):
+        layer.silenced = heads
 
 
 def tensors_in(data: bytearray) -> dict[str, torch.Tensor]:

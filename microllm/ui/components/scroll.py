@@ -10,7 +10,7 @@ KEY = "scroll"
 _scroll = declare(KEY, "<i></i>")
 
 
-def scroll_to(key: str) -> None:
+def scroll_to(key: str, *, only_on_a_phone: bool = False) -> None:
     """Scroll the container with this key into view, once per visit of the page. With "", it does nothing."""
     with st.container(key=f"{KEY}-place"):
-        _scroll(key=KEY, data={"to": key})
+        _scroll(key=KEY, data={"to": key, "onlyOnAPhone": only_on_a_phone})

@@ -1,14 +1,15 @@
 // Keeps what belongs to a person in their own browser: the owner keys of their runs, which all tabs share, the draft of
-// their next run, the cards of the path that they have finished, and what they predicted in experiments without a run of
-// their own. (guess.js keeps their guessing games.) Each of two tabs finds its own draft and games again, and a new tab
-// the newest.
+// their next run, the cards of the path that they have finished and what they made there, and what they predicted in
+// experiments without a run of their own. (guess.js keeps their guessing games.) Each of two tabs finds its own draft,
+// path and games again, and a new tab the newest.
 // `data`: asked (another word at each drawing until the server has an answer, then null), draft (what to keep; null: what it has), keep
-// (pairs of a run's id and its key), drop (ids of runs), done (ids of cards), predictions (pairs of an experiment and a
-// prediction), forget (whether to remove everything and start over).
+// (pairs of a run's id and its key), drop (ids of runs), done (ids of cards), path (what was made on them), predictions
+// (pairs of an experiment and a prediction), forget (whether to remove everything and start over).
 
 const KEYS = "microllm-keys"
 const DRAFT = "microllm-draft"
 const DONE = "microllm-done"
+const PATH = "microllm-path"
 const PREDICTIONS = "microllm-predictions"
 const PROBE = "microllm-probe"
 const MAX_KEYS = 200 // the newest are kept
@@ -49,7 +50,7 @@ const cleanAddress = () => {
 
 const startOver = () => {
   window.hasForgotten = true
-  for (const name of [DRAFT, KEYS, DONE, PREDICTIONS, GAMES]) for (const place of [TAB, BROWSER]) remove(place, name)
+  for (const name of [DRAFT, KEYS, DONE, PATH, PREDICTIONS, GAMES]) for (const place of [TAB, BROWSER]) remove(place, name)
   location.replace(location.pathname)
 }
 
@@ -70,14 +71,16 @@ export default function ({ data, parentElement: root, setTriggerValue }) {
   }
   if (data.asked === null) {
     if (data.draft !== null) keep(DRAFT, data.draft)
+    keep(PATH, data.path)
   } else if (state.asked !== data.asked) {
     const mine = stored(TAB, DRAFT)
     const draft = kept(DRAFT)
     const games = kept(GAMES)
+    const path = kept(PATH)
     const keys = [...readPairs(KEYS)].slice(-MAX_KEYS)
     const predictions = [...readPairs(PREDICTIONS)]
     const refused = isRefused()
-    setTriggerValue("told", { keys, draft, mine: mine !== null, games, done: readDone(), predictions, refused })
+    setTriggerValue("told", { keys, draft, mine: mine !== null, games, done: readDone(), path, predictions, refused })
   }
   state.asked = data.asked
 }

@@ -1,4 +1,4 @@
-"""The storage of the browser, which keeps a person's owner keys, draft, finished cards and predictions. Invisible."""
+"""The storage of the browser, which keeps a person's owner keys, draft, path and predictions. Invisible."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ def storage(
     keep: list[tuple[str, str]],
     drop: list[str],
     done: Sequence[str] = (),
+    path: str | None = None,
     predictions: Sequence[tuple[str, str]] = (),
     is_forgetting: bool = False,
 ) -> None:
     """Make the browser keep some values, and drop the owner keys of the runs in `drop`.
 
     It keeps `draft` (None: the one that it has), the pairs (id of a run, owner key) in `keep`, the ids of finished
-    cards in `done` and the pairs (experiment, prediction) in `predictions`. While it is `asked`, with another word each
-    time, it answers instead of keeping the draft: see `told`. If it `is_forgetting`, it removes everything and reloads
-    the page.
+    cards in `done`, what was made on them in `path`, and the pairs (experiment, prediction) in `predictions`. While it
+    is `asked`, with another word each time, it answers instead of keeping the draft and the path: see `told`. If it
+    `is_forgetting`, it removes everything and reloads the page.
     """
     with st.container(key=f"{KEY}-place"):
         _storage(
@@ -42,6 +43,7 @@ def storage(
                 "keep": keep,
                 "drop": drop,
                 "done": list(done),
+                "path": path,
                 "predictions": list(predictions),
                 "forget": is_forgetting,
             },
@@ -61,8 +63,8 @@ def without_key(address: Mapping[str, str]) -> dict[str, str]:
 
 def told() -> Mapping[str, Any] | None:
     """What the browser has just answered: `keys` (pairs), `draft`, `mine` (whether this same tab kept the draft),
-    `games` (what `guess` let it keep), `done` (ids of cards), `predictions` (pairs) and `refused` (whether the browser
-    keeps nothing). None without an answer.
+    `games` (what `guess` let it keep), `done` (ids of cards), `path` (what was made on them), `predictions` (pairs) and
+    `refused` (whether the browser keeps nothing). None without an answer.
 
     It is a trigger, so it arrives once and not with every click. Nothing in it is checked: anybody can send anything.
     """

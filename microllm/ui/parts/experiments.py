@@ -32,8 +32,8 @@ _ICONS = {
 def experiments(view: View) -> None:
     """All experiments with what this window has found out, and the challenges beside them."""
     st.caption(
-        "Say what you expect, run it, and compare. Each experiment sets all controls of the Train page. The results "
-        "are measured on your own runs."
+        "Say what you expect, run it, and compare. An experiment has its own settings: those of your next run stay as "
+        "they are. The results are measured on your own runs."
     )
     drawn = _state()  # before anything is drawn, so that no change is missed
     left, right = st.columns([3, 2], gap="large")

@@ -13,12 +13,11 @@ from ...corpus import Corpus
 from ...data.decode import TextProblem
 from ...data.texts import load_corpus
 from ...insight.guessing import Game, Turn, chances_of_model, chances_of_tables, commonest, letter_of
-from ...model import MicroLLM
 from ...tokenizer import visible, visible_alone
 from ..components.guess import guess
 from ..glossary import term
 from ..state import games
-from ..state.games import Play
+from ..state.games import Play, TextKey
 from ..state.session import session
 from ..state.view import View
 from ..words import isolated, literal, percent
@@ -49,37 +48,47 @@ def _fold(view: View) -> None:
 
 
 def against_untrained(view: View) -> int:
-    """The game, and how the model of the first snapshot does at the same places. Returns the number of guesses."""
-    above = st.container(key="guess-table")
-    if (play := _play(view)) is None:
-        return 0
-    game, steps = play.game, view.snapshots
-    rows = [("you", game.yours, None)]
-    if steps and (first := replace(view, moment=steps[0]).model(whole=True)):
-        if found := _as_this_model(first[1], play):
-            rows.append((f"untrained model (step {steps[0]:,})", *found))
-        shown = steps[-1] if view.moment is None else view.moment
-        chances = sum(turn.chance_of_truth for turn in game.turns)
-        rows.append((f"trained model (step {shown:,})", game.models, chances))
-    with above:
-        st.markdown(_table(rows, len(game.turns)))
-    return len(game.turns)
+    """The game against two snapshots, the first one and that of the displayed moment. Returns the number of guesses.
 
-
-def _as_this_model(model: MicroLLM, play: Play) -> tuple[int, float] | None:
-    """(how many guesses would be right, the sum of the probabilities of the right characters) in a game.
-
-    None if that takes more than a second, for a large model in a long game.
+    A game lasts while the model trains and the person opens other runs; here all its turns are those of one step.
     """
-    corpus, size = load_corpus(*play.text), model.config.block_size
-    right, chance, deadline = 0, 0.0, time.monotonic() + 1.0
-    for turn in play.game.turns:
+    above, steps = st.container(key="guess-table"), view.snapshots
+    shown = steps[-1] if steps and view.moment is None else view.moment
+    if (play := _play(replace(view, moment=shown), is_by_snapshot=shown is not None)) is None:
+        return 0
+    rows = [("you", play.game.yours, None)]
+    if play.predictor == ("model", shown):
+        if untrained := _by_snapshot(view, play, steps[0]):
+            rows.append(_row("untrained", untrained))
+        rows.append(_row("trained", play))
+    with above:
+        st.markdown(_table(rows, len(play.game.turns)))
+    return len(play.game.turns)
+
+
+def _by_snapshot(view: View, play: Play, step: int) -> Play | None:
+    """A game in which the model of this snapshot made all predictions.
+
+    None if its weights are damaged, or if that takes more than a second, for a large model in a long game.
+    """
+    if (now := replace(view, moment=step).model(whole=True)) is None:
+        return None
+    game, corpus, deadline = play.game, load_corpus(*play.text), time.monotonic() + 1.0
+    places, turns = game.places, []
+    for turn in game.turns:
         if time.monotonic() > deadline:
             return None
-        chances = chances_of_model(model, corpus.val[max(0, turn.place - size) : turn.place])
-        right += int(chances.argmax()) == turn.truth
-        chance += chances[turn.truth].item()
-    return right, chance
+        begin = turn.place - places.index(turn.place) % game.asked - game.shown
+        chances = chances_of_model(now[1], corpus.val[begin : turn.place])
+        bet = int(chances.argmax())
+        of_both = chances[bet].item(), chances[turn.truth].item()
+        turns.append(Turn(turn.place, turn.truth, turn.yours, bet, *of_both))
+    return replace(play, game=replace(game, turns=tuple(turns)), predictor=("model", step))
+
+
+def _row(name: str, play: Play) -> tuple[str, int, float]:
+    _, step = play.predictor
+    return f"{name} model (step {step:,})", play.game.models, sum(turn.chance_of_truth for turn in play.game.turns)
 
 
 def _table(rows: list[tuple[str, int, float | None]], turns: int) -> str:
@@ -90,10 +99,11 @@ def _table(rows: list[tuple[str, int, float | None]], turns: int) -> str:
     return "\n".join(lines)
 
 
-def _play(view: View) -> Play | None:
-    """Draw the game, after a guess if one was just made.
+def _play(view: View, is_by_snapshot: bool = False) -> Play | None:
+    """Draw the game, after a guess if one was just made. Returns what was drawn.
 
-    None if the text is not on this server, and until the browser has sent the game that it kept.
+    If it `is_by_snapshot`, that is the game as if the model of the displayed moment had made all predictions. None if
+    the text is not on this server, and until the browser has sent the game that it kept.
     """
     if session().browser_keeps is None:
         st.caption("Loading …")
@@ -109,6 +119,8 @@ def _play(view: View) -> Play | None:
     if made and made[0] == play.game.at and play.game.place is not None:
         play = _answer(view, play, corpus, made[1])
     games.keep(play)
+    if is_by_snapshot:
+        play = _by_snapshot(view, play, view.moment) or play
     _draw(view, play, corpus)
     return play
 
@@ -165,7 +177,8 @@ def _draw(view: View, play: Play, corpus: Corpus) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(_how_it_scores(game), width="stretch")
         if place is not None:
-            st.button("Next passage", key="guess-next", icon=":material/skip_next:", on_click=_skip, args=(play,))
+            where = play.text, game.at
+            st.button("Next passage", key="guess-next", icon=":material/skip_next:", on_click=_skip, args=where)
         if game.turns:
             st.button("New game", key="guess-new", icon=":material/restart_alt:", on_click=_forget, args=(play.text,))
 
@@ -174,11 +187,14 @@ def _remember(turn: int, character: str) -> None:
     session().guessed = turn, character
 
 
-def _skip(play: Play) -> None:
-    games.keep(replace(play, game=play.game.next_passage(), notice=""))
+def _skip(text: TextKey, at: int) -> None:
+    """Go to the next passage, unless a click has already done so since this turn."""
+    play = session().plays.get(text)
+    if play and play.game.at == at:
+        games.keep(replace(play, game=play.game.next_passage(), notice=""))
 
 
-def _forget(text: tuple[str, str | None]) -> None:
+def _forget(text: TextKey) -> None:
     session().plays.pop(text, None)
 
 

@@ -22,6 +22,7 @@ from ...tokenizer import CharTokenizer, visible, visible_alone
 from ...train import Trainer
 from ..components.tokens import batch, ids
 from ..state import draft, path
+from ..state.browser_storage import PATH_SENTENCE
 from ..state.session import session
 from ..state.view import SENTENCE, View, why_no_text
 from ..words import literal, percent
@@ -29,7 +30,6 @@ from . import front, guess_game, path_task, settings, source, text_fields, train
 from .live import live
 
 _PASSAGE_CHARACTERS = 400
-_SENTENCE_CHARACTERS = 128
 _BATCH_ROWS = 4
 _BATCH_COLUMNS = 32
 _EARLY_STEP = 256  # the predictions make sense, and a step still changes much
@@ -196,8 +196,8 @@ def _text(_: View) -> bool:
 def _tokens(_: View) -> bool:
     if (corpus := _chosen_corpus()) is None:
         return False
-    written = st.text_input("Your sentence", SENTENCE, key="path-sentence", persist_state="session")
-    known = text_fields.readable(corpus.tokenizer, written, _SENTENCE_CHARACTERS)
+    written = st.text_input("Your sentence", SENTENCE, key=PATH_SENTENCE, persist_state="session")
+    known = text_fields.readable(corpus.tokenizer, written, path.SENTENCE_LENGTH)
     numbers = corpus.tokenizer.encode(known)
     ids([visible(character) for character in known], numbers)
     st.caption(f"{len(numbers)} characters, {len(numbers)} ids, each from 0 to {corpus.vocab_size - 1}. Back to text:")

@@ -15,28 +15,35 @@ from ..state.twins import Family
 from ..state.view import has_text
 from ..words import literal
 
+RESULT = "twin-result"
+
 _WAIT_SECONDS = 0.3
 _CLEAR = 2.0  # times the difference of another seed
 _PASSAGES = {"before": "As it was", "after": "As the twin read it"}
 
 
-def twin_difference(family: Family) -> None:
-    """How the chosen twin differs, and a menu of all twins; nothing while there is none to compare."""
+def twin_difference(family: Family) -> bool:
+    """How the chosen twin differs, and a menu of all twins; nothing while there is none to compare.
+
+    Returns True once there is a result, in a container with the key RESULT.
+    """
     if (twin := family.chosen) is None:
-        return
-    if len(family.ready) > 1:
-        _menu(family)
-    found = _comparison(family)
-    if found is None:
-        return
-    found.wait(_WAIT_SECONDS)
-    if found.is_busy:
-        st.caption("Comparing the two models …")
-    elif found.result is None:
-        st.warning(literal(found.problem or "The two models could not be compared."), icon=":material/error:")
-        st.button("Try again", key="twin-again", on_click=own.forget)
-    else:
-        _show(twin.info.edit, own.label(family.original, twin.info.edit), found.result)
+        return False
+    with st.container(key=RESULT):
+        if len(family.ready) > 1:
+            _menu(family)
+        found = _comparison(family)
+        if found is None:
+            return False
+        found.wait(_WAIT_SECONDS)
+        if found.is_busy:
+            st.caption("Comparing the two models …")
+        elif found.result is None:
+            st.warning(literal(found.problem or "The two models could not be compared."), icon=":material/error:")
+            st.button("Try again", key="twin-again", on_click=own.forget)
+        else:
+            _show(twin.info.edit, own.label(family.original, twin.info.edit), found.result)
+        return found.result is not None
 
 
 def _comparison(family: Family) -> Background | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
+from ...config import flat
 from ...corpus import split_at
 from ...cost import run_seconds
 from ...data.decode import TextProblem
 from ...data.edits import KINDS, MAX_TIMES, MAX_WORDS_CHARACTERS, Edit
+from ...experiments.experiment import Setup
 from ...runs.info import RunInfo
 from ...runs.twin import why_no_twin
 from ...tokenizer import visible
 from .. import server
-from ..state import commands, draft, ownership
+from ..state import commands, ownership
 from ..state import twins as own
 from ..state.session import session
 from ..state.twins import Extent, Family
@@ -100,8 +102,8 @@ def _train_it_here(view: View, original: View) -> None:
 
 
 def _train_again(info: RunInfo) -> None:
-    draft.adopt(info)
-    commands.start()
+    text = info.text
+    commands.start(setup=Setup("", text.source, text.how, text.first, info.preset, flat(info.model, info.train)))
 
 
 def _preview(extent: Extent) -> None:

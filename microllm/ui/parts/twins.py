@@ -5,13 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from .. import server
+from ..components.scroll import scroll_to
 from ..state import twins as own
 from ..state.session import session
 from ..state.twins import Family
 from ..state.view import View
 from ..words import literal
 from .live import live
-from .twin_difference import is_comparing, twin_difference
+from .twin_difference import RESULT, is_comparing, twin_difference
 from .twin_form import twin_form
 
 _TICK_SECONDS = 1.0
@@ -27,7 +28,8 @@ def twins(view: View) -> None:
     twin_form(view, family)
     is_changing = bool(family.active) or server.speed() is None or is_comparing(family) or family.original.is_active
     live(lambda now: _tick(now, drawn), _TICK_SECONDS, key="twins-watch", when=is_changing)
-    twin_difference(family)
+    has_result = twin_difference(family)
+    scroll_to(RESULT if has_result and own.is_awaited(family) else "", only_on_a_phone=True)
 
 
 def link() -> None:

@@ -1,5 +1,6 @@
 """What a person's own browser keeps for them: the owner keys of their runs, the draft of their next run, which cards of
-the path they have finished, what they predicted in experiments without a run of their own, and their guessing games.
+the path they have finished and what they made there, what they predicted in experiments without a run of their own, and
+their guessing games.
 
 The address never holds a key, so it can be copied. The life of a key:
 
@@ -19,12 +20,17 @@ If the browser refuses to store anything, only the session holds the keys, and t
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import streamlit as st
 
 from ..components.storage import storage, told, without_key
 from . import experiments, games, ownership, path, saved_draft
 from .session import session
+from .view import SENTENCE
+
+PATH_SENTENCE = "path-sentence"
+"""The key of the sentence on the card "tokens"."""
 
 
 def receive() -> None:
@@ -36,6 +42,7 @@ def receive() -> None:
         return
     window.browser_keeps = answer.get("refused") is not True
     window.done_cards |= path.read_done(answer.get("done"))
+    _receive_path(answer.get("path"))
     window.predictions = experiments.read_predictions(answer.get("predictions")) | window.predictions
     window.kept_games = games.read(answer.get("games"))
     newest = ownership.take_keys(answer.get("keys"))
@@ -44,6 +51,14 @@ def receive() -> None:
         window.met_runs.add(newest)
     if problem := saved_draft.restore(answer.get("draft"), answer.get("mine") is True):
         window.notes["draft"] = [problem]
+
+
+def _receive_path(told: Any) -> None:
+    """Restore what the person made on the cards, unless they have made something new meanwhile."""
+    sentence, draws = path.read_written(told)
+    if sentence and st.session_state.get(PATH_SENTENCE) in (None, SENTENCE):
+        st.session_state[PATH_SENTENCE] = sentence
+    session().draws = draws | session().draws
 
 
 def send() -> None:
@@ -58,6 +73,7 @@ def send() -> None:
         keep=new,
         drop=sorted(window.deleted_runs),
         done=sorted(window.done_cards),
+        path=path.written(st.session_state.get(PATH_SENTENCE), window.draws),
         predictions=sorted(window.predictions.items()),
         is_forgetting=window.is_forgetting,
     )

@@ -12,11 +12,12 @@ import secrets
 import time
 from collections.abc import Iterator
 
-from ...config import ModelConfig, TrainConfig, problems
+from ...config import ModelConfig, TrainConfig, flat, problems
 from ...data import texts
 from ...data.decode import TextProblem
 from ...data.edits import Edit
 from ...data.published import PUBLIC_TEXTS
+from ...experiments.experiment import Setup
 from ...jobs.training import TrainingJob
 from ...runs import catalog, importing
 from ...runs.fork import fork as make_fork
@@ -45,23 +46,27 @@ def _command() -> Iterator[bool]:
         this_window.last_command = time.monotonic()
 
 
-def start(is_queued: bool = False, experiment: ExperimentEntry | None = None) -> None:
-    """Start a run of the draft, as part of an `experiment` if given, own it and show it; stop the window's current run.
+def start(is_queued: bool = False, setup: Setup | None = None, experiment: ExperimentEntry | None = None) -> None:
+    """Start a run of the draft, own it and show it; stop the window's current run.
 
-    If the new run `is_queued`, it starts when the current one ends, and the page keeps showing that one. If it cannot
-    start, `session().problem` says why.
+    With a `setup`, possibly of an `experiment`, it is a run of that instead, and the draft stays as it is. If the new
+    run `is_queued`, it starts when the current one ends, and the page keeps showing that one. If it cannot start,
+    `session().problem` says why.
     """
     session().problem = None
     try:
         preset, model, train = draft.draft()
-        chosen = draft.text()
+        if setup:
+            draft.remember_draft(preset, flat(model, train))  # else the controls would follow the run that is shown
+            preset, (model, train) = setup.preset, setup.configs
+        chosen = draft.public_text(setup.text, setup.how, setup.first) if setup else draft.text()
         if chosen is None:
-            name = PUBLIC_TEXTS[draft.text_choice()["source"]].name
+            name = PUBLIC_TEXTS[setup.text if setup else draft.text_choice()["source"]].name
             raise TextProblem(f"{name} is still downloading. Wait a moment, or choose a built-in text.")
         if found := problems(model, train, chosen.characters):
             raise TextProblem(" ".join(found.values()))
         _check_step_time(model, train, texts.load_corpus(chosen.sha256).vocab_size)
-        guess, keys, shown = None if experiment else draft.guess(), ownership.keys(), view.run_id()
+        guess, keys, shown = None if setup else draft.guess(), ownership.keys(), view.run_id()
         with _command() as is_same_click:
             jobs = sorted(ownership.jobs(), key=lambda job: job.run.id != shown)  # one that was replaced may be ending
             same = (job for job in jobs if _matches(job, model, train, chosen, experiment))
@@ -188,6 +193,7 @@ def twin(run_id: str, edit: Edit | None) -> None:
     except (ValueError, OSError) as error:
         session().problem = str(error)
         return
+    session().awaited_twins = {new.id, *(job.run.id for job in jobs)}
     if not jobs:
         navigation.show(new.id)
 

@@ -130,6 +130,12 @@ def text() -> texts.Text | None:
     return chosen
 
 
+def public_text(source: str, how: str = "none", first: int | None = None) -> texts.Text | None:
+    """A public text, ready for a run, whatever is chosen. None while it is still downloading. Raises TextProblem."""
+    use_one_thread()
+    return None if source in PUBLISHED_TEXTS and published(source).is_busy else _kept(source, how, first)
+
+
 def source_in_use() -> str | None:
     """The source of the chosen text; None while it is downloading. If that failed, the last source that worked."""
     source = text_choice()["source"]

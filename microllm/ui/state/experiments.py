@@ -146,8 +146,8 @@ def setups_to_repeat(of: list[Part]) -> list[Setup]:
 def start(name: str, key: str) -> None:
     """Start the next runs of an experiment for a person who predicts `key`: one now, the other when that has ended.
 
-    When all have a result, the oldest are repeated. The controls of the Train page are set to the first that starts. If
-    one cannot start, `session().problem` says why.
+    When all have a result, the oldest are repeated. The draft stays as it is. If one cannot start,
+    `session().problem` says why.
     """
     experiment = EXPERIMENTS.get(name)
     if experiment is None or key not in experiment.predictions:
@@ -157,11 +157,9 @@ def start(name: str, key: str) -> None:
     if not setups:
         return
     for place, setup in enumerate(setups):
-        draft.apply_link(link_of(setup))
-        commands.start(is_queued=place > 0, experiment=ExperimentEntry(name, key))
+        commands.start(place > 0, setup, ExperimentEntry(name, key))
         if session().problem:
             break
-    draft.apply_link(link_of(setups[0]))
 
 
 def set_controls(setup: Setup) -> None:

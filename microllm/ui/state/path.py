@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 STEPS = ("Text", "Tokens", "Batches", "Model", "Training", "Result")
 """The six steps of the article."""
@@ -141,6 +142,15 @@ CARDS = {
 }
 """All cards by id, in the order of the path. Browsers keep the ids."""
 
+SENTENCE_LENGTH = 128
+"""The maximum length of the sentence on the card "tokens"."""
+
+DRAWN = ("text", "batch")
+"""The cards on which something is drawn at random, from the number of the draw."""
+
+_MAX_DIGITS = 7
+_MAX_WRITTEN = 4_000  # characters
+
 GUESSES = 5
 """How many guesses finish the card "guess"."""
 
@@ -148,6 +158,21 @@ GUESSES = 5
 def read_done(told: Any) -> set[str]:
     """The ids of finished cards, from what a browser sent, which may be anything."""
     return {card for card in told if isinstance(card, str) and card in CARDS} if isinstance(told, list) else set()
+
+
+def written(sentence: str | None, draws: Mapping[str, int]) -> str:
+    """What a person made on the cards, for the browser to keep: the sentence of the card "tokens", and the draws."""
+    return urlencode({"sentence": (sentence or "")[:SENTENCE_LENGTH]} | dict(draws))
+
+
+def read_written(told: Any) -> tuple[str, dict[str, int]]:
+    """(the sentence, the draws) of what a browser sent, which may be anything."""
+    if not isinstance(told, str) or len(told) > _MAX_WRITTEN:
+        return "", {}
+    values = dict(parse_qsl(told))
+    sentence = values.get("sentence", "")[:SENTENCE_LENGTH].encode("utf-8", "replace").decode("utf-8")
+    draws = {card: values.get(card, "") for card in DRAWN}
+    return sentence, {card: int(n) for card, n in draws.items() if n.isdecimal() and len(n) < _MAX_DIGITS}
 
 
 def first_open(done: Collection[str]) -> str | None:

@@ -160,6 +160,8 @@ class Session:
     # twins
     twin: str | None = None
     """The id of the twin that is compared with its original; None for the newest."""
+    awaited_twins: set[str] = field(default_factory=set)
+    """The ids of the twin or the run from another seed that was started last, and of what was training then."""
 
     # the guessing game
     plays: dict[Any, Any] = field(default_factory=dict)

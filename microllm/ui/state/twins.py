@@ -70,6 +70,11 @@ def family(view: View) -> Family:
     return Family(original, [one for one in found if one.info.edit], [one for one in found if not one.info.edit])
 
 
+def is_awaited(family: Family) -> bool:
+    """True if this window has just trained one of the runs that are compared."""
+    return any(view.run.id in session().awaited_twins for view in (family.chosen, family.other) if view)
+
+
 def _opened(run_id: str) -> View | None:
     try:
         run = server.opened(run_id)
