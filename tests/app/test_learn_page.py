@@ -1,6 +1,8 @@
 """The page Learn: the front door, and the cards of the path, which tick when the thing was done."""
 
+import itertools
 import json
+from types import SimpleNamespace
 
 import pytest
 from making import wait_until
@@ -13,6 +15,7 @@ from microllm.data.builtin import words_twice
 from microllm.model import parameter_count
 from microllm.runs import gallery
 from microllm.ui import server
+from microllm.ui.parts import guess_game
 from microllm.ui.state.path import CARDS, GUESSES
 
 
@@ -182,6 +185,16 @@ def test_guesses_are_compared_with_the_untrained_and_the_trained_model_and_five_
     assert not at.exception
     assert f"of {GUESSES}" in said(at) and "step 0" in said(at)
     assert done(at) == {"guess"}
+
+
+def test_a_comparison_that_takes_over_a_second_leaves_out_the_untrained_model(finished_run, monkeypatch):
+    at = open_card("guess", run=finished_run.id)
+    session_of(at).guessed = 0, "e"
+    assert said(at.run()).count("| 1 of 1 |") + said(at).count("| 0 of 1 |") == 3
+    clock = itertools.count(step=2)
+    monkeypatch.setattr(guess_game, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert said(at.run()).count("| 1 of 1 |") + said(at).count("| 0 of 1 |") == 2
+    assert not at.exception
 
 
 @pytest.mark.parametrize("card", ["text", "tokens", "batch", "model", "guess"])
