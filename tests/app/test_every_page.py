@@ -1,6 +1,10 @@
 """What holds on all pages: they open, they have the run bar, and they show the same run."""
 
+import ctypes
 import json
+import os
+import threading
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
@@ -12,7 +16,7 @@ from streamlit.delta_generator_singletons import context_dg_stack, get_dg_single
 from microllm.data.store import forget_text
 from microllm.data.texts import load_corpus
 from microllm.runs.run import Run
-from microllm.ui import server, shell
+from microllm.ui import presence, server, shell
 from microllm.ui.parts import live
 from microllm.ui.state import view
 
@@ -231,3 +235,19 @@ def test_a_part_of_a_page_that_comes_after_its_run_has_gone_is_not_drawn(monkeyp
     monkeypatch.setattr(view, "run_id", lambda: None)
     with pytest.raises(Rerun):
         part()
+
+
+def test_when_a_server_starts_all_threads_share_two_memory_pools(monkeypatch):
+    options = []
+    monkeypatch.setattr(shell, "_is_ready", threading.Event())
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=lambda *option: options.append(option)))
+    shell.import_everything()
+    for page in ("train", "generate"):
+        open_app(page)
+    assert options == [(-8, 2)]  # M_ARENA_MAX of malloc.h
+
+
+@pytest.mark.parametrize("library", [str, os.stat], ids=["another", "none"])
+def test_a_system_with_another_c_library_keeps_its_memory_pools(library, monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", library)
+    presence.share_memory_pools()

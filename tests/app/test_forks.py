@@ -164,3 +164,14 @@ def test_the_steps_that_are_offered_follow_the_run_to_its_end(live_run):
     at.run()
     assert field(at, live_run, "max_steps").value == 2 * training.last_step
     assert "max_steps" not in complaints(at)
+
+
+def test_a_click_on_a_fork_whose_form_went_with_its_run_starts_nothing(finished_run):
+    at = open_at(finished_run)
+    button = at.button(key="fork-start").proto.id
+    catalog.delete(finished_run)
+    states = at.run()._tree.get_widget_states()
+    states.widgets.add(id=button, trigger_value=True)  # the browser still had the button
+    at._run(states)
+    assert not at.exception and not catalog.all_runs()
+    assert complaints(at)

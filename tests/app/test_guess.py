@@ -10,8 +10,9 @@ from patience import patience
 from play import answer, click, go_to, keys, new_run, open_app, said
 from streamlit.testing.v1 import AppTest
 
+from microllm.data.builtin import drawing_room
 from microllm.data.texts import load_corpus
-from microllm.insight.guessing import chances_of_model, chances_of_tables
+from microllm.insight.guessing import Game, chances_of_model, chances_of_tables
 from microllm.tokenizer import visible
 from microllm.ui import server
 from microllm.ui.parts import guess_game
@@ -204,6 +205,18 @@ def test_a_game_that_cannot_be_one_is_not_taken_up(changed, at, finished_run):
 @pytest.mark.parametrize("games", [None, 5, "", "[", "5", "{}", "[5]", '[{"text": 5}]', "[" * 100_000, "x" * 600_000])
 def test_of_games_that_are_none_nothing_is_taken(games, finished_run):
     assert shown(reloaded(games, finished_run))["turn"] == 0
+
+
+def test_of_a_long_game_the_newest_two_hundred_guesses_are_kept():
+    run = new_run(drawing_room(20_000), max_steps=5)
+    places = Game(len(run.load_corpus().val), seed=7).places[:250]
+    turns = [[place, 0, 0, 0.5, 0.5] for place in places]
+    record = {"text": run.text_and_vocab(), "seed": 7, "at": len(places), "turns": turns, "predictor": ["model", 5]}
+    at = reloaded(json.dumps([record]), run)
+    assert [turn.place for turn in play_of(at).game.turns] == places[-200:]
+    say(at, " ")
+    (kept,) = json.loads(shown(at)["kept"])
+    assert len(kept["turns"]) == 200 and kept["turns"][-1][0] == play_of(at).game.turns[-1].place
 
 
 def test_a_new_game_starts_at_zero_with_other_places(at):

@@ -5,6 +5,7 @@ from play import KEY, TINY, click, complaints, new_run, open_app
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
+from microllm.config import PRESETS
 from microllm.cost import Speed
 from microllm.environment import texts_dir
 from microllm.runs.catalog import all_runs
@@ -75,6 +76,17 @@ def test_a_run_whose_steps_would_keep_everybody_waiting_is_refused_with_a_size_t
     monkeypatch.setattr(server, "speed", lambda: slow)
     click(at, "start")
     assert not all_runs() and "batch_size" in complaints(at)
+
+
+def test_a_run_whose_validation_checks_would_keep_everybody_waiting_is_refused(monkeypatch):
+    model, train = PRESETS["quick"].model, PRESETS["quick"].train
+    unit = Speed(dict.fromkeys(("adamw", "muon"), (0.0, 1.0)))
+    slow = Speed(dict.fromkeys(unit.seconds, (0.0, 20 / unit.seconds_per_check(model, train, 60))))
+    assert slow.seconds_per_step(model, train, 60) < 5
+    at = open_app("train")
+    monkeypatch.setattr(server, "speed", lambda: slow)
+    click(at, "start")
+    assert not all_runs() and complaints(at)
 
 
 def test_a_window_holds_so_many_bytes_of_uploads_and_the_newest_of_them(monkeypatch):

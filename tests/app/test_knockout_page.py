@@ -2,6 +2,7 @@
 
 import base64
 import json
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -17,10 +18,11 @@ from microllm.inference import generate, next_logits
 from microllm.insight.knockout import MEAN_CHARACTERS, Part, knock_out, mean_outputs, parts_of
 from microllm.insight.trace import trace
 from microllm.runs import catalog
-from microllm.runs.fork import recovered_after
+from microllm.runs.fork import fork, recovered_after
 from microllm.tokenizer import known_ids
 from microllm.train import validation_loss
 from microllm.ui import server
+from microllm.ui.parts import regrowth, source
 
 FIRST, FEED_FORWARD = Part(0, 0), Part(0, None)
 
@@ -178,6 +180,29 @@ def test_a_head_is_knocked_out_and_restored_where_its_attention_is_shown(run):
     assert out(at) == ("1.ff",)
 
 
+def test_from_a_head_that_is_knocked_out_one_click_shows_what_changes(run):
+    at = open_app("attention", run=run.id)
+    at.session_state["session"].head = 0, 0
+    assert "see-knockout" not in keys(at.run())
+    at.session_state["session"].without = ("1.1",)
+    click(at.run(), "see-knockout")
+    assert at.session_state["inside-mode"] == "Knock-out"
+    assert sent(at, "knockout_map")["out"] == "1.1" and sent(at, "effect")["rows"]
+
+
+@pytest.mark.parametrize("part", ["1.1", "1.ff"])
+@pytest.mark.parametrize("page", ["attention", "inside"])
+def test_a_part_that_is_knocked_out_brings_the_text_of_the_run_once(page, part, run, monkeypatch):
+    forget_text(run.read_info().text.sha256)
+    load_corpus.cache_clear()
+    asked = []
+    at = open_inside("Knock-out", run=run.id) if page == "inside" else open_app(page, run=run.id)
+    at.session_state["session"].without = (part,)
+    monkeypatch.setattr(source, "bring", lambda view, place: asked.append((view.run.id, place)))
+    assert not at.run().exception
+    assert asked == [(run.id, "knockout-text")]
+
+
 @pytest.mark.parametrize("by", ["mean", "zero"])
 def test_a_link_or_a_reload_leaves_the_same_parts_out(run, by):
     at = pick(open_inside("Knock-out", run=run.id), "1.1 2.ff")
@@ -288,3 +313,15 @@ def test_only_heads_can_stay_silent_in_training(run):
     at = pick(open_inside("Knock-out", run=run.id), "1.1 1.ff")
     assert "train-without" not in keys(at)
     assert not at.button(key="restore").disabled
+
+
+def test_the_successor_of_a_silenced_head_stays_named_while_a_newer_snapshot_is_measured(run, monkeypatch):
+    child = fork(run, 12, owner_key=KEY, max_steps=40, silenced="1.1")
+    measured = SimpleNamespace(values={12: [], 18: []}, want=lambda steps, wait: {12: []})
+    monkeypatch.setattr(server, "head_scores", lambda run_id: measured)
+    monkeypatch.setattr(regrowth, "taken_over", lambda *_: ("previous_token", (1, 0), 0.1, 0.6))
+    shown = SimpleNamespace(info=child.read_info(), run=child, snapshots=[12, 18, 25], is_active=True)
+    named = regrowth._successor(shown, [(0, 0)])
+    assert "layer 2, head 1" in named and "18" in named
+    measured.values = {12: []}
+    assert "layer 2" not in regrowth._successor(shown, [(0, 0)])

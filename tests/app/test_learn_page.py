@@ -1,7 +1,9 @@
 """The page Learn: the front door, and the cards of the path, which tick when the thing was done."""
 
+import itertools
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from making import wait_until
@@ -15,6 +17,7 @@ from microllm.insight.guessing import chances_of_model
 from microllm.model import parameter_count
 from microllm.runs import gallery
 from microllm.ui import server
+from microllm.ui.parts import guess_game
 from microllm.ui.state.path import CARDS, GUESSES
 
 
@@ -193,6 +196,16 @@ def test_guesses_are_compared_with_the_untrained_and_the_trained_model_and_five_
     assert "step 0" in table and f"step {step}) | {right} of {GUESSES} |" in table
     assert f"step {step}" in game["last"]["bet"] and f"{right} of {GUESSES}" in game["score"]
     assert done(at) == {"guess"}
+
+
+def test_a_comparison_that_takes_over_a_second_leaves_out_the_untrained_model(finished_run, monkeypatch):
+    at = open_card("guess", run=finished_run.id)
+    session_of(at).guessed = 0, "e"
+    assert said(at.run()).count("| 1 of 1 |") + said(at).count("| 0 of 1 |") == 3
+    clock = itertools.count(step=2)
+    monkeypatch.setattr(guess_game, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert said(at.run()).count("| 1 of 1 |") + said(at).count("| 0 of 1 |") == 2
+    assert not at.exception
 
 
 @pytest.mark.parametrize("card", ["text", "tokens", "batch", "model", "guess"])

@@ -37,7 +37,7 @@ from microllm.runs.catalog import all_runs
 from microllm.runs.info import hash_key
 from microllm.runs.run import Run
 from microllm.ui import server
-from microllm.ui.parts import write
+from microllm.ui.parts import take_away, write
 
 COMMANDS = {"bar-pause", "bar-step", "bar-stop", "live-learning_rate"}
 
@@ -540,6 +540,15 @@ def test_the_curves_the_folder_and_the_command_are_offered(finished_run):
     wait_until(lambda: {"take-curves", "take-folder"} <= keys(at.run()))
     words = shlex.split(next(code.value for code in at.code if code.value.startswith("python ")))
     assert words[words.index("--block_size") + 1] == str(TINY["block_size"])
+
+
+def test_from_share_one_click_opens_the_downloads_and_brings_them_into_view(live_run, monkeypatch):
+    scrolled = []
+    monkeypatch.setattr(take_away, "scroll_to", scrolled.append)
+    at = unfold(open_app("attention", run=live_run.id), "share")
+    click(at, "share-download")
+    assert "take-away" in scrolled and not at.session_state["share"]
+    wait_until(lambda: "take-curves" in keys(go_to(at, "train")))
 
 
 def test_it_is_packed_once_and_not_at_each_rerun(finished_run, monkeypatch):

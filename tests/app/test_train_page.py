@@ -5,11 +5,13 @@ import shlex
 import socket
 
 import pytest
+from making import wait_until
 from patience import patience
-from play import TINY, click, complaints, go_to, keys, number, open_app, said, training_threads
+from play import TINY, click, complaints, go_to, keys, new_run, number, open_app, said, training_threads
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
 from microllm.config import PRESETS, configs_from, knobs, problems
+from microllm.cost import Speed
 from microllm.data import store, texts
 from microllm.data.builtin import BUILTIN_TEXTS, drawing_room, transform
 from microllm.data.download import fetch
@@ -19,6 +21,7 @@ from microllm.runs import export
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
 from microllm.ui import server
+from microllm.ui.parts import cost
 
 SETTINGS = {
     "block_size": 16,
@@ -216,6 +219,22 @@ def test_the_cost_follows_the_sliders():
         seconds.append(float(re.search(r"(\d+) ms", said(at))[1]))
     assert seconds == sorted(seconds)
     assert seconds[0] < seconds[-1]
+
+
+def promised_milliseconds(run) -> int:
+    """The time of a step that the page promises, once the speed of the server is known."""
+    at = open_app("train", run=run.id)
+    return int(wait_until(lambda: re.search(r"(\d+) ms", said(at.run())))[1])
+
+
+def test_the_first_promise_counts_the_page_and_a_run_that_was_trained_here_replaces_it(monkeypatch):
+    monkeypatch.setattr(server, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (0.1, 0.0))))
+    run = new_run(max_steps=60)
+    bare = 100 * (run.read_info().model.n_layer + 1)
+    assert promised_milliseconds(run) == round(bare * cost._BESIDE_A_PAGE) > bare
+    server.runner().start(run).join(patience())
+    measured = 1000 * run.history.read().usual_step_seconds()
+    assert promised_milliseconds(run) == round(measured) < bare
 
 
 def test_heads_that_cannot_share_the_width_are_named_at_the_knob_and_one_click_repairs_it():

@@ -174,8 +174,8 @@ def test_a_line_that_is_too_long_is_never_parsed(path, monkeypatch):
         return parsed(text)
 
     monkeypatch.setattr(runs_lines, "parsed", parse)
-    append(path, line(0) + with_names(1, 300_000) + line(2))
-    assert History(path).read().rows["step"] == [0, 2]
+    append(path, line(0) + with_names(1, 300_000) + line(2) + with_names(3, 3_000) + line(4))
+    assert History(path).read().rows["step"] == [0, 2, 4]
     assert max(lengths) < MAX_LINE_BYTES
 
 

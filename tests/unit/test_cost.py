@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microllm.config import TrainConfig
+from microllm.config import ModelConfig, TrainConfig
 from microllm.corpus import EVAL_CHARACTERS
-from microllm.cost import run_seconds, steps_for
+from microllm.cost import Speed, run_seconds, steps_for
 from microllm.train import eval_count, eval_is_due
 
 TOKENS, HELD_OUT = 1_024, 72_870
@@ -25,6 +25,16 @@ def test_a_run_takes_its_steps_and_a_forward_pass_for_what_it_validates():
     validated = eval_count(train) * EVAL_CHARACTERS + HELD_OUT
     extra = run_seconds(train, TOKENS, HELD_OUT, step=1.0) - 1_000
     assert 0.1 < extra / (validated / TOKENS) < 0.5  # a forward pass takes less than half of a step
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+@pytest.mark.parametrize("block_size", [8, 64])
+def test_a_validation_check_takes_a_forward_pass_on_all_that_it_scores(batch_size, block_size):
+    model, train = ModelConfig(block_size=block_size, n_embd=16, n_head=2), TrainConfig(batch_size=batch_size)
+    speed = Speed({train.optimizer: (0.0, 1e-9)})
+    step, tokens = speed.seconds_per_step(model, train, vocab_size=50), batch_size * block_size
+    share = speed.seconds_per_check(model, train, vocab_size=50) / (step * EVAL_CHARACTERS / tokens)
+    assert 0.1 < share < 0.5  # of a step on as many characters
 
 
 @pytest.mark.parametrize("seconds", [15, 60, 300])

@@ -529,6 +529,21 @@ def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkey
     assert all_runs() == []
 
 
+def test_a_text_is_not_deleted_between_the_check_that_it_is_stored_and_its_run(text, monkeypatch):
+    deleting, is_kept = threading.Thread(target=catalog.forget_unused, args=({text.sha256},)), catalog.is_kept
+
+    def check_while_somebody_deletes(text):
+        found = is_kept(text)
+        deleting.start()
+        deleting.join(0.3)  # seconds: it takes much less, unless it has to wait
+        return found
+
+    monkeypatch.setattr(catalog, "is_kept", check_while_somebody_deletes)
+    catalog.create(MODEL, TRAIN, text, preset="quick")
+    deleting.join(patience())
+    assert not deleting.is_alive() and is_kept(text)
+
+
 def test_while_a_run_cannot_be_read_no_text_is_deleted(run, text, monkeypatch):
     other = store.keep_text("z" * 1_000)
 
