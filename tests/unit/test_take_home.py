@@ -385,6 +385,16 @@ def test_a_script_says_in_one_sentence_what_is_wrong(arguments, run, tmp_path, m
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_script_trains_with_its_output_closed(run, tmp_path, monkeypatch):
+    (tmp_path / "my.txt").write_text(own_text())
+    program = definitions(script(run, 20), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.py", "--text", "my.txt", "--max_steps", "9", "--log", "log.csv"])
+    monkeypatch.setattr("sys.stdout", None)
+    program["main"]()
+    assert (tmp_path / "log.csv").read_text().count("\n") > 9
+
+
 def test_a_program_ends_quietly_when_the_reader_of_its_output_has_ended(run, tmp_path):
     (tmp_path / "my.txt").write_text(own_text())
     (tmp_path / "train.py").write_text(script(run, 20), "utf-8")

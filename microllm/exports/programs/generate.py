@@ -45,7 +45,8 @@ def main() -> None:
     parser.add_argument("--top_p", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    sys.stdout.reconfigure(errors="replace")  # a terminal may lack some characters
+    if sys.stdout:  # it may be closed
+        sys.stdout.reconfigure(errors="replace")  # a terminal may lack some characters
     torch.set_num_threads(1)  # more threads only pay off for large models
     sampling = Sampling(options.temperature, options.top_k, options.top_p)
     try:

@@ -87,7 +87,8 @@ def main() -> None:
     options = parser.parse_args()
     if not first <= options.max_steps <= last:
         parser.error(f"max_steps is {options.max_steps:,}: it must be from {first:,} to {last:,}.")
-    sys.stdout.reconfigure(errors="replace")  # a terminal may lack some characters
+    if sys.stdout:  # it may be closed
+        sys.stdout.reconfigure(errors="replace")  # a terminal may lack some characters
     try:
         trainer = new_trainer(load_text(options.text))
         if WEIGHTS_COMMAND:
