@@ -193,6 +193,23 @@ def test_a_click_places_a_guess_only_where_one_can_be_made(page, history, tmp_pa
     assert told(page) == []
 
 
+def test_a_tap_shows_the_numbers_and_a_guess_or_another_run_takes_a_tap_on_its_button(new_page, history, tmp_path):
+    page = new_page(viewport=NARROW, has_touch=True)
+    other = OtherRun("a" * 16, "quiet-jane", "", recorded(tmp_path / "other.jsonl", lambda t: 3.0))
+    draw(page, history, "step", size=NARROW, can_guess=True, others=[other])
+    box, tip = page.locator(".hit").bounding_box(), page.locator(".tip")
+    for place in (at(page, 0.7, 0.4), (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)):
+        page.touchscreen.tap(*place)
+        assert tip.is_visible() and told(page) == []
+        page.touchscreen.tap(10, NARROW["height"] - 10)
+        assert tip.is_hidden()
+    page.touchscreen.tap(*at(page, 0.7, 0.4))
+    tip.get_by_role("button").tap()
+    assert tip.is_hidden() and told(page) == [pytest.approx(3, abs=2)]
+    page.get_by_role("button", name="quiet-jane").tap()
+    assert told(page)[1:] == [other.id]
+
+
 def test_another_run_is_opened_by_its_label_its_curve_and_the_keyboard(page, history, tmp_path):
     other = OtherRun("a" * 16, "quiet-jane", "n_layer 2", recorded(tmp_path / "other.jsonl", lambda t: 3.0))
     draw(page, history, "step", others=[other], references={})

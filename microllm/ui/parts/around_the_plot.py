@@ -32,5 +32,5 @@ def plot_caption() -> None:
     """How to read the plot."""
     st.caption(
         f"Look for the {term('loss')} falling below the dashed lines, those of {term('n-gram', 'simple counting')}. "
-        "Drag across the plot to zoom."
+        "To zoom, drag the mouse across the plot, or pinch it."
     )
