@@ -5,6 +5,7 @@
 
 const MARGIN = { top: 8, right: 62, bottom: 40, left: 58 }
 const NARROW_MARGIN = { top: 8, right: 40, bottom: 38, left: 40 }
+const SIDE = 10 // pixels between an edge and the first and the last step, for half of a mark
 const PADDING = 20 // pixels between an edge and the highest and the lowest value
 const LINE = 15 // pixels from one label to the next
 const CHANGE_ROWS = 4 // of labels of live changes, at the top
@@ -75,7 +76,7 @@ class Plot {
     this.top = margin.top
     this.bottom = this.height - margin.bottom
     this.whole = data.domain ?? [0, Math.max(1, ...[data.training, ...data.others].map(({ x }) => x.at(-1) ?? 0))]
-    this.x = new Scale(this.zoom ?? this.whole, [this.left, this.right], data.axis === "log")
+    this.x = new Scale(this.zoom ?? this.whole, [this.left + SIDE, this.right - SIDE], data.axis === "log")
     this.y = new Scale(this.#range(), [this.bottom - PADDING, this.top + PADDING])
     const clip = make("clipPath", { id: "inside" })
     clip.append(make("rect", { x: this.left, y: this.top, width: this.right - this.left, height: this.bottom - this.top }))
@@ -335,7 +336,7 @@ class Plot {
     event.preventDefault()
     const { x } = this.#place(event)
     const share = Math.exp(Math.max(-1, Math.min(1, event.deltaY / 300)))
-    this.#zoomTo([this.left, this.right].map((edge) => this.x.invert(x + (edge - x) * share)))
+    this.#zoomTo(this.x.pixels.map((edge) => this.x.invert(x + (edge - x) * share)))
   }
 
   #place(event) {
