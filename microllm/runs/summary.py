@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
 from ..storage import open_file
@@ -14,12 +15,14 @@ _MAX_SUMMARIES = 10_000
 
 @dataclass(frozen=True)
 class Summary:
-    """What a list of runs shows of a `metrics.jsonl`: the last step and the lowest validation loss, None without one.
+    """What a list of runs shows of a `metrics.jsonl`: the last step, the seconds of training until then, the lowest
+    validation loss; None without one.
 
     `end` is the number of bytes read so far, of the file with this `inode`.
     """
 
     step: int | None = None
+    seconds: float | None = None
     best: float | None = None
     end: int = 0
     inode: int | None = None
@@ -64,11 +67,12 @@ def _extended(known: Summary, lines: bytes) -> Summary:
         found.append(lines[lines.rfind(b"\n", 0, place) + 1 : end])
         place = lines.find(b'"val_loss"', end)
     losses = [row["val_loss"] for row in rows_in(found) if is_row(row) and row.get("val_loss") is not None]
-    last = filter(is_row, rows_in(lines.splitlines()[-LINES_PER_PARSE:]))
-    steps = [row["step"] for row in last]
+    rows = filter(is_row, rows_in(lines.splitlines()[-LINES_PER_PARSE:]))
+    last = max(rows, key=itemgetter("step"), default={"step": known.step, "seconds": known.seconds})
     return replace(
         known,
-        step=max(steps, default=known.step),
+        step=last["step"],
+        seconds=last["seconds"],
         best=min([*losses, *([] if known.best is None else [known.best])], default=None),
         end=known.end + len(lines),
     )
