@@ -122,6 +122,11 @@ def lines_of(box: Locator) -> float:
     return box.evaluate("box => box.clientHeight / parseFloat(getComputedStyle(box).lineHeight)")
 
 
+def label_of(opener: Locator) -> str:
+    """What the button that opens the sidebar says."""
+    return opener.evaluate("opener => getComputedStyle(opener, '::after').content")
+
+
 def test_a_phone_shows_curve_sample_and_buttons_first_and_the_choices_one_tap_away(new_page, server):
     page = new_page(**PHONE)
     sample = at(page, "sample-live").locator("[data-testid=stText]")
@@ -129,6 +134,7 @@ def test_a_phone_shows_curve_sample_and_buttons_first_and_the_choices_one_tap_aw
     in_view(page, plot=page.locator(CHART), sample=sample, start=button(page, "bar-start"))
     assert lines_of(sample) == pytest.approx(3, abs=0.05)
     opener = page.locator("[data-testid=stExpandSidebarButton]")
+    on_train = label_of(opener)
     opener.tap()
     in_view(page, text=at(page, "text"), n_embd=at(page, "knob-n_embd"))
     button(page, "start").tap()
@@ -140,4 +146,7 @@ def test_a_phone_shows_curve_sample_and_buttons_first_and_the_choices_one_tap_aw
     page.locator("[data-testid=stSidebarNavLink]").nth(2).tap()
     until(page, lambda: "/attention" in page.evaluate("location.href"), "the page")
     until(page, lambda: not covered(at(page, "attention-text")), "the page without its menu")
+    until(page, lambda: label_of(opener) != on_train, "word of what else is behind the button")
+    opener.tap()
+    in_view(page, knock_out=button(page, "knock-out-head"))
     assert not page.errors
