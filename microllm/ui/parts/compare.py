@@ -70,7 +70,7 @@ def _entry(view: View, info: RunInfo) -> str:
     known, parameters = summary(run.history.path), parameter_count(info.model, run.tokenizer.vocab_size)
     first = [f"**{literal(info.name)}**"]
     if known.best is not None:
-        first.append(f"best validation loss **{known.best:.3f}**")
+        first.append(f"best *validation* loss **{known.best:.3f}**")
     second = [_note(view.info, info), f"{parameters:,} parameters"]
     if known.step is not None:
         second += [f"{known.step:,} steps", duration(known.seconds)]
