@@ -62,6 +62,11 @@ class Slots:
                     queue.remove(run)
             self._hand_out(self._clock())
 
+    def runs(self) -> set[str]:
+        """All runs that have a slot or wait for one."""
+        with self._lock:
+            return {*self._ends, *self._queue()}
+
     def seconds_to_turn(self, run: str) -> float | None:
         """The approximate seconds until `run` gets a slot; None if it has one or does not wait."""
         with self._lock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
 from ..storage import open_file
@@ -16,12 +17,14 @@ _VAL_LOSS = re.compile(rb'"val_loss"\s*:\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)[,}
 
 @dataclass(frozen=True)
 class Summary:
-    """What a list of runs shows of a `metrics.jsonl`: the last step and the lowest validation loss, None without one.
+    """What a list of runs shows of a `metrics.jsonl`: the last step, the seconds of training until then, the lowest
+    validation loss; None without one.
 
     `end` is the number of bytes read so far, of the file with this `inode`.
     """
 
     step: int | None = None
+    seconds: float | None = None
     best: float | None = None
     end: int = 0
     inode: int | None = None
@@ -61,11 +64,12 @@ def summary(path: Path) -> Summary:
 def _extended(known: Summary, lines: bytes) -> Summary:
     """The summary with more complete lines added."""
     losses = map(float, _VAL_LOSS.findall(lines))
-    last = filter(is_row, rows_in(lines.splitlines()[-LINES_PER_PARSE:]))
-    steps = [row["step"] for row in last]
+    rows = filter(is_row, rows_in(lines.splitlines()[-LINES_PER_PARSE:]))
+    last = max(rows, key=itemgetter("step"), default={"step": known.step, "seconds": known.seconds})
     return replace(
         known,
-        step=max(steps, default=known.step),
+        step=last["step"],
+        seconds=last["seconds"],
         best=min([*losses, *([] if known.best is None else [known.best])], default=None),
         end=known.end + len(lines),
     )

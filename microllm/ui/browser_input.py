@@ -41,7 +41,7 @@ _ACCEPTED_MESSAGES = frozenset({"rerun_script", "stop_script", "app_heartbeat", 
 _MAX_FILES, _MAX_HASHES, _MAX_WIDGETS, _MAX_ID_CHARACTERS = 100, 10_000, 1_000, 200
 _MAX_JSON_CHARACTERS = 2_000_000  # from all components of a window; parsing it holds everybody up for half a second
 
-_FLOOD_MESSAGES, _FLOOD_SECONDS = 300, 3.0
+_FLOOD_MESSAGES, _FLOOD_SECONDS = 1_000, 3.0
 _messages: WeakKeyDictionary[AppSession, tuple[float, int]] = WeakKeyDictionary()  # since when, and how many
 
 _NUMBERS = frozenset({"double_value", "int_value"})  # a number input may send either type

@@ -6,6 +6,7 @@ import pytest
 from making import train
 from play import KEY, new_run, open_app
 
+from microllm.model import parameter_count
 from microllm.runs.advice import distinction
 from microllm.runs.info import Parent
 from microllm.runs.run import Run
@@ -58,9 +59,14 @@ def unfold(at, menu: str) -> None:
     at.run()
 
 
-def test_a_menu_chooses_which(runs):
+def test_a_menu_says_how_good_each_is_and_chooses_which(runs):
     at = opened(runs)
     unfold(at, "compare")
+    for run in runs[1:]:
+        info, entry = run.read_info(), at.checkbox(key=f"compare-{run.id}").label
+        parameters = parameter_count(info.model, run.tokenizer.vocab_size)
+        for number in (f"{run.history.read().best:.3f}", f"{parameters:,}", distinction(runs[0].read_info(), info)):
+            assert number in entry
     at.checkbox(key=f"compare-{runs[3].id}").uncheck().run()
     assert others(at) == [runs[2].id, runs[1].id]
     unfold(at, "compare")

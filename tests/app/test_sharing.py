@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shlex
 import time
 from urllib.parse import parse_qsl, urlsplit
@@ -468,6 +469,18 @@ def test_bad_values_of_a_link_are_named_once_and_replaced():
     assert not complaints(at)
     go_to(at, "generate")
     assert not complaints(at)
+
+
+IGNORED = {"n_embd": "64", "optimizer": "muon", "causal": "true", "preset": "quick", "text": "book", "first": "whole"}
+
+
+def test_beside_a_value_that_is_ignored_stands_what_is_used(finished_run):
+    at = open_app("train", **dict.fromkeys(IGNORED, "abc"))
+    for name, used in IGNORED.items():
+        (said,) = re.findall(rf"{name} is 'abc': [^.]*\. ([^.]*)", complaints(at))
+        assert used in said
+    at = open_app("train", run=finished_run.id, n_embd="abc")  # the controls have the settings of the run
+    assert str(finished_run.read_info().model.n_embd) in complaints(at)
 
 
 @pytest.mark.parametrize("page", ["learn", "inside"])

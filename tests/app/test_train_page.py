@@ -237,6 +237,19 @@ def test_the_first_promise_counts_the_page_and_a_run_that_was_trained_here_repla
     assert promised_milliseconds(run) == round(measured) < bare
 
 
+def test_the_promised_time_names_other_runs_if_they_would_take_turns_with_this_one():
+    def promised() -> str:
+        at = open_app("train")
+        return re.search(r"steps of \d+ ms: (.*)", said(at))[1]
+
+    slots = server.runner().slots
+    alone = promised()
+    for i in range(slots.count + 2):
+        slots.may_train(f"other-{i}")
+        number = re.search(rf"\b{i + 1} other", promised().removeprefix(alone))
+        assert bool(number) == (i + 1 >= slots.count)
+
+
 def test_heads_that_cannot_share_the_width_are_named_at_the_knob_and_one_click_repairs_it():
     at = choose(open_app("train"), {"n_head": 5})
     model, train = configs_from({"n_head": 5})

@@ -13,6 +13,7 @@ from microllm.runs.history import AXES, History
 from microllm.ui.components import loss_plot
 
 STEPS = 400
+SIDE = 10  # pixels at both ends of the x-axis
 REFERENCES = {"uniform": 4.5, "table_1": 3.1, "table_2": 2.5, "table_3": 1.9, "table_5": 1.5, "floor": 0.9}
 NARROW, WIDE = {"width": 360, "height": 700}, {"width": 940, "height": 700}
 
@@ -48,11 +49,11 @@ def ticks(page) -> list[str]:
 
 
 def at(page, share: float, height: float = 0.5) -> tuple[float, float]:
-    """A place inside the axes, from 0 (left, top) to 1."""
+    """A place inside the axes, from 0 (first step, top) to 1."""
     inside = page.locator("svg clipPath rect")
     box = page.locator("svg").bounding_box()
     x, y, width, high = (float(inside.get_attribute(name)) for name in ("x", "y", "width", "height"))
-    return box["x"] + x + share * width, box["y"] + y + height * high
+    return box["x"] + x + SIDE + share * (width - 2 * SIDE), box["y"] + y + height * high
 
 
 def told(page) -> list:
@@ -75,8 +76,20 @@ def test_the_curve_is_drawn_where_its_numbers_say(axis, page, history):
     (a, y_a), (b, y_b) = drawn["losses"][0], drawn["losses"][-1]
     for (step, loss), (x, y) in zip(checks, drawn["dots"], strict=True):
         share = math.log(step) / math.log(STEPS) if axis == "log" else step / STEPS
-        assert x == pytest.approx(drawn["left"] + share * drawn["width"], abs=0.5)
+        assert x == pytest.approx(drawn["left"] + SIDE + share * (drawn["width"] - 2 * SIDE), abs=0.5)
         assert y == pytest.approx(y_a + (loss - a) / (b - a) * (y_b - y_a), abs=0.5)
+
+
+def test_the_marks_at_both_ends_are_drawn_whole(page, history):
+    for axis in ("log", "step"):
+        draw(page, history, axis, marks=[Mark("passed", step, "beaten", 3.0) for step in (1, STEPS)])
+        ends = page.locator("svg").evaluate(
+            """svg => [svg.querySelector('clipPath rect'), ...svg.querySelectorAll('.mark, .dot')].map(one => {
+                const {x, width} = one.getBBox()
+                return [x, x + width]
+            })"""
+        )
+        assert all(ends[0][0] <= left and right <= ends[0][1] for left, right in ends[1:])
 
 
 CHANGES = [Mark("change", 10 * i, f"learning_rate 0.0{i}") for i in range(1, 30)]
@@ -191,6 +204,23 @@ def test_a_click_places_a_guess_only_where_one_can_be_made(page, history, tmp_pa
     draw(page, history)
     page.mouse.click(*at(page, 0.5))
     assert told(page) == []
+
+
+def test_a_tap_shows_the_numbers_and_a_guess_or_another_run_takes_a_tap_on_its_button(new_page, history, tmp_path):
+    page = new_page(viewport=NARROW, has_touch=True)
+    other = OtherRun("a" * 16, "quiet-jane", "", recorded(tmp_path / "other.jsonl", lambda t: 3.0))
+    draw(page, history, "step", size=NARROW, can_guess=True, others=[other])
+    box, tip = page.locator(".hit").bounding_box(), page.locator(".tip")
+    for place in (at(page, 0.7, 0.4), (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)):
+        page.touchscreen.tap(*place)
+        assert tip.is_visible() and told(page) == []
+        page.touchscreen.tap(10, NARROW["height"] - 10)
+        assert tip.is_hidden()
+    page.touchscreen.tap(*at(page, 0.7, 0.4))
+    tip.get_by_role("button").tap()
+    assert tip.is_hidden() and told(page) == [pytest.approx(3, abs=2)]
+    page.get_by_role("button", name="quiet-jane").tap()
+    assert told(page)[1:] == [other.id]
 
 
 def test_another_run_is_opened_by_its_label_its_curve_and_the_keyboard(page, history, tmp_path):

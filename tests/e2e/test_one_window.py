@@ -81,6 +81,7 @@ def test_train_shows_choices_curve_and_sample_before_while_and_after_a_run(size,
     visit(page, f"{server.url}/train?max_steps=100")
     in_view(page, **parts_of_train(page))
     press_start(page)
+    page.mouse.move(0, 0)  # away from the button, whose tooltip covers what is above it
     wait_for_more_steps(page)
     sample = at(page, "sample-live").locator("[data-testid=stText]")
     in_view(page, **parts_of_train(page), sample=sample)
@@ -116,21 +117,36 @@ def test_attention_and_generate_show_all_that_belongs_together(size, new_page, s
     assert not page.errors
 
 
+def lines_of(box: Locator) -> float:
+    """How many lines of text a box shows."""
+    return box.evaluate("box => box.clientHeight / parseFloat(getComputedStyle(box).lineHeight)")
+
+
+def label_of(opener: Locator) -> str:
+    """What the button that opens the sidebar says."""
+    return opener.evaluate("opener => getComputedStyle(opener, '::after').content")
+
+
 def test_a_phone_shows_curve_sample_and_buttons_first_and_the_choices_one_tap_away(new_page, server):
     page = new_page(**PHONE)
-    visit(page, f"{server.url}/train?max_steps=2000")
-    in_view(page, plot=page.locator(CHART), start=button(page, "bar-start"))
+    sample = at(page, "sample-live").locator("[data-testid=stText]")
+    visit(page, f"{server.url}/train?max_steps=2000&n_embd=many")  # with a note, which takes room
+    in_view(page, plot=page.locator(CHART), sample=sample, start=button(page, "bar-start"))
+    assert lines_of(sample) == pytest.approx(3, abs=0.05)
     opener = page.locator("[data-testid=stExpandSidebarButton]")
+    on_train = label_of(opener)
     opener.tap()
     in_view(page, text=at(page, "text"), n_embd=at(page, "knob-n_embd"))
     button(page, "start").tap()
     until(page, lambda: not covered(page.locator(CHART)), "the curve, once Start was pressed")
     until(page, lambda: step(page), "its first steps")
-    sample = at(page, "sample-live").locator("[data-testid=stText]")
     in_view(page, plot=page.locator(CHART), sample=sample, pause=button(page, "bar-pause"))
 
     opener.tap()
     page.locator("[data-testid=stSidebarNavLink]").nth(2).tap()
     until(page, lambda: "/attention" in page.evaluate("location.href"), "the page")
     until(page, lambda: not covered(at(page, "attention-text")), "the page without its menu")
+    until(page, lambda: label_of(opener) != on_train, "word of what else is behind the button")
+    opener.tap()
+    in_view(page, knock_out=button(page, "knock-out-head"))
     assert not page.errors

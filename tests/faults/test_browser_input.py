@@ -36,7 +36,7 @@ _JSON = [
     True,
     -1,
     10**30,
-    "x" * 10_000,
+    "x" * 5_000,
     [],
     [[]],
     [None, None],
@@ -74,7 +74,7 @@ def _hostile(widget_id: str, secret: str):
         yield WidgetState(id=widget_id, json_value=json.dumps(dict.fromkeys(_EVENTS, said)))
         triggers = [{"event": event, "value": said} for event in _EVENTS]
         yield WidgetState(id=widget_id, json_trigger_value=json.dumps(triggers))
-    yield WidgetState(id=widget_id, json_value="[" * 100_000)
+    yield WidgetState(id=widget_id, json_value="[" * 20_000)
     yield WidgetState(id=widget_id, json_trigger_value="{")
 
 

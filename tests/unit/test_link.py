@@ -103,6 +103,7 @@ def test_a_value_without_a_nearest_is_named_and_left_out(says, word):
     link = read(says)
     assert len(link.wrong) == 1
     assert word in link.wrong[0]
+    assert link.ignored == {link.wrong[0]: next(iter(says))}
     assert len(link.wrong[0]) < 300
     assert (link.preset, link.values, link.text, link.first) == (None, {}, None, None)
 

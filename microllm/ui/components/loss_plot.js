@@ -1,9 +1,11 @@
 // The loss of a run against its steps. The page keeps the wheel and the finger: a mouse zooms by dragging a range or by
-// Ctrl+wheel, two fingers by a pinch, and "Reset zoom" is there while zoomed. Pointing anywhere shows the nearest step.
+// Ctrl+wheel, two fingers by a pinch, and "Reset zoom" is there while zoomed. Pointing anywhere shows the nearest step;
+// what a finger pointed at stays until the next touch. A tap chooses nothing: it takes a button or a label.
 // `data`: see `loss_data` in plots/loss.py.
 
 const MARGIN = { top: 8, right: 62, bottom: 40, left: 58 }
 const NARROW_MARGIN = { top: 8, right: 40, bottom: 38, left: 40 }
+const SIDE = 10 // pixels between an edge and the first and the last step, for half of a mark
 const PADDING = 20 // pixels between an edge and the highest and the lowest value
 const LINE = 15 // pixels from one label to the next
 const CHANGE_ROWS = 4 // of labels of live changes, at the top
@@ -17,6 +19,8 @@ const choices = (loss) => {
 }
 const pen = document.createElement("canvas").getContext("2d")
 const widthOf = (text) => ((pen.font = "12px sans-serif"), 4 + 1.06 * pen.measureText(text).width)
+
+const isTouch = ({ pointerType }) => pointerType === "touch"
 
 // The place of `x` in the sorted `xs`, or that of the value before it; -1 if all are greater.
 const before = (xs, x) => {
@@ -44,8 +48,11 @@ class Plot {
     this.svg.onpointerdown = (event) => this.#press(event)
     this.svg.onpointermove = (event) => this.#move(event)
     this.svg.onpointerup = (event) => this.#release(event)
-    this.svg.onpointercancel = (event) => this.#cancel(event)
-    this.svg.onpointerleave = () => this.#point(null)
+    this.svg.onpointercancel = (event) => (this.#cancel(event), this.#point(null))
+    this.svg.onpointerleave = (event) => isTouch(event) || this.#point(null)
+    this.tip.onpointerdown = (event) => event.stopPropagation()
+    this.tip.onclick = () => this.#guess(this.pointed) // here, because its button may be drawn anew before it is released
+    this.forget = () => this.#point(null)
     this.svg.onkeydown = (event) => this.#key(event)
     this.svg.addEventListener("wheel", (event) => this.#wheel(event), { passive: false })
   }
@@ -69,7 +76,7 @@ class Plot {
     this.top = margin.top
     this.bottom = this.height - margin.bottom
     this.whole = data.domain ?? [0, Math.max(1, ...[data.training, ...data.others].map(({ x }) => x.at(-1) ?? 0))]
-    this.x = new Scale(this.zoom ?? this.whole, [this.left, this.right], data.axis === "log")
+    this.x = new Scale(this.zoom ?? this.whole, [this.left + SIDE, this.right - SIDE], data.axis === "log")
     this.y = new Scale(this.#range(), [this.bottom - PADDING, this.top + PADDING])
     const clip = make("clipPath", { id: "inside" })
     clip.append(make("rect", { x: this.left, y: this.top, width: this.right - this.left, height: this.bottom - this.top }))
@@ -237,13 +244,17 @@ class Plot {
     return low <= x && x <= high
   }
 
+  #isInside({ x, y }) {
+    return this.left <= x && x <= this.right && this.top <= y && y <= this.bottom
+  }
+
   // ---- pointing
 
   #point(at) {
     this.pointed = at
     this.tip.hidden = true
     this.cursor?.replaceChildren()
-    if (!at || !this.x || at.x < this.left || at.x > this.right || at.y < this.top || at.y > this.bottom) return
+    if (!at || !this.x || !this.#isInside(at)) return
     const { training, validation, old, others, can_guess } = this.data
     const rows = []
     let x = at.x
@@ -268,12 +279,26 @@ class Plot {
       const loss = this.y.invert(at.y)
       rows.push(["loss", loss.toFixed(2)], ["as unsure as", `${choices(loss)} equal choices`])
     }
-    if (can_guess) rows.push(["", "Click to guess this final loss"])
+    if (can_guess && !at.isTouch) rows.push(["", "Click to guess this final loss"])
     this.cursor.append(make("line", { x1: x, x2: x, y1: this.top, y2: this.bottom }))
     if (can_guess) this.cursor.append(make("line", { x1: this.left, x2: this.right, y1: at.y, y2: at.y }))
     showTip(this.tip, rows, x, this.right)
+    if (can_guess && at.isTouch) {
+      const button = Object.assign(document.createElement("button"), { type: "button" })
+      button.textContent = `Guess ${this.#lossAt(at).toFixed(3)} as the final loss`
+      this.tip.append(button)
+    }
     const high = this.tip.offsetHeight
     this.tip.style.top = `${Math.max(this.top, Math.min(at.y - high / 2, this.bottom - high))}px`
+  }
+
+  #lossAt({ y }) {
+    return Math.max(0, Math.round(100 * this.y.invert(y)) / 100)
+  }
+
+  #guess(at) {
+    if (at.isTouch) this.#point(null)
+    this.send("guessed", this.#lossAt(at))
   }
 
   // [the loss of a curve as drawn at `x`, whether it was measured there]: between two checks it is on a straight line.
@@ -311,19 +336,21 @@ class Plot {
     event.preventDefault()
     const { x } = this.#place(event)
     const share = Math.exp(Math.max(-1, Math.min(1, event.deltaY / 300)))
-    this.#zoomTo([this.left, this.right].map((edge) => this.x.invert(x + (edge - x) * share)))
+    this.#zoomTo(this.x.pixels.map((edge) => this.x.invert(x + (edge - x) * share)))
   }
 
   #place(event) {
     const box = this.svg.getBoundingClientRect()
-    return { x: event.clientX - box.left, y: event.clientY - box.top }
+    return { x: event.clientX - box.left, y: event.clientY - box.top, isTouch: isTouch(event) }
   }
 
   #press(event) {
     const place = this.#place(event)
-    this.pointers.set(event.pointerId, { start: place, now: place, run: event.target.dataset.run })
-    if (this.pointers.size === 2)
-      this.pinched = [...this.pointers.values()].map(({ now }) => this.x.invert(now.x))
+    const run = event.target.closest(place.isTouch ? ".label[data-run]" : "[data-run]")?.dataset.run
+    this.pointers.set(event.pointerId, { start: place, now: place, run })
+    if (this.pointers.size < 2) return
+    this.#point(null)
+    this.pinched = [...this.pointers.values()].map(({ now }) => this.x.invert(now.x))
   }
 
   #move(event) {
@@ -336,7 +363,7 @@ class Plot {
       if (Math.abs(places[1] - places[0]) > LEAST_ZOOM) this.#zoomTo(this.x.domainWith(this.pinched, places))
       return
     }
-    if (event.pointerType === "touch") return this.#point(place)
+    if (place.isTouch) return this.#point(place)
     if (Math.abs(place.x - pointer.start.x) <= CLICK) return
     this.svg.setPointerCapture(event.pointerId)
     this.#point(null)
@@ -354,16 +381,17 @@ class Plot {
     this.#cancel(event)
     if (!pointer || wasPinch) return
     const { start, now, run } = pointer
-    if (Math.hypot(now.x - start.x, now.y - start.y) <= CLICK) {
+    const isClick = Math.hypot(now.x - start.x, now.y - start.y) <= CLICK
+    if (isClick && run) this.send("opened", run)
+    else if (isClick || now.isTouch) {
       this.#point(now)
-      if (run) this.send("opened", run)
-      else if (this.data.can_guess && this.left <= now.x && now.x <= this.right && this.top <= now.y && now.y <= this.bottom)
-        this.send("guessed", Math.max(0, Math.round(100 * this.y.invert(now.y)) / 100))
-      return
+      if (now.isTouch) document.addEventListener("pointerdown", this.forget, { once: true })
+      else if (this.data.can_guess && this.#isInside(now)) this.#guess(now)
+    } else {
+      const [from, to] = this.#dragged(pointer)
+      this.#point(null)
+      if (to - from >= LEAST_ZOOM) this.#zoomTo([this.x.invert(from), this.x.invert(to)])
     }
-    const [from, to] = this.#dragged(pointer)
-    this.#point(null)
-    if (event.pointerType !== "touch" && to - from >= LEAST_ZOOM) this.#zoomTo([this.x.invert(from), this.x.invert(to)])
   }
 
   #cancel(event) {

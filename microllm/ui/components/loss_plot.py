@@ -40,8 +40,8 @@ def loss_plot(
 ) -> None:
     """Show what `plots.loss_data` returns.
 
-    `guess` is called with the loss (0 to `max_guess`) at a click, if the data allow a guess; `open_run` with the id of
-    another run whose curve or label was clicked.
+    `guess` is called with the loss (0 to `max_guess`) at a click, if the data allow a guess (on a touch screen, a click
+    on the button that a tap shows); `open_run` with the id of another run whose curve or label was clicked.
     """
 
     def guessed() -> None:

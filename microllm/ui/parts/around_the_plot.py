@@ -29,8 +29,9 @@ def plot_axis() -> str:
 
 
 def plot_caption() -> None:
-    """How to read the plot."""
-    st.caption(
-        f"Look for the {term('loss')} falling below the dashed lines, those of {term('n-gram', 'simple counting')}. "
-        "Drag across the plot to zoom."
-    )
+    """How to read the plot. The style sheet shows how to zoom with a mouse (emphasized), or with fingers (strong)."""
+    with st.container(key="plot-caption"):
+        st.caption(
+            f"Look for the {term('loss')} falling below the dashed lines, those of "
+            f"{term('n-gram', 'simple counting')}. *Drag across* **Pinch** the plot to zoom."
+        )

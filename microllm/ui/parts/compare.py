@@ -6,16 +6,18 @@ from contextlib import suppress
 
 import streamlit as st
 
+from ...model import parameter_count
 from ...plots import OtherRun
 from ...runs import catalog, gallery
 from ...runs.advice import distinction
 from ...runs.info import ACTIVE, RunInfo, RunProblem
+from ...runs.summary import summary
 from ..server import opened, runner
 from ..state import navigation, ownership
 from ..state.session import session
 from ..state.view import View
 from ..state.window import window
-from ..words import literal
+from ..words import duration, literal
 
 MAX_COMPARED = 4
 """The number of colors that the plot has for them."""
@@ -36,20 +38,23 @@ def compare_menu(view: View) -> list[str]:
         on_change="rerun",
     )
     if menu.open:  # a page with all its buttons would be drawn more slowly
-        with menu:
-            st.caption("The validation losses of these runs on the same text are on the plot.")
+        with menu, st.container(key="compare-runs"):
+            own = summary(view.run.history.path).best
+            on_show = "" if own is None else f" The best of the displayed run is **{own:.3f}**."
+            st.caption(f"The validation losses of these runs on the same text are on the plot.{on_show}")
             for info in found:
-                _row(view, info, chosen)
+                with suppress(RunProblem):  # deleted since
+                    _row(info, _entry(view, info), chosen)
     return chosen
 
 
-def _row(view: View, info: RunInfo, chosen: list[str]) -> None:
+def _row(info: RunInfo, entry: str, chosen: list[str]) -> None:
     key, is_on = f"compare-{info.id}", info.id in chosen
     st.session_state[key] = is_on
     others = {*chosen} - {info.id}
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
         st.checkbox(
-            f"{literal(info.name)}: {_note(view.info, info)}",
+            entry,
             key=key,
             width="stretch",
             disabled=not is_on and len(chosen) == MAX_COMPARED,
@@ -57,6 +62,19 @@ def _row(view: View, info: RunInfo, chosen: list[str]) -> None:
             args=(others if is_on else others | {info.id},),
         )
         st.button("Open", key=f"compare-open-{info.id}", on_click=navigation.show, args=(info.id,))
+
+
+def _entry(view: View, info: RunInfo) -> str:
+    """A run in Markdown: its name, best validation loss, what differs, and what it cost."""
+    run = opened(info.id)
+    known, parameters = summary(run.history.path), parameter_count(info.model, run.tokenizer.vocab_size)
+    first = [f"**{literal(info.name)}**"]
+    if known.best is not None:
+        first.append(f"best *validation* loss **{known.best:.3f}**")
+    second = [_note(view.info, info), f"{parameters:,} parameters"]
+    if known.step is not None:
+        second += [f"{known.step:,} steps", duration(known.seconds)]
+    return "  \n".join(" · ".join(line) for line in (first, second))
 
 
 def others(view: View, ids: list[str]) -> list[OtherRun]:

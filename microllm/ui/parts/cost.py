@@ -11,6 +11,7 @@ from ...data import texts
 from ...model import parameter_count
 from .. import server
 from ..glossary import term
+from ..state import ownership
 from ..state.session import knob_key, session
 from ..state.view import View
 from ..words import duration, literal
@@ -26,8 +27,8 @@ def cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) -
     if problems(model, train):
         return
     is_measuring = server.speed() is None
-    every = 0.5 if is_measuring else 20.0
-    live(lambda now: _cost(now, model, train, text), every, key="cost", when=is_measuring or view.is_active)
+    every, changes = 0.5 if is_measuring else 20.0, is_measuring or view.is_active or _others()
+    live(lambda now: _cost(now, model, train, text), every, key="cost", when=bool(changes))
 
 
 def _cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
@@ -45,7 +46,7 @@ def _cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) 
     tokens, held_out = train.batch_size * model.block_size, text.characters - split_at(text.characters)
     total = run_seconds(train, tokens, held_out, step)
     st.markdown(
-        f"**{train.max_steps:,}** steps of {1000 * step:.0f} ms: **{duration(total)}**",
+        f"**{train.max_steps:,}** steps of {1000 * step:.0f} ms: **{duration(total)}**{_in_turns()}",
         help=f"At the speed {source}. With validation; without pauses and other people's turns.",
     )
     with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="durations"):
@@ -56,6 +57,18 @@ def _cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) 
     if session().is_duration_chosen:
         session().is_duration_chosen = False
         st.rerun()  # other parts of the page show max_steps too
+
+
+def _others() -> int:
+    """The number of runs in this server that this person's next run would not end."""
+    return len(server.runner().slots.runs() - {job.run.id for job in ownership.jobs()})
+
+
+def _in_turns() -> str:
+    """That the run will take longer, if there are more runs than slots, so that they take turns."""
+    if (others := _others()) < server.runner().slots.count:
+        return ""
+    return f", longer while {others} other {'run trains' if others == 1 else 'runs train'} here"
 
 
 def slowness(view: View, speed: Speed) -> float:

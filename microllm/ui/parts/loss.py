@@ -113,5 +113,5 @@ def _guess() -> None:
             placeholder="no guess",
             persist_state="session",
             help="The plot shows your guess, and at the end the page says how far off it was. Before the first run you "
-            "can also click the plot.",
+            "can also click or tap the plot.",
         )

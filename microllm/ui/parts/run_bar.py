@@ -14,7 +14,7 @@ from ...runs.info import ACTIVE
 from ..components.sidebar import close_on_a_phone_after
 from ..components.timeline import timeline
 from ..presence import refresh_slowdown
-from ..state import browser_storage, commands, navigation, ownership
+from ..state import browser_storage, commands, draft, navigation, ownership
 from ..state.session import session, take_problem
 from ..state.view import View, look
 from ..state.view import run_id as shown_id
@@ -48,7 +48,7 @@ def show(page: str) -> None:
         browser_storage.send()
         close_on_a_phone_after(f"{page} {shown_id()}")
     for about, problems in session().notes.items():
-        _note(about, " ".join(problems))
+        _note(about, problems)
     if session().browser_keeps is False:
         st.warning(
             "Your browser does not let this page store anything, so only this tab can control the runs that you start: "
@@ -61,10 +61,11 @@ def show(page: str) -> None:
         )
 
 
-def _note(about: str, problems: str) -> None:
-    """Errors in the link or the saved draft. The person can dismiss them."""
+def _note(about: str, problems: dict[str, str | None]) -> None:
+    """Errors in the link or the saved draft, and what is used instead. The person can dismiss them."""
+    instead = [problem + (f" Using {draft.in_use(name)}." if name else "") for problem, name in problems.items()]
     with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap="small", key=f"note-{about}"):
-        st.warning(literal(problems), icon=_NOTE_ICONS[about])
+        st.warning(literal(" ".join(instead)), icon=_NOTE_ICONS[about])
         st.button(
             "Dismiss",
             key=f"dismiss-{about}",

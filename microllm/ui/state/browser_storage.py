@@ -49,8 +49,8 @@ def receive() -> None:
     if newest and window.run_id is None and saved_draft.is_bare(window.arrived):
         window.run_id = newest  # `navigation.follow_link` comes next, and completes the address
         window.met_runs.add(newest)
-    if problem := saved_draft.restore(answer.get("draft"), answer.get("mine") is True):
-        window.notes["draft"] = [problem]
+    if problems := saved_draft.restore(answer.get("draft"), answer.get("mine") is True):
+        window.notes["draft"] = problems
 
 
 def _receive_path(told: Any) -> None:

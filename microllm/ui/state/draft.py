@@ -74,19 +74,29 @@ def to_link() -> Link:
     )
 
 
-def apply_link(link: Link) -> list[str]:
-    """Set the controls to what a link says. Returns sentences about what could not be used."""
-    problems = list(link.wrong)
+def apply_link(link: Link) -> dict[str, str | None]:
+    """Set the controls to what a link says. Returns what could not be used, as `Session.notes` has it."""
+    problems = {problem: link.ignored.get(problem) for problem in link.wrong}
     if link.preset or link.values:
         preset = link.preset or "quick"
         set_draft(preset, flat(*configs_from(link.values, preset)))
     if link.text:
         choose_text(link.text, link.transform, link.first)
     if link.own and (problem := _load_own(*link.own)):
-        problems.append(problem)
+        problems[problem] = None
     if link.guess is not None:
         set_guess(link.guess)
     return problems
+
+
+def in_use(name: str) -> str:
+    """What the controls have for something that a link can name, as a link says it."""
+    preset, model, train = draft()
+    choice = text_choice()
+    values = flat(model, train) | {"preset": preset, "text": choice["source"], "transform": choice["how"]}
+    values["first"] = choice["first"] or "the whole text"
+    value = values[name]
+    return str(value).lower() if isinstance(value, bool) else str(value) or "none"
 
 
 def set_draft(preset: str, values: dict) -> None:

@@ -40,8 +40,8 @@ class Link:
     """The part of a link that describes the next run and the sentence; None is what it leaves out.
 
     `values` are settings by name, valid together on top of `preset`. `wrong` has a sentence for each value that was
-    changed or ignored. In a draft, `text` may be "own": then `own` is (SHA-256, name, encoding of its file if the
-    person chose one). `guess` is in nats per character.
+    changed or ignored, and `ignored` the names of what was ignored, by sentence. In a draft, `text` may be "own": then
+    `own` is (SHA-256, name, encoding of its file if the person chose one). `guess` is in nats per character.
     """
 
     preset: str | None = None
@@ -51,6 +51,7 @@ class Link:
     first: int | None = None
     sentence: str | None = None
     wrong: tuple[str, ...] = ()
+    ignored: Mapping[str, str] = field(default_factory=dict)
     own: tuple[str, str, str | None] | None = None
     guess: float | None = None
 
@@ -73,12 +74,12 @@ def read(given: Mapping[str, str], *, is_draft: bool = False) -> Link:
     A bad value is replaced by the nearest good one, or ignored if there is none. It raises nothing, because anybody can
     write a link. `own` and `guess` are read only if it `is_draft`.
     """
-    wrong: list[str] = []
+    wrong: dict[str, str | None] = {}  # with the name of what is ignored
 
     def one_of(name: str, choices: Mapping[str, Any]) -> str | None:
         if (value := given.get(name)) is None or value in choices:
             return value
-        wrong.append(f"{name} is {_shown(value)}: choose one of {', '.join(choices)}.")
+        wrong[f"{name} is {_shown(value)}: choose one of {', '.join(choices)}."] = name
         return None
 
     preset = one_of("preset", PRESETS)
@@ -88,16 +89,17 @@ def read(given: Mapping[str, str], *, is_draft: bool = False) -> Link:
     first = _first(given.get("first"), wrong)
     sentence = given.get("sentence") or None
     if sentence and len(sentence) > SENTENCE_LENGTH:
-        wrong.append(f"The sentence has {len(sentence):,} characters: only the first {SENTENCE_LENGTH} are used.")
+        wrong[f"The sentence has {len(sentence):,} characters: only the first {SENTENCE_LENGTH} are used."] = None
         sentence = sentence[:SENTENCE_LENGTH]
     if text is None and (transform != "none" or first is not None):
         text = "book"
     own = _own(given) if text == "own" else None
     guess = _guess(given.get("guess")) if is_draft else None
-    return Link(preset, values, text, transform, first, sentence, tuple(wrong), own, guess)
+    ignored = {problem: name for problem, name in wrong.items() if name}
+    return Link(preset, values, text, transform, first, sentence, tuple(wrong), ignored, own, guess)
 
 
-def _settings(given: Mapping[str, str], preset: str, wrong: list[str]) -> dict[str, Any]:
+def _settings(given: Mapping[str, str], preset: str, wrong: dict[str, str | None]) -> dict[str, Any]:
     values = {}
     for name, knob in knobs().items():
         if name in given:
@@ -105,7 +107,7 @@ def _settings(given: Mapping[str, str], preset: str, wrong: list[str]) -> dict[s
                 values[name] = _parsed(knob, given[name])
             except ValueError:
                 kind = "a whole number" if knob.type == "int" else "a number"
-                wrong.append(f"{name} is {_shown(given[name])}: it must be {kind}.")
+                wrong[f"{name} is {_shown(given[name])}: it must be {kind}."] = name
     found = problems(*configs_from(values, preset))
     while found:  # each round replaces one value, or removes it: at most two rounds per setting
         name, sentence = next(((n, s) for n, s in found.items() if n in values), (None, ""))
@@ -114,13 +116,13 @@ def _settings(given: Mapping[str, str], preset: str, wrong: list[str]) -> dict[s
         nearest = _nearest(name, *configs_from(values, preset))
         if nearest is not None and problems(*configs_from(values | {name: nearest}, preset)).get(name) is None:
             values[name] = nearest
-            wrong.append(f"{sentence} Using {nearest}.")
+            wrong[f"{sentence} Using {nearest}."] = None
         elif name in values:
             del values[name]
-            wrong.append(sentence)
+            wrong[sentence] = name
         else:
             values.clear()
-            wrong.append(f"{sentence} The settings in the link are ignored.")
+            wrong[f"{sentence} The settings in the link are ignored."] = None
         found = problems(*configs_from(values, preset))
     return values
 
@@ -145,18 +147,18 @@ def _nearest(name: str, model: ModelConfig, train: TrainConfig) -> Any | None:
     return value - 1 if name == "n_embd" and model.position == "rotary" and value % 2 else value
 
 
-def _first(value: str | None, wrong: list[str]) -> int | None:
+def _first(value: str | None, wrong: dict[str, str | None]) -> int | None:
     if value is None:
         return None
     try:
         number = int(value)
     except ValueError:
-        wrong.append(f"first is {_shown(value)}: it must be a whole number.")
+        wrong[f"first is {_shown(value)}: it must be a whole number."] = "first"
         return None
     first = max(MIN_TEXT_CHARACTERS, min(number, _MAX_TEXT_CHARACTERS))
     if first != number:
         span = f"from {MIN_TEXT_CHARACTERS} to {_MAX_TEXT_CHARACTERS:,}"
-        wrong.append(f"first is {_shown(value)}: it must be a whole number {span}. Using {first:,}.")
+        wrong[f"first is {_shown(value)}: it must be a whole number {span}. Using {first:,}."] = None
     return first
 
 

@@ -58,13 +58,13 @@ def follow_link(page: str) -> None:
     given = without_key(st.query_params.to_dict())
     problems = _take_keys(session().link_with_key or st.query_params.to_dict())
     session().link_with_key = session().link_with_key and {}
-    problems += _follow(given)
+    problems = dict.fromkeys([*problems, *_follow(given)])
     _follow_on_learn(page, given)
     settings = {name: value for name, value in given.items() if name not in _VIEW_PARAMETERS}
     if settings != session().followed:
         session().followed = settings
         parsed = link.read({name: given[name] for name in given.keys() & {"sentence"}} | settings)
-        problems += draft.apply_link(parsed)
+        problems |= draft.apply_link(parsed)
         if parsed.sentence:
             st.session_state["sentence"] = parsed.sentence
     if session().run_id is not None:
@@ -72,7 +72,7 @@ def follow_link(page: str) -> None:
             info = run().read_info()
         except RunProblem as error:  # deleted or damaged since it was opened
             session().run_id = None
-            problems.append(str(error))
+            problems[str(error)] = None
         else:
             if session().settings is None:  # after a reload the controls show the settings of the run
                 draft.adopt(info)
@@ -81,7 +81,7 @@ def follow_link(page: str) -> None:
     ownership.hold_abandoned()
     _write_link()
     if problems:
-        session().notes["link"] = list(dict.fromkeys([*session().notes.get("link", ()), *problems]))
+        session().notes["link"] = session().notes.get("link", {}) | problems
 
 
 def _follow_on_learn(page: str, given: Mapping[str, str]) -> None:

@@ -39,24 +39,24 @@ def remember_first() -> None:
     session().first_draft = session().first_draft or _chosen()
 
 
-def restore(saved: Any, is_of_this_tab: bool) -> str | None:
-    """Restore the draft that the browser has saved, if any. Returns sentences about what was lost.
+def restore(saved: Any, is_of_this_tab: bool) -> dict[str, str | None]:
+    """Restore the draft that the browser has saved, if any. Returns what was lost, as `Session.notes` has it.
 
     The address has priority, unless the draft was made later, at this same address.
     """
     if not isinstance(saved, str) or len(saved) > _MAX_CHARACTERS or session().first_draft not in (None, _chosen()):
-        return None
+        return {}
     try:
         values = dict(parse_qsl(saved, keep_blank_values=True, max_num_fields=100))
     except ValueError:
-        return None
+        return {}
     arrived = session().arrived
     address, names_only_a_run = _about_next_run(arrived), arrived.keys() & {*_SETTINGS} <= {"run"}
     is_of_here = values.pop("address", None) == address and (is_of_this_tab or names_only_a_run)
     if address and not is_of_here:
         session().linked_draft = _chosen()
-        return None
-    return " ".join(draft.apply_link(link.read(values, is_draft=True))) or None
+        return {}
+    return draft.apply_link(link.read(values, is_draft=True))
 
 
 def is_bare(address: Mapping[str, str]) -> bool:

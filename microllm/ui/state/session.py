@@ -92,8 +92,10 @@ class Session:
     """The query parameters with which the window was opened, without a key."""
     link_with_key: dict[str, str] | None = None
     """The query parameters of a link with a key, whose address the browser cleaned before any page; {} once taken."""
-    notes: dict[str, list[str]] = field(default_factory=dict)
-    """Sentences about errors in the "link" and in the saved "draft", until the person dismisses them."""
+    notes: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    """Sentences about errors in the "link" and in the saved "draft", until the person dismisses them; each with the
+    name of the setting in the link that is ignored, or None.
+    """
     followed: dict[str, str] | None = None
     """The query parameters about the next run that were last applied."""
     written: dict[str, str] | None = None
