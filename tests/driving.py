@@ -378,14 +378,14 @@ CHART = ".st-key-loss-live svg[role=img]"
 
 
 def curve(page: Page) -> dict[str, Any]:
-    """The loss plot as drawn: both ends of the curve (pixels), its validation checks, the labels of its axis."""
+    """The loss plot as drawn: both ends of the curve and that of the axis (pixels), its validation checks, labels."""
     return page.locator(CHART).evaluate(
         """svg => {
             const path = svg.querySelector('.smoothed').getAttribute('d')
             const xs = [...path.matchAll(/[ML](-?[\\d.e-]+),/g)].map(match => Number(match[1]))
             return {
                 path, points: xs.length, left: Math.min(...xs), right: Math.max(...xs),
-                edge: Number(svg.querySelector('.grid').getAttribute('x1')),
+                edge: Number(svg.querySelector('.grid').getAttribute('x1')) + 10,  // room for half of a mark
                 val_losses: svg.querySelectorAll('.dot.validation').length,
                 labels: [...svg.querySelectorAll('.tick.step')].map(text => text.textContent),
             }

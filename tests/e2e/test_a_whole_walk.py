@@ -65,6 +65,7 @@ def train_and_watch(page: Page, server) -> str:
     chart = page.locator(CHART)
     box = chart.bounding_box()
     page.touchscreen.tap(box["x"] + 0.6 * box["width"], box["y"] + 0.6 * box["height"])
+    page.locator(".tip button").tap()
     guess = until(page, lambda: re.search(r"\d\.\d+", at(page, "guess-menu").inner_text()), "a guess")[0]
     run = press_start(page)
     assert server.run(run)["guess"] == pytest.approx(float(guess))
