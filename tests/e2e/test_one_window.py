@@ -78,7 +78,7 @@ def parts_of_train(page) -> dict[str, Locator]:
 @pytest.mark.parametrize("size", WIDE, ids=str)
 def test_train_shows_choices_curve_and_sample_before_while_and_after_a_run(size, new_page, server):
     page = new_page(viewport={"width": size[0], "height": size[1]})
-    visit(page, f"{server.url}/train?max_steps=100")
+    visit(page, f"{server.url}/train?max_steps=40")
     in_view(page, **parts_of_train(page))
     press_start(page)
     page.mouse.move(0, 0)  # away from the button, whose tooltip covers what is above it

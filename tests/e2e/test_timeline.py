@@ -198,7 +198,7 @@ def test_a_guess_is_compared_at_the_end_and_how_long_is_one_click(new_page, serv
     settle(page)
     unfold(page, "knob-max_steps")
     chosen = int(at(page, "knob-max_steps").locator("input").input_value())
-    assert 20 < chosen != 2_000
+    assert 0 < chosen != 2_000
     fill(page, "knob-max_steps", 20)
     press(page, "start")
     expect(page.locator("[data-testid=stCaptionContainer]", has_text="2.500")).to_be_visible()

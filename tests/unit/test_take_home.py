@@ -207,6 +207,7 @@ def weights_for(run, folder, first_fork):
     return ["--weights", str(out / "model.safetensors")]
 
 
+@pytest.mark.timeout(150)  # it trains a dozen runs, and their scripts train them again
 def test_the_script_of_a_fork_repeats_its_losses_from_its_first_step(tmp_path):
     parent = new_run(texts.prepare(own_text(), "my.txt"), dropout=0.1, n_layer=2)
     assert making.train(parent) == "finished"
