@@ -25,7 +25,6 @@ _ROUND_NUMBERS = sorted(
     {number for power in range(7) for digits in range(1, 100) if (number := digits * 10**power) <= _MAX_STEPS}
 )
 _TIMED_STEPS = 9
-_BESIDE_A_PAGE = 1.8
 _WORKSPACE = 15_000_000
 """Memory in bytes that torch needs for any model."""
 
@@ -35,14 +34,6 @@ class Speed:
     """The speed of this machine. `seconds[optimizer]` is (seconds per layer, seconds per operation) of a step."""
 
     seconds: dict[str, tuple[float, float]]
-
-    def beside_a_page(self) -> Speed:
-        """The speed while a browser on the same machine shows a page of the run.
-
-        What a layer takes whatever its size is mostly Python, which then shares the interpreter's lock and a core with
-        the scripts of the page; matrix products take hardly longer.
-        """
-        return Speed({name: (_BESIDE_A_PAGE * layer, operation) for name, (layer, operation) in self.seconds.items()})
 
     def seconds_per_step(self, model: ModelConfig, train: TrainConfig, vocab_size: int) -> float:
         """The expected seconds for one training step."""

@@ -44,11 +44,11 @@ def published(key: str) -> Background:
 
 @st.cache_resource(show_spinner=False)
 def _speed() -> Background:
-    return Background(lambda _: measure_speed().beside_a_page())
+    return Background(lambda _: measure_speed())
 
 
 def speed() -> Speed | None:
-    """How fast this server trains beside a page; None while that is being measured."""
+    """How fast this server trains; None while that is being measured."""
     return _speed().result
 
 

@@ -21,6 +21,7 @@ from microllm.runs import export
 from microllm.runs.catalog import all_runs
 from microllm.runs.run import Run
 from microllm.ui import server
+from microllm.ui.parts import cost
 
 SETTINGS = {
     "block_size": 16,
@@ -227,12 +228,10 @@ def promised_milliseconds(run) -> int:
 
 
 def test_the_first_promise_counts_the_page_and_a_run_that_was_trained_here_replaces_it(monkeypatch):
-    alone = Speed(dict.fromkeys(("adamw", "muon"), (0.1, 0.0)))
-    monkeypatch.setattr(server, "measure_speed", lambda: alone)
+    monkeypatch.setattr(server, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (0.1, 0.0))))
     run = new_run(max_steps=60)
-    parts = run.read_info().model, run.read_info().train, run.tokenizer.vocab_size
-    bare, beside = (1000 * speed.seconds_per_step(*parts) for speed in (alone, alone.beside_a_page()))
-    assert promised_milliseconds(run) == round(beside) > bare
+    bare = 100 * (run.read_info().model.n_layer + 1)
+    assert promised_milliseconds(run) == round(bare * cost._BESIDE_A_PAGE) > bare
     server.runner().start(run).join(patience())
     measured = 1000 * run.history.read().usual_step_seconds()
     assert promised_milliseconds(run) == round(measured) < bare

@@ -18,6 +18,8 @@ from ..words import duration, literal
 from .live import live
 
 _DURATIONS = {"15 s": 15, "1 min": 60, "5 min": 300}
+_BESIDE_A_PAGE = 1.2
+"""The time of a step relative to one on the command line: a browser on the same machine costs some of it."""
 
 
 def cost(view: View, model: ModelConfig, train: TrainConfig, text: texts.Text) -> None:
@@ -70,9 +72,9 @@ def _in_turns() -> str:
 
 
 def slowness(view: View, speed: Speed) -> float:
-    """How many times the expected time a step takes: measured in the displayed run if it trained here, else 1."""
+    """How many times the expected time a step takes beside a page: measured in the displayed run if it trained here."""
     if not _has_trained_here(view):
-        return 1.0
+        return _BESIDE_A_PAGE
     return view.history.usual_step_seconds() / speed.seconds_per_step(
         view.info.model, view.info.train, len(view.run.tokenizer.vocab)
     )
