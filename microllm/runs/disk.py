@@ -16,12 +16,17 @@ def disk_use() -> int:
     return bytes_in(runs_dir()) + bytes_in(texts_dir())
 
 
-def check_disk(coming: int = 0) -> None:
-    """Raises RunProblem if another run or text, of at least `coming` bytes, would exceed the disk limit."""
-    if (used := disk_use()) + coming > (limit := max_disk_bytes()):
+def check_disk(coming: int = 0, *, spare: float = 0.0) -> None:
+    """Raises RunProblem if another run or text, of at least `coming` bytes, would exceed the disk limit.
+
+    It leaves `spare` of the limit, from 0 to 1, for others.
+    """
+    if (used := disk_use()) + coming > (1 - spare) * (limit := max_disk_bytes()):
         raise RunProblem(
-            f"The storage is full: runs and texts use {used / 1e6:,.1f} MB of {limit / 1e6:,.0f} MB (MICROLLM_DISK). "
-            "Delete some runs first."
+            f"The storage is full: runs and texts use {used / 1e6:,.1f} MB of {limit / 1e6:,.0f} MB (MICROLLM_DISK)"
+            + (f", and this needs {coming / 1e6:,.1f} MB" if coming else "")
+            + (f"; {spare:.0%} is kept free for training" if spare else "")
+            + ". Delete some runs first."
         )
 
 

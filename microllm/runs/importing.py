@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -38,6 +39,7 @@ _MAX_COMPRESSION, _SMALL_BYTES = 4, 2**16  # of snapshots: up to half of their w
 _MAX_FILES = 1_000
 _MAX_TEXT_NAME = 1_000  # characters: the longest name of a file, and the words of an edit
 _MAX_ENTRIES = 5_000  # with folders, and with files that operating systems add
+_SPARE = 0.1  # of the disk limit, which imports leave for training
 _MAX_SECONDS = 1e9  # of training: 30 years
 _SNAPSHOT = re.compile(r"snapshots/step-(0|[1-9][0-9]{0,8})\.safetensors")
 _MAX_BYTES = {"run.json": MAX_JSON_BYTES, "vocab.json": MAX_JSON_BYTES}
@@ -45,6 +47,7 @@ _MAX_BYTES |= {"metrics.jsonl": 2**26, "events.jsonl": MAX_EVENTS_BYTES, "manife
 _NAMES = {*_MAX_BYTES}
 # added by operating systems and archive.folder_zip
 _ADDED = re.compile(r"\._.*|\.DS_Store|Thumbs\.db|desktop\.ini|README\.txt")
+_one_at_a_time = threading.Lock()  # the content of a zip is in memory until it is stored
 
 
 def import_run(data: bytes, owner_key: str | None = None) -> Run:
@@ -53,9 +56,14 @@ def import_run(data: bytes, owner_key: str | None = None) -> Run:
     The zip does not contain the text. The run can be viewed, and forked if its text is on this server too.
     Raises RunProblem with the first problem found; then nothing is stored.
     """
-    check_disk()
+    with _one_at_a_time:
+        return _import(data, owner_key)
+
+
+def _import(data: bytes, owner_key: str | None) -> Run:
+    check_disk(spare=_SPARE)
     files = _files(data)
-    check_disk(coming=sum(map(len, files.values())))
+    check_disk(coming=sum(map(len, files.values())), spare=_SPARE)
     info = _info(files, owner_key)
     try:
         checked_vocab(parsed(files["vocab.json"]))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from ..config import problems
 from ..corpus import Corpus
@@ -22,7 +22,7 @@ from ..data.edits import Edit
 from ..data.texts import Text, is_kept, load_corpus, restore, why_missing
 from ..environment import runs_dir
 from ..model import MicroLLM
-from ..storage import open_file, write_atomically
+from ..storage import write_atomically
 from ..tokenizer import CharTokenizer
 from . import gallery
 from .checkpoint import TrainerState, checkpoint_steps, load_checkpoint, remove_partial_saves, save_checkpoint
@@ -30,13 +30,9 @@ from .history import History, replayed
 from .info import ACTIVE, ENDED, NewerFormat, RunInfo, RunProblem, damaged, missing
 from .json_files import MAX_JSON_BYTES, checked_json, checked_vocab, read_json
 from .lines import MAX_EVENTS_BYTES, MAX_METRICS_BYTES
+from .lock import WriterLock
 from .metrics import Writer, cut_torn_line
 from .weights import SNAPSHOT_BUDGET, load_weights, save_weights, snapshot_steps, thin
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 ID_PATTERN = re.compile(r"[0-9a-f]{16}")
 _MAX_BYTES = {"metrics.jsonl": MAX_METRICS_BYTES, "events.jsonl": MAX_EVENTS_BYTES, "vocab.json": MAX_JSON_BYTES}
@@ -50,15 +46,12 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._path = str(folder)
+        self._lock = WriterLock(folder / "lock")
 
-    @cached_property  # made on demand, like the lock: a list of 1,000 runs needs neither
+    @cached_property  # made on demand: a list of 1,000 runs does not need it
     def history(self) -> History:
         """The curve of the run."""
         return History(self.folder / "metrics.jsonl")
-
-    @cached_property
-    def _lock(self) -> FileLock:
-        return FileLock(self.folder / "lock", thread_local=False)
 
     @property
     def id(self) -> str:
@@ -122,21 +115,8 @@ class Run:
         return content
 
     def is_being_written(self) -> bool:
-        """True while a thread holds `writing`, in this or another process. False if there is no usable lock.
-
-        It writes nothing, so it also works in a read-only folder.
-        """
-        try:
-            with open_file(f"{self._path}/lock") as file:
-                if fcntl:  # a shared lock: several readers do not mistake each other for the writer
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                    return False
-            with FileLock(self.folder / "lock", timeout=0.005, poll_interval=0.001, thread_local=False):
-                return False
-        except (BlockingIOError, Timeout):
-            return True
-        except OSError:  # such as a file system without locks: then only this object is known
-            return "_lock" in vars(self) and self._lock.is_locked
+        """True while a thread holds `writing`, in this or another process. False if there is no usable lock."""
+        return self._lock.is_held()
 
     @property
     def _vocab(self) -> str:
@@ -230,15 +210,10 @@ class Run:
         """
         self._check_may_change()
         name = self.read_info().name
-        is_taken = f"{name} is already being trained, here or in another process."
-        if self._lock.is_locked:  # FileLock would let this process acquire it twice
-            raise RunProblem(is_taken)
         try:
-            with contextlib.suppress(FileNotFoundError):  # a lock file that readers cannot open would not protect
-                open_file(self.folder / "lock").close()
-            self._lock.acquire(timeout=1)
+            self._lock.acquire()
         except Timeout:
-            raise RunProblem(is_taken) from None
+            raise RunProblem(f"{name} is already being trained, here or in another process.") from None
         except OSError as error:
             self.read_info()  # it may have been deleted: then this raises
             lock = self.folder / "lock"

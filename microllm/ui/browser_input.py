@@ -10,7 +10,8 @@ that was never offered. All input passes through one of these four functions, wh
   messages than a browser can is closed.
 - `SessionState.set_widgets_from_proto` gets the values of widgets before any callback or script does.
 - `SessionState.register_widget` gets a value whose widget was not yet known when it arrived, as after a restart.
-- `MemoryUploadedFileManager.add_file` gets each uploaded file. Beyond MAX_UPLOADED_BYTES, a window loses its oldest.
+- `MemoryUploadedFileManager.add_file` gets each uploaded file. Beyond MAX_UPLOADED_BYTES, a window loses its oldest;
+  beyond MAX_ALL_UPLOADED_BYTES, the window with most does.
 
 A value that the widget did not offer is dropped, so that the widget keeps its previous one. What a component or a chart
 sends is JSON; `components.reported` and `number` check it against what was shown.
@@ -35,6 +36,9 @@ from ..storage import parsed
 
 MAX_UPLOADED_BYTES = 520_000_000
 """Bytes of uploaded files that a window may hold in memory. Beyond that the oldest are dropped."""
+
+MAX_ALL_UPLOADED_BYTES = 4 * MAX_UPLOADED_BYTES
+"""Bytes of uploaded files of all windows together. Texts and runs are stored when a file arrives, so few need more."""
 
 _ACCEPTED_MESSAGES = frozenset({"rerun_script", "stop_script", "app_heartbeat", "file_urls_request"})
 
@@ -84,9 +88,8 @@ def guard() -> None:
     add_file = MemoryUploadedFileManager.add_file
 
     def add_within_limits(manager, session_id, file) -> None:
-        held = manager.file_storage.get(session_id, {})
-        while held and sum(len(other.data) for other in held.values()) + len(file.data) > MAX_UPLOADED_BYTES:
-            manager.remove_file(session_id, next(iter(held)))
+        while over := _window_over_limit(manager, session_id, len(file.data)):
+            manager.remove_file(over, next(iter(manager.file_storage[over])))
         add_file(manager, session_id, file)
 
     MemoryUploadedFileManager.add_file = add_within_limits
@@ -94,6 +97,16 @@ def guard() -> None:
     AppSession.handle_backmsg = handle_needed
     SessionState.set_widgets_from_proto = set_offered
     SessionState.register_widget = register_offered
+
+
+def _window_over_limit(manager: MemoryUploadedFileManager, window: str, coming: int) -> str | None:
+    """The window whose oldest file has to go before `window` gets a file of so many bytes; None if there is room."""
+    held = {one: sum(len(file.data) for file in files.values()) for one, files in manager.file_storage.items() if files}
+    if held.get(window, 0) and held[window] + coming > MAX_UPLOADED_BYTES:
+        return window
+    if held and sum(held.values()) + coming > MAX_ALL_UPLOADED_BYTES:
+        return max(held, key=held.get)
+    return None
 
 
 def is_flood(session: AppSession) -> bool:

@@ -96,3 +96,15 @@ def test_a_window_holds_so_many_bytes_of_uploads_and_the_newest_of_them(monkeypa
     for number in range(8):
         manager.add_file("a window", UploadedFileRec(f"made up {number}", "a.txt", "text/plain", bytes(40)))
     assert list(manager.file_storage["a window"]) == ["made up 6", "made up 7"]
+
+
+def test_all_windows_together_hold_so_many_bytes_of_uploads_and_the_one_with_most_loses_its_oldest(monkeypatch):
+    open_app("train")
+    monkeypatch.setattr(browser_input, "MAX_ALL_UPLOADED_BYTES", 300)
+    manager = MemoryUploadedFileManager("/upload")
+    for window, number in [("greedy", 1), ("modest", 1), ("greedy", 2), ("greedy", 3), ("new", 1), ("new", 2)]:
+        manager.add_file(window, UploadedFileRec(f"{window} {number}", "a.txt", "text/plain", bytes(60)))
+    held = {window: list(files) for window, files in manager.file_storage.items()}
+    assert held == {"greedy": ["greedy 2", "greedy 3"], "modest": ["modest 1"], "new": ["new 1", "new 2"]}
+    manager.add_file("huge", UploadedFileRec("huge", "a.txt", "text/plain", bytes(1_000)))
+    assert {window for window, files in manager.file_storage.items() if files} == {"huge"}

@@ -73,3 +73,20 @@ def test_what_waits_to_be_packed_is_not_packed_after_its_window_has_closed_it(ru
     for work in waiting:
         work.wait(10)
     assert not packed and not any(work.is_busy for work in waiting)
+
+
+def test_the_downloads_of_all_windows_together_take_so_much_memory(run, monkeypatch):
+    size = take_away.archive.folder_bytes(run)
+    first = packed(run)
+    assert first.nbytes > size
+    monkeypatch.setattr(take_away, "_MAX_KEPT_BYTES", first.nbytes + size)
+    second = packed(run)
+    assert second.folder is None and second.problems["run"]
+    assert first.folder  # it keeps what it has
+    del first, second
+    assert packed(run).folder
+
+
+def test_a_run_that_is_larger_than_all_this_memory_says_so(run, monkeypatch):
+    monkeypatch.setattr(take_away, "_MAX_KEPT_BYTES", take_away.archive.folder_bytes(run) - 1)
+    assert packed(run).problems["run"]

@@ -472,6 +472,34 @@ def test_beyond_the_limit_of_the_disk_nothing_is_taken_in(files, monkeypatch):
     assert "MICROLLM_DISK" in refused(packed(files))
 
 
+def test_imports_leave_a_tenth_of_the_disk_to_training(files, monkeypatch):
+    zipped, coming = packed(files), sum(len(data) for name, data in files.items() if name != "manifest.json")
+    limit = (disk.disk_use() + coming) / 0.9
+    monkeypatch.setenv("MICROLLM_DISK", f"{limit / 1e6 * 0.99:.6f}")
+    assert "10%" in refused(zipped)
+    disk.check_disk(coming)  # a run that is trained here still fits
+    monkeypatch.setenv("MICROLLM_DISK", f"{limit / 1e6 * 1.01:.6f}")
+    import_run(zipped)
+
+
+def test_runs_are_imported_one_at_a_time(files, monkeypatch):
+    at_once, most, read = [], [], importing._files
+
+    def watched(data):
+        at_once.append(data)
+        most.append(len(at_once))
+        time.sleep(0.05)
+        try:
+            return read(data)
+        finally:
+            at_once.pop()
+
+    monkeypatch.setattr(importing, "_files", watched)
+    with ThreadPoolExecutor() as pool:
+        assert len({run.id for run in pool.map(import_run, [packed(files)] * 4)}) == 4
+    assert max(most) == 1
+
+
 def test_markup_in_a_name_is_kept_as_it_is_and_short(files):
     name = "![](http://evil/x.png)" * 10
     parent = {"id": "x", "name": name, "step": 1, "goes_on": True, "text": None}

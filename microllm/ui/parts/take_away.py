@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -11,6 +12,7 @@ from ...data.texts import PASTED
 from ...exports import KINDS
 from ...jobs.background import Background
 from ...runs import archive, export
+from ...runs.importing import MAX_ZIP_BYTES
 from ...runs.info import RunProblem
 from ...runs.run import Run
 from ...runs.weights import WeightsProblem
@@ -22,10 +24,13 @@ from .disclosure import disclosure
 from .live import live
 
 _BUTTON_PIXELS = 220
-_one_at_a_time = threading.Lock()
+_MAX_KEPT_BYTES = 2 * MAX_ZIP_BYTES  # in all windows together
+_one_at_a_time = threading.Lock()  # of the exports, which take much memory for a large model
+_one_folder = threading.Lock()  # of the zips of whole runs, which can take a minute
+_kept: weakref.WeakSet[Package] = weakref.WeakSet()  # those of all windows
 
 
-@dataclass
+@dataclass(eq=False)
 class Package:
     """The downloads of a run, which appear one after another: see `pack`."""
 
@@ -38,7 +43,15 @@ class Package:
     exports: dict[str, bytes] = field(default_factory=dict)
     """The file of each kind of export (see exports.KINDS)."""
     problems: dict[str, str] = field(default_factory=dict)
-    """Why there is no file of some kinds: a sentence for each."""
+    """Why there is no file of some kinds, or of the whole "run": a sentence for each."""
+
+    def __post_init__(self) -> None:
+        _kept.add(self)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory for its files."""
+        return sum(map(len, [self.curves or b"", self.folder or b"", *self.exports.values()]))
 
 
 def pack(
@@ -51,8 +64,7 @@ def pack(
 ) -> None:
     """Put the downloads of a run in its current state into `package`, exported at the snapshot `moment` (None: newest).
 
-    One run at a time is packed, because a large one takes much memory. Ends early once `cancelled` is set. Raises
-    OSError and RunProblem.
+    Ends early once `cancelled` is set. Raises OSError and RunProblem.
     """
     with _one_at_a_time:
         if cancelled and cancelled.is_set():
@@ -60,15 +72,32 @@ def pack(
         last = run.history.read().last
         package.step = last["step"] if last else 0
         package.curves = export.curves_csv(run).encode("utf-8")
-        package.folder = archive.folder_zip(run, names_parent=names_parent)
         for name, kind in KINDS.items():
             if cancelled and cancelled.is_set():
                 return
             try:
+                if problem := _no_room():
+                    raise RunProblem(problem)
                 package.exported = run.snapshot_called(moment)
                 package.exports[name] = kind.make_file(run, package.exported)
             except (RunProblem, WeightsProblem) as problem:
                 package.problems[name] = str(problem)
+    with _one_folder:
+        if cancelled and cancelled.is_set():
+            return
+        if problem := _no_room(archive.folder_bytes(run)):
+            package.problems["run"] = problem
+        else:
+            package.folder = archive.folder_zip(run, names_parent=names_parent)
+
+
+def _no_room(coming: int = 0) -> str | None:
+    """Why a file of so many bytes cannot be kept in memory beside those of all windows; None if it can."""
+    if coming > _MAX_KEPT_BYTES:
+        return f"This run is too large to be packed here ({_MAX_KEPT_BYTES / 1e6:,.0f} MB at most)."
+    if sum(package.nbytes for package in list(_kept)) + coming > _MAX_KEPT_BYTES:
+        return "Other people's downloads take all the memory for them. Close Download, and open it again in a minute."
+    return None
 
 
 def take_away(view: View) -> None:
@@ -148,7 +177,8 @@ def _downloads(run: Run, package: Package, packing: Background, was_busy: bool) 
     _file(
         f"Whole run (.zip) · {size / 1e6:,.1f} MB",
         package.folder,
-        "The settings, the curves and the weights of every snapshot: another MicroLLM can open it.",
+        package.problems.get("run")
+        or "The settings, the curves and the weights of every snapshot: another MicroLLM can open it.",
         export.file_name(run, "zip"),
         key="take-folder",
     )
