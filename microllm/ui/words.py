@@ -44,13 +44,17 @@ def lines_in_words(new: int, number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration in words: 43 s, 2 min 5 s, 3 h 20 min."""
+    """A duration in words that stay in one line: 43 s, 2 min 5 s, 12 min, 3 h 20 min."""
     seconds = round(seconds)
     if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+        words = f"{seconds} s"
+    elif seconds < 600:
+        words = f"{seconds // 60} min {seconds % 60} s"
+    elif (minutes := round(seconds / 60)) < 60:
+        words = f"{minutes} min"
+    else:
+        words = f"{minutes // 60} h {minutes % 60} min"
+    return words.replace(" ", "\u00a0")
 
 
 def age(seconds: float) -> str:

@@ -38,7 +38,7 @@ def test_a_person_sets_the_sliders_starts_steers_and_stops_a_run(page, server):
     field.fill("100000")
     field.press("Enter")
     settle(page)
-    until(page, lambda: re.search(r"\d (min|h)", at(page, "cost").inner_text()), "what so many steps cost")
+    until(page, lambda: re.search(r"\d\s(min|h)", at(page, "cost").inner_text()), "what so many steps cost")
     run = press_start(page)
     assert server.run(run)["model"] | chosen == server.run(run)["model"]
     assert server.run(run)["train"]["max_steps"] == 100_000

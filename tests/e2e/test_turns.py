@@ -17,7 +17,7 @@ OBSERVED = 13.0  # seconds: four turns, and a bit
 
 def wait_in_sentence(page) -> int | None:
     """N of "your turn in N s" in the run bar; None when the run does not wait."""
-    found = re.search(r"your turn in (\d+) s", at(page, "run-bar").inner_text())
+    found = re.search(r"your turn in (\d+)\ss", at(page, "run-bar").inner_text())
     return found and int(found[1])
 
 
@@ -91,7 +91,7 @@ def test_a_run_that_waits_for_its_first_turn_says_so_and_offers_the_game(new_pag
     run = until(first, lambda: run_id(first), "its run")
     until(first, lambda: server.run(run)["state"] == "training", "its turn")
     press(second, "start")
-    expect(at(second, "run-bar")).to_contain_text(re.compile(r"your turn in [1-5] s"))
+    expect(at(second, "run-bar")).to_contain_text(re.compile(r"your turn in [1-5]\ss"))
     expect(second.locator(".guess .blank")).to_be_visible()
     second.locator(".guess input").press("e")
     expect(second.locator(".guess .score")).to_contain_text("of 1")

@@ -33,7 +33,15 @@ def test_a_percentage_is_whole_and_does_not_break(share, words):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (43, "43 s"), (125, "2 min 5 s"), (3 * HOUR + 20 * 60, "3 h 20 min")]
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (43, "43 s"),
+        (125, "2 min 5 s"),
+        (1_608, "27 min"),
+        (HOUR - 1, "1 h 0 min"),
+        (3 * HOUR + 20 * 60, "3 h 20 min"),
+    ],
 )
-def test_a_duration_has_at_most_two_units(seconds, words):
-    assert duration(seconds) == words
+def test_a_duration_has_at_most_two_units_and_does_not_break(seconds, words):
+    assert duration(seconds) == words.replace(" ", "\u00a0")

@@ -107,7 +107,7 @@ def _numbers(view: View) -> str:
     """The run in two lines. On a phone, shell.css hides the emphasized parts, so that the rest fits."""
     history, info, state = view.history, view.info, view.state
     last = history.last
-    first = ["***training***" if state == "training" and last else f"**{state}**"]
+    first = [f"***{state}***" if state in ("training", "paused") and last else f"**{state}**"]
     if view.is_from_gallery:
         first = ["***came with MicroLLM***"]
     if state in ACTIVE and not (ownership.owns() or ownership.is_unknown()):
