@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -165,10 +166,11 @@ def free_memory() -> int | None:
     return min(figures, default=None)
 
 
-def measure_speed() -> Speed:
+def measure_speed(between: Callable[[], None] = lambda: None) -> Speed:
     """Time real training steps of the presets `article` and `quick`, in two sizes each: about a second in all.
 
-    Run it in a thread of its own: it sets torch to one thread there.
+    Run it in a thread of its own: it sets torch to one thread there. `between` is called between two steps; it may
+    raise.
     """
     torch.set_num_threads(1)
     corpus, seconds = Corpus(drawing_room(20_000)), {}
@@ -177,7 +179,7 @@ def measure_speed() -> Speed:
         for shape in ({"block_size": 8, "n_embd": 32}, {"block_size": 32, "n_embd": 64}):
             model = replace(preset.model, **shape)
             work = operations_per_step(model, preset.train, corpus.vocab_size)
-            points.append((work, _step_time(model, preset.train, corpus)))
+            points.append((work, _step_time(model, preset.train, corpus, between)))
         (small, short), (large, long) = points
         per_operation = max(0.0, (long - short) / (large - small))
         per_layer = max(0.0, short - per_operation * small) / (preset.model.n_layer + 1)
@@ -185,12 +187,13 @@ def measure_speed() -> Speed:
     return Speed(seconds)
 
 
-def _step_time(model: ModelConfig, train: TrainConfig, corpus: Corpus) -> float:
+def _step_time(model: ModelConfig, train: TrainConfig, corpus: Corpus, between: Callable[[], None]) -> float:
     times, before = [], None
     for progress in Trainer(model, replace(train, max_steps=_TIMED_STEPS, eval_interval=10_000), corpus):
         if before is not None:
             times.append(progress.seconds - before)
         before = progress.seconds
+        between()
     return min(times)  # other load can only add time
 
 

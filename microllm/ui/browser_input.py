@@ -46,7 +46,7 @@ _MAX_FILES, _MAX_HASHES, _MAX_WIDGETS, _MAX_ID_CHARACTERS = 100, 10_000, 1_000, 
 _MAX_JSON_CHARACTERS = 2_000_000  # from all components of a window; parsing it holds everybody up for half a second
 
 _FLOOD_MESSAGES, _FLOOD_SECONDS = 1_000, 3.0
-_messages: WeakKeyDictionary[AppSession, tuple[float, int]] = WeakKeyDictionary()  # since when, and how many
+_messages: WeakKeyDictionary[AppSession, tuple[float, float]] = WeakKeyDictionary()  # since when, and their weight
 
 _NUMBERS = frozenset({"double_value", "int_value"})  # a number input may send either type
 
@@ -62,7 +62,7 @@ def guard() -> None:
     )
 
     def handle_needed(session, message) -> None:
-        if is_flood(session):
+        if is_flood(session, weight(message)):
             raise WebSocketDisconnect(1008)  # Streamlit then ends the connection
         if is_needed(message):
             handle(session, message)
@@ -109,14 +109,26 @@ def _window_over_limit(manager: MemoryUploadedFileManager, window: str, coming: 
     return None
 
 
-def is_flood(session: AppSession) -> bool:
-    """True if this message of a window is one of far too many in a short time. Counts it."""
+def is_flood(session: AppSession, weight: float) -> bool:
+    """True if this message of a window is one of far too many in a short time. Counts it with its `weight`."""
     now = time.monotonic()
-    began, count = _messages.get(session, (now, 0))
+    began, count = _messages.get(session, (now, 0.0))
     if now - began > _FLOOD_SECONDS:
-        began, count = now, 0
-    _messages[session] = began, count + 1
+        began, count = now, 0.0
+    _messages[session] = began, count + weight
     return count >= _FLOOD_MESSAGES
+
+
+def weight(message: BackMsg) -> float:
+    """How many small messages take as long as this one."""
+    asked = message.rerun_script
+    return (
+        1
+        + len(message.file_urls_request.file_names)
+        + len(asked.widget_states.widgets) / 25
+        + len(asked.cached_message_hashes) / 100
+        + message.ByteSize() / 200_000  # a large text in a box comes again with every message
+    )
 
 
 def is_needed(message: BackMsg) -> bool:

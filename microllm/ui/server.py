@@ -44,7 +44,7 @@ def published(key: str) -> Background:
 
 @st.cache_resource(show_spinner=False)
 def _speed() -> Background:
-    return Background(lambda _: measure_speed())
+    return Background(lambda work: measure_speed(lambda: work.rest(0)))
 
 
 def speed() -> Speed | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator_singletons import context_dg_stack, get_default_dg_stack_value
 
-from . import browser_input, late_ticks
+from . import browser_input, connections, late_ticks
 from .components.storage import has_key, storage, without_key
 from .parts.front import ABOUT, LOADING
 from .presence import allow_connections, share_memory_pools
@@ -103,6 +103,7 @@ def show(page) -> None:
     # Streamlit leaves the last fragment's place set as the current one, and may run a whole page next in this thread
     context_dg_stack.set(get_default_dg_stack_value())
     browser_input.guard()
+    connections.limit()
     late_ticks.guard()
     if detour := session().detour:
         session().detour = None

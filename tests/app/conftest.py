@@ -43,7 +43,7 @@ def server_of_its_own(home_of_its_own, mirror, monkeypatch):
     monkeypatch.setenv("MICROLLM_MIRROR", str(mirror))
     for key, text in PUBLISHED_TEXTS.items():
         monkeypatch.setitem(PUBLISHED_TEXTS, key, replace(text, addresses=()))
-    monkeypatch.setattr(server, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (1e-3, 1e-12))))
+    monkeypatch.setattr(server, "measure_speed", lambda _: Speed(dict.fromkeys(("adamw", "muon"), (1e-3, 1e-12))))
     yield
     server.runner().close()
     st.cache_resource.clear()

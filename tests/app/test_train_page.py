@@ -228,7 +228,7 @@ def promised_milliseconds(run) -> int:
 
 
 def test_the_first_promise_counts_the_page_and_a_run_that_was_trained_here_replaces_it(monkeypatch):
-    monkeypatch.setattr(server, "measure_speed", lambda: Speed(dict.fromkeys(("adamw", "muon"), (0.1, 0.0))))
+    monkeypatch.setattr(server, "measure_speed", lambda _: Speed(dict.fromkeys(("adamw", "muon"), (0.1, 0.0))))
     run = new_run(max_steps=60)
     bare = 100 * (run.read_info().model.n_layer + 1)
     assert promised_milliseconds(run) == round(bare * cost._BESIDE_A_PAGE) > bare

@@ -291,19 +291,40 @@ def test_a_message_with_more_widgets_or_json_than_a_window_has_is_dropped():
         assert not browser_input.is_needed(asked)
 
 
-def test_a_connection_that_sends_far_more_messages_than_a_browser_can_is_closed(server):
+_SMALL, _NAMES = BackMsg(app_heartbeat=True), BackMsg()
+_NAMES.file_urls_request.file_names.extend(["a.txt"] * 100)
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda socket: socket.send(_SMALL.SerializeToString()),
+        lambda socket: socket.send(_NAMES.SerializeToString()),
+        lambda socket: socket.pong(),
+    ],
+    ids=["small messages", "messages that take long", "frames without a message"],
+)
+def test_a_connection_that_sends_far_more_than_a_browser_can_is_closed(server, send):
     async def attack() -> None:
         async with Visitor(server.url) as flood, Visitor(server.url) as other:
             await flood.open("train", until="storage")
             await other.open("train", until="storage")
-            message = BackMsg(app_heartbeat=True).SerializeToString()
             with pytest.raises(ConnectionClosed):
                 for _ in range(20_000):
-                    await flood._socket.send(message)
+                    await send(flood._socket)
             await other.open("attention", until="sentence")
             assert not other.problems
 
     _play(attack)
+
+
+def test_a_page_that_ticks_with_the_largest_pastes_in_its_boxes_is_no_flood():
+    asked = BackMsg()
+    pasted = "😀" * MAX_PASTED_CHARACTERS
+    asked.rerun_script.widget_states.widgets.extend(WidgetState(id=str(i), string_value=pasted) for i in range(2))
+    ticks = browser_input._FLOOD_SECONDS / 0.2
+    assert ticks * browser_input.weight(asked) < browser_input._FLOOD_MESSAGES / 1.5
+    assert browser_input.weight(BackMsg(app_heartbeat=True)) == pytest.approx(1, abs=0.01)
 
 
 def test_a_message_may_be_as_large_as_two_pastes_and_hardly_larger():

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from microllm.config import ModelConfig, TrainConfig
 from microllm.corpus import EVAL_CHARACTERS
-from microllm.cost import Speed, run_seconds, steps_for
+from microllm.cost import Speed, measure_speed, run_seconds, steps_for
+from microllm.jobs.background import Cancelled
 from microllm.train import eval_count, eval_is_due
 
 TOKENS, HELD_OUT = 1_024, 72_870
@@ -45,3 +46,15 @@ def test_the_steps_for_a_duration_take_about_that_long_and_are_a_round_number(se
     assert len(str(steps).rstrip("0")) <= 2
     expected = run_seconds(replace(train, max_steps=steps), TOKENS, HELD_OUT, step)
     assert expected == pytest.approx(seconds, rel=0.08) or (steps <= 10 and expected > seconds)
+
+
+def test_measuring_the_speed_ends_as_soon_as_it_is_told_to():
+    steps = []
+
+    def cancel_at_the_third() -> None:
+        steps.append(1)
+        if len(steps) == 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        measure_speed(cancel_at_the_third)

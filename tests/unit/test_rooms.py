@@ -11,7 +11,7 @@ TEXTBOOK = "activations config tokenizer corpus sample model optim train inferen
 FLOORS = [  # from the ground up: a room imports itself and what lies below it
     "environment storage ui.theme ui.words ui.glossary",
     TEXTBOOK,
-    "console data ui.browser_input ui.late_ticks",
+    "console data ui.browser_input ui.connections ui.late_ticks",
     "cost insight",
     "runs",
     "jobs plots",
