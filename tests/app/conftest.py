@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import play
 import pytest
 import streamlit as st
 from making import wait_until
-from patience import patience
 from play import new_run, step_of, training_threads
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
@@ -84,10 +84,7 @@ def fresh_server():
 @pytest.fixture
 def finished_run() -> Run:
     """A run that has finished."""
-    run = new_run(max_steps=20)
-    server.runner().start(run).join(patience())
-    assert run.read_info().state == "finished"
-    return run
+    return play.trained_run(max_steps=20)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import making
 import pytest
-from play import KEY, keys, new_run, open_app, said
+from play import KEY, keys, new_run, open_app, said, trained_run
 
 from microllm.exports import KINDS
 from microllm.jobs.background import Background
@@ -13,9 +13,7 @@ from microllm.ui.parts import take_away
 
 @pytest.fixture
 def run():
-    run = new_run(max_steps=20)
-    assert making.train(run) == "finished"
-    return run
+    return trained_run(max_steps=20)
 
 
 def downloads(run):
