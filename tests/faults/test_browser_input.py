@@ -1,6 +1,7 @@
 """A visitor who does not use a browser: whatever they send, nothing is read, stopped or broken by it."""
 
 import asyncio
+import contextlib
 import json
 import math
 import time
@@ -99,13 +100,27 @@ def _array(widget_id: str, kind: str, values: list) -> WidgetState:
     return state
 
 
-@pytest.fixture
-def server(mirror, tmp_path):
-    """A server of its own, which no test may make stumble."""
-    server = Server(tmp_path / "home", mirror).wait_until_it_answers()
+@contextlib.contextmanager
+def _running(home: Path, mirror: Path):
+    """A server, which no test may make stumble."""
+    server = Server(home, mirror).wait_until_it_answers()
     yield server
     assert server.end() == 0, server.log
     assert not tracebacks(server.log)
+
+
+@pytest.fixture(scope="module")
+def server(mirror, tmp_path_factory):
+    """A server that several visitors attack, one after another."""
+    with _running(tmp_path_factory.mktemp("attacked") / "home", mirror) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh_server(mirror, tmp_path):
+    """A server on which nobody trains, for what is timed."""
+    with _running(tmp_path / "home", mirror) as server:
+        yield server
 
 
 def _play(visit: Callable[[], Coroutine]) -> Any:
@@ -214,6 +229,7 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
 def test_a_start_with_a_value_that_was_not_offered_makes_no_run_of_it(server, tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text(_SECRET)
+    before = {*(server.home / "runs").glob("*/run.json")}
 
     async def attack() -> None:
         async with Visitor(server.url) as visitor:
@@ -229,12 +245,13 @@ def test_a_start_with_a_value_that_was_not_offered_makes_no_run_of_it(server, tm
             assert not visitor.problems
 
     _play(attack)
-    for folder in (server.home / "runs").glob("*/run.json"):
+    for folder in {*(server.home / "runs").glob("*/run.json")} - before:
         assert json.loads(folder.read_text())["text"]["source"] in PUBLIC_TEXTS
     assert not any(_SECRET[:20] in path.read_text() for path in (server.home / "texts").glob("*.txt"))
 
 
-def test_a_forged_answer_of_the_browsers_storage_opens_no_run_and_costs_little(server):
+def test_a_forged_answer_of_the_browsers_storage_opens_no_run_and_costs_little(fresh_server):
+    server = fresh_server
     private = finished_run(server.home, own_text=_SECRET)
     path = server.home / "runs" / private / "run.json"
     path.write_text(json.dumps(server.run(private) | {"owner": "0" * 64}))
