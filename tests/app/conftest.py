@@ -3,11 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import play
 import pytest
 import streamlit as st
 from making import wait_until
-from patience import patience
 from play import new_run, step_of, training_threads
+from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import app_test
 
@@ -22,6 +23,15 @@ from microllm.ui import server, shell
 def everything_is_imported():
     """The first page of a fresh server is completed by a timer, which AppTest does not have."""
     shell.import_everything()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def components_are_sought_once():
+    """Each AppTest looks through all installed packages for components, which takes longer than most pages."""
+    found = manifest_scanner.scan_component_manifests()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", lambda: found)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -74,10 +84,7 @@ def fresh_server():
 @pytest.fixture
 def finished_run() -> Run:
     """A run that has finished."""
-    run = new_run(max_steps=20)
-    server.runner().start(run).join(patience())
-    assert run.read_info().state == "finished"
-    return run
+    return play.trained_run(max_steps=20)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import fields
 from pathlib import Path
 
 import making
@@ -22,6 +23,29 @@ def new_run(text: str | None = None, **settings) -> Run:
     """A run of a tiny model that is not started yet. KEY is its owner key."""
     given = {"n_layer": 2, "max_steps": ENDLESS, "owner_key": KEY} | settings
     return making.new_run(text or words_twice(2_000), text_name="made here", **given)
+
+
+_trained: dict[str, tuple[dict[Path, bytes], dict[str, object]]] = {}
+
+
+def trained_run(text: str | None = None, **settings) -> Run:
+    """A run of a tiny model that has finished. The same run is trained once, and copied under another id after that."""
+    run, asked = new_run(text, **settings), repr((text, sorted(settings.items())))
+    if asked not in _trained:
+        before = run.read_info()
+        assert making.train(run) == "finished"
+        now = run.read_info()
+        changes = {one.name: getattr(now, one.name) for one in fields(now)}
+        changes = {name: value for name, value in changes.items() if value != getattr(before, name)}
+        paths = [path for path in run.folder.rglob("*") if path.is_file() and path.name != "run.json"]
+        _trained[asked] = {path.relative_to(run.folder): path.read_bytes() for path in paths}, changes
+    else:
+        files, changes = _trained[asked]
+        for path, content in files.items():
+            (run.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (run.folder / path).write_bytes(content)
+        run.update(**changes)
+    return run
 
 
 def open_app(

@@ -8,8 +8,7 @@ import numpy
 import pytest
 import torch
 from making import wait_until
-from patience import patience
-from play import go_to, new_run, open_app, said, step_of
+from play import go_to, new_run, open_app, said, step_of, trained_run
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
 from microllm.data.store import forget_text
@@ -36,9 +35,7 @@ def heatmap(at) -> dict:
 
 def trained(**settings):
     text = settings.pop("text", None)
-    run = new_run(text, **{"max_steps": 3, "initialization": "torch"} | settings)
-    server.runner().start(run).join(patience())
-    return run
+    return trained_run(text, **{"max_steps": 3, "initialization": "torch"} | settings)
 
 
 def pattern_of(run, text: str, step: int | None = None) -> torch.Tensor:

@@ -7,8 +7,7 @@ import numpy
 import pytest
 import streamlit as st
 from making import wait_until
-from patience import patience
-from play import new_run, open_inside, said, step_of
+from play import new_run, open_inside, said, step_of, trained_run
 
 from microllm.data.store import forget_text
 from microllm.data.texts import load_corpus
@@ -43,9 +42,7 @@ def neighbors(data: dict, moment: int) -> numpy.ndarray:
 
 @pytest.fixture
 def run():
-    run = new_run("Emma saw 12 ponds, and a pond saw Emma! " * 60, max_steps=30, initialization="torch")
-    server.runner().start(run).join(patience())
-    return run
+    return trained_run("Emma saw 12 ponds, and a pond saw Emma! " * 60, max_steps=30, initialization="torch")
 
 
 def test_every_character_is_drawn_with_its_kind_and_its_neighbors_in_what_was_learned(run):

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from making import train
-from play import KEY, new_run, open_app
+from play import KEY, open_app, trained_run
 
 from microllm.model import parameter_count
 from microllm.runs.advice import distinction
@@ -16,9 +15,7 @@ TEXT = "it rains and it rains. " * 90
 
 def finished(text: str = TEXT, n_layer: int = 1) -> Run:
     """A run of twenty steps."""
-    run = new_run(text, n_layer=n_layer, max_steps=20)
-    train(run)
-    return run
+    return trained_run(text, n_layer=n_layer, max_steps=20)
 
 
 def plotted(at) -> dict:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from making import wait_until
 from patience import patience
-from play import KEY, click, complaints, keys, new_run, open_app, said
+from play import KEY, click, complaints, keys, open_app, said, trained_run
 from streamlit.testing.v1 import AppTest
 
 from microllm.data.builtin import drawing_room
@@ -79,9 +79,7 @@ def texts_of_fork(at, run):
 
 
 def trained() -> Run:
-    run = new_run(drawing_room(3_000), max_steps=20)
-    server.runner().start(run).join(patience())
-    return run
+    return trained_run(drawing_room(3_000), max_steps=20)
 
 
 def test_a_fork_can_train_on_another_text_that_is_chosen_where_it_is_forked():

@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import pytest
 import streamlit as st
 from making import wait_until
-from patience import patience
-from play import TINY, click, complaints, go_to, keys, new_run, open_app, said
+from play import TINY, click, complaints, go_to, keys, new_run, open_app, said, trained_run
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
 from microllm.config import REFERENCE_NAMES
@@ -619,8 +618,7 @@ def test_what_was_written_survives_a_page_switch(at):
 
 
 def test_another_run_with_other_characters_takes_over_the_prompt(at):
-    run = new_run("0123456789 " * 200, max_steps=5)
-    server.runner().start(run).join(patience())
+    run = trained_run("0123456789 " * 200, max_steps=5)
     at.query_params["run"] = run.id
     at.run()
     assert not at.exception
@@ -631,8 +629,7 @@ def test_another_run_with_other_characters_takes_over_the_prompt(at):
 
 def test_what_another_run_wrote_is_not_shown_as_this_ones(at):
     text = write(at)
-    run = new_run("0123456789 " * 200, max_steps=5)
-    server.runner().start(run).join(patience())
+    run = trained_run("0123456789 " * 200, max_steps=5)
     at.query_params["run"] = run.id
     at.run()
     assert text not in texts(at)

@@ -2,10 +2,9 @@
 
 import re
 
-import making
 import pytest
 from making import wait_until
-from play import KEY, click, complaints, go_to, keys, new_run, number, open_app, said, training_threads
+from play import KEY, click, complaints, go_to, keys, number, open_app, said, trained_run, training_threads
 
 from microllm.data import store, texts
 from microllm.runs import catalog
@@ -16,8 +15,7 @@ from microllm.ui import server
 
 def own_run(state: str, **settings) -> Run:
     """A run in this state that has made ten steps. KEY is its owner key."""
-    run = new_run(max_steps=10, **settings)
-    making.train(run)
+    run = trained_run(max_steps=10, **settings)
     run.update(state=state)
     return run
 

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 from making import wait_until
 from patience import patience
-from play import answer, click, go_to, keys, new_run, open_app, said
+from play import answer, click, go_to, keys, new_run, open_app, said, trained_run
 from streamlit.testing.v1 import AppTest
 
 from microllm.data.builtin import drawing_room
@@ -165,8 +165,7 @@ def test_a_reload_keeps_the_passage_the_place_and_the_score(at, finished_run):
 
 def test_a_game_is_kept_before_its_first_guess_and_of_other_texts_too(at, finished_run):
     before = shown(at)
-    other = new_run("a quite different text with letters " * 100, max_steps=5)
-    server.runner().start(other).join(patience())
+    other = trained_run("a quite different text with letters " * 100, max_steps=5)
     there = reloaded(before["kept"], other)
     assert {tuple(game["text"]) for game in json.loads(shown(there)["kept"])} == {
         finished_run.text_and_vocab(),
@@ -267,8 +266,7 @@ def test_the_same_passage_goes_on_letter_by_letter_until_another_one_is_asked_fo
 def test_another_text_is_another_game_and_the_first_goes_on_when_one_comes_back(at, finished_run):
     say(at, " ")
     before = shown(at)
-    other = new_run("a quite different text with letters " * 100, max_steps=5)
-    server.runner().start(other).join(patience())
+    other = trained_run("a quite different text with letters " * 100, max_steps=5)
     at.query_params["run"] = other.id
     unfold(at)
     assert shown(at)["turn"] == 0

@@ -7,23 +7,19 @@ import re
 import numpy
 import pytest
 import torch
-from patience import patience
-from play import KEY, new_run, open_app
+from play import KEY, open_app, trained_run
 
 from microllm.insight import anatomy
 from microllm.insight.lens import lens
 from microllm.insight.stages import STOPS, stages
 from microllm.insight.trace import trace
 from microllm.tokenizer import known_ids
-from microllm.ui import server
 from microllm.ui.components import inside as component
 from microllm.ui.parts import inside
 
 
 def trained(**settings):
-    run = new_run("abc ab cab " * 60, **{"max_steps": 3, "initialization": "torch"} | settings)
-    server.runner().start(run).join(patience())
-    return run
+    return trained_run("abc ab cab " * 60, **{"max_steps": 3, "initialization": "torch"} | settings)
 
 
 def look(run, text: str, stage: str = "characters", layer: int = 0, head: int = 0):

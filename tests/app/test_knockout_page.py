@@ -9,7 +9,7 @@ import pytest
 import torch
 from making import wait_until
 from patience import patience
-from play import KEY, click, complaints, go_to, keys, new_run, open_app, open_inside, said, step_of
+from play import KEY, click, complaints, go_to, keys, new_run, open_app, open_inside, said, step_of, trained_run
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
 from microllm.data.store import forget_text
@@ -29,9 +29,7 @@ FIRST, FEED_FORWARD = Part(0, 0), Part(0, None)
 
 @pytest.fixture
 def run():
-    run = new_run(max_steps=12, initialization="torch")
-    server.runner().start(run).join(patience())
-    return run
+    return trained_run(max_steps=12, initialization="torch")
 
 
 def changed(run, parts, by: str = "mean", step: int = 12):

@@ -1,8 +1,9 @@
 """All pages show one moment: chosen on the timeline, kept in the link, and left again."""
 
+import play
 import pytest
 from patience import patience
-from play import go_to, new_run, open_app, said
+from play import go_to, open_app, said
 
 from microllm.ui import server
 
@@ -10,9 +11,7 @@ from microllm.ui import server
 @pytest.fixture
 def long_run():
     """A finished run with snapshots of steps 0, 8, 12, ... 64."""
-    run = new_run(max_steps=64)
-    server.runner().start(run).join(patience())
-    return run
+    return play.trained_run(max_steps=64)
 
 
 def test_the_newest_moment_is_on_show_until_another_is_chosen(long_run):

@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 import streamlit as st
+from making import wait_until
 from play import KEY, click, complaints, keys, open_app, said
 
 from microllm.config import configs_from
@@ -179,7 +180,9 @@ def test_who_may_not_know_the_parent_gets_a_zip_that_does_not_name_it(monkeypatc
     monkeypatch.setattr(archive, "folder_zip", lambda run, names_parent: asked.append(names_parent) or b"zip")
     child = trained(fork(run_on(own()), 8, None, KEY))
     for link in ({}, {"also": f"{child.read_info().parent.id}.{KEY}"}):
+        told = len(asked)
         click(open_app("train", run=child.id, **link), "take-away-button")
+        wait_until(lambda told=told: len(asked) > told)  # it is packed in the background
         st.cache_resource.clear()  # all windows of these tests are one to Streamlit
     assert asked == [False, True]
 
@@ -200,7 +203,9 @@ def test_a_twin_of_a_private_run_does_not_give_away_the_run_that_it_repeats(monk
     made = trained(twin(original, Edit("plant", ("may else",), 3), KEY))
     monkeypatch.setattr(archive, "folder_zip", lambda run, names_parent: asked.append(names_parent) or b"zip")
     for link in ({}, {"also": f"{original.id}.{KEY}"}):
+        told = len(asked)
         click(open_app("train", run=made.id, **link), "take-away-button")
+        wait_until(lambda told=told: len(asked) > told)
         st.cache_resource.clear()  # all windows of these tests are one to Streamlit
     assert asked == [False, True]
     with zipfile.ZipFile(io.BytesIO(pack(made, names_parent=False))) as opened:

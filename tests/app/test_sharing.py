@@ -8,7 +8,6 @@ import shlex
 import time
 from urllib.parse import parse_qsl, urlsplit
 
-import making
 import pytest
 from making import wait_until
 from patience import patience
@@ -26,6 +25,7 @@ from play import (
     open_app,
     said,
     said_to_browser,
+    trained_run,
     training_threads,
 )
 from streamlit.runtime.caching import clear_session_resource_cache
@@ -278,8 +278,7 @@ def test_a_button_that_is_still_on_the_screen_commands_nothing_without_the_key(b
     ("state", "button"), [("interrupted", "bar-go-on"), ("finished", "train-on"), ("finished", "delete")]
 )
 def test_a_button_that_is_still_on_the_screen_neither_resumes_nor_deletes_without_the_key(state, button):
-    run = new_run(max_steps=10)
-    making.train(run)
+    run = trained_run(max_steps=10)
     run.update(state=state)
     at = unfold(unfold(open_app("train", run=run.id, key=KEY), "runs-menu"), "runs-manage")
     at.checkbox(key=f"sure-{run.id}").check().run()

@@ -7,8 +7,7 @@ import numpy
 import pytest
 import torch
 from making import wait_until
-from patience import patience
-from play import KEY, go_to, keys, new_run, open_app, said
+from play import KEY, go_to, keys, new_run, open_app, said, trained_run
 
 from microllm.insight.trace import trace
 from microllm.runs import catalog, gallery
@@ -20,9 +19,7 @@ SENTENCE = "abcab ca"
 
 
 def trained(text: str = TEXT, **settings) -> Run:
-    run = new_run(text, **{"max_steps": 20, "initialization": "torch"} | settings)
-    server.runner().start(run).join(patience())
-    return run
+    return trained_run(text, **{"max_steps": 20, "initialization": "torch"} | settings)
 
 
 def attention(run: Run, *own: Run):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from making import wait_until
 from patience import patience
-from play import KEY, complaints, go_to, new_run, open_app, open_inside, said
+from play import KEY, complaints, go_to, new_run, open_app, open_inside, said, trained_run
 from streamlit.components.v2.bidi_component.main import _make_trigger_id
 
 from microllm.data.store import forget_text
@@ -23,9 +23,7 @@ from microllm.ui.parts import path_cards
 
 @pytest.fixture
 def run():
-    run = new_run(max_steps=12, initialization="torch")
-    server.runner().start(run).join(patience())
-    return run
+    return trained_run(max_steps=12, initialization="torch")
 
 
 def component(at):

@@ -1,8 +1,10 @@
 """The downloads of a page: each kind of export at the moment on show, or a sentence that says why there is none."""
 
+import weakref
+
 import making
 import pytest
-from play import KEY, keys, new_run, open_app, said
+from play import KEY, keys, new_run, open_app, said, trained_run
 
 from microllm.exports import KINDS
 from microllm.jobs.background import Background
@@ -13,9 +15,7 @@ from microllm.ui.parts import take_away
 
 @pytest.fixture
 def run():
-    run = new_run(max_steps=20)
-    assert making.train(run) == "finished"
-    return run
+    return trained_run(max_steps=20)
 
 
 def downloads(run):
@@ -76,6 +76,7 @@ def test_what_waits_to_be_packed_is_not_packed_after_its_window_has_closed_it(ru
 
 
 def test_the_downloads_of_all_windows_together_take_so_much_memory(run, monkeypatch):
+    monkeypatch.setattr(take_away, "_kept", weakref.WeakSet())  # those of other tests may not be collected yet
     size = take_away.archive.folder_bytes(run)
     first = packed(run)
     assert first.nbytes > size

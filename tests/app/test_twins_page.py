@@ -5,7 +5,7 @@ import json
 import pytest
 from making import wait_until
 from patience import patience
-from play import click, complaints, keys, new_run, open_app, said
+from play import click, complaints, keys, open_app, said, trained_run
 
 from microllm.data.builtin import drawing_room
 from microllm.data.edits import chapters
@@ -21,9 +21,7 @@ TEXT = drawing_room(6_000)
 
 @pytest.fixture
 def original() -> Run:
-    run = new_run(TEXT, max_steps=20)
-    server.runner().start(run).join(patience())
-    return run
+    return trained_run(TEXT, max_steps=20)
 
 
 def open_twins(run: Run):

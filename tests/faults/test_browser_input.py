@@ -1,6 +1,7 @@
 """A visitor who does not use a browser: whatever they send, nothing is read, stopped or broken by it."""
 
 import asyncio
+import contextlib
 import json
 import math
 import time
@@ -51,8 +52,18 @@ _JSON = [
 ]
 
 
-def _hostile(widget_id: str, secret: str):
-    """Values of every kind for one widget, most of which are not its own kind."""
+_PLAIN = {"button", "button_group", "checkbox", "number_input", "popover", "radio", "selectbox", "slider"}
+_PLAIN |= {"download_button", "file_uploader", "text_area", "text_input"}  # widgets that send no JSON
+
+
+def _hostile(widget_id: str, is_plain: bool, secret: str) -> list[WidgetState]:
+    """All values of the kinds that such a widget may send, and some of the others, which are refused for their kind."""
+    plain, told = [*_plain_values(widget_id, secret)], [*_told(widget_id)]
+    return plain + told[::7] if is_plain else plain[::12] + told
+
+
+def _plain_values(widget_id: str, secret: str):
+    """What is no JSON: texts, numbers, lists of them, and nothing."""
     texts = [secret, f"../{secret}", *_TEXTS]
     for text in texts:
         yield WidgetState(id=widget_id, string_value=text)
@@ -68,6 +79,10 @@ def _hostile(widget_id: str, secret: str):
     yield WidgetState(id=widget_id, bool_value=True)
     yield WidgetState(id=widget_id, bytes_value=b"\xff\x00")
     yield WidgetState(id=widget_id)
+
+
+def _told(widget_id: str):
+    """What a component or a chart might send."""
     for said in _JSON:
         told = json.dumps(said)
         yield WidgetState(id=widget_id, json_value=told)
@@ -85,13 +100,27 @@ def _array(widget_id: str, kind: str, values: list) -> WidgetState:
     return state
 
 
-@pytest.fixture
-def server(mirror, tmp_path):
-    """A server of its own, which no test may make stumble."""
-    server = Server(tmp_path / "home", mirror).wait_until_it_answers()
+@contextlib.contextmanager
+def _running(home: Path, mirror: Path):
+    """A server, which no test may make stumble."""
+    server = Server(home, mirror).wait_until_it_answers()
     yield server
     assert server.end() == 0, server.log
     assert not tracebacks(server.log)
+
+
+@pytest.fixture(scope="module")
+def server(mirror, tmp_path_factory):
+    """A server that several visitors attack, one after another."""
+    with _running(tmp_path_factory.mktemp("attacked") / "home", mirror) as server:
+        yield server
+
+
+@pytest.fixture
+def fresh_server(mirror, tmp_path):
+    """A server on which nobody trains, for what is timed."""
+    with _running(tmp_path / "home", mirror) as server:
+        yield server
 
 
 def _play(visit: Callable[[], Coroutine]) -> Any:
@@ -156,7 +185,7 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
     secret.write_text(_SECRET)
 
     async def attack() -> set[str]:
-        tried = set()
+        tried, seen = set(), set()
         async with Visitor(server.url) as visitor:
             await visitor.open("train", until="storage")
             await _tell(visitor, {})
@@ -168,13 +197,16 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
                 await visitor.open(page, until=landmark)
                 for key, value, there in unfolded:
                     await visitor._act({key: value}, lambda there=there: there in visitor.shown)
-                ids = sorted({one.message.id for one in visitor.shown.values() if hasattr(one.message, "id")})
+                kinds = {one.message.id: one.kind for one in visitor.shown.values() if hasattr(one.message, "id")}
+                ids = sorted(kinds)
+                seen |= {*kinds.values()}
                 tried |= {one.split("-", 2)[2] for one in ids if one.startswith("$$ID-")}
-                for states in zip(*(_hostile(one, str(secret)) for one in ids), strict=True):
+                for states in zip(*(_hostile(one, kinds[one] in _PLAIN, str(secret)) for one in ids), strict=True):
                     await _send(visitor, list(states))
                     assert not visitor.problems, f"{page}: {str(states[0])[:300]}\n{server.log[-6000:]}"
                 await visitor.open(page, until=landmark)  # and the page still works
             assert not visitor.problems
+        assert seen - _PLAIN == {"bidi_component", "plotly_chart"}
         return tried
 
     tried = _play(attack)
@@ -197,6 +229,7 @@ def test_no_widget_of_any_page_takes_a_value_that_it_did_not_offer(server, tmp_p
 def test_a_start_with_a_value_that_was_not_offered_makes_no_run_of_it(server, tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text(_SECRET)
+    before = {*(server.home / "runs").glob("*/run.json")}
 
     async def attack() -> None:
         async with Visitor(server.url) as visitor:
@@ -212,12 +245,13 @@ def test_a_start_with_a_value_that_was_not_offered_makes_no_run_of_it(server, tm
             assert not visitor.problems
 
     _play(attack)
-    for folder in (server.home / "runs").glob("*/run.json"):
+    for folder in {*(server.home / "runs").glob("*/run.json")} - before:
         assert json.loads(folder.read_text())["text"]["source"] in PUBLIC_TEXTS
     assert not any(_SECRET[:20] in path.read_text() for path in (server.home / "texts").glob("*.txt"))
 
 
-def test_a_forged_answer_of_the_browsers_storage_opens_no_run_and_costs_little(server):
+def test_a_forged_answer_of_the_browsers_storage_opens_no_run_and_costs_little(fresh_server):
+    server = fresh_server
     private = finished_run(server.home, own_text=_SECRET)
     path = server.home / "runs" / private / "run.json"
     path.write_text(json.dumps(server.run(private) | {"owner": "0" * 64}))
