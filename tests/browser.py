@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -75,28 +74,21 @@ def fresh_server(browser, mirror, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def profiles():
-    """Browser profiles by their options, for the windows of all tests: they keep the scripts of the page compiled."""
-    return defaultdict(list)
+def usual_context(browser):
+    """One browser profile for the first usual window of every test: it keeps the scripts of the page compiled."""
+    return browser.new_context(viewport=VIEWPORT)
 
 
 @pytest.fixture
-def new_page(browser, profiles, request):
-    """Open windows, each of another person; when a test fails, keep pictures of them.
+def new_page(browser, usual_context, request):
+    """Open windows, each of another person; when a test fails, keep pictures of them."""
+    contexts = []
 
-    A window whose clock is stopped asks for a `profile_of_its_own`, because that cannot be undone.
-    """
-    contexts, single = [], []
-
-    def make(viewport=VIEWPORT, profile_of_its_own=False, **options):
-        kept = single if profile_of_its_own else profiles[repr(sorted(options.items()))]
-        context = next((one for one in kept if one not in contexts), None)
-        if context is None:
-            context = browser.new_context(viewport=VIEWPORT, **options)
-            kept.append(context)
+    def make(**options):
+        is_usual = not options and usual_context not in contexts
+        context = usual_context if is_usual else browser.new_context(**{"viewport": VIEWPORT} | options)
         contexts.append(context)
         page = context.new_page()
-        page.set_viewport_size(viewport)
         page.set_default_timeout(PATIENCE * 1000)
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
@@ -110,19 +102,19 @@ def new_page(browser, profiles, request):
                 path = Path(request.getfixturevalue("tmp_path")) / f"window-{number}.png"
                 page.screenshot(path=path, full_page=True)
                 print(f"\nThe window at the failure ({page.url}): {path}")
-        context.close() if context in single else forget(context)
+        _forget(context) if context is usual_context else context.close()
 
 
-def forget(context) -> None:
-    """Close the windows of a context and clear what pages have stored in it, but not the cache of scripts."""
+def _forget(context) -> None:
+    """Close the windows of a context and clear what its pages have stored, but not the cache of scripts."""
     for page in context.pages:
+        scheme, _, host = page.url.partition("://")
+        if scheme == "http":
+            devtools = context.new_cdp_session(page)
+            origin = f"http://{host.partition('/')[0]}"
+            devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
         page.close()
-    blank = context.new_page()
-    devtools = context.new_cdp_session(blank)
-    devtools.send("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
-    blank.close()
     context.clear_cookies()
-    context.set_offline(False)
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def test_on_a_phone_the_tick_and_the_way_on_stay_in_view(new_page, server):
 
 
 def test_the_film_lasts_six_seconds_and_then_rests(new_page):
-    page = new_page(profile_of_its_own=True)
+    page = new_page(color_scheme="light")  # another person's: a clock that is stopped is stopped for all their windows
     page.clock.install(time=0)
     page.clock.pause_at(1_000)  # seconds: from here on it goes as far as it is told
     folder = gallery.FOLDER / gallery.FIRST
