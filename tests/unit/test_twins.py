@@ -120,6 +120,10 @@ def test_who_has_no_twin_is_told_why(original):
     for run in (twin(original, PLANTED), fork(original, 8)):
         with pytest.raises(RunProblem, match=original.read_info().name):
             twin(run, PLANTED)
+    original.update(is_repeatable=False)
+    with pytest.raises(RunProblem, match=original.read_info().name):
+        twin(original, None)
+    original.update(is_repeatable=True)
     (original.folder / "events.jsonl").write_text(json.dumps({"step": 3, "learning_rate": 0.004}) + "\n")
     with pytest.raises(RunProblem, match="changed"):
         twin(original, PLANTED)

@@ -154,7 +154,8 @@ def _windows(found: Comparison) -> str:
     if losses < first:
         return (
             f"{read} The first that differs is in step {first:,}, but the training losses differ from step {losses:,}: "
-            "the two were trained on different machines or versions of torch, which round differently."
+            "the two were trained on different machines, with different versions of torch or by several processes, "
+            "which round differently."
         )
     until_then = "; before it, both have exactly the same losses" if first > 1 else ""
     return f"{read} The first that differs is in step {first:,}{until_then}."
