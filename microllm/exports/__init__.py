@@ -41,9 +41,7 @@ class Kind:
 
 
 _KINDS = (
-    Kind(
-        "script", "py", "Script", "One Python file that trains this model again, to the same losses, with torch only."
-    ),
+    Kind("script", "py", "Script", "One Python file that trains this model again, step by step, with torch only."),
     Kind(
         "notebook", "ipynb", "Notebook", "The same as a Jupyter notebook, section by section, and a plot of the loss."
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..runs.export import DIFFERS
 from ..runs.run import Run
 from .program import Section, comment, training_program
 
@@ -11,8 +12,9 @@ _ABOUT = (
 )
 _HOW_TO_RUN = (
     "Run this file with Python: `--help` lists its options. It needs torch {torch}, and requests only to download a "
-    "text. With the same text and on the same machine it repeats the losses of the run digit for digit."
+    "text. {promise}"
 )
+_REPEATS = "With the same text and on the same machine it repeats the losses of the run digit for digit."
 _HOW_TO_BEGIN = (
     "The run began with the weights of another run. Write them with `{command}`, then run this file with `--weights "
     "model/model.safetensors`."
@@ -22,7 +24,9 @@ _HOW_TO_BEGIN = (
 def script(run: Run, step: int) -> str:
     """The source of the file, which may have any name. Raises RunProblem as `course` does."""
     beginning, sections, command = training_program(run, step, ["main"])
-    about = [_ABOUT, _HOW_TO_RUN.format(torch=run.read_info().torch.partition("+")[0])]
+    info = run.read_info()
+    promise = _REPEATS if info.is_repeatable else DIFFERS
+    about = [_ABOUT, _HOW_TO_RUN.format(torch=info.torch.partition("+")[0], promise=promise)]
     if command:
         about.append(_HOW_TO_BEGIN.format(command=command))
     return as_file(about, beginning, sections)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -137,7 +138,9 @@ def leave(job: TrainingJob | None, code: int) -> NoReturn:
 
 def _made_before() -> Run | None:
     """The run that these processes trained before torchrun restarted them, if any."""
-    if _restarts() == "0" or not _note().is_file():
+    if _restarts() == "0":
+        _note().unlink(missing_ok=True)  # of an earlier launch that failed
+    if not _note().is_file():
         return None
     run = Run.open(_note().read_text())
     console.note(f"{run.read_info().name} ({run.id}): continues after a restart, in {run.folder}")
@@ -151,6 +154,8 @@ def _restarts() -> str:
 def _note() -> Path:
     """The file in which rank 0 notes its run for a restart. It is deleted at a normal end."""
     launch = os.environ.get("TORCHELASTIC_RUN_ID", "")
+    if launch in ("", "none"):  # the same for all launches that have neither --standalone nor --rdzv-id
+        launch = f"{socket.gethostname()} {os.getppid()}"  # torchrun is the parent, and stays when it restarts us
     return runs_dir() / f".torchrun-{hashlib.sha256(launch.encode()).hexdigest()[:16]}"
 
 

@@ -235,19 +235,21 @@ class TrainingJob:
         if old := self.run.load_old_corpus():
             trainer.old_corpus = old.to(trainer.device)
         self._context = determinism_context(info.threads, trainer.device, trainer.world_size)
-        notices = []
+        notices, differences = [], []
         if found:
             state, then, notices = found
             load_state_dict(trainer, state)
-            notices = notices + context_changes(then, self._context)
+            differences = context_changes(then, self._context)
             self.last_step = step - 1
         self.run.discard(step, writer)
         self.first_step = step
         self._forked_at = info.parent.step if info.parent and info.parent.goes_on else 0
         self._beaten: set[str] = set()
         self._beats_another_reference(self.run.history.read().best)  # only references beaten from now on count
-        if info.message != " ".join(notices):
-            self.run.update(message=" ".join(notices))
+        message = " ".join(notices + differences)
+        is_repeatable = info.is_repeatable and trainer.world_size == 1 and not differences
+        if (info.message, info.is_repeatable) != (message, is_repeatable):
+            self.run.update(message=message, is_repeatable=is_repeatable)
         return trainer
 
     def _save(self, trainer: Trainer, writer: Writer) -> None:

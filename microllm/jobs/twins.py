@@ -71,7 +71,7 @@ class Comparison:
     probability in the original, and in the twin). `before` and `after` are the text around one change: the one whose
     first character the original expected most. `taken_out` and `put_in` are the losses on the changed characters, each
     in its own text. `shared` and `differ_from` are as in `shared_windows`, over `steps` steps, and `losses_differ_from`
-    is the first step at which the training losses differ.
+    is the first step at which the training losses differ. `are_repeatable` is True if both are (see RunInfo).
     """
 
     step: int
@@ -87,6 +87,7 @@ class Comparison:
     shared: float
     differ_from: int | None
     losses_differ_from: int | None
+    are_repeatable: bool
 
 
 def compare(original: Run, twin: Run, other: Run | None, work: Background) -> Comparison:
@@ -134,6 +135,7 @@ def compare(original: Run, twin: Run, other: Run | None, work: Background) -> Co
         shared,
         differ_from,
         first_difference(original, twin),
+        original.read_info().is_repeatable and twin.read_info().is_repeatable,
     )
 
 

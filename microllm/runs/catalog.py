@@ -50,13 +50,14 @@ def create(
     experiment: ExperimentEntry | None = None,
     twin: Twin | None = None,
     vocab: str | None = None,
+    is_repeatable: bool = True,
     fill: Callable[[Run], None] | None = None,
 ) -> Run:
     """Create the folder of a new run, owned by the holder of `owner_key`.
 
     A fork has a `parent` (see fork.py), and a `twin` names the run that it repeats (see twin.py). The vocabulary is
-    that of its text, or `vocab`. `fill` writes further files; after that the run becomes visible. If anything fails,
-    no folder is left.
+    that of its text, or `vocab`. `is_repeatable` is as in RunInfo. `fill` writes further files; after that the run
+    becomes visible. If anything fails, no folder is left.
 
     Raises ValueError for a configuration with problems or one that does not fit into memory, RunProblem for other
     invalid values or when the disk limit is reached, and OSError.
@@ -90,6 +91,7 @@ def create(
             parent=parent,
             experiment=experiment,
             twin=twin,
+            is_repeatable=is_repeatable,
         )
     )
     try:

@@ -33,6 +33,14 @@ _COLUMNS = {  # column of the CSV: (column of the history, factor)
 }
 
 
+DIFFERS = (
+    "The run was trained by several processes, or on the way the processor or GPU, the number of threads or the "
+    "version of torch changed. Each of these rounds differently, so a repetition has other losses, at first only in "
+    "the last digits."
+)
+"""What to say of a run that is not repeatable (see RunInfo)."""
+
+
 def file_name(run: Run, ending: str, kind: str = "") -> str:
     """A file name that is valid on every system, made from the name of the run and the `kind` of file."""
     name = re.sub("[^a-z0-9]+", "-", run.read_info().name.lower()).strip("-")[:60] or run.id
@@ -120,6 +128,8 @@ def caveats(run: Run, *, names_parent: bool = True) -> list[str]:
     if changes := run.history.changes():
         steps = ", ".join(f"{change['step']:,}" for change in changes[:3]) + (" …" if len(changes) > 3 else "")
         sentences.append(f"The command does not include settings that you changed during training (at step {steps}).")
+    if not info.is_repeatable:
+        sentences.append(DIFFERS)
     if info.state in ("stopped", "interrupted"):
         sentences.append(f"It trains to step {info.train.max_steps:,}; this run was {info.state} before that.")
     return sentences

@@ -86,6 +86,7 @@ def fork(
         threads=info.threads,
         owner_key=owner_key,
         parent=origin,
+        is_repeatable=info.is_repeatable or not origin.has_memory,  # with it, a script repeats the parent's steps
         vocab=parent.tokenizer.vocab,  # that of the weights: another text, or an edited one, may have fewer characters
         fill=fill,
     )

@@ -43,10 +43,10 @@ _NAMES = """
 """
 
 
-FORMAT = 4
+FORMAT = 5
 """The version of run.json. It increases when older runs must be read differently, or older versions cannot read newer
 runs. Format 1 has no `format` in run.json and other names for some weights (see weights._FORMER_NAMES); before format 3
-no head was silenced, before format 4 no run belonged to an experiment."""
+no head was silenced, before format 4 no run belonged to an experiment, before format 5 each was called repeatable."""
 
 
 class NewerFormat(ValueError):
@@ -107,7 +107,9 @@ class RunInfo:
     all held-out text when the run has finished, and `guess` is the final validation loss that a person expected; all
     losses are in nats per character. `owner` is the hash of the owner's key (see `hash_key`): only the owner can
     control the run in the app, and a run without an owner can only be watched. `parent` is set for a fork,
-    `experiment` for a run that was started as part of one, and `twin` for the twin of another run.
+    `experiment` for a run that was started as part of one, and `twin` for the twin of another run. `is_repeatable` is
+    False once several processes trained it, or it continued in another determinism context (see checkpoint.py): nothing
+    then repeats its losses exactly.
     """
 
     id: str
@@ -128,6 +130,7 @@ class RunInfo:
     parent: Parent | None = None
     experiment: ExperimentEntry | None = None
     twin: Twin | None = None
+    is_repeatable: bool = True
     format: int = FORMAT
 
     @classmethod
@@ -144,6 +147,8 @@ class RunInfo:
                 raise TypeError(f"{name} is {type(data[name]).__name__}")
         if not isinstance(data.get("owner"), (str, type(None))):
             raise TypeError(f"owner is {type(data['owner']).__name__}")
+        if not isinstance(data.get("is_repeatable", True), bool):
+            raise TypeError("is_repeatable must be true or false")
         parts = {"model": ModelConfig(**data["model"]), "train": TrainConfig(**data["train"])}
         if (parent := data.get("parent")) is not None:
             learned, losses = parent["text"], parent.get("losses")

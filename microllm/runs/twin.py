@@ -58,6 +58,11 @@ def why_no_twin(original: Run) -> str:
         return f"{info.name} is a twin itself: make another twin of {info.twin.name}."
     if info.parent:
         return f"{info.name} began with the weights of {info.parent.name}: choose a run that began at step 0."
+    if not info.is_repeatable:
+        return (
+            f"A twin would not repeat {info.name} exactly: several processes trained it, or it continued in other "
+            "conditions, such as another version of torch. Train a run with the same settings again, without a break."
+        )
     if original.history.read().changes():
         return f"A setting of {info.name} was changed while it trained, so a twin would not repeat it."
     return edits.too_long(info.text.characters)

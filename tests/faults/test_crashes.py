@@ -470,13 +470,14 @@ def test_a_resume_in_other_surroundings_is_allowed_and_says_that_it_is_not_bit_i
     before, now = {"threads": ("1", "2"), "torch": (".+", "0.2"), "device": (".+", ".+, ABACUS")}[what]
     sentence = f"Continued, but not bit-identically: {what} was {before}, now it is {now}."
     assert re.fullmatch(sentence, run.read_info().message)
+    assert not run.read_info().is_repeatable
 
 
 def test_a_resume_in_the_same_surroundings_has_nothing_to_say(each_step):
     run = new_run(max_steps=6)
     assert in_a_child(lambda: train_and_be_killed(run, 4, 1)) == -signal.SIGKILL
     assert train(run) == "finished"
-    assert run.read_info().message == ""
+    assert run.read_info().message == "" and run.read_info().is_repeatable
 
 
 # ---- 6. a full disk, a folder that is read-only

@@ -7,14 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from making import new_run
+from torch import distributed as dist
 
 from microllm import Trainer
 from microllm.config import configs_from
 from microllm.data import texts
+from microllm.jobs import distributed
 from microllm.runs import catalog
 from microllm.runs.checkpoint import TrainerState, determinism_context, load_state_dict, state_dict
 from microllm.runs.run import Run
@@ -96,6 +100,35 @@ def test_when_one_process_is_killed_the_run_goes_on_to_what_it_would_have_become
     goes_on_alike(run, one_process(run))
 
 
+@pytest.fixture
+def launch(monkeypatch):
+    """`take_part` as the only process of a launch without an id, by the torchrun of this number."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setattr(distributed, "_join", lambda: None)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+
+    def launch(torchrun: int, restarts: int, make_run: Callable[[], Run]) -> Run:
+        monkeypatch.setattr(os, "getppid", lambda: torchrun)
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(restarts))
+        return distributed.take_part(make_run, lambda stop: None).run
+
+    yield launch
+    dist.destroy_process_group()
+
+
+def mistyped() -> Run:
+    raise ValueError
+
+
+def test_a_restart_goes_on_with_the_run_of_its_own_launch_only(launch):
+    mine, yours = launch(1, 0, new_run), launch(2, 0, new_run)
+    assert launch(1, 1, mistyped).id == mine.id and launch(2, 1, mistyped).id == yours.id
+    for torchrun in (3, 1):  # the second has the number of one that failed
+        for restarts in (0, 1):
+            with pytest.raises(ValueError):
+                launch(torchrun, restarts, mistyped)
+
+
 # ---- 44. one process and two
 
 
@@ -106,7 +139,7 @@ def test_two_processes_learn_with_adamw_what_one_learns_and_both_stop_at_the_cho
     assert (process.returncode, err) == (0, "")
     (run,) = runs()
     assert out.count("finished.") == 1  # the other process says nothing
-    assert run.read_info().state == "finished"
+    assert run.read_info().state == "finished" and not run.read_info().is_repeatable
 
     trainer, logged = one_process(run), rows(run)
     for row, progress in zip(logged, trainer, strict=True):  # strict: each step once, and the same last one

@@ -36,6 +36,7 @@ def expected_weights() -> dict[str, torch.Tensor]:
 
 
 def test_a_run_of_format_1_opens_and_samples(run):
+    assert run.read_info().is_repeatable
     assert run.read_info().state == "interrupted" and run.list_snapshots() == [0, 20] and run.list_checkpoints() == [20]
     idx = torch.tensor([run.tokenizer.encode("The")])
     for step in run.list_snapshots():

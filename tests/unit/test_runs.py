@@ -222,7 +222,8 @@ def test_a_run_json_with_a_text_that_is_none_is_damaged(wrong, run, text):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"created": "yesterday"}, {"name": 7}, {"references": []}, {"message": {}}, {"text": {}}]
+    "wrong",
+    [{"created": "yesterday"}, {"name": 7}, {"references": []}, {"message": {}}, {"text": {}}, {"is_repeatable": 1}],
 )
 def test_a_run_json_with_a_part_of_another_type_is_damaged(wrong, run):
     damage(run, **wrong)

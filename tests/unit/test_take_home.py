@@ -19,6 +19,7 @@ import nbformat
 import pytest
 import torch
 
+from microllm import Trainer
 from microllm.__main__ import main
 from microllm.data import store, texts
 from microllm.data.builtin import drawing_room, words_twice
@@ -29,8 +30,13 @@ from microllm.exports.folder import folder
 from microllm.exports.notebook import notebook
 from microllm.exports.script import script
 from microllm.inference import generate
+from microllm.jobs.slots import Slots
+from microllm.jobs.training import TrainingJob
+from microllm.runs.archive import folder_zip
 from microllm.runs.catalog import delete
+from microllm.runs.export import DIFFERS, caveats
 from microllm.runs.fork import fork
+from microllm.runs.importing import import_run
 from microllm.runs.info import RunProblem
 from microllm.runs.twin import twin
 
@@ -132,6 +138,34 @@ def check_losses(runs, arguments, last, folder):
     subprocess.run([sys.executable, "-m", "ruff", "check", "--isolated", folder], check=True)
     formatted = ["format", "--check", "--line-length", "120"]
     subprocess.run([sys.executable, "-m", "ruff", *formatted, "--isolated", folder], check=True)
+
+
+def test_a_run_that_nothing_repeats_exactly_has_a_script_that_does_not_promise_it(run):
+    promise, more = script(run, 20), caveats(run)
+    run.update(is_repeatable=False)
+    imported = import_run(folder_zip(run))
+    for one in (run, imported):
+        assert not one.read_info().is_repeatable and DIFFERS in caveats(one) and DIFFERS not in more
+        head = script(one, 20).split("import")[0].replace("\n# ", " ")
+        assert DIFFERS in head and DIFFERS not in promise.replace("\n# ", " ")
+
+
+def test_a_fork_is_repeatable_unless_its_script_repeats_the_steps_of_a_parent_that_is_not(run):
+    run.update(is_repeatable=False)
+    with_memory, from_weights = fork(run, 20, max_steps=40), fork(run, 8)
+    assert with_memory.read_info().parent.has_memory and not with_memory.read_info().is_repeatable
+    assert from_weights.read_info().is_repeatable
+    assert not trained(fork(with_memory, 20, max_steps=30)).read_info().is_repeatable
+
+
+def test_a_run_of_several_processes_is_not_repeatable():
+    shared = new_run()
+    job = TrainingJob(shared, Slots(1), make_trainer=lambda *parts: Trainer(*parts, rank=0, world_size=2))
+    job.start()
+    job.join()
+    assert shared.read_info().state == "finished" and not shared.read_info().is_repeatable
+    shared.extend(30)
+    assert not trained(shared).read_info().is_repeatable
 
 
 def test_a_script_carries_only_the_code_of_its_settings():

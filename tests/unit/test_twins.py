@@ -120,6 +120,10 @@ def test_who_has_no_twin_is_told_why(original):
     for run in (twin(original, PLANTED), fork(original, 8)):
         with pytest.raises(RunProblem, match=original.read_info().name):
             twin(run, PLANTED)
+    original.update(is_repeatable=False)
+    with pytest.raises(RunProblem, match=original.read_info().name):
+        twin(original, None)
+    original.update(is_repeatable=True)
     (original.folder / "events.jsonl").write_text(json.dumps({"step": 3, "learning_rate": 0.004}) + "\n")
     with pytest.raises(RunProblem, match="changed"):
         twin(original, PLANTED)
@@ -167,6 +171,13 @@ def test_a_run_with_an_edit_that_cannot_be_is_not_read(original, wrong):
         RunInfo.from_json(data)
 
 
+def test_a_comparison_knows_when_one_of_the_two_is_rounded_in_another_way(original):
+    made = twin(original, PLANTED)
+    train(made)
+    made.update(is_repeatable=False)
+    assert not Background(lambda work: compare(original, made, None, work)).get(patience()).are_repeatable
+
+
 @pytest.mark.parametrize(
     "edit",
     [
@@ -197,6 +208,6 @@ def test_what_is_different_is_measured_on_the_changed_characters_of_both_texts(e
         assert all(len(nats) == len(passage.text) for nats in passage.nats)
     its_losses = [run.history.read().val_losses[-1][1] for run in (original, made, other)]
     assert [found.held_out.original, found.held_out.twin, found.held_out.other] == pytest.approx(its_losses, abs=1e-5)
-    assert found.losses_differ_from == found.differ_from
+    assert found.losses_differ_from == found.differ_from and found.are_repeatable
     assert len(found.samples[0]) == len(found.samples[1])
     assert all(0 <= p <= 1 for row in found.following for p in row[1:])

@@ -19,6 +19,10 @@ RESULT = "twin-result"
 
 _WAIT_SECONDS = 0.3
 _CLEAR = 2.0  # times the difference of another seed
+_ROUNDED = (
+    " One of the two was trained by several processes, or it continued in other conditions, such as another version of "
+    "torch. Some of what differs can come from rounding."
+)
 _PASSAGES = {"before": "As it was", "after": "As the twin read it"}
 
 
@@ -154,10 +158,11 @@ def _windows(found: Comparison) -> str:
     if losses < first:
         return (
             f"{read} The first that differs is in step {first:,}, but the training losses differ from step {losses:,}: "
-            "the two were trained on different machines or versions of torch, which round differently."
+            "the two were trained on different machines, with different versions of torch or by several processes, "
+            "which round differently."
         )
     until_then = "; before it, both have exactly the same losses" if first > 1 else ""
-    return f"{read} The first that differs is in step {first:,}{until_then}."
+    return f"{read} The first that differs is in step {first:,}{until_then}.{'' if found.are_repeatable else _ROUNDED}"
 
 
 def _exact(share: float) -> str:

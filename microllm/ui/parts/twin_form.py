@@ -34,14 +34,14 @@ _FIELDS["plant"] = _FIELDS["repeat"]
 def twin_form(view: View, family: Family) -> None:
     """What to change in the text of the original, how much that is, and the buttons that train twins."""
     original = family.original
-    is_exact = not original.is_from_gallery
+    is_exact = original.info.is_repeatable and not original.is_from_gallery
     st.markdown(
         f"**Change the book, see the effect.** A twin of **{literal(original.info.name)}** learns the same text with "
         "one change. It has the same seed: the same initial weights and the same windows of text in the same order."
         + (" Nothing else is different, so the change is the cause of all that differs." if is_exact else "")
     )
     st.caption(run_line.settings(original.info))
-    if not is_exact:
+    if original.is_from_gallery:
         _train_it_here(view, original)
     if problem := why_no_twin(original.run):
         st.caption(literal(problem))
