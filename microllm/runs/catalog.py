@@ -172,16 +172,23 @@ def _needed_texts() -> set[str]:
     """
     needed = {sha256 for run in gallery_runs() for sha256 in run.read_info().texts}
     try:
-        for folder in {_home_runs(), runs_dir(), *map(Path, _noted_folders())}:
-            needed |= _texts_of_runs(folder)
+        noted = {*map(Path, _noted_folders())}
+        for folder in {_home_runs(), runs_dir(), *noted}:
+            needed |= _texts_of_runs(folder, may_be_missing=folder not in noted)
     except (OSError, ValueError, TypeError) as error:
         raise _Unreadable from error
     return needed
 
 
-def _texts_of_runs(folder: Path) -> set[str]:
+def _texts_of_runs(folder: Path, may_be_missing: bool) -> set[str]:
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        if not may_be_missing:  # it may be on a drive that is not mounted
+            raise
+        names = []
     needed = set()
-    for name in os.listdir(folder) if folder.exists() else ():
+    for name in names:
         try:
             content = read_file(folder / name / "run.json", MAX_JSON_BYTES)
         except OSError as error:

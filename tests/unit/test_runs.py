@@ -497,9 +497,31 @@ def test_a_run_in_another_folder_keeps_its_text_in_the_home(run, text, how, tmp_
     catalog.delete(run)
     catalog.limit_unused_texts()
     assert (texts_dir() / f"{text.sha256}.txt").exists()
-    shutil.rmtree(tmp_path / "else\nwhere")
+    shutil.rmtree(tmp_path / "else\nwhere" / os.listdir(tmp_path / "else\nwhere")[0])
     catalog.forget_unused({text.sha256})
     assert not (texts_dir() / f"{text.sha256}.txt").exists()
+
+
+def test_a_noted_folder_of_runs_that_is_not_there_now_keeps_all_texts(run, text, tmp_path, monkeypatch):
+    drive = tmp_path / "drive"
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("MICROLLM_RUNS_DIR", str(drive / "runs"))
+        catalog.create(MODEL, TRAIN, text, preset="quick")
+    drive.rename(tmp_path / "not mounted")
+    catalog.delete(run)
+    monkeypatch.setenv("MICROLLM_DISK", "0")
+    store.keep_text("z" * 1_000)  # the newest
+    catalog.limit_unused_texts()
+    assert texts.is_kept(text)
+    monkeypatch.setenv("MICROLLM_RUNS_DIR", str(drive / "runs"))
+    catalog.forget_unused({text.sha256})
+    assert texts.is_kept(text)
+
+
+def test_without_any_folder_of_runs_texts_are_limited(text, monkeypatch):
+    assert not runs_dir().exists()
+    catalog.forget_unused({text.sha256})
+    assert not texts.is_kept(text)
 
 
 @pytest.mark.parametrize("content", ['{"format": 99, "text": {"sha256": "%s"}}', "%s, half of a run.json"])
