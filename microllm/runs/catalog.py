@@ -10,12 +10,12 @@ import os
 import re
 import secrets
 import shutil
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from ..config import ModelConfig, TrainConfig, problems
 from ..cost import memory_problem, thread_count
@@ -34,7 +34,6 @@ _UNUSED_SHARE = 0.1
 # there is no run.json, or it is no regular file of a usual size
 _NOT_A_RUN = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENXIO, errno.EFBIG}
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
-_texts_lock = threading.Lock()  # a text is not deleted between the check that it is stored and the run that needs it
 
 
 def create(
@@ -98,7 +97,7 @@ def create(
         write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
         if fill:
             fill(run)
-        with _texts_lock:
+        with _texts_lock():
             if not is_kept(text):  # deleted meanwhile, though its ids are still in memory: the run could not continue
                 raise TextProblem(f"{text.name} is no longer stored: choose the text again.")
             write_atomically(run.folder / "run.json", content)  # makes the run visible
@@ -106,6 +105,14 @@ def create(
         shutil.rmtree(run.folder, ignore_errors=True)
         raise
     return run
+
+
+def _texts_lock() -> FileLock:
+    """Held, in any thread and process, so that a text that is stored is not deleted before the run that needs it is
+    visible.
+    """
+    texts_dir().mkdir(parents=True, exist_ok=True)
+    return FileLock(texts_dir() / ".lock", timeout=10)
 
 
 def delete(run: Run) -> None:
@@ -119,7 +126,7 @@ def delete(run: Run) -> None:
 
 def forget_unused(texts: set[str]) -> None:
     """Delete those of the texts that no run needs; none while a run cannot be read, which may need any of them."""
-    with _texts_lock, contextlib.suppress(_Unreadable):
+    with contextlib.suppress(_Unreadable, Timeout), _texts_lock():
         for sha256 in texts - _needed_texts():
             forget_text(sha256)
 
@@ -129,7 +136,7 @@ def limit_unused_texts() -> None:
 
     So texts that nobody trains on cannot crowd out runs. The newest text always stays, and does not count.
     """
-    with _texts_lock, contextlib.suppress(_Unreadable):
+    with contextlib.suppress(_Unreadable, Timeout), _texts_lock():
         needed, unused = _needed_texts(), []
         for path in texts_dir().glob("*.txt"):
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile

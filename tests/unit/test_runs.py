@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -482,10 +483,10 @@ def test_texts_that_no_run_needs_take_a_tenth_of_the_disk_limit_at_most_and_the_
     store.keep_text("b" * 1_000)  # chosen again, so it is the newest
     monkeypatch.setenv("MICROLLM_DISK", f"{0.030 + 1e-6}")
     catalog.limit_unused_texts()
-    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256, unused[1], *unused[3:]}  # the newest is extra
+    assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256, unused[1], *unused[3:]}  # the newest is extra
     monkeypatch.setenv("MICROLLM_DISK", "0")
     catalog.limit_unused_texts()
-    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256, unused[1]}
+    assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256, unused[1]}
 
 
 @pytest.mark.parametrize("how", ["made", "imported"])
@@ -551,12 +552,25 @@ def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkey
     assert all_runs() == []
 
 
-def test_a_text_is_not_deleted_between_the_check_that_it_is_stored_and_its_run(text, monkeypatch):
-    deleting, is_kept = threading.Thread(target=catalog.forget_unused, args=({text.sha256},)), catalog.is_kept
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.mark.parametrize(
+    ("worker", "event"), [(threading.Thread, threading.Event), (FORK.Process, FORK.Event)], ids=["thread", "process"]
+)
+def test_a_text_is_not_deleted_between_the_check_that_it_is_stored_and_its_run(text, monkeypatch, worker, event):
+    checked, is_kept = event(), catalog.is_kept
+
+    def delete_when_checked():
+        checked.wait(patience())
+        catalog.forget_unused({text.sha256})
+
+    deleting = worker(target=delete_when_checked, daemon=True)
+    deleting.start()
 
     def check_while_somebody_deletes(text):
         found = is_kept(text)
-        deleting.start()
+        checked.set()
         deleting.join(0.3)  # seconds: it takes much less, unless it has to wait
         return found
 
@@ -575,6 +589,6 @@ def test_while_a_run_cannot_be_read_no_text_is_deleted(run, text, monkeypatch):
     with monkeypatch.context() as for_now:
         for_now.setattr(catalog, "read_file", refuse)
         catalog.forget_unused({text.sha256, other})
-    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256, other}
+    assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256, other}
     catalog.forget_unused({text.sha256, other})
-    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256}
+    assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256}
