@@ -23,7 +23,7 @@ from ..data.decode import TextProblem
 from ..data.store import forget_text
 from ..data.texts import Text, is_kept, load_corpus
 from ..environment import home, max_disk_bytes, runs_dir, texts_dir
-from ..storage import read_file, write_atomically
+from ..storage import parsed, read_file, write_atomically
 from . import gallery
 from .disk import check_disk
 from .info import ExperimentEntry, Parent, RunInfo, RunProblem, Twin, hash_key, new_name
@@ -154,14 +154,19 @@ class _Unreadable(Exception):
 
 def note_folder() -> None:
     """Note in the home that `runs_dir()` is elsewhere, if it is: its runs need texts of this home, too."""
-    folder = str(runs_dir())
-    if runs_dir() != _home_runs() and folder not in _noted_folders():
-        with _notes().open("a") as file:
-            file.write(f"{json.dumps(folder)}\n")
+    line = json.dumps(str(runs_dir()))
+    if runs_dir() != _home_runs() and line not in _noted_lines():
+        with _texts_lock():
+            write_atomically(_notes(), "\n".join([*_noted_lines(), line, ""]))
 
 
-def _noted_folders() -> list[str]:
-    return [json.loads(line) for line in _notes().read_text().splitlines()] if _notes().exists() else []
+def _noted_folders() -> set[Path]:
+    return {Path(parsed(line)) for line in _noted_lines()}  # raises ValueError or TypeError for a damaged line
+
+
+def _noted_lines() -> list[str]:
+    lines = _notes().read_text("utf-8", "replace").splitlines() if _notes().exists() else []
+    return [line for line in lines if line.strip()]
 
 
 def _notes() -> Path:
@@ -179,7 +184,7 @@ def _needed_texts() -> set[str]:
     """
     needed = {sha256 for run in gallery_runs() for sha256 in run.read_info().texts}
     try:
-        noted = {*map(Path, _noted_folders())}
+        noted = _noted_folders()
         for folder in {_home_runs(), runs_dir(), *noted}:
             needed |= _texts_of_runs(folder, may_be_missing=folder not in noted)
     except (OSError, ValueError, TypeError) as error:

@@ -519,6 +519,35 @@ def test_a_noted_folder_of_runs_that_is_not_there_now_keeps_all_texts(run, text,
     assert texts.is_kept(text)
 
 
+@pytest.mark.parametrize("torn", ['"/mnt/dri', '\n\n"/mnt/dri', "[" * 5_000, "5\n", "\N{REPLACEMENT CHARACTER}"])
+def test_a_torn_line_in_the_list_of_folders_keeps_all_texts_and_refuses_no_run(run, text, torn, tmp_path, monkeypatch):
+    (environment.home() / "folders-of-runs").write_bytes(torn.encode()[:-1])
+    monkeypatch.setenv("MICROLLM_RUNS_DIR", str(tmp_path / "elsewhere"))
+    made = [catalog.create(MODEL, TRAIN, text, preset="quick") for _ in range(2)]
+    assert (environment.home() / "folders-of-runs").read_text("utf-8", "replace").count("elsewhere") == 1
+    for one in (run, *made):
+        catalog.delete(one)
+    assert texts.is_kept(text)
+
+
+def test_two_folders_of_runs_are_noted_one_a_line_and_both_keep_their_texts(run, text, tmp_path, monkeypatch):
+    for name in ("one", "two", "one"):
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("MICROLLM_RUNS_DIR", str(tmp_path / name))
+            catalog.create(MODEL, TRAIN, text, preset="quick")
+    noted = environment.home() / "folders-of-runs"
+    assert [json.loads(line) for line in noted.read_text().splitlines()] == [str(tmp_path / n) for n in ("one", "two")]
+    noted.write_text(noted.read_text().replace("\n", "\n\n \n"))
+    shutil.rmtree(tmp_path / "one" / os.listdir(tmp_path / "one")[0])
+    catalog.delete(run)
+    assert texts.is_kept(text)
+    for folder in ("one", "two"):
+        for name in os.listdir(tmp_path / folder):
+            shutil.rmtree(tmp_path / folder / name)
+    catalog.forget_unused({text.sha256})
+    assert not texts.is_kept(text)
+
+
 def test_without_any_folder_of_runs_texts_are_limited(text, monkeypatch):
     assert not runs_dir().exists()
     catalog.forget_unused({text.sha256})
