@@ -31,6 +31,8 @@ from .json_files import MAX_JSON_BYTES, checked_json
 from .run import ID_PATTERN, Run
 
 _UNUSED_SHARE = 0.1
+_LEFT_SECONDS = 3_600
+_DELETED = "deleted.json"  # the run.json of a run whose folder is being removed
 # there is no run.json, or it is no regular file of a usual size
 _NOT_A_RUN = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENXIO, errno.EFBIG}
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
@@ -119,9 +121,20 @@ def delete(run: Run) -> None:
     """Delete a run and each text that no other run needs. Raises RunProblem while it is being trained."""
     with run.writing():
         texts = run.read_info().texts
-        (run.folder / "run.json").unlink()  # makes the run invisible
-    shutil.rmtree(run.folder, ignore_errors=True)
+        (run.folder / "run.json").replace(run.folder / _DELETED)  # makes the run invisible
     forget_unused(texts)
+    _remove(run.folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; last the file that says that its run was deleted, by which `_sweep` finds what a kill left."""
+    with contextlib.suppress(OSError):
+        for path in () if folder.is_symlink() else folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _DELETED:
+                path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def forget_unused(texts: set[str]) -> None:
@@ -134,8 +147,10 @@ def forget_unused(texts: set[str]) -> None:
 def limit_unused_texts() -> None:
     """Delete texts that no run needs, the oldest first, until those left take at most a tenth of the disk limit.
 
-    So texts that nobody trains on cannot crowd out runs. The newest text always stays, and does not count.
+    So texts that nobody trains on cannot crowd out runs. The newest text always stays, and does not count. First, what
+    killed programs left is removed.
     """
+    _sweep()
     with contextlib.suppress(_Unreadable, Timeout), _texts_lock():
         needed, unused = _needed_texts(), []
         for path in texts_dir().glob("*.txt"):
@@ -146,6 +161,28 @@ def limit_unused_texts() -> None:
         for (_, _, sha256), used in zip(older, itertools.accumulate(size for _, size, _ in older), strict=True):
             if used > _UNUSED_SHARE * max_disk_bytes():
                 forget_text(sha256)
+
+
+def _sweep() -> None:
+    """Remove what a killed program left an hour ago or earlier: half of an import, of a text or of a deletion."""
+    for path in texts_dir().glob(".*.txt.*"):
+        with contextlib.suppress(OSError):  # removed meanwhile
+            if _is_left(path):
+                path.unlink()
+    for folder in runs_dir().glob(".importing-*"):
+        with contextlib.suppress(OSError):
+            if _is_left(folder):
+                _remove(folder)
+    for run_id in _ids():
+        folder = runs_dir() / run_id
+        with contextlib.suppress(OSError):
+            if not os.path.lexists(folder / "run.json") and _is_left(folder) and (folder / _DELETED).is_file():
+                forget_unused(_texts_in(folder / _DELETED))
+                _remove(folder)
+
+
+def _is_left(path: Path) -> bool:
+    return time.time() - path.lstat().st_mtime > _LEFT_SECONDS
 
 
 class _Unreadable(Exception):
@@ -200,15 +237,17 @@ def _texts_of_runs(folder: Path, may_be_missing: bool) -> set[str]:
             raise
         names = []
     needed = set()
-    for name in names:
+    for name in filter(ID_PATTERN.fullmatch, names):
         try:
-            content = read_file(folder / name / "run.json", MAX_JSON_BYTES)
+            needed |= _texts_in(folder / name / "run.json")
         except OSError as error:
             if error.errno not in _NOT_A_RUN:
                 raise
-        else:
-            needed |= {found.decode() for found in _SHA256.findall(content)}
     return needed
+
+
+def _texts_in(path: Path) -> set[str]:
+    return {found.decode() for found in _SHA256.findall(read_file(path, MAX_JSON_BYTES))}
 
 
 def gallery_runs() -> list[Run]:

@@ -1,6 +1,7 @@
 """A run is a folder: written by one, read by many, and never believed blindly."""
 
 import dataclasses
+import itertools
 import json
 import math
 import multiprocessing
@@ -483,7 +484,7 @@ def test_texts_that_no_run_needs_take_a_tenth_of_the_disk_limit_at_most_and_the_
     store.keep_text("b" * 1_000)  # chosen again, so it is the newest
     monkeypatch.setenv("MICROLLM_DISK", f"{0.030 + 1e-6}")
     catalog.limit_unused_texts()
-    assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256, unused[1], *unused[3:]}  # the newest is extra
+    assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256, unused[1], *unused[3:]}  # + newest
     monkeypatch.setenv("MICROLLM_DISK", "0")
     catalog.limit_unused_texts()
     assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256, unused[1]}
@@ -607,6 +608,87 @@ def test_a_text_is_not_deleted_between_the_check_that_it_is_stored_and_its_run(t
     catalog.create(MODEL, TRAIN, text, preset="quick")
     deleting.join(patience())
     assert not deleting.is_alive() and is_kept(text)
+
+
+def age(path, seconds=3_700):
+    os.utime(path, (time.time() - seconds, time.time() - seconds))
+
+
+def test_a_deletion_that_is_killed_anywhere_is_finished_an_hour_later(run, text, weights, monkeypatch):
+    run.save_snapshot(0, weights)
+    gone, unlink, remove = [], os.unlink, os.rmdir
+
+    class Killed(BaseException):
+        pass
+
+    def counted(action, after):
+        def do(*arguments, **more):
+            if len(gone) == after:
+                raise Killed
+            gone.append(arguments)
+            return action(*arguments, **more)
+
+        return do
+
+    whole = runs_dir().with_name("whole")
+    shutil.copytree(runs_dir(), whole)
+    content = (texts_dir() / f"{text.sha256}.txt").read_bytes()
+    for after in itertools.count():
+        shutil.rmtree(runs_dir(), ignore_errors=True)
+        shutil.copytree(whole, runs_dir())
+        (texts_dir() / f"{text.sha256}.txt").write_bytes(content)
+        gone.clear()
+        with monkeypatch.context() as killed:
+            killed.setattr(os, "unlink", counted(unlink, after))
+            killed.setattr(os, "rmdir", counted(remove, after))
+            try:
+                catalog.delete(run)
+                break
+            except Killed:
+                pass
+        assert run.folder.exists() and all_runs() == []
+        catalog.limit_unused_texts()
+        assert run.folder.exists()
+        if not os.listdir(run.folder):  # only rmdir was left to do
+            continue
+        age(run.folder)
+        catalog.limit_unused_texts()
+        assert not run.folder.exists() and not texts.is_kept(text)
+    assert after > 5
+
+
+def test_what_a_killed_import_or_store_left_goes_after_an_hour_and_keeps_no_text(run, text):
+    imported, half = runs_dir() / ".importing-abcd", texts_dir() / f".{text.sha256}.txt.abcd"
+    shutil.copytree(run.folder, imported)
+    half.write_bytes(b"half")
+    catalog.delete(run)
+    assert not texts.is_kept(text)
+    catalog.limit_unused_texts()
+    assert imported.exists() and half.exists()
+    age(imported)
+    age(half)
+    catalog.limit_unused_texts()
+    assert not imported.exists() and not half.exists()
+
+
+def test_nothing_else_among_runs_and_texts_is_swept(run, text, tmp_path):
+    others = [runs_dir() / ("a" * 16), runs_dir() / "deleted.json", runs_dir() / "mine", texts_dir() / ".lock"]
+    others += [texts_dir() / "a.txt.lock", runs_dir() / ("b" * 16), tmp_path / "outside"]
+    for folder in (others[0], others[2], others[6]):
+        folder.mkdir()
+        (folder / "vocab.json").write_text('"ab"')
+    (others[2] / "deleted.json").write_text("{}")
+    (others[6] / "deleted.json").write_text("{}")
+    (run.folder / "deleted.json").write_text("{}")
+    for file in (others[1], others[3], others[4]):
+        file.write_text("")
+    others[5].symlink_to(others[6])
+    before = [*runs_dir().rglob("*"), *texts_dir().rglob("*"), *others[6].rglob("*")]
+    for path in before:
+        age(path)
+    os.utime(others[5], (0, 0), follow_symlinks=False)
+    catalog.limit_unused_texts()
+    assert all(os.path.lexists(path) for path in before)
 
 
 def test_while_a_run_cannot_be_read_no_text_is_deleted(run, text, monkeypatch):
