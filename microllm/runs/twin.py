@@ -58,7 +58,7 @@ def why_no_twin(original: Run) -> str:
         return f"{info.name} is a twin itself: make another twin of {info.twin.name}."
     if info.parent:
         return f"{info.name} began with the weights of {info.parent.name}: choose a run that began at step 0."
-    if original.history.read().changes():
+    if original.changes():
         return f"A setting of {info.name} was changed while it trained, so a twin would not repeat it."
     return edits.too_long(info.text.characters)
 
