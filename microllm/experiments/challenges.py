@@ -67,7 +67,7 @@ def attempt(run: Run) -> Attempt:
         train_loss,
         min(in_time, default=None),
         diverged or (last is not None and last["step"] >= info.train.max_steps),
-        bool(history.changes()),
+        bool(run.changes()),
     )
 
 

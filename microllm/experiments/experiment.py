@@ -148,7 +148,7 @@ def measure(run: Run, setup: Setup | None, more: Callable[[Run, MicroLLM], dict[
     """
     history, info = run.history.read(), run.read_info()
     end = setup.configs[1].max_steps if setup else info.train.max_steps
-    if any(change["step"] < end and "max_steps" not in change for change in history.changes()):
+    if any(change["step"] < end and "max_steps" not in change for change in run.changes()):
         raise RunProblem(f"A setting of {info.name} was changed while it trained, so it does not answer the question.")
     place = bisect_right(history.rows["step"], end) - 1
     train_loss = history.rows["smoothed"][place]

@@ -47,8 +47,8 @@ def course(run: Run, forks: int = 0) -> Course:
     info = run.read_info()
     parent = info.parent
     first = parent.step if parent and parent.goes_on else 0
-    train = replayed(info.train, run.history.changes(), first)
-    changes = [_again(change) for change in run.history.changes() if change["step"] > first]
+    train = replayed(info.train, run.changes(), first)
+    changes = [_again(change) for change in run.changes() if change["step"] > first]
     if not (parent and parent.has_memory):
         return Course(first, train, changes, run if parent else None, _edit(run, forks))
     try:

@@ -59,7 +59,7 @@ class TrainingJob:
         self.run = run
         self._thread = threading.Thread(target=self._work, name=f"training-{run.id}", daemon=True)
         self.state = "waiting"
-        self.config = replayed(run.read_info().train, run.history.changes(), run.read_info().train.max_steps)
+        self.config = replayed(run.read_info().train, run.changes(), run.read_info().train.max_steps)
         """The configuration with all live changes so far."""
         self.warning: str | None = None
         """What the user should know while training continues, such as a full disk."""
@@ -222,7 +222,7 @@ class TrainingJob:
 
     def _make_and_restore_trainer(self, writer: Writer) -> Trainer:
         """The trainer at the newest usable checkpoint. Removes what was logged after it: those steps are made again."""
-        info, changes = self.run.read_info(), self.run.history.read().changes()
+        info, changes = self.run.read_info(), self.run.changes()
         found = self.run.load_checkpoint()
         if not found and (info.parent or self.run.list_checkpoints()):
             raise self.run.lost_beginning()

@@ -10,12 +10,12 @@ import os
 import re
 import secrets
 import shutil
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from ..config import ModelConfig, TrainConfig, problems
 from ..cost import memory_problem, thread_count
@@ -23,7 +23,7 @@ from ..data.decode import TextProblem
 from ..data.store import forget_text
 from ..data.texts import Text, is_kept, load_corpus
 from ..environment import home, max_disk_bytes, runs_dir, texts_dir
-from ..storage import read_file, write_atomically
+from ..storage import parsed, read_file, write_atomically
 from . import gallery
 from .disk import check_disk
 from .info import ExperimentEntry, Parent, RunInfo, RunProblem, Twin, hash_key, new_name
@@ -31,10 +31,11 @@ from .json_files import MAX_JSON_BYTES, checked_json
 from .run import ID_PATTERN, Run
 
 _UNUSED_SHARE = 0.1
+_LEFT_SECONDS = 3_600
+_DELETED = "deleted.json"  # the run.json of a run whose folder is being removed
 # there is no run.json, or it is no regular file of a usual size
 _NOT_A_RUN = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENXIO, errno.EFBIG}
 _SHA256 = re.compile(rb"[0-9a-f]{64}")
-_texts_lock = threading.Lock()  # a text is not deleted between the check that it is stored and the run that needs it
 
 
 def create(
@@ -100,7 +101,7 @@ def create(
         write_atomically(run.folder / "vocab.json", json.dumps(corpus.tokenizer.vocab))
         if fill:
             fill(run)
-        with _texts_lock:
+        with _texts_lock():
             if not is_kept(text):  # deleted meanwhile, though its ids are still in memory: the run could not continue
                 raise TextProblem(f"{text.name} is no longer stored: choose the text again.")
             write_atomically(run.folder / "run.json", content)  # makes the run visible
@@ -110,18 +111,37 @@ def create(
     return run
 
 
+def _texts_lock() -> FileLock:
+    """Held, in any thread and process, so that a text that is stored is not deleted before the run that needs it is
+    visible.
+    """
+    texts_dir().mkdir(parents=True, exist_ok=True)
+    return FileLock(texts_dir() / ".lock", timeout=10)
+
+
 def delete(run: Run) -> None:
     """Delete a run and each text that no other run needs. Raises RunProblem while it is being trained."""
     with run.writing():
         texts = run.read_info().texts
-        (run.folder / "run.json").unlink()  # makes the run invisible
-    shutil.rmtree(run.folder, ignore_errors=True)
+        (run.folder / "run.json").replace(run.folder / _DELETED)  # makes the run invisible
     forget_unused(texts)
+    _remove(run.folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; last the file that says that its run was deleted, by which `_sweep` finds what a kill left."""
+    with contextlib.suppress(OSError):
+        for path in () if folder.is_symlink() else folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _DELETED:
+                path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def forget_unused(texts: set[str]) -> None:
     """Delete those of the texts that no run needs; none while a run cannot be read, which may need any of them."""
-    with _texts_lock, contextlib.suppress(_Unreadable):
+    with contextlib.suppress(_Unreadable, Timeout), _texts_lock():
         for sha256 in texts - _needed_texts():
             forget_text(sha256)
 
@@ -129,9 +149,11 @@ def forget_unused(texts: set[str]) -> None:
 def limit_unused_texts() -> None:
     """Delete texts that no run needs, the oldest first, until those left take at most a tenth of the disk limit.
 
-    So texts that nobody trains on cannot crowd out runs. The newest text always stays, and does not count.
+    So texts that nobody trains on cannot crowd out runs. The newest text always stays, and does not count. First, what
+    killed programs left is removed.
     """
-    with _texts_lock, contextlib.suppress(_Unreadable):
+    _sweep()
+    with contextlib.suppress(_Unreadable, Timeout), _texts_lock():
         needed, unused = _needed_texts(), []
         for path in texts_dir().glob("*.txt"):
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
@@ -143,20 +165,47 @@ def limit_unused_texts() -> None:
                 forget_text(sha256)
 
 
+def _sweep() -> None:
+    """Remove what a killed program left an hour ago or earlier: half of an import, of a text or of a deletion."""
+    for path in texts_dir().glob(".*.txt.*"):
+        with contextlib.suppress(OSError):  # removed meanwhile
+            if _is_left(path):
+                path.unlink()
+    for folder in runs_dir().glob(".importing-*"):
+        with contextlib.suppress(OSError):
+            if _is_left(folder):
+                _remove(folder)
+    for run_id in _ids():
+        folder = runs_dir() / run_id
+        with contextlib.suppress(OSError):
+            if not os.path.lexists(folder / "run.json") and _is_left(folder) and (folder / _DELETED).is_file():
+                forget_unused(_texts_in(folder / _DELETED))
+                _remove(folder)
+
+
+def _is_left(path: Path) -> bool:
+    return time.time() - path.lstat().st_mtime > _LEFT_SECONDS
+
+
 class _Unreadable(Exception):
     """A run, or the list of all, cannot be read now."""
 
 
 def note_folder() -> None:
     """Note in the home that `runs_dir()` is elsewhere, if it is: its runs need texts of this home, too."""
-    folder = str(runs_dir())
-    if runs_dir() != _home_runs() and folder not in _noted_folders():
-        with _notes().open("a") as file:
-            file.write(f"{json.dumps(folder)}\n")
+    line = json.dumps(str(runs_dir()))
+    if runs_dir() != _home_runs() and line not in _noted_lines():
+        with _texts_lock():
+            write_atomically(_notes(), "\n".join([*_noted_lines(), line, ""]))
 
 
-def _noted_folders() -> list[str]:
-    return [json.loads(line) for line in _notes().read_text().splitlines()] if _notes().exists() else []
+def _noted_folders() -> set[Path]:
+    return {Path(parsed(line)) for line in _noted_lines()}  # raises ValueError or TypeError for a damaged line
+
+
+def _noted_lines() -> list[str]:
+    lines = _notes().read_text("utf-8", "replace").splitlines() if _notes().exists() else []
+    return [line for line in lines if line.strip()]
 
 
 def _notes() -> Path:
@@ -174,24 +223,33 @@ def _needed_texts() -> set[str]:
     """
     needed = {sha256 for run in gallery_runs() for sha256 in run.read_info().texts}
     try:
-        for folder in {_home_runs(), runs_dir(), *map(Path, _noted_folders())}:
-            needed |= _texts_of_runs(folder)
+        noted = _noted_folders()
+        for folder in {_home_runs(), runs_dir(), *noted}:
+            needed |= _texts_of_runs(folder, may_be_missing=folder not in noted)
     except (OSError, ValueError, TypeError) as error:
         raise _Unreadable from error
     return needed
 
 
-def _texts_of_runs(folder: Path) -> set[str]:
+def _texts_of_runs(folder: Path, may_be_missing: bool) -> set[str]:
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        if not may_be_missing:  # it may be on a drive that is not mounted
+            raise
+        names = []
     needed = set()
-    for name in os.listdir(folder) if folder.exists() else ():
+    for name in filter(ID_PATTERN.fullmatch, names):
         try:
-            content = read_file(folder / name / "run.json", MAX_JSON_BYTES)
+            needed |= _texts_in(folder / name / "run.json")
         except OSError as error:
             if error.errno not in _NOT_A_RUN:
                 raise
-        else:
-            needed |= {found.decode() for found in _SHA256.findall(content)}
     return needed
+
+
+def _texts_in(path: Path) -> set[str]:
+    return {found.decode() for found in _SHA256.findall(read_file(path, MAX_JSON_BYTES))}
 
 
 def gallery_runs() -> list[Run]:

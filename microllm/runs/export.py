@@ -125,7 +125,7 @@ def caveats(run: Run, *, names_parent: bool = True) -> list[str]:
             sentences.append("You used your own text: replace its name by the path of the file on that machine.")
         if "-" in names:
             sentences.append("You sent your own text to standard input: send it again.")
-    if changes := run.history.changes():
+    if changes := run.changes():
         steps = ", ".join(f"{change['step']:,}" for change in changes[:3]) + (" …" if len(changes) > 3 else "")
         sentences.append(f"The command does not include settings that you changed during training (at step {steps}).")
     if not info.is_repeatable:

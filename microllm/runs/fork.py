@@ -180,7 +180,7 @@ def usual_changes(run: Run, step: int, first_step: int) -> dict[str, float]:
 
 def settings_at(run: Run, step: int) -> TrainConfig:
     """The settings of a run at a step, without a `stop_at_loss` that was reached by then."""
-    train = replayed(run.read_info().train, run.history.changes(), step)
+    train = replayed(run.read_info().train, run.changes(), step)
     if any(loss <= train.stop_at_loss for at, loss in run.history.read().val_losses if at <= step):
         return replace(train, stop_at_loss=0.0)  # else a fork would stop at once
     return train

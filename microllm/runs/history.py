@@ -213,6 +213,16 @@ class History:
             self._on_even_axis = self._on_even_axis[::2]
 
 
+def without_lost_extension(changes: list[dict[str, Any]], train: TrainConfig) -> list[dict[str, Any]]:
+    """The changes of a run that `train` of its run.json agrees with.
+
+    An extension is appended to events.jsonl before run.json is written. If a crash came between, the run was not
+    extended: then the last extension has another `max_steps` than run.json.
+    """
+    last = next((change for change in reversed(changes) if "max_steps" in change), None)
+    return [change for change in changes if change is not last or change["max_steps"] == train.max_steps]
+
+
 def replayed(train: TrainConfig, changes: list[dict[str, Any]], step: int) -> TrainConfig:
     """The configuration of a run at `step`: the original `train` with all live changes up to that step.
 

@@ -26,7 +26,7 @@ from ..storage import write_atomically
 from ..tokenizer import CharTokenizer
 from . import gallery
 from .checkpoint import TrainerState, checkpoint_steps, load_checkpoint, remove_partial_saves, save_checkpoint
-from .history import History, replayed
+from .history import History, replayed, without_lost_extension
 from .info import ACTIVE, ENDED, NewerFormat, RunInfo, RunProblem, damaged, missing
 from .json_files import MAX_JSON_BYTES, checked_json, checked_vocab, read_json
 from .lines import MAX_EVENTS_BYTES, MAX_METRICS_BYTES
@@ -52,6 +52,10 @@ class Run:
     def history(self) -> History:
         """The curve of the run."""
         return History(self.folder / "metrics.jsonl")
+
+    def changes(self) -> list[dict[str, Any]]:
+        """The changes of its settings while it trained, as `History.changes`, without an extension lost in a crash."""
+        return without_lost_extension(self.history.changes(), self.read_info().train)
 
     @property
     def id(self) -> str:
@@ -323,12 +327,14 @@ class Run:
                 raise ValueError(f"max_steps is {max_steps:,}: {info.name} has already taken {made:,} steps.")
             longer = replace(info.train, max_steps=max_steps)
             change = {"max_steps": max_steps, "max_steps_before": info.train.max_steps}
-            config = replayed(info.train, self.history.changes(), made)
+            changes = self.changes()
+            config = replayed(info.train, changes, made)
             if config.stop_at_loss and made < info.train.max_steps:  # else it would stop again at once
                 change["stop_at_loss"] = 0
             if found := problems(info.model, longer, info.text.characters):
                 raise ValueError(" ".join(found.values()))
-            writer.event(made, change)
+            lost = [other for other in self.history.changes() if other not in changes]
+            writer.event(made, change, instead_of=lost)
             self.update(train=longer, state="interrupted", message="", full_val_loss=None)
 
     def discard(self, step: int, writer: Writer) -> None:

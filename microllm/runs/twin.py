@@ -63,7 +63,7 @@ def why_no_twin(original: Run) -> str:
             f"A twin would not repeat {info.name} exactly: several processes trained it, or it continued in other "
             "conditions, such as another version of torch. Train a run with the same settings again, without a break."
         )
-    if original.history.read().changes():
+    if original.changes():
         return f"A setting of {info.name} was changed while it trained, so a twin would not repeat it."
     return edits.too_long(info.text.characters)
 

@@ -28,8 +28,10 @@ from microllm.__main__ import main
 from microllm.config import with_live_changes
 from microllm.corpus import Corpus
 from microllm.data.builtin import words_twice
+from microllm.exports.course import course
 from microllm.jobs.slots import Slots
 from microllm.jobs.training import TrainingJob
+from microllm.runs.archive import folder_zip
 from microllm.runs.catalog import all_runs, runs_and_damaged
 from microllm.runs.checkpoint import (
     TrainerState,
@@ -39,6 +41,7 @@ from microllm.runs.checkpoint import (
     save_checkpoint,
     state_dict,
 )
+from microllm.runs.importing import import_run
 from microllm.runs.info import RunProblem
 from microllm.runs.metrics import Writer
 from microllm.runs.run import Run
@@ -780,6 +783,58 @@ def test_an_extension_survives_the_loss_of_the_newest_checkpoint(each_step):
     for run in (whole, damaged):
         assert train(run) == "finished"
     assert outcome(whole)[0] == outcome(damaged)[0]
+
+
+def extend_and_be_killed(run, max_steps):
+    """An extension that ends between its two writes."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_, **__):
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as killed, pytest.raises(Killed):
+        killed.setattr(Run, "update", kill)
+        run.extend(max_steps)
+
+
+def test_an_extension_that_a_crash_interrupted_is_none():
+    whole, run = new_run(stop_at_loss=1e-6), new_run(stop_at_loss=1e-6)
+    for one in (whole, run):
+        assert in_a_child(lambda: train_with_a_change(one, at=12, end=16)) == -signal.SIGKILL  # noqa: B023
+    extend_and_be_killed(run, 40)
+    assert run.history.changes() != whole.history.changes()
+    assert TrainingJob(run, Slots(1)).config == TrainingJob(whole, Slots(1)).config
+    assert course(run) == course(whole)
+    for one in (whole, run):
+        assert train(one) == "finished"
+    assert outcome(run) == outcome(whole)
+    packed = folder_zip(run)
+    shutil.rmtree(run.folder)
+    assert import_run(packed).history.read().last["step"] == 20
+
+
+def test_an_extension_that_a_crash_interrupted_does_not_come_back_with_the_next():
+    whole, run = unbroken(max_steps=10, stop_at_loss=1e-6), unbroken(max_steps=10, stop_at_loss=1e-6)
+    extend_and_be_killed(run, 16)
+    extend_and_be_killed(run, 14)
+    for max_steps in (15, 20):
+        for one in (whole, run):
+            one.extend(max_steps)
+            assert train(one) == "finished"
+    assert run.history.changes() == whole.history.changes()
+    assert outcome(run) == outcome(whole)
+
+
+def test_a_shorter_extension_leaves_the_one_before(each_step):
+    run = unbroken(max_steps=10)
+    run.extend(40)
+    assert in_a_child(lambda: train_and_be_killed(run, 5, 1)) == -signal.SIGKILL
+    run.extend(20)
+    assert [change["max_steps"] for change in run.changes()] == [40, 20]
+    assert train(run) == "finished"
+    assert run.history.read().last["step"] == 20
 
 
 def test_an_extension_that_is_none_is_refused():

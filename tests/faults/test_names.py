@@ -29,7 +29,7 @@ def test_a_text_may_be_called_anything_and_is_kept_under_its_sha_256(name):
     assert Run.open(run.id).read_info().text.name == name.replace(
         "\ud800", "?"
     )  # half of a pair of characters is no text
-    assert [path.name for path in texts_dir().iterdir()] == [f"{run.read_info().text.sha256}.txt"]
+    assert [path.name for path in texts_dir().glob("*.txt")] == [f"{run.read_info().text.sha256}.txt"]
     assert [path.name for path in runs_dir().iterdir()] == [run.id]
     assert "train --preset quick" in command_line(run)
 

@@ -1,8 +1,10 @@
 """A run is a folder: written by one, read by many, and never believed blindly."""
 
 import dataclasses
+import itertools
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import signal
@@ -483,10 +485,10 @@ def test_texts_that_no_run_needs_take_a_tenth_of_the_disk_limit_at_most_and_the_
     store.keep_text("b" * 1_000)  # chosen again, so it is the newest
     monkeypatch.setenv("MICROLLM_DISK", f"{0.030 + 1e-6}")
     catalog.limit_unused_texts()
-    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256, unused[1], *unused[3:]}  # the newest is extra
+    assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256, unused[1], *unused[3:]}  # + newest
     monkeypatch.setenv("MICROLLM_DISK", "0")
     catalog.limit_unused_texts()
-    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256, unused[1]}
+    assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256, unused[1]}
 
 
 @pytest.mark.parametrize("how", ["made", "imported"])
@@ -498,9 +500,60 @@ def test_a_run_in_another_folder_keeps_its_text_in_the_home(run, text, how, tmp_
     catalog.delete(run)
     catalog.limit_unused_texts()
     assert (texts_dir() / f"{text.sha256}.txt").exists()
-    shutil.rmtree(tmp_path / "else\nwhere")
+    shutil.rmtree(tmp_path / "else\nwhere" / os.listdir(tmp_path / "else\nwhere")[0])
     catalog.forget_unused({text.sha256})
     assert not (texts_dir() / f"{text.sha256}.txt").exists()
+
+
+def test_a_noted_folder_of_runs_that_is_not_there_now_keeps_all_texts(run, text, tmp_path, monkeypatch):
+    drive = tmp_path / "drive"
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("MICROLLM_RUNS_DIR", str(drive / "runs"))
+        catalog.create(MODEL, TRAIN, text, preset="quick")
+    drive.rename(tmp_path / "not mounted")
+    catalog.delete(run)
+    monkeypatch.setenv("MICROLLM_DISK", "0")
+    store.keep_text("z" * 1_000)  # the newest
+    catalog.limit_unused_texts()
+    assert texts.is_kept(text)
+    monkeypatch.setenv("MICROLLM_RUNS_DIR", str(drive / "runs"))
+    catalog.forget_unused({text.sha256})
+    assert texts.is_kept(text)
+
+
+@pytest.mark.parametrize("torn", ['"/mnt/dri', '\n\n"/mnt/dri', "[" * 5_000, "5\n", "\N{REPLACEMENT CHARACTER}"])
+def test_a_torn_line_in_the_list_of_folders_keeps_all_texts_and_refuses_no_run(run, text, torn, tmp_path, monkeypatch):
+    (environment.home() / "folders-of-runs").write_bytes(torn.encode()[:-1])
+    monkeypatch.setenv("MICROLLM_RUNS_DIR", str(tmp_path / "elsewhere"))
+    made = [catalog.create(MODEL, TRAIN, text, preset="quick") for _ in range(2)]
+    assert (environment.home() / "folders-of-runs").read_text("utf-8", "replace").count("elsewhere") == 1
+    for one in (run, *made):
+        catalog.delete(one)
+    assert texts.is_kept(text)
+
+
+def test_two_folders_of_runs_are_noted_one_a_line_and_both_keep_their_texts(run, text, tmp_path, monkeypatch):
+    for name in ("one", "two", "one"):
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("MICROLLM_RUNS_DIR", str(tmp_path / name))
+            catalog.create(MODEL, TRAIN, text, preset="quick")
+    noted = environment.home() / "folders-of-runs"
+    assert [json.loads(line) for line in noted.read_text().splitlines()] == [str(tmp_path / n) for n in ("one", "two")]
+    noted.write_text(noted.read_text().replace("\n", "\n\n \n"))
+    shutil.rmtree(tmp_path / "one" / os.listdir(tmp_path / "one")[0])
+    catalog.delete(run)
+    assert texts.is_kept(text)
+    for folder in ("one", "two"):
+        for name in os.listdir(tmp_path / folder):
+            shutil.rmtree(tmp_path / folder / name)
+    catalog.forget_unused({text.sha256})
+    assert not texts.is_kept(text)
+
+
+def test_without_any_folder_of_runs_texts_are_limited(text, monkeypatch):
+    assert not runs_dir().exists()
+    catalog.forget_unused({text.sha256})
+    assert not texts.is_kept(text)
 
 
 @pytest.mark.parametrize("content", ['{"format": 99, "text": {"sha256": "%s"}}', "%s, half of a run.json"])
@@ -530,12 +583,25 @@ def test_a_run_is_not_made_of_a_text_that_is_deleted_meanwhile(run, text, monkey
     assert all_runs() == []
 
 
-def test_a_text_is_not_deleted_between_the_check_that_it_is_stored_and_its_run(text, monkeypatch):
-    deleting, is_kept = threading.Thread(target=catalog.forget_unused, args=({text.sha256},)), catalog.is_kept
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.mark.parametrize(
+    ("worker", "event"), [(threading.Thread, threading.Event), (FORK.Process, FORK.Event)], ids=["thread", "process"]
+)
+def test_a_text_is_not_deleted_between_the_check_that_it_is_stored_and_its_run(text, monkeypatch, worker, event):
+    checked, is_kept = event(), catalog.is_kept
+
+    def delete_when_checked():
+        checked.wait(patience())
+        catalog.forget_unused({text.sha256})
+
+    deleting = worker(target=delete_when_checked, daemon=True)
+    deleting.start()
 
     def check_while_somebody_deletes(text):
         found = is_kept(text)
-        deleting.start()
+        checked.set()
         deleting.join(0.3)  # seconds: it takes much less, unless it has to wait
         return found
 
@@ -543,6 +609,87 @@ def test_a_text_is_not_deleted_between_the_check_that_it_is_stored_and_its_run(t
     catalog.create(MODEL, TRAIN, text, preset="quick")
     deleting.join(patience())
     assert not deleting.is_alive() and is_kept(text)
+
+
+def age(path, seconds=3_700):
+    os.utime(path, (time.time() - seconds, time.time() - seconds))
+
+
+def test_a_deletion_that_is_killed_anywhere_is_finished_an_hour_later(run, text, weights, monkeypatch):
+    run.save_snapshot(0, weights)
+    gone, unlink, remove = [], os.unlink, os.rmdir
+
+    class Killed(BaseException):
+        pass
+
+    def counted(action, after):
+        def do(*arguments, **more):
+            if len(gone) == after:
+                raise Killed
+            gone.append(arguments)
+            return action(*arguments, **more)
+
+        return do
+
+    whole = runs_dir().with_name("whole")
+    shutil.copytree(runs_dir(), whole)
+    content = (texts_dir() / f"{text.sha256}.txt").read_bytes()
+    for after in itertools.count():
+        shutil.rmtree(runs_dir(), ignore_errors=True)
+        shutil.copytree(whole, runs_dir())
+        (texts_dir() / f"{text.sha256}.txt").write_bytes(content)
+        gone.clear()
+        with monkeypatch.context() as killed:
+            killed.setattr(os, "unlink", counted(unlink, after))
+            killed.setattr(os, "rmdir", counted(remove, after))
+            try:
+                catalog.delete(run)
+                break
+            except Killed:
+                pass
+        assert run.folder.exists() and all_runs() == []
+        catalog.limit_unused_texts()
+        assert run.folder.exists()
+        if not os.listdir(run.folder):  # only rmdir was left to do
+            continue
+        age(run.folder)
+        catalog.limit_unused_texts()
+        assert not run.folder.exists() and not texts.is_kept(text)
+    assert after > 5
+
+
+def test_what_a_killed_import_or_store_left_goes_after_an_hour_and_keeps_no_text(run, text):
+    imported, half = runs_dir() / ".importing-abcd", texts_dir() / f".{text.sha256}.txt.abcd"
+    shutil.copytree(run.folder, imported)
+    half.write_bytes(b"half")
+    catalog.delete(run)
+    assert not texts.is_kept(text)
+    catalog.limit_unused_texts()
+    assert imported.exists() and half.exists()
+    age(imported)
+    age(half)
+    catalog.limit_unused_texts()
+    assert not imported.exists() and not half.exists()
+
+
+def test_nothing_else_among_runs_and_texts_is_swept(run, text, tmp_path):
+    others = [runs_dir() / ("a" * 16), runs_dir() / "deleted.json", runs_dir() / "mine", texts_dir() / ".lock"]
+    others += [texts_dir() / "a.txt.lock", runs_dir() / ("b" * 16), tmp_path / "outside"]
+    for folder in (others[0], others[2], others[6]):
+        folder.mkdir()
+        (folder / "vocab.json").write_text('"ab"')
+    (others[2] / "deleted.json").write_text("{}")
+    (others[6] / "deleted.json").write_text("{}")
+    (run.folder / "deleted.json").write_text("{}")
+    for file in (others[1], others[3], others[4]):
+        file.write_text("")
+    others[5].symlink_to(others[6])
+    before = [*runs_dir().rglob("*"), *texts_dir().rglob("*"), *others[6].rglob("*")]
+    for path in before:
+        age(path)
+    os.utime(others[5], (0, 0), follow_symlinks=False)
+    catalog.limit_unused_texts()
+    assert all(os.path.lexists(path) for path in before)
 
 
 def test_while_a_run_cannot_be_read_no_text_is_deleted(run, text, monkeypatch):
@@ -554,6 +701,6 @@ def test_while_a_run_cannot_be_read_no_text_is_deleted(run, text, monkeypatch):
     with monkeypatch.context() as for_now:
         for_now.setattr(catalog, "read_file", refuse)
         catalog.forget_unused({text.sha256, other})
-    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256, other}
+    assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256, other}
     catalog.forget_unused({text.sha256, other})
-    assert {path.stem for path in texts_dir().iterdir()} == {text.sha256}
+    assert {path.stem for path in texts_dir().glob("*.txt")} == {text.sha256}

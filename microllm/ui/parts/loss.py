@@ -6,7 +6,7 @@ import streamlit as st
 
 from ... import plots
 from ...config import knobs
-from ...runs.history import History
+from ...runs.history import History, without_lost_extension
 from ..components.loss_plot import loss_plot
 from ..state import draft, link, navigation
 from ..state.view import View
@@ -56,7 +56,7 @@ def _tick(view: View, axis: str, drawn_guess: float | None, compared: list[str],
     marks = passed + _guess_mark(guess, info.train.max_steps)
     if info.parent and info.parent.goes_on:
         marks.append(plots.Mark("change", info.parent.step, f"forked from {info.parent.name}"))
-    for change in history.changes():
+    for change in without_lost_extension(history.changes(), info.train):
         note = ", ".join(f"{name} {value:g}" for name, value in change.items() if name in knobs())
         marks.append(plots.Mark("change", change["step"], note))
     if view.moment is not None:
