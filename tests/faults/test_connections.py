@@ -1,6 +1,9 @@
 """What a connection may cost before any page is asked: bodies, uploads and frames without a bound."""
 
 import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from starlette.exceptions import HTTPException
@@ -19,6 +22,12 @@ def limited():
     connections.limit()
 
 
+def play(coroutine: Coroutine) -> Any:
+    """What a coroutine returns. It runs in a thread of its own: in that of the tests, Playwright's loop may run."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
 def answer(app, **headers: str) -> list[dict]:
     """The messages with which an app answers a GET."""
     sent = []
@@ -27,7 +36,7 @@ def answer(app, **headers: str) -> list[dict]:
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "headers": [(k.encode(), v.encode()) for k, v in headers.items()]}
-    asyncio.run(app(scope, None, send))
+    play(app(scope, None, send))
     return sent
 
 
@@ -70,10 +79,10 @@ def test_an_upload_is_one_file_and_nothing_else():
     async def read(*parts: str) -> list[bytes]:
         return [await file.read() for file in (await upload(*parts).form()).values()]
 
-    assert asyncio.run(read("file")) == [b"words"]
+    assert play(read("file")) == [b"words"]
     for parts in [("file", "field"), ("field",), ("file", "file")]:
         with pytest.raises(HTTPException):
-            asyncio.run(read(*parts))
+            play(read(*parts))
 
 
 def test_so_many_uploads_are_received_at_once():
@@ -89,4 +98,4 @@ def test_so_many_uploads_are_received_at_once():
         for one in slow:
             one.cancel()
 
-    asyncio.run(many())
+    play(many())
