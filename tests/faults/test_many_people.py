@@ -222,4 +222,5 @@ def test_of_four_uploads_the_newest_is_held_and_none_when_the_window_has_gone(fr
     before = resident(server.process)
     held = run(megabytes, 4)
     assert held[-1] - held[0] < 3 * megabytes  # what was read of them may stay for a while, see texts.load_corpus
-    wait_until(lambda: resident(server.process) < before + megabytes)  # and nobody else comes
+    # and nobody else comes; the ids of the last text stay, but no file and no text
+    wait_until(lambda: resident(server.process) < before + 1.5 * megabytes)
